@@ -1,0 +1,116 @@
+"""MATLAB-exact antialiased bicubic: `downscale` is the forward model, `upscale` its fixed companion.
+
+Every output sample is a weighted sum of a few input samples along one axis (Keys 1981, a = -1/2). When an axis
+shrinks, the cubic is stretched by the ratio so that it also removes what the coarser grid cannot carry
+("antialiasing"). Borders are mirrored with the edge sample repeated. The two axes are independent.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+# Outputs are computed in runs of this many samples: each run is one small dense product over the few inputs it
+# needs, which is several times faster than gathering taps and never builds the matrix of a whole long axis.
+_RUN = 128
+
+
+def downscale(image: Tensor, scale: int) -> Tensor:
+    """The forward model: antialiased bicubic reduction by a whole factor, as MATLAB `imresize(image, 1/scale)`.
+
+    Args:
+        image: (..., H, W), H and W multiples of `scale`; floating point of any range, or uint8.
+        scale: whole number >= 1.
+
+    Returns:
+        (..., H / scale, W / scale), same dtype and device. Floating point may overshoot the input's range.
+        uint8 is computed in float64 and rounded half up and clipped after each axis, rows first, as MATLAB does.
+
+    Raises:
+        ValueError: H or W is not a multiple of `scale`.
+    """
+    height, width = image.shape[-2:]
+    if height % scale or width % scale:
+        raise ValueError(f"downscale by {scale} needs multiples of {scale}, got {height} x {width}: crop first")
+    return resize(image, (height // scale, width // scale))
+
+
+def upscale(image: Tensor, scale: int) -> Tensor:
+    """Bicubic enlargement of (..., H, W) to (..., H * scale, W * scale), as MATLAB `imresize(image, scale)`.
+
+    Dtype, rounding and device as in `downscale`.
+    """
+    height, width = image.shape[-2:]
+    return resize(image, (height * scale, width * scale))
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample (..., H, W) to (..., *size), antialiased along the axes that shrink, as MATLAB `imresize(image, size)`.
+
+    Dtype, rounding and device as in `downscale`.
+    """
+    for axis, length in zip((-2, -1), size, strict=True):
+        if length < 1:
+            raise ValueError(f"cannot resize {tuple(image.shape)} to {size}: every side must be at least 1")
+        if length != image.shape[axis]:
+            image = _resize_axis(image, axis, length)
+    return image
+
+
+def axis_matrix(in_length: int, out_length: int) -> Tensor:
+    """(out_length, in_length) float64 matrix of the resampling along one axis; each row sums to 1.
+
+    Dense: meant for tile-sized axes and for tests.
+    """
+    weights, indices = _taps(in_length, out_length)
+    return torch.zeros(out_length, in_length, dtype=torch.float64).scatter_add_(1, indices, weights)
+
+
+def _resize_axis(image: Tensor, axis: int, length: int) -> Tensor:
+    work = image.double() if image.dtype == torch.uint8 else image
+    runs = []
+    for first, matrix in _run_matrices(image.shape[axis], length, work.dtype, work.device):
+        if axis == -2:
+            runs.append(matrix @ work.narrow(-2, first, matrix.shape[1]))
+        else:
+            runs.append(work.narrow(-1, first, matrix.shape[1]) @ matrix.T)
+    resized = torch.cat(runs, axis)
+    return resized.add_(0.5).floor_().clamp_(0, 255).byte() if image.dtype == torch.uint8 else resized
+
+
+@lru_cache(maxsize=64)
+def _run_matrices(
+    in_length: int, out_length: int, dtype: torch.dtype, device: torch.device
+) -> tuple[tuple[int, Tensor], ...]:
+    """(first input sample, dense weights) of each run of outputs."""
+    weights, indices = _taps(in_length, out_length)
+    runs = []
+    for run_weights, run_indices in zip(torch.split(weights, _RUN), torch.split(indices, _RUN), strict=True):
+        first = int(run_indices.min())
+        span = int(run_indices.max()) - first + 1
+        matrix = torch.zeros(len(run_weights), span, dtype=torch.float64)
+        matrix.scatter_add_(1, run_indices - first, run_weights)
+        runs.append((first, matrix.to(device, dtype)))
+    return tuple(runs)
+
+
+def _taps(in_length: int, out_length: int) -> tuple[Tensor, Tensor]:
+    """Weights (out, taps) float64 and mirrored input indices (out, taps) int64 of every output sample."""
+    ratio = out_length / in_length
+    stretch = min(ratio, 1.0)
+    width = 4 / stretch
+    centre = (torch.arange(out_length, dtype=torch.float64) + 0.5) / ratio - 0.5
+    left = torch.floor(centre - width / 2)
+    indices = left[:, None] + torch.arange(int(-(-width // 1)) + 2, dtype=torch.float64)
+    weights = _cubic((centre[:, None] - indices) * stretch)
+    weights /= weights.sum(1, keepdim=True)
+    wrapped = indices.long() % (2 * in_length)
+    return weights, torch.minimum(wrapped, 2 * in_length - 1 - wrapped)
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel, a = -1/2: support [-2, 2], 1 at 0, 0 at the other whole numbers."""
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))

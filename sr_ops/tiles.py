@@ -1,0 +1,71 @@
+"""Tile geometry: which pixels a tile owns, and which it must read to know them exactly. Whole numbers only."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of a tile, in LR pixels; `stop` is exclusive."""
+
+    start: int
+    stop: int
+    read_start: int
+    """Start of what is read: the owned part and the halo, clipped to the image."""
+    read_stop: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the LR image: it owns `rows` x `columns` and reads the halo around them."""
+
+    row: int
+    """Position in the grid of tiles, from 0."""
+    column: int
+    rows: Span
+    columns: Span
+
+
+def plan_tiles(height: int, width: int, tile_size: int, halo: int) -> tuple[Tile, ...]:
+    """Cut height x width LR pixels into tiles of at most `tile_size` a side, row by row.
+
+    Every pixel is owned by exactly one tile. With a halo no smaller than the reach of an operator, the operator's
+    result on the window agrees with its result on the whole image in every owned pixel.
+    """
+    if tile_size < 1 or halo < 0:
+        raise ValueError(f"tile_size must be at least 1 and halo at least 0, got {tile_size} and {halo}")
+    return tuple(
+        Tile(row, column, rows, columns)
+        for row, rows in enumerate(_spans(height, tile_size, halo))
+        for column, columns in enumerate(_spans(width, tile_size, halo))
+    )
+
+
+def cut(image: Tensor, tile: Tile) -> Tensor:
+    """The window of (..., H, W) that `tile` reads; a view."""
+    return image[..., tile.rows.read_start : tile.rows.read_stop, tile.columns.read_start : tile.columns.read_stop]
+
+
+def owned(window: Tensor, tile: Tile, scale: int) -> Tensor:
+    """Drop the halo from a window (..., h * scale, w * scale) that was computed from `cut(image, tile)`; a view."""
+    return window[..., _owned_slice(tile.rows, scale), _owned_slice(tile.columns, scale)]
+
+
+def paste(canvas: Tensor, tile: Tile, pixels: Tensor, scale: int) -> None:
+    """Write `owned` pixels to their place in (..., H * scale, W * scale), in place."""
+    rows, columns = tile.rows, tile.columns
+    canvas[..., scale * rows.start : scale * rows.stop, scale * columns.start : scale * columns.stop] = pixels
+
+
+def _spans(length: int, tile_size: int, halo: int) -> list[Span]:
+    starts = range(0, length, tile_size)
+    stops = [min(start + tile_size, length) for start in starts]
+    return [
+        Span(start, stop, max(0, start - halo), min(length, stop + halo))
+        for start, stop in zip(starts, stops, strict=True)
+    ]
+
+
+def _owned_slice(span: Span, scale: int) -> slice:
+    return slice(scale * (span.start - span.read_start), scale * (span.stop - span.read_start))
