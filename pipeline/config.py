@@ -1,0 +1,89 @@
+"""What a run was asked to do, as one value, and which part of it changes pixels."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from importlib.metadata import version
+
+from sr_ops.settings import MAX_SCALE, MIN_SCALE, Settings
+
+ALGORITHM_VERSION = 1
+"""Raised whenever the same settings give other pixels than before: everything is then done anew."""
+
+VERSION = version("srpipe")
+
+
+class Executor(StrEnum):
+    RAY = "ray"
+    """A pool of worker processes, on this machine or a cluster."""
+    INLINE = "inline"
+    """This process, one image after the other."""
+
+
+class Device(StrEnum):
+    AUTO = "auto"
+    """CUDA where there is a GPU, else the CPU."""
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Existing(StrEnum):
+    RESUME = "resume"
+    """Skip what is committed with the same settings and source."""
+    OVERWRITE = "overwrite"
+    """Do every row again."""
+    ERROR = "error"
+    """Refuse an output that already holds a run."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One `srpipe run`, all of it."""
+
+    manifest: str
+    """As given: path or uri of a table, folder, glob or image."""
+    output: str
+    """Absolute uri of the folder that receives everything."""
+    settings: Settings = field(default_factory=Settings)
+    """Its scale is for the rows that name none."""
+    threads: int = 1
+    """Torch threads per worker: fixed, since sums in another order are other pixels."""
+    device: Device = Device.AUTO
+    workers: int | None = None
+    """Worker processes; by default as many as the machine or cluster has room for."""
+    gpus_per_worker: float | None = None
+    """1 (by default), 1/2 or 1/4: other shares do not pack onto GPUs."""
+    executor: Executor = Executor.RAY
+    address: str | None = None
+    """Ray cluster to join; without it RAY_ADDRESS, and without that a local Ray of its own."""
+    existing: Existing = Existing.RESUME
+    limit: int | None = None
+    """Only the first so many rows of the manifest."""
+    root: str | None = None
+    """What keys are relative to, when the manifest's own rule is not wanted."""
+    strict: bool = False
+    """Refuse to start when any row is bad."""
+
+
+def fingerprint(settings: Settings, threads: int) -> str:
+    """16 hex digits over everything that changes pixels, the image itself excepted.
+
+    The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its GPU
+    was taken away should not start over. Every record names its device.
+    """
+    pixels = {"algorithm": ALGORITHM_VERSION, "threads": threads, **asdict(settings)}
+    return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def for_scale(settings: Settings, scale: int) -> Settings:
+    return replace(settings, scale=scale)
+
+
+def parse_scale(text: str) -> int:
+    """Raises ValueError with a sentence when `text` is not a scale that can be made."""
+    scale = float(text) if re.fullmatch(r"\d+(\.0*)?", text) else 0.0
+    if not MIN_SCALE <= scale <= MAX_SCALE:
+        raise ValueError(f"the scale {text!r} cannot be made; give a whole number from {MIN_SCALE} to {MAX_SCALE}")
+    return int(scale)

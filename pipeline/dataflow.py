@@ -1,0 +1,184 @@
+"""Units over a pool of worker processes with Ray Data: the only file that knows Ray.
+
+Units go in as one-row blocks, records come out one by one as JSON; pixels never pass through Ray. The settings below
+each answer a trap of Ray 2.60; docs/architecture.md tells which.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import pyarrow as pa
+
+_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",  # the local cluster listens on the machine's network address
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # notices of the local scheduler would go to stdout
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # `uv run srpipe` would upload the working directory
+}
+os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+
+import ray  # noqa: E402 - Ray reads its environment when it is imported
+import ray.data  # noqa: E402
+
+from .config import Device, RunConfig  # noqa: E402
+from .errors import UsageError  # noqa: E402
+from .plan import Row  # noqa: E402
+from .records import Record  # noqa: E402
+
+_WAVE = 2000
+"""Units of one Dataset: the driver's memory grows with its blocks."""
+
+_OBJECT_STORE_BYTES = 256 << 20
+"""Only small rows pass through it; the default would take 30 % of the machine."""
+
+_NO_PROGRESS_SECONDS = 6 * 3600
+"""Ray's default gives up on a run when no row comes for half an hour; one large image may take longer."""
+
+
+class _UnitWorker:
+    """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per record out, both as JSON."""
+
+    def __init__(self, **arguments: object) -> None:
+        from .worker import Worker  # here, so that only the worker processes load torch
+
+        self._worker = Worker(**arguments)  # type: ignore[arg-type]
+
+    def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
+        unit = [Row(**{**fields, "stale": tuple(fields["stale"])}) for fields in json.loads(batch["unit"][0])]
+        for record in self._worker(unit):
+            yield {"record": [record.to_json()]}
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one worker takes of the cluster."""
+
+    device: str
+    cpus: float | None
+    gpus: float | None
+    room: int
+    """Workers that the cluster has room for now, at least 1."""
+
+
+@contextmanager
+def ray_executor(config: RunConfig) -> Iterator[Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]]:
+    """A pool of workers on a local or a joined cluster; the context gives what works units off (`run.Execute`).
+
+    Raises:
+        UsageError: the cluster cannot be joined, or has no GPU where one is asked for.
+    """
+    with _cluster(config):
+        share = _share(config)
+        arguments = {
+            "output": config.output,
+            "settings": config.settings,
+            "threads": config.threads,
+            "device": share.device,
+        }
+        workers = config.workers or share.room
+
+        def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
+            for start in range(0, len(units), _WAVE):
+                yield from _wave(units[start : start + _WAVE], workers, share, arguments)
+
+        yield execute
+
+
+def _wave(
+    units: Sequence[tuple[Row, ...]], workers: int, share: _Share, arguments: dict[str, object]
+) -> Iterator[Record]:
+    pool_size = min(workers, len(units))
+    pool = ray.data.ActorPoolStrategy(
+        min_size=1,
+        max_size=pool_size,
+        initial_size=pool_size,
+        max_tasks_in_flight_per_actor=1,  # a short image must not queue behind a long one
+    )
+    blocks = [{"unit": json.dumps([asdict(row) for row in unit])} for unit in units]
+    records = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
+        _UnitWorker,
+        batch_size=1,
+        compute=pool,
+        fn_constructor_kwargs=arguments,
+        num_cpus=share.cpus,
+        num_gpus=share.gpus,
+    )
+    # Without prefetching, or a finished record would wait for the next one.
+    for table in records.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+        yield from map(Record.from_json, cast("pa.Table", table)["record"].to_pylist())
+
+
+def _share(config: RunConfig) -> _Share:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = resources.get("GPU", 0)
+    if gpus and config.device is not Device.CPU:
+        share = config.gpus_per_worker or 1.0
+        return _Share("cuda", None, share, max(1, int(gpus / share)))
+    if config.device is Device.CUDA:
+        raise UsageError("--device cuda: there is no GPU here; use --device auto or cpu")
+    if config.gpus_per_worker is not None:
+        raise UsageError("--gpus-per-worker: there is no GPU here; leave it out")
+    return _Share("cpu", config.threads, None, max(1, int(resources.get("CPU", 0) / config.threads)))
+
+
+@contextmanager
+def _cluster(config: RunConfig) -> Iterator[None]:
+    """Join the cluster that was named, or start a silent local one; leave it in the end."""
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    with _stderr_discarded():
+        if address:
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
+        else:
+            ray.init(
+                address="local",
+                num_cpus=max(available_cpus(), config.threads * (config.workers or 1)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_OBJECT_STORE_BYTES,
+            )
+    try:
+        _set_data_context()
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _set_data_context() -> None:
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = 1  # every yielded record leaves at once
+    context.execution_no_progress_timeout_s = _NO_PROGRESS_SECONDS
+    context.max_errored_blocks = 0  # the Worker catches everything; what escapes is a bug
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # else the pool never grows
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+def available_cpus() -> int:
+    """Processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _stderr_discarded() -> Iterator[None]:
+    """Ray's C++ core writes a line to file descriptor 2 when it starts, whatever the log level."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

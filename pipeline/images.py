@@ -1,0 +1,132 @@
+"""Pixels in and out: 8-bit gray and RGB pictures to tensors and back to PNG. What would not survive is refused."""
+
+import io
+import re
+import struct
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from .errors import ErrorType, ImageError
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM", "TGA", "AVIF")
+
+_MODES = ("L", "RGB")
+
+LEVELS = 255.0
+"""The full range of 8 bits."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image, turned upright."""
+
+    levels: Tensor
+    """(C, H, W) uint8, C = 1 or 3."""
+    icc_profile: bytes | None
+    """What the numbers mean as colours; goes into the output as it came."""
+
+    @property
+    def lr(self) -> Tensor:
+        """(C, H, W) float32 in [0, 1]."""
+        return self.levels.float() / LEVELS
+
+
+def decode(data: bytes) -> Picture:
+    """Decode an 8-bit gray or RGB picture; its EXIF orientation is applied.
+
+    Raises:
+        ImageError: corrupt, too_large, or unsupported: of another depth, with transparency, or of several frames.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of half the pixel limit
+            return _decode(data)
+    except Image.DecompressionBombError as error:
+        message = f"the picture claims more than {_max_pixels()} pixels; cut it into parts first"
+        raise ImageError(ErrorType.TOO_LARGE, message) from error
+    except UnidentifiedImageError as error:
+        message = f"these {len(data)} bytes are no picture that can be read; replace the file"
+        raise ImageError(ErrorType.CORRUPT, message) from error
+    except SyntaxError as error:  # what Pillow calls a TIFF whose layout of samples it does not know
+        message = f"the picture is of a kind that is not read ({error}); convert it to 8-bit gray or RGB first"
+        raise ImageError(ErrorType.UNSUPPORTED, message) from error
+    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error) as error:
+        # Pillow's decoders answer broken files with any of these.
+        raise ImageError(ErrorType.CORRUPT, f"the file is damaged ({error}); replace it") from error
+
+
+def to_levels(sr: Tensor) -> Tensor:
+    """[0, 1] to grey levels rounded half up, as float32: what `encode_png` will store."""
+    return (sr * LEVELS + 0.5).floor_().clamp_(0, LEVELS)
+
+
+def encode_png(levels: Tensor, icc_profile: bytes | None) -> bytes:
+    """(C, H, W) of whole grey levels, C = 1 or 3, as an 8-bit PNG."""
+    pixels = levels.to("cpu", torch.uint8).permute(1, 2, 0).numpy()
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if len(levels) == 1 else pixels))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", icc_profile=icc_profile)
+    return buffer.getvalue()
+
+
+def _decode(data: bytes) -> Picture:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        problem = _unsupported(image, data)
+        if problem:
+            raise ImageError(ErrorType.UNSUPPORTED, problem)
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        pixels = np.array(upright, dtype=np.uint8)
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return Picture(torch.from_numpy(np.ascontiguousarray(pixels)), image.info.get("icc_profile"))
+
+
+def _unsupported(image: ImageFile.ImageFile, data: bytes) -> str | None:
+    """Why a picture would not come out as it went in, and what to do; None for 8-bit gray and RGB.
+
+    Looks at the header only.
+    """
+    convert = "convert it to 8-bit gray or RGB first"
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        return f"the file holds {frames} pictures and only single ones are read; split it first"
+    if image.mode not in _MODES:
+        return f"the picture is of mode {image.mode}, not 8-bit gray or RGB; {convert}"
+    if "transparency" in image.info:
+        return f"the picture has a transparent colour; {convert}"
+    if image.format == "TIFF" and isinstance(image, TiffImagePlugin.TiffImageFile):
+        samples, kinds = image.tag_v2.get(277, 1), set(np.ravel(image.tag_v2.get(339, 1)).tolist())
+        if samples != len(image.getbands()) or kinds != {1}:
+            return f"the picture has {samples} samples a pixel of TIFF formats {sorted(kinds)}; {convert}"
+    depth = _depth(image, data)
+    return f"the picture has {depth} bits a sample, not 8; {convert}" if depth != 8 else None
+
+
+def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
+    """Bits a sample as the file has them: Pillow opens 16-bit RGB, 10-bit AVIF and others as if they had 8."""
+    if image.format == "JPEG2000":
+        header = data.index(b"\xff\x4f\xff\x51") + 2  # the codestream's SIZ marker (ISO 15444-1, A.5.1)
+        (components,) = struct.unpack_from(">H", data, header + 38)
+        return max(data[header + 40 + 3 * component] for component in range(components)) + 1
+    if image.format == "AVIF":
+        flags = data[data.index(b"av1C") + 6]  # AV1CodecConfigurationRecord: tier, high_bitdepth, twelve_bit, ...
+        return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+    if not image.tile:
+        return 8  # WebP, whose decoder needs no description of the samples
+    _, _, _, arguments = image.tile[0]
+    if image.format == "PPM" and isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 1:
+        return 8 if arguments[-1] == LEVELS else arguments[-1].bit_length()
+    raw_mode = arguments if isinstance(arguments, str) else str(arguments[0]) if arguments else image.mode
+    bits = re.search(r";(\d+)", raw_mode)
+    return int(bits[1]) if bits else 8
+
+
+def _max_pixels() -> int:
+    """Where Pillow refuses: at twice the number from which on it warns."""
+    assert Image.MAX_IMAGE_PIXELS is not None
+    return 2 * Image.MAX_IMAGE_PIXELS

@@ -1,0 +1,207 @@
+"""Deciding what to do before anything is started: keys, collisions, what is done already, and units of work."""
+
+import posixpath
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from sr_ops.settings import Settings
+
+from . import storage
+from .config import Existing, RunConfig, fingerprint, for_scale, parse_scale
+from .errors import UsageError
+from .manifest import Cells, Manifest
+from .records import Commit
+from .storage import Source
+
+_UNIT_SECONDS = 30.0
+"""Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""
+_UNIT_ROWS = 16
+
+_FLOP_PER_PIXEL = 0.46e6
+"""Of the default network for one LR pixel once through; a training step costs three times that."""
+_FLOP_PER_SECOND = 0.2e12
+"""One CPU core. Only the order of the rows and the size of units hang on it."""
+_PIXELS_PER_BYTE = 1.0
+"""Of compressed pictures, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image asked for, checked and ready to be worked on."""
+
+    index: int
+    """Position in the manifest, from 0."""
+    line: int
+    key: str
+    uri: str
+    scale: int
+    size: int
+    """Bytes, 0 when the listing does not show it."""
+    stale: tuple[str, ...] = ()
+    """Commit records of this key for other work; no longer true once this row is begun."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be carried out: it becomes a failed record."""
+
+    index: int
+    line: int
+    uri: str
+    key: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    units: tuple[tuple[Row, ...], ...]
+    """What is to be done, longest first."""
+    rejected: tuple[Rejected, ...]
+    committed: tuple[tuple[Row, Commit], ...]
+    """Rows that are done already, with what says so."""
+    skipped: tuple[Row, ...]
+    """Rows beyond the limit that were never done."""
+    duplicates: int
+    """Rows that ask for the same as an earlier one; they are one with it."""
+
+    @property
+    def todo(self) -> int:
+        return sum(map(len, self.units))
+
+
+def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[str, list[Commit]]) -> Plan:
+    """Pure but for asking storage for the size and version of the images. `root` is what keys are relative to.
+
+    Raises:
+        UsageError: with `strict`, the first bad row.
+    """
+    rows, rejected, duplicates = _check_rows(config, manifest, root)
+    if rejected and config.strict:
+        first = rejected[0]
+        raise UsageError(
+            f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
+        )
+    limit = len(manifest.rows) if config.limit is None else config.limit
+    chosen = [row for row in rows if row.index < limit]
+    skipped = [row for row in rows if row.index >= limit and row.key not in commits]
+    sources = manifest.sources or storage.stat_all(row.uri for row in chosen)
+
+    todo: list[Row] = []
+    committed: list[tuple[Row, Commit]] = []
+    for row in chosen:
+        wanted = _wanted_commit(row, sources.get(row.uri), config)
+        known = commits.get(row.key, [])
+        if wanted in known and config.existing is Existing.RESUME:
+            committed.append((row, wanted))
+            continue
+        others = known if config.existing is Existing.OVERWRITE else [commit for commit in known if commit != wanted]
+        size = sources[row.uri].size if row.uri in sources else 0
+        todo.append(replace(row, size=size, stale=tuple(commit.uri(config.output) for commit in others)))
+    return Plan(_pack(todo, config.settings), tuple(rejected), tuple(committed), tuple(skipped), duplicates)
+
+
+def make_key(text: str) -> str:
+    """A key that is safe as a relative path: unsafe characters percent-escaped, the rest kept readable.
+
+    Raises:
+        ValueError: it would leave the output, or a part is too long for a file name.
+    """
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    if text.startswith("/"):
+        raise ValueError("is an absolute path")
+    parts = text.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError("has an empty part, '.' or '..', and would point outside the output")
+    key = "/".join(_UNSAFE.sub(_percent, part) for part in parts)
+    longest = max((part.encode() for part in key.split("/")), key=len)
+    if len(longest) > _MAX_PART_BYTES:
+        raise ValueError(f"has a part of {len(longest)} bytes, over the {_MAX_PART_BYTES} a file name has room for")
+    return key
+
+
+_UNSAFE = re.compile(r'[%<>:"|?*\\\x00-\x1f\x7f]|[. ]$')
+"""What some file system refuses in a name; % itself, so that two keys never become one."""
+
+_MAX_PART_BYTES = 255 - len(".0123456789abcdef.json")
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match.group().encode())
+
+
+def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[Row], list[Rejected], int]:
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    for index, cells in enumerate(manifest.rows):
+        try:
+            rows.append(_check_row(index, cells, config.settings.scale, manifest.folder, root))
+        except (ValueError, UsageError) as error:
+            rejected.append(Rejected(index, cells.line, cells.uri, None, str(error)))
+    claims: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        claims[row.key].append(row)
+    kept: list[Row] = []
+    duplicates = 0
+    for key, claimants in claims.items():
+        if len({(row.uri, row.scale) for row in claimants}) == 1:
+            kept.append(claimants[0])
+            duplicates += len(claimants) - 1
+            continue
+        lines = " and ".join(str(row.line) for row in claimants)
+        message = f"lines {lines} ask for different work under the key {key!r}; give each its own id"
+        rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
+    return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
+
+
+def _check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
+    """Raises ValueError or UsageError with the sentence for the row's record."""
+    if cells.problem:
+        raise ValueError(f"{cells.problem}; mend the line")
+    if not cells.uri:
+        raise ValueError("the uri is empty; say where the image is")
+    uri = storage.absolute(cells.uri, folder)
+    named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
+    try:
+        key = make_key(text)
+    except ValueError as error:
+        remedy = (
+            "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
+        )
+        raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
+    return Row(index, cells.line, key, uri, parse_scale(cells.scale) if cells.scale else scale, 0)
+
+
+def _key_text(written: str, uri: str, root: str) -> str:
+    """Below a root the relative path; without one the uri as it is written, without its scheme."""
+    if root and storage.scheme(uri) == storage.scheme(root):
+        return posixpath.relpath(uri, root)
+    return written.partition("://")[2].lstrip("/") if "://" in written else written.lstrip("/")
+
+
+def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
+    settings = fingerprint(for_scale(config.settings, row.scale), config.threads)
+    return Commit(settings, row.key, source.fingerprint if source else "")
+
+
+def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
+    """Longest rows first; short ones share a unit."""
+    costs = {row.index: _seconds(row, for_scale(settings, row.scale)) for row in rows}
+    units: list[tuple[Row, ...]] = []
+    unit: list[Row] = []
+    for row in sorted(rows, key=lambda row: (-costs[row.index], row.index)):
+        full = len(unit) == _UNIT_ROWS or sum(costs[held.index] for held in unit) + costs[row.index] > _UNIT_SECONDS
+        if unit and full:
+            units.append(tuple(unit))
+            unit = []
+        unit.append(row)
+    return (*units, tuple(unit)) if unit else tuple(units)
+
+
+def _seconds(row: Row, settings: Settings) -> float:
+    """A guess at the time of one row on one CPU core, from its file's size."""
+    fitting = 3 * settings.fit.steps * settings.fit.batch * (settings.fit.crop / 2) ** 2 * len(settings.stage_scales)
+    members = 8 if settings.ensemble else 1
+    inference = members * row.size * _PIXELS_PER_BYTE * sum((scale / 2) ** 2 for scale in settings.stage_scales)
+    return (fitting + inference) * _FLOP_PER_PIXEL / _FLOP_PER_SECOND

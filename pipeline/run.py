@@ -1,0 +1,209 @@
+"""The run: manifest to plan to workers to records, in the order that leaves nothing behind when it is refused."""
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Protocol
+
+from . import records, storage
+from .config import VERSION, Executor, Existing, RunConfig, fingerprint
+from .errors import ErrorType, UsageError
+from .manifest import Manifest, read_manifest
+from .plan import Plan, Row, make_plan
+from .records import Record, RecordSink, Status, list_commits, now
+
+Execute = Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]
+"""Works units off; records come as they are ready, in any order."""
+
+_ROUNDS = 3
+"""How often rows without an answer are handed out before they are given up as lost."""
+
+
+class Observer(Protocol):
+    """Who wants to see a run as it goes."""
+
+    def planned(self, plan: Plan, manifest: Manifest) -> None:
+        """Called once, before any work."""
+
+    def finished(self, record: Record) -> None:
+        """Called for every image worked on, as it ends."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended, in numbers of rows."""
+
+    run_id: str
+    output: str
+    rows: int
+    """Rows of the manifest, identical ones counted once."""
+    done: int
+    """Done by this run."""
+    already_done: int
+    failed: int
+    skipped: int
+    duplicates: int
+    seconds: float
+    errors: dict[str, int] = field(default_factory=dict)
+    """Failed rows by error type."""
+
+
+def run(config: RunConfig, observer: Observer) -> Summary:
+    """Do everything that the manifest asks for and is not done yet.
+
+    Writes OUT as the table of files in README.md says. Images that cannot be done are records, not errors.
+
+    Raises:
+        UsageError: nothing could be begun, and nothing was written.
+    """
+    started = now()
+    run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+    manifest = read_manifest(config.manifest)
+    root = storage.absolute(config.root) if config.root else manifest.root
+    _check_output(config, root)
+    plan = make_plan(config, manifest, root, list_commits(config.output))
+    storage.check_writable(config.output)
+    observer.planned(plan, manifest)
+
+    with ExitStack() as stack:
+        execute = stack.enter_context(_executor(config)) if plan.units else None
+        storage.remove(_success(config))
+        _write_run_json(config, run_id, manifest, root)
+        sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
+        for record, index in _settled(config, plan):
+            sink.add(record, index)
+        outcomes: Counter[str] = Counter()
+        errors: Counter[str] = Counter(ErrorType.BAD_ROW.value for _ in plan.rejected)
+        if execute is not None:
+            with closing(_worked(execute, plan)) as worked:
+                for record, index in worked:
+                    sink.add(record, index)
+                    outcomes[record.status] += 1
+                    if record.error_type is not None:
+                        errors[record.error_type] += 1
+                    observer.finished(record)
+
+    records.merge(config.output)
+    summary = Summary(
+        run_id=run_id,
+        output=config.output,
+        rows=len(manifest.rows) - plan.duplicates,
+        done=outcomes[Status.DONE],
+        already_done=len(plan.committed),
+        failed=errors.total(),
+        skipped=len(plan.skipped),
+        duplicates=plan.duplicates,
+        seconds=(now() - started).total_seconds(),
+        errors=dict(errors),
+    )
+    if summary.done + summary.already_done == summary.rows:
+        storage.write(_success(config), b"")
+    return summary
+
+
+@contextmanager
+def _executor(config: RunConfig) -> Iterator[Execute]:
+    """Loads torch or Ray only here, when there is something to do."""
+    if config.executor is Executor.RAY:
+        from .dataflow import ray_executor
+
+        with ray_executor(config) as execute:
+            yield execute
+    else:
+        from .worker import Worker, inline_device
+
+        worker = Worker(config.output, config.settings, config.threads, inline_device(config.device))
+        yield lambda units: (record for unit in units for record in worker(unit))
+
+
+def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
+    """Exactly one record for every planned row, with the row's position; silent rows are asked again, then lost."""
+    waiting = {row.key: row for unit in plan.units for row in unit}
+    units = plan.units
+    for _ in range(_ROUNDS):
+        for record in execute(units):
+            row = waiting.pop(record.key or "", None)
+            if row is not None:
+                yield record, row.index
+        if not waiting:
+            return
+        units = tuple((row,) for row in waiting.values())
+    for row in waiting.values():
+        message = f"no worker gave an answer for this image in {_ROUNDS} attempts; run again, then look at the image"
+        yield _unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
+
+
+def _settled(config: RunConfig, plan: Plan) -> Iterator[tuple[Record, int]]:
+    """Records that need no work: bad rows, rows beyond the limit, and commits whose record a killed run never wrote."""
+    for rejected in plan.rejected:
+        record = Record(
+            key=rejected.key,
+            manifest_line=rejected.line,
+            source_uri=rejected.uri,
+            status=Status.FAILED,
+            error_type=ErrorType.BAD_ROW,
+            error_message=f"line {rejected.line}: {rejected.message}",
+            srpipe_version=VERSION,
+            finished_at=now(),
+        )
+        yield record, rejected.index
+    for row in plan.skipped:
+        yield _unworked(row, Status.SKIPPED, None, "beyond --limit"), row.index
+    recorded = records.recorded_commits(config.output) if plan.committed else set()
+    for row, commit in plan.committed:
+        if commit not in recorded:
+            yield Record.from_json(storage.read(commit.uri(config.output))), row.index
+
+
+def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
+    return Record(
+        key=row.key,
+        manifest_line=row.line,
+        source_uri=row.uri,
+        status=status,
+        error_type=error_type,
+        error_message=message,
+        scale=row.scale,
+        srpipe_version=VERSION,
+        finished_at=now(),
+    )
+
+
+def _check_output(config: RunConfig, root: str) -> None:
+    """Raises UsageError when the output holds a run that this one must not be mixed with."""
+    uri = storage.join(config.output, "run.json")
+    try:
+        held = json.loads(storage.read(uri))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {uri}: {error}; choose another --output") from error
+    if config.existing is Existing.ERROR:
+        raise UsageError(f"{config.output} already holds a run; choose another --output or --existing resume")
+    if held.get("root") != root:
+        raise UsageError(
+            f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
+            " choose another --output or the old --root"
+        )
+
+
+def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str) -> None:
+    held = {
+        "run_id": run_id,
+        "started_at": now().isoformat(),
+        "manifest": manifest.uri,
+        "folder": manifest.folder,
+        "root": root,
+        "config_fingerprint": fingerprint(config.settings, config.threads),
+        "config": asdict(config),
+        "versions": {name: version(name) for name in ("srpipe", "torch", "ray", "pyarrow", "pillow", "numpy")},
+    }
+    storage.write(storage.join(config.output, "run.json"), json.dumps(held, indent=2).encode())
+
+
+def _success(config: RunConfig) -> str:
+    return storage.join(config.output, "_SUCCESS")

@@ -1,0 +1,274 @@
+"""Doing one image: read, fit, enlarge tile by tile, write, commit. A plain class that knows nothing of Ray."""
+
+import hashlib
+import os
+import re
+import resource
+import socket
+import sys
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from sr_ops.back_projection import ConsistencySums
+from sr_ops.resample import downscale
+from sr_ops.settings import Settings
+from sr_ops.super_resolve import Fitted, enlarge, fit_stages
+from sr_ops.tiles import Tile, cut, owned, plan_tiles
+
+from . import storage
+from .config import VERSION, Device, fingerprint, for_scale
+from .errors import ErrorType, ImageError, UsageError
+from .images import Picture, decode, encode_png, to_levels
+from .plan import Row
+from .records import Commit, Record, Status, now
+from .storage import Source
+
+_TILE_NAME = re.compile(r"r\d{4,}_c\d{4,}\.png")
+
+
+class Worker:
+    """Turns rows into records. An image's failure is its record; only the death of the process escapes."""
+
+    def __init__(self, output: str, settings: Settings, threads: int, device: str) -> None:
+        """`device` is "cpu" or "cuda"; the thread count holds for the whole process from now on."""
+        torch.set_num_threads(threads)
+        self._output = output
+        self._settings = settings
+        self._threads = threads
+        self._device = torch.device(device)
+
+    def __call__(self, unit: Iterable[Row]) -> Iterator[Record]:
+        """One record per row, in the order of the rows, each as soon as its image is committed."""
+        return map(self.process, unit)
+
+    def process(self, row: Row) -> Record:
+        """Do one image, or tell how it failed. What is committed already is answered from its commit record."""
+        begun = replace(self._blank(row), started_at=now())
+        try:
+            return self._attempt(row, begun)
+        except ImageError as error:
+            return _failed(begun, error.error_type, str(error))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            message = f"out of memory: {_one_line(error)}; use a smaller --tile-size or fewer --workers"
+            return _failed(begun, ErrorType.MEMORY, message)
+        except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full
+            traceback.print_exc(file=sys.stderr)
+            message = f"a bug in srpipe, please report it: {type(error).__name__}: {_one_line(error)}"
+            return _failed(begun, ErrorType.INTERNAL, message)
+
+    def _attempt(self, row: Row, begun: Record) -> Record:
+        watch = Stopwatch()
+        settings = for_scale(self._settings, row.scale)
+        with watch("read"):
+            source = _stat(row)
+            commit = Commit(fingerprint(settings, self._threads), row.key, source.fingerprint)
+            earlier = self._earlier(commit, row)
+            if earlier is not None:
+                return earlier
+            picture = _read_picture(row)
+            lr = picture.lr.to(self._device)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        fitted = fit_stages(lr, settings, watch)
+        self._withdraw(row)
+        folder = storage.join(self._output, "tiles", row.key)
+        written, consistency = self._write_tiles(folder, picture, lr, fitted, settings, watch)
+        error = consistency.error()
+        bands, height, width = lr.shape
+        record = replace(
+            begun,
+            source_fingerprint=source.fingerprint,
+            output_uri=folder,
+            status=Status.DONE,
+            method_used=fitted.method,
+            width=width,
+            height=height,
+            bands=bands,
+            dtype="uint8",
+            sr_width=width * row.scale,
+            sr_height=height * row.scale,
+            tiles=written.count,
+            output_sha256=written.sha256.hexdigest(),
+            steps=settings.fit.steps if fitted.networks else 0,
+            final_loss=_finite(fitted.final_loss),
+            reconstruction_psnr=_finite(fitted.reconstruction_psnr),
+            bicubic_reconstruction_psnr=_finite(fitted.bicubic_reconstruction_psnr),
+            consistency_mae=error.mae,
+            consistency_rmse=error.rmse,
+            consistency_max=error.max,
+            consistency_bias=error.bias,
+            consistency_rmse_bands=error.rmse_bands,
+            read_s=watch["read"],
+            fit_s=watch["fit"],
+            infer_s=watch["infer"],
+            back_project_s=watch["back_project"],
+            write_s=watch["write"],
+            peak_memory_bytes=_peak_memory(self._device),
+            config_fingerprint=commit.settings,
+            finished_at=now(),
+            total_s=watch.total(),
+        )
+        _store(commit.uri(self._output), record.to_json().encode())
+        return record
+
+    def _write_tiles(
+        self, folder: str, picture: Picture, lr: torch.Tensor, fitted: Fitted, settings: Settings, watch: "Stopwatch"
+    ) -> tuple["_Written", ConsistencySums]:
+        """Enlarge and store one tile after the other; no more than one is held."""
+        consistency = ConsistencySums()
+        written = _Written()
+        native = picture.levels.to(self._device)
+        for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
+            sr = to_levels(enlarge(cut(lr, tile), fitted.networks, settings, watch))
+            with watch("back_project"):
+                consistency.add(owned(downscale(sr, settings.scale) - cut(native, tile), tile, 1))
+            with watch("write"):
+                written.store(folder, tile, encode_png(owned(sr, tile, settings.scale), picture.icc_profile))
+        with watch("write"):
+            written.remove_others(folder)
+        return written, consistency
+
+    def _earlier(self, commit: Commit, row: Row) -> Record | None:
+        """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
+        uri = commit.uri(self._output)
+        if uri in row.stale or not storage.exists(uri):
+            return None
+        return Record.from_json(storage.read(uri))
+
+    def _withdraw(self, row: Row) -> None:
+        """Before the first tile is overwritten, take back what earlier commits say about them."""
+        for uri in row.stale:
+            try:
+                storage.remove(uri)
+            except OSError as error:
+                raise ImageError(ErrorType.WRITE, f"cannot remove {uri}: {storage.reason(error)}; run again") from error
+
+    def _blank(self, row: Row) -> Record:
+        return Record(
+            key=row.key,
+            manifest_line=row.line,
+            source_uri=row.uri,
+            status=Status.FAILED,
+            scale=row.scale,
+            device=_device_name(self._device),
+            threads=self._threads,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            seed=self._settings.seed,
+            prior="none",
+            srpipe_version=VERSION,
+        )
+
+
+def inline_device(wanted: Device) -> str:
+    """The device of a worker in this process. Raises UsageError when CUDA is wanted and there is none."""
+    if wanted is not Device.CPU and torch.cuda.is_available():
+        return "cuda"
+    if wanted is Device.CUDA:
+        raise UsageError("--device cuda: there is no GPU here; use --device auto or cpu")
+    return "cpu"
+
+
+class Stopwatch:
+    """Wall-clock seconds by phase, and in all."""
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._seconds[phase] += time.perf_counter() - started
+
+    def __getitem__(self, phase: str) -> float:
+        return self._seconds[phase]
+
+    def total(self) -> float:
+        return time.perf_counter() - self._started
+
+
+class _Written:
+    """The tiles of one image that are stored."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sha256 = hashlib.sha256()
+        self._uris: set[str] = set()
+
+    def store(self, folder: str, tile: Tile, data: bytes) -> None:
+        uri = storage.join(folder, f"r{tile.row:04d}_c{tile.column:04d}.png")
+        _store(uri, data)
+        self.count += 1
+        self.sha256.update(data)
+        self._uris.add(uri)
+
+    def remove_others(self, folder: str) -> None:
+        """Delete the tiles that an earlier run with smaller tiles left in the folder."""
+        for uri in storage.list_folder(folder):
+            if uri not in self._uris and _TILE_NAME.fullmatch(uri.rpartition("/")[2]):
+                storage.remove(uri)
+
+
+def _stat(row: Row) -> Source:
+    try:
+        return storage.stat(row.uri)
+    except FileNotFoundError as error:
+        message = f"nothing is at {row.uri}; correct the uri or put the file back"
+        raise ImageError(ErrorType.MISSING, message) from error
+    except OSError as error:
+        raise _unreadable(row, error) from error
+
+
+def _read_picture(row: Row) -> Picture:
+    try:
+        data = storage.read(row.uri)
+    except OSError as error:
+        raise _unreadable(row, error) from error
+    return decode(data)
+
+
+def _unreadable(row: Row, error: OSError) -> ImageError:
+    message = f"cannot read {row.uri}: {storage.reason(error)}; check access, then run again"
+    return ImageError(ErrorType.READ, message)
+
+
+def _store(uri: str, data: bytes) -> None:
+    try:
+        storage.write(uri, data)
+    except OSError as error:
+        message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
+        raise ImageError(ErrorType.WRITE, message) from error
+
+
+def _failed(begun: Record, error_type: ErrorType, message: str) -> Record:
+    finished = now()
+    assert begun.started_at is not None
+    seconds = (finished - begun.started_at).total_seconds()
+    return replace(begun, error_type=error_type, error_message=message, finished_at=finished, total_s=seconds)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _finite(value: float) -> float | None:
+    """None for nan and inf, which JSON and most tables cannot say."""
+    return value if abs(value) < float("inf") else None
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
