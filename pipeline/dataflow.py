@@ -7,6 +7,8 @@ each answer a trap of Ray 2.60; docs/architecture.md tells which.
 import json
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -116,13 +118,15 @@ def _wave(
 
 
 def _share(config: RunConfig) -> _Share:
+    """CUDA where there is a GPU, or where one is asked for of a cluster that may yet bring it."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = resources.get("GPU", 0)
-    if gpus and config.device is not Device.CPU:
+    expected = config.device is Device.CUDA and config.workers is not None and _address(config) is not None
+    if expected or (gpus and config.device is not Device.CPU):
         share = config.gpus_per_worker or 1.0
         return _Share("cuda", None, share, max(1, int(gpus / share)))
     if config.device is Device.CUDA:
-        raise UsageError("--device cuda: there is no GPU here; use --device auto or cpu")
+        raise UsageError("--device cuda: there is no GPU now; use --device cpu, or --workers N if the cluster grows")
     if config.gpus_per_worker is not None:
         raise UsageError("--gpus-per-worker: there is no GPU here; leave it out")
     return _Share("cpu", config.threads, None, max(1, int(resources.get("CPU", 0) / config.threads)))
@@ -131,9 +135,9 @@ def _share(config: RunConfig) -> _Share:
 @contextmanager
 def _cluster(config: RunConfig) -> Iterator[None]:
     """Join the cluster that was named, or start a silent local one; leave it in the end."""
-    address = config.address or os.environ.get("RAY_ADDRESS")
+    address = _address(config)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    with _stderr_discarded():
+    with _stderr_discarded(), _sigterm_kept():
         if address:
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -155,6 +159,10 @@ def _cluster(config: RunConfig) -> Iterator[None]:
         ray.shutdown()
 
 
+def _address(config: RunConfig) -> str | None:
+    return config.address or os.environ.get("RAY_ADDRESS")
+
+
 def _set_data_context() -> None:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = 1  # every yielded record leaves at once
@@ -168,6 +176,17 @@ def _set_data_context() -> None:
 def available_cpus() -> int:
     """Processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray's start puts its own handler in place of ours, which would end the process before records are flushed."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

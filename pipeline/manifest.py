@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from . import storage
 from .errors import UsageError
+from .records import COLUMNS
 from .storage import Source
 
 URI_COLUMNS = ("uri", "path", "url", "image")
@@ -135,9 +136,12 @@ def _read_table(uri: str, suffix: str) -> Manifest:
         Cells(line, cell(uri_name, index), cell(id_name, index), cell(scale_name, index), problem)
         for index, (line, problem) in enumerate(lines)
     )
-    carried = {name: values for name, values in columns.items() if name not in (uri_name, id_name, scale_name)}
-    table = pa.table({name.strip(): _column(values) for name, values in carried.items()}) if carried else None
-    return Manifest(uri, storage.parent(uri), "", rows, table if table is not None else _no_columns(len(rows)), {})
+    carried = {name.strip(): values for name, values in columns.items() if name not in (uri_name, id_name, scale_name)}
+    clashes = sorted(set(carried) & set(COLUMNS))
+    if clashes:
+        raise UsageError(f"the manifest {uri} has columns named like a record's: {', '.join(clashes)}; rename them")
+    table = pa.table({name: _column(values) for name, values in carried.items()}) if carried else _no_columns(len(rows))
+    return Manifest(uri, storage.parent(uri), "", rows, table, {})
 
 
 Lines = list[tuple[int, str]]

@@ -228,6 +228,14 @@ def _parts(output: str) -> list[str]:
     return [uri for uri in storage.find(storage.join(output, "manifest")) if uri.endswith(".parquet")]
 
 
+def append_part(output: str, table: pa.Table) -> None:
+    """Add a part to the latest run's."""
+    last = _parts(output)[-1]
+    number = int(last.removesuffix(".parquet").rpartition("-")[2])
+    folder = storage.join(output, "manifest")
+    write_table(storage.join(folder, f"part-{_run_of(last)}-{number + 1:05d}.parquet"), table)
+
+
 def merge(output: str) -> pa.Table:
     """Merge all parts into OUT/manifest.parquet: the latest record of each key, in the order of first appearance.
 

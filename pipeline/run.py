@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Protocol
 
 from . import records, storage
-from .config import VERSION, Executor, Existing, RunConfig, fingerprint
+from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
 from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
@@ -62,6 +62,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
     """
     started = now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+    _check_options(config)
     manifest = read_manifest(config.manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
     _check_output(config, root)
@@ -173,15 +174,33 @@ def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: s
     )
 
 
+def _check_options(config: RunConfig) -> None:
+    """Raises UsageError for an option that would have no effect."""
+    inline = config.executor is Executor.INLINE
+    useless = {
+        "--workers with --executor inline": inline and config.workers is not None,
+        "--address with --executor inline": inline and config.address is not None,
+        "--gpus-per-worker with --executor inline": inline and config.gpus_per_worker is not None,
+        "--gpus-per-worker with --device cpu": config.device is Device.CPU and config.gpus_per_worker is not None,
+    }
+    for options, applies in useless.items():
+        if applies:
+            raise UsageError(f"{options} has no effect; leave one of them out")
+
+
 def _check_output(config: RunConfig, root: str) -> None:
-    """Raises UsageError when the output holds a run that this one must not be mixed with."""
+    """Raises UsageError when this run must not be mixed with what is in the output, or with its own input."""
+    if root and f"{config.output}/".startswith(f"{root}/") and _reads_below(config.manifest, root):
+        raise UsageError(f"the output {config.output} lies inside the input {root}; choose another --output")
     uri = storage.join(config.output, "run.json")
     try:
         held = json.loads(storage.read(uri))
     except FileNotFoundError:
         return
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {uri}: {error}; choose another --output") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; choose another --output") from error
+    except ValueError as error:
+        raise UsageError(f"{uri} is damaged ({error}); remove it or choose another --output") from error
     if config.existing is Existing.ERROR:
         raise UsageError(f"{config.output} already holds a run; choose another --output or --existing resume")
     if held.get("root") != root:
@@ -189,6 +208,11 @@ def _check_output(config: RunConfig, root: str) -> None:
             f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
             " choose another --output or the old --root"
         )
+
+
+def _reads_below(manifest: str, root: str) -> bool:
+    """Whether a folder or pattern would find the results among the images the next time."""
+    return "**" in manifest or storage.absolute(manifest) == root
 
 
 def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str) -> None:

@@ -146,11 +146,14 @@ def remove(uri: str) -> None:
 
 
 def check_writable(folder: str) -> None:
-    """Put a small file into `folder` and delete it. Raises UsageError when that cannot be done."""
+    """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
     probe = join(folder, f".probe-{secrets.token_hex(4)}")
     try:
+        missing = _missing_folders(folder)
         write(probe, b"")
         remove(probe)
+        for created in missing:
+            os.rmdir(created)
     except OSError as error:
         raise UsageError(
             f"cannot write to the output {folder}: {reason(error)}; choose another with --output"
@@ -191,6 +194,15 @@ def _stat_in_folder(folder: str, uris: list[str]) -> dict[str, Source]:
         with suppress(OSError):
             found[uri] = stat(uri)
     return found
+
+
+def _missing_folders(folder: str) -> list[str]:
+    """The local folders that a write below `folder` would have to make, innermost first."""
+    missing = []
+    while scheme(folder) == "file" and not os.path.exists(folder):
+        missing.append(folder)
+        folder = parent(folder)
+    return missing
 
 
 def _write_local(path: str, data: bytes) -> None:

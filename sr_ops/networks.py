@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .resample import upscale
-from .settings import STAGE_SCALE
+from .settings import STAGE_SCALE, Network
 
 _ADDITION_GAIN = 0.3
 
@@ -82,20 +82,22 @@ class _Addition(nn.Module):
         return added
 
 
-NETWORKS: dict[str, type[SubpixelNetwork] | type[ZssrNetwork]] = {"subpixel": SubpixelNetwork, "zssr": ZssrNetwork}
+_CLASSES: dict[Network, type[SubpixelNetwork] | type[ZssrNetwork]] = {
+    Network.SUBPIXEL: SubpixelNetwork,
+    Network.ZSSR: ZssrNetwork,
+}
 
 
 def build_network(
-    name: str, bands: int, width: int, depth: int, seed: int, device: torch.device, autocast_dtype: torch.dtype
+    name: Network, bands: int, width: int, depth: int, seed: int, device: torch.device, autocast_dtype: torch.dtype
 ) -> ResidualNetwork:
     """A network whose weights depend on `seed` alone; untrained it returns the bicubic enlargement exactly.
 
     Args:
-        name: a key of `NETWORKS`.
         width, depth: channels of the hidden layers; number of convolutions, at least 2.
     """
     with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
-        network = NETWORKS[name](bands, width, depth, autocast_dtype)
+        network = _CLASSES[name](bands, width, depth, autocast_dtype)
     network = network.to_empty(device="cpu")
     _initialise(network, torch.Generator().manual_seed(seed))
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

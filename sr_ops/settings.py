@@ -1,13 +1,22 @@
 """What decides the pixels of an enlargement. Plain values: importing this file does not load torch."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 STAGE_SCALE = 2
 """What one network enlarges by; every other scale is made of such stages."""
 
 MIN_SCALE, MAX_SCALE = 2, 8
 
-NETWORK_NAMES = ("subpixel", "zssr")
+
+class Network(StrEnum):
+    """What an image can be fitted with; see networks.py."""
+
+    SUBPIXEL = "subpixel"
+    """Convolutions at LR size: the default."""
+    ZSSR = "zssr"
+    """The paper's, at HR size."""
+
 
 _BACK_PROJECTION_REACH = 16
 """LR pixels beyond which back-projection carries less than 1e-7 of a change."""
@@ -33,8 +42,7 @@ class Settings:
 
     scale: int = 4
     """Whole number from MIN_SCALE to MAX_SCALE."""
-    network: str = "subpixel"
-    """One of NETWORK_NAMES."""
+    network: Network = Network.SUBPIXEL
     width: int = 64
     """Channels of the hidden layers."""
     depth: int = 8
