@@ -296,5 +296,5 @@ def photograph_scene(size: int = 384) -> Bytes:
     for up in (0.2, 0.55):
         pen.line(_project([(-5, up, -3.6), (7, up, -3.6)]), (196, 196, 190), 3)
     for along in np.arange(-4.2, 6, 0.17):
-        pen.area(_project((*picket, along, 0, -3.6)), (234, 232, 226))
+        pen.area(_project(picket + np.array([along, 0, -3.6])), (234, 232, 226))
     return _develop(canvas, rng, 0.16, 1.0)

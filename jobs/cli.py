@@ -1,0 +1,248 @@
+"""The command line: strings become a RunConfig here, and outcomes become lines, JSON and exit codes.
+
+Nothing heavy is imported before a command needs it: `srpipe --help` loads neither torch nor Ray nor pyarrow.
+"""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from pipeline.config import VERSION, Device, Executor, Existing, RunConfig, parse_scale
+from pipeline.errors import UsageError
+from sr_ops.settings import MAX_SCALE, MIN_SCALE, FitSettings, Network, Settings
+
+if TYPE_CHECKING:
+    from pipeline.run import Summary
+
+EXIT_USAGE = 2
+EXIT_SOME_FAILED = 3
+
+app = typer.Typer(
+    name="srpipe",
+    help="Upscale image collections: every image gets its own small network, fitted to itself.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+_FIT = FitSettings()
+_SETTINGS = Settings()
+
+
+_GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
+
+
+@app.command("run")
+def run_command(
+    manifest: Annotated[
+        str,
+        typer.Argument(
+            metavar="MANIFEST", help="csv, parquet, jsonl or txt table, folder, glob or image; path or s3://."
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="Folder or s3:// prefix for everything written. [default: ./<manifest>-x<scale>]"
+        ),
+    ] = None,
+    scale: Annotated[
+        str,
+        typer.Option("--scale", "-s", metavar=f"{MIN_SCALE}..{MAX_SCALE}", help="Enlargement of rows that name none."),
+    ] = str(_SETTINGS.scale),
+    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps per x2 stage.")] = _FIT.steps,
+    network: Annotated[Network, typer.Option(help="What is fitted: LR-space, or the paper's.")] = _SETTINGS.network,
+    width: Annotated[int, typer.Option(min=1, help="Channels of the network's hidden layers.")] = _SETTINGS.width,
+    depth: Annotated[int, typer.Option(min=2, help="Convolutions of the network.")] = _SETTINGS.depth,
+    crop: Annotated[int, typer.Option(min=8, help="Side of a training crop in pixels.")] = _FIT.crop,
+    batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = _FIT.batch,
+    learning_rate: Annotated[
+        float, typer.Option(min=1e-6, max=1.0, help="Peak of the one-cycle schedule.")
+    ] = _FIT.learning_rate,
+    seed: Annotated[int, typer.Option(min=0, help="The same for every image.")] = _SETTINGS.seed,
+    self_ensemble: Annotated[bool, typer.Option(help="Median over the 8 flips and rotations.")] = _SETTINGS.ensemble,
+    back_projection: Annotated[
+        int, typer.Option(min=0, help="Back-projection iterations; 0 for none.")
+    ] = _SETTINGS.back_projections,
+    tile_size: Annotated[
+        int, typer.Option(min=16, help="Side of a tile in pixels of the input.")
+    ] = _SETTINGS.tile_size,
+    existing: Annotated[
+        Existing, typer.Option(help="What to do about work that is already in the output.")
+    ] = Existing.RESUME,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows.")] = None,
+    root: Annotated[str | None, typer.Option(help="Folder that keys are relative to.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse to start when any row is bad.")] = False,
+    device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes. [default: as many as there is room for]")
+    ] = None,
+    threads_per_worker: Annotated[
+        int, typer.Option(min=1, help="Torch threads of a worker; changes pixels slightly.")
+    ] = RunConfig.threads,
+    gpus_per_worker: Annotated[
+        str | None, typer.Option(metavar="1|1/2|1/4", help="Share of a GPU for a worker. [default: 1]")
+    ] = None,
+    executor: Annotated[
+        Executor, typer.Option(help="inline works in this process, one image at a time.")
+    ] = Executor.RAY,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join. [default: RAY_ADDRESS, else a local one]")
+    ] = None,
+    json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Upscale every image that MANIFEST names; run again to go on where it stopped."""
+    chosen_scale = _scale(scale)
+    config = RunConfig(
+        manifest=manifest,
+        output=_output(output, manifest, chosen_scale),
+        settings=Settings(
+            scale=chosen_scale,
+            network=network,
+            width=width,
+            depth=depth,
+            fit=FitSettings(steps=steps, crop=crop, batch=batch, learning_rate=learning_rate),
+            seed=seed,
+            ensemble=self_ensemble,
+            back_projections=back_projection,
+            tile_size=tile_size,
+        ),
+        threads=threads_per_worker,
+        device=device,
+        workers=workers,
+        gpus_per_worker=_gpu_share(gpus_per_worker),
+        executor=executor,
+        address=address,
+        existing=existing,
+        limit=limit,
+        root=root,
+        strict=strict,
+    )
+    summary = execute(config)
+    print(json.dumps(asdict(summary)) if json_summary else _sentence(summary))  # noqa: T201 - the result
+    return EXIT_SOME_FAILED if summary.failed else 0
+
+
+@app.command("eval")
+def eval_command(
+    output: Annotated[
+        str, typer.Argument(metavar="OUT", help="Output of a finished run whose manifest has a reference column.")
+    ],
+    json_scores: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """PSNR and SSIM of a run against the `reference` images its manifest names."""
+    from pipeline.evaluate import evaluate
+
+    from .report import print_scores
+
+    scores = evaluate(output)
+    if json_scores:
+        print(json.dumps({"output": output, "scores": [asdict(score) for score in scores]}))  # noqa: T201 - the result
+    else:
+        print_scores(scores)
+    return EXIT_SOME_FAILED if any(score.problem for score in scores) else 0
+
+
+@app.command("demo")
+def demo_command(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the sample collection and its results.")
+    ] = Path("srpipe-demo"),
+) -> int:
+    """Make a small collection by code, upscale it, and show what came out."""
+    from .demo import demo
+
+    return EXIT_SOME_FAILED if demo(output).failed else 0
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        print(f"srpipe {VERSION}")  # noqa: T201 - the result
+        context.exit()
+
+
+def execute(config: RunConfig) -> "Summary":
+    """Run with progress on stderr."""
+    from pipeline.run import run
+
+    from .progress import progress
+
+    with progress() as observer:
+        return run(config, observer)
+
+
+def main() -> NoReturn:
+    """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 130 and 143 as README lists them."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        code = _refuse(str(error))
+    except TyperException as error:
+        code = _refuse(f"{error.format_message().rstrip('.')}; see srpipe --help")
+    except (KeyboardInterrupt, typer.Abort):
+        code = 128 + signal.SIGINT
+    sys.exit(code)
+
+
+def _refuse(sentence: str) -> int:
+    print(f"srpipe: {sentence}", file=sys.stderr)  # noqa: T201 - the one line that says why nothing happened
+    return EXIT_USAGE
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Leave through every `finally`: records that are held get written, workers end."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _scale(text: str) -> int:
+    try:
+        return parse_scale(text)
+    except ValueError as error:
+        raise UsageError(f"--scale: {error}") from error
+
+
+def _gpu_share(text: str | None) -> float | None:
+    if text is not None and text not in _GPU_SHARES:
+        raise UsageError(f"--gpus-per-worker: {text!r} is not 1, 1/2 or 1/4; other shares do not pack onto GPUs")
+    return None if text is None else _GPU_SHARES[text]
+
+
+def _output(given: str | None, manifest: str, scale: int) -> str:
+    from pipeline import storage
+
+    if given is not None:
+        return storage.absolute(given)
+    fixed = manifest.split("*")[0].split("?")[0].split("[")[0]
+    name = fixed.rstrip("/") if fixed == manifest or fixed.endswith("/") else os.path.dirname(fixed)
+    stem = Path(os.path.abspath(name) if "://" not in name else name).stem
+    return storage.absolute(f"{stem}-x{scale}")
+
+
+def _sentence(summary: "Summary") -> str:
+    parts = [f"{summary.done} done"]
+    if summary.already_done:
+        parts.append(f"{summary.already_done} already done")
+    if summary.failed:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(summary.errors.items()))
+        parts.append(f"{summary.failed} failed ({kinds})")
+    if summary.skipped:
+        parts.append(f"{summary.skipped} skipped")
+    return f"{', '.join(parts)} in {summary.seconds:.0f} s; table: {summary.output}/manifest.parquet"
+
+
+if __name__ == "__main__":
+    main()
