@@ -1,0 +1,98 @@
+"""The arrows between the folders, and what may be loaded when."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+LAYERS = {
+    "sr_ops": {
+        "allowed": {"sr_ops"},
+        "forbidden": {"ray", "fsspec", "s3fs", "PIL", "pyarrow", "typer", "rich", "time"},
+    },
+    "pipeline": {"allowed": {"sr_ops", "pipeline"}, "forbidden": {"typer", "rich"}},
+    "jobs": {"allowed": {"sr_ops", "pipeline", "jobs"}, "forbidden": {"ray", "fsspec", "s3fs"}},
+}
+
+
+def imported_packages(file: Path) -> set[str]:
+    """The top-level packages that a file imports absolutely, anywhere in it."""
+    packages = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            packages.add(node.module.partition(".")[0])
+    return packages
+
+
+def python_files(layer: str) -> list[Path]:
+    return sorted((REPOSITORY / layer).rglob("*.py"))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_only_point_left(layer: str) -> None:
+    """sr_ops knows no one, pipeline knows sr_ops, jobs knows both; and each keeps to its own libraries."""
+    assert python_files(layer)
+    for file in python_files(layer):
+        packages = imported_packages(file)
+        assert not packages & LAYERS[layer]["forbidden"], file
+        assert packages & set(LAYERS) <= LAYERS[layer]["allowed"], file
+
+
+def test_only_the_dataflow_knows_ray() -> None:
+    """One file of the pipeline imports Ray."""
+    assert [file.name for file in python_files("pipeline") if "ray" in imported_packages(file)] == ["dataflow.py"]
+
+
+def test_sr_ops_never_draws_from_global_randomness() -> None:
+    """No call in sr_ops seeds or draws from torch's global generator."""
+    for file in python_files("sr_ops"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                name = node.func.attr
+                draws = name in {"randint", "randn", "rand", "randperm", "multinomial", "normal_", "uniform_"}
+                seeded = any(keyword.arg == "generator" for keyword in node.keywords)
+                own = isinstance(node.func.value, ast.Call)  # Generator().manual_seed(...)
+                assert not draws or seeded, f"{file.name}:{node.lineno} {name}"
+                assert name != "manual_seed" or own, f"{file.name}:{node.lineno} {name}"
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level packages in sys.modules after a statement in a fresh interpreter."""
+    code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
+
+
+def test_the_command_line_starts_without_anything_heavy() -> None:
+    """Importing the command line loads neither torch nor Ray nor any other heavy library."""
+    assert not loaded_by("import jobs.cli") & HEAVY
+
+
+def test_the_check_for_heavy_imports_can_fail() -> None:
+    """The check above sees a heavy library when one is loaded."""
+    assert "numpy" in loaded_by("import jobs.cli, numpy") & HEAVY
+
+
+def test_the_driver_plans_without_torch_or_ray() -> None:
+    """Manifest, plan, records and the run itself load without torch or Ray: both wait until there is work."""
+    assert not loaded_by("import pipeline.run, jobs.progress") & {"torch", "ray"}
+
+
+def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
+    """The wheel's top level is sr_ops, pipeline and jobs, with every file of theirs, and nothing else."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, check=True, capture_output=True, cwd=REPOSITORY)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    expected = {str(file.relative_to(REPOSITORY)) for layer in LAYERS for file in python_files(layer)}
+    assert names == expected
