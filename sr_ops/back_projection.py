@@ -38,9 +38,10 @@ def back_project(sr: Tensor, lr: Tensor, scale: int, iterations: int) -> Tensor:
 @lru_cache(maxsize=64)
 def _inverse(length: int, scale: int) -> Tensor:
     """(length, length) inverse of D U along one axis."""
-    shrink, enlarge = axis_matrix(length * scale, length), axis_matrix(length, length * scale)
-    inverse: Tensor = torch.linalg.inv(shrink @ enlarge)
-    return inverse
+    with torch.inference_mode(False):  # what is kept must serve callers that differentiate, too
+        shrink, enlarge = axis_matrix(length * scale, length), axis_matrix(length, length * scale)
+        inverse: Tensor = torch.linalg.inv(shrink @ enlarge)
+        return inverse
 
 
 @dataclass(frozen=True)
@@ -89,5 +90,5 @@ class ConsistencySums:
 def consistency_error(sr: Tensor, lr: Tensor, scale: int) -> ConsistencyError:
     """Error of a whole image: sr (C, H * scale, W * scale) against lr (C, H, W), in their units."""
     sums = ConsistencySums()
-    sums.add(downscale(sr, scale) - lr)
+    sums.add(downscale(sr.double(), scale) - lr.double())
     return sums.error()

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+_SSIM_WINDOW = 11
+
 
 def luma(image: Tensor) -> Tensor:
     """Y of ITU-R BT.601 in 16..235, (H, W) float64, from 8-bit levels 0..255.
@@ -33,11 +35,13 @@ def ssim_y(image: Tensor, truth: Tensor, border: int) -> float:
     nan when less than one window is left.
     """
     inner, inner_truth = _inner(image, border), _inner(truth, border)
-    if min(inner.shape) < 11:
+    if min(inner.shape) < _SSIM_WINDOW:
         return float("nan")
-    value = structural_similarity_index_measure(inner[None, None], inner_truth[None, None], data_range=255.0, sigma=1.5)
-    assert isinstance(value, Tensor)
-    return float(value)
+    _, values = structural_similarity_index_measure(
+        inner[None, None], inner_truth[None, None], data_range=255.0, sigma=1.5, return_full_image=True
+    )
+    reach = _SSIM_WINDOW // 2  # windows around the outermost pixels hang over, and are no windows of the field's SSIM
+    return float(values[..., reach:-reach, reach:-reach].mean())
 
 
 def _inner(image: Tensor, border: int) -> Tensor:

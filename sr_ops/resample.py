@@ -5,6 +5,7 @@ shrinks, the cubic is stretched by the ratio so that it also removes what the co
 ("antialiasing"). Borders are mirrored with the edge sample repeated. The two axes are independent.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -45,9 +46,9 @@ def upscale(image: Tensor, scale: int) -> Tensor:
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample (..., H, W) to (..., *size), antialiased along the axes that shrink, as MATLAB `imresize(image, size)`.
+    """Resample (..., H, W) to (..., *size), antialiased along the axes that shrink.
 
-    Dtype, rounding and device as in `downscale`.
+    Dtype, rounding and device as in `downscale`; MATLAB's `imresize` where both axes change by the same ratio.
     """
     for axis, length in zip((-2, -1), size, strict=True):
         if length < 1:
@@ -83,15 +84,20 @@ def _run_matrices(
     in_length: int, out_length: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[tuple[int, Tensor], ...]:
     """(first input sample, dense weights) of each run of outputs."""
-    weights, indices = _taps(in_length, out_length)
-    runs = []
+    with torch.inference_mode(False):  # what is kept must serve callers that differentiate, too
+        weights, indices = _taps(in_length, out_length)
+        return tuple(_dense_runs(weights, indices, dtype, device))
+
+
+def _dense_runs(
+    weights: Tensor, indices: Tensor, dtype: torch.dtype, device: torch.device
+) -> Iterator[tuple[int, Tensor]]:
     for run_weights, run_indices in zip(torch.split(weights, _RUN), torch.split(indices, _RUN), strict=True):
         first = int(run_indices.min())
         span = int(run_indices.max()) - first + 1
         matrix = torch.zeros(len(run_weights), span, dtype=torch.float64)
         matrix.scatter_add_(1, run_indices - first, run_weights)
-        runs.append((first, matrix.to(device, dtype)))
-    return tuple(runs)
+        yield first, matrix.to(device, dtype)
 
 
 def _taps(in_length: int, out_length: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,133 @@
+"""Back-projection: consistent, in range, local; and the error that says how consistent."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sr_ops.back_projection import ConsistencySums, back_project, consistency_error
+from sr_ops.resample import downscale, upscale
+from sr_ops.tiles import cut, owned, plan_tiles
+
+ITERATIONS = 10
+SCALES = [2, 3, 4]
+
+
+def noise(*shape: int, low: float = 0.0, high: float = 1.0, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def mid_gray_pair(scale: int) -> tuple[Tensor, Tensor]:
+    """An enlargement and an LR image that disagree, too gray for anything to clip."""
+    lr = noise(2, 11, 14, low=0.4, high=0.6)
+    sr = noise(2, 11 * scale, 14 * scale, low=0.4, high=0.6, seed=1)
+    return sr, lr
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_back_projected_image_is_consistent(scale: int, dtype: torch.dtype) -> None:
+    """Where nothing clips one iteration is enough: the result's `downscale` is the LR image."""
+    sr, lr = (image.to(dtype) for image in mid_gray_pair(scale))
+    assert float((downscale(sr, scale) - lr).abs().max()) > 0.05
+    result = back_project(sr, lr, scale, 1)
+    assert result.dtype == dtype
+    torch.testing.assert_close(downscale(result, scale), lr, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_result_is_the_limit_of_the_classical_iteration(scale: int) -> None:
+    """Adding upscale(lr - downscale(sr)) again and again ends where one iteration of the closed form does."""
+    sr, lr = mid_gray_pair(scale)
+    classical = sr
+    for _ in range(150):
+        classical = classical + upscale(lr - downscale(classical, scale), scale)
+    torch.testing.assert_close(back_project(sr, lr, scale, 1), classical, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_consistent_image_is_left_alone(scale: int) -> None:
+    """Back-projection of its own result changes nothing."""
+    sr, lr = (image.float() for image in mid_gray_pair(scale))
+    once = back_project(sr, lr, scale, ITERATIONS)
+    torch.testing.assert_close(back_project(once, lr, scale, ITERATIONS), once, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("iterations", [0, 1, ITERATIONS])
+def test_result_stays_in_range(iterations: int) -> None:
+    """Values stay within [0, 1], without any iteration too."""
+    lr = noise(1, 9, 9).round()
+    result = back_project(noise(1, 18, 18, low=-0.5, high=1.5), lr, 2, iterations)
+    assert float(result.min()) == 0
+    assert float(result.max()) == 1
+
+
+def test_more_iterations_undo_what_clipping_spoils() -> None:
+    """Where the result must be clipped one iteration is not enough, and more bring it closer."""
+    lr = noise(1, 16, 16, low=0.15, high=0.85)
+    sr = upscale(lr, 2)
+    errors = [consistency_error(back_project(sr, lr, 2, iterations), lr, 2).rmse for iterations in (0, 1, 3, 10)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[1] / 10
+
+
+def test_arguments_stay_as_they_were() -> None:
+    """Neither image is written to."""
+    sr, lr = noise(1, 12, 12, low=-0.2, high=1.2), noise(1, 6, 6)
+    before = sr.clone(), lr.clone()
+    back_project(sr, lr, 2, ITERATIONS)
+    back_project(sr, lr, 2, 0).zero_()
+    assert torch.equal(sr, before[0])
+    assert torch.equal(lr, before[1])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_change_fades_within_16_pixels(scale: int) -> None:
+    """One LR pixel changes the result near it, and beyond 16 LR pixels by less than a millionth."""
+    lr = noise(1, 45, 45)
+    changed = lr.clone()
+    changed[0, 22, 22] = 1 - changed[0, 22, 22].round()
+    sr = upscale(lr, scale)
+    change = (back_project(sr, changed, scale, ITERATIONS) - back_project(sr, lr, scale, ITERATIONS)).abs()
+    assert float(change.max()) > 0.1
+    near = slice((22 - 16) * scale, (22 + 17) * scale)
+    change[0, near, near] = 0
+    assert float(change.max()) < 1e-6
+
+
+def test_consistency_by_hand() -> None:
+    """Two bands, 2 and -4 levels off throughout: the figures and the sign of the bias follow."""
+    lr = torch.full((2, 3, 5), 100.0)
+    sr = torch.tensor([102.0, 96.0]).reshape(2, 1, 1).expand(2, 6, 10)
+    error = consistency_error(sr, lr, 2)
+    assert error.mae == pytest.approx(3, abs=1e-4)
+    assert error.rmse == pytest.approx(10**0.5, abs=1e-4)
+    assert error.max == pytest.approx(4, abs=1e-4)
+    assert error.bias == pytest.approx(-1, abs=1e-4)
+    assert error.rmse_bands == pytest.approx((2, 4), abs=1e-4)
+
+
+def test_consistency_matches_numpy() -> None:
+    """All figures are those of NumPy in 64-bit floats over downscale(sr) - lr."""
+    sr, lr = 255 * noise(3, 18, 24), 255 * noise(3, 9, 12, seed=1)
+    residual = downscale(sr, 2).numpy() - lr.numpy()
+    error = consistency_error(sr, lr, 2)
+    assert error.mae == pytest.approx(np.abs(residual).mean(), rel=1e-12)
+    assert error.rmse == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-12)
+    assert error.max == np.abs(residual).max()
+    assert error.bias == pytest.approx(residual.mean(), rel=1e-9)
+    assert error.rmse_bands == pytest.approx(np.sqrt((residual**2).mean((1, 2))), rel=1e-12)
+
+
+@pytest.mark.parametrize("tile_size", [4, 7, 50])
+def test_sums_over_tiles_are_the_error_of_the_whole(tile_size: int) -> None:
+    """Residuals added tile by tile, in tiles of unequal size, give the figures of the whole image."""
+    sr, lr = 255 * noise(3, 22, 30), 255 * noise(3, 11, 15, seed=1)
+    residual = downscale(sr, 2) - lr
+    sums = ConsistencySums()
+    for tile in plan_tiles(11, 15, tile_size, 2):
+        sums.add(owned(cut(residual, tile), tile, 1))
+    tiled, whole = sums.error(), consistency_error(sr, lr, 2)
+    for figure in ("mae", "rmse", "max", "bias", "rmse_bands"):
+        assert getattr(tiled, figure) == pytest.approx(getattr(whole, figure), rel=1e-12), figure

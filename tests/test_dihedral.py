@@ -1,0 +1,98 @@
+"""The 8 transforms as a group, and the median over them."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from sr_ops.dihedral import ORDER, inverse, self_ensemble, transform
+from sr_ops.resample import upscale
+
+ELEMENTS = range(ORDER)
+
+
+def distinct_pixels(*shape: int) -> Tensor:
+    return torch.arange(torch.Size(shape).numel(), dtype=torch.float64).reshape(shape)
+
+
+def smeared_to_the_right(image: Tensor) -> Tensor:
+    """An operator that depends on the direction."""
+    return image + 2 * image.roll(1, -1)
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@pytest.mark.parametrize("shape", [(2, 3, 5), (4, 4), (1, 1, 7)])
+def test_inverse_undoes_transform(element: int, shape: tuple[int, ...]) -> None:
+    """Every transform is undone by its inverse and the other way round, on images that are not square too."""
+    image = distinct_pixels(*shape)
+    assert torch.equal(inverse(transform(image, element), element), image)
+    assert torch.equal(transform(inverse(image, element), element), image)
+
+
+def test_the_transforms_are_eight() -> None:
+    """No two elements turn an image the same way, and element 0 leaves it as it is."""
+    image = distinct_pixels(3, 3)
+    assert len({tuple(transform(image, element).flatten().tolist()) for element in ELEMENTS}) == 8
+    assert torch.equal(transform(image, 0), image)
+
+
+def test_two_transforms_in_turn_are_one() -> None:
+    """The elements are closed under composition: a group, so an ensemble over them has no preferred direction."""
+    image = distinct_pixels(3, 3)
+    once = {tuple(transform(image, element).flatten().tolist()) for element in ELEMENTS}
+    twice = {
+        tuple(transform(transform(image, first), second).flatten().tolist())
+        for first in ELEMENTS
+        for second in ELEMENTS
+    }
+    assert twice == once
+
+
+@pytest.mark.parametrize(
+    ("element", "turned"),
+    [
+        (1, [[3, 6], [2, 5], [1, 4]]),
+        (2, [[6, 5, 4], [3, 2, 1]]),
+        (4, [[3, 2, 1], [6, 5, 4]]),
+        (5, [[6, 3], [5, 2], [4, 1]]),
+    ],
+)
+def test_turned_by_hand(element: int, turned: list[list[int]]) -> None:
+    """Quarter turns go against the clock, the flip is left-right and comes last."""
+    assert transform(torch.tensor([[1, 2, 3], [4, 5, 6]]), element).tolist() == turned
+
+
+def test_leading_axes_stay() -> None:
+    """Bands are turned one by one, never among each other."""
+    image = distinct_pixels(3, 2, 5)
+    for element in ELEMENTS:
+        bands = torch.stack([transform(band, element) for band in image])
+        assert torch.equal(transform(image, element), bands)
+
+
+@pytest.mark.parametrize("operator", [upscale, lambda image, _scale: image.square()])
+def test_ensemble_of_an_operator_without_direction_is_the_operator(operator: Callable[[Tensor, int], Tensor]) -> None:
+    """Where the 8 answers agree, the ensemble adds nothing."""
+    image = distinct_pixels(2, 5, 7) / 70
+    expected = operator(image, 2)
+    torch.testing.assert_close(self_ensemble(lambda turned: operator(turned, 2), image), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_ensemble_has_no_direction(element: int) -> None:
+    """The ensemble of any operator commutes with all 8 transforms, though the operator does not."""
+    image = torch.rand(1, 5, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    turned_first = self_ensemble(smeared_to_the_right, transform(image, element))
+    assert torch.equal(turned_first, transform(self_ensemble(smeared_to_the_right, image), element))
+    if element not in (0, 6):  # 6 turns upside down, which the operator does not see
+        assert not torch.equal(
+            smeared_to_the_right(transform(image, element)), transform(smeared_to_the_right(image), element)
+        )
+
+
+def test_median_of_known_members() -> None:
+    """The median of 8 answers is the mean of the 4th and the 5th."""
+    answers = iter([10.0, 1.0, 7.0, 3.0, 100.0, 5.0, 2.0, 4.0])
+    ensemble = self_ensemble(lambda turned: torch.full_like(turned, next(answers)), torch.zeros(1, 2, 3))
+    assert torch.equal(ensemble, torch.full((1, 2, 3), 4.5))
