@@ -128,5 +128,5 @@ def _fill(output: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
         row["psnr_y"] = score.psnr_y if math.isfinite(score.psnr_y) else None
         row["ssim_y"] = score.ssim_y if math.isfinite(score.ssim_y) else None
     if scored:
-        records.append_part(output, pa.Table.from_pylist(scored, schema=table.schema))
-        records.merge(output)
+        run_id = records.append_part(output, pa.Table.from_pylist(scored, schema=table.schema))
+        records.merge(output, run_id)

@@ -17,6 +17,8 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM", "TGA
 
 _MODES = ("L", "RGB")
 
+_CONVERT = "convert it to 8-bit gray or RGB first"
+
 LEVELS = 255.0
 """The full range of 8 bits."""
 
@@ -50,12 +52,12 @@ def decode(data: bytes) -> Picture:
         message = f"the picture claims more than {_max_pixels()} pixels; cut it into parts first"
         raise ImageError(ErrorType.TOO_LARGE, message) from error
     except UnidentifiedImageError as error:
+        layout = _tiff_layout(data)
+        if layout is not None:
+            raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {layout}; {_CONVERT}") from error
         message = f"these {len(data)} bytes are no picture that can be read; replace the file"
         raise ImageError(ErrorType.CORRUPT, message) from error
-    except SyntaxError as error:  # what Pillow calls a TIFF whose layout of samples it does not know
-        message = f"the picture is of a kind that is not read ({error}); convert it to 8-bit gray or RGB first"
-        raise ImageError(ErrorType.UNSUPPORTED, message) from error
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError, EOFError, struct.error) as error:
         # Pillow's decoders answer broken files with any of these.
         raise ImageError(ErrorType.CORRUPT, f"the file is damaged ({error}); replace it") from error
 
@@ -91,20 +93,22 @@ def _unsupported(image: ImageFile.ImageFile, data: bytes) -> str | None:
 
     Looks at the header only.
     """
-    convert = "convert it to 8-bit gray or RGB first"
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         return f"the file holds {frames} pictures and only single ones are read; split it first"
     if image.mode not in _MODES:
-        return f"the picture is of mode {image.mode}, not 8-bit gray or RGB; {convert}"
+        return f"the picture is of mode {image.mode}, not 8-bit gray or RGB; {_CONVERT}"
     if "transparency" in image.info:
-        return f"the picture has a transparent colour; {convert}"
+        return f"the picture has a transparent colour; {_CONVERT}"
     if image.format == "TIFF" and isinstance(image, TiffImagePlugin.TiffImageFile):
         samples, kinds = image.tag_v2.get(277, 1), set(np.ravel(image.tag_v2.get(339, 1)).tolist())
         if samples != len(image.getbands()) or kinds != {1}:
-            return f"the picture has {samples} samples a pixel of TIFF formats {sorted(kinds)}; {convert}"
+            return f"the picture has {samples} samples a pixel of TIFF formats {sorted(kinds)}; {_CONVERT}"
+    if image.format == "PPM" and isinstance(image.tile[0].args, tuple):
+        largest = image.tile[0].args[-1]
+        return f"the picture's values go up to {largest}, not 255; {_CONVERT}" if largest != LEVELS else None
     depth = _depth(image, data)
-    return f"the picture has {depth} bits a sample, not 8; {convert}" if depth != 8 else None
+    return f"the picture has {depth} bits a sample, not 8; {_CONVERT}" if depth != 8 else None
 
 
 def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
@@ -119,8 +123,6 @@ def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
     if not image.tile:
         return 8  # WebP, whose decoder needs no description of the samples
     _, _, _, arguments = image.tile[0]
-    if image.format == "PPM" and isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 1:
-        return 8 if arguments[-1] == LEVELS else arguments[-1].bit_length()
     raw_mode = arguments if isinstance(arguments, str) else str(arguments[0]) if arguments else image.mode
     bits = re.search(r";(\d+)", raw_mode)
     return int(bits[1]) if bits else 8
@@ -130,3 +132,18 @@ def _max_pixels() -> int:
     """Where Pillow refuses: at twice the number from which on it warns."""
     assert Image.MAX_IMAGE_PIXELS is not None
     return 2 * Image.MAX_IMAGE_PIXELS
+
+
+def _tiff_layout(data: bytes) -> str | None:
+    """How a TIFF that Pillow does not open keeps its samples; None for what is no TIFF, or no whole one."""
+    if data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return None
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if data[2:3] == b"+" or data[3:4] == b"+" else 8])
+        file = io.BytesIO(data)
+        file.seek(directory.next)
+        directory.load(file)
+        samples, bits = directory[277], sorted(set(directory[258]))
+    except (OSError, KeyError, ValueError, TypeError, SyntaxError, struct.error):
+        return None
+    return f"{samples} samples a pixel of {' and '.join(map(str, bits))} bits"

@@ -226,7 +226,7 @@ def _column(values: Iterable[Any]) -> pa.Array:
     values = list(values)
     try:
         return pa.array(values)
-    except pa.ArrowException:  # jsonl cells of mixed types: keep them as the JSON text they were
+    except (pa.ArrowException, OverflowError):  # jsonl cells that have no type in common: keep them as JSON text
         return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values])
 
 

@@ -138,7 +138,7 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
         try:
             rows.append(_check_row(index, cells, config.settings.scale, manifest.folder, root))
         except (ValueError, UsageError) as error:
-            rejected.append(Rejected(index, cells.line, cells.uri, None, str(error)))
+            rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         claims[row.key].append(row)
@@ -159,8 +159,12 @@ def _check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> 
     """Raises ValueError or UsageError with the sentence for the row's record."""
     if cells.problem:
         raise ValueError(f"{cells.problem}; mend the line")
+    if "\0" in cells.uri:
+        raise ValueError("the uri holds a NUL character; mend it")
     if not cells.uri:
         raise ValueError("the uri is empty; say where the image is")
+    if cells.uri != _printable(cells.uri):
+        raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
     uri = storage.absolute(cells.uri, folder)
     named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
     try:
@@ -171,6 +175,11 @@ def _check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> 
         )
         raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
     return Row(index, cells.line, key, uri, parse_scale(cells.scale) if cells.scale else scale, 0)
+
+
+def _printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8, which Python keeps as lone surrogates, spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _key_text(written: str, uri: str, root: str) -> str:

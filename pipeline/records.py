@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -212,15 +213,47 @@ def read_table(uri: str) -> pa.Table:
     return pq.read_table(pa.BufferReader(storage.read(uri)))
 
 
-def recorded_commits(output: str) -> set[Commit]:
-    """The commits whose records stand in a Parquet part of some run."""
-    recorded: set[Commit] = set()
+def latest(output: str, run_id: str) -> pa.Table:
+    """The latest record of each key over the parts of all runs, in the order of first appearance.
+
+    Rows without a usable key, or whose key is disputed, are those of run `run_id` only: they have no identity that
+    would tell whether the manifest was mended.
+    """
+    tables = []
     for uri in _parts(output):
         part = read_table(uri)
-        done = part.filter(pc.equal(part["status"], Status.DONE.value))
-        names = (done["config_fingerprint"], done["key"], done["source_fingerprint"])
-        recorded.update(map(Commit, *(column.to_pylist() for column in names)))
-    return recorded
+        bad = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
+        tables.append(part if _run_of(uri) == run_id else part.filter(pc.invert(bad)))
+    table = _concatenate(tables)
+    last: dict[object, int] = {}
+    columns = (table["key"].to_pylist(), table["error_type"].to_pylist(), table["manifest_line"].to_pylist())
+    for index, (key, error_type, line) in enumerate(zip(*columns, strict=True)):
+        last[(line,) if error_type == ErrorType.BAD_ROW else key] = index
+    return table.take(pa.array(list(last.values()), pa.int64()))
+
+
+def merge(output: str, run_id: str) -> pa.Table:
+    """Write `latest` to OUT/manifest.parquet and return it."""
+    table = latest(output, run_id)
+    write_table(storage.join(output, "manifest.parquet"), table)
+    return table
+
+
+def recorded_commits(output: str, run_id: str) -> set[Commit]:
+    """The commits that the latest records tell of."""
+    table = latest(output, run_id)
+    done = table.filter(pc.equal(table["status"], Status.DONE.value))
+    names = (done["config_fingerprint"], done["key"], done["source_fingerprint"])
+    return set(map(Commit, *(column.to_pylist() for column in names)))
+
+
+def append_part(output: str, table: pa.Table) -> str:
+    """Add a part to the latest run's; returns that run's id."""
+    last = _parts(output)[-1]
+    run_id = _run_of(last)
+    number = int(last.removesuffix(".parquet").rpartition("-")[2])
+    write_table(storage.join(output, "manifest", f"part-{run_id}-{number + 1:05d}.parquet"), table)
+    return run_id
 
 
 def _parts(output: str) -> list[str]:
@@ -228,36 +261,19 @@ def _parts(output: str) -> list[str]:
     return [uri for uri in storage.find(storage.join(output, "manifest")) if uri.endswith(".parquet")]
 
 
-def append_part(output: str, table: pa.Table) -> None:
-    """Add a part to the latest run's."""
-    last = _parts(output)[-1]
-    number = int(last.removesuffix(".parquet").rpartition("-")[2])
-    folder = storage.join(output, "manifest")
-    write_table(storage.join(folder, f"part-{_run_of(last)}-{number + 1:05d}.parquet"), table)
-
-
-def merge(output: str) -> pa.Table:
-    """Merge all parts into OUT/manifest.parquet: the latest record of each key, in the order of first appearance.
-
-    Rows without a usable key, or whose key is disputed, are kept from the latest run only.
-    """
-    parts = _parts(output)
-    if not parts:
-        return SCHEMA.empty_table()
-    tables = []
-    last_run = _run_of(parts[-1])
-    for uri in parts:
-        part = read_table(uri)
-        disputed = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
-        tables.append(part if _run_of(uri) == last_run else part.filter(pc.invert(disputed)))
-    table = pa.concat_tables(tables, promote_options="permissive")
-    latest: dict[object, int] = {}
-    columns = (table["key"].to_pylist(), table["error_type"].to_pylist(), table["manifest_line"].to_pylist())
-    for index, (key, error_type, line) in enumerate(zip(*columns, strict=True)):
-        latest[(line,) if error_type == ErrorType.BAD_ROW else key] = index
-    merged = table.take(pa.array(list(latest.values()), pa.int64()))
-    write_table(storage.join(output, "manifest.parquet"), merged)
-    return merged
+def _concatenate(tables: list[pa.Table]) -> pa.Table:
+    """One table of all columns; a user column whose type changed from one run to another becomes text."""
+    types: dict[str, set[pa.DataType]] = defaultdict(set)
+    for table in tables:
+        for field in table.schema:
+            if not pa.types.is_null(field.type):
+                types[field.name].add(field.type)
+    changed = {name for name, kinds in types.items() if len(kinds) > 1}
+    tables = [
+        pa.table({name: column.cast(pa.string()) if name in changed else column for name, column in columns.items()})
+        for columns in (dict(zip(table.column_names, table.columns, strict=True)) for table in tables)
+    ]
+    return pa.concat_tables([SCHEMA.empty_table(), *tables], promote_options="permissive")
 
 
 def _run_of(part: str) -> str:

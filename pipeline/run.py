@@ -66,8 +66,8 @@ def run(config: RunConfig, observer: Observer) -> Summary:
     manifest = read_manifest(config.manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
     _check_output(config, root)
-    plan = make_plan(config, manifest, root, list_commits(config.output))
     storage.check_writable(config.output)
+    plan = make_plan(config, manifest, root, list_commits(config.output))
     observer.planned(plan, manifest)
 
     with ExitStack() as stack:
@@ -75,7 +75,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
         storage.remove(_success(config))
         _write_run_json(config, run_id, manifest, root)
         sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
-        for record, index in _settled(config, plan):
+        for record, index in _settled(config, plan, run_id):
             sink.add(record, index)
         outcomes: Counter[str] = Counter()
         errors: Counter[str] = Counter(ErrorType.BAD_ROW.value for _ in plan.rejected)
@@ -88,7 +88,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
                         errors[record.error_type] += 1
                     observer.finished(record)
 
-    records.merge(config.output)
+    records.merge(config.output, run_id)
     summary = Summary(
         run_id=run_id,
         output=config.output,
@@ -138,7 +138,7 @@ def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None,
         yield _unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
 
 
-def _settled(config: RunConfig, plan: Plan) -> Iterator[tuple[Record, int]]:
+def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
     """Records that need no work: bad rows, rows beyond the limit, and commits whose record a killed run never wrote."""
     for rejected in plan.rejected:
         record = Record(
@@ -154,7 +154,7 @@ def _settled(config: RunConfig, plan: Plan) -> Iterator[tuple[Record, int]]:
         yield record, rejected.index
     for row in plan.skipped:
         yield _unworked(row, Status.SKIPPED, None, "beyond --limit"), row.index
-    recorded = records.recorded_commits(config.output) if plan.committed else set()
+    recorded = records.recorded_commits(config.output, run_id) if plan.committed else set()
     for row, commit in plan.committed:
         if commit not in recorded:
             yield Record.from_json(storage.read(commit.uri(config.output))), row.index

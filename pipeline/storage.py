@@ -56,8 +56,8 @@ def absolute(uri: str, folder: str | None = None) -> str:
         UsageError: unknown scheme.
     """
     if scheme(uri) != "file":
-        return uri.rstrip("/")
-    path = uri.removeprefix("file://")
+        return f"{scheme(uri)}://{uri.partition('://')[2].rstrip('/')}"
+    path = uri.partition("://")[2] if "://" in uri else uri
     if os.path.isabs(path):
         return os.path.normpath(path)
     if folder is not None and scheme(folder) != "file":
@@ -87,8 +87,10 @@ def stat_all(uris: Iterable[str]) -> dict[str, Source]:
     for uri in uris:
         folders.setdefault(parent(uri), []).append(uri)
     with ThreadPoolExecutor(16) as pool:
-        parts = pool.map(_stat_in_folder, folders, folders.values())
-        return {uri: source for part in parts for uri, source in part.items()}
+        found = pool.map(_stat_in_folder, folders, folders.values())
+        return {
+            uri: part[uri] for part, uris in zip(found, folders.values(), strict=True) for uri in uris if uri in part
+        }
 
 
 def exists(uri: str) -> bool:
@@ -173,7 +175,15 @@ def _filesystem(uri: str) -> Any:
 
 def _found(where: str, infos: dict[str, dict[str, Any]]) -> dict[str, Source]:
     prefix = "s3://" if scheme(where) == "s3" else ""
-    return {prefix + path: _source(infos[path]) for path in sorted(infos) if infos[path]["type"] == "file"}
+    found = {}
+    for path in sorted(infos):
+        info = infos[path]
+        if info.get("islink"):  # of a local folder: what it leads to counts, and a dead one leads nowhere
+            with suppress(FileNotFoundError):
+                info = _filesystem(where).info(path)
+        if info["type"] == "file":
+            found[prefix + path] = _source(info)
+    return found
 
 
 def _source(info: dict[str, Any]) -> Source:

@@ -42,6 +42,7 @@ class Worker:
         self._settings = settings
         self._threads = threads
         self._device = torch.device(device)
+        torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
 
     def __call__(self, unit: Iterable[Row]) -> Iterator[Record]:
         """One record per row, in the order of the rows, each as soon as its image is committed."""
@@ -137,9 +138,12 @@ class Worker:
     def _earlier(self, commit: Commit, row: Row) -> Record | None:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
         uri = commit.uri(self._output)
-        if uri in row.stale or not storage.exists(uri):
+        if uri in row.stale:
             return None
-        return Record.from_json(storage.read(uri))
+        try:
+            return Record.from_json(storage.read(uri)) if storage.exists(uri) else None
+        except OSError as error:
+            raise _unreadable(uri, error) from error
 
     def _withdraw(self, row: Row) -> None:
         """Before the first tile is overwritten, take back what earlier commits say about them."""
@@ -211,9 +215,13 @@ class _Written:
 
     def remove_others(self, folder: str) -> None:
         """Delete the tiles that an earlier run with smaller tiles left in the folder."""
-        for uri in storage.list_folder(folder):
-            if uri not in self._uris and _TILE_NAME.fullmatch(uri.rpartition("/")[2]):
-                storage.remove(uri)
+        try:
+            for uri in storage.list_folder(folder):
+                if uri not in self._uris and _TILE_NAME.fullmatch(uri.rpartition("/")[2]):
+                    storage.remove(uri)
+        except OSError as error:
+            message = f"cannot remove old tiles from {folder}: {storage.reason(error)}; run again"
+            raise ImageError(ErrorType.WRITE, message) from error
 
 
 def _stat(row: Row) -> Source:
@@ -223,19 +231,19 @@ def _stat(row: Row) -> Source:
         message = f"nothing is at {row.uri}; correct the uri or put the file back"
         raise ImageError(ErrorType.MISSING, message) from error
     except OSError as error:
-        raise _unreadable(row, error) from error
+        raise _unreadable(row.uri, error) from error
 
 
 def _read_picture(row: Row) -> Picture:
     try:
         data = storage.read(row.uri)
     except OSError as error:
-        raise _unreadable(row, error) from error
+        raise _unreadable(row.uri, error) from error
     return decode(data)
 
 
-def _unreadable(row: Row, error: OSError) -> ImageError:
-    message = f"cannot read {row.uri}: {storage.reason(error)}; check access, then run again"
+def _unreadable(uri: str, error: OSError) -> ImageError:
+    message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
     return ImageError(ErrorType.READ, message)
 
 
