@@ -74,8 +74,9 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
 
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
-    """Importing the command line loads neither torch nor Ray nor any other heavy library."""
-    assert not loaded_by("import jobs.cli") & HEAVY
+    """`srpipe --help` loads neither torch nor Ray nor any other heavy library, for any command."""
+    for arguments in (["--help"], ["run", "--help"]):
+        assert not loaded_by(f"import jobs.cli\njobs.cli.app({arguments}, standalone_mode=False)") & HEAVY
 
 
 def test_the_check_for_heavy_imports_can_fail() -> None:
