@@ -7,6 +7,9 @@ from torch import Tensor
 
 ORDER = 8
 
+_STRIP = 128
+"""Rows of one strip."""
+
 
 def transform(image: Tensor, element: int) -> Tensor:
     """Element 0..7 of the group on (..., H, W): `element % 4` quarter turns, then a left-right flip from 4 on.
@@ -39,5 +42,6 @@ def self_ensemble(operator: Callable[[Tensor], Tensor], image: Tensor) -> Tensor
 
 
 def _median_of_eight(members: Tensor) -> Tensor:
-    ordered = members.sort(0).values
-    return (ordered[3] + ordered[4]) / 2
+    """Strip by strip: sorting also makes indices, which for a whole tile would be the largest thing in memory."""
+    strips = (strip.sort(0).values for strip in torch.split(members, _STRIP, dim=-2))
+    return torch.cat([(strip[3] + strip[4]) / 2 for strip in strips], dim=-2)

@@ -79,9 +79,13 @@ def fit_stages(lr: Tensor, settings: Settings, phase: Phase = no_phase) -> Fitte
         )
         with phase("fit"):
             loss = fit(network, image, settings.fit, settings.seed)
-        networks.append(network)
         if stage == 0:
             first_loss = loss
+        else:
+            # Its input was computed: tiles know it to 1e-7, which bfloat16 can turn into a whole step of its own,
+            # 7e-4 of the range. The first stage reads the LR pixels themselves, equal to the bit in every tile.
+            network.autocast_dtype = torch.float32
+        networks.append(network)
     with phase("fit"):
         learned, bicubic = reconstruction_psnr(networks[0], lr)
     return Fitted(tuple(networks), first_loss, learned, bicubic)

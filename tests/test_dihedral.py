@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -96,3 +97,11 @@ def test_median_of_known_members() -> None:
     answers = iter([10.0, 1.0, 7.0, 3.0, 100.0, 5.0, 2.0, 4.0])
     ensemble = self_ensemble(lambda turned: torch.full_like(turned, next(answers)), torch.zeros(1, 2, 3))
     assert torch.equal(ensemble, torch.full((1, 2, 3), 4.5))
+
+
+def test_median_of_a_tall_image_is_numpys() -> None:
+    """An image higher than one strip gives NumPy's median everywhere."""
+    members = torch.rand(8, 2, 300, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    answers = iter([transform(member, element) for element, member in enumerate(members)])
+    ensemble = self_ensemble(lambda _: next(answers), members[0])
+    np.testing.assert_allclose(ensemble.numpy(), np.median(members.numpy(), axis=0), rtol=0, atol=1e-15)

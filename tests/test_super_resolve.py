@@ -267,3 +267,13 @@ def test_a_fitted_network_beats_bicubic(scale: int, gain: float) -> None:
     bicubic = upscale(lr, scale).clamp(0, 1)
     consistent = back_project(bicubic, lr, scale, settings.back_projections)
     assert psnr(super_resolve(lr, settings), hr) > max(psnr(bicubic, hr), psnr(consistent, hr)) + gain
+
+
+def test_later_stages_run_in_float32() -> None:
+    """Only the first stage may use bfloat16: it alone reads the same bits in every tile."""
+    settings = Settings(scale=8, width=4, depth=2, fit=FitSettings(steps=1, crop=16, batch=1))
+    networks = fit_stages(torch.rand(1, 24, 24, generator=torch.Generator().manual_seed(1)), settings).networks
+    assert [network.autocast_dtype for network in networks] == [
+        fastest_dtype(torch.device("cpu")),
+        *2 * [torch.float32],
+    ]
