@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from importlib.metadata import version
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, Settings
@@ -67,6 +68,7 @@ class RunConfig:
     """Refuse to start when any row is bad."""
 
 
+@lru_cache
 def fingerprint(settings: Settings, threads: int) -> str:
     """16 hex digits over everything that changes pixels, the image itself excepted.
 

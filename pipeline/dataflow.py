@@ -28,6 +28,7 @@ os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name n
 
 import ray  # noqa: E402 - Ray reads its environment when it is imported
 import ray.data  # noqa: E402
+import ray.exceptions  # noqa: E402
 
 from .config import Device, RunConfig  # noqa: E402
 from .errors import UsageError  # noqa: E402
@@ -141,7 +142,7 @@ def _cluster(config: RunConfig) -> Iterator[None]:
         if address:
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
         else:
             ray.init(

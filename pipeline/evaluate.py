@@ -2,9 +2,8 @@
 
 import json
 import math
-import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,9 +16,9 @@ from sr_ops.resample import upscale
 from . import records, storage
 from .errors import ErrorType, ImageError, UsageError
 from .images import decode, to_levels
+from .layout import run_json, tile_position
+from .layout import table as table_uri
 from .records import Status
-
-_TILE = re.compile(r"r(\d+)_c(\d+)\.png")
 
 _NAN = float("nan")
 
@@ -51,19 +50,19 @@ def evaluate(output: str) -> tuple[Score, ...]:
     """
     output = storage.absolute(output)
     try:
-        table = records.read_table(storage.join(output, "manifest.parquet"))
-        folder = json.loads(storage.read(storage.join(output, "run.json")))["folder"]
+        table = records.read_table(table_uri(output))
+        run = json.loads(storage.read(run_json(output)))
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no finished run; give the --output of one") from error
     if "reference" not in table.column_names:
         raise UsageError(
             f"the manifest of {output} has no column 'reference'; name the true images in one and run again"
         )
-    rows = [row for row in table.to_pylist() if row["reference"]]
+    rows = [row for row in table.sort_by("manifest_line").to_pylist() if row["reference"]]
     if not rows:
         raise UsageError(f"no row of {output} has a reference; fill the column and run again")
-    scores = tuple(_score(row, folder) for row in rows)
-    _fill(output, table, scores)
+    scores = tuple(_score(row, run["folder"]) for row in rows)
+    _fill(output, run["run_id"], table, scores)
     return scores
 
 
@@ -71,9 +70,11 @@ def stitch(folder: str) -> Tensor:
     """The tiles of one image, put together: (C, H, W) uint8."""
     grid: dict[int, dict[int, Tensor]] = defaultdict(dict)
     for uri in storage.list_folder(folder):
-        match = _TILE.fullmatch(uri.rpartition("/")[2])
-        if match:
-            grid[int(match[1])][int(match[2])] = decode(storage.read(uri)).levels
+        position = tile_position(uri.rpartition("/")[2])
+        if position is not None:
+            grid[position[0]][position[1]] = decode(storage.read(uri)).levels
+    if not grid:
+        raise FileNotFoundError(None, f"no tiles are in {folder}")
     return torch.cat([torch.cat([row[column] for column in sorted(row)], -1) for _, row in sorted(grid.items())], -2)
 
 
@@ -83,18 +84,20 @@ def _score(row: dict[str, Any], folder: str) -> Score:
         return _with_problem(blank, f"{row['status']}: {row['error_message']}")
     try:
         sr = stitch(row["output_uri"])
-        truth = _truth(storage.absolute(row["reference"], folder), sr)
-        source = decode(storage.read(row["source_uri"])).lr
-    except ImageError as error:
+        truth = _truth(storage.absolute(str(row["reference"]), folder), sr)
+        lr = _source(row["source_uri"], sr, row["scale"])
+        return _figures(row, blank, sr, truth, lr)
+    except (ImageError, UsageError, ValueError) as error:
         return _with_problem(blank, str(error))
     except OSError as error:
         return _with_problem(blank, f"cannot read its reference or result: {storage.reason(error)}")
-    scale = row["scale"]
-    bicubic = to_levels(upscale(source, scale))
-    return Score(
-        key=blank.key,
-        scale=scale,
-        status=blank.status,
+
+
+def _figures(row: dict[str, Any], blank: Score, sr: Tensor, truth: Tensor, lr: Tensor) -> Score:
+    scale = blank.scale
+    bicubic = to_levels(upscale(lr, scale))
+    return replace(
+        blank,
         psnr_y=psnr_y(sr, truth, scale),
         ssim_y=ssim_y(sr, truth, scale),
         bicubic_psnr_y=psnr_y(bicubic, truth, scale),
@@ -106,7 +109,7 @@ def _score(row: dict[str, Any], folder: str) -> Score:
 
 
 def _with_problem(score: Score, problem: str) -> Score:
-    return Score(score.key, score.scale, score.status, problem)
+    return replace(score, problem=problem)
 
 
 def _truth(uri: str, sr: Tensor) -> Tensor:
@@ -119,7 +122,14 @@ def _truth(uri: str, sr: Tensor) -> Tensor:
     return levels[:, :height, :width]
 
 
-def _fill(output: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
+def _source(uri: str, sr: Tensor, scale: int) -> Tensor:
+    lr = decode(storage.read(uri)).lr
+    if tuple(sr.shape) != (lr.shape[0], lr.shape[1] * scale, lr.shape[2] * scale):
+        raise ImageError(ErrorType.UNSUPPORTED, f"{uri} has changed since it was done; run again, then eval")
+    return lr
+
+
+def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
     """Add the scored records once more, with their figures: the latest record of a key is the one that counts."""
     by_key = {score.key: score for score in scores if not score.problem}
     scored = [row for row in table.to_pylist() if row["key"] in by_key and row["status"] == Status.DONE]
@@ -128,5 +138,5 @@ def _fill(output: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
         row["psnr_y"] = score.psnr_y if math.isfinite(score.psnr_y) else None
         row["ssim_y"] = score.ssim_y if math.isfinite(score.ssim_y) else None
     if scored:
-        run_id = records.append_part(output, pa.Table.from_pylist(scored, schema=table.schema))
-        records.merge(output, run_id)
+        records.append_part(output, run_id, pa.Table.from_pylist(scored, schema=table.schema))
+        records.merge(output, run_id, {}, table.slice(0, 0).select([]))

@@ -19,6 +19,12 @@ _MODES = ("L", "RGB")
 
 _CONVERT = "convert it to 8-bit gray or RGB first"
 
+_PILLOW_ERRORS = (
+    *(OSError, ValueError, TypeError, KeyError, IndexError),
+    *(SyntaxError, EOFError, RuntimeError, struct.error),
+)
+"""What Pillow's decoders answer broken files with."""
+
 LEVELS = 255.0
 """The full range of 8 bits."""
 
@@ -44,22 +50,21 @@ def decode(data: bytes) -> Picture:
     Raises:
         ImageError: corrupt, too_large, or unsupported: of another depth, with transparency, or of several frames.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of half the pixel limit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of half the pixel limit
+        try:
             return _decode(data)
-    except Image.DecompressionBombError as error:
-        message = f"the picture claims more than {_max_pixels()} pixels; cut it into parts first"
-        raise ImageError(ErrorType.TOO_LARGE, message) from error
-    except UnidentifiedImageError as error:
-        layout = _tiff_layout(data)
-        if layout is not None:
-            raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {layout}; {_CONVERT}") from error
-        message = f"these {len(data)} bytes are no picture that can be read; replace the file"
-        raise ImageError(ErrorType.CORRUPT, message) from error
-    except (OSError, ValueError, TypeError, KeyError, IndexError, SyntaxError, EOFError, struct.error) as error:
-        # Pillow's decoders answer broken files with any of these.
-        raise ImageError(ErrorType.CORRUPT, f"the file is damaged ({error}); replace it") from error
+        except Image.DecompressionBombError as error:
+            message = f"the picture claims more than {_max_pixels()} pixels; cut it into parts first"
+            raise ImageError(ErrorType.TOO_LARGE, message) from error
+        except UnidentifiedImageError as error:
+            layout = _tiff_layout(data)
+            if layout is not None:
+                raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {layout}; {_CONVERT}") from error
+            message = f"these {len(data)} bytes are no picture that can be read; replace the file"
+            raise ImageError(ErrorType.CORRUPT, message) from error
+        except _PILLOW_ERRORS as error:
+            raise ImageError(ErrorType.CORRUPT, f"the file is damaged ({error}); replace it") from error
 
 
 def to_levels(sr: Tensor) -> Tensor:
@@ -144,6 +149,6 @@ def _tiff_layout(data: bytes) -> str | None:
         file.seek(directory.next)
         directory.load(file)
         samples, bits = directory[277], sorted(set(directory[258]))
-    except (OSError, KeyError, ValueError, TypeError, SyntaxError, struct.error):
+    except _PILLOW_ERRORS:
         return None
     return f"{samples} samples a pixel of {' and '.join(map(str, bits))} bits"

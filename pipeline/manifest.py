@@ -6,15 +6,18 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import storage
 from .errors import UsageError
-from .records import COLUMNS
+from .records import COLUMNS, cell_text
 from .storage import Source
+
+if TYPE_CHECKING:
+    import _csv
 
 URI_COLUMNS = ("uri", "path", "url", "image")
 """Names of the column that says where the image is; the first that a table has counts."""
@@ -152,15 +155,27 @@ Columns = dict[str, Sequence[Any]]
 
 def _read_csv(data: bytes) -> tuple[Lines, Columns]:
     """Every cell stays the text it is: a csv has no types, and 007 must stay 007."""
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+    try:
+        return _csv_rows(reader)
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
+
+
+def _csv_rows(reader: "_csv.Reader") -> tuple[Lines, Columns]:
     header = next(reader, [])
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise csv.Error(f"more than one column is named {', '.join(twice)}")
     lines: Lines = []
     table: list[Sequence[str]] = []
+    line = reader.line_num + 1
     for cells in reader:
+        first_line, line = line, reader.line_num + 1  # a quoted cell may go over several lines
         if not cells:
             continue  # a blank line holds no row
         fits = len(cells) == len(header)
-        lines.append((reader.line_num, "" if fits else f"{len(cells)} cells under {len(header)} columns"))
+        lines.append((first_line, "" if fits else f"{len(cells)} cells under {len(header)} columns"))
         table.append(cells if fits else [""] * len(header))
     return lines, {name: [cells[index] for cells in table] for index, name in enumerate(header)}
 
@@ -174,8 +189,8 @@ def _read_jsonl(data: bytes) -> tuple[Lines, Columns]:
         problem, value = "", {}
         try:
             value = json.loads(text)
-        except json.JSONDecodeError as error:
-            problem = f"not JSON ({error.msg})"
+        except (ValueError, RecursionError) as error:  # numbers too long and lists too deep are neither
+            problem = f"not JSON that can be read ({error})"
         if not isinstance(value, dict):
             problem, value = "not a JSON object", {}
         lines.append((number, problem))
@@ -224,10 +239,12 @@ def _column(values: Iterable[Any]) -> pa.Array:
     if isinstance(values, _ParquetColumn):
         return values.values
     values = list(values)
+    if any(isinstance(value, dict | list) for value in values):
+        return pa.array([None if value is None else cell_text(value) for value in values])
     try:
         return pa.array(values)
-    except (pa.ArrowException, OverflowError):  # jsonl cells that have no type in common: keep them as JSON text
-        return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values])
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):  # jsonl cells that no one type can hold
+        return pa.array([None if value is None else cell_text(value) for value in values])
 
 
 def _no_columns(rows: int) -> pa.Table:

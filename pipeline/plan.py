@@ -10,8 +10,8 @@ from sr_ops.settings import Settings
 from . import storage
 from .config import Existing, RunConfig, fingerprint, for_scale, parse_scale
 from .errors import UsageError
+from .layout import LONGEST_NAME, Commit, tile_position
 from .manifest import Cells, Manifest
-from .records import Commit
 from .storage import Source
 
 _UNIT_SECONDS = 30.0
@@ -39,7 +39,9 @@ class Row:
     size: int
     """Bytes, 0 when the listing does not show it."""
     stale: tuple[str, ...] = ()
-    """Commit records of this key for other work; no longer true once this row is begun."""
+    """Commit records of this key that are no longer true once its tiles are overwritten."""
+    redo: bool = False
+    """Work even if a commit record says it is done."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,15 @@ class Plan:
     committed: tuple[tuple[Row, Commit], ...]
     """Rows that are done already, with what says so."""
     skipped: tuple[Row, ...]
-    """Rows beyond the limit that were never done."""
+    """Rows beyond the limit."""
     duplicates: int
     """Rows that ask for the same as an earlier one; they are one with it."""
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Position in the manifest of every row that has a key of its own."""
+        todo = (row for unit in self.units for row in unit)
+        return {row.key: row.index for row in (*todo, *(row for row, _ in self.committed), *self.skipped)}
 
     @property
     def todo(self) -> int:
@@ -76,15 +84,15 @@ def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[st
     Raises:
         UsageError: with `strict`, the first bad row.
     """
-    rows, rejected, duplicates = _check_rows(config, manifest, root)
+    limit = len(manifest.rows) if config.limit is None else config.limit
+    rows, all_rejected, duplicates = _check_rows(config, manifest, root)
+    rejected = [row for row in all_rejected if row.index < limit]
     if rejected and config.strict:
         first = rejected[0]
         raise UsageError(
             f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
         )
-    limit = len(manifest.rows) if config.limit is None else config.limit
     chosen = [row for row in rows if row.index < limit]
-    skipped = [row for row in rows if row.index >= limit and row.key not in commits]
     sources = manifest.sources or storage.stat_all(row.uri for row in chosen)
 
     todo: list[Row] = []
@@ -95,10 +103,16 @@ def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[st
         if wanted in known and config.existing is Existing.RESUME:
             committed.append((row, wanted))
             continue
-        others = known if config.existing is Existing.OVERWRITE else [commit for commit in known if commit != wanted]
         size = sources[row.uri].size if row.uri in sources else 0
-        todo.append(replace(row, size=size, stale=tuple(commit.uri(config.output) for commit in others)))
-    return Plan(_pack(todo, config.settings), tuple(rejected), tuple(committed), tuple(skipped), duplicates)
+        stale = tuple(commit.uri(config.output) for commit in known)
+        todo.append(replace(row, size=size, stale=stale, redo=config.existing is Existing.OVERWRITE))
+    return Plan(
+        _pack(todo, config.settings),
+        tuple(rejected),
+        tuple(committed),
+        tuple(row for row in rows if row.index >= limit),
+        duplicates,
+    )
 
 
 def make_key(text: str) -> str:
@@ -116,15 +130,13 @@ def make_key(text: str) -> str:
         raise ValueError("has an empty part, '.' or '..', and would point outside the output")
     key = "/".join(_UNSAFE.sub(_percent, part) for part in parts)
     longest = max((part.encode() for part in key.split("/")), key=len)
-    if len(longest) > _MAX_PART_BYTES:
-        raise ValueError(f"has a part of {len(longest)} bytes, over the {_MAX_PART_BYTES} a file name has room for")
+    if len(longest) > LONGEST_NAME:
+        raise ValueError(f"has a part of {len(longest)} bytes, over the {LONGEST_NAME} a file name has room for")
     return key
 
 
 _UNSAFE = re.compile(r'[%<>:"|?*\\\x00-\x1f\x7f]|[. ]$')
 """What some file system refuses in a name; % itself, so that two keys never become one."""
-
-_MAX_PART_BYTES = 255 - len(".0123456789abcdef.json")
 
 
 def _percent(match: re.Match[str]) -> str:
@@ -145,6 +157,11 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
     kept: list[Row] = []
     duplicates = 0
     for key, claimants in claims.items():
+        folder, _, name = key.rpartition("/")
+        if tile_position(name) and folder in claims:
+            message = f"the key {key!r} is the place of a tile of {folder!r}; give the row another id"
+            rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
+            continue
         if len({(row.uri, row.scale) for row in claimants}) == 1:
             kept.append(claimants[0])
             duplicates += len(claimants) - 1
@@ -186,7 +203,7 @@ def _key_text(written: str, uri: str, root: str) -> str:
     """Below a root the relative path; without one the uri as it is written, without its scheme."""
     if root and storage.scheme(uri) == storage.scheme(root):
         return posixpath.relpath(uri, root)
-    return written.partition("://")[2].lstrip("/") if "://" in written else written.lstrip("/")
+    return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:

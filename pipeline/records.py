@@ -1,9 +1,8 @@
-"""Results as people read them: one record per row, commit records that alone say "done", and the merged table."""
+"""Results as people read them: one record per row, Parquet parts while a run goes on, and the merged table."""
 
 import dataclasses
 import json
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from . import storage
-from .errors import ErrorType
+from . import layout, storage
+from .errors import ErrorType, UsageError
+from .layout import Commit
 
 _FLUSH_SECONDS = 5.0
-_FLUSH_RECORDS = 500
+_FLUSH_RECORDS = 10_000
 
 
 class Status(StrEnum):
@@ -46,7 +46,9 @@ class Record:
     error_message: str | None = None
     attempt: int = 1
     method_used: str | None = None
-    """zssr, or bicubic for an image too small to fit."""
+    """zssr: a network fitted to the image; or bicubic for an image too small for that."""
+    network: str | None = None
+    """Which network was fitted."""
     scale: int | None = None
     width: int | None = None
     """Pixels of the input, as shown: after its EXIF orientation."""
@@ -132,41 +134,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-# ---- commit records: written last, once every tile of an image is stored --------------------------------------------
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit record's name: which image of which source was done with which settings."""
-
-    settings: str
-    key: str
-    source: str
-
-    def uri(self, output: str) -> str:
-        return storage.join(output, "_commit", self.settings, f"{self.key}.{self.source}.json")
-
-
-def list_commits(output: str) -> dict[str, list[Commit]]:
-    """All commits of an output by key, from one listing of names."""
-    folder = storage.join(output, "_commit")
-    commits: dict[str, list[Commit]] = {}
-    for uri in storage.find(folder):
-        settings, _, name = uri.removeprefix(folder + "/").partition("/")
-        key, _, source = name.removesuffix(".json").rpartition(".")
-        if name.endswith(".json") and key:
-            commits.setdefault(key, []).append(Commit(settings, key, source))
-    return commits
-
-
-# ---- the table ------------------------------------------------------------------------------------------------------
-
-
 class RecordSink:
     """Collects the records of one run into Parquet parts, so that a stopped run leaves what it knew."""
 
     def __init__(self, output: str, run_id: str, user_columns: pa.Table) -> None:
-        self._folder = storage.join(output, "manifest")
+        self._folder = layout.parts_folder(output)
         self._run_id = run_id
         self._user_columns = user_columns
         self._held: list[tuple[Record, int]] = []
@@ -221,7 +193,12 @@ def latest(output: str, run_id: str) -> pa.Table:
     """
     tables = []
     for uri in _parts(output):
-        part = read_table(uri)
+        try:
+            part = read_table(uri)
+        except pa.ArrowException as error:
+            raise UsageError(
+                f"{uri} is damaged ({error}); remove it and run again: commits tell what is done"
+            ) from error
         bad = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
         tables.append(part if _run_of(uri) == run_id else part.filter(pc.invert(bad)))
     table = _concatenate(tables)
@@ -232,48 +209,69 @@ def latest(output: str, run_id: str) -> pa.Table:
     return table.take(pa.array(list(last.values()), pa.int64()))
 
 
-def merge(output: str, run_id: str) -> pa.Table:
-    """Write `latest` to OUT/manifest.parquet and return it."""
-    table = latest(output, run_id)
-    write_table(storage.join(output, "manifest.parquet"), table)
+def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
+    """Write `latest` to OUT/manifest.parquet and return it, with the user columns as the manifest has them now.
+
+    Args:
+        rows: the row of `user_columns` that each key of the manifest stands in.
+    """
+    table = _refreshed(latest(output, run_id), rows, user_columns)
+    write_table(layout.table(output), table)
     return table
 
 
-def recorded_commits(output: str, run_id: str) -> set[Commit]:
-    """The commits that the latest records tell of."""
-    table = latest(output, run_id)
+def recorded_commits(table: pa.Table) -> set[Commit]:
+    """The commits that records tell of."""
     done = table.filter(pc.equal(table["status"], Status.DONE.value))
     names = (done["config_fingerprint"], done["key"], done["source_fingerprint"])
     return set(map(Commit, *(column.to_pylist() for column in names)))
 
 
-def append_part(output: str, table: pa.Table) -> str:
-    """Add a part to the latest run's; returns that run's id."""
-    last = _parts(output)[-1]
-    run_id = _run_of(last)
-    number = int(last.removesuffix(".parquet").rpartition("-")[2])
-    write_table(storage.join(output, "manifest", f"part-{run_id}-{number + 1:05d}.parquet"), table)
-    return run_id
+def append_part(output: str, run_id: str, table: pa.Table) -> None:
+    """Add a part to those of a run."""
+    number = sum(_run_of(part) == run_id for part in _parts(output))
+    write_table(storage.join(layout.parts_folder(output), f"part-{run_id}-{number:05d}.parquet"), table)
+
+
+def _refreshed(table: pa.Table, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
+    """Records of keys that the manifest still names get its user columns, the others keep what they had."""
+    current = pa.array([key in rows for key in table["key"].to_pylist()], pa.bool_())
+    renewed = table.filter(current).select(COLUMNS)
+    cells = user_columns.take(pa.array([rows[key] for key in renewed["key"].to_pylist()], pa.int64()))
+    for name in cells.column_names:
+        renewed = renewed.append_column(name, cells[name])
+    return _concatenate([renewed, table.filter(pc.invert(current))])
 
 
 def _parts(output: str) -> list[str]:
     """The Parquet parts of all runs, oldest run first, each run's in order: as their names sort."""
-    return [uri for uri in storage.find(storage.join(output, "manifest")) if uri.endswith(".parquet")]
+    return [uri for uri in storage.find(layout.parts_folder(output)) if uri.endswith(".parquet")]
 
 
 def _concatenate(tables: list[pa.Table]) -> pa.Table:
-    """One table of all columns; a user column whose type changed from one run to another becomes text."""
-    types: dict[str, set[pa.DataType]] = defaultdict(set)
-    for table in tables:
-        for field in table.schema:
-            if not pa.types.is_null(field.type):
-                types[field.name].add(field.type)
-    changed = {name for name, kinds in types.items() if len(kinds) > 1}
-    tables = [
-        pa.table({name: column.cast(pa.string()) if name in changed else column for name, column in columns.items()})
-        for columns in (dict(zip(table.column_names, table.columns, strict=True)) for table in tables)
-    ]
-    return pa.concat_tables([SCHEMA.empty_table(), *tables], promote_options="permissive")
+    """One table of all columns; a user column that has no type in common over the runs becomes text."""
+    tables = [SCHEMA.empty_table(), *tables]
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        schemas = [pa.schema([table.schema.field(name)]) for table in tables if name in table.column_names]
+        try:
+            pa.unify_schemas(schemas, promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
+            tables = [_as_text(table, name) for table in tables]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _as_text(table: pa.Table, name: str) -> pa.Table:
+    if name not in table.column_names:
+        return table
+    cells = (
+        None if cell is None else cell if isinstance(cell, str) else cell_text(cell) for cell in table[name].to_pylist()
+    )
+    return table.set_column(table.column_names.index(name), name, pa.array(cells, pa.string()))
+
+
+def cell_text(cell: object) -> str:
+    """A user's cell as JSON, for columns that mix types."""
+    return json.dumps(cell, default=str)
 
 
 def _run_of(part: str) -> str:

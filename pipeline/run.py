@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Protocol
 
-from . import records, storage
+from . import layout, records, storage
 from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
+from .layout import list_commits
 from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
-from .records import Record, RecordSink, Status, list_commits, now
+from .records import Record, RecordSink, Status, now
 
 Execute = Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]
 """Works units off; records come as they are ready, in any order."""
@@ -27,7 +28,7 @@ class Observer(Protocol):
     """Who wants to see a run as it goes."""
 
     def planned(self, plan: Plan, manifest: Manifest) -> None:
-        """Called once, before any work."""
+        """Called once, before any image is worked on."""
 
     def finished(self, record: Record) -> None:
         """Called for every image worked on, as it ends."""
@@ -40,7 +41,7 @@ class Summary:
     run_id: str
     output: str
     rows: int
-    """Rows of the manifest, identical ones counted once."""
+    """Rows of the manifest, identical ones counted once, bad ones beyond a limit not at all."""
     done: int
     """Done by this run."""
     already_done: int
@@ -65,14 +66,17 @@ def run(config: RunConfig, observer: Observer) -> Summary:
     _check_options(config)
     manifest = read_manifest(config.manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
-    _check_output(config, root)
+    _check_output(config, manifest, root)
     storage.check_writable(config.output)
-    plan = make_plan(config, manifest, root, list_commits(config.output))
-    observer.planned(plan, manifest)
+    try:
+        plan = make_plan(config, manifest, root, list_commits(config.output))
+    except OSError as error:
+        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
 
     with ExitStack() as stack:
         execute = stack.enter_context(_executor(config)) if plan.units else None
-        storage.remove(_success(config))
+        observer.planned(plan, manifest)
+        storage.remove(layout.success(config.output))
         _write_run_json(config, run_id, manifest, root)
         sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
         for record, index in _settled(config, plan, run_id):
@@ -88,11 +92,11 @@ def run(config: RunConfig, observer: Observer) -> Summary:
                         errors[record.error_type] += 1
                     observer.finished(record)
 
-    records.merge(config.output, run_id)
+    records.merge(config.output, run_id, plan.rows, manifest.user_columns)
     summary = Summary(
         run_id=run_id,
         output=config.output,
-        rows=len(manifest.rows) - plan.duplicates,
+        rows=plan.todo + len(plan.committed) + len(plan.rejected) + len(plan.skipped),
         done=outcomes[Status.DONE],
         already_done=len(plan.committed),
         failed=errors.total(),
@@ -102,7 +106,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
         errors=dict(errors),
     )
     if summary.done + summary.already_done == summary.rows:
-        storage.write(_success(config), b"")
+        storage.write(layout.success(config.output), b"")
     return summary
 
 
@@ -152,12 +156,24 @@ def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Recor
             finished_at=now(),
         )
         yield record, rejected.index
+    if not plan.skipped and not plan.committed:
+        return
+    table = records.latest(config.output, run_id)
+    known = set(table["key"].to_pylist())
     for row in plan.skipped:
-        yield _unworked(row, Status.SKIPPED, None, "beyond --limit"), row.index
-    recorded = records.recorded_commits(config.output, run_id) if plan.committed else set()
+        if row.key not in known:
+            yield _unworked(row, Status.SKIPPED, None, "beyond --limit"), row.index
+    recorded = records.recorded_commits(table)
     for row, commit in plan.committed:
         if commit not in recorded:
-            yield Record.from_json(storage.read(commit.uri(config.output))), row.index
+            yield _committed_record(commit.uri(config.output)), row.index
+
+
+def _committed_record(uri: str) -> Record:
+    try:
+        return Record.from_json(storage.read(uri))
+    except ValueError as error:
+        raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
 
 
 def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
@@ -188,18 +204,18 @@ def _check_options(config: RunConfig) -> None:
             raise UsageError(f"{options} has no effect; leave one of them out")
 
 
-def _check_output(config: RunConfig, root: str) -> None:
+def _check_output(config: RunConfig, manifest: Manifest, root: str) -> None:
     """Raises UsageError when this run must not be mixed with what is in the output, or with its own input."""
-    if root and f"{config.output}/".startswith(f"{root}/") and _reads_below(config.manifest, root):
+    if root and f"{config.output}/".startswith(f"{root}/") and _reads_results(config.manifest, root, config.output):
         raise UsageError(f"the output {config.output} lies inside the input {root}; choose another --output")
-    uri = storage.join(config.output, "run.json")
+    uri = layout.run_json(config.output)
     try:
-        held = json.loads(storage.read(uri))
+        held = dict(json.loads(storage.read(uri)))
     except FileNotFoundError:
         return
     except OSError as error:
         raise UsageError(f"cannot read {uri}: {storage.reason(error)}; choose another --output") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"{uri} is damaged ({error}); remove it or choose another --output") from error
     if config.existing is Existing.ERROR:
         raise UsageError(f"{config.output} already holds a run; choose another --output or --existing resume")
@@ -208,11 +224,25 @@ def _check_output(config: RunConfig, root: str) -> None:
             f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
             " choose another --output or the old --root"
         )
+    if _has_relative_keys(manifest) and held.get("relative_to") not in (None, manifest.folder):
+        raise UsageError(
+            f"{config.output} holds results for uris relative to {held['relative_to']}, this manifest's are relative to"
+            f" {manifest.folder}; choose another --output or give every row an id"
+        )
 
 
-def _reads_below(manifest: str, root: str) -> bool:
+def _has_relative_keys(manifest: Manifest) -> bool:
+    """Whether some key is a relative uri as written, which in another folder would be another image's."""
+    return not manifest.root and any(
+        row.uri and not row.id and "://" not in row.uri and not row.uri.startswith("/") for row in manifest.rows
+    )
+
+
+def _reads_results(manifest: str, root: str, output: str) -> bool:
     """Whether a folder or pattern would find the results among the images the next time."""
-    return "**" in manifest or storage.absolute(manifest) == root
+    pattern = storage.absolute(manifest)
+    tile = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0))
+    return pattern == root or "**" in pattern or pattern.count("/") >= tile.count("/")
 
 
 def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str) -> None:
@@ -221,13 +251,10 @@ def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: st
         "started_at": now().isoformat(),
         "manifest": manifest.uri,
         "folder": manifest.folder,
+        "relative_to": manifest.folder if _has_relative_keys(manifest) else None,
         "root": root,
         "config_fingerprint": fingerprint(config.settings, config.threads),
         "config": asdict(config),
         "versions": {name: version(name) for name in ("srpipe", "torch", "ray", "pyarrow", "pillow", "numpy")},
     }
-    storage.write(storage.join(config.output, "run.json"), json.dumps(held, indent=2).encode())
-
-
-def _success(config: RunConfig) -> str:
-    return storage.join(config.output, "_SUCCESS")
+    storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())

@@ -82,15 +82,19 @@ def stat(uri: str) -> Source:
 
 
 def stat_all(uris: Iterable[str]) -> dict[str, Source]:
-    """The source of every uri that exists; folders with many of them are listed, not asked file by file."""
+    """The source of every uri that can be known; folders with many of them are listed, not asked file by file.
+
+    What cannot be known is left out: the worker meets the same error and makes it the image's record.
+    """
     folders: dict[str, list[str]] = {}
     for uri in uris:
         folders.setdefault(parent(uri), []).append(uri)
     with ThreadPoolExecutor(16) as pool:
-        found = pool.map(_stat_in_folder, folders, folders.values())
-        return {
-            uri: part[uri] for part, uris in zip(found, folders.values(), strict=True) for uri in uris if uri in part
-        }
+        listed = dict(item for part in pool.map(_try_list, folders, folders.values()) for item in part.items())
+        asked = [uri for uris in folders.values() for uri in uris if uri not in listed]
+        answers = dict(zip(asked, pool.map(_try_stat, asked), strict=True))
+    known = ((uri, listed.get(uri) or answers.get(uri)) for uris in folders.values() for uri in uris)
+    return {uri: source for uri, source in known if source is not None}
 
 
 def exists(uri: str) -> bool:
@@ -181,7 +185,7 @@ def _found(where: str, infos: dict[str, dict[str, Any]]) -> dict[str, Source]:
         if info.get("islink"):  # of a local folder: what it leads to counts, and a dead one leads nowhere
             with suppress(FileNotFoundError):
                 info = _filesystem(where).info(path)
-        if info["type"] == "file":
+        if info["type"] == "file" and not path.endswith("/"):  # S3 consoles mark a folder by an empty object
             found[prefix + path] = _source(info)
     return found
 
@@ -193,17 +197,18 @@ def _source(info: dict[str, Any]) -> Source:
     return Source(int(info["size"]), etag.strip('"') if etag else repr(info["mtime"]))
 
 
-def _stat_in_folder(folder: str, uris: list[str]) -> dict[str, Source]:
-    """What cannot be known is left out: the worker meets the same error and makes it the image's record."""
-    found: dict[str, Source] = {}
+def _try_list(folder: str, uris: list[str]) -> dict[str, Source]:
+    """The files of a folder when it is worth listing and can be."""
     if len(uris) >= _LIST_FROM:
         with suppress(OSError):
-            found = list_folder(folder)
-        return found
-    for uri in uris:
-        with suppress(OSError):
-            found[uri] = stat(uri)
-    return found
+            return list_folder(folder)
+    return {}
+
+
+def _try_stat(uri: str) -> Source | None:
+    with suppress(OSError):
+        return stat(uri)
+    return None
 
 
 def _missing_folders(folder: str) -> list[str]:
@@ -225,10 +230,14 @@ def _write_local(path: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError:
+    finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        raise
+    entry = os.open(folder, os.O_RDONLY)  # the name is durable only when the folder is
+    try:
+        os.fsync(entry)
+    finally:
+        os.close(entry)
 
 
 @contextmanager

@@ -2,15 +2,11 @@
 
 import hashlib
 import os
-import re
 import resource
 import socket
 import sys
-import time
 import traceback
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -25,11 +21,13 @@ from . import storage
 from .config import VERSION, Device, fingerprint, for_scale
 from .errors import ErrorType, ImageError, UsageError
 from .images import Picture, decode, encode_png, to_levels
+from .layout import Commit, tile_name, tile_position, tiles_folder
 from .plan import Row
-from .records import Commit, Record, Status, now
+from .records import Record, Status, now
+from .stopwatch import Stopwatch
 from .storage import Source
 
-_TILE_NAME = re.compile(r"r\d{4,}_c\d{4,}\.png")
+_OUT_OF_MEMORY = "out of memory; use fewer --workers or a smaller --tile-size, or cut the image"
 
 
 class Worker:
@@ -55,13 +53,14 @@ class Worker:
             return self._attempt(row, begun)
         except ImageError as error:
             return _failed(begun, error.error_type, str(error))
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            message = f"out of memory: {_one_line(error)}; use a smaller --tile-size or fewer --workers"
-            return _failed(begun, ErrorType.MEMORY, message)
+        except (torch.OutOfMemoryError, MemoryError):
+            return _failed(begun, ErrorType.MEMORY, _OUT_OF_MEMORY)
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" not in str(error):  # torch's CPU has no class of its own for it
+                return _bug(begun, error)
+            return _failed(begun, ErrorType.MEMORY, _OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full
-            traceback.print_exc(file=sys.stderr)
-            message = f"a bug in srpipe, please report it: {type(error).__name__}: {_one_line(error)}"
-            return _failed(begun, ErrorType.INTERNAL, message)
+            return _bug(begun, error)
 
     def _attempt(self, row: Row, begun: Record) -> Record:
         watch = Stopwatch()
@@ -69,7 +68,7 @@ class Worker:
         with watch("read"):
             source = _stat(row)
             commit = Commit(fingerprint(settings, self._threads), row.key, source.fingerprint)
-            earlier = self._earlier(commit, row)
+            earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
                 return earlier
             picture = _read_picture(row)
@@ -78,7 +77,7 @@ class Worker:
             torch.cuda.reset_peak_memory_stats(self._device)
         fitted = fit_stages(lr, settings, watch)
         self._withdraw(row)
-        folder = storage.join(self._output, "tiles", row.key)
+        folder = tiles_folder(self._output, row.key)
         written, consistency = self._write_tiles(folder, picture, lr, fitted, settings, watch)
         error = consistency.error()
         bands, height, width = lr.shape
@@ -88,6 +87,7 @@ class Worker:
             output_uri=folder,
             status=Status.DONE,
             method_used=fitted.method,
+            network=settings.network if fitted.networks else None,
             width=width,
             height=height,
             bands=bands,
@@ -119,7 +119,7 @@ class Worker:
         return record
 
     def _write_tiles(
-        self, folder: str, picture: Picture, lr: torch.Tensor, fitted: Fitted, settings: Settings, watch: "Stopwatch"
+        self, folder: str, picture: Picture, lr: torch.Tensor, fitted: Fitted, settings: Settings, watch: Stopwatch
     ) -> tuple["_Written", ConsistencySums]:
         """Enlarge and store one tile after the other; no more than one is held."""
         consistency = ConsistencySums()
@@ -135,13 +135,13 @@ class Worker:
             written.remove_others(folder)
         return written, consistency
 
-    def _earlier(self, commit: Commit, row: Row) -> Record | None:
+    def _earlier(self, commit: Commit) -> Record | None:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
         uri = commit.uri(self._output)
-        if uri in row.stale:
-            return None
         try:
             return Record.from_json(storage.read(uri)) if storage.exists(uri) else None
+        except ValueError:
+            return None  # a damaged commit tells nothing: the image is done again
         except OSError as error:
             raise _unreadable(uri, error) from error
 
@@ -178,26 +178,6 @@ def inline_device(wanted: Device) -> str:
     return "cpu"
 
 
-class Stopwatch:
-    """Wall-clock seconds by phase, and in all."""
-
-    def __init__(self) -> None:
-        self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._started = time.perf_counter()
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self._seconds[phase] += time.perf_counter() - started
-
-    def __getitem__(self, phase: str) -> float:
-        return self._seconds[phase]
-
-    def total(self) -> float:
-        return time.perf_counter() - self._started
-
-
 class _Written:
     """The tiles of one image that are stored."""
 
@@ -207,7 +187,7 @@ class _Written:
         self._uris: set[str] = set()
 
     def store(self, folder: str, tile: Tile, data: bytes) -> None:
-        uri = storage.join(folder, f"r{tile.row:04d}_c{tile.column:04d}.png")
+        uri = storage.join(folder, tile_name(tile.row, tile.column))
         _store(uri, data)
         self.count += 1
         self.sha256.update(data)
@@ -217,7 +197,7 @@ class _Written:
         """Delete the tiles that an earlier run with smaller tiles left in the folder."""
         try:
             for uri in storage.list_folder(folder):
-                if uri not in self._uris and _TILE_NAME.fullmatch(uri.rpartition("/")[2]):
+                if uri not in self._uris and tile_position(uri.rpartition("/")[2]):
                     storage.remove(uri)
         except OSError as error:
             message = f"cannot remove old tiles from {folder}: {storage.reason(error)}; run again"
@@ -255,15 +235,18 @@ def _store(uri: str, data: bytes) -> None:
         raise ImageError(ErrorType.WRITE, message) from error
 
 
+def _bug(begun: Record, error: Exception) -> Record:
+    traceback.print_exception(error, file=sys.stderr)
+    what = " ".join(str(error).split())
+    message = f"a bug in srpipe, please report it: {type(error).__name__}: {what}"
+    return _failed(begun, ErrorType.INTERNAL, message)
+
+
 def _failed(begun: Record, error_type: ErrorType, message: str) -> Record:
     finished = now()
     assert begun.started_at is not None
     seconds = (finished - begun.started_at).total_seconds()
     return replace(begun, error_type=error_type, error_message=message, finished_at=finished, total_s=seconds)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _finite(value: float) -> float | None:

@@ -116,6 +116,8 @@ REFUSED = {
     **{f"scale {scale}": (("run", "good.csv", "-s", scale), scale) for scale in ("0", "1", "-2", "2.5e9", "9", "two")},
     "negative steps": (("run", "good.csv", "--steps", "-1"), "--steps"),
     "useless workers": (("run", "good.csv", "--executor", "inline", "--workers", "2"), "--workers"),
+    "a rate that is no number": (("run", "good.csv", "--learning-rate", "nan"), "--learning-rate"),
+    "a seed beyond 63 bits": (("run", "good.csv", "--seed", str(2**63)), "--seed"),
     "odd share of a GPU": (("run", "good.csv", "--gpus-per-worker", "0.3"), "0.3"),
     "no such GPU": (("run", "good.csv", "--executor", "inline", "--device", "cuda"), "--device"),
     "strict about rows": (("run", "bad_row.csv", "--strict"), "line 3"),
@@ -191,3 +193,32 @@ def test_a_stopped_run_goes_on_where_it_stopped(srpipe: Srpipe, tmp_path: Path, 
     _, out, _ = srpipe(*arguments)
     assert f"{30 - committed} done, {committed} already done" in out
     assert len(pq.read_table(tmp_path / "out" / "manifest.parquet")) == 30
+
+
+def test_eval_tells_what_it_cannot_score(srpipe: Srpipe, collection: Path) -> None:
+    """A reference that is no image, of another size, or out of reach is that row's problem; the JSON stays JSON."""
+    rows = [["a.png", "manifest.csv"], ["a.png", "a.png"], ["a.png", "ftp://x/a.png"], ["a.png", "a-hr.png"]]
+    with collection.open("w", newline="") as file:
+        csv.writer(file).writerows([["uri", "reference", "id"], *([*row, str(n)] for n, row in enumerate(rows))])
+    srpipe("run", str(collection), "-o", "out", *TINY)
+    code, out, _ = srpipe("eval", "out", "--json")
+    scores = json.loads(out, parse_constant=pytest.fail)["scores"]
+    assert code == 3
+    assert [bool(score["problem"]) for score in scores] == [True, True, True, False]
+    assert scores[0]["psnr_y"] is None
+
+
+def test_brackets_in_a_key_are_printed(srpipe: Srpipe, collection: Path) -> None:
+    """A key is text, not markup."""
+    with collection.open("w", newline="") as file:
+        csv.writer(file).writerows([["uri", "reference", "id"], ["a.png", "a-hr.png", "[old]/x[/b].png"]])
+    srpipe("run", str(collection), "-o", "out", *TINY)
+    assert "[old]/x[/b].png" in srpipe("eval", "out")[1]
+
+
+def test_a_list_made_by_find_works(srpipe: Srpipe, collection: Path) -> None:
+    """Names that begin with ./ are plain relative names."""
+    (collection.parent / "list.txt").write_text("./a.png\n./b.png\n")
+    code, _, _ = srpipe("run", "list.txt", "-o", "out", *TINY)
+    assert code == 0
+    assert set(pq.read_table("out/manifest.parquet")["key"].to_pylist()) == {"a.png", "b.png"}

@@ -1,0 +1,171 @@
+"""What many tests need: small pictures, a run that takes milliseconds, and S3 on this machine."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+from pipeline import records, storage
+from pipeline.config import Device, Executor, RunConfig
+from pipeline.manifest import Manifest
+from pipeline.plan import Plan
+from pipeline.records import Record
+from sr_ops.settings import FitSettings, Settings
+
+settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
+settings.load_profile("srpipe")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Sums in another order are other pixels: every test computes with one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def pixels() -> Callable[..., np.ndarray]:
+    """Noise as (height, width) or (height, width, bands) uint8; a seed gives the same picture always."""
+
+    def draw(height: int = 20, width: int = 24, bands: int = 3, seed: int = 0) -> np.ndarray:
+        shape = (height, width) if bands == 1 else (height, width, bands)
+        return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+    return draw
+
+
+@pytest.fixture
+def make_png(pixels: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Write `pixels(**shape)` to a path as a PNG and give the pixels."""
+
+    def make(path: Path, **shape: int) -> np.ndarray:
+        drawn = pixels(**shape)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn).save(path, "PNG")
+        return drawn
+
+    return make
+
+
+@pytest.fixture
+def images(tmp_path: Path, make_png: Callable[..., np.ndarray]) -> dict[str, np.ndarray]:
+    """a.png, b.png and sub/c.png below tmp_path, in colour and gray, and the manifest of the three, m.csv."""
+    drawn = {
+        "a.png": make_png(tmp_path / "a.png", seed=1),
+        "b.png": make_png(tmp_path / "b.png", seed=2, height=33, width=17, bands=1),
+        "sub/c.png": make_png(tmp_path / "sub/c.png", seed=3, height=9, width=12),
+    }
+    (tmp_path / "m.csv").write_text("uri\n" + "".join(f"{name}\n" for name in drawn))
+    return drawn
+
+
+@pytest.fixture
+def tiny_settings() -> Settings:
+    """All stages of the real thing with next to no work; tiles so small that the pictures of `images` need several."""
+    return Settings(scale=2, width=8, depth=3, fit=FitSettings(steps=2, crop=16, batch=1), tile_size=16)
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path, tiny_settings: Settings) -> Callable[..., RunConfig]:
+    """An inline run on the CPU of tmp_path/m.csv into tmp_path/out, with changes."""
+
+    def make(**changes: Any) -> RunConfig:
+        config = RunConfig(
+            manifest=str(tmp_path / "m.csv"),
+            output=str(tmp_path / "out"),
+            settings=tiny_settings,
+            executor=Executor.INLINE,
+            device=Device.CPU,
+        )
+        return replace(config, **changes)
+
+    return make
+
+
+class Watcher:
+    """An observer that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self.records: list[Record] = []
+
+    def planned(self, plan: Plan, _manifest: Manifest) -> None:
+        self.plans.append(plan)
+
+    def finished(self, record: Record) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def observer() -> Watcher:
+    return Watcher()
+
+
+@pytest.fixture
+def read_tiles() -> Callable[[str], dict[str, bytes]]:
+    """The files below OUT/tiles, as relative name -> bytes."""
+
+    def read(output: str) -> dict[str, bytes]:
+        folder = storage.join(output, "tiles")
+        return {uri.removeprefix(folder + "/"): storage.read(uri) for uri in storage.find(folder)}
+
+    return read
+
+
+@pytest.fixture
+def read_records() -> Callable[[str], dict[Any, dict[str, Any]]]:
+    """The rows of OUT/manifest.parquet by key; a row without a key by its line."""
+
+    def read(output: str) -> dict[Any, dict[str, Any]]:
+        rows = records.read_table(storage.join(output, "manifest.parquet")).to_pylist()
+        by_key = {row["key"] if row["key"] is not None else row["manifest_line"]: row for row in rows}
+        assert len(by_key) == len(rows)
+        return by_key
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def _s3_endpoint() -> Iterator[str]:
+    """An S3 server in this process, on a free port of the loopback."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+_bucket_numbers = count()
+
+
+@pytest.fixture
+def s3_bucket(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A new empty bucket, as s3://name; the environment leads there."""
+    import s3fs
+
+    environment = {
+        "AWS_ENDPOINT_URL_S3": _s3_endpoint,
+        "AWS_ENDPOINT_URL": _s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"bucket-{next(_bucket_numbers)}"
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}"
+    s3fs.S3FileSystem.clear_instance_cache()

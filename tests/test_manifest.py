@@ -1,0 +1,260 @@
+"""Every kind of manifest becomes rows; what cannot be read is said, line by line or as one sentence."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.manifest import Manifest, read_manifest
+
+Table = list[dict[str, Any]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[str, str | bytes], Manifest]:
+    """Write a file of that name into tmp_path and read it as a manifest."""
+
+    def write_and_read(name: str, content: str | bytes) -> Manifest:
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / name).write_bytes(data)
+        return read_manifest(str(tmp_path / name))
+
+    return write_and_read
+
+
+def _encode(suffix: str, table: Table) -> bytes:
+    """The same table as csv, jsonl or parquet; csv knows only text."""
+    if suffix == "parquet":
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(table), sink)
+        return sink.getvalue().to_pybytes()
+    if suffix == "csv":
+        lines = [",".join(table[0]), *(",".join(str(value) for value in row.values()) for row in table)]
+    else:
+        lines = [json.dumps(row) for row in table]
+    return "\n".join([*lines, ""]).encode()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "ndjson", "parquet"])
+def test_tables_say_the_same(read: Callable[..., Manifest], tmp_path: Path, suffix: str) -> None:
+    """A table's cells do not depend on how it is stored; relative uris start at its folder, keys are whole uris."""
+    table = [{"uri": "a.png", "id": "007", "scale": "3"}, {"uri": "s3://b/ü.tif", "id": "x", "scale": ""}]
+    manifest = read(f"m.{suffix}", _encode(suffix, table))
+    assert [(row.uri, row.id, row.scale, row.problem) for row in manifest.rows] == [
+        ("a.png", "007", "3", ""),
+        ("s3://b/ü.tif", "x", "", ""),
+    ]
+    assert [row.line for row in manifest.rows] == ([2, 3] if suffix == "csv" else [1, 2])
+    assert (manifest.folder, manifest.root, manifest.sources) == (str(tmp_path), "", {})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_upper_case_suffix(read: Callable[..., Manifest], suffix: str) -> None:
+    """M.CSV is a csv."""
+    assert read(f"M.{suffix.upper()}", _encode(suffix, [{"uri": "a.png"}])).rows[0].uri == "a.png"
+
+
+def test_txt(read: Callable[..., Manifest]) -> None:
+    """A plain list has a uri a line; blank lines and comments are no rows, but count as lines."""
+    manifest = read("m.txt", "\ufeffa.png\r\n\r\n# old ones\r\n  b c.png  \r\n")
+    assert [(row.line, row.uri) for row in manifest.rows] == [(1, "a.png"), (4, "b c.png")]
+
+
+@pytest.mark.parametrize("column", ["uri", "path", "url", "image", "URI", " Path "])
+def test_names_of_the_uri_column(read: Callable[..., Manifest], column: str) -> None:
+    """The column of the images goes by several names, in any case."""
+    assert read("m.csv", f"note,{column}\nx,a.png\n").rows[0].uri == "a.png"
+
+
+def test_first_name_wins(read: Callable[..., Manifest]) -> None:
+    """With two columns that could say where the image is, the order of the names decides; the other is carried."""
+    manifest = read("m.csv", "image,path\nwrong.png,right.png\n")
+    assert manifest.rows[0].uri == "right.png"
+    assert manifest.user_columns.to_pydict() == {"image": ["wrong.png"]}
+
+
+def test_byte_order_mark(read: Callable[..., Manifest]) -> None:
+    """A csv saved by a spreadsheet begins with a mark that is not part of the first name."""
+    assert read("m.csv", b"\xef\xbb\xbfuri\r\na.png\r\n").rows[0].uri == "a.png"
+    assert read("m.jsonl", b'\xef\xbb\xbf{"uri": "a.png"}\n').rows[0].uri == "a.png"
+
+
+def test_numbers_as_ids_and_scales(read: Callable[..., Manifest]) -> None:
+    """Typed tables may hold numbers where text is wanted: they become the text of the number."""
+    for suffix in ("jsonl", "parquet"):
+        manifest = read(f"m.{suffix}", _encode(suffix, [{"uri": "a.png", "id": 7, "scale": 3}]))
+        assert (manifest.rows[0].id, manifest.rows[0].scale) == ("7", "3")
+
+
+def test_empty_cells(read: Callable[..., Manifest]) -> None:
+    """Empty, blank and null cells all read as the empty text."""
+    table = [{"uri": "a.png", "id": None}, {"uri": None, "id": "x"}, {"uri": "  ", "id": " y "}]
+    for suffix in ("jsonl", "parquet"):
+        rows = read(f"m.{suffix}", _encode(suffix, table)).rows
+        assert [(row.uri, row.id) for row in rows] == [("a.png", ""), ("", "x"), ("", "y")]
+
+
+def test_ragged_csv(read: Callable[..., Manifest]) -> None:
+    """A line with too few or too many cells is a bad row with its line number; quoted commas and blanks are fine."""
+    manifest = read("m.csv", 'uri,note\na.png,1\nb.png\n\n"c,d.png",\ne.png,1,2\n')
+    assert [(row.line, row.uri, row.problem) for row in manifest.rows] == [
+        (2, "a.png", ""),
+        (3, "", "1 cells under 2 columns"),
+        (5, "c,d.png", ""),
+        (6, "", "3 cells under 2 columns"),
+    ]
+    assert manifest.user_columns.to_pydict() == {"note": ["1", "", "", ""]}
+
+
+def test_broken_jsonl(read: Callable[..., Manifest]) -> None:
+    """A line that is no JSON object is a bad row with its line number."""
+    manifest = read("m.jsonl", '{"uri": "a.png"}\n{"uri": \n\n["b.png"]\n"c.png"\n{"uri": "d.png"}\n')
+    assert [(row.line, row.uri, bool(row.problem)) for row in manifest.rows] == [
+        (1, "a.png", False),
+        (2, "", True),
+        (4, "", True),
+        (5, "", True),
+        (6, "d.png", False),
+    ]
+    assert "not JSON" in manifest.rows[1].problem
+
+
+def test_user_columns_keep_their_types(read: Callable[..., Manifest]) -> None:
+    """What srpipe does not know is carried as it is: csv as text, jsonl and parquet with their types."""
+    assert read("m.csv", "uri,n\na.png,007\n").user_columns.to_pydict() == {"n": ["007"]}
+    jsonl = read("m.jsonl", '{"uri": "a.png", "n": 1, "f": 0.5}\n{"uri": "b.png", "n": null, "b": true}\n')
+    assert jsonl.user_columns.to_pylist() == [{"n": 1, "f": 0.5, "b": None}, {"n": None, "f": None, "b": True}]
+    table = pa.table({"uri": ["a.png"], "n": pa.array([7], pa.int32()), "d": pa.array([0], pa.timestamp("ms", "UTC"))})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    carried = read("m.parquet", sink.getvalue().to_pybytes()).user_columns
+    assert carried.schema.equals(table.drop_columns("uri").schema)
+    assert carried.equals(table.drop_columns("uri"))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["1", '"x"'], ["[1]", '{"a": 1}'], [str(10**30), "1"], [r'"\ud800"', '"x"']],
+    ids=["types", "shapes", "too large", "half a character"],
+)
+def test_cells_without_a_common_type(read: Callable[..., Manifest], cells: list[str]) -> None:
+    """A column of cells that no Arrow type holds is carried as the JSON text it was."""
+    manifest = read("m.jsonl", "".join(f'{{"uri": "{n}.png", "x": {cell}}}\n' for n, cell in enumerate(cells)))
+    assert manifest.user_columns["x"].to_pylist() == cells
+
+
+def test_folder(tmp_path: Path) -> None:
+    """A folder is taken whole, in the order of names: images become rows, hidden files nothing, others are told."""
+    names = ["b.PNG", "a.tif", "sub/c.jpeg", "notes.txt", "x.png.bak", ".hidden.png", ".git/d.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    manifest = read_manifest(str(tmp_path))
+    uris = [str(tmp_path / name) for name in ("a.tif", "b.PNG", "sub/c.jpeg")]
+    assert [(row.line, row.uri) for row in manifest.rows] == list(enumerate(uris, 1))
+    assert manifest.ignored == tuple(str(tmp_path / name) for name in ("notes.txt", "x.png.bak"))
+    assert manifest.root == str(tmp_path)
+    assert {uri: source.size for uri, source in manifest.sources.items()} == {
+        uri: Path(uri).stat().st_size for uri in uris
+    }
+    assert manifest.user_columns.num_columns == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "root", "expected"),
+    [
+        ("*.png", "", ["a.png", "b.png"]),
+        ("s*/?.png", "", ["s1/c.png", "s2/d.png"]),
+        ("s1/?.png", "s1", ["s1/c.png"]),
+        ("**/*.png", "", ["a.png", "b.png", "s1/c.png", "s2/d.png"]),
+        ("[ab].p*", "", ["a.png", "b.png"]),
+        ("a.png", "", ["a.png"]),
+    ],
+)
+def test_glob_and_single_image(tmp_path: Path, pattern: str, root: str, expected: list[str]) -> None:
+    """A pattern gives what it matches but hidden files; keys start after its fixed folders; one image is one row."""
+    for name in ("a.png", "b.png", "s1/c.png", "s2/d.png", ".e.png", "x.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    manifest = read_manifest(str(tmp_path / pattern))
+    assert [row.uri for row in manifest.rows] == [str(tmp_path / name) for name in expected]
+    assert manifest.root == str(tmp_path / root)
+
+
+def test_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[..., Manifest]
+) -> None:
+    """A manifest named by a relative path has absolute uris all the same."""
+    read("m.csv", "uri\na.png\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_manifest("m.csv").uri == str(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("none.csv", None, "does not exist; give a table, a folder or a glob"),
+        ("none", None, "does not exist; give a table, a folder or a glob"),
+        ("none.png", None, "does not exist; give a table, a folder or a glob"),
+        ("*.png", None, "nothing matches .*; quote the pattern"),
+        ("m.xlsx", b"x", r"is of no known kind; its name must end in \.csv, \.parquet"),
+        ("m.csv", b"", "holds no rows; there is nothing to do"),
+        ("m.csv", b"uri\n\n", "holds no rows; there is nothing to do"),
+        ("m.txt", b"# nothing\n", "holds no rows; there is nothing to do"),
+        ("m.jsonl", b"\n", "holds no rows; there is nothing to do"),
+        ("m.csv", b"file,note\na.png,x\n", r"has no column 'uri' \(or path, url, image\); it has: file, note"),
+        ("m.jsonl", b'{"file": "a.png"}\n', r"has no column 'uri' .*it has: file"),
+        ("m.csv", "uri\na.png\n".encode("utf-16"), "cannot read the manifest .*; is it really csv"),
+        ("m.csv", b"uri\n\xe9.png\n", "cannot read the manifest .*; is it really csv"),
+        ("m.parquet", b"uri\na.png\n", "cannot read the manifest .*; is it really parquet"),
+        ("m.parquet", b"", "cannot read the manifest .*; is it really parquet"),
+    ],
+)
+def test_refused(tmp_path: Path, name: str, content: bytes | None, sentence: str) -> None:
+    """What is no manifest is refused with a sentence that names it and the remedy."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=sentence) as caught:
+        read_manifest(str(tmp_path / name))
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_folder_without_images(tmp_path: Path) -> None:
+    """A folder that holds no images is refused with the number of files that it does hold."""
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match=r"holds no images \(1 other files\); give another folder"):
+        read_manifest(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('uri,id\n"a.png,1\nb.png,2\n', "line 3"),
+        ("uri,site,site\na.png,1,2\n", "site"),
+    ],
+    ids=["open quote", "two columns of one name"],
+)
+def test_csv_that_would_lose_something(tmp_path: Path, text: str, named: str) -> None:
+    """A quote that is never closed would swallow rows, a repeated name a column: both are refused."""
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(UsageError, match=named):
+        read_manifest(str(tmp_path / "m.csv"))
+
+
+def test_line_of_a_cell_over_two_lines(tmp_path: Path) -> None:
+    """A row is told by the line it begins in."""
+    (tmp_path / "m.csv").write_text('uri,note\na.png,"one\ntwo"\nb.png,\n')
+    assert [row.line for row in read_manifest(str(tmp_path / "m.csv")).rows] == [2, 4]
+
+
+@pytest.mark.parametrize("line", ['{"uri": "a.png", "n": ' + 5000 * "9" + "}", 100_000 * "["], ids=["number", "depth"])
+def test_jsonl_beyond_limits(tmp_path: Path, line: str) -> None:
+    """A number of thousands of digits or a list thousands deep is a bad row, not the end of the run."""
+    (tmp_path / "m.jsonl").write_text(f'{line}\n{{"uri": "b.png"}}\n')
+    rows = read_manifest(str(tmp_path / "m.jsonl")).rows
+    assert [bool(row.problem) for row in rows] == [True, False]

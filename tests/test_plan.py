@@ -1,0 +1,191 @@
+"""Deciding: keys that are safe and never meet, bad rows told, done work skipped, units that can be handed out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import storage
+from pipeline.config import Existing, RunConfig, fingerprint
+from pipeline.errors import UsageError
+from pipeline.layout import Commit
+from pipeline.manifest import Cells, Manifest, read_manifest
+from pipeline.plan import Plan, make_key, make_plan
+from pipeline.storage import Source
+
+Plans = Callable[..., Plan]
+
+_pieces = st.lists(st.sampled_from(["%25", "%2E", "%", "/", ".", "..", " ", "a", "E:", "é", "?", "\0"]), max_size=6)
+_texts = st.text(max_size=12) | _pieces.map("".join)
+
+
+@given(_texts)
+def test_key_is_safe_and_loses_nothing(text: str) -> None:
+    """A key stays below its folder and can be read back, so different texts never share one; or it is refused."""
+    try:
+        key = make_key(text)
+    except ValueError:
+        return
+    assert unquote(key) == text
+    assert not set(key) & set('\0<>:"|?*\\\n')
+    assert all(part not in ("", ".", "..") and not part.endswith((".", " ")) for part in key.split("/"))
+
+
+@given(st.text(alphabet="abcXYZ019_-+=,;@é日ß", min_size=1).map(lambda text: f"sub folder/{text}.tif"))
+def test_plain_key_is_the_text(text: str) -> None:
+    """Names that any file system takes, non-ASCII ones too, remain readable."""
+    assert make_key(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/a", "../a", "a/../b", "a/..", "a//b", "a/", "./a", "a\0b", "a" * 234, "x/" + "é" * 117, ":" * 78]
+)
+def test_key_is_refused(text: str) -> None:
+    """Whatever would leave the output or not fit into a file name is no key."""
+    with pytest.raises(ValueError, match=r"point outside|absolute|NUL|bytes"):
+        make_key(text)
+
+
+def test_longest_key_fits_into_a_file_name(tmp_path: Path) -> None:
+    """The longest part allowed still has room for what a commit record's name adds."""
+    key = make_key("é" * 116 + "a")
+    storage.write(Commit("0" * 16, key, "0" * 16).uri(str(tmp_path)), b"")
+    assert len(f"{key}.0123456789abcdef.json".encode()) == 255
+
+
+@pytest.fixture
+def plan(tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> Plans:
+    """The plan of a csv in tmp_path."""
+
+    def make(text: str, root: str = "", commits: dict[str, list[Commit]] | None = None, **changes: object) -> Plan:
+        (tmp_path / "m.csv").write_text(text)
+        config = tiny_config(**changes)
+        return make_plan(config, read_manifest(config.manifest), root, commits or {})
+
+    return make
+
+
+def _keys(plan: Plan) -> list[str]:
+    return sorted(row.key for unit in plan.units for row in unit)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (",,", "the uri is empty; say where the image is"),
+        ("a.png,../x,", "the id '../x' .* would point outside the output; give a plain id"),
+        ("a.png,/x,", "the id '/x' is an absolute path; give a plain id"),
+        ("../a.png,,", "the uri '../a.png' .*; give the row an id, or .* --root"),
+        ("http://host/a.png,,", "http://host/a.png: the scheme 'http' is not supported"),
+        *(
+            (f"a.png,,{scale}", f"the scale '{scale}' cannot be made; give a whole number from 2 to 8")
+            for scale in ("1", "9", "2.5", "-2", "x", "nan", "1e1")
+        ),
+        ("a.png", "1 cells under 3 columns; mend the line"),
+    ],
+)
+def test_bad_row_is_rejected_alone(plan: Plans, row: str, sentence: str) -> None:
+    """A row that cannot be carried out is told with its line and the remedy; the others are done."""
+    made = plan(f"uri,id,scale\n{row}\ngood.png,,3.0\n")
+    assert _keys(made) == ["good.png"]
+    assert made.units[0][0].scale == 3
+    assert [(rejected.index, rejected.line) for rejected in made.rejected] == [(0, 2)]
+    with pytest.raises(UsageError, match=rf"line 2 of .*m\.csv: {sentence}.* \(1 bad rows, --strict\)"):
+        plan(f"uri,id,scale\n{row}\ngood.png,,\n", strict=True)
+
+
+def test_rows_that_claim_one_key(plan: Plans) -> None:
+    """Different work under one key is rejected on all its lines; the same work said twice is one row."""
+    made = plan("uri,id,scale\na.png,x,\nb.png,x,\nc.png,,\nc.png,,\nd.png,y,2\nd.png,y,3\nc.png,,2\n")
+    assert _keys(made) == ["c.png"]
+    assert made.duplicates == 2
+    assert [(rejected.line, rejected.key) for rejected in made.rejected] == [(2, "x"), (3, "x"), (6, "y"), (7, "y")]
+    assert "lines 2 and 3 ask for different work under the key 'x'; give each its own id" in made.rejected[0].message
+
+
+def test_one_image_at_two_scales(plan: Plans) -> None:
+    """With ids of their own, the same image at two scales is two rows."""
+    made = plan("uri,id,scale\na.png,x2,2\na.png,x3,3\n")
+    assert {(row.key, row.scale) for unit in made.units for row in unit} == {("x2", 2), ("x3", 3)}
+
+
+def test_keys_of_uris(plan: Plans, tmp_path: Path) -> None:
+    """Without a root the key is the uri as written but its scheme; below a root it is what follows the root."""
+    rows = f"uri\n{tmp_path}/in/a.png\nin/b.png\ns3://bucket/c.png\n"
+    assert _keys(plan(rows)) == sorted([f"{tmp_path}/in/a.png"[1:], "in/b.png", "bucket/c.png"])
+    assert _keys(plan(f"uri\n{tmp_path}/in/a.png\nin/b.png\n", root=f"{tmp_path}/in")) == ["a.png", "b.png"]
+    outside = plan("uri\nelsewhere/a.png\n", root=f"{tmp_path}/in")
+    assert "--root" in outside.rejected[0].message
+
+
+def test_limit(plan: Plans) -> None:
+    """A limit takes the first rows of the manifest; the others are skipped, and bad ones beyond it do not count."""
+    made = plan('uri\na.png\nb.png\nc.png\n""\n', limit=2, commits={"c.png": [Commit("s", "c.png", "v")]})
+    assert (_keys(made), [row.key for row in made.skipped], made.rejected) == (["a.png", "b.png"], ["c.png"], ())
+    assert [row.key for row in plan("uri\na.png\nb.png\nc.png\n", limit=1).skipped] == ["b.png", "c.png"]
+
+
+@pytest.mark.usefixtures("images")
+def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
+    """What is committed for these settings and this source is done; anything else is to do, its commits stale."""
+    config = tiny_config()
+    settings = fingerprint(config.settings, config.threads)
+    source = storage.stat(str(tmp_path / "a.png")).fingerprint
+    same, other_settings, other_source = (
+        Commit(settings, "a.png", source),
+        Commit("0" * 16, "a.png", source),
+        Commit(settings, "a.png", "0" * 16),
+    )
+    rows = "uri\na.png\nb.png\n"
+
+    resumed = plan(rows, commits={"a.png": [same, other_settings]})
+    assert _keys(resumed) == ["b.png"]
+    assert [(row.key, commit) for row, commit in resumed.committed] == [("a.png", same)]
+
+    redone = plan(rows, commits={"a.png": [other_settings, other_source]})
+    stale = {row.key: set(row.stale) for unit in redone.units for row in unit}
+    assert stale == {"a.png": {commit.uri(config.output) for commit in (other_settings, other_source)}, "b.png": set()}
+    assert redone.committed == ()
+
+    overwritten = plan(rows, commits={"a.png": [same]}, existing=Existing.OVERWRITE)
+    stale = {row.key: row.stale for unit in overwritten.units for row in unit}
+    assert stale == {"a.png": (same.uri(config.output),), "b.png": ()}
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}])
+def test_fingerprint_follows_what_changes_pixels(change: dict[str, int], tiny_config: Callable[..., RunConfig]) -> None:
+    """Other settings or threads are other work; the same are the same in every process."""
+    settings = tiny_config().settings
+    assert fingerprint(replace(settings, **change), 1) != fingerprint(settings, 1) != fingerprint(settings, 2)
+    assert fingerprint(replace(settings), 1) == fingerprint(settings, 1)
+
+
+@given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))
+def test_units(sizes: list[int], steps: int) -> None:
+    """Every row is in exactly one unit, large images first, never more than 16 together, huge ones alone."""
+    sources = {f"/in/{number:03}.png": Source(size, "1") for number, size in enumerate(sizes)}
+    rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
+    manifest = Manifest("/in", "/in", "/in", rows, None, sources)
+    config = RunConfig("/in", "/out")
+    config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=steps)))
+    made = make_plan(config, manifest, "/in", {})
+    flat = [row for unit in made.units for row in unit]
+    assert sorted(row.uri for row in flat) == sorted(sources)
+    assert [row.size for row in flat] == sorted(sizes, reverse=True)
+    assert all(1 <= len(unit) <= 16 for unit in made.units)
+    assert all(len(unit) == 1 for unit in made.units if unit[0].size > 10**7)
+    assert made.todo == len(sizes)
+
+
+def test_small_images_share_units(pixels: Callable[..., np.ndarray]) -> None:
+    """A thousand cheap images are not a thousand units."""
+    sources = {f"/in/{number:04}.png": Source(pixels().nbytes, "1") for number in range(1000)}
+    rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
+    config = RunConfig("/in", "/out")
+    config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=1)))
+    assert len(make_plan(config, Manifest("/in", "/in", "/in", rows, None, sources), "/in", {}).units) == 63

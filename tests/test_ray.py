@@ -1,0 +1,81 @@
+"""The worker pool gives what this process gives, in silence. Each start of Ray takes ten seconds: there are few."""
+
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.config import Executor, RunConfig
+from pipeline.run import run
+
+ReadTiles = Callable[[str], dict[str, bytes]]
+
+pytestmark = pytest.mark.timeout(170)
+
+
+@pytest.fixture
+def mixture(tmp_path: Path, images: dict[str, np.ndarray], make_png: Callable[..., np.ndarray]) -> None:
+    """A manifest of six rows: four pictures at two scales, a broken file and a missing one."""
+    make_png(tmp_path / "d.png", seed=4, height=30, width=30)
+    (tmp_path / "broken.png").write_bytes(b"?")
+    names = [*images, "broken.png", "none.png"]
+    (tmp_path / "m.csv").write_text("uri,scale\n" + "".join(f"{name},\n" for name in names) + "d.png,3\n")
+
+
+@pytest.mark.usefixtures("mixture")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ray_equals_inline(
+    workers: int,
+    tmp_path: Path,
+    tiny_config: Callable[..., RunConfig],
+    observer: Any,
+    read_tiles: ReadTiles,
+    read_records: Callable[[str], dict[Any, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """However many workers, the pixels and outcomes are those of one process, and Ray prints nothing."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("pipeline.plan._UNIT_ROWS", 2)
+    output = f"{tmp_path}/ray"
+    expected = run(tiny_config(), observer)
+    capfd.readouterr()
+    handler = signal.getsignal(signal.SIGTERM)
+    summary = run(tiny_config(executor=Executor.RAY, workers=workers, output=output), observer)
+    assert capfd.readouterr() == ("", "")
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert (summary.done, summary.errors) == (expected.done, expected.errors) == (4, {"corrupt": 1, "missing": 1})
+    assert read_tiles(output) == read_tiles(str(tmp_path / "out"))
+    here, there = read_records(str(tmp_path / "out")), read_records(output)
+    assert set(here) == set(there)
+    for key, row in here.items():
+        same = set(row) - {"output_uri", "worker", "peak_memory_bytes"}
+        same -= {name for name in row if name.endswith(("_s", "_at"))}
+        assert {name: row[name] for name in same} == {name: there[key][name] for name in same}
+    assert len({row["worker"] for row in there.values()} - {row["worker"] for row in here.values()}) in (1, workers)
+
+
+@pytest.mark.usefixtures("images")
+def test_nothing_to_do_starts_nothing(tiny_config: Callable[..., RunConfig], observer: Any) -> None:
+    """A run whose rows are all done loads neither Ray nor torch."""
+    run(tiny_config(), observer)
+    program = """if True:
+        import pickle, sys
+        from pipeline.run import run
+
+        class Observer:
+            def planned(self, plan, manifest): ...
+            def finished(self, record): ...
+
+        assert run(pickle.load(sys.stdin.buffer), Observer()).already_done == 3
+        print({"ray", "torch", "pipeline.dataflow"} & set(sys.modules))
+    """
+    given = pickle.dumps(tiny_config(executor=Executor.RAY))
+    ended = subprocess.run([sys.executable, "-c", program], input=given, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"set()\n", b"")

@@ -1,0 +1,166 @@
+"""The same runs against an S3 server on this machine."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import s3fs
+
+from pipeline import storage
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from pipeline.layout import list_commits
+from pipeline.manifest import read_manifest
+from pipeline.run import run
+
+MakeConfig = Callable[..., RunConfig]
+ReadTiles = Callable[[str], dict[str, bytes]]
+
+
+@pytest.fixture
+def remote(s3_bucket: str, images: dict[str, np.ndarray], tmp_path: Path) -> str:
+    """s3://bucket/in with the pictures and the manifest of `images`."""
+    for name in (*images, "m.csv"):
+        storage.write(f"{s3_bucket}/in/{name}", (tmp_path / name).read_bytes())
+    return f"{s3_bucket}/in"
+
+
+@pytest.mark.parametrize("manifest", ["m.csv", "", "**/*.png"], ids=["table", "folder", "glob"])
+def test_remote_run_equals_local_run(
+    remote: str,
+    manifest: str,
+    tiny_config: MakeConfig,
+    observer: Any,
+    read_tiles: ReadTiles,
+    read_records: Callable[[str], dict[Any, dict[str, Any]]],
+    tmp_path: Path,
+) -> None:
+    """Manifest, images and output on S3: the tiles are those of the local run, byte for byte, and so is the table."""
+    run(tiny_config(), observer)
+    output = f"{remote}-out"
+    summary = run(tiny_config(manifest=f"{remote}/{manifest}".rstrip("/"), output=output), observer)
+    assert (summary.done, summary.failed) == (3, 0)
+    assert read_tiles(output) == read_tiles(str(tmp_path / "out"))
+    assert storage.exists(f"{output}/_SUCCESS")
+    here, there = read_records(str(tmp_path / "out")), read_records(output)
+    assert {key: row["output_sha256"] for key, row in there.items()} == {
+        key: row["output_sha256"] for key, row in here.items()
+    }
+    assert there["a.png"]["source_uri"] == f"{remote}/a.png"
+
+
+def test_resume(
+    remote: str,
+    make_png: Callable[..., np.ndarray],
+    tiny_config: MakeConfig,
+    observer: Any,
+    read_tiles: ReadTiles,
+    tmp_path: Path,
+) -> None:
+    """A second run does nothing; a replaced image or other settings are done again, the old commits withdrawn."""
+    config = tiny_config(manifest=f"{remote}/m.csv", output=f"{remote}-out")
+    run(config, observer)
+    first = read_tiles(config.output)
+    assert (run(config, observer).done, len(observer.records)) == (0, 3)
+
+    make_png(tmp_path / "a.png", seed=99)
+    storage.write(f"{remote}/a.png", (tmp_path / "a.png").read_bytes())
+    again = run(config, observer)
+    assert (again.done, again.already_done) == (1, 2)
+    changed = read_tiles(config.output)
+    assert {name.split("/")[0] for name in changed if changed[name] != first[name]} == {"a.png"}
+
+    config = replace(config, settings=replace(config.settings, tile_size=64))
+    assert run(config, observer).done == 3
+    assert len(read_tiles(config.output)) == 3
+    assert [len(commits) for commits in list_commits(config.output).values()] == [1, 1, 1]
+
+
+def test_local_table_of_remote_images(
+    remote: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, tmp_path: Path
+) -> None:
+    """A table here may name images there; their keys are bucket and path. What is not there fails alone."""
+    (tmp_path / "m.csv").write_text(f"uri\n{remote}/sub/c.png\n{remote}/none.png\ns3://no-such-bucket/x.png\na.png\n")
+    summary = run(tiny_config(), observer)
+    assert (summary.done, summary.errors) == (2, {"missing": 2})
+    folders = {name.rpartition("/")[0] for name in read_tiles(str(tmp_path / "out"))}
+    assert folders == {f"{remote}/sub/c.png".removeprefix("s3://"), "a.png"}
+
+
+@pytest.mark.usefixtures("s3_bucket", "images")
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"manifest": "s3://no-such-bucket/m.csv"}, "s3://no-such-bucket/m.csv does not exist; give a table"),
+        ({"manifest": "s3://no-such-bucket/in"}, "s3://no-such-bucket/in does not exist; give a table"),
+        ({"manifest": "s3://no-such-bucket/*.png"}, r"nothing matches s3://no-such-bucket/\*\.png"),
+        (
+            {"output": "s3://no-such-bucket/out"},
+            "cannot write to the output s3://no-such-bucket/out: .*; choose another",
+        ),
+    ],
+)
+def test_missing_bucket(tiny_config: MakeConfig, observer: Any, change: dict[str, str], sentence: str) -> None:
+    """A bucket that is not there is a sentence, not a traceback."""
+    with pytest.raises(UsageError, match=sentence):
+        run(tiny_config(**change), observer)
+
+
+def test_no_credentials(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What boto says about access comes out as an OSError, which every caller turns into a sentence."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(OSError, match="NoCredentials"):
+        storage.read(f"{s3_bucket}/x")
+    with pytest.raises(UsageError, match=r"cannot read the manifest .*NoCredentials"):
+        read_manifest(f"{s3_bucket}/m.csv")
+
+
+NAMES = ["a.png", "b c.png", "sub/ü%41.png", "sub/#1.png"]
+
+
+def test_listings_agree(s3_bucket: str) -> None:
+    """An object has the same size and ETag however it is asked for; names come back as they went in."""
+    folder = f"{s3_bucket}/in"
+    for size, name in enumerate(NAMES):
+        storage.write(f"{folder}/{name}", b"." * size)
+        assert storage.read(f"{folder}/{name}") == b"." * size
+    storage.write(f"{folder}-not/x.png", b"")
+    uris = sorted(f"{folder}/{name}" for name in NAMES)
+    found = storage.find(folder)
+    assert list(found) == uris
+    assert found == storage.stat_all(uris) == {uri: storage.stat(uri) for uri in uris}
+    assert found == storage.list_folder(folder) | storage.list_folder(f"{folder}/sub")
+    assert found == storage.glob(f"{folder}/*.png") | storage.glob(f"{folder}/*/*.png") == storage.glob(f"{folder}/**")
+    assert len({source.fingerprint for source in found.values()}) == len(NAMES)
+
+
+@pytest.mark.parametrize("objects", [3, 40])
+def test_stat_all_is_stat_of_each(s3_bucket: str, objects: int) -> None:
+    """One listing says what asking for each object would; what is not there is left out."""
+    uris = [f"{s3_bucket}/in/{number}.png" for number in range(objects)]
+    for number, uri in enumerate(uris):
+        storage.write(uri, b"." * number)
+    missing = [f"{s3_bucket}/in/none.png", f"{s3_bucket}/none/x.png", "s3://no-such-bucket/x.png"]
+    assert storage.stat_all([*uris, *missing]) == {uri: storage.stat(uri) for uri in uris}
+
+
+def test_nothing_is_cached(s3_bucket: str) -> None:
+    """What another process writes or deletes is seen at once."""
+    other = s3fs.S3FileSystem(skip_instance_cache=True)
+    uri = f"{s3_bucket}/in/a.png"
+    assert storage.find(f"{s3_bucket}/in") == {}
+    other.pipe_file(uri, b"1")
+    assert list(storage.find(f"{s3_bucket}/in")) == [uri]
+    first = storage.stat(uri)
+    other.pipe_file(uri, b"2")
+    assert storage.stat(uri) != first
+    other.rm_file(uri)
+    assert not storage.exists(uri)
+    storage.remove(uri)
+    assert not storage.is_folder(f"{s3_bucket}/in")

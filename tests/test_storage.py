@@ -1,0 +1,187 @@
+"""Files as uris: what is absolute, what a listing says, and that a write is whole or not at all."""
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import storage
+from pipeline.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("uri", "folder", "expected"),
+    [
+        ("a/b.png", "/data", "/data/a/b.png"),
+        ("../x.png", "/data/in", "/data/x.png"),
+        ("/abs/./x.png", "/data", "/abs/x.png"),
+        ("file:///a/b.png", "/data", "/a/b.png"),
+        ("a.png", "s3://bucket/in", "s3://bucket/in/a.png"),
+        ("a.png", "s3://bucket", "s3://bucket/a.png"),
+        ("../a.png", "s3://bucket/in/deep", "s3://bucket/in/a.png"),
+        ("../../../a.png", "s3://bucket/in", "s3://bucket/a.png"),
+        ("/abs/x.png", "s3://bucket/in", "/abs/x.png"),
+        ("s3://other/k.png", "s3://bucket/in", "s3://other/k.png"),
+        ("s3://bucket/in/", None, "s3://bucket/in"),
+        ("S3://bucket/a.png", None, "s3://bucket/a.png"),
+        ("FILE:///a/b.png", None, "/a/b.png"),
+    ],
+)
+def test_absolute(uri: str, folder: str | None, expected: str) -> None:
+    """A relative path is taken from the folder, local or S3, and never leaves the bucket; other uris stay."""
+    assert storage.absolute(uri, folder) == expected
+
+
+def test_absolute_without_a_folder_starts_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is typed in a shell means what the shell would mean."""
+    monkeypatch.chdir(tmp_path)
+    assert storage.absolute("a/../b.csv") == str(tmp_path / "b.csv")
+
+
+@given(st.text(alphabet="ab./ é", max_size=12), st.sampled_from(["/data/in", "s3://bucket/in"]))
+def test_absolute_twice_is_absolute_once(path: str, folder: str) -> None:
+    """An absolute uri is its own absolute form, in whatever folder."""
+    once = storage.absolute(f"{path}x.png", folder)
+    assert storage.absolute(once, "/elsewhere") == once
+
+
+@pytest.mark.parametrize("uri", ["http://host/a.png", "gs://bucket/a.png", "://a.png"])
+def test_unknown_scheme_is_refused(uri: str) -> None:
+    """The sentence names the uri and what can be used instead."""
+    with pytest.raises(UsageError, match=r"is not supported; use a local path or an s3:// uri") as caught:
+        storage.absolute(uri)
+    assert uri in str(caught.value)
+
+
+def test_write_makes_folders_and_replaces(tmp_path: Path) -> None:
+    """What was written last is read, and nothing else lies beside it."""
+    uri = str(tmp_path / "new/deep/x.bin")
+    for data in (b"first and longer", b"second", b""):
+        storage.write(uri, data)
+        assert storage.read(uri) == Path(uri).read_bytes() == data
+    assert os.listdir(tmp_path / "new/deep") == ["x.bin"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_failing_write_leaves_the_old_content(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up in the middle costs neither the old file nor leaves a half one."""
+    uri = str(tmp_path / "x.bin")
+    storage.write(uri, b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match="No space left"):
+        storage.write(uri, b"new")
+    assert Path(uri).read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x.bin"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Files of different sizes at three depths, and an empty folder."""
+    for size, name in enumerate(["b.png", "a.png", "x.txt", ".hidden", "sub/a.png", "sub/deep er/ü[1].png"]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"." * size)
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def _files(paths: Iterable[Path]) -> list[str]:
+    return sorted(str(path) for path in paths if path.is_file())
+
+
+def test_listings_agree_with_the_file_system(tree: Path) -> None:
+    """find, list_folder and glob name the files that pathlib names, in the order of their names."""
+    assert list(storage.find(str(tree))) == _files(tree.rglob("*"))
+    assert list(storage.list_folder(str(tree))) == _files(tree.iterdir())
+    assert list(storage.glob(f"{tree}/*.png")) == _files(tree.glob("*.png"))
+    assert list(storage.glob(f"{tree}/**/*.png")) == _files(tree.rglob("*.png"))
+
+
+def test_listings_agree_with_each_other(tree: Path) -> None:
+    """A file has the same size and version however it is asked for."""
+    found = storage.find(str(tree))
+    assert {uri: source.size for uri, source in found.items()} == {uri: os.path.getsize(uri) for uri in found}
+    assert found == {uri: storage.stat(uri) for uri in found} == storage.stat_all([*found, str(tree / "none.png")])
+    assert storage.list_folder(str(tree)).items() <= found.items()
+    assert storage.glob(f"{tree}/**/*.png").items() <= found.items()
+
+
+@pytest.mark.parametrize("links", [False, True], ids=["files", "symbolic links"])
+@pytest.mark.parametrize("files", [3, 40])
+def test_stat_all_is_stat_of_each(tmp_path: Path, files: int, links: bool) -> None:
+    """One listing of a folder of many files says what asking for each of them would."""
+    uris = [str(tmp_path / f"{number}.png") for number in range(files)]
+    for number, uri in enumerate(uris):
+        target = Path(f"{uri}.target") if links else Path(uri)
+        target.write_bytes(b"." * number)
+        if links:
+            os.symlink(target, uri)
+    assert storage.stat_all([*uris, str(tmp_path / "none.png")]) == {uri: storage.stat(uri) for uri in uris}
+
+
+def test_a_link_to_an_image_is_found(tmp_path: Path) -> None:
+    """A folder of symbolic links, as data tools make them, is a folder of files; a dead link is none."""
+    (tmp_path / "store").write_bytes(b"...")
+    (tmp_path / "in").mkdir()
+    os.symlink(tmp_path / "store", tmp_path / "in/a.png")
+    os.symlink(tmp_path / "gone", tmp_path / "in/dead.png")
+    assert storage.find(str(tmp_path / "in")) == {str(tmp_path / "in/a.png"): storage.stat(str(tmp_path / "in/a.png"))}
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    """find is empty without a folder, the others say FileNotFoundError, and a folder is no file."""
+    missing = str(tmp_path / "none")
+    assert storage.find(missing) == {}
+    assert storage.glob(f"{missing}/*") == {}
+    assert not storage.exists(missing)
+    assert not storage.is_folder(missing)
+    for ask in (storage.stat, storage.read, storage.list_folder):
+        with pytest.raises(FileNotFoundError):
+            ask(missing)
+    with pytest.raises(IsADirectoryError):
+        storage.stat(str(tmp_path))
+
+
+def test_fingerprint_tells_versions_apart(tmp_path: Path) -> None:
+    """Another size or time of change is another version; being read is not."""
+    path = tmp_path / "x"
+    path.write_bytes(b"1")
+    first = storage.stat(str(path)).fingerprint
+    path.read_bytes()
+    assert storage.stat(str(path)).fingerprint == first
+    changed = os.stat(path)
+    path.write_bytes(b"22")
+    os.utime(path, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+    longer = storage.stat(str(path)).fingerprint
+    os.utime(path, ns=(changed.st_atime_ns, changed.st_mtime_ns + 1_000_000))
+    assert len({first, longer, storage.stat(str(path)).fingerprint}) == 3
+
+
+def test_remove(tmp_path: Path) -> None:
+    """A file is gone afterwards, also when it was gone before."""
+    path = tmp_path / "x"
+    path.touch()
+    for _ in range(2):
+        storage.remove(str(path))
+        assert not path.exists()
+
+
+def test_check_writable(tmp_path: Path) -> None:
+    """A place that can be made passes and nothing stays behind; a place below a file is refused with the remedy."""
+    (tmp_path / "kept").mkdir()
+    for folder in ("kept", "new/deep"):
+        storage.check_writable(str(tmp_path / folder))
+    assert os.listdir(tmp_path) == ["kept"]
+    assert os.listdir(tmp_path / "kept") == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot write to the output .*/file/out: .+; choose another with --output"):
+        storage.check_writable(str(tmp_path / "file/out"))

@@ -1,0 +1,380 @@
+"""One image: what is written and recorded, in which order, and how each kind of failure is told."""
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline import storage, worker
+from pipeline.config import Device, fingerprint
+from pipeline.errors import UsageError
+from pipeline.layout import Commit, list_commits
+from pipeline.plan import Row
+from pipeline.records import Record
+from pipeline.worker import Worker
+from sr_ops.resample import downscale
+from sr_ops.settings import Settings
+
+MakeWorker = Callable[..., Worker]
+MakeRow = Callable[..., Row]
+
+
+@pytest.fixture
+def make_worker(tmp_path: Path, tiny_settings: Settings) -> MakeWorker:
+    """A worker that writes to tmp_path/out."""
+
+    def make(**changes: object) -> Worker:
+        return Worker(str(tmp_path / "out"), replace(tiny_settings, **changes), 1, "cpu")
+
+    return make
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> MakeRow:
+    """The row of an image in tmp_path; its name is its key."""
+
+    def make(key: str, scale: int = 2, stale: tuple[str, ...] = ()) -> Row:
+        return Row(0, 1, key, str(tmp_path / key), scale, 0, stale)
+
+    return make
+
+
+def _paste(tiles: dict[str, bytes], key: str) -> np.ndarray:
+    """The whole picture from its tiles, (H, W) or (H, W, 3): rows and columns are told by the names."""
+    rows: dict[str, list[np.ndarray]] = {}
+    for name in sorted(tiles):
+        folder, _, tile = name.rpartition("/")
+        if folder == key:
+            rows.setdefault(tile.split("_")[0], []).append(np.asarray(Image.open(io.BytesIO(tiles[name]))))
+    return np.concatenate([np.concatenate(tiles_of_row, 1) for tiles_of_row in rows.values()], 0)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("key", ["a.png", "b.png", "sub/c.png"])
+def test_image_becomes_tiles_and_a_record(
+    key: str,
+    scale: int,
+    images: dict[str, np.ndarray],
+    make_worker: MakeWorker,
+    row: MakeRow,
+    read_tiles: Callable[[str], dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    """The tiles put together have scale times the size, and the record tells what they are."""
+    record = make_worker().process(row(key, scale))
+    tiles = read_tiles(str(tmp_path / "out"))
+    lr = images[key]
+    height, width = lr.shape[:2]
+    sr = _paste(tiles, key)
+    assert sr.shape == (height * scale, width * scale, *lr.shape[2:])
+    assert sr.dtype == np.uint8
+
+    grid = (-(-height // 16), -(-width // 16))
+    names = [f"{key}/r{r:04}_c{c:04}.png" for r in range(grid[0]) for c in range(grid[1])]
+    assert list(tiles) == names
+    assert record.output_sha256 == hashlib.sha256(b"".join(tiles[name] for name in names)).hexdigest()
+    assert (record.status, record.error_type, record.key, record.tiles) == ("done", None, key, len(names))
+    assert (record.width, record.height, record.sr_width, record.sr_height) == (
+        width,
+        height,
+        width * scale,
+        height * scale,
+    )
+    assert (record.bands, record.dtype, record.scale) == (lr.size // (height * width), "uint8", scale)
+    assert (record.method_used, record.steps, record.seed, record.threads, record.device) == ("zssr", 2, 0, 1, "cpu")
+    assert record.source_uri == str(tmp_path / key)
+    assert record.output_uri == str(tmp_path / "out/tiles" / key)
+    assert record.worker is not None
+    assert record.worker.endswith(f":{os.getpid()}")
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("key", ["a.png", "b.png"])
+def test_consistency_is_that_of_the_written_pixels(
+    key: str,
+    scale: int,
+    images: dict[str, np.ndarray],
+    make_worker: MakeWorker,
+    row: MakeRow,
+    read_tiles: Callable[[str], dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    """Whoever reduces the PNGs again and subtracts the input finds the error that the record states, in grey levels."""
+    record = make_worker().process(row(key, scale))
+    sr = _paste(read_tiles(str(tmp_path / "out")), key).astype(np.float64)
+    lr = images[key].astype(np.float64)
+    residual = np.atleast_3d(downscale(torch.from_numpy(np.atleast_3d(sr)).permute(2, 0, 1), scale).permute(1, 2, 0))
+    residual = residual - np.atleast_3d(lr)
+    assert record.consistency_mae == pytest.approx(np.abs(residual).mean(), abs=1e-3)
+    assert record.consistency_rmse == pytest.approx(np.sqrt((residual**2).mean()), abs=1e-3)
+    assert record.consistency_max == pytest.approx(np.abs(residual).max(), abs=1e-3)
+    assert record.consistency_bias == pytest.approx(residual.mean(), abs=1e-3)
+    assert record.consistency_rmse_bands == pytest.approx(np.sqrt((residual**2).mean((0, 1))), abs=1e-3)
+
+
+@pytest.mark.usefixtures("images")
+def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path, tiny_settings: Settings) -> None:
+    """Phases take no longer than the whole, times are UTC, and the commit record is the record."""
+    before = datetime.now(UTC)
+    record = make_worker().process(row("a.png", 4))
+    phases = (record.read_s, record.fit_s, record.infer_s, record.back_project_s, record.write_s)
+    assert all(seconds is not None and seconds > 0 for seconds in phases)
+    assert record.total_s is not None
+    assert record.started_at is not None
+    assert record.finished_at is not None
+    assert sum(seconds or 0 for seconds in phases) <= record.total_s
+    assert before <= record.started_at <= record.finished_at <= datetime.now(UTC)
+    assert record.peak_memory_bytes is not None
+    assert record.peak_memory_bytes > 10**7
+
+    source = storage.stat(str(tmp_path / "a.png")).fingerprint
+    commit = Commit(fingerprint(replace(tiny_settings, scale=4), 1), "a.png", source)
+    assert list_commits(str(tmp_path / "out")) == {"a.png": [commit]}
+    assert Record.from_json(storage.read(commit.uri(str(tmp_path / "out")))) == record
+    assert (record.config_fingerprint, record.source_fingerprint) == (commit.settings, source)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 30), (8, 8)])
+def test_smallest_images(
+    height: int, width: int, make_png: Callable[..., np.ndarray], make_worker: MakeWorker, row: MakeRow, tmp_path: Path
+) -> None:
+    """An image too small to fit is enlarged all the same, and the record says how."""
+    make_png(tmp_path / "t.png", height=height, width=width)
+    record = make_worker().process(row("t.png"))
+    fitted = min(height, width) >= 8
+    assert (record.status, record.method_used, record.steps) == (
+        ("done", "zssr", 2) if fitted else ("done", "bicubic", 0)
+    )
+    if not fitted:
+        assert record.final_loss is record.reconstruction_psnr is None
+
+
+def test_icc_profile_is_in_every_tile(
+    pixels: Callable[..., np.ndarray],
+    make_worker: MakeWorker,
+    row: MakeRow,
+    tmp_path: Path,
+    read_tiles: Callable[[str], dict[str, bytes]],
+) -> None:
+    """Each tile alone says what its numbers mean as colours."""
+    Image.fromarray(pixels()).save(tmp_path / "a.png", icc_profile=b"profile")
+    make_worker().process(row("a.png"))
+    tiles = read_tiles(str(tmp_path / "out")).values()
+    assert [Image.open(io.BytesIO(tile)).info["icc_profile"] for tile in tiles] == [b"profile"] * 4
+
+
+@pytest.mark.usefixtures("images")
+def test_pixels_depend_on_the_image_alone(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) -> None:
+    """Order, neighbours, worker and global random state change nothing."""
+    keys = ["a.png", "b.png", "sub/c.png"]
+
+    def shas(order: list[str], shared: bool) -> dict[str | None, str | None]:
+        one = make_worker()
+        made = (one if shared else make_worker())([row(key, stale=_commits(tmp_path, key)) for key in order])
+        return {record.key: record.output_sha256 for record in made}
+
+    first = shas(keys, shared=True)
+    torch.manual_seed(1234)
+    assert shas(keys[::-1], shared=True) == first
+    assert {key: shas([key], shared=False)[key] for key in keys} == first
+    assert len(set(first.values())) == 3
+
+
+def _commits(tmp_path: Path, key: str) -> tuple[str, ...]:
+    """All commit records of a key, for a row that shall be done again."""
+    output = str(tmp_path / "out")
+    return tuple(commit.uri(output) for commit in list_commits(output).get(key, []))
+
+
+@pytest.mark.usefixtures("images")
+def test_seed_changes_pixels(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) -> None:
+    """The seed is the one source of chance."""
+    first = make_worker().process(row("a.png")).output_sha256
+    assert make_worker(seed=1).process(row("a.png", stale=_commits(tmp_path, "a.png"))).output_sha256 != first
+
+
+@pytest.mark.usefixtures("images")
+def test_committed_work_is_answered_from_its_record(
+    make_worker: MakeWorker, row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit that is begun again does not do its finished images twice."""
+    first = make_worker().process(row("a.png"))
+    monkeypatch.setattr(worker, "fit_stages", None)
+    assert make_worker().process(row("a.png")) == first
+
+
+@pytest.mark.usefixtures("images")
+def test_order_of_writes(
+    make_worker: MakeWorker, row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old commits go before the first tile comes; the new one comes after the last tile and after stale tiles went."""
+    make_worker(tile_size=8).process(row("a.png"))
+    stale = _commits(tmp_path, "a.png")
+    events: list[tuple[str, str]] = []
+
+    def log(name: str, act: Callable[..., None]) -> Callable[..., None]:
+        def logged(uri: str, *data: bytes) -> None:
+            events.append((name, uri.removeprefix(f"{tmp_path}/out/").split("/")[0]))
+            act(uri, *data)
+
+        return logged
+
+    for name in ("write", "remove"):
+        monkeypatch.setattr(storage, name, log(name, getattr(storage, name)))
+    make_worker().process(row("a.png", stale=stale))
+    assert events == [("remove", "_commit")] + [("write", "tiles")] * 4 + [("remove", "tiles")] * 5 + [
+        ("write", "_commit")
+    ]
+    assert sorted(os.listdir(tmp_path / "out/tiles/a.png")) == [f"r000{r}_c000{c}.png" for r in (0, 1) for c in (0, 1)]
+
+
+@pytest.mark.usefixtures("images")
+def test_only_tiles_are_cleaned_up(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) -> None:
+    """Files of others beside the tiles, and images whose key lies below this one's, stay."""
+    mine = [tmp_path / "out/tiles/a.png" / name for name in ("notes.txt", "r1.png", "b.png/r0000_c0000.png")]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    make_worker().process(row("a.png"))
+    assert all(path.exists() for path in mine)
+
+
+@pytest.mark.parametrize(
+    ("content", "error_type", "sentence"),
+    [
+        (None, "missing", r"nothing is at .*/x\.png; correct the uri or put the file back"),
+        ("folder", "read", r"cannot read .*/x\.png: it is a folder.*; check access"),
+        (b"", "corrupt", "these 0 bytes are no picture that can be read; replace the file"),
+        (b"P6 2 1 65535\n" + bytes(12), "unsupported", "not 255; convert it to 8-bit gray or RGB first"),
+    ],
+)
+def test_failures(
+    content: bytes | str | None,
+    error_type: str,
+    sentence: str,
+    make_worker: MakeWorker,
+    row: MakeRow,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is wrong with one image is its record, with the remedy, and leaves nothing in the output."""
+    if isinstance(content, bytes):
+        (tmp_path / "x.png").write_bytes(content)
+    elif content == "folder":
+        (tmp_path / "x.png").mkdir()
+    record = make_worker().process(row("x.png"))
+    assert (record.status, record.error_type, record.key) == ("failed", error_type, "x.png")
+    assert record.error_message is not None
+    assert re.search(sentence, record.error_message)
+    assert record.output_uri is record.tiles is record.consistency_mae is None
+    assert record.finished_at is not None
+    assert not (tmp_path / "out").exists()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("images")
+def test_failing_write(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) -> None:
+    """Where the tiles cannot be stored, the image fails and is not committed."""
+    (tmp_path / "out/tiles").mkdir(parents=True)
+    (tmp_path / "out/tiles/a.png").touch()
+    record = make_worker().process(row("a.png"))
+    assert (record.status, record.error_type) == ("failed", "write")
+    assert "check space and access, then run again" in (record.error_message or "")
+    assert list_commits(str(tmp_path / "out")) == {}
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(
+    ("error", "error_type", "sentence"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of\n memory"),
+            "memory",
+            "out of memory; use fewer --workers or a smaller --tile-size",
+        ),
+        (MemoryError(), "memory", "use fewer --workers or a smaller --tile-size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory", "out of memory"),
+        (ZeroDivisionError("by\nzero"), "internal", "a bug in srpipe, please report it: ZeroDivisionError: by zero"),
+    ],
+)
+def test_errors_inside(
+    error: Exception,
+    error_type: str,
+    sentence: str,
+    make_worker: MakeWorker,
+    row: MakeRow,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Memory that runs out is told with the remedy; a bug is told with its traceback; the next image is done."""
+    with monkeypatch.context() as patched:
+
+        def fail(*_: object) -> None:
+            raise error
+
+        patched.setattr(worker, "fit_stages", fail)
+        record = make_worker().process(row("a.png"))
+    assert (record.status, record.error_type) == ("failed", error_type)
+    assert sentence in (record.error_message or "")
+    assert ("Traceback" in capsys.readouterr().err) == (error_type == "internal")
+    assert make_worker().process(row("a.png")).status == "done"
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(
+    ("step", "error_type"),
+    [("stat", "read"), ("exists", "read"), ("read", "read"), ("write", "write"), ("list_folder", "write")],
+)
+def test_failing_storage_is_no_bug(
+    step: str, error_type: str, make_worker: MakeWorker, row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever storage refuses, the record says what could not be read or written, not that srpipe has a bug."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Access Denied")
+
+    monkeypatch.setattr(storage, step, refuse)
+    record = make_worker().process(row("a.png"))
+    assert (record.status, record.error_type) == ("failed", error_type)
+    assert "Access Denied" in (record.error_message or "")
+
+
+def test_failures_do_not_stop_a_unit(
+    images: dict[str, np.ndarray], make_worker: MakeWorker, row: MakeRow, tmp_path: Path
+) -> None:
+    """A unit gives one record a row, in the order of its rows, each before the next is begun."""
+    (tmp_path / "x.png").write_bytes(b"?")
+    keys = ["x.png", *images, "none.png"]
+    made = make_worker()([row(key) for key in keys])
+    assert next(made).status == "failed"
+    assert not (tmp_path / "out").exists()
+    assert [(record.key, record.status) for record in made] == [
+        *((key, "done") for key in images),
+        ("none.png", "failed"),
+    ]
+
+
+def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
+    """A worker computes with as many threads as it is told, and says so."""
+    try:
+        record = Worker(str(tmp_path), tiny_settings, 2, "cpu").process(Row(0, 1, "x", str(tmp_path / "x"), 2, 0))
+        assert (torch.get_num_threads(), record.threads) == (2, 2)
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="speaks of a machine without a GPU")
+def test_device_without_gpu() -> None:
+    """Asked for CUDA where there is none, the command is refused; auto takes the CPU."""
+    assert worker.inline_device(Device.AUTO) == worker.inline_device(Device.CPU) == "cpu"
+    with pytest.raises(UsageError, match="there is no GPU here; use --device auto or cpu"):
+        worker.inline_device(Device.CUDA)
