@@ -4,13 +4,14 @@ Nothing heavy is imported before a command needs it: `srpipe --help` loads neith
 """
 
 import json
+import math
 import os
 import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -22,6 +23,7 @@ from sr_ops.settings import MAX_SCALE, MIN_SCALE, FitSettings, Network, Settings
 if TYPE_CHECKING:
     from pipeline.run import Summary
 
+EXIT_FATAL = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
 
@@ -68,7 +70,7 @@ def run_command(
     learning_rate: Annotated[
         float, typer.Option(min=1e-6, max=1.0, help="Peak of the one-cycle schedule.")
     ] = _FIT.learning_rate,
-    seed: Annotated[int, typer.Option(min=0, help="The same for every image.")] = _SETTINGS.seed,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same for every image.")] = _SETTINGS.seed,
     self_ensemble: Annotated[bool, typer.Option(help="Median over the 8 flips and rotations.")] = _SETTINGS.ensemble,
     back_projection: Annotated[
         int, typer.Option(min=0, help="Back-projection iterations; 0 for none.")
@@ -102,6 +104,8 @@ def run_command(
 ) -> int:
     """Upscale every image that MANIFEST names; run again to go on where it stopped."""
     chosen_scale = _scale(scale)
+    if not math.isfinite(learning_rate):
+        raise UsageError(f"--learning-rate: {learning_rate} is no number to learn with; leave it out")
     config = RunConfig(
         manifest=manifest,
         output=_output(output, manifest, chosen_scale),
@@ -146,7 +150,7 @@ def eval_command(
 
     scores = evaluate(output)
     if json_scores:
-        print(json.dumps({"output": output, "scores": [asdict(score) for score in scores]}))  # noqa: T201 - the result
+        print(json.dumps({"output": output, "scores": [_finite(asdict(score)) for score in scores]}))  # noqa: T201
     else:
         print_scores(scores)
     return EXIT_SOME_FAILED if any(score.problem for score in scores) else 0
@@ -190,22 +194,36 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False)
     except UsageError as error:
-        code = _refuse(str(error))
+        code = _say(str(error), EXIT_USAGE)
     except TyperException as error:
-        code = _refuse(f"{error.format_message().rstrip('.')}; see srpipe --help")
+        code = _say(f"{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
+    except OSError as error:
+        code = _say(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
     except (KeyboardInterrupt, typer.Abort):
-        code = 128 + signal.SIGINT
+        code = _say("stopped; run the same command to go on", 128 + signal.SIGINT)
+    except Terminated:
+        code = _say("stopped; run the same command to go on", 128 + signal.SIGTERM)
     sys.exit(code)
 
 
-def _refuse(sentence: str) -> int:
-    print(f"srpipe: {sentence}", file=sys.stderr)  # noqa: T201 - the one line that says why nothing happened
-    return EXIT_USAGE
+class Terminated(BaseException):
+    """SIGTERM, as an exception that leaves through every `finally`: held records get written, workers end."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Leave through every `finally`: records that are held get written, workers end."""
-    raise SystemExit(128 + signal.SIGTERM)
+    raise Terminated
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"srpipe: {sentence}", file=sys.stderr)  # noqa: T201 - the one line that says why it ended
+    return code
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no nan and no infinity."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
 
 
 def _scale(text: str) -> int:

@@ -1,4 +1,4 @@
-"""How a run shows itself on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""How a run shows itself on stderr: a bar on a terminal; elsewhere a plain line every few seconds, as images end."""
 
 import time
 from collections.abc import Iterator
@@ -56,6 +56,8 @@ class _Counts:
             self.say(f"{len(plan.committed)} images are already done")
         for rejected in plan.rejected:
             self.say(f"failed: line {rejected.line}: {rejected.message}")
+        if plan.units:
+            self.say(f"{plan.todo} images to do")
 
     def finished(self, record: Record) -> None:
         self.finished_rows += 1

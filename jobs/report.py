@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.evaluate import Score
 
@@ -17,7 +18,7 @@ def print_scores(scores: Sequence[Score]) -> None:
     for name in ("x", "s", "PSNR", "bicubic", "gain", "SSIM", "mean", "max"):
         table.add_column(name, no_wrap=True, justify="right")
     for score in scores:
-        table.add_row(score.key, score.status, *([] if score.problem else _figures(score)))
+        table.add_row(Text(score.key), score.status, *([] if score.problem else _figures(score)))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(table)
     good = [score for score in scores if not score.problem]
