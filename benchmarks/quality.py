@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from . import promises
 from .results import machine, table, write_section
 
@@ -67,6 +69,13 @@ def run_and_score(name: str, cases: list[Case], *options: str) -> dict[str, dict
     subprocess.run([*command, "run", str(manifest), "-o", output, "--existing", "overwrite", *options], check=True)
     done = subprocess.run([*command, "eval", output, "--json"], check=True, capture_output=True, text=True)
     return {score["key"]: score for score in json.loads(done.stdout)["scores"]}
+
+
+def workers() -> str:
+    """What the seconds are seconds of."""
+    records = pq.read_table(OUT / "subpixel" / "manifest.parquet")
+    count, threads = len(records["worker"].unique()), records["threads"].unique().to_pylist()
+    return f"Seconds are those of one image in one worker, {count} workers at work, threads per worker {threads}."
 
 
 def mean(values: list[float]) -> float:
@@ -125,7 +134,7 @@ def main(data: Path) -> None:
 `make bench-quality DATA=...` ({minutes:.0f} minutes). {machine()}
 
 Y-PSNR in dB (SSIM in a column of its own) of the 8-bit output of `srpipe run` with default settings, no prior, from
-the MATLAB LR files; published figures beside it. Seconds are those of one worker with one thread, two at a time.
+the MATLAB LR files; published figures beside it. {workers()}
 
 {quality_table(cases, scores)}
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 RESULTS = Path(__file__).parent.parent / "docs" / "results.md"
 
 _HEADER = "# Results\n\nWritten by the benchmarks; each section names the command that makes it anew.\n"
@@ -19,10 +21,14 @@ def machine() -> str:
     processor = found[1] if found else platform.processor()
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}; {processor}, {os.cpu_count()} cores, {gigabytes:.0f} GiB, no GPU; "
+        f"{datetime.now(UTC):%Y-%m-%d}; {processor}, {os.cpu_count()} cores, {gigabytes:.0f} GiB, {_gpu()}; "
         f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in ("torch", "ray", "srpipe"))
     )
+
+
+def _gpu() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
 def write_section(name: str, text: str) -> None:
