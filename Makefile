@@ -25,7 +25,7 @@ types: install
 demo: install
 	$(VENV)/bin/srpipe demo --output $(DEMO)
 
-# DATA: folder with set5/ and set14/ (HR images, LR_bicubic/X2..X4). About 15 minutes on 2 cores; writes docs/results.md.
+# DATA: folder with set5/ and set14/ (HR images, LR_bicubic/X2..X4). About 20 minutes on 2 cores; writes docs/results.md.
 bench-quality: install
 	@test -n "$(DATA)" || { echo "usage: make bench-quality DATA=FOLDER" >&2; exit 2; }
 	$(VENV)/bin/python -m benchmarks.quality $(DATA)

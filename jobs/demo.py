@@ -69,4 +69,5 @@ def _compare(folder: Path, name: str) -> None:
 def _save(levels: Tensor, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = levels.permute(1, 2, 0).numpy()
-    Image.fromarray(pixels[..., 0] if len(levels) == 1 else pixels).save(path, quality=95)
+    # For JPEG, and without effect elsewhere: as an archive keeps a photograph, with all its colour.
+    Image.fromarray(pixels[..., 0] if len(levels) == 1 else pixels).save(path, quality=95, subsampling=0)

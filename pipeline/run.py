@@ -66,7 +66,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
     _check_options(config)
     manifest = read_manifest(config.manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
-    _check_output(config, manifest, root)
+    relative_to = _check_output(config, manifest, root)
     storage.check_writable(config.output)
     try:
         plan = make_plan(config, manifest, root, list_commits(config.output))
@@ -77,7 +77,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
         execute = stack.enter_context(_executor(config)) if plan.units else None
         observer.planned(plan, manifest)
         storage.remove(layout.success(config.output))
-        _write_run_json(config, run_id, manifest, root)
+        _write_run_json(config, run_id, manifest, root, relative_to)
         sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
         for record, index in _settled(config, plan, run_id):
             sink.add(record, index)
@@ -204,15 +204,19 @@ def _check_options(config: RunConfig) -> None:
             raise UsageError(f"{options} has no effect; leave one of them out")
 
 
-def _check_output(config: RunConfig, manifest: Manifest, root: str) -> None:
-    """Raises UsageError when this run must not be mixed with what is in the output, or with its own input."""
-    if root and f"{config.output}/".startswith(f"{root}/") and _reads_results(config.manifest, root, config.output):
-        raise UsageError(f"the output {config.output} lies inside the input {root}; choose another --output")
+def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
+    """The folder that relative keys of this output stand for, None while there are none.
+
+    Raises UsageError when this run must not be mixed with what is in the output, or with its own input.
+    """
+    if _reads_results(manifest, config.output):
+        raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
+    relative_to = manifest.folder if _has_relative_keys(manifest) else None
     uri = layout.run_json(config.output)
     try:
         held = dict(json.loads(storage.read(uri)))
     except FileNotFoundError:
-        return
+        return relative_to
     except OSError as error:
         raise UsageError(f"cannot read {uri}: {storage.reason(error)}; choose another --output") from error
     except (TypeError, ValueError) as error:
@@ -224,11 +228,13 @@ def _check_output(config: RunConfig, manifest: Manifest, root: str) -> None:
             f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
             " choose another --output or the old --root"
         )
-    if _has_relative_keys(manifest) and held.get("relative_to") not in (None, manifest.folder):
+    earlier = held.get("relative_to")
+    if relative_to and earlier not in (None, relative_to):
         raise UsageError(
-            f"{config.output} holds results for uris relative to {held['relative_to']}, this manifest's are relative to"
-            f" {manifest.folder}; choose another --output or give every row an id"
+            f"{config.output} holds results for uris relative to {earlier}, this manifest's are relative to"
+            f" {relative_to}; choose another --output or give every row an id"
         )
+    return relative_to or earlier
 
 
 def _has_relative_keys(manifest: Manifest) -> bool:
@@ -238,20 +244,22 @@ def _has_relative_keys(manifest: Manifest) -> bool:
     )
 
 
-def _reads_results(manifest: str, root: str, output: str) -> bool:
+def _reads_results(manifest: Manifest, output: str) -> bool:
     """Whether a folder or pattern would find the results among the images the next time."""
-    pattern = storage.absolute(manifest)
+    if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
+        return False
     tile = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0))
-    return pattern == root or "**" in pattern or pattern.count("/") >= tile.count("/")
+    is_folder = manifest.uri == manifest.root
+    return is_folder or "**" in manifest.uri or manifest.uri.count("/") >= tile.count("/")
 
 
-def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str) -> None:
+def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
     held = {
         "run_id": run_id,
         "started_at": now().isoformat(),
         "manifest": manifest.uri,
         "folder": manifest.folder,
-        "relative_to": manifest.folder if _has_relative_keys(manifest) else None,
+        "relative_to": relative_to,
         "root": root,
         "config_fingerprint": fingerprint(config.settings, config.threads),
         "config": asdict(config),

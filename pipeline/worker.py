@@ -238,7 +238,9 @@ def _store(uri: str, data: bytes) -> None:
 def _bug(begun: Record, error: Exception) -> Record:
     traceback.print_exception(error, file=sys.stderr)
     what = " ".join(str(error).split())
-    message = f"a bug in srpipe, please report it: {type(error).__name__}: {what}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    message = f"a bug in srpipe, please report it: {type(error).__name__}: {what} (at {where})"
     return _failed(begun, ErrorType.INTERNAL, message)
 
 

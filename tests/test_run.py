@@ -561,3 +561,32 @@ def test_limit_keeps_what_was_known(
         "gone.png": "failed",
         "b.png": "skipped",
     }
+
+
+@pytest.mark.parametrize("pattern", ["in", "in/**/*.png", "in/*/*/*/*.png"])
+def test_results_never_become_input(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_png: Callable[..., np.ndarray], pattern: str
+) -> None:
+    """An output below the input is refused when the next run would find its tiles, whatever the root of the keys."""
+    (tmp_path / "in/x/y/z").mkdir(parents=True)
+    make_png(tmp_path / "in/x/y/z/a.png")
+    for root in (None, str(tmp_path)):
+        with pytest.raises(UsageError, match="lies inside"):
+            run(tiny_config(manifest=str(tmp_path / pattern), output=str(tmp_path / "in/out"), root=root), observer)
+
+
+def test_pattern_that_finds_no_tile(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """A pattern too shallow to reach a tile may have its output beside the images."""
+    config = tiny_config(manifest=str(tmp_path / "*.png"), output=str(tmp_path / "out"))
+    assert run(config, observer).done == run(config, observer).already_done == 2
+
+
+def test_relative_uris_are_remembered(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """A run of absolute uris in between does not make the output forget which folder relative keys stand for."""
+    run(tiny_config(), observer)
+    (tmp_path / "absolute.csv").write_text(f"uri\n{tmp_path / 'a.png'}\n")
+    run(tiny_config(manifest=str(tmp_path / "absolute.csv")), observer)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/m.csv").write_text("uri\na.png\n")
+    with pytest.raises(UsageError, match="relative to"):
+        run(tiny_config(manifest=str(tmp_path / "other/m.csv")), observer)
