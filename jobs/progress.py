@@ -78,7 +78,7 @@ class _Bar(_Counts):
     def __init__(self, console: Console, bar: Progress) -> None:
         super().__init__(console)
         self._bar = bar
-        self._task = bar.add_task("planning", total=None, note="")
+        self._task = bar.add_task("starting", total=None, note="")
 
     def planned(self, plan: Plan, manifest: Manifest) -> None:
         super().planned(plan, manifest)

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ _WAVE = 2000
 
 _OBJECT_STORE_BYTES = 256 << 20
 """Only small rows pass through it; the default would take 30 % of the machine."""
+
+_CONNECT_SECONDS = 10
 
 _NO_PROGRESS_SECONDS = 6 * 3600
 """Ray's default gives up on a run when no row comes for half an hour; one large image may take longer."""
@@ -141,8 +144,9 @@ def _cluster(config: RunConfig) -> Iterator[None]:
     with _stderr_discarded(), _sigterm_kept():
         if address:
             try:
+                _check_reachable(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
         else:
             ray.init(
@@ -158,6 +162,13 @@ def _cluster(config: RunConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raises OSError when nothing listens at host:port: Ray itself would go on trying for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _address(config: RunConfig) -> str | None:

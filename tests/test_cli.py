@@ -120,6 +120,7 @@ REFUSED = {
     "a seed beyond 63 bits": (("run", "good.csv", "--seed", str(2**63)), "--seed"),
     "odd share of a GPU": (("run", "good.csv", "--gpus-per-worker", "0.3"), "0.3"),
     "no such GPU": (("run", "good.csv", "--executor", "inline", "--device", "cuda"), "--device"),
+    "no cluster there": (("run", "good.csv", "--address", "127.0.0.1:1"), "127.0.0.1:1"),
     "strict about rows": (("run", "bad_row.csv", "--strict"), "line 3"),
     "no manifest": (("run",), "MANIFEST"),
     "no such command": (("upscale",), "upscale"),
