@@ -212,10 +212,12 @@ def latest(output: str, run_id: str) -> pa.Table:
 def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
     """Write `latest` to OUT/manifest.parquet and return it, with the user columns as the manifest has them now.
 
+    In the order of the manifest's lines.
+
     Args:
         rows: the row of `user_columns` that each key of the manifest stands in.
     """
-    table = _refreshed(latest(output, run_id), rows, user_columns)
+    table = _refreshed(latest(output, run_id), rows, user_columns).sort_by("manifest_line")
     write_table(layout.table(output), table)
     return table
 
