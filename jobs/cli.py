@@ -104,8 +104,6 @@ def run_command(
 ) -> int:
     """Upscale every image that MANIFEST names; run again to go on where it stopped."""
     chosen_scale = _scale(scale)
-    if not math.isfinite(learning_rate):
-        raise UsageError(f"--learning-rate: {learning_rate} is no number to learn with; leave it out")
     config = RunConfig(
         manifest=manifest,
         output=_output(output, manifest, chosen_scale),
