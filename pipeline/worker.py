@@ -139,7 +139,9 @@ class Worker:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
         uri = commit.uri(self._output)
         try:
-            return Record.from_json(storage.read(uri)) if storage.exists(uri) else None
+            return Record.from_json(storage.read(uri))
+        except FileNotFoundError:
+            return None
         except ValueError:
             return None  # a damaged commit tells nothing: the image is done again
         except OSError as error:

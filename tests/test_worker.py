@@ -332,7 +332,7 @@ def test_errors_inside(
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize(
     ("step", "error_type"),
-    [("stat", "read"), ("exists", "read"), ("read", "read"), ("write", "write"), ("list_folder", "write")],
+    [("stat", "read"), ("read", "read"), ("write", "write"), ("list_folder", "write")],
 )
 def test_failing_storage_is_no_bug(
     step: str, error_type: str, make_worker: MakeWorker, row: MakeRow, monkeypatch: pytest.MonkeyPatch
