@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -18,10 +18,12 @@ from typer.exceptions import TyperException
 
 from pipeline.config import VERSION, Device, Executor, Existing, RunConfig, parse_scale
 from pipeline.errors import UsageError
-from sr_ops.settings import MAX_SCALE, MIN_SCALE, FitSettings, Network, Settings
+from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
+from sr_ops.settings import preset as make_preset
 
 if TYPE_CHECKING:
     from pipeline.run import Summary
+    from pipeline.train_prior import Trained
 
 EXIT_FATAL = 1
 EXIT_USAGE = 2
@@ -36,7 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_FIT = FitSettings()
+_PRIOR_FIT = FitSettings(steps=4000, crop=64, batch=16)
+_PRIOR_RATES = {True: 2e-3, False: 5e-4}
+"""From scratch; and from a prior, which a higher rate would make forget more than it learns."""
 _SETTINGS = Settings()
 
 
@@ -61,23 +65,35 @@ def run_command(
         str,
         typer.Option("--scale", "-s", metavar=f"{MIN_SCALE}..{MAX_SCALE}", help="Enlargement of rows that name none."),
     ] = str(_SETTINGS.scale),
-    steps: Annotated[int, typer.Option(min=0, help="Optimiser steps per x2 stage.")] = _FIT.steps,
-    network: Annotated[Network, typer.Option(help="What is fitted: LR-space, or the paper's.")] = _SETTINGS.network,
-    width: Annotated[int, typer.Option(min=1, help="Channels of the network's hidden layers.")] = _SETTINGS.width,
-    depth: Annotated[int, typer.Option(min=2, help="Convolutions of the network.")] = _SETTINGS.depth,
-    crop: Annotated[int, typer.Option(min=8, help="Side of a training crop in pixels.")] = _FIT.crop,
-    batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = _FIT.batch,
+    preset: Annotated[
+        Preset, typer.Option(help="Time against quality; the options from --steps to --tile-size change parts of it.")
+    ] = Preset.BALANCED,
+    prior: Annotated[
+        str | None,
+        typer.Option(metavar="shipped|none|FILE", help="What fits start from. [default: shipped; none for paper]"),
+    ] = None,
+    method: Annotated[
+        Method, typer.Option(help="auto takes bicubic where a fit does not win on parts held out of it.")
+    ] = _SETTINGS.method,
+    steps: Annotated[int | None, typer.Option(min=0, help="Optimiser steps per x2 stage.")] = None,
+    network: Annotated[Network | None, typer.Option(help="What is fitted: LR-space, or the paper's.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Channels of the network's hidden layers.")] = None,
+    depth: Annotated[int | None, typer.Option(min=2, help="Convolutions of the network.")] = None,
+    crop: Annotated[int | None, typer.Option(min=8, help="Side of a training crop in pixels.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Crops per step.")] = None,
     learning_rate: Annotated[
-        float, typer.Option(min=1e-6, max=1.0, help="Peak of the one-cycle schedule.")
-    ] = _FIT.learning_rate,
+        float | None, typer.Option(min=1e-6, max=1.0, help="Peak of the one-cycle schedule.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same for every image.")] = _SETTINGS.seed,
-    self_ensemble: Annotated[bool, typer.Option(help="Median over the 8 flips and rotations.")] = _SETTINGS.ensemble,
-    back_projection: Annotated[
-        int, typer.Option(min=0, help="Back-projection iterations; 0 for none.")
-    ] = _SETTINGS.back_projections,
-    tile_size: Annotated[
-        int, typer.Option(min=16, help="Side of a tile in pixels of the input.")
-    ] = _SETTINGS.tile_size,
+    self_ensemble: Annotated[
+        bool | None,
+        typer.Option("--self-ensemble/--no-self-ensemble", help="Median over the 8 flips and rotations."),
+    ] = None,
+    back_projection: Annotated[int | None, typer.Option(min=0, help="Back-projection iterations; 0 for none.")] = None,
+    tile_size: Annotated[int | None, typer.Option(min=16, help="Side of a tile in pixels of the input.")] = None,
+    stack: Annotated[
+        int, typer.Option(min=1, help="Images that a worker fits at once; for a GPU, where 16 is a good start.")
+    ] = _SETTINGS.stack,
     existing: Annotated[
         Existing, typer.Option(help="What to do about work that is already in the output.")
     ] = Existing.RESUME,
@@ -104,20 +120,28 @@ def run_command(
 ) -> int:
     """Upscale every image that MANIFEST names; run again to go on where it stopped."""
     chosen_scale = _scale(scale)
+    chosen_prior = (NO_PRIOR if preset is Preset.PAPER else "shipped") if prior is None else prior
+    base = make_preset(preset, from_prior=chosen_prior != NO_PRIOR)
     config = RunConfig(
         manifest=manifest,
         output=_output(output, manifest, chosen_scale),
-        settings=Settings(
+        settings=replace(
+            base,
             scale=chosen_scale,
-            network=network,
-            width=width,
-            depth=depth,
-            fit=FitSettings(steps=steps, crop=crop, batch=batch, learning_rate=learning_rate),
+            method=method,
             seed=seed,
-            ensemble=self_ensemble,
-            back_projections=back_projection,
-            tile_size=tile_size,
+            stack=stack,
+            fit=replace(base.fit, **_given(steps=steps, crop=crop, batch=batch, learning_rate=learning_rate)),
+            **_given(
+                network=network,
+                width=width,
+                depth=depth,
+                ensemble=self_ensemble,
+                back_projections=back_projection,
+                tile_size=tile_size,
+            ),
         ),
+        prior=chosen_prior,
         threads=threads_per_worker,
         device=device,
         workers=workers,
@@ -152,6 +176,54 @@ def eval_command(
     else:
         print_scores(scores)
     return EXIT_SOME_FAILED if any(score.problem for score in scores) else 0
+
+
+@app.command("prior")
+def prior_command(
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="The images to learn from, as for `srpipe run`.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="File or s3:// uri for the weights.")],
+    start: Annotated[
+        str, typer.Option("--from", metavar="shipped|none|FILE", help="The prior to go on from.")
+    ] = "shipped",
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps for each network.")] = _PRIOR_FIT.steps,
+    crop: Annotated[int, typer.Option(min=16, help="Side of a training crop in pixels.")] = _PRIOR_FIT.crop,
+    batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = _PRIOR_FIT.batch,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=1e-6, max=1.0, help="Peak of the schedule. [default: 0.0005; 0.002 from none]"),
+    ] = None,
+    max_images: Annotated[int, typer.Option(min=1, help="Learn from so many images at most, drawn by the seed.")] = 128,
+    network: Annotated[Network, typer.Option(help="What is trained: LR-space, or the paper's.")] = _SETTINGS.network,
+    width: Annotated[int, typer.Option(min=1, help="Channels of the network's hidden layers.")] = _SETTINGS.width,
+    depth: Annotated[int, typer.Option(min=2, help="Convolutions of the network.")] = _SETTINGS.depth,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Draws images, crops and weights.")] = _SETTINGS.seed,
+    device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
+    threads: Annotated[int, typer.Option(min=1, help="Torch threads; changes the weights slightly.")] = 1,
+    json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
+    from pipeline import storage
+    from pipeline.train_prior import train_prior
+    from pipeline.worker import inline_device
+
+    from .progress import training_progress
+
+    with training_progress(steps) as progress:
+        trained = train_prior(
+            manifest,
+            storage.absolute(output),
+            Settings(network=network, width=width, depth=depth, seed=seed),
+            FitSettings(steps, crop, batch, learning_rate or _PRIOR_RATES[start == NO_PRIOR]),
+            start,
+            max_images,
+            inline_device(device),
+            threads,
+            progress,
+        )
+    for uri, reason in trained.left_out:
+        _say(f"left out: {uri}: {reason}", 0)
+    print(json.dumps(asdict(trained)) if json_summary else _trained_sentence(trained))  # noqa: T201 - the result
+    return 0
 
 
 @app.command("demo")
@@ -231,6 +303,11 @@ def _scale(text: str) -> int:
         raise UsageError(f"--scale: {error}") from error
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    """Those that were given: the others are the preset's to say."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _gpu_share(text: str | None) -> float | None:
     if text is not None and text not in _GPU_SHARES:
         raise UsageError(f"--gpus-per-worker: {text!r} is not 1, 1/2 or 1/4; other shares do not pack onto GPUs")
@@ -258,6 +335,14 @@ def _sentence(summary: "Summary") -> str:
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")
     return f"{', '.join(parts)} in {summary.seconds:.0f} s; table: {summary.output}/manifest.parquet"
+
+
+def _trained_sentence(trained: "Trained") -> str:
+    bands = " and ".join(str(number) for number in trained.bands)
+    return (
+        f"learned from {trained.images} images, {len(trained.left_out)} left out; networks for {bands} bands;"
+        f" {trained.output} sha256 {trained.sha256}"
+    )
 
 
 if __name__ == "__main__":

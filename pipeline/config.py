@@ -8,9 +8,9 @@ from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
 
-from sr_ops.settings import MAX_SCALE, MIN_SCALE, Settings
+from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")
@@ -49,6 +49,8 @@ class RunConfig:
     """Absolute uri of the folder that receives everything."""
     settings: Settings = field(default_factory=Settings)
     """Its scale is for the rows that name none."""
+    prior: str = NO_PRIOR
+    """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
     threads: int = 1
     """Torch threads per worker: fixed, since sums in another order are other pixels."""
     device: Device = Device.AUTO

@@ -34,6 +34,7 @@ import ray.exceptions  # noqa: E402
 from .config import Device, RunConfig  # noqa: E402
 from .errors import UsageError  # noqa: E402
 from .plan import Row  # noqa: E402
+from .prior import PriorFile  # noqa: E402
 from .records import Record  # noqa: E402
 
 _WAVE = 2000
@@ -74,7 +75,9 @@ class _Share:
 
 
 @contextmanager
-def ray_executor(config: RunConfig) -> Iterator[Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]]:
+def ray_executor(
+    config: RunConfig, prior: PriorFile | None
+) -> Iterator[Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]]:
     """A pool of workers on a local or a joined cluster; the context gives what works units off (`run.Execute`).
 
     Raises:
@@ -85,6 +88,7 @@ def ray_executor(config: RunConfig) -> Iterator[Callable[[Sequence[tuple[Row, ..
         arguments = {
             "output": config.output,
             "settings": config.settings,
+            "prior": prior,
             "threads": config.threads,
             "device": share.device,
         }

@@ -25,6 +25,9 @@ _PILLOW_ERRORS = (
 )
 """What Pillow's decoders answer broken files with."""
 
+_PNG_LEVEL = 4
+"""Twice as fast as zlib's usual 6 for 1 to 4 % larger files; 1 is twice as fast again, but 10 % larger."""
+
 LEVELS = 255.0
 """The full range of 8 bits."""
 
@@ -77,7 +80,7 @@ def encode_png(levels: Tensor, icc_profile: bytes | None) -> bytes:
     pixels = levels.to("cpu", torch.uint8).permute(1, 2, 0).numpy()
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if len(levels) == 1 else pixels))
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", icc_profile=icc_profile)
+    image.save(buffer, "PNG", icc_profile=icc_profile, compress_level=_PNG_LEVEL)
     return buffer.getvalue()
 
 

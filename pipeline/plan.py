@@ -148,7 +148,7 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
     rejected: list[Rejected] = []
     for index, cells in enumerate(manifest.rows):
         try:
-            rows.append(_check_row(index, cells, config.settings.scale, manifest.folder, root))
+            rows.append(check_row(index, cells, config.settings.scale, manifest.folder, root))
         except (ValueError, UsageError) as error:
             rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
@@ -172,8 +172,8 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
     return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
 
 
-def _check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
-    """Raises ValueError or UsageError with the sentence for the row's record."""
+def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
+    """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record."""
     if cells.problem:
         raise ValueError(f"{cells.problem}; mend the line")
     if "\0" in cells.uri:

@@ -46,7 +46,7 @@ class Record:
     error_message: str | None = None
     attempt: int = 1
     method_used: str | None = None
-    """zssr: a network fitted to the image; or bicubic for an image too small for that."""
+    """zssr: a network fitted to the image; or bicubic: asked for, or because a fit was not better on parts held out."""
     network: str | None = None
     """Which network was fitted."""
     scale: int | None = None
@@ -65,7 +65,7 @@ class Record:
     final_loss: float | None = None
     """Mean L1, in units of the full range, over the first stage's last tenth of steps."""
     reconstruction_psnr: float | None = None
-    """dB: the first stage's network on the shrunken input, against the input."""
+    """dB over parts of the input held out of the fit: the first stage's network on them shrunk, against themselves."""
     bicubic_reconstruction_psnr: float | None = None
     consistency_mae: float | None = None
     """Of downscale(written result) - input, in native units (grey levels), as all consistency_*."""
@@ -77,13 +77,14 @@ class Record:
     """Against the reference; filled in by `srpipe eval`."""
     ssim_y: float | None = None
     read_s: float | None = None
-    """Fetching and decoding."""
+    """Fetching and decoding, which goes on while the image before is worked on."""
     fit_s: float | None = None
     infer_s: float | None = None
     back_project_s: float | None = None
     write_s: float | None = None
-    """Encoding and storing."""
+    """Encoding and storing, which goes on while the next tile is computed."""
     total_s: float | None = None
+    """From the start of the work on this image to its end."""
     peak_memory_bytes: int | None = None
     """On CUDA the most that torch held for this image; on a CPU the most the worker process ever held so far."""
     device: str | None = None
@@ -92,7 +93,9 @@ class Record:
     """host:pid"""
     seed: int | None = None
     prior: str | None = None
-    """Weights that the fit started from; "none" for a start from scratch."""
+    """sha256 of the weights that fits start from; "none" for a start from scratch."""
+    prior_bands: int | None = None
+    """Bands of the prior's network that was used: 1 treats each band of an image on its own."""
     config_fingerprint: str | None = None
     srpipe_version: str | None = None
     started_at: datetime | None = None

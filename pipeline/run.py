@@ -5,16 +5,17 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
 
-from . import layout, records, storage
+from . import layout, prior, records, storage
 from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
 from .layout import list_commits
 from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
+from .prior import PriorFile
 from .records import Record, RecordSink, Status, now
 
 Execute = Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]
@@ -64,6 +65,10 @@ def run(config: RunConfig, observer: Observer) -> Summary:
     started = now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     _check_options(config)
+    prior_file = prior.read_prior(config.prior)
+    if prior_file is not None:
+        prior.check_fits(prior_file, config.settings)
+        config = replace(config, settings=replace(config.settings, prior=prior_file.sha256))
     manifest = read_manifest(config.manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
     relative_to = _check_output(config, manifest, root)
@@ -74,7 +79,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
 
     with ExitStack() as stack:
-        execute = stack.enter_context(_executor(config)) if plan.units else None
+        execute = stack.enter_context(_executor(config, prior_file)) if plan.units else None
         observer.planned(plan, manifest)
         storage.remove(layout.success(config.output))
         _write_run_json(config, run_id, manifest, root, relative_to)
@@ -111,17 +116,17 @@ def run(config: RunConfig, observer: Observer) -> Summary:
 
 
 @contextmanager
-def _executor(config: RunConfig) -> Iterator[Execute]:
+def _executor(config: RunConfig, prior_file: PriorFile | None) -> Iterator[Execute]:
     """Loads torch or Ray only here, when there is something to do."""
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
 
-        with ray_executor(config) as execute:
+        with ray_executor(config, prior_file) as execute:
             yield execute
     else:
         from .worker import Worker, inline_device
 
-        worker = Worker(config.output, config.settings, config.threads, inline_device(config.device))
+        worker = Worker(config.output, config.settings, prior_file, config.threads, inline_device(config.device))
         yield lambda units: (record for unit in units for record in worker(unit))
 
 

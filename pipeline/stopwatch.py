@@ -7,11 +7,10 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Wall-clock seconds by phase, and in all."""
+    """Wall-clock seconds by phase; a phase belongs to one thread at a time."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
-        self._started = time.perf_counter()
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
@@ -21,6 +20,3 @@ class Stopwatch:
 
     def __getitem__(self, phase: str) -> float:
         return self._seconds[phase]
-
-    def total(self) -> float:
-        return time.perf_counter() - self._started

@@ -1,31 +1,37 @@
 """Doing one image: read, fit, enlarge tile by tile, write, commit. A plain class that knows nothing of Ray."""
 
-import hashlib
 import os
 import resource
 import socket
 import sys
 import traceback
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
+from torch import Tensor
 
-from sr_ops.back_projection import ConsistencySums
+from sr_ops.back_projection import ConsistencyError, ConsistencySums
 from sr_ops.resample import downscale
 from sr_ops.settings import Settings
-from sr_ops.super_resolve import Fitted, enlarge, fit_stages
-from sr_ops.tiles import Tile, cut, owned, plan_tiles
+from sr_ops.super_resolve import Fitted, enlarge, fit_stages, fit_stages_together
+from sr_ops.tiles import cut, owned, plan_tiles
 
 from . import storage
 from .config import VERSION, Device, fingerprint, for_scale
 from .errors import ErrorType, ImageError, UsageError
-from .images import Picture, decode, encode_png, to_levels
-from .layout import Commit, tile_name, tile_position, tiles_folder
+from .images import Picture, decode, to_levels
+from .layout import Commit, tiles_folder
 from .plan import Row
+from .prior import PriorFile, weights
 from .records import Record, Status, now
 from .stopwatch import Stopwatch
 from .storage import Source
+from .tile_writer import TileWriter, store
 
 _OUT_OF_MEMORY = "out of memory; use fewer --workers or a smaller --tile-size, or cut the image"
 
@@ -33,24 +39,63 @@ _OUT_OF_MEMORY = "out of memory; use fewer --workers or a smaller --tile-size, o
 class Worker:
     """Turns rows into records. An image's failure is its record; only the death of the process escapes."""
 
-    def __init__(self, output: str, settings: Settings, threads: int, device: str) -> None:
+    def __init__(self, output: str, settings: Settings, prior: PriorFile | None, threads: int, device: str) -> None:
         """`device` is "cpu" or "cuda"; the thread count holds for the whole process from now on."""
         torch.set_num_threads(threads)
         self._output = output
         self._settings = settings
+        self._prior = None if prior is None else weights(prior.data)
         self._threads = threads
         self._device = torch.device(device)
         torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
 
     def __call__(self, unit: Iterable[Row]) -> Iterator[Record]:
-        """One record per row, in the order of the rows, each as soon as its image is committed."""
-        return map(self.process, unit)
+        """One record per row, in the order of the rows, each as soon as its image is committed.
+
+        As many as a stack holds are fitted at once, and while they are worked on, the next ones are fetched.
+        """
+        rows = iter(unit)
+        with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+            ready: list[_Job] = []
+            while True:
+                following = [(row, reader.submit(self._open, row)) for row in islice(rows, self._settings.stack)]
+                yield from self._together(ready)
+                if not following:
+                    return
+                ready = following
 
     def process(self, row: Row) -> Record:
         """Do one image, or tell how it failed. What is committed already is answered from its commit record."""
-        begun = replace(self._blank(row), started_at=now())
+        (record,) = self([row])
+        return record
+
+    def _together(self, jobs: "list[_Job]") -> Iterator[Record]:
+        started = now()
+        fits = self._stacked_fits(jobs) if len(jobs) > 1 else {}
+        for row, opened in jobs:
+            begun = replace(self._blank(row), started_at=started if row.key in fits else now())
+            yield self._process(row, opened, fits.get(row.key), begun)
+
+    def _stacked_fits(self, jobs: "list[_Job]") -> dict[str, Fitted]:
+        """The fits of a stack by key. Whatever cannot be done together is left out, and done or told in its turn."""
+        stacks: defaultdict[int, list[tuple[str, _Opened]]] = defaultdict(list)
+        for row, opened in jobs:
+            if opened.exception() is None and opened.result().picture is not None:
+                stacks[row.scale].append((row.key, opened.result()))
+        fits: dict[str, Fitted] = {}
+        for members in stacks.values():
+            pictures = [opened.picture for _, opened in members if opened.picture is not None]
+            lrs = [picture.lr.to(self._device) for picture in pictures]
+            with suppress(torch.OutOfMemoryError, MemoryError):
+                fitted = fit_stages_together(
+                    lrs, members[0][1].settings, self._prior, [opened.watch for _, opened in members]
+                )
+                fits.update(zip((key for key, _ in members), fitted, strict=True))
+        return fits
+
+    def _process(self, row: Row, opened: "Future[_Opened]", fitted: Fitted | None, begun: Record) -> Record:
         try:
-            return self._attempt(row, begun)
+            return self._attempt(row, opened.result(), fitted, begun)
         except ImageError as error:
             return _failed(begun, error.error_type, str(error))
         except (torch.OutOfMemoryError, MemoryError):
@@ -62,28 +107,36 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full
             return _bug(begun, error)
 
-    def _attempt(self, row: Row, begun: Record) -> Record:
+    def _open(self, row: Row) -> "_Opened":
+        """Raises ImageError."""
         watch = Stopwatch()
         settings = for_scale(self._settings, row.scale)
         with watch("read"):
             source = _stat(row)
             commit = Commit(fingerprint(settings, self._threads), row.key, source.fingerprint)
             earlier = None if row.redo else self._earlier(commit)
-            if earlier is not None:
-                return earlier
-            picture = _read_picture(row)
-            lr = picture.lr.to(self._device)
+            return _Opened(settings, commit, earlier, None if earlier is not None else _read_picture(row), watch)
+
+    def _attempt(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record) -> Record:
+        settings, commit, watch = opened.settings, opened.commit, opened.watch
+        if opened.picture is None:
+            assert opened.earlier is not None
+            return opened.earlier
+        lr = opened.picture.lr.to(self._device)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        fitted = fit_stages(lr, settings, watch)
+        fitted = fitted or fit_stages(lr, settings, self._prior, watch)
         self._withdraw(row)
         folder = tiles_folder(self._output, row.key)
-        written, consistency = self._write_tiles(folder, picture, lr, fitted, settings, watch)
-        error = consistency.error()
+        with TileWriter(folder, opened.picture.icc_profile, watch) as writer:
+            error = self._enlarge(writer, opened.picture, lr, fitted, settings, watch)
+            sha256 = writer.finish()
         bands, height, width = lr.shape
+        finished = now()
+        assert begun.started_at is not None
         record = replace(
             begun,
-            source_fingerprint=source.fingerprint,
+            source_fingerprint=commit.source,
             output_uri=folder,
             status=Status.DONE,
             method_used=fitted.method,
@@ -94,8 +147,9 @@ class Worker:
             dtype="uint8",
             sr_width=width * row.scale,
             sr_height=height * row.scale,
-            tiles=written.count,
-            output_sha256=written.sha256.hexdigest(),
+            tiles=writer.count,
+            prior_bands=fitted.networks[0].bands if fitted.networks and self._prior is not None else None,
+            output_sha256=sha256,
             steps=settings.fit.steps if fitted.networks else 0,
             final_loss=_finite(fitted.final_loss),
             reconstruction_psnr=_finite(fitted.reconstruction_psnr),
@@ -112,28 +166,24 @@ class Worker:
             write_s=watch["write"],
             peak_memory_bytes=_peak_memory(self._device),
             config_fingerprint=commit.settings,
-            finished_at=now(),
-            total_s=watch.total(),
+            finished_at=finished,
+            total_s=(finished - begun.started_at).total_seconds(),
         )
-        _store(commit.uri(self._output), record.to_json().encode())
+        store(commit.uri(self._output), record.to_json().encode())
         return record
 
-    def _write_tiles(
-        self, folder: str, picture: Picture, lr: torch.Tensor, fitted: Fitted, settings: Settings, watch: Stopwatch
-    ) -> tuple["_Written", ConsistencySums]:
-        """Enlarge and store one tile after the other; no more than one is held."""
+    def _enlarge(
+        self, writer: TileWriter, picture: Picture, lr: Tensor, fitted: Fitted, settings: Settings, watch: Stopwatch
+    ) -> ConsistencyError:
+        """Enlarge one tile after the other; no more than three are held."""
         consistency = ConsistencySums()
-        written = _Written()
         native = picture.levels.to(self._device)
         for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
             sr = to_levels(enlarge(cut(lr, tile), fitted.networks, settings, watch))
             with watch("back_project"):
                 consistency.add(owned(downscale(sr, settings.scale) - cut(native, tile), tile, 1))
-            with watch("write"):
-                written.store(folder, tile, encode_png(owned(sr, tile, settings.scale), picture.icc_profile))
-        with watch("write"):
-            written.remove_others(folder)
-        return written, consistency
+            writer.add(tile, owned(sr, tile, settings.scale))
+        return consistency.error()
 
     def _earlier(self, commit: Commit) -> Record | None:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
@@ -166,7 +216,7 @@ class Worker:
             threads=self._threads,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             seed=self._settings.seed,
-            prior="none",
+            prior=self._settings.prior,
             srpipe_version=VERSION,
         )
 
@@ -180,30 +230,21 @@ def inline_device(wanted: Device) -> str:
     return "cpu"
 
 
-class _Written:
-    """The tiles of one image that are stored."""
+@dataclass(frozen=True)
+class _Opened:
+    """An image as it was found."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.sha256 = hashlib.sha256()
-        self._uris: set[str] = set()
+    settings: Settings
+    commit: Commit
+    """What will say that it is done."""
+    earlier: Record | None
+    """Its record, when it is done already."""
+    picture: Picture | None
+    """None when it is done already."""
+    watch: Stopwatch
 
-    def store(self, folder: str, tile: Tile, data: bytes) -> None:
-        uri = storage.join(folder, tile_name(tile.row, tile.column))
-        _store(uri, data)
-        self.count += 1
-        self.sha256.update(data)
-        self._uris.add(uri)
 
-    def remove_others(self, folder: str) -> None:
-        """Delete the tiles that an earlier run with smaller tiles left in the folder."""
-        try:
-            for uri in storage.list_folder(folder):
-                if uri not in self._uris and tile_position(uri.rpartition("/")[2]):
-                    storage.remove(uri)
-        except OSError as error:
-            message = f"cannot remove old tiles from {folder}: {storage.reason(error)}; run again"
-            raise ImageError(ErrorType.WRITE, message) from error
+_Job = tuple[Row, Future[_Opened]]
 
 
 def _stat(row: Row) -> Source:
@@ -227,14 +268,6 @@ def _read_picture(row: Row) -> Picture:
 def _unreadable(uri: str, error: OSError) -> ImageError:
     message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
     return ImageError(ErrorType.READ, message)
-
-
-def _store(uri: str, data: bytes) -> None:
-    try:
-        storage.write(uri, data)
-    except OSError as error:
-        message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
-        raise ImageError(ErrorType.WRITE, message) from error
 
 
 def _bug(begun: Record, error: Exception) -> Record:

@@ -17,13 +17,15 @@ _ADDITION_GAIN = 0.3
 class ResidualNetwork(nn.Module):
     """An image (B, C, H, W) float32 in [0, 1] to its x2 enlargement (B, C, 2 H, 2 W) float32, not clamped.
 
-    The convolutions run under `autocast_dtype`; the bicubic part and the sum are float32 always.
+    A network of one band takes an image of any number of bands and treats each on its own. The convolutions run under
+    `autocast_dtype`; the bicubic part and the sum are float32 always.
     """
 
     body: nn.Sequential
 
-    def __init__(self, autocast_dtype: torch.dtype) -> None:
+    def __init__(self, bands: int, autocast_dtype: torch.dtype) -> None:
         super().__init__()
+        self.bands = bands
         self.autocast_dtype = autocast_dtype
 
     def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:
@@ -31,6 +33,10 @@ class ResidualNetwork(nn.Module):
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> Tensor:
+        batch, bands = image.shape[:2]
+        if self.bands == 1 < bands:
+            each = self.forward(image.flatten(0, 1)[:, None])
+            return each.reshape(batch, bands, *each.shape[-2:])
         enlarged = upscale(image, STAGE_SCALE)
         mixed = self.autocast_dtype != torch.float32
         with torch.autocast(image.device.type, dtype=self.autocast_dtype if mixed else None, enabled=mixed):
@@ -45,7 +51,7 @@ class SubpixelNetwork(ResidualNetwork):
     """
 
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(autocast_dtype)
+        super().__init__(bands, autocast_dtype)
         self.body = nn.Sequential(
             _convolution(bands, width),
             *(_Addition(width) for _ in range(depth - 2)),
@@ -61,7 +67,7 @@ class ZssrNetwork(ResidualNetwork):
     """The paper's: plain convolutions over the bicubic enlargement (Shocher et al. 2018, section 3.1; there 8 x 64)."""
 
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(autocast_dtype)
+        super().__init__(bands, autocast_dtype)
         hidden = (layer for _ in range(depth - 2) for layer in (nn.ReLU(), _convolution(width, width)))
         self.body = nn.Sequential(_convolution(bands, width), *hidden, nn.ReLU(), _convolution(width, bands))
 

@@ -18,6 +18,19 @@ class Network(StrEnum):
     """The paper's, at HR size."""
 
 
+class Method(StrEnum):
+    """How an image may be enlarged."""
+
+    AUTO = "auto"
+    """By a network fitted to it, where that is likelier to be right than bicubic: the default."""
+    ZSSR = "zssr"
+    """By a fitted network, whatever comes of it."""
+    BICUBIC = "bicubic"
+    """By bicubic interpolation and back-projection; nothing is fitted."""
+
+
+NO_PRIOR = "none"
+
 _BACK_PROJECTION_REACH = 16
 """LR pixels beyond which back-projection carries less than 1e-7 of a change."""
 
@@ -42,6 +55,9 @@ class Settings:
 
     scale: int = 4
     """Whole number from MIN_SCALE to MAX_SCALE."""
+    method: Method = Method.AUTO
+    prior: str = NO_PRIOR
+    """sha256 of the file with the weights that fits start from, or NO_PRIOR."""
     network: Network = Network.SUBPIXEL
     width: int = 64
     """Channels of the hidden layers."""
@@ -56,6 +72,8 @@ class Settings:
     """Iterations after every stage; 0 for none."""
     tile_size: int = 512
     """Side of a tile in LR pixels."""
+    stack: int = 1
+    """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
 
     @property
     def halo(self) -> int:
@@ -74,3 +92,32 @@ class Settings:
             reached *= STAGE_SCALE
             scales.append(min(reached, self.scale))
         return tuple(scales)
+
+
+class Preset(StrEnum):
+    """A named choice between time and quality; README tells what each costs and gives."""
+
+    FAST = "fast"
+    """A tenth of the time on large images: few steps, no self-ensemble."""
+    BALANCED = "balanced"
+    BEST = "best"
+    PAPER = "paper"
+    """The network of the ZSSR paper, fitted from scratch."""
+
+
+_STEPS = {Preset.FAST: 10, Preset.BALANCED: 50, Preset.BEST: 200, Preset.PAPER: 1500}
+"""From a prior; the paper's preset has none."""
+
+_STEPS_FROM_SCRATCH = {Preset.FAST: 100, Preset.BALANCED: 500, Preset.BEST: 1500, Preset.PAPER: 1500}
+
+_RATE_FROM_PRIOR = 1e-3
+"""Of 2e-4, 5e-4, 1e-3 and 2e-3 the best at 50 steps, by 0.02 dB."""
+
+
+def preset(name: Preset, from_prior: bool) -> Settings:
+    """The settings of a preset, without the prior itself: a fit from scratch needs more and longer steps."""
+    fit = FitSettings(steps=_STEPS_FROM_SCRATCH[name])
+    if from_prior:
+        fit = FitSettings(steps=_STEPS[name], learning_rate=_RATE_FROM_PRIOR)
+    network = Network.ZSSR if name is Preset.PAPER else Network.SUBPIXEL
+    return Settings(network=network, fit=fit, ensemble=name is not Preset.FAST)

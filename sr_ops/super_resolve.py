@@ -2,22 +2,29 @@
 
 A scale s takes ceil(log2 s) stages. Each stage runs its network under the self-ensemble, is brought down to the size
 asked for when it overshoots (x3 is x4 reduced), and is back-projected against the LR image. A later stage's network
-is fitted on what the earlier stages made of the whole image.
+is fitted on what the earlier stages made of the whole image. Where the fit of the first does no better than bicubic on
+parts it did not learn from, the enlargement is bicubic, back-projected.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from math import nan
 
 import torch
 from torch import Tensor
 
 from .back_projection import back_project
 from .dihedral import self_ensemble
-from .fit import MIN_SIDE, fit, reconstruction_psnr
+from .fit import fit
+from .held_out import HeldOut, hold_out, score
 from .networks import ResidualNetwork, build_network, fastest_dtype
+from .pairs import MIN_SIDE, Pair, father_son_pyramid, son_side
+from .prior import Prior, network_bands
 from .resample import resize, upscale
-from .settings import Settings
+from .settings import Method, Settings
+from .stack import fit_stack
 from .tiles import cut, owned, paste, plan_tiles
 
 
@@ -26,17 +33,17 @@ class Fitted:
     """What was learned from one image."""
 
     networks: tuple[ResidualNetwork, ...]
-    """One per stage; none when the image is too small to fit, which means plain bicubic."""
+    """One per stage; none means plain bicubic, by choice or because a fit would not have been better."""
     final_loss: float
     """Mean L1 of the first stage's last tenth of steps; nan without a fit."""
     reconstruction_psnr: float
-    """PSNR in dB of the first network's answer for the image's own son, against the image; nan without a fit."""
+    """PSNR in dB of the first network on parts it did not learn from (`held_out`); nan where none could be spared."""
     bicubic_reconstruction_psnr: float
     """The same for bicubic."""
 
     @property
-    def method(self) -> str:
-        return "zssr" if self.networks else "bicubic"
+    def method(self) -> Method:
+        return Method.ZSSR if self.networks else Method.BICUBIC
 
 
 Phase = Callable[[str], AbstractContextManager[object]]
@@ -47,48 +54,112 @@ def no_phase(_name: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def super_resolve(lr: Tensor, settings: Settings) -> Tensor:
+def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None) -> Tensor:
     """Enlarge (C, H, W) float32 in [0, 1] to (C, H * scale, W * scale) float32 in [0, 1], on the tensor's device.
 
     Bit-equal for equal arguments, thread count and device class. Callers that write tiles as they come, or spread
     them over machines, use `fit_stages` and `enlarge` as this does.
     """
-    fitted = fit_stages(lr, settings)
+    fitted = fit_stages(lr, settings, prior)
     return _enlarge_tiled(lr, fitted.networks, settings, no_phase)
 
 
-def fit_stages(lr: Tensor, settings: Settings, phase: Phase = no_phase) -> Fitted:
+def fit_stages(lr: Tensor, settings: Settings, prior: Prior | None = None, phase: Phase = no_phase) -> Fitted:
     """Fit one network per stage to (C, H, W) float32 in [0, 1], on the tensor's device.
 
-    An image with a side shorter than `fit.MIN_SIDE` is not fitted: `networks` is empty.
+    With `Method.AUTO` the first network is scored on parts of the image it did not learn from. Where it does not win
+    over bicubic, or the image is too small to spare a part, `networks` is empty; so it is for an image with a side
+    shorter than `pairs.MIN_SIDE`, whatever the method.
+
+    Args:
+        prior: where the fits start; None for a start from scratch.
     """
-    if min(lr.shape[-2:]) < MIN_SIDE:
-        return Fitted((), *3 * (float("nan"),))
-    networks: list[ResidualNetwork] = []
-    first_loss = float("nan")
-    for stage in range(len(settings.stage_scales)):
-        image = _enlarge_tiled(lr, tuple(networks), settings, phase) if networks else lr
-        network = build_network(
-            settings.network,
-            len(lr),
-            settings.width,
-            settings.depth,
-            settings.seed,
-            lr.device,
-            fastest_dtype(lr.device),
-        )
-        with phase("fit"):
-            loss = fit(network, image, settings.fit, settings.seed)
-        if stage == 0:
-            first_loss = loss
-        else:
-            # Its input was computed: tiles know it to 1e-7, which bfloat16 can turn into a whole step of its own,
-            # 7e-4 of the range. The first stage reads the LR pixels themselves, equal to the bit in every tile.
-            network.autocast_dtype = torch.float32
-        networks.append(network)
+    (fitted,) = fit_stages_together([lr], settings, prior, [phase])
+    return fitted
+
+
+def fit_stages_together(
+    lrs: Sequence[Tensor], settings: Settings, prior: Prior | None, phases: Sequence[Phase]
+) -> list[Fitted]:
+    """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
+
+    An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
+    of a stack counts for each of its images.
+    """
+    images = [_stages(lr, settings, prior, phase) for lr, phase in zip(lrs, phases, strict=True)]
+    fitted: dict[int, Fitted] = {}
+    losses: dict[int, float | None] = dict.fromkeys(range(len(images)))
+    while losses:
+        lessons: dict[int, _Lesson] = {}
+        for index, loss in losses.items():
+            try:
+                lessons[index] = images[index].send(loss)  # type: ignore[arg-type]  # None starts a generator
+            except StopIteration as end:
+                fitted[index] = end.value
+        losses = {}
+        for stack in _stackable(lessons, settings.fit.crop):
+            with ExitStack() as measured:
+                for index in stack:
+                    measured.enter_context(phases[index]("fit"))
+                losses.update(zip(stack, _fit([lessons[index] for index in stack], settings), strict=True))
+    return [fitted[index] for index in range(len(images))]
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """A network and what it is to learn from."""
+
+    network: ResidualNetwork
+    pairs: Sequence[Pair]
+
+
+def _stages(lr: Tensor, settings: Settings, prior: Prior | None, phase: Phase) -> Generator[_Lesson, float, Fitted]:
+    """The stages of one image. Gives each fit away as a lesson, and is told its final loss when that is done."""
+    parts = hold_out(lr, settings.seed)
+    too_small = min(lr.shape[-2:]) < MIN_SIDE or (parts is None and settings.method is Method.AUTO)
+    if settings.method is Method.BICUBIC or too_small:
+        return Fitted((), nan, nan, nan)
+    lesson = _lesson(lr, parts, settings, prior)
+    loss = yield lesson
     with phase("fit"):
-        learned, bicubic = reconstruction_psnr(networks[0], lr)
-    return Fitted(tuple(networks), first_loss, learned, bicubic)
+        result = None if parts is None else score(lesson.network, parts)
+    scores = (nan, nan) if result is None else (result.learned, result.bicubic)
+    if settings.method is Method.AUTO and result is not None and not result.fit_wins:
+        return Fitted((), loss, *scores)
+    networks = [lesson.network]
+    while len(networks) < len(settings.stage_scales):
+        lesson = _lesson(_enlarge_tiled(lr, tuple(networks), settings, phase), None, settings, prior)
+        yield lesson
+        # Its input was computed: tiles know it to 1e-7, which bfloat16 can turn into a whole step of its own,
+        # 7e-4 of the range. The first stage reads the LR pixels themselves, equal to the bit in every tile.
+        lesson.network.autocast_dtype = torch.float32
+        networks.append(lesson.network)
+    return Fitted(tuple(networks), loss, *scores)
+
+
+def _lesson(image: Tensor, parts: HeldOut | None, settings: Settings, prior: Prior | None) -> _Lesson:
+    """A network at its start, and the pairs of the image less the parts held out."""
+    bands = len(image) if prior is None else network_bands(prior, len(image))
+    dtype = fastest_dtype(image.device)
+    network = build_network(settings.network, bands, settings.width, settings.depth, settings.seed, image.device, dtype)
+    if prior is not None:
+        network.load_state_dict(prior[bands])
+    return _Lesson(network, father_son_pyramid(image, None if parts is None else parts.taught))
+
+
+def _stackable(lessons: Mapping[int, _Lesson], crop: int) -> list[list[int]]:
+    """The lessons in groups that one stack can hold: of networks and of images of equal bands, with equal crops."""
+    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, lesson in lessons.items():
+        groups[lesson.network.bands, len(lesson.pairs[0].son), son_side(lesson.pairs, crop)].append(index)
+    return list(groups.values())
+
+
+def _fit(lessons: Sequence[_Lesson], settings: Settings) -> list[float]:
+    if len(lessons) == 1:
+        return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed)]
+    networks, pairs = [lesson.network for lesson in lessons], [lesson.pairs for lesson in lessons]
+    return fit_stack(networks, pairs, settings.fit, settings.seed)
 
 
 @torch.inference_mode()

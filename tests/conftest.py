@@ -1,6 +1,8 @@
 """What many tests need: small pictures, a run that takes milliseconds, and S3 on this machine."""
 
 import logging
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -12,12 +14,13 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from jobs.cli import main
 from pipeline import records, storage
 from pipeline.config import Device, Executor, RunConfig
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan
 from pipeline.records import Record
-from sr_ops.settings import FitSettings, Settings
+from sr_ops.settings import FitSettings, Method, Network, Settings
 
 settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
 settings.load_profile("srpipe")
@@ -69,8 +72,42 @@ def images(tmp_path: Path, make_png: Callable[..., np.ndarray]) -> dict[str, np.
 
 @pytest.fixture
 def tiny_settings() -> Settings:
-    """All stages of the real thing with next to no work; tiles so small that the pictures of `images` need several."""
-    return Settings(scale=2, width=8, depth=3, fit=FitSettings(steps=2, crop=16, batch=1), tile_size=16)
+    """All stages of the real thing with next to no work; tiles so small that the pictures of `images` need several.
+
+    Always by a fit: two steps would hardly ever win over bicubic.
+    """
+    fit = FitSettings(steps=2, crop=16, batch=1)
+    return Settings(scale=2, method=Method.ZSSR, width=8, depth=3, fit=fit, tile_size=16)
+
+
+@pytest.fixture
+def make_prior() -> Callable[..., bytes]:
+    """The bytes of a prior file for the network of `tiny_settings` or another; a seed gives the same weights always.
+
+    Its networks are far from bicubic, so that it shows where they are used.
+    """
+
+    def make(
+        bands: tuple[int, ...] = (1, 3),
+        seed: int = 0,
+        network: Network = Network.SUBPIXEL,
+        width: int = 8,
+        depth: int = 3,
+    ) -> bytes:
+        import torch
+
+        from pipeline.prior import to_bytes
+        from sr_ops.networks import build_network
+
+        prior = {}
+        for number in bands:
+            built = build_network(network, number, width, depth, seed, torch.device("cpu"), torch.float32)
+            prior[number] = built.state_dict()
+            last = list(prior[number])[-2]
+            prior[number][last].normal_(std=0.02, generator=torch.Generator().manual_seed(seed))
+        return to_bytes(prior, Settings(network=network, width=width, depth=depth))
+
+    return make
 
 
 @pytest.fixture
@@ -88,6 +125,25 @@ def tiny_config(tmp_path: Path, tiny_settings: Settings) -> Callable[..., RunCon
         return replace(config, **changes)
 
     return make
+
+
+@pytest.fixture
+def srpipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in tmp_path, in this process; exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["srpipe", *arguments])
+        handler = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        signal.signal(signal.SIGTERM, handler)
+        output = capsys.readouterr()
+        return int(stopped.value.code or 0), output.out, output.err
+
+    return run
 
 
 class Watcher:

@@ -1,8 +1,10 @@
 """The arrows between the folders, and what may be loaded when."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -75,7 +77,7 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     """`srpipe --help` loads neither torch nor Ray nor any other heavy library, for any command."""
-    for arguments in (["--help"], ["run", "--help"]):
+    for arguments in (["--help"], *([command, "--help"] for command in ("run", "eval", "prior", "demo"))):
         assert not loaded_by(f"import jobs.cli\njobs.cli.app({arguments}, standalone_mode=False)") & HEAVY
 
 
@@ -85,15 +87,39 @@ def test_the_check_for_heavy_imports_can_fail() -> None:
 
 
 def test_the_driver_plans_without_torch_or_ray() -> None:
-    """Manifest, plan, records and the run itself load without torch or Ray: both wait until there is work."""
+    """Manifest, plan, prior, records and the run itself load without torch or Ray: both wait until there is work."""
     assert not loaded_by("import pipeline.run, jobs.progress") & {"torch", "ray"}
+    read = "from pipeline import prior\nfrom sr_ops.settings import Settings\n"
+    assert not loaded_by(f"{read}prior.check_fits(prior.read_prior('shipped'), Settings())") & {"torch", "ray"}
+
+
+IMPORT_NAMES = {"pillow": "PIL"}
+
+COME_WITH_OTHERS = {"botocore"}  # its errors are those of s3fs
+
+
+def test_what_is_imported_is_installed() -> None:
+    """Every library that the packages import is a dependency of the wheel, and pinned."""
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[\[=<>~! ]", line)[0] for line in declared}
+    imported = set().union(*(imported_packages(file) for layer in LAYERS for file in python_files(layer)))
+    libraries = imported - set(LAYERS) - set(sys.stdlib_module_names) - COME_WITH_OTHERS
+    assert "safetensors" in libraries
+    assert libraries <= {IMPORT_NAMES.get(name, name) for name in names}
+    pinned = re.findall(r"^([\w.-]+)==", (REPOSITORY / "constraints.txt").read_text(), re.MULTILINE)
+    assert names <= {name.lower() for name in pinned}
+
+
+SHIPPED = "pipeline/shipped_prior.safetensors"
 
 
 def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
-    """The wheel's top level is sr_ops, pipeline and jobs, with every file of theirs, and nothing else."""
+    """The wheel's top level is sr_ops, pipeline and jobs, with every file of theirs, the prior, and nothing else."""
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, check=True, capture_output=True, cwd=REPOSITORY)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    expected = {str(file.relative_to(REPOSITORY)) for layer in LAYERS for file in python_files(layer)}
-    assert names == expected
+    (path,) = tmp_path.glob("*.whl")
+    wheel = zipfile.ZipFile(path)
+    names = [name for name in wheel.namelist() if ".dist-info/" not in name]
+    expected = [str(file.relative_to(REPOSITORY)) for layer in LAYERS for file in python_files(layer)]
+    assert sorted(names) == sorted([*expected, SHIPPED])
+    assert wheel.read(SHIPPED) == (REPOSITORY / SHIPPED).read_bytes()

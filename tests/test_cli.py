@@ -3,40 +3,35 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jobs.cli import main
+import jobs.cli
+from jobs.scenes import satellite_scene
+from pipeline.config import RunConfig
+from pipeline.prior import read_prior
+from pipeline.run import Summary
+from sr_ops.settings import FitSettings, Settings
 
-TINY = ("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline")
+TINY = (
+    *("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline"),
+    *("--prior", "none", "--method", "zssr"),
+)
 
 Srpipe = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def srpipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Srpipe:
-    """Run a command line in tmp_path, in this process; exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["srpipe", *arguments])
-        handler = signal.getsignal(signal.SIGTERM)
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        signal.signal(signal.SIGTERM, handler)
-        output = capsys.readouterr()
-        return int(stopped.value.code or 0), output.out, output.err
-
-    return run
 
 
 @pytest.fixture
@@ -126,6 +121,19 @@ REFUSED = {
     "no such command": (("upscale",), "upscale"),
     "no such option": (("run", "good.csv", "--turbo"), "--turbo"),
     "eval of nothing": (("eval", "folder"), "folder"),
+    "missing prior": (("run", "good.csv", "--prior", "nothing"), "--prior: nothing is at"),
+    "a folder as prior": (("run", "good.csv", "--prior", "folder"), "check access"),
+    "an image as prior": (("run", "good.csv", "--prior", "pictures/a.png"), "is no whole safetensors file"),
+    "a prior of unknown scheme": (("run", "good.csv", "--prior", "ftp://host/p"), "ftp"),
+    "an empty prior": (("run", "good.csv", "--prior", ""), "--prior"),
+    "another width than the shipped prior's": (("run", "good.csv", "--width", "8"), "use --prior none"),
+    "another network than the shipped prior's": (("run", "good.csv", "--network", "zssr"), "use --prior none"),
+    "the paper's network from the shipped prior": (
+        ("run", "good.csv", "--preset", "paper", "--prior", "shipped"),
+        "use --prior none",
+    ),
+    "unknown preset": (("run", "good.csv", "--preset", "turbo"), "'fast', 'balanced', 'best', 'paper'"),
+    "unknown method": (("run", "good.csv", "--method", "magic"), "'auto', 'zssr', 'bicubic'"),
 }
 
 
@@ -161,13 +169,138 @@ def test_version(srpipe: Srpipe) -> None:
     assert srpipe("--version") == (0, "srpipe 0.1.0\n", "")
 
 
-def test_every_option_is_in_the_readme(srpipe: Srpipe) -> None:
-    """An option that the README does not tell of is not there for anybody."""
-    _, out, _ = srpipe("run", "--help")
-    options = {word.rstrip(",") for word in out.split() if word.startswith("--")} - {"--help"}
+@pytest.mark.parametrize("command", ["run", "prior"])
+def test_every_option_is_in_the_readme(srpipe: Srpipe, command: str) -> None:
+    """An option or command that the README does not tell of is not there for anybody."""
+    _, out, _ = srpipe(command, "--help")
+    options = set(re.findall(r"--[a-z][a-z-]*", out)) - {"--help"}
     readme = (Path(__file__).parent.parent / "README.md").read_text()
+    told = set(re.findall(r"--[a-z][a-z-]*", readme))
     assert options
-    assert not {option for option in options if option not in readme}
+    assert f"srpipe {command}" in readme
+    assert not options - told
+
+
+def test_help_tells_the_choices(srpipe: Srpipe) -> None:
+    """`srpipe run --help` names every preset and method, and what a prior may be."""
+    _, out, _ = srpipe("run", "--help")
+    words = set(re.findall(r"\w+", out))
+    assert {"fast", "balanced", "best", "paper", "auto", "zssr", "bicubic", "shipped", "none", "FILE"} <= words
+
+
+@pytest.fixture
+def configs(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
+    """What each `srpipe run` was going to do, which it does not do."""
+    seen: list[RunConfig] = []
+
+    def execute(config: RunConfig) -> Summary:
+        seen.append(config)
+        return Summary("id", config.output, 0, 0, 0, 0, 0, 0, 0.0)
+
+    monkeypatch.setattr(jobs.cli, "execute", execute)
+    return seen
+
+
+PRESETS = {
+    (): (50, 1e-3, "subpixel", "shipped"),
+    ("--preset", "fast"): (10, 1e-3, "subpixel", "shipped"),
+    ("--preset", "balanced"): (50, 1e-3, "subpixel", "shipped"),
+    ("--preset", "best"): (200, 1e-3, "subpixel", "shipped"),
+    ("--preset", "paper"): (1500, 3e-3, "zssr", "none"),
+    ("--prior", "none"): (500, 3e-3, "subpixel", "none"),
+    ("--preset", "fast", "--prior", "none"): (100, 3e-3, "subpixel", "none"),
+    ("--preset", "balanced", "--prior", "none"): (500, 3e-3, "subpixel", "none"),
+    ("--preset", "best", "--prior", "none"): (1500, 3e-3, "subpixel", "none"),
+    ("--preset", "paper", "--prior", "none"): (1500, 3e-3, "zssr", "none"),
+    ("--prior", "my/p.safetensors"): (50, 1e-3, "subpixel", "my/p.safetensors"),
+    ("--preset", "best", "--prior", "s3://b/p"): (200, 1e-3, "subpixel", "s3://b/p"),
+    ("--preset", "paper", "--prior", "shipped"): (1500, 1e-3, "zssr", "shipped"),
+    ("--preset", "fast", "--steps", "7"): (7, 1e-3, "subpixel", "shipped"),
+    ("--steps", "0"): (0, 1e-3, "subpixel", "shipped"),
+    ("--steps", "0", "--prior", "none"): (0, 3e-3, "subpixel", "none"),
+    ("--learning-rate", "0.5", "--preset", "best"): (200, 0.5, "subpixel", "shipped"),
+    ("--network", "zssr", "--prior", "none"): (500, 3e-3, "zssr", "none"),
+    ("--preset", "paper", "--network", "subpixel"): (1500, 3e-3, "subpixel", "none"),
+}
+
+
+@pytest.mark.parametrize("options", PRESETS, ids=" ".join)
+def test_presets(srpipe: Srpipe, configs: list[RunConfig], options: tuple[str, ...]) -> None:
+    """A preset sets steps, rate and network, by whether fits start from a prior; an explicit option overrides it."""
+    assert srpipe("run", "m.csv", *options)[0] == 0
+    settings = configs[0].settings
+    steps, rate, network, prior = PRESETS[options]
+    assert (settings.fit.steps, settings.fit.learning_rate, settings.network, configs[0].prior) == (
+        *(steps, rate, network, prior),
+    )
+    assert settings == replace(
+        Settings(),
+        network=settings.network,
+        fit=FitSettings(steps=settings.fit.steps, learning_rate=rate),
+        ensemble="fast" not in options,
+    )
+
+
+OPTIONS: dict[tuple[str, ...], tuple[str, object]] = {
+    ("--scale", "3"): ("settings.scale", 3),
+    ("--method", "zssr"): ("settings.method", "zssr"),
+    ("--method", "bicubic"): ("settings.method", "bicubic"),
+    ("--width", "9"): ("settings.width", 9),
+    ("--depth", "2"): ("settings.depth", 2),
+    ("--crop", "24"): ("settings.fit.crop", 24),
+    ("--batch", "3"): ("settings.fit.batch", 3),
+    ("--seed", "5"): ("settings.seed", 5),
+    ("--no-self-ensemble",): ("settings.ensemble", False),
+    ("--self-ensemble",): ("settings.ensemble", True),
+    ("--back-projection", "0"): ("settings.back_projections", 0),
+    ("--back-projection", "3"): ("settings.back_projections", 3),
+    ("--tile-size", "16"): ("settings.tile_size", 16),
+    ("--threads-per-worker", "2"): ("threads", 2),
+    ("--limit", "4"): ("limit", 4),
+    ("--workers", "4"): ("workers", 4),
+    ("--gpus-per-worker", "1/4"): ("gpus_per_worker", 0.25),
+    ("--existing", "overwrite"): ("existing", "overwrite"),
+    ("--device", "cpu"): ("device", "cpu"),
+    ("--executor", "inline"): ("executor", "inline"),
+    ("--address", "host:1"): ("address", "host:1"),
+    ("--root", "x"): ("root", "x"),
+    ("--strict",): ("strict", True),
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_options_reach_the_run(srpipe: Srpipe, configs: list[RunConfig], options: tuple[str, ...]) -> None:
+    """An option arrives where it belongs and changes nothing else, with any preset."""
+    for preset in ("fast", "paper"):
+        srpipe("run", "m.csv", "-o", "out", "--preset", preset)
+        srpipe("run", "m.csv", "-o", "out", "--preset", preset, *options)
+    path, value = OPTIONS[options]
+    for plain, changed in (configs[:2], configs[2:]):
+        assert attrgetter(path)(changed) == value
+        before, after = ({**flat(asdict(config))} for config in (plain, changed))
+        assert {name for name in before if before[name] != after[name]} <= {path}
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields by their dotted names."""
+    named: dict[str, Any] = {}
+    for name, value in values.items():
+        named |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return named
+
+
+@pytest.mark.parametrize("options", [(), ("--prior", "none", "--steps", "2")], ids=["default", "from scratch"])
+def test_defaults_do_the_whole_thing(srpipe: Srpipe, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Without options a run starts from the shipped prior and gets its record; from scratch it does too."""
+    Image.fromarray(satellite_scene(32)).save(tmp_path / "t.png")
+    code, _, _ = srpipe("run", "t.png", "-s", "2", "-o", "out", "--executor", "inline", "--crop", "16", *options)
+    assert code == 0
+    (row,) = pq.read_table("out/manifest.parquet").to_pylist()
+    shipped = read_prior("shipped")
+    assert shipped is not None
+    assert (row["status"], row["prior"]) == ("done", "none" if options else shipped.sha256)
+    assert row["method_used"] in ("zssr", "bicubic")
+    assert row["reconstruction_psnr"] is not None
 
 
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -82,6 +82,37 @@ def test_depth_counts_the_convolutions(name: Network, depth: int) -> None:
     assert len(convolutions(network(name, depth=depth))) == depth
 
 
+@torch.no_grad()
+def handing_on(built: ResidualNetwork) -> ResidualNetwork:
+    """The same with weights that hand the middle pixel of the first band on to the last layer, and nothing else."""
+    for layer in convolutions(built):
+        layer.weight.zero_()[0, 0, 1, 1] = 1
+    return built
+
+
+@torch.inference_mode()
+def test_the_papers_network_looks_at_the_bicubic_enlargement() -> None:
+    """With weights that hand on the middle pixel, half of the enlargement is added to the enlargement."""
+    built = handing_on(network(Network.ZSSR))
+    convolutions(built)[-1].weight[0, 0, 1, 1] = 0.5
+    image = 0.2 + 0.6 * noise(2, 1, 9, 12)
+    torch.testing.assert_close(built(image), 1.5 * upscale(image, 2), rtol=0, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_the_default_network_makes_four_pixels_of_one() -> None:
+    """A pixel handed on once, twice, ... is added to its four, row by row, less what the hidden layers take from it."""
+    built = handing_on(network(Network.SUBPIXEL, depth=4))
+    for layer in convolutions(built)[1:-1]:
+        layer.weight[0, 0, 1, 1] = -0.5
+    convolutions(built)[-1].weight[:, 0, 1, 1] = 4 * torch.tensor([1.0, 2, 3, 4])
+    image = noise(2, 1, 9, 12)
+    residual = built(image) - upscale(image, 2)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        expected = (1 + 2 * row + column) * image
+        torch.testing.assert_close(residual[..., row::2, column::2], expected, rtol=0, atol=1e-5)
+
+
 @names
 @pytest.mark.parametrize("depth", [2, 5])
 @torch.inference_mode()
@@ -98,6 +129,65 @@ def test_a_pixel_reaches_no_further_than_the_depth(name: Network, depth: int) ->
     near = slice(2 * (10 - reach), 2 * (11 + reach))
     change[near, near] = 0
     assert float(change.max()) == 0
+
+
+def lively(built: ResidualNetwork) -> ResidualNetwork:
+    """The same with a last layer that lets all of it show."""
+    nn.init.normal_(convolutions(built)[-1].weight, std=0.05, generator=torch.Generator().manual_seed(1))
+    return built
+
+
+@names
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bands", [2, 4])
+@torch.inference_mode()
+def test_a_network_of_one_band_treats_each_band_on_its_own(name: Network, dtype: torch.dtype, bands: int) -> None:
+    """What it makes of an image of several bands is what it makes of each band alone."""
+    built = lively(network(name, dtype=dtype))
+    images = noise(3, bands, 9, 12)
+    enlarged = built(images)
+    assert enlarged.shape == (3, bands, 18, 24)
+    assert enlarged.dtype == torch.float32
+    assert float((enlarged - upscale(images, 2)).abs().max()) > 0.05
+    for band in range(bands):
+        torch.testing.assert_close(enlarged[:, [band]], built(images[:, [band]]), rtol=0, atol=1e-6)
+
+
+@names
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.inference_mode()
+def test_one_band_of_many_untrained_is_bicubic(name: Network, dtype: torch.dtype) -> None:
+    """Bit for bit, as it is of one."""
+    image = noise(2, 4, 8, 7)
+    assert torch.equal(network(name, dtype=dtype)(image), upscale(image, 2))
+
+
+@names
+def test_a_network_of_one_band_learns_from_all_bands(name: Network) -> None:
+    """Its gradient for an image of three bands is the mean of the gradients for each band alone."""
+    images, truth = noise(2, 3, 9, 12), noise(2, 3, 18, 24)
+
+    def gradient(bands: list[int]) -> Tensor:
+        built = lively(network(name))
+        (built(images[:, bands]) - truth[:, bands]).square().mean().backward()
+        return torch.cat([parameter.grad.flatten() for parameter in built.parameters() if parameter.grad is not None])
+
+    together = gradient([0, 1, 2])
+    assert float(together.abs().max()) > 1e-3
+    torch.testing.assert_close(together, sum(gradient([band]) for band in range(3)) / 3, rtol=1e-4, atol=1e-6)
+
+
+@names
+@torch.inference_mode()
+def test_a_network_of_many_bands_mixes_them(name: Network) -> None:
+    """Every band of its answer depends on every band of the image: only a network of one band keeps them apart."""
+    built = lively(network(name, bands=3))
+    image = noise(1, 3, 9, 12)
+    for band in range(3):
+        changed = image.clone()
+        changed[:, band] = 1 - changed[:, band]
+        residuals = [built(each) - upscale(each, 2) for each in (image, changed)]
+        assert bool(((residuals[0] - residuals[1]).abs().amax((0, 2, 3)) > 1e-3).all())
 
 
 @names

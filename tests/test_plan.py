@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.layout import Commit
 from pipeline.manifest import Cells, Manifest, read_manifest
 from pipeline.plan import Plan, make_key, make_plan
 from pipeline.storage import Source
+from sr_ops.settings import FitSettings, Method, Network
 
 Plans = Callable[..., Plan]
 
@@ -157,12 +159,21 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
     assert stale == {"a.png": (same.uri(config.output),), "b.png": ()}
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}])
-def test_fingerprint_follows_what_changes_pixels(change: dict[str, int], tiny_config: Callable[..., RunConfig]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}, {"back_projections": 0}),
+        *({"prior": "0" * 64}, {"method": Method.BICUBIC}, {"method": Method.AUTO}, {"network": Network.ZSSR}),
+        *({"width": 9}, {"depth": 4}, {"fit": FitSettings(steps=3, crop=16, batch=1)}),
+    ],
+    ids=str,
+)
+def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_config: Callable[..., RunConfig]) -> None:
     """Other settings or threads are other work; the same are the same in every process."""
     settings = tiny_config().settings
     assert fingerprint(replace(settings, **change), 1) != fingerprint(settings, 1) != fingerprint(settings, 2)
     assert fingerprint(replace(settings), 1) == fingerprint(settings, 1)
+    assert fingerprint(replace(settings, method=Method("zssr"), prior="none"), 1) == fingerprint(settings, 1)
 
 
 @given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))

@@ -29,9 +29,10 @@ def mixture(tmp_path: Path, images: dict[str, np.ndarray], make_png: Callable[..
 
 
 @pytest.mark.usefixtures("mixture")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "with_prior"), [(1, False), (2, True)])
 def test_ray_equals_inline(
     workers: int,
+    with_prior: bool,
     tmp_path: Path,
     tiny_config: Callable[..., RunConfig],
     observer: Any,
@@ -39,15 +40,18 @@ def test_ray_equals_inline(
     read_records: Callable[[str], dict[Any, dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    make_prior: Callable[..., bytes],
 ) -> None:
-    """However many workers, the pixels and outcomes are those of one process, and Ray prints nothing."""
+    """However many workers, with a prior or without, all is as with one process, and Ray prints nothing."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("pipeline.plan._UNIT_ROWS", 2)
     output = f"{tmp_path}/ray"
-    expected = run(tiny_config(), observer)
+    (tmp_path / "p").write_bytes(make_prior())
+    prior = str(tmp_path / "p") if with_prior else "none"
+    expected = run(tiny_config(prior=prior), observer)
     capfd.readouterr()
     handler = signal.getsignal(signal.SIGTERM)
-    summary = run(tiny_config(executor=Executor.RAY, workers=workers, output=output), observer)
+    summary = run(tiny_config(prior=prior, executor=Executor.RAY, workers=workers, output=output), observer)
     assert capfd.readouterr() == ("", "")
     assert signal.getsignal(signal.SIGTERM) is handler
     assert (summary.done, summary.errors) == (expected.done, expected.errors) == (4, {"corrupt": 1, "missing": 1})
@@ -62,9 +66,12 @@ def test_ray_equals_inline(
 
 
 @pytest.mark.usefixtures("images")
-def test_nothing_to_do_starts_nothing(tiny_config: Callable[..., RunConfig], observer: Any) -> None:
-    """A run whose rows are all done loads neither Ray nor torch."""
-    run(tiny_config(), observer)
+def test_nothing_to_do_starts_nothing(
+    tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any, make_prior: Callable[..., bytes]
+) -> None:
+    """A run whose rows are all done loads neither Ray nor torch, with a prior too."""
+    (tmp_path / "p").write_bytes(make_prior())
+    run(tiny_config(prior=str(tmp_path / "p")), observer)
     program = """if True:
         import pickle, sys
         from pipeline.run import run
@@ -76,6 +83,6 @@ def test_nothing_to_do_starts_nothing(tiny_config: Callable[..., RunConfig], obs
         assert run(pickle.load(sys.stdin.buffer), Observer()).already_done == 3
         print({"ray", "torch", "pipeline.dataflow"} & set(sys.modules))
     """
-    given = pickle.dumps(tiny_config(executor=Executor.RAY))
+    given = pickle.dumps(tiny_config(prior=str(tmp_path / "p"), executor=Executor.RAY))
     ended = subprocess.run([sys.executable, "-c", program], input=given, capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"set()\n", b"")

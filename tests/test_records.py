@@ -1,5 +1,6 @@
 """Records, commit records and the merged table."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ key source_uri source_fingerprint output_uri status error_type error_message att
 height bands dtype sr_width sr_height tiles output_sha256 steps final_loss reconstruction_psnr
 bicubic_reconstruction_psnr consistency_mae consistency_rmse consistency_max consistency_bias
 consistency_rmse_bands psnr_y ssim_y read_s fit_s infer_s back_project_s write_s total_s peak_memory_bytes
-device threads worker seed prior config_fingerprint srpipe_version started_at finished_at
+device threads worker seed prior prior_bands network config_fingerprint srpipe_version started_at finished_at
 """
 
 _floats = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -47,6 +48,8 @@ _records = st.builds(
     total_s=_floats,
     consistency_rmse_bands=st.none() | st.lists(_floats.filter(lambda value: value is not None), max_size=3).map(tuple),
     tiles=st.none() | st.integers(0, 2**60),
+    prior=st.none() | st.text(),
+    prior_bands=st.none() | st.integers(1, 2**60),
     started_at=_times,
     finished_at=_times,
 )
@@ -67,6 +70,18 @@ def test_parquet_round_trip(held: list[Record]) -> None:
     assert [Record.from_dict(row) for row in pq.read_table(sink.getvalue()).to_pylist()] == held
 
 
+def test_records_of_an_older_version(tmp_path: Path) -> None:
+    """A commit record and a part from before a column came read as records without it, beside those that have it."""
+    values = json.loads(_record("x", prior="none", prior_bands=3).to_json())
+    del values["prior_bands"]
+    old = Record.from_json(json.dumps(values))
+    assert (old.prior, old.prior_bands, old.status) == ("none", None, "done")
+    folder = tmp_path / "manifest"
+    records.write_table(str(folder / "part-20250101-a-00000.parquet"), to_table([old]).drop_columns("prior_bands"))
+    records.write_table(str(folder / "part-20260101-a-00000.parquet"), to_table([_record("y", prior_bands=1)]))
+    assert _merged(tmp_path, "key", "prior_bands") == [("x", None), ("y", 1)]
+
+
 def test_columns() -> None:
     """The table has the agreed columns, in snake_case, seconds as float64 and times in UTC."""
     assert set(AGREED_COLUMNS.split()) <= set(COLUMNS)
@@ -75,7 +90,8 @@ def test_columns() -> None:
     types = {field.name: field.type for field in SCHEMA}
     assert {types[name] for name in COLUMNS if name.endswith("_s")} == {pa.float64()}
     assert {types[name] for name in COLUMNS if name.endswith("_at")} == {pa.timestamp("us", "UTC")}
-    assert (types["key"], types["tiles"], types["peak_memory_bytes"]) == (pa.string(), pa.int64(), pa.int64())
+    assert {types[name] for name in ("key", "prior", "method_used")} == {pa.string()}
+    assert {types[name] for name in ("tiles", "prior_bands", "peak_memory_bytes")} == {pa.int64()}
     assert types["consistency_rmse_bands"] == pa.list_(pa.float64())
 
 

@@ -1,8 +1,11 @@
 """The whole run in this process: what lands, what is skipped, and what a stop, a change or a bad row does to it."""
 
+import hashlib
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,12 +23,15 @@ from pipeline.config import Executor, Existing, RunConfig, fingerprint
 from pipeline.errors import ErrorType, UsageError
 from pipeline.layout import list_commits
 from pipeline.plan import Row
+from pipeline.prior import read_prior
 from pipeline.records import Record
 from pipeline.run import Summary, run
 from pipeline.storage import stat
 from sr_ops.resample import downscale
+from sr_ops.settings import FitSettings, Method, Settings
 
 MakeConfig = Callable[..., RunConfig]
+MakePrior = Callable[..., bytes]
 ReadTiles = Callable[[str], dict[str, bytes]]
 ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
 
@@ -320,7 +326,7 @@ def test_bug_inside(
 ) -> None:
     """A bug is a failed record and a traceback, not the end of the run; once mended, the same command goes on."""
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.worker.encode_png", lambda *_: 1 / 0)
+        patched.setattr("pipeline.tile_writer.encode_png", lambda *_: 1 / 0)
         summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 0, 0, 3, 0)
     assert summary.errors == {"internal": 3}
@@ -336,7 +342,7 @@ def test_silent_worker(
     asked: list[list[str]] = []
 
     @contextmanager
-    def forgetful(_config: RunConfig) -> Iterator[Callable[..., Iterator[Record]]]:
+    def forgetful(*_: object) -> Iterator[Callable[..., Iterator[Record]]]:
         def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
             asked.extend([row.key for row in unit] for unit in units)
             for row in (row for unit in units for row in unit if row.key != "a.png"):
@@ -350,6 +356,126 @@ def test_silent_worker(
     assert summary.errors == {"lost": 1}
     assert [sorted(keys) for keys in asked] == [["a.png", "b.png", "sub/c.png"], ["a.png"], ["a.png"]]
     assert "run again" in read_records(str(out))["a.png"]["error_message"]
+
+
+# ---- what fits start from -------------------------------------------------------------------------------------------
+
+
+def test_prior_is_recorded(
+    tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords, make_prior: MakePrior
+) -> None:
+    """Every record names the prior by its sha256 and which of its networks was used; run.json also says which file."""
+    (tmp_path / "p").write_bytes(make_prior())
+    sha256 = hashlib.sha256(make_prior()).hexdigest()
+    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    rows = read_records(str(out))
+    assert {key: (row["prior"], row["prior_bands"]) for key, row in rows.items()} == {
+        "a.png": (sha256, 3),
+        "b.png": (sha256, 1),
+        "sub/c.png": (sha256, 3),
+    }
+    held = json.loads((out / "run.json").read_bytes())
+    assert (held["config"]["prior"], held["config"]["settings"]["prior"]) == (str(tmp_path / "p"), sha256)
+    settings = replace(tiny_config().settings, prior=sha256)
+    assert held["config_fingerprint"] == fingerprint(settings, 1) == rows["a.png"]["config_fingerprint"]
+
+
+def test_prior_of_one_band(
+    tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords, make_prior: MakePrior
+) -> None:
+    """A prior without a network for colour serves colour band by band, and the record says so."""
+    (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
+    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    rows = read_records(str(out))
+    assert {(row["status"], row["prior_bands"], row["method_used"]) for row in rows.values()} == {("done", 1, "zssr")}
+    assert {row["bands"] for row in rows.values()} == {1, 3}
+
+
+def test_another_prior_is_other_work(
+    tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, make_prior: MakePrior
+) -> None:
+    """Other weights, or none, do all again with other pixels; the first file, wherever it is put, gives the first's."""
+    for name, seed in {"p": 0, "q": 1, "elsewhere/copy of p": 0}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(make_prior(seed=seed))
+    pixels = {}
+    for prior in ("p", "q", "none"):
+        choice = prior if prior == "none" else str(tmp_path / prior)
+        assert _numbers(run(tiny_config(prior=choice), observer)) == (3, 3, 0, 0, 0)
+        assert [len(commits) for commits in list_commits(str(out)).values()] == [1, 1, 1]
+        pixels[prior] = read_tiles(str(out))
+    for one, other in (("p", "q"), ("q", "none"), ("p", "none")):
+        changed = {name for name in pixels[one] if pixels[one][name] != pixels[other][name]}
+        assert {name.rpartition("/")[0] for name in changed} == {"a.png", "b.png", "sub/c.png"}
+    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    assert read_tiles(str(out)) == pixels["p"]
+    os.rename(tmp_path / "p", tmp_path / "p.old")
+    assert _numbers(run(tiny_config(prior=str(tmp_path / "elsewhere/copy of p")), observer)) == (3, 0, 3, 0, 0)
+
+
+def test_shipped_prior_is_not_none(tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, out: Path) -> None:
+    """The prior that comes with srpipe is used when it is named, and changes the pixels."""
+    settings = Settings(scale=2, method=Method.ZSSR, fit=FitSettings(steps=0), ensemble=False)
+    run(tiny_config(settings=settings, prior="shipped", limit=1), observer)
+    first = read_tiles(str(out))
+    assert _numbers(run(tiny_config(settings=settings, prior="none", limit=1), observer)) == (3, 1, 0, 0, 2)
+    assert read_tiles(str(out)) != first
+    shipped = read_prior("shipped")
+    assert shipped is not None
+    assert [record.prior for record in observer.records] == [shipped.sha256, "none"]
+
+
+def test_planning_with_a_prior_loads_no_torch(tmp_path: Path) -> None:
+    """A run with the default settings and prior reads and checks the prior, and loads torch only for work."""
+    (tmp_path / "m.csv").write_text("uri,scale\na.png,9\n")
+    program = """if True:
+        import sys
+        from pipeline.config import RunConfig
+        from pipeline.run import run
+
+        class Observer:
+            def planned(self, plan, manifest): ...
+            def finished(self, record): ...
+
+        assert run(RunConfig(manifest="m.csv", output=sys.argv[1], prior="shipped"), Observer()).failed == 1
+        print({"ray", "torch"} & set(sys.modules), "safetensors" in sys.modules)
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", program, str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, env=environment)
+    assert (ended.stdout, ended.stderr) == (b"set() True\n", b"")
+
+
+def test_unusable_prior(tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_prior: MakePrior) -> None:
+    """A prior that is missing, broken or for another network refuses the run before anything, and leaves nothing."""
+    (tmp_path / "wide").write_bytes(make_prior(width=9))
+    (tmp_path / "broken").write_bytes(make_prior()[:-5])
+    for name, sentence in {
+        "gone": "--prior: nothing is at .*gone; ",
+        "wide": "--prior: it is for the network subpixel of width 9 and depth 3, not subpixel of width 8 and depth 3",
+        "broken": "--prior: .*broken is no whole safetensors file",
+    }.items():
+        _refused(tiny_config(prior=str(tmp_path / name)), observer, sentence, tmp_path)
+        assert not observer.plans
+    with pytest.raises(UsageError, match="--prior: it is for the network subpixel of width 64 and depth 8, not"):
+        run(tiny_config(prior="shipped"), observer)
+
+
+def test_auto_is_bicubic_for_a_flat_image(
+    tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
+) -> None:
+    """Under auto each record says which method its image got; a flat one is done, and is a success."""
+    Image.new("L", (40, 40), 77).save(tmp_path / "flat.png")
+    (tmp_path / "m.csv").write_text("uri\nflat.png\nsub/c.png\n")
+    settings = replace(tiny_config().settings, method=Method.AUTO)
+    assert _numbers(run(tiny_config(settings=settings), observer)) == (2, 2, 0, 0, 0)
+    assert {(row["status"], row["method_used"], row["steps"]) for row in read_records(str(out)).values()} == {
+        ("done", "bicubic", 0)
+    }
+    assert (out / "_SUCCESS").exists()
+    settings = replace(settings, method=Method.ZSSR)
+    assert _numbers(run(tiny_config(settings=settings), observer)) == (2, 2, 0, 0, 0)
+    assert {row["method_used"] for row in read_records(str(out)).values()} == {"zssr"}
 
 
 # ---- refused before anything is begun -------------------------------------------------------------------------------

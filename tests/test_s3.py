@@ -14,6 +14,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.layout import list_commits
 from pipeline.manifest import read_manifest
+from pipeline.prior import read_prior
 from pipeline.run import run
 
 MakeConfig = Callable[..., RunConfig]
@@ -79,6 +80,26 @@ def test_resume(
     assert [len(commits) for commits in list_commits(config.output).values()] == [1, 1, 1]
 
 
+def test_remote_prior(
+    remote: str,
+    tiny_config: MakeConfig,
+    observer: Any,
+    read_tiles: ReadTiles,
+    make_prior: Callable[..., bytes],
+    tmp_path: Path,
+) -> None:
+    """A prior on S3 gives what the same file gives here, under the same fingerprint; one that is not there is told."""
+    storage.write(f"{remote}/priors/p.safetensors", make_prior())
+    (tmp_path / "p").write_bytes(make_prior())
+    run(tiny_config(prior=str(tmp_path / "p")), observer)
+    run(tiny_config(output=f"{remote}-out", prior=f"{remote}/priors/p.safetensors"), observer)
+    assert read_tiles(f"{remote}-out") == read_tiles(str(tmp_path / "out"))
+    assert run(tiny_config(prior=f"{remote}/priors/p.safetensors"), observer).already_done == 3
+    for missing in (f"{remote}/priors/q", f"{remote}/priors", "s3://no-such-bucket/p"):
+        with pytest.raises(UsageError, match=f"--prior: nothing is at {missing}; make one with"):
+            run(tiny_config(prior=missing), observer)
+
+
 def test_local_table_of_remote_images(
     remote: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, tmp_path: Path
 ) -> None:
@@ -119,6 +140,8 @@ def test_no_credentials(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
         storage.read(f"{s3_bucket}/x")
     with pytest.raises(UsageError, match=r"cannot read the manifest .*NoCredentials"):
         read_manifest(f"{s3_bucket}/m.csv")
+    with pytest.raises(UsageError, match=r"--prior: cannot read s3://.*/p: NoCredentials.*; check access"):
+        read_prior(f"{s3_bucket}/p")
 
 
 NAMES = ["a.png", "b c.png", "sub/ü%41.png", "sub/#1.png"]

@@ -14,26 +14,34 @@ import pytest
 import torch
 from PIL import Image
 
+from jobs.scenes import satellite_scene
 from pipeline import storage, worker
 from pipeline.config import Device, fingerprint
 from pipeline.errors import UsageError
 from pipeline.layout import Commit, list_commits
 from pipeline.plan import Row
+from pipeline.prior import parse_prior, read_prior, weights
 from pipeline.records import Record
 from pipeline.worker import Worker
+from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
-from sr_ops.settings import Settings
+from sr_ops.settings import FitSettings, Method, Network, Settings
+from sr_ops.super_resolve import enlarge
 
+MakePrior = Callable[..., bytes]
 MakeWorker = Callable[..., Worker]
 MakeRow = Callable[..., Row]
 
 
 @pytest.fixture
 def make_worker(tmp_path: Path, tiny_settings: Settings) -> MakeWorker:
-    """A worker that writes to tmp_path/out."""
+    """A worker that writes to tmp_path/out, without a prior or with the one of the given bytes."""
 
-    def make(**changes: object) -> Worker:
-        return Worker(str(tmp_path / "out"), replace(tiny_settings, **changes), 1, "cpu")
+    def make(prior: bytes | None = None, **changes: object) -> Worker:
+        prior_file = None if prior is None else parse_prior(prior)
+        if prior_file is not None:
+            changes["prior"] = prior_file.sha256
+        return Worker(str(tmp_path / "out"), replace(tiny_settings, **changes), prior_file, 1, "cpu")
 
     return make
 
@@ -123,7 +131,7 @@ def test_consistency_is_that_of_the_written_pixels(
 
 @pytest.mark.usefixtures("images")
 def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path, tiny_settings: Settings) -> None:
-    """Phases take no longer than the whole, times are UTC, and the commit record is the record."""
+    """No phase takes longer than the whole, times are UTC, and the commit record is the record."""
     before = datetime.now(UTC)
     record = make_worker().process(row("a.png", 4))
     phases = (record.read_s, record.fit_s, record.infer_s, record.back_project_s, record.write_s)
@@ -131,7 +139,9 @@ def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path,
     assert record.total_s is not None
     assert record.started_at is not None
     assert record.finished_at is not None
-    assert sum(seconds or 0 for seconds in phases) <= record.total_s
+    computing = (record.fit_s, record.infer_s, record.back_project_s)
+    assert sum(seconds or 0 for seconds in computing) <= record.total_s  # tiles are written meanwhile
+    assert (record.write_s or 0) <= record.total_s
     assert before <= record.started_at <= record.finished_at <= datetime.now(UTC)
     assert record.peak_memory_bytes is not None
     assert record.peak_memory_bytes > 10**7
@@ -143,19 +153,156 @@ def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path,
     assert (record.config_fingerprint, record.source_fingerprint) == (commit.settings, source)
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 30), (8, 8)])
+@pytest.mark.parametrize("method", ["auto", "zssr"])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 30), (8, 8), (10, 10), (23, 40), (40, 23), (24, 24)])
 def test_smallest_images(
-    height: int, width: int, make_png: Callable[..., np.ndarray], make_worker: MakeWorker, row: MakeRow, tmp_path: Path
+    height: int,
+    width: int,
+    method: str,
+    make_png: Callable[..., np.ndarray],
+    make_worker: MakeWorker,
+    row: MakeRow,
+    tmp_path: Path,
 ) -> None:
-    """An image too small to fit is enlarged all the same, and the record says how."""
+    """An image too small to fit, or to spare a part that judges the fit, is enlarged all the same; the record says how.
+
+    From 8 pixels a side on it can be fitted, from 24 on the fit can be judged.
+    """
     make_png(tmp_path / "t.png", height=height, width=width)
-    record = make_worker().process(row("t.png"))
-    fitted = min(height, width) >= 8
-    assert (record.status, record.method_used, record.steps) == (
-        ("done", "zssr", 2) if fitted else ("done", "bicubic", 0)
-    )
-    if not fitted:
-        assert record.final_loss is record.reconstruction_psnr is None
+    record = make_worker(method=Method(method)).process(row("t.png"))
+    assert (record.status, record.sr_width, record.sr_height) == ("done", 2 * width, 2 * height)
+    judged = min(height, width) >= 24
+    assert (record.reconstruction_psnr is not None) == (record.bicubic_reconstruction_psnr is not None) == judged
+    fitted = min(height, width) >= (24 if method == "auto" else 8)
+    assert (record.final_loss is not None) == fitted
+    if method == "zssr" or not judged:
+        expected = ("zssr", 2, "subpixel") if fitted else ("bicubic", 0, None)
+        assert (record.method_used, record.steps, record.network) == expected
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("key", ["a.png", "b.png"])
+def test_bicubic_on_demand(
+    key: str,
+    scale: int,
+    images: dict[str, np.ndarray],
+    make_worker: MakeWorker,
+    make_prior: MakePrior,
+    row: MakeRow,
+    tmp_path: Path,
+    read_tiles: Callable[[str], dict[str, bytes]],
+) -> None:
+    """Method bicubic is bicubic interpolation and back-projection exactly, and no fit, whatever prior there is."""
+    bicubic = {"prior": make_prior(), "method": Method.BICUBIC, "tile_size": 64, "back_projections": 3}
+    record = make_worker(**bicubic).process(row(key, scale))
+    lr = images[key].astype(np.float32)[..., None] if images[key].ndim == 2 else images[key].astype(np.float32)
+    bare = Settings(scale=scale, back_projections=3)
+    sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, (), bare)
+    expected = (sr * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
+    written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
+    assert np.array_equal(np.atleast_3d(written), expected)
+    assert (record.status, record.method_used, record.steps) == ("done", "bicubic", 0)
+    assert record.network is record.prior_bands is record.final_loss is record.reconstruction_psnr is None
+    assert record.fit_s == record.infer_s == 0
+
+
+@pytest.mark.parametrize("value", [0, 100, 255])
+def test_a_flat_image_is_bicubic(
+    value: int,
+    make_worker: MakeWorker,
+    make_prior: MakePrior,
+    row: MakeRow,
+    tmp_path: Path,
+    read_tiles: Callable[[str], dict[str, bytes]],
+) -> None:
+    """Where there is nothing to learn, auto takes bicubic, and a flat image stays flat."""
+    Image.new("RGB", (40, 30), (value, value, value)).save(tmp_path / "t.png")
+    record = make_worker(prior=make_prior(), method=Method.AUTO, tile_size=64).process(row("t.png"))
+    assert (record.status, record.method_used, record.steps) == ("done", "bicubic", 0)
+    assert record.network is record.prior_bands is None
+    assert record.prior is not None
+    (tile,) = read_tiles(str(tmp_path / "out")).values()
+    assert np.unique(np.asarray(Image.open(io.BytesIO(tile)))).tolist() == [value]
+
+
+def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:
+    """On a picture with edges the shipped prior wins over bicubic, and the result is the network's."""
+    truth = torch.from_numpy(satellite_scene(96)).permute(2, 0, 1)
+    lr = downscale(truth.float(), 2).round().clamp(0, 255).byte()
+    Image.fromarray(lr.permute(1, 2, 0).numpy()).save(tmp_path / "t.png")
+    prior = read_prior("shipped")
+    assert prior is not None
+    settings = Settings(scale=2, prior=prior.sha256, fit=FitSettings(steps=0), ensemble=False)
+    record = Worker(str(tmp_path / "out"), settings, prior, 1, "cpu").process(row("t.png"))
+    assert (record.status, record.method_used, record.network) == ("done", "zssr", "subpixel")
+    assert (record.prior, record.prior_bands, record.steps) == (prior.sha256, 3, 0)
+    assert record.reconstruction_psnr is not None
+    assert record.bicubic_reconstruction_psnr is not None
+    assert record.reconstruction_psnr > record.bicubic_reconstruction_psnr
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(
+    ("key", "held", "used"), [("a.png", (1, 3), 3), ("b.png", (1, 3), 1), ("a.png", (1,), 1), ("b.png", (1,), 1)]
+)
+def test_which_network_of_a_prior_is_used(
+    key: str, held: tuple[int, ...], used: int, make_worker: MakeWorker, make_prior: MakePrior, row: MakeRow
+) -> None:
+    """An image in colour starts from the network of three bands; where there is none, and in gray, from that of one."""
+    record = make_worker(prior=make_prior(bands=held)).process(row(key))
+    assert (record.status, record.method_used, record.prior_bands) == ("done", "zssr", used)
+    assert record.prior == parse_prior(make_prior(bands=held)).sha256
+
+
+@pytest.mark.usefixtures("images")
+def test_without_a_prior(make_worker: MakeWorker, row: MakeRow) -> None:
+    """A fit from scratch says so."""
+    record = make_worker().process(row("a.png"))
+    assert (record.prior, record.prior_bands, record.method_used) == ("none", None, "zssr")
+
+
+@pytest.mark.parametrize("key", ["a.png", "b.png"])
+def test_fits_start_from_the_prior(
+    key: str,
+    images: dict[str, np.ndarray],
+    make_worker: MakeWorker,
+    make_prior: MakePrior,
+    row: MakeRow,
+    tmp_path: Path,
+    read_tiles: Callable[[str], dict[str, bytes]],
+) -> None:
+    """With no step the result is that of the prior's own network; a step leads on from there."""
+    data = make_prior()
+    bare = {"prior": data, "ensemble": False, "back_projections": 0, "tile_size": 64}
+    record = make_worker(**bare, fit=FitSettings(steps=0)).process(row(key))
+    assert (record.steps, record.final_loss) == (0, None)
+    written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
+    lr = torch.from_numpy(np.atleast_3d(images[key]).astype(np.float32)).permute(2, 0, 1) / 255
+    network = build_network(Network.SUBPIXEL, len(lr), 8, 3, 0, torch.device("cpu"), fastest_dtype(torch.device("cpu")))
+    network.load_state_dict(weights(data)[len(lr)])
+    with torch.inference_mode():
+        expected = (network(lr[None])[0].permute(1, 2, 0).numpy() * 255 + 0.5).clip(0, 255).astype(np.uint8)
+    difference = np.abs(np.atleast_3d(written).astype(int) - expected)
+    assert difference.max() <= 1
+    assert (difference == 0).mean() > 0.99
+    stepped = make_worker(**bare, fit=FitSettings(steps=5, crop=16, batch=1, learning_rate=0.01)).process(row(key))
+    assert stepped.output_sha256 != record.output_sha256
+
+
+@pytest.mark.usefixtures("images")
+def test_a_bug_in_a_fit_of_several_stops_nothing(
+    make_worker: MakeWorker, row: MakeRow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever happens where images are fitted together, each gets its record."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("in a stack")
+
+    monkeypatch.setattr(worker, "fit_stages_together", fail)
+    made = list(make_worker(stack=3)([row(key) for key in ("a.png", "b.png", "sub/c.png")]))
+    assert [record.key for record in made] == ["a.png", "b.png", "sub/c.png"]
+    assert {record.status for record in made} <= {"done", "failed"}
+    capsys.readouterr()
 
 
 def test_icc_profile_is_in_every_tile(
@@ -366,7 +513,7 @@ def test_failures_do_not_stop_a_unit(
 def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
     """A worker computes with as many threads as it is told, and says so."""
     try:
-        record = Worker(str(tmp_path), tiny_settings, 2, "cpu").process(Row(0, 1, "x", str(tmp_path / "x"), 2, 0))
+        record = Worker(str(tmp_path), tiny_settings, None, 2, "cpu").process(Row(0, 1, "x", str(tmp_path / "x"), 2, 0))
         assert (torch.get_num_threads(), record.threads) == (2, 2)
     finally:
         torch.set_num_threads(1)

@@ -1,0 +1,126 @@
+"""`srpipe prior`: the images of a manifest become one file of weights that fits start from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from torch import Tensor
+
+from sr_ops.prior import train_prior as train
+from sr_ops.settings import STAGE_SCALE, FitSettings, Settings
+
+from . import prior, storage
+from .errors import ImageError, UsageError
+from .images import decode
+from .manifest import Manifest, read_manifest
+from .plan import check_row
+
+MIN_IMAGES = 4
+"""Fewer images than this are no collection: what is learned from them is theirs alone."""
+
+_WINDOW = 768
+"""Side in pixels of the most that one image gives: bounds the memory at 21 MB an image."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training."""
+
+    output: str
+    sha256: str
+    bands: tuple[int, ...]
+    """Of the networks in the file."""
+    images: int
+    """That were learned from."""
+    left_out: tuple[tuple[str, str], ...]
+    """Images that could not be used, with the reason."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with the bands of the network in training and the steps done."""
+
+
+def train_prior(
+    manifest: str,
+    output: str,
+    settings: Settings,
+    training: FitSettings,
+    start: str,
+    max_images: int,
+    device: str,
+    threads: int,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a prior on the images that a manifest names, at most `max_images` of them drawn by the seed.
+
+    The same images, settings, thread count and device class give the same file byte for byte.
+
+    Args:
+        start: the prior to go on from, as `--prior` names it.
+
+    Raises:
+        UsageError: too few images can be used, the start is for another network, or the output cannot be written.
+    """
+    torch.set_num_threads(threads)
+    if max_images < MIN_IMAGES:
+        raise UsageError(f"--max-images: {max_images} is too few; a prior needs at least {MIN_IMAGES} images")
+    begin = prior.read_prior(start, "--from")
+    if begin is not None:
+        prior.check_fits(begin, settings, "--from")
+    if storage.is_folder(output):
+        raise UsageError(f"--output: {output} is a folder; name a file in it")
+    storage.check_writable(storage.parent(output))
+    images, left_out = _read_images(read_manifest(manifest), training.crop, max_images, settings.seed)
+    if len(images) < MIN_IMAGES:
+        reasons = "".join(f"; {uri}: {reason}" for uri, reason in left_out[:3])
+        raise UsageError(
+            f"{manifest}: {len(images)} images can be learned from, and a prior needs at least {MIN_IMAGES}{reasons}"
+        )
+    weights = train(
+        [image.to(device) for image in images],
+        settings,
+        training,
+        None if begin is None else prior.weights(begin.data),
+        progress,
+    )
+    data = prior.to_bytes(weights, settings)
+    try:
+        made = prior.parse_prior(data)
+    except ValueError as error:
+        raise UsageError(f"the training diverged: it {error}; use a lower --learning-rate") from error
+    storage.write(output, data)
+    return Trained(output, made.sha256, made.bands, len(images), tuple(left_out))
+
+
+def _read_images(
+    manifest: Manifest, crop: int, max_images: int, seed: int
+) -> tuple[list[Tensor], list[tuple[str, str]]]:
+    """Windows of the usable images, and what was left out and why."""
+    uris: set[str] = set()
+    left_out: list[tuple[str, str]] = []
+    for index, cells in enumerate(manifest.rows):
+        try:
+            uris.add(check_row(index, cells, STAGE_SCALE, manifest.folder, manifest.root).uri)
+        except (ValueError, UsageError) as error:
+            left_out.append((f"line {cells.line}", str(error)))
+    draw = Random(seed)
+    images: list[Tensor] = []
+    for uri in draw.sample(sorted(uris), len(uris)):
+        if len(images) == max_images:
+            break
+        try:
+            lr = decode(storage.read(uri)).lr
+        except ImageError as error:
+            left_out.append((uri, str(error)))
+            continue
+        except OSError as error:
+            left_out.append((uri, storage.reason(error)))
+            continue
+        height, width = lr.shape[-2:]
+        if min(height, width) < crop:
+            left_out.append((uri, f"its {width} x {height} pixels are too few: both sides must be at least {crop}"))
+            continue
+        top, left = draw.randint(0, max(0, height - _WINDOW)), draw.randint(0, max(0, width - _WINDOW))
+        images.append(lr[:, top : top + _WINDOW, left : left + _WINDOW].clone())
+    return images, left_out
