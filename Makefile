@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test lint types demo bench-quality clean
+.PHONY: install test lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline prior bench-no-harm bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -25,10 +25,42 @@ types: install
 demo: install
 	$(VENV)/bin/srpipe demo --output $(DEMO)
 
-# DATA: folder with set5/ and set14/ (HR images, LR_bicubic/X2..X4). About 20 minutes on 2 cores; writes docs/results.md.
-bench-quality: install
-	@test -n "$(DATA)" || { echo "usage: make bench-quality DATA=FOLDER" >&2; exit 2; }
+# The benchmarks write docs/results.md. DATA: folder with set5/ and set14/ (HR images, LR_bicubic/X2..X4 each), kodak/,
+# satellite/, satellite_train/ and archive/; each target says what of it it reads and its minutes on 2 idle cores.
+with-data:
+	@test -n "$(DATA)" || { echo "usage: make $(MAKECMDGOALS) DATA=FOLDER" >&2; exit 2; }
+
+# set5/, set14/; about 20 minutes.
+bench-quality: with-data install
 	$(VENV)/bin/python -m benchmarks.quality $(DATA)
+
+# set5/, set14/; about 15 minutes. Draws docs/steps.png.
+bench-steps: with-data $(VENV)/.bench
+	$(VENV)/bin/python -m benchmarks.steps $(DATA)
+
+# satellite/, satellite_train/; about 12 minutes.
+bench-collection: with-data install
+	$(VENV)/bin/python -m benchmarks.collection $(DATA)
+
+# kodak/, set5/; about 25 minutes.
+bench-pipeline: with-data install
+	$(VENV)/bin/python -m benchmarks.pipeline $(DATA)
+
+# set5/, set14/, satellite/; about 10 minutes. Fails below 95 % right.
+bench-no-harm: with-data install
+	$(VENV)/bin/python -m benchmarks.no_harm $(DATA)
+
+# Needs a GPU, and no data.
+bench-gpu: install
+	$(VENV)/bin/python -m benchmarks.gpu
+
+# Trains the prior that srpipe ships anew; kodak/, satellite_train/, archive/; about 15 minutes.
+prior: with-data install
+	$(VENV)/bin/python -m benchmarks.shipped_prior $(DATA)
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test,bench]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) bench-out srpipe-demo

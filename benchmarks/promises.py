@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from torch import Tensor
 from jobs.scenes import satellite_scene
 from pipeline.evaluate import stitch
 from pipeline.images import decode, to_levels
+from pipeline.prior import SHIPPED, read_prior, weights
 from sr_ops.resample import downscale
-from sr_ops.settings import FitSettings, Settings
+from sr_ops.settings import Preset, preset
 from sr_ops.super_resolve import enlarge, fit_stages
 from sr_ops.tiles import cut, owned, paste, plan_tiles
 
@@ -79,7 +80,7 @@ def consistency(data: Path, out: Path) -> Promise:
     for scale in (2, 3, 4):
         for name in SET5:
             lr = _levels(data / f"set5/LR_bicubic/X{scale}/{name}x{scale}.png").double()
-            sr = stitch(str((out / f"subpixel/tiles/set5/x{scale}/{name}").resolve())).double()
+            sr = stitch(str((out / f"default/tiles/set5/x{scale}/{name}").resolve())).double()
             error = (downscale(sr, scale) - lr).abs()
             means.append(float(error.mean()))
             largest.append(float(error[(lr >= 2) & (lr <= 253)].max()))
@@ -91,11 +92,14 @@ def consistency(data: Path, out: Path) -> Promise:
 def tiled_equals_untiled(data: Path) -> Promise:
     """One fit, enlarged whole and in tiles, ensemble and back-projection on, odd sides, one and two threads."""
     lr = decode((data / "set5/LR_bicubic/X2/babyx2.png").read_bytes()).lr[:, :151, :137]
+    shipped = read_prior(SHIPPED)
+    assert shipped is not None
+    prior = weights(shipped.data)
     before, after = 0.0, 0.0
     for threads, scale in itertools.product((1, 2), (2, 3, 4)):
         torch.set_num_threads(threads)
-        settings = Settings(scale=scale, fit=FitSettings(steps=100))
-        networks = fit_stages(lr, settings).networks
+        settings = replace(preset(Preset.BALANCED, from_prior=True), scale=scale)
+        networks = fit_stages(lr, settings, prior).networks
         whole = enlarge(lr, networks, settings)
         for tile_size in (48, 64, 100):
             tiled = torch.empty_like(whole)
@@ -191,11 +195,11 @@ def large_scene(out: Path) -> Promise:
     half = np.concatenate([quarter, quarter[:, ::-1]], 1)
     Image.fromarray(np.concatenate([half, half[::-1]], 0)).save(out / "large.png", compress_level=1)
     manifest = _manifest(out / "large.csv", [out / "large.png"])
-    options = ("-s", "2", "--steps", "5", "--threads-per-worker", "2", "--existing", "overwrite")
+    options = ("-s", "2", "--preset", "fast", "--threads-per-worker", "2", "--existing", "overwrite")
     _run(manifest, out / "large-x2", *options).check_returncode()
     (record,) = pq.read_table(out / "large-x2/manifest.parquet").to_pylist()
     measured = f"{record['peak_memory_bytes'] / 2**30:.1f} GiB, {record['tiles']} tiles, {record['total_s']:.0f} s"
-    name = "peak memory of the worker, one 4096 x 4096 image at x2, 5 steps, 2 threads"
+    name = "peak memory of the worker, one 4096 x 4096 image at x2, preset `fast`, 2 threads"
     return Promise(name, measured, "stated", record["status"] == "done")
 
 

@@ -1,4 +1,4 @@
-"""`make bench-quality DATA=FOLDER`: Set5 and Set14 by the whole command line, and every promise of the main job.
+"""`make bench-quality DATA=FOLDER`: Set5 and Set14 by the whole command line, the presets, and every promise.
 
 DATA holds set5/ and set14/, each with the HR images and LR_bicubic/X2..X4/<name>x2.png made by MATLAB.
 """
@@ -15,6 +15,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from sr_ops.settings import Preset
+from sr_ops.settings import preset as make_preset
+
 from . import promises
 from .results import machine, table, write_section
 
@@ -28,7 +31,7 @@ PUBLISHED = {
     "set14": {"SRCNN": (32.42, 29.28, 27.49), "ZSSR (paper)": (33.00, 29.80, 28.01), "VDSR": (33.03, 29.77, 28.01)},
 }
 
-BARS = {("set5", 2): 37.0, ("set5", 3): 32.8, ("set5", 4): 30.2, ("set14", 2): 32.6}
+BARS = {("set5", 2): 37.5, ("set5", 3): 33.6, ("set5", 4): 31.25, ("set14", 2): 32.95}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def run_and_score(name: str, cases: list[Case], *options: str) -> dict[str, dict
 
 def workers() -> str:
     """What the seconds are seconds of."""
-    records = pq.read_table(OUT / "subpixel" / "manifest.parquet")
+    records = pq.read_table(OUT / "default" / "manifest.parquet")
     count, threads = len(records["worker"].unique()), records["threads"].unique().to_pylist()
     return f"Seconds are those of one image in one worker, {count} workers at work, threads per worker {threads}."
 
@@ -82,40 +85,50 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def quality_table(cases: list[Case], scores: dict[str, dict[str, Any]]) -> str:
+def quality_table(cases: list[Case], default: dict[str, dict[str, Any]], scratch: dict[str, dict[str, Any]]) -> str:
     """Our mean Y-PSNR and SSIM beside the published figures."""
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[str]] = defaultdict(list)
     for case in cases:
-        groups[case.set, case.scale].append(scores[case.id])
+        groups[case.set, case.scale].append(case.id)
     rows = []
-    for (name, scale), group in groups.items():
-        psnr, bicubic, ssim = (mean([s[column] for s in group]) for column in ("psnr_y", "bicubic_psnr_y", "ssim_y"))
-        bar = BARS.get((name, scale))
-        verdict = "" if bar is None else f"{bar:.1f} {'met' if psnr >= bar else '**missed**'}"
-        others = [f"{figures[scale - 2]:.2f}" for figures in PUBLISHED[name].values()]
-        seconds = f"{mean([s['seconds'] for s in group]):.1f}"
-        rows.append(
-            [name.title(), f"x{scale}", f"{bicubic:.2f}", *others, f"**{psnr:.2f}**", verdict, f"{ssim:.4f}", seconds]
+    for (name, scale), keys in groups.items():
+        psnr, bicubic, ssim, seconds = (
+            mean([default[key][column] for key in keys]) for column in ("psnr_y", "bicubic_psnr_y", "ssim_y", "seconds")
         )
-    names = list(PUBLISHED["set5"])
-    return table(["set", "scale", "bicubic", *names, "srpipe, from scratch", "at least", "SSIM", "s per image"], rows)
-
-
-def network_table(cases: list[Case], subpixel: dict[str, Any], zssr: dict[str, Any]) -> str:
-    """Both networks at equal steps."""
-    rows = [
-        [
-            case.name,
-            *(f"{scores[case.id][column]:.{digits}f}" for scores in (subpixel, zssr) for column, digits in _COLUMNS),
+        bar = BARS.get((name, scale))
+        verdict = "" if bar is None else f"{bar:.2f} {'met' if psnr >= bar else '**missed**'}"
+        others = [f"{figures[scale - 2]:.2f}" for figures in PUBLISHED[name].values()]
+        without = [
+            f"{mean([scratch[key][column] for key in keys]):.{digits}f}" if keys[0] in scratch else ""
+            for column, digits in _COLUMNS
         ]
-        for case in cases
-    ]
-    means = [
-        f"**{mean([scores[case.id][column] for case in cases]):.{digits}f}**"
-        for scores in (subpixel, zssr)
-        for column, digits in _COLUMNS
-    ]
-    return table(["Set5 x2", "subpixel dB", "s", "zssr dB", "s"], [*rows, ["**mean**", *means]])
+        ours = [f"**{psnr:.2f}**", verdict, f"{ssim:.4f}", f"{seconds:.1f}"]
+        rows.append([name.title(), f"x{scale}", f"{bicubic:.2f}", *others, *ours, *without])
+    names = list(PUBLISHED["set5"])
+    ours = ["srpipe", "at least", "SSIM", "s", "srpipe `--prior none`", "s"]
+    return table(["set", "scale", "bicubic", *names, *ours], rows)
+
+
+def preset_table(cases: list[Case], default: dict[str, dict[str, Any]]) -> str:
+    """What each preset costs and gives."""
+    groups = {
+        name: [case for case in cases if (case.set, case.scale) == key]
+        for name, key in (("Set5 x2", ("set5", 2)), ("Set5 x4", ("set5", 4)), ("Set14 x2", ("set14", 2)))
+    }
+    rows = []
+    for preset in Preset:
+        wanted = ["Set5 x2"] if preset is Preset.PAPER else list(groups)  # the paper's network takes minutes an image
+        chosen = [case for name in wanted for case in groups[name]]
+        balanced = preset is Preset.BALANCED
+        scores = default if balanced else run_and_score(f"preset-{preset}", chosen, "--preset", preset)
+        settings = make_preset(preset, from_prior=preset is not Preset.PAPER)
+        row = [f"`{preset}`", settings.network.value, str(settings.fit.steps)]
+        for name, members in groups.items():
+            figures = [mean([scores[case.id][column] for case in members]) for column, _ in _COLUMNS if name in wanted]
+            row += [f"{figures[0]:.2f}", f"{figures[1]:.1f}"] if figures else ["", ""]
+        rows.append(row)
+    header = ["preset", "network", "steps", *(column for name in groups for column in (f"{name} dB", "s"))]
+    return table(header, rows)
 
 
 _COLUMNS = (("psnr_y", 2), ("seconds", 1))
@@ -124,23 +137,25 @@ _COLUMNS = (("psnr_y", 2), ("seconds", 1))
 def main(data: Path) -> None:
     started = time.monotonic()
     cases = find_cases(data)
-    scores = run_and_score("subpixel", cases)
-    set5_x2 = [case for case in cases if case.set == "set5" and case.scale == 2]
-    zssr = run_and_score("zssr", set5_x2, "--network", "zssr")
+    default = run_and_score("default", cases)
+    scratch = run_and_score("scratch", [case for case in cases if case.set == "set5"], "--prior", "none")
+    presets = preset_table(cases, default)
     kept = promises.check_all(data, OUT)
     minutes = (time.monotonic() - started) / 60
+    steps = {from_prior: make_preset(Preset.BALANCED, from_prior).fit.steps for from_prior in (True, False)}
     text = f"""## Quality and promises
 
 `make bench-quality DATA=...` ({minutes:.0f} minutes). {machine()}
 
-Y-PSNR in dB (SSIM in a column of its own) of the 8-bit output of `srpipe run` with default settings, no prior, from
-the MATLAB LR files; published figures beside it. {workers()}
+Y-PSNR in dB of the 8-bit output of `srpipe run` from the MATLAB LR files; published figures beside it. srpipe: default
+settings, which are the shipped prior and {steps[True]} steps a stage. `--prior none`: nothing but the image itself and
+{steps[False]} steps a stage. {workers()}
 
-{quality_table(cases, scores)}
+{quality_table(cases, default, scratch)}
 
-The same steps with the paper's network, which works at HR size:
+Presets:
 
-{network_table(set5_x2, scores, zssr)}
+{presets}
 
 {table(["promise", "measured", "asked", ""], [promise.row() for promise in kept])}
 """

@@ -1,0 +1,218 @@
+"""`make bench-collection DATA=FOLDER`: when a prior of a collection's own pays over the one that srpipe ships.
+
+DATA holds satellite/ and satellite_train/; benchmarks/satellite.py tells which file is on which side.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.images import decode
+from pipeline.prior import read_prior, to_bytes, weights
+from sr_ops.settings import FitSettings, Settings
+
+from .quality import OUT, Case, mean, run_and_score
+from .reptile import train_reptile
+from .results import machine, table, write_section
+from .satellite import AERIAL, LANDSAT, SCALE, SENTINEL, SIDE, TESTED, TRAINING, UNSUITED, prepare
+from .shipped_prior import IMAGES, write_manifest
+
+FEW, MANY = 150, 600
+"""Steps of a training."""
+
+CROP, BATCH = 64, 16
+
+TEST_STEPS = (0, 10, 50, 200)
+DEFAULT_STEPS = 50
+
+REPTILE_STEPS = (0, 10, 50)
+INNER_STEPS = 10
+INNER_RATE = 1e-3
+"""Of a fit that starts from a prior."""
+
+NOTICEABLE = 0.02
+"""Gains in dB below this are luck: as much as a learning rate twice too high costs."""
+
+Scores = dict[int, dict[str, float]]
+"""By the steps of a fit: Y-PSNR in dB by the case's id."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A prior with what it is called in the tables."""
+
+    name: str
+    prior: str
+    """As `--prior` names it."""
+    seconds: float
+    """That its training took; 0 for the shipped one."""
+    steps: tuple[int, ...] = TEST_STEPS
+    """Of the fits that it is tested with."""
+
+
+def train_prior(name: str, images: list[Path], *options: str) -> tuple[Path, dict[str, Any]]:
+    """One `srpipe prior` over the images: the file it wrote and the summary it printed."""
+    manifest, output = OUT / f"{name}.csv", OUT / f"{name}.safetensors"
+    write_manifest(Path(), tuple(os.path.abspath(image) for image in images), manifest)
+    command = [sys.executable, "-m", "jobs.cli", "prior", str(manifest), "-o", str(output), "--json", *options]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return output, json.loads(done.stdout)
+
+
+def train_all(training: list[Case], tested: list[Case]) -> list[Trained]:
+    """Every prior that is compared, the shipped one first."""
+    sides = {"other places": training, "the tested images": tested}
+
+    def train(side: str, start: str, steps: int, *tested_with: int) -> Trained:
+        name = f"{side}, {steps} steps from {start}"
+        options = ("--from", start, "--steps", str(steps), "--crop", str(CROP), "--batch", str(BATCH))
+        began = time.monotonic()
+        prior, _ = train_prior(_file_name(name), [case.lr for case in sides[side]], *options)
+        return Trained(name, str(prior), time.monotonic() - began, tested_with or TEST_STEPS)
+
+    return [
+        Trained("shipped", "shipped", 0.0),
+        train("other places", "shipped", FEW, *REPTILE_STEPS),
+        train("other places", "shipped", MANY),
+        train("other places", "none", FEW, *REPTILE_STEPS),
+        train("other places", "none", MANY, *REPTILE_STEPS),
+        train("the tested images", "shipped", MANY),
+        reptile(training),
+    ]
+
+
+def reptile(training: list[Case]) -> Trained:
+    """Reptile on the images, with the start, steps and crops of the joint training of MANY steps."""
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    shipped = read_prior("shipped")
+    assert shipped is not None
+    images = [decode(case.lr.read_bytes()).lr for case in training]
+    fits = FitSettings(steps=MANY, crop=CROP, batch=BATCH, learning_rate=INNER_RATE)
+    prior = train_reptile(images, Settings(), fits, INNER_STEPS, weights(shipped.data))
+    path = OUT / "collection-reptile.safetensors"
+    path.write_bytes(to_bytes(prior, Settings()))
+    return Trained(f"other places, {MANY} steps of Reptile", str(path), time.monotonic() - began, REPTILE_STEPS)
+
+
+def score_all(priors: list[Trained], cases: list[Case]) -> dict[str, Scores]:
+    """All priors at all their steps, as many runs at once as there are cores; the scores by the prior's name."""
+
+    def score(prior: Trained, steps: int) -> dict[str, float]:
+        name = _file_name(f"{prior.name} {steps}")
+        options = ("--prior", prior.prior, "--steps", str(steps), "--method", "zssr", "--executor", "inline")
+        scores = run_and_score(name, cases, *options)
+        return {case.id: scores[case.id]["psnr_y"] for case in cases}
+
+    jobs = [(prior, steps) for prior in priors for steps in sorted(prior.steps, reverse=True)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda job: score(*job), jobs)
+        by_name: dict[str, Scores] = {prior.name: {} for prior in priors}
+        for (prior, steps), scores in zip(jobs, results, strict=True):
+            by_name[prior.name][steps] = scores
+    return by_name
+
+
+def _file_name(text: str) -> str:
+    return f"collection-{text.replace(',', '').replace(' ', '-')}"
+
+
+def steps_table(priors: list[Trained], scores: dict[str, Scores]) -> str:
+    """Mean PSNR of each prior over all tested images, by the steps of the fits."""
+    rows = []
+    for prior in priors:
+        held = scores[prior.name]
+        cells = [f"{mean([*held[steps].values()]):.2f}" if steps in held else "" for steps in TEST_STEPS]
+        rows.append([prior.name, f"{prior.seconds:.0f}" if prior.seconds else "", *cells])
+    return table(["prior trained on", "training s", *(f"{steps} steps, dB" for steps in TEST_STEPS)], rows)
+
+
+def kind_table(priors: list[Trained], scores: dict[str, Scores], cases: list[Case]) -> str:
+    """Gain over the shipped prior at the default steps, by kind."""
+    kinds = {kind: [case.id for case in cases if case.set == kind] for kind in (AERIAL, SENTINEL, LANDSAT)}
+    shipped = scores[priors[0].name][DEFAULT_STEPS]
+    rows = [["shipped, dB", *(f"{mean([shipped[key] for key in keys]):.2f}" for keys in kinds.values())]]
+    for prior in priors[1:]:
+        held = scores[prior.name][DEFAULT_STEPS]
+        rows.append(
+            [prior.name, *(f"{mean([held[key] - shipped[key] for key in keys]):+.2f}" for keys in kinds.values())]
+        )
+    return table([f"at {DEFAULT_STEPS} steps", *(f"{kind} ({len(keys)})" for kind, keys in kinds.items())], rows)
+
+
+def conclusion(scores: dict[str, Scores]) -> str:
+    """Two sentences told from the numbers."""
+    shipped = scores["shipped"][DEFAULT_STEPS]
+    joint, own, meta = (
+        scores[name]
+        for name in (
+            f"other places, {MANY} steps from shipped",
+            f"the tested images, {MANY} steps from shipped",
+            f"other places, {MANY} steps of Reptile",
+        )
+    )
+
+    def gain(held: Scores) -> str:
+        gains = [held[DEFAULT_STEPS][key] - level for key, level in shipped.items()]
+        won = sum(value >= NOTICEABLE for value in gains)
+        lost = sum(value <= -NOTICEABLE for value in gains)
+        verdict = "pays" if mean(gains) >= NOTICEABLE else "does not pay"
+        return f"{verdict}: {mean(gains):+.2f} dB over the shipped one ({won} of {len(gains)} images gain, {lost} lose)"
+
+    over = [mean([meta[steps][key] - level for key, level in joint[steps].items()]) for steps in REPTILE_STEPS]
+    better = "is the better objective" if over[-1] >= NOTICEABLE else "is not worth its complication"
+    return (
+        f"At {DEFAULT_STEPS} steps, with {NOTICEABLE} dB taken for luck, a prior of other places of the same kinds"
+        f" {gain(joint)}; one of the tested collection's own LR images {gain(own)}.\n"
+        f"Reptile {better}: {', '.join(f'{value:+.2f}' for value in over)} dB over joint training at"
+        f" {', '.join(map(str, REPTILE_STEPS))} steps."
+    )
+
+
+def main(data: Path) -> None:
+    started = time.monotonic()
+    assert not TESTED.keys() & set(IMAGES), "the shipped prior has seen what is to be tested"
+    left_out = dict(UNSUITED)
+    training, tested = prepare(data, TRAINING, left_out), prepare(data, TESTED, left_out)
+    priors = train_all(training, tested)
+    scores = score_all(priors, tested)
+    minutes = (time.monotonic() - started) / 60
+    text = f"""## Collection priors
+
+`make bench-collection DATA=...` ({minutes:.0f} minutes). {machine()}
+
+{conclusion(scores)}
+
+Mean Y-PSNR at x{SCALE} of `srpipe run --method zssr` over {len(tested)} satellite and aerial pictures. HR: at most
+{SIDE} x {SIDE} pixels each, 16-bit bands stretched to 8 bits; LR: `downscale` of it. Priors learn from LR images only,
+by `srpipe prior` with crops of {CROP}, {BATCH} a step: of {len(training)} pictures of other places, or of the tested
+pictures themselves, as a nightly job on a collection does. What the shipped prior was trained on is never tested.
+
+{steps_table(priors, scores)}
+
+{kind_table(priors, scores, tested)}
+
+Reptile took fits of {INNER_STEPS} steps at a rate of {INNER_RATE} on one picture after the other, from the same start,
+and as many steps and crops in all, as the joint training of {MANY} steps from the shipped prior.
+
+Tested: {_names(tested)}. Of other places: {_names(training)}.
+Left out: {"; ".join(f"{Path(file).name} ({reason})" for file, reason in left_out.items())}.
+"""
+    write_section("collection", text)
+    print(text)
+
+
+def _names(cases: list[Case]) -> str:
+    return ", ".join(case.name for case in cases)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,234 @@
+"""`make bench-pipeline DATA=FOLDER`: the pipeline against a bare loop, the driver's memory, and where seconds go.
+
+DATA holds kodak/ and set5/. Everything runs on the CPU.
+"""
+
+import csv
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline.evaluate import stitch
+from pipeline.images import decode
+
+from .bare_loop import STEPS
+from .driver_memory import WORKERS as DRIVEN_WORKERS
+from .driver_memory import Driver
+from .quality import OUT, Case, run_and_score
+from .results import machine, table, write_section
+
+HERE = OUT / "pipeline"
+
+PHOTOGRAPHS = tuple(f"kodak/kodim{number:02}.png" for number in range(1, 25))
+
+IMAGES, SIDE = 40, 128
+"""Crops of the photographs that the pipeline is compared with a bare loop on."""
+SCALE = 2
+"""The least work for the same number of rows: the pipeline's share is largest."""
+ALTERNATIONS = 5
+RUNS_OF_TWO = 2
+"""With two workers."""
+OVERHEAD_ASKED = 1.08
+
+DRIVEN = ((1_000, 5_000), (5_000, 5_000), (10_000, 5_000), (10_000, 50))
+"""Rows of the driver's runs and the steps that the plan takes a row for: at 5,000 a row is a unit, at 50 rows share."""
+
+TIMED_SIDES, TIMED_SCALES = (256, 512), (2, 4)
+SECONDS = ("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s")
+
+PORT_S, PORT_DB = 740.0, 33.21
+"""Butterfly x2 by a PyTorch port of the ZSSR authors' code, measured on the machine of docs/results.md."""
+SPEED_ASKED = 300
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Span:
+    """One run over all crops, in seconds."""
+
+    start_up: float
+    """From the start of the process to that of its first image."""
+    work: float
+    """From there to the end of its last image."""
+
+
+def crop_photographs(data: Path) -> Path:
+    """A folder of IMAGES crops of SIDE x SIDE pixels, each from another place of a photograph."""
+    folder = HERE / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(IMAGES):
+        start = SIDE * (number // len(PHOTOGRAPHS))
+        _save_crop(data / PHOTOGRAPHS[number % len(PHOTOGRAPHS)], folder / f"{number:02}.png", SIDE, start)
+    return folder
+
+
+def _save_crop(photograph: Path, path: Path, side: int, start: int = 0) -> None:
+    with Image.open(photograph) as image:
+        image.crop((start, start, start + side, start + side)).save(path)
+
+
+def by_srpipe(folder: Path, workers: int) -> Span:
+    launched = time.time()
+    run_srpipe(folder, HERE / "srpipe", "-s", str(SCALE), "--steps", str(STEPS), "--workers", str(workers))
+    times = pq.read_table(HERE / "srpipe/manifest.parquet", columns=["started_at", "finished_at"])
+    begun = min(times["started_at"].to_pylist()).timestamp()
+    return Span(begun - launched, max(times["finished_at"].to_pylist()).timestamp() - begun)
+
+
+def by_loop(folder: Path) -> Span:
+    launched = time.time()
+    command = [sys.executable, "-m", "benchmarks.bare_loop", str(folder), str(HERE / "loop"), str(SCALE)]
+    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return Span(told["begun"] - launched, told["ended"] - told["begun"])
+
+
+def run_srpipe(manifest: Path, output: Path, *options: str) -> None:
+    """One `srpipe run` with the default preset; every image is done anew."""
+    command = [sys.executable, "-m", "jobs.cli", "run", str(manifest), "-o", str(output), *options]
+    subprocess.run([*command, "--device", "cpu", "--existing", "overwrite"], check=True, stdout=subprocess.DEVNULL)
+
+
+def overhead(data: Path) -> str:
+    """srpipe with one worker and the bare loop in turn, then srpipe with two workers."""
+    folder = crop_photographs(data)
+    pairs = [(by_srpipe(folder, 1), by_loop(folder)) for _ in range(ALTERNATIONS)]
+    names = sorted(path.name for path in folder.iterdir())
+    equal = sum(_same_pixels(HERE / "srpipe/tiles" / name, HERE / "loop" / name) for name in names)
+    two = [by_srpipe(folder, 2) for _ in range(RUNS_OF_TWO)]
+    ratios = [ours.work / loop.work for ours, loop in pairs]
+    ratio = statistics.median(ratios)
+    rows = [
+        [str(number), *(f"{s:.1f}" for span in pair for s in (span.start_up, span.work)), f"{ratios[number - 1]:.3f}"]
+        for number, pair in enumerate(pairs, 1)
+    ]
+    one_s, two_s = (statistics.median(span.work for span in spans) for spans in ([pair[0] for pair in pairs], two))
+    verdict = "kept" if ratio <= OVERHEAD_ASKED else "**broken**"
+    return f"""### Against a bare loop
+
+{IMAGES} photographs of {SIDE} x {SIDE} pixels at x{SCALE}, {STEPS} steps: `srpipe run --workers 1` and, in turn, the
+same fits, enlargements and PNG files by a loop in one process, without Ray, plan, records and commits
+(benchmarks/bare_loop.py). Work is from the first image begun to the last one ended; start-up, what comes before, is
+apart. Pixels are equal in {equal} of {IMAGES} images.
+
+{table(["", "srpipe start-up s", "work s", "loop start-up s", "work s", "work, srpipe / loop"], rows)}
+
+Median of the ratios: **{ratio:.3f}**, asked at most {OVERHEAD_ASKED}: {verdict}. Two workers, median of {RUNS_OF_TWO}
+runs: {two_s:.1f} s of work, {one_s / two_s:.2f} times as fast as one worker ({one_s:.1f} s).
+"""
+
+
+def _same_pixels(tiles: Path, file: Path) -> bool:
+    return bool((stitch(str(tiles.resolve())) == decode(file.read_bytes()).levels).all())
+
+
+def drive(rows: int, steps: int) -> Driver:
+    """One run of the driver in a process of its own; see benchmarks/driver_memory.py."""
+    folder = HERE / "rows"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{number:05}.png" for number in range(rows)]
+    for name in names:
+        (folder / name).write_bytes(b"never read")
+    manifest = write_manifest(HERE / "rows.csv", ([str((folder / name).resolve())] for name in names))
+    command = [sys.executable, "-m", "benchmarks.driver_memory", str(manifest), str(HERE / "driven"), str(steps)]
+    return Driver(**json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+
+
+def write_manifest(path: Path, rows: Iterable[list[str]], *more_columns: str) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["uri", *more_columns], *rows])
+    return path
+
+
+def driver() -> str:
+    """The driver's memory and time over rows, waves and units."""
+    from pipeline.dataflow import _WAVE  # here: it loads Ray, which the other parts start in processes of their own
+
+    rows = []
+    for count, steps in DRIVEN:
+        run = drive(count, steps)
+        memory = [f"{held / 2**20:.0f}" for held in (run.planned_bytes, run.worked_bytes, run.ended_bytes)]
+        waves = -(-run.units // _WAVE)
+        per_row = f"{run.work_s / run.rows * 1000:.1f}"
+        rows.append([f"{run.rows:,}", f"{run.units:,}", str(waves), *memory, per_row, f"{run.end_s:.1f}"])
+    header = ["rows", "units", "waves", "planned MiB", "last record MiB", "end MiB", "ms a row", "end s"]
+    return f"""### The driver
+
+**The workers' work is stubbed here**: each of {DRIVEN_WORKERS} Ray workers answers every row with a ready record and
+never touches its image, so what is left is the driver's own (benchmarks/driver_memory.py). Units go to Ray in waves of
+{_WAVE:,}. Memory is the most that the driver process, Ray's processes and workers not counted, had resident: with the
+plan made and Ray connected; with the last record; with the merged table written. The plan and the merged table hold
+every row, so those parts grow with the rows; what a wave holds does not. ms a row: from the plan to the last record,
+start of the workers of each wave included. End: Ray's stop and the merge.
+
+{table(header, rows)}
+"""
+
+
+def seconds_per_image(data: Path) -> str:
+    """Where the seconds of one image go, from the columns of its record."""
+    cases = [(side, scale) for side in TIMED_SIDES for scale in TIMED_SCALES]
+    for side in TIMED_SIDES:
+        _save_crop(data / PHOTOGRAPHS[0], HERE / f"{side}.png", side)
+    lines = ([str((HERE / f"{side}.png").resolve()), str(scale), f"{side}-x{scale}"] for side, scale in cases)
+    manifest = write_manifest(HERE / "timed.csv", lines, "scale", "id")
+    run_srpipe(manifest, HERE / "timed", "--workers", "1")
+    records = {record["key"]: record for record in pq.read_table(HERE / "timed/manifest.parquet").to_pylist()}
+    rows = []
+    for side, scale in cases:
+        record = records[f"{side}-x{scale}"]
+        rows.append([f"{side} x {side}", f"x{scale}", *(f"{record[column]:.2f}" for column in SECONDS)])
+    header = ["LR, RGB", "scale", "read", "fit", "infer", "back-project", "write", "total"]
+    return f"""### Seconds per image
+
+Default preset, one worker of one thread, nothing else at work; seconds from the columns of the records. Reading and
+writing go on beside the rest, so the total is not the sum.
+
+{table(header, rows)}
+"""
+
+
+def against_the_port(data: Path) -> str:
+    """Butterfly x2 with one and with two threads, against the port of the authors' code."""
+    lr, hr = data / "set5/LR_bicubic/X2/butterflyx2.png", data / "set5/butterfly.png"
+    cases = [Case("set5", 2, f"butterfly-{number}", lr, hr) for number in range(1, REPEATS + 1)]
+    rows = []
+    for threads in (1, 2):
+        options = ("--workers", "1", "--threads-per-worker", str(threads), "--device", "cpu")
+        scores = [*run_and_score(f"{HERE.name}/butterfly-{threads}", cases, *options).values()]
+        times = [score["seconds"] for score in scores]
+        psnr, ratio = scores[0]["psnr_y"], PORT_S / statistics.median(times)
+        kept = ratio >= SPEED_ASKED and psnr > PORT_DB
+        seconds = ", ".join(f"{value:.2f}" for value in times)
+        rows.append([str(threads), seconds, f"{psnr:.2f}", f"{ratio:.0f}", "kept" if kept else "**broken**"])
+    header = ["threads", "s", "dB", "times as fast", f"asked: {SPEED_ASKED}, at higher PSNR"]
+    return f"""### Against the authors' code
+
+Set5 butterfly x2 (LR 128 x 128), default preset, {REPEATS} times in one worker: the first time pays what any first
+image does. A PyTorch port of the authors' code takes {PORT_S:.0f} s for {PORT_DB:.2f} dB. The ratio is the median's.
+
+{table(header, rows)}
+"""
+
+
+def main(data: Path) -> None:
+    started = time.monotonic()
+    shutil.rmtree(HERE, ignore_errors=True)  # records of keys that are no more would be counted
+    parts = [overhead(data), driver(), seconds_per_image(data), against_the_port(data)]
+    minutes = (time.monotonic() - started) / 60
+    heading = f"## Pipeline\n\n`make bench-pipeline DATA=...` ({minutes:.0f} minutes). {machine()}"
+    text = "\n\n".join([heading, *(part.strip() for part in parts)])
+    write_section("pipeline", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
