@@ -120,6 +120,19 @@ def run_command(
 ) -> int:
     """Upscale every image that MANIFEST names; run again to go on where it stopped."""
     chosen_scale = _scale(scale)
+    if method is Method.BICUBIC:
+        _refuse_for_bicubic(
+            _given(
+                prior=prior,
+                steps=steps,
+                network=network,
+                width=width,
+                depth=depth,
+                crop=crop,
+                batch=batch,
+                learning_rate=learning_rate,
+            )
+        )
     chosen_prior = (NO_PRIOR if preset is Preset.PAPER else "shipped") if prior is None else prior
     base = make_preset(preset, from_prior=chosen_prior != NO_PRIOR)
     config = RunConfig(
@@ -301,6 +314,12 @@ def _scale(text: str) -> int:
         return parse_scale(text)
     except ValueError as error:
         raise UsageError(f"--scale: {error}") from error
+
+
+def _refuse_for_bicubic(options: dict[str, Any]) -> None:
+    for name in options:
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{option} has no effect with --method bicubic, which fits nothing; leave one of them out")
 
 
 def _given(**options: Any) -> dict[str, Any]:

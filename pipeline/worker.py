@@ -8,7 +8,6 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -86,10 +85,12 @@ class Worker:
         for members in stacks.values():
             pictures = [opened.picture for _, opened in members if opened.picture is not None]
             lrs = [picture.lr.to(self._device) for picture in pictures]
-            with suppress(torch.OutOfMemoryError, MemoryError):
-                fitted = fit_stages_together(
-                    lrs, members[0][1].settings, self._prior, [opened.watch for _, opened in members]
-                )
+            watches = [opened.watch for _, opened in members]
+            try:
+                fitted = fit_stages_together(lrs, members[0][1].settings, self._prior, watches)
+            except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
+                traceback.print_exception(error, file=sys.stderr)
+            else:
                 fits.update(zip((key for key, _ in members), fitted, strict=True))
         return fits
 

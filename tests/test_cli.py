@@ -125,6 +125,11 @@ REFUSED = {
     "a folder as prior": (("run", "good.csv", "--prior", "folder"), "check access"),
     "an image as prior": (("run", "good.csv", "--prior", "pictures/a.png"), "is no whole safetensors file"),
     "a prior of unknown scheme": (("run", "good.csv", "--prior", "ftp://host/p"), "ftp"),
+    "steps where nothing is fitted": (("run", "good.csv", "--method", "bicubic", "--steps", "9"), "--steps"),
+    "a rate where nothing is fitted": (
+        ("run", "good.csv", "--method", "bicubic", "--learning-rate", "0.1"),
+        "--learning-rate has no effect",
+    ),
     "an empty prior": (("run", "good.csv", "--prior", ""), "--prior"),
     "another width than the shipped prior's": (("run", "good.csv", "--width", "8"), "use --prior none"),
     "another network than the shipped prior's": (("run", "good.csv", "--network", "zssr"), "use --prior none"),

@@ -56,10 +56,8 @@ class Fixed(ResidualNetwork):
     def __init__(self, added: Callable[[Tensor, Tensor], Tensor], bands: int = 1) -> None:
         super().__init__(bands, torch.float32)
         self.added = added
-        self.heard: list[Tensor] = []
 
     def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:
-        self.heard.append(image)
         return self.added(image, enlarged)
 
 

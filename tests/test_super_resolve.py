@@ -27,6 +27,8 @@ from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 BRIEF = FitSettings(steps=3, crop=16, batch=2)
 TINY = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=BRIEF)
+KEEN = replace(TINY, width=8, fit=FitSettings(steps=60, crop=24, batch=4, learning_rate=5e-3))
+"""Learns the rays of a `star` in an instant."""
 
 
 @pytest.fixture(autouse=True)
@@ -191,7 +193,7 @@ def test_the_first_fit_by_hand(network: Network, bands: int, monkeypatch: pytest
     fitted = fit_stages(lr, settings)
     assert fitted.final_loss == loss
     torch.testing.assert_close(fitted.networks[0].state_dict(), by_hand.state_dict(), rtol=0, atol=0)
-    assert answers == [score(by_hand, parts, 5)]
+    assert answers == [score(by_hand, parts)]
     assert figures(fitted) == (loss, answers[0].learned, answers[0].bicubic)
 
 
@@ -247,7 +249,7 @@ def test_an_image_too_small_to_be_asked_is_fitted_only_on_demand(size: tuple[int
 def test_auto_keeps_a_fit_that_wins(scale: int) -> None:
     """On sharp rays it does what `zssr` does, in every pixel and figure."""
     lr = star(40)
-    settings = replace(TINY, scale=scale, fit=replace(BRIEF, steps=80))
+    settings = replace(KEEN, scale=scale)
     auto = fit_stages(lr, replace(settings, method=Method.AUTO))
     zssr = fit_stages(lr, settings)
     assert auto.method is zssr.method is Method.ZSSR
@@ -285,14 +287,12 @@ def test_what_auto_drops_is_bicubic_at_every_scale(scale: int) -> None:
     assert torch.equal(super_resolve(lr, settings), bicubic(lr, settings))
 
 
-def test_white_noise_is_told_by_the_second_question() -> None:
-    """A fit to it looks better than bicubic until the noise that shrinking took is put back."""
+def test_a_fit_to_white_noise_is_not_trusted() -> None:
+    """It is better than bicubic where it did not learn, and yet dropped: next to the noise the gain is nothing."""
     lr, brief = WHITE_NOISE
-    parts = hold_out(lr, 0)
-    assert parts is not None
-    answers = score(fit_stages(lr, replace(TINY, fit=brief)).networks[0], parts, 0)
-    assert answers.learned > answers.bicubic
-    assert not answers.fit_wins
+    auto = fit_stages(lr, replace(TINY, fit=brief, method=Method.AUTO))
+    assert auto.reconstruction_psnr > auto.bicubic_reconstruction_psnr
+    assert auto.method is Method.BICUBIC
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -414,7 +414,7 @@ def test_images_that_nothing_joins_are_fitted_as_if_alone(prior: Prior | None) -
 
 def test_images_fitted_together_are_what_they_are_alone() -> None:
     """In their order, each with its method and, but for rounding, its figures and pixels, though some end early."""
-    settings = replace(TINY, scale=4, method=Method.AUTO, fit=replace(BRIEF, steps=60))
+    settings = replace(KEEN, scale=4, method=Method.AUTO)
     lrs = [star(40), torch.full((1, 30, 40), 0.5), 1 - star(48), star(40).flip(-1)[:, 4:]]
     together = fit_stages_together(lrs, settings, None, [no_phase] * len(lrs))
     assert [fitted.method for fitted in together] == [Method.ZSSR, Method.BICUBIC, Method.ZSSR, Method.ZSSR]

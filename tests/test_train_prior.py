@@ -237,27 +237,27 @@ def test_what_cannot_be_used_is_listed(srpipe: Srpipe, pictures: Path, tmp_path:
 
 @pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize(
-    ("cells", "named", "reason"),
+    ("cells", "reason"),
     [
-        ('{"uri": "ftp://host/a.png"}', "ftp://host/a.png", "the scheme 'ftp' is not supported"),
-        ('{"uri": "x\\u0000.png"}', "7", "NUL"),
-        ('{"uri": "x\\ud800.png"}', "x", "UTF-8"),
-        ('{"uri": ""}', "7", "the uri is empty"),
-        ("[]", "7", "not a JSON object"),
+        ('{"uri": "ftp://host/a.png"}', "ftp://host/a.png: the scheme 'ftp' is not supported"),
+        ('{"uri": "x\\u0000.png"}', "the uri holds a NUL character"),
+        ('{"uri": "x\\ud800.png"}', "the name x\\ud800.png holds bytes that are not UTF-8"),
+        ('{"uri": ""}', "the uri is empty"),
+        ("[]", "not a JSON object"),
     ],
     ids=["scheme", "NUL", "half a character", "empty", "no object"],
 )
 def test_a_bad_row_is_left_out(
-    srpipe: Srpipe, tmp_path: Path, taught: list[dict[str, Any]], cells: str, named: str, reason: str
+    srpipe: Srpipe, tmp_path: Path, taught: list[dict[str, Any]], cells: str, reason: str
 ) -> None:
-    """A row that names no image costs that row alone, as it does in a run; it is told by name or by its line."""
+    """A row that names no image costs that row alone, as it does in a run, and is told by its line."""
     rows = "".join(f'{{"uri": "in/{number}.png"}}\n' for number in range(6))
     (tmp_path / "m.jsonl").write_text(f"{rows}{cells}\n")
     code, out, err = srpipe("prior", "m.jsonl", "-o", "p", *TINY)
     assert (code, len(taught[0]["images"])) == (0, 6)
     assert "learned from 6 images, 1 left out" in out
     (line,) = (line for line in err.splitlines() if "left out" in line)
-    assert named in line
+    assert line.startswith("srpipe: left out: line 7: ")
     assert reason in line
 
 
@@ -453,7 +453,7 @@ def test_a_training_can_be_stopped(pictures: Path, tmp_path: Path, signal_number
 def test_a_bucket_is_no_file(s3_bucket: str, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An output that names a bucket, or one that is not there, is refused before the training."""
     monkeypatch.setattr(pipeline.train_prior, "train", _no_training)
-    for output in (s3_bucket, f"{s3_bucket}/", "s3://no-such-bucket/p"):
+    for output in (s3_bucket, f"{s3_bucket}/", "s3://no-such-bucket", "s3://no-such-bucket/p"):
         code, out, err = srpipe("prior", "in", "-o", output, *TINY)
         assert (code, out) == (2, "")
         assert output.rstrip("/").removesuffix("/p") in err
