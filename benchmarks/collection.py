@@ -30,10 +30,10 @@ FEW, MANY = 150, 600
 
 CROP, BATCH = 64, 16
 
-TEST_STEPS = (0, 10, 50, 200)
+TEST_STEPS = (0, 10, 50)
 DEFAULT_STEPS = 50
 
-REPTILE_STEPS = (0, 10, 50)
+REPTILE_STEPS = TEST_STEPS
 INNER_STEPS = 10
 INNER_RATE = 1e-3
 """Of a fit that starts from a prior."""

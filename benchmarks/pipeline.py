@@ -39,7 +39,7 @@ RUNS_OF_TWO = 2
 """With two workers."""
 OVERHEAD_ASKED = 1.08
 
-DRIVEN = ((1_000, 5_000), (5_000, 5_000), (10_000, 5_000), (10_000, 50))
+DRIVEN = ((1_000, 5_000), (10_000, 5_000), (10_000, 50))
 """Rows of the driver's runs and the steps that the plan takes a row for: at 5,000 a row is a unit, at 50 rows share."""
 
 TIMED_SIDES, TIMED_SCALES = (256, 512), (2, 4)

@@ -260,6 +260,7 @@ OPTIONS: dict[tuple[str, ...], tuple[str, object]] = {
     ("--back-projection", "0"): ("settings.back_projections", 0),
     ("--back-projection", "3"): ("settings.back_projections", 3),
     ("--tile-size", "16"): ("settings.tile_size", 16),
+    ("--stack", "3"): ("settings.stack", 3),
     ("--threads-per-worker", "2"): ("threads", 2),
     ("--limit", "4"): ("limit", 4),
     ("--workers", "4"): ("workers", 4),

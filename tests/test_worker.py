@@ -140,8 +140,8 @@ def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path,
     assert record.started_at is not None
     assert record.finished_at is not None
     computing = (record.fit_s, record.infer_s, record.back_project_s)
-    assert sum(seconds or 0 for seconds in computing) <= record.total_s  # tiles are written meanwhile
-    assert (record.write_s or 0) <= record.total_s
+    assert sum(seconds or 0 for seconds in computing) <= record.total_s + 0.01  # tiles are written meanwhile
+    assert (record.write_s or 0) <= record.total_s + 0.01
     assert before <= record.started_at <= record.finished_at <= datetime.now(UTC)
     assert record.peak_memory_bytes is not None
     assert record.peak_memory_bytes > 10**7
@@ -290,19 +290,27 @@ def test_fits_start_from_the_prior(
 
 
 @pytest.mark.usefixtures("images")
-def test_a_bug_in_a_fit_of_several_stops_nothing(
-    make_worker: MakeWorker, row: MakeRow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("error", [ZeroDivisionError("in a stack"), torch.OutOfMemoryError("of a GPU")])
+def test_failing_fit_of_several(
+    error: Exception,
+    make_worker: MakeWorker,
+    row: MakeRow,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Whatever happens where images are fitted together, each gets its record."""
+    """Whatever happens where images are fitted together, each is then done alone."""
 
     def fail(*_: object) -> None:
-        raise ZeroDivisionError("in a stack")
+        raise error
 
+    keys = ["a.png", "b.png", "sub/c.png"]
+    alone = [record.output_sha256 for record in make_worker(stack=1)(map(row, keys))]
     monkeypatch.setattr(worker, "fit_stages_together", fail)
-    made = list(make_worker(stack=3)([row(key) for key in ("a.png", "b.png", "sub/c.png")]))
-    assert [record.key for record in made] == ["a.png", "b.png", "sub/c.png"]
-    assert {record.status for record in made} <= {"done", "failed"}
-    capsys.readouterr()
+    made = list(make_worker(stack=3)(map(row, keys)))
+    assert [(record.key, record.status, record.output_sha256) for record in made] == [
+        (key, "done", sha256) for key, sha256 in zip(keys, alone, strict=True)
+    ]
+    assert "a bug in srpipe" not in capsys.readouterr().out
 
 
 def test_icc_profile_is_in_every_tile(
@@ -495,19 +503,43 @@ def test_failing_storage_is_no_bug(
     assert "Access Denied" in (record.error_message or "")
 
 
+@pytest.mark.parametrize("stack", [1, 2, 5])
 def test_failures_do_not_stop_a_unit(
-    images: dict[str, np.ndarray], make_worker: MakeWorker, row: MakeRow, tmp_path: Path
+    stack: int, images: dict[str, np.ndarray], make_worker: MakeWorker, row: MakeRow, tmp_path: Path
 ) -> None:
-    """A unit gives one record a row, in the order of its rows, each before the next is begun."""
+    """A unit gives one record a row, in the order of its rows, the first before the last is begun."""
     (tmp_path / "x.png").write_bytes(b"?")
     keys = ["x.png", *images, "none.png"]
-    made = make_worker()([row(key) for key in keys])
+    made = make_worker(stack=stack)([row(key) for key in keys])
     assert next(made).status == "failed"
     assert not (tmp_path / "out").exists()
     assert [(record.key, record.status) for record in made] == [
         *((key, "done") for key in images),
         ("none.png", "failed"),
     ]
+
+
+def test_a_stack_differs_by_rounding(
+    images: dict[str, np.ndarray],
+    make_worker: MakeWorker,
+    row: MakeRow,
+    tmp_path: Path,
+    read_tiles: Callable[[str], dict[str, bytes]],
+) -> None:
+    """Images of several sizes, bands and scales that are fitted together come out as they do alone, by a level."""
+    rows = [row(key, scale) for key, scale in zip(images, (2, 2, 3), strict=True)]
+    alone = {record.key: record for record in make_worker(stack=1)(rows)}
+    expected = read_tiles(str(tmp_path / "out"))
+    for record in make_worker(stack=3)(rows):
+        assert (record.status, record.scale, record.sr_width, record.network, record.steps) == (
+            *("done", alone[record.key].scale, alone[record.key].sr_width, "subpixel", 2),
+        )
+        assert record.config_fingerprint != alone[record.key].config_fingerprint
+    written = read_tiles(str(tmp_path / "out"))
+    for key in images:
+        difference = np.abs(_paste(written, key).astype(int) - _paste(expected, key))
+        assert difference.max() <= 2
+        assert difference.mean() < 0.1
 
 
 def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
