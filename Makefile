@@ -42,7 +42,7 @@ bench-steps: with-data $(VENV)/.bench
 bench-collection: with-data install
 	$(VENV)/bin/python -m benchmarks.collection $(DATA)
 
-# kodak/, set5/; about 25 minutes.
+# kodak/, set5/; about 10 minutes.
 bench-pipeline: with-data install
 	$(VENV)/bin/python -m benchmarks.pipeline $(DATA)
 

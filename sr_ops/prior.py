@@ -5,7 +5,7 @@ other number of bands uses for each of its bands (`ResidualNetwork`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from threading import Event
 
@@ -69,6 +69,10 @@ def train_prior(
     with ThreadPoolExecutor() as pool:  # torch works outside Python's lock: two networks keep two cores busy
         trained = {bands: pool.submit(train, bands, pairs) for bands, pairs in lessons.items() if pairs}
         try:
+            wait(trained.values(), return_when=FIRST_EXCEPTION)
+            for future in trained.values():
+                if future.done():
+                    future.result()  # raises what went wrong, whichever network it was
             return {bands: future.result() for bands, future in trained.items()}
         finally:
             stopped.set()  # when this thread is interrupted, or one training fails, none goes on for an hour

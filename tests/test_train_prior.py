@@ -450,6 +450,7 @@ def test_a_training_can_be_stopped(pictures: Path, tmp_path: Path, signal_number
 
 
 @pytest.mark.usefixtures("pictures")
+@pytest.mark.timeout(60)
 def test_a_bucket_is_no_file(s3_bucket: str, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An output that names a bucket, or one that is not there, is refused before the training."""
     monkeypatch.setattr(pipeline.train_prior, "train", _no_training)
