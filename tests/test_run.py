@@ -52,6 +52,12 @@ def _snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
+@pytest.fixture(autouse=True)
+def _one_part_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine, the records of these small runs are one part."""
+    monkeypatch.setattr("pipeline.records._FLUSH_SECONDS", 3600.0)
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
