@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")

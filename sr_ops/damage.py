@@ -1,15 +1,59 @@
-"""Damage that an image brings along and no network should sharpen: noise, and the blocks of JPEG."""
+"""Damage that an image brings along, noise and the loss of JPEG, to be put into its sons as well.
+
+A son has less of both than its father: shrinking averages them away. A network fitted to clean sons therefore sharpens
+what it should leave alone. Given sons as damaged as the image is, while damage in the fathers is another and averages
+out over the steps, it learns to leave it alone (as Shocher et al. 2018, section 4, do with noise in the sons).
+"""
+
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+
+from .jpeg import find_steps, round_to_steps
 
 _BLOCK = 8
-"""Side of the blocks in which noise is measured, and of those of JPEG."""
+"""Side of the blocks in which noise is measured."""
+
+_VISIBLE_NOISE = 8 / 255
+"""Below, clean sons serve as well; and fine texture may be taken for noise."""
+
+_MIN_SIDE = 64
+"""Of an image whose noise is believed: a smaller one may be texture all over."""
 
 _SMOOTHEST = 0.1
 
 _SMOOTHEST_BIAS = 0.79
 """What the smoothest tenth of the blocks say of white noise of 1, since some have less by chance."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What an image suffered before it came to us."""
+
+    noise: Tensor | None = None
+    """Standard deviation (C,) of the noise in each band, in units of the full range; None for none that is visible."""
+    jpeg_steps: Tensor | None = None
+    """(8, 8): `jpeg.find_steps`."""
+
+    def put_into(self, sons: Tensor, generator: Generator) -> Tensor:
+        """(..., C, h, w) float32 in [0, 1] damaged alike, noise drawn from `generator`; it may leave the range."""
+        if self.noise is not None:
+            drawn = torch.randn(sons.shape, generator=generator).to(sons)
+            sons = sons + drawn * self.noise.to(sons)[:, None, None]
+        return sons if self.jpeg_steps is None else round_to_steps(sons, self.jpeg_steps)
+
+
+CLEAN = Damage()
+
+
+def find_damage(image: Tensor, windows: Tensor) -> Damage:
+    """What (C, H, W) float32 in [0, 1] suffered, its noise by (K, C, h, w) of it, h and w at least 10."""
+    steps = find_steps(image)
+    if min(image.shape[-2:]) < _MIN_SIDE:
+        return Damage(None, steps)
+    noise = noise_sigma(windows)
+    return Damage(noise if float(noise.max()) > _VISIBLE_NOISE else None, steps)
 
 
 def noise_sigma(windows: Tensor) -> Tensor:
@@ -35,25 +79,3 @@ def _blocks(images: Tensor, bands: int) -> Tensor:
     """(bands K, 1, h, w) to the whole blocks in it, (bands, blocks, pixels)."""
     blocks = images.unfold(2, _BLOCK, _BLOCK).unfold(3, _BLOCK, _BLOCK)
     return blocks.reshape(bands, -1, _BLOCK**2)
-
-
-def blocking(image: Tensor) -> float:
-    """By how much the steps across the borders of JPEG's 8 x 8 blocks exceed those beside them, in units of the range.
-
-    Of (C, H, W) turned as it was compressed, the mean of the bands; the smaller of both directions, at least 0: an
-    edge of the picture may lie on a border by chance, but rarely all over in both. 0 where a side is below 64: there it
-    may.
-    """
-    gray = image.mean(0)
-    if min(gray.shape) < 8 * _BLOCK:
-        return 0.0
-    excess = []
-    for rows in (gray, gray.T):
-        steps = rows.diff(dim=1).abs().mean(0)
-        borders = torch.arange(_BLOCK - 1, len(steps) - 1, _BLOCK)
-        beyond = steps[borders] - (steps[borders - 1] + steps[borders + 1]) / 2
-        rest = steps[1:-1] - (steps[:-2] + steps[2:]) / 2
-        inside = torch.ones(len(rest), dtype=torch.bool)
-        inside[borders - 1] = False
-        excess.append(float(beyond.mean() - rest[inside].mean()))
-    return max(0.0, min(excess))

@@ -1,16 +1,16 @@
 """Parts of an image that its fit never learns from, to ask whether it may be trusted: is it better there than bicubic?
 
-The network enlarges what `downscale` left of such a part, and the part itself is the truth. Nothing is invented for
-the question: neither another image nor a model of what images are like.
+The network enlarges what `downscale` left of such a part, damaged as the image is (`damage`), and the part itself is
+the truth. No other image, and no model of what images are like, is asked.
 """
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
-from .damage import blocking, noise_sigma
+from .damage import Damage, find_damage
 from .networks import ResidualNetwork
 from .resample import downscale, upscale
 from .settings import STAGE_SCALE
@@ -24,22 +24,6 @@ _MARGIN = 16
 
 _SHARE = 0.1
 """Of the pixels: less makes the answer a matter of luck, more takes lessons from small images."""
-
-# The rule's numbers are the roundest ones near the fewest wrong answers on half of the pictures of
-# benchmarks/no_harm.py; docs/results.md tells how they do on the other half.
-
-_VISIBLE_NOISE = 8 / 255
-"""Below, the fit gains more than noise takes; and texture may be taken for noise."""
-
-_NOISE_SHARE = 0.2
-"""Of the noise's power, that a fit must take away of bicubic's squared error."""
-
-_VISIBLE_BLOCKING = 1 / 255
-
-_BLOCKING_SHARE = 3.0
-
-_LEAST_GAIN_ON_BLOCKS = 1.3
-"""In dB."""
 
 _MOST_SQUARES = 24
 """A large image has more to spare than the question needs: so it costs 0.02 s at most."""
@@ -55,8 +39,10 @@ class HeldOut:
     """Rows and columns of the square within its window."""
     taught: Tensor
     """(1, H, W) float32: 0 in the squares, else 1."""
-    blocking: float
-    """Of the whole image: `damage.blocking`."""
+    damage: Damage
+    """Of the image."""
+    seed: int
+    """Of the noise in what the network is asked to enlarge."""
 
 
 def hold_out(image: Tensor, seed: int) -> HeldOut | None:
@@ -79,7 +65,8 @@ def hold_out(image: Tensor, seed: int) -> HeldOut | None:
         rows, columns = slice(top, top + sides[0]), slice(left, left + sides[1])
         windows.append(image[:, rows, columns])
         taught[:, rows, columns][:, centre[0], centre[1]] = 0
-    return HeldOut(torch.stack(windows), centre, taught, blocking(image))
+    stacked = torch.stack(windows)
+    return HeldOut(stacked, centre, taught, find_damage(image, stacked), seed)
 
 
 def _middle(length: int, part: int) -> slice:
@@ -88,39 +75,29 @@ def _middle(length: int, part: int) -> slice:
 
 @dataclass(frozen=True)
 class Score:
-    """How a fit does on the squares, and what of the image it might sharpen by mistake."""
+    """How a fit does on the squares."""
 
     learned: float
     """PSNR in dB over the squares, all bands, of network(son) against the image."""
     bicubic: float
     """The same of bicubic(son)."""
-    noise: float
-    """Standard deviation, of the band that has most, in units of the full range."""
-    blocking: float
-    """Of JPEG: `damage.blocking` of the image."""
 
     @property
     def fit_wins(self) -> bool:
-        """Whether the network is better, by more than the damage in the image makes doubtful.
-
-        A shrunken image has less noise than the image, and no blocks where the image has them: a network that is right
-        about the son may still sharpen both.
-        """
-        error_taken_away = 10 ** (-self.bicubic / 10) - 10 ** (-self.learned / 10)
-        noisy = self.noise > _VISIBLE_NOISE and error_taken_away < _NOISE_SHARE * self.noise**2
-        blocky = self.blocking > _VISIBLE_BLOCKING and (
-            error_taken_away < _BLOCKING_SHARE * self.blocking**2 or self.learned - self.bicubic < _LEAST_GAIN_ON_BLOCKS
-        )
-        return error_taken_away > 0 and not noisy and not blocky
+        return self.learned > self.bicubic
 
 
 @torch.inference_mode()
 def score(network: ResidualNetwork, held_out: HeldOut) -> Score:
-    """How the network does on the squares, beside bicubic, without self-ensemble and back-projection."""
-    sons = downscale(held_out.windows, STAGE_SCALE).contiguous(memory_format=torch.channels_last)
-    noise = float(noise_sigma(held_out.windows).max())
+    """How the network does on the squares, beside bicubic, without self-ensemble and back-projection.
+
+    The sons are damaged as the image is: what sharpens its noise, or its JPEG blocks, must not win.
+    """
+    sons = downscale(held_out.windows, STAGE_SCALE)
+    sons = held_out.damage.put_into(sons, Generator().manual_seed(held_out.seed))
+    sons = sons.contiguous(memory_format=torch.channels_last)
     learned, bicubic = (_psnr(enlarged, held_out) for enlarged in (network(sons), upscale(sons, STAGE_SCALE)))
-    return Score(learned, bicubic, noise, held_out.blocking)
+    return Score(learned, bicubic)
 
 
 def _psnr(enlarged: Tensor, held_out: HeldOut) -> float:

@@ -1,10 +1,10 @@
-"""Training pairs: fathers are an image and smaller copies of it, sons their `downscale`.
+"""Training pairs: fathers are an image and smaller copies of it, sons their `downscale`, damaged as the image is.
 
 Shocher, Cohen, Irani 2018 (ZSSR), section 3.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
 from . import dihedral
+from .damage import CLEAN, Damage
 from .resample import downscale, resize
 from .settings import STAGE_SCALE
 
@@ -63,15 +64,20 @@ class Crops:
     """(B, 1, c, c), as `Pair.taught`."""
 
 
-def father_son_pyramid(image: Tensor, taught: Tensor | None = None) -> tuple[Pair, ...]:
+def father_son_pyramid(
+    image: Tensor, taught: Tensor | None = None, damage: Damage = CLEAN, seed: int = 0
+) -> tuple[Pair, ...]:
     """The levels 0.95^i of (C, H, W), i = 0..9, with odds 0.9^i.
 
     Args:
         taught: (1, H, W) float32, 1 where the image may be learned from and 0 where it is held out. Of a smaller copy
             no pixel is learned from that a held-out one went into.
+        damage: of the image; put into every son, with noise drawn by `seed`.
     """
     _check_size(image)
-    return tuple(_pair(image, _LEVEL_RATIO**level, _LEVEL_WEIGHT**level, taught) for level in range(_LEVELS))
+    pairs = (_pair(image, _LEVEL_RATIO**level, _LEVEL_WEIGHT**level, taught) for level in range(_LEVELS))
+    generator = Generator().manual_seed(seed)
+    return tuple(replace(pair, son=damage.put_into(pair.son, generator)) for pair in pairs)
 
 
 def octave_pairs(image: Tensor, crop: int) -> tuple[Pair, ...]:

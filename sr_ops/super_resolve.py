@@ -144,7 +144,9 @@ def _lesson(image: Tensor, parts: HeldOut | None, settings: Settings, prior: Pri
     network = build_network(settings.network, bands, settings.width, settings.depth, settings.seed, image.device, dtype)
     if prior is not None:
         network.load_state_dict(prior[bands])
-    return _Lesson(network, father_son_pyramid(image, None if parts is None else parts.taught))
+    if parts is None:
+        return _Lesson(network, father_son_pyramid(image))
+    return _Lesson(network, father_son_pyramid(image, parts.taught, parts.damage, settings.seed))
 
 
 def _stackable(lessons: Mapping[int, _Lesson], crop: int) -> list[list[int]]:

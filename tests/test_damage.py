@@ -1,18 +1,16 @@
-"""What is measured as noise, and as the blocks of JPEG."""
+"""What is measured as noise, and how damage is put into sons."""
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d
 
-from jobs.scenes import photograph_scene, satellite_scene
-from sr_ops.damage import blocking, noise_sigma
+from sr_ops.damage import CLEAN, Damage, find_damage, noise_sigma
 from sr_ops.held_out import hold_out
+from sr_ops.jpeg import round_to_steps, steps_of_quality
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -154,37 +152,53 @@ def test_one_pixel_at_the_end_of_the_range_leaves_its_block_out(level: float, in
         assert float(noise_sigma(at_the_end)) == pytest.approx(float(noise_sigma(nearly[..., kept])), rel=1e-4)
 
 
-def scene(draw: Callable[[int], np.ndarray], quality: int | None) -> Tensor:
-    """(3, 160, 160) of a scene, compressed at a JPEG quality or not at all."""
-    buffer = io.BytesIO()
-    picture = Image.fromarray(draw(160))
-    picture.save(buffer, "PNG") if quality is None else picture.save(buffer, "JPEG", quality=quality)
-    return torch.from_numpy(np.array(Image.open(buffer).convert("RGB"))).permute(2, 0, 1).float() / 255
+def noisy(sigma: float, side: int = 96, bands: int = 1) -> Tensor:
+    return 0.5 + sigma * white_noise(bands, side, side)
 
 
-@pytest.mark.parametrize("draw", [photograph_scene, satellite_scene])
-def test_blocks_of_jpeg_are_seen(draw: Callable[[int], np.ndarray]) -> None:
-    """The coarser the compression, the more; an image that was never compressed shows less than a level."""
-    levels = [blocking(scene(draw, quality)) * 255 for quality in (5, 15, 40)]
-    assert levels[0] > levels[1] > levels[2]
-    assert levels[1] > 2
-    assert blocking(scene(draw, None)) * 255 < 1
+def found(image: Tensor) -> Damage:
+    return find_damage(image, windows_of(image))
 
 
-def test_blocks_are_counted_where_jpeg_puts_them() -> None:
-    """The step across the borders of 8 x 8 blocks, in both directions: elsewhere, or in one direction, it is none."""
-    cells = torch.arange(96) // 8
-    board = 0.4 + 0.1 * (cells[:, None] + cells).remainder(2)[None]
-    assert blocking(board) == pytest.approx(0.1, rel=0.15)
-    assert blocking(board.expand(3, -1, -1)) == pytest.approx(0.1, rel=0.15)
-    assert blocking(board.roll(3, -1)) < 1e-6
-    assert blocking(0.4 + 0.1 * cells.remainder(2).expand(1, 96, 96)) == 0
-    assert blocking(torch.full((1, 96, 96), 0.5)) == 0
+def test_only_visible_noise_is_damage() -> None:
+    """From 8 grey levels on; a weaker one is texture, perhaps, and the noisiest band decides."""
+    assert found(noisy(6 / 255)).noise is None
+    assert float(found(noisy(10 / 255)).noise) == pytest.approx(10 / 255, rel=0.2)  # type: ignore[arg-type]
+    image = 0.5 + torch.tensor([1, 2, 12])[:, None, None] / 255 * white_noise(3, 96, 96)
+    noise_of_bands = found(image).noise
+    assert noise_of_bands is not None
+    torch.testing.assert_close(noise_of_bands * 255, torch.tensor([1.0, 2, 12]), rtol=0.25, atol=0)
 
 
-def test_too_few_blocks_tell_nothing() -> None:
-    """Below 64 pixels a side the picture's own edges may lie on the borders by chance."""
-    cells = torch.arange(64) // 8
-    board = 0.4 + 0.1 * (cells[:, None] + cells).remainder(2)[None]
-    assert blocking(board) > 0
-    assert blocking(board[:, :63]) == blocking(board[:, :, :63]) == 0
+def test_a_small_image_is_not_called_noisy() -> None:
+    """Below 64 pixels a side there are too few blocks to tell noise from texture."""
+    assert found(noisy(0.1, 64)).noise is not None
+    assert found(noisy(0.1, 63)).noise is None
+
+
+def test_noise_put_into_sons_is_that_of_the_image() -> None:
+    """White, of the measured strength in each band, and the same again for the same generator's state."""
+    damage = Damage(torch.tensor([0.1, 0.02]))
+    sons = torch.full((5, 2, 60, 60), 0.5)
+    damaged = damage.put_into(sons, Generator().manual_seed(3))
+    added = damaged - sons
+    torch.testing.assert_close(added.std((0, 2, 3)), torch.tensor([0.1, 0.02]), rtol=0.05, atol=0)
+    assert abs(float((added[..., 1:] * added[..., :-1]).mean())) < 2e-4
+    assert torch.equal(damage.put_into(sons, Generator().manual_seed(3)), damaged)
+    assert not torch.equal(damage.put_into(sons, Generator().manual_seed(4)), damaged)
+
+
+def test_jpeg_comes_after_the_noise() -> None:
+    """As in a camera: what is left is on the comb of the steps, noise and all."""
+    steps = steps_of_quality(20)
+    damaged = Damage(torch.tensor([0.1]), steps).put_into(noise(1, 64, 64), Generator().manual_seed(0))
+    torch.testing.assert_close(round_to_steps(damaged, steps), damaged, rtol=0, atol=1e-5)
+
+
+def test_what_is_clean_stays() -> None:
+    """No damage changes nothing, and draws nothing."""
+    sons, generator = noise(2, 3, 16, 16), Generator().manual_seed(0)
+    before = generator.get_state()
+    assert torch.equal(CLEAN.put_into(sons, generator), sons)
+    assert torch.equal(generator.get_state(), before)
+    assert found(slope(96)) == CLEAN

@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import max_pool2d
 
 from sr_ops import dihedral
+from sr_ops.damage import Damage
 from sr_ops.pairs import MIN_SIDE, Pair, draw_crops, father_son_pyramid, octave_pairs
 from sr_ops.resample import downscale, upscale
 
@@ -184,3 +185,20 @@ def test_levels_are_drawn_by_their_odds() -> None:
     crops = draw_crops(pyramid, 4, 4000, Generator().manual_seed(0))
     assert float(crops.sons.mean()) == pytest.approx(0.75, abs=0.03)
     assert torch.equal(crops.sons.mean((1, 2, 3)), crops.fathers.mean((1, 2, 3)))
+
+
+def test_sons_are_damaged_and_fathers_are_not() -> None:
+    """Noise of the given strength in every son, another in each level, the same for the same seed."""
+    image, damage = noise(2, 60, 64), Damage(torch.tensor([0.1, 0.02]))
+    clean, damaged = father_son_pyramid(image), father_son_pyramid(image, None, damage, 5)
+    added = [with_noise.son - without.son for with_noise, without in zip(damaged, clean, strict=True)]
+    for with_noise, without in zip(damaged, clean, strict=True):
+        assert torch.equal(with_noise.father, without.father)
+        assert with_noise.weight == without.weight
+    for noise_of_level in added:
+        torch.testing.assert_close(noise_of_level.std((1, 2)), torch.tensor([0.1, 0.02]), rtol=0.25, atol=0)
+    assert not torch.equal(added[0][:, :20, :20], added[1][:, :20, :20])
+    again = father_son_pyramid(image, None, damage, 5)
+    assert all(torch.equal(one.son, other.son) for one, other in zip(again, damaged, strict=True))
+    other_seed = father_son_pyramid(image, None, damage, 6)
+    assert not torch.equal(other_seed[0].son, damaged[0].son)

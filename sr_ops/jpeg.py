@@ -1,0 +1,131 @@
+"""The loss of a JPEG, told from the pixels alone: which steps its brightness was rounded to, and how to do it again.
+
+JPEG turns each block of 8 x 8 pixels into 64 frequencies (a cosine transform) and rounds each to a multiple of a step:
+a table of 64 steps, which encoders scale by a "quality" from the example in the standard (ITU-T T.81, table K.1). An
+image that was compressed keeps that comb in its frequencies, also as a PNG, until it is resized or cut off the grid.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+BLOCK = 8
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Of R, G and B, as JFIF has it."""
+
+_STANDARD_STEPS = torch.tensor(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+
+QUALITIES = range(1, 96)
+"""Above, the steps drown in the rounding of the pixels, and do no harm."""
+
+_SMALLEST_STEP = 3
+"""That can be told: the rounding of R, G and B leaves an error of about a quarter."""
+
+_MOST_BLOCKS = 1024
+
+_LEAST_FIT = 0.4
+"""Mean of cos(2 pi frequency / step): 1 on the comb, 0 off it. Real JPEGs give 0.5 to 1."""
+
+_LEAST_DEVIATIONS = 6.0
+"""Of that mean from 0, in its standard deviations by chance."""
+
+
+def steps_of_quality(quality: int) -> Tensor:
+    """(8, 8) steps in grey levels for 1 <= quality <= 100, scaled as libjpeg does."""
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return ((_STANDARD_STEPS * percent + 50) // 100).clamp(1, 255).float()
+
+
+def find_steps(image: Tensor) -> Tensor | None:
+    """The (8, 8) steps that (C, H, W) float32 in [0, 1], C = 1 or 3, was rounded to.
+
+    None where it was not, or not with a scaled standard table, or too gently to tell; and for any other C.
+    """
+    if len(image) not in (1, len(_LUMA)) or min(image.shape[-2:]) < BLOCK:
+        return None
+    frequencies, places = _distinct(_transform(_some_blocks(_brightness(image).cpu())))
+    best: tuple[float, Tensor] | None = None
+    for quality in QUALITIES:
+        steps = steps_of_quality(quality)
+        step = steps.flatten()[places]
+        telling = (frequencies.abs() > step / 2) & (step >= _SMALLEST_STEP) & (places > 0)  # a block's mean says little
+        count = int(telling.sum())
+        fit = float((torch.cos(2 * math.pi * frequencies / step) * telling).sum()) / max(1, count)
+        deviations = fit * math.sqrt(2 * count)
+        if fit > _LEAST_FIT and deviations > max(_LEAST_DEVIATIONS, best[0] if best else 0):
+            best = (deviations, steps)
+    return None if best is None else best[1]
+
+
+def _distinct(frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """Values that differ by a hundredth, each once, and their places 0..63: equal blocks are one witness, not many."""
+    hundredths = (100 * frequencies.flatten(-2)).round().long()
+    places = torch.arange(BLOCK**2).expand_as(hundredths)
+    distinct: Tensor = torch.unique(hundredths * BLOCK**2 + places)
+    places = distinct % BLOCK**2
+    return (distinct - places) / (100 * BLOCK**2), places
+
+
+def round_to_steps(images: Tensor, steps: Tensor) -> Tensor:
+    """(..., C, H, W) in [0, 1], C = 1 or 3, with the brightness of its whole blocks rounded; colour as it was."""
+    height, width = (side // BLOCK * BLOCK for side in images.shape[-2:])
+    brightness = _brightness(images)[..., :height, :width]
+    steps = steps.to(images.device)
+    rounded = _inverse((_transform(_blocks(brightness)) / steps).round() * steps)
+    rows, columns = height // BLOCK, width // BLOCK
+    rounded = rounded.reshape(*brightness.shape[:-2], rows, columns, BLOCK, BLOCK).transpose(-3, -2)
+    result = images.clone()
+    result[..., :height, :width] += ((rounded.reshape(brightness.shape) - brightness) / 255).unsqueeze(-3)
+    return result
+
+
+def _brightness(images: Tensor) -> Tensor:
+    """(..., C, H, W) in [0, 1] to (..., H, W), in grey levels around 0 as JPEG codes them."""
+    weights = images.new_tensor(_LUMA) if images.shape[-3] == len(_LUMA) else images.new_ones(1)
+    return 255 * torch.einsum("...chw,c->...hw", images, weights) - 128
+
+
+def _blocks(brightness: Tensor) -> Tensor:
+    """(..., H, W) to its whole blocks, row by row: (..., N, 8, 8)."""
+    return brightness.unfold(-2, BLOCK, BLOCK).unfold(-2, BLOCK, BLOCK).flatten(-4, -3)
+
+
+def _some_blocks(brightness: Tensor) -> Tensor:
+    blocks = _blocks(brightness)
+    if len(blocks) <= _MOST_BLOCKS:
+        return blocks
+    return blocks[torch.linspace(0, len(blocks) - 1, _MOST_BLOCKS).long()]
+
+
+def _transform(blocks: Tensor) -> Tensor:
+    cosines = _COSINES.to(blocks)
+    return cosines @ blocks @ cosines.T
+
+
+def _inverse(frequencies: Tensor) -> Tensor:
+    cosines = _COSINES.to(frequencies)
+    return cosines.T @ frequencies @ cosines
+
+
+def _cosines() -> Tensor:
+    """The orthonormal cosine transform of 8 samples (DCT-II), a frequency a row."""
+    numbers = torch.arange(BLOCK, dtype=torch.float64)
+    matrix = torch.cos(math.pi / BLOCK * numbers[:, None] * (numbers + 0.5)) * math.sqrt(2 / BLOCK)
+    matrix[0] /= math.sqrt(2)
+    return matrix.float()
+
+
+_COSINES = _cosines()
