@@ -15,10 +15,10 @@ from .jpeg import find_steps, round_to_steps
 _BLOCK = 8
 """Side of the blocks in which noise is measured."""
 
-_VISIBLE_NOISE = 8 / 255
+_VISIBLE_NOISE = 10 / 255
 """Below, clean sons serve as well; and fine texture may be taken for noise."""
 
-_MIN_SIDE = 64
+_MIN_SIDE = 96
 """Of an image whose noise is believed: a smaller one may be texture all over."""
 
 _SMOOTHEST = 0.1

@@ -161,19 +161,19 @@ def found(image: Tensor) -> Damage:
 
 
 def test_only_visible_noise_is_damage() -> None:
-    """From 8 grey levels on; a weaker one is texture, perhaps, and the noisiest band decides."""
-    assert found(noisy(6 / 255)).noise is None
-    assert float(found(noisy(10 / 255)).noise) == pytest.approx(10 / 255, rel=0.2)  # type: ignore[arg-type]
-    image = 0.5 + torch.tensor([1, 2, 12])[:, None, None] / 255 * white_noise(3, 96, 96)
+    """From 10 grey levels on; a weaker one is texture, perhaps, and the noisiest band decides."""
+    assert found(noisy(8 / 255)).noise is None
+    assert float(found(noisy(13 / 255)).noise) == pytest.approx(13 / 255, rel=0.2)  # type: ignore[arg-type]
+    image = 0.5 + torch.tensor([1, 2, 14])[:, None, None] / 255 * white_noise(3, 96, 96)
     noise_of_bands = found(image).noise
     assert noise_of_bands is not None
-    torch.testing.assert_close(noise_of_bands * 255, torch.tensor([1.0, 2, 12]), rtol=0.25, atol=0)
+    torch.testing.assert_close(noise_of_bands * 255, torch.tensor([1.0, 2, 14]), rtol=0.25, atol=0)
 
 
 def test_a_small_image_is_not_called_noisy() -> None:
-    """Below 64 pixels a side there are too few blocks to tell noise from texture."""
-    assert found(noisy(0.1, 64)).noise is not None
-    assert found(noisy(0.1, 63)).noise is None
+    """Below 96 pixels a side there are too few blocks to tell noise from texture."""
+    assert found(noisy(0.1, 96)).noise is not None
+    assert found(noisy(0.1, 95)).noise is None
 
 
 def test_noise_put_into_sons_is_that_of_the_image() -> None:

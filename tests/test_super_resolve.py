@@ -287,7 +287,7 @@ def test_what_auto_drops_is_bicubic_at_every_scale(scale: int) -> None:
 
 def test_the_first_stage_learns_from_sons_as_damaged_as_the_image() -> None:
     """Its loss is that of a fit to such sons; a later stage, whose image suffered otherwise, has clean ones."""
-    lr = (0.5 + 0.1 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    lr = (0.5 + 0.1 * torch.randn(1, 96, 96, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
     settings = replace(TINY, scale=4)
     parts = hold_out(lr, settings.seed)
     assert parts is not None
