@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Container
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,7 @@ import typer
 from typer.exceptions import TyperException
 
 from pipeline.config import VERSION, Device, Executor, Existing, RunConfig, parse_scale
-from pipeline.errors import UsageError
+from pipeline.errors import ErrorType, LostLockError, UsageError
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 EXIT_FATAL = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
+EXIT_STOPPED = 4
 
 app = typer.Typer(
     name="srpipe",
@@ -116,6 +118,18 @@ def run_command(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join. [default: RAY_ADDRESS, else a local one]")
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Tell a changed file by the sha256 of its bytes; reads all of them at the start."),
+    ] = False,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Of one access to storage that failed in a way that may pass.")
+    ] = RunConfig.retries,
+    max_seconds_per_image: Annotated[float | None, typer.Option(min=0.001, help="After which an image fails.")] = None,
+    max_failure_rate: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Share of failed images beyond which the run stops (exit 4).")
+    ] = None,
+    max_hours: Annotated[float | None, typer.Option(min=0.0, help="After which the run stops (exit 4).")] = None,
     json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
     """Upscale every image that MANIFEST names; run again to go on where it stopped."""
@@ -165,10 +179,36 @@ def run_command(
         limit=limit,
         root=root,
         strict=strict,
+        deep=deep,
+        retries=retries,
+        max_seconds=max_seconds_per_image,
+        max_failure_rate=max_failure_rate,
+        max_hours=max_hours,
     )
-    summary = execute(config)
-    print(json.dumps(asdict(summary)) if json_summary else _sentence(summary))  # noqa: T201 - the result
-    return EXIT_SOME_FAILED if summary.failed else 0
+    return _ended(execute(config), json_summary)
+
+
+@app.command("retry")
+def retry_command(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run in which images failed.")],
+    error_type: Annotated[
+        list[ErrorType] | None, typer.Option(help="Only what failed so; may be given more than once. [default: all]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. [default: as in the run]")] = None,
+    executor: Annotated[Executor | None, typer.Option(help="As for run. [default: as in the run]")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join. [default: as in the run]")] = None,
+    max_seconds_per_image: Annotated[
+        float | None, typer.Option(min=0.001, help="After which an image fails. [default: as in the run]")
+    ] = None,
+    json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Do again what failed in a run, with the manifest and the settings of that run."""
+    from pipeline import storage
+    from pipeline.retry import failed_work
+
+    config, keys = failed_work(storage.absolute(output), error_type or [])
+    changes = _given(workers=workers, executor=executor, address=address, max_seconds=max_seconds_per_image)
+    return _ended(execute(replace(config, **changes), keys), json_summary)
 
 
 @app.command("eval")
@@ -261,18 +301,18 @@ def _top(
         context.exit()
 
 
-def execute(config: RunConfig) -> "Summary":
-    """Run with progress on stderr."""
+def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
+    """Run with progress on stderr, all of it or these keys."""
     from pipeline.run import run
 
     from .progress import progress
 
     with progress() as observer:
-        return run(config, observer)
+        return run(config, observer, only)
 
 
 def main() -> NoReturn:
-    """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 130 and 143 as README lists them."""
+    """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 4, 130 and 143 as README lists them."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False)
@@ -280,6 +320,8 @@ def main() -> NoReturn:
         code = _say(str(error), EXIT_USAGE)
     except TyperException as error:
         code = _say(f"{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
+    except LostLockError as error:
+        code = _say(str(error), EXIT_FATAL)
     except OSError as error:
         code = _say(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
     except (KeyboardInterrupt, typer.Abort):
@@ -295,6 +337,13 @@ class Terminated(BaseException):
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _ended(summary: "Summary", as_json: bool) -> int:
+    print(json.dumps(asdict(summary)) if as_json else _sentence(summary))  # noqa: T201 - the result
+    if summary.stopped:
+        return EXIT_STOPPED
+    return EXIT_SOME_FAILED if summary.failed else 0
 
 
 def _say(sentence: str, code: int) -> int:
@@ -353,6 +402,8 @@ def _sentence(summary: "Summary") -> str:
         parts.append(f"{summary.failed} failed ({kinds})")
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")
+    if summary.stopped:
+        parts.append(f"stopped ({summary.stopped})")
     return f"{', '.join(parts)} in {summary.seconds:.0f} s; table: {summary.output}/manifest.parquet"
 
 

@@ -10,10 +10,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -30,9 +30,11 @@ os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name n
 import ray  # noqa: E402 - Ray reads its environment when it is imported
 import ray.data  # noqa: E402
 import ray.exceptions  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from .config import Device, RunConfig  # noqa: E402
 from .errors import UsageError  # noqa: E402
+from .ledger import CrashLedger  # noqa: E402
 from .plan import Row  # noqa: E402
 from .prior import PriorFile  # noqa: E402
 from .records import Record  # noqa: E402
@@ -63,6 +65,32 @@ class _UnitWorker:
             yield {"record": [record.to_json()]}
 
 
+class _RayLedger:
+    """The ledger of a run as its workers reach it: one process, on the driver's machine, which no spot node is."""
+
+    def __init__(self, book: Any) -> None:
+        self._book = book
+
+    @classmethod
+    def start(cls) -> "_RayLedger":
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return cls(ray.remote(num_cpus=0)(CrashLedger).options(scheduling_strategy=here).remote(_living_machines))
+
+    def suspects(self, keys: Iterable[str]) -> bool:
+        return bool(ray.get(self._book.suspects.remote(list(keys))))
+
+    def begin(self, key: str) -> int:
+        return int(ray.get(self._book.begin.remote(key, ray.get_runtime_context().get_node_id())))
+
+    def end(self, key: str) -> None:
+        ray.get(self._book.end.remote(key))
+
+
+def _living_machines() -> set[str]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return {node["NodeID"] for node in nodes if node["Alive"]}
+
+
 @dataclass(frozen=True)
 class _Share:
     """What one worker takes of the cluster."""
@@ -91,6 +119,10 @@ def ray_executor(
             "prior": prior,
             "threads": config.threads,
             "device": share.device,
+            "retries": config.retries,
+            "max_seconds": config.max_seconds,
+            "ledger": _RayLedger.start(),
+            "deep": config.deep,
         }
         workers = config.workers or share.room
 

@@ -41,6 +41,20 @@ def success(output: str) -> str:
     return storage.join(output, "_SUCCESS")
 
 
+def locks_folder(output: str) -> str:
+    return storage.join(output, "_lock")
+
+
+def lock(output: str, number: int) -> str:
+    return storage.join(locks_folder(output), f"{number:08d}.json")
+
+
+def lock_number(uri: str) -> int:
+    """The number of a lock by its uri; 0 for any other file."""
+    stem = uri.rpartition("/")[2].removesuffix(".json")
+    return int(stem) if stem.isdigit() else 0
+
+
 @dataclass(frozen=True)
 class Commit:
     """Which image of which source was done with which settings: all of it stands in the commit record's name."""

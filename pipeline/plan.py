@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections import defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from sr_ops.settings import Settings
@@ -63,7 +64,7 @@ class Plan:
     committed: tuple[tuple[Row, Commit], ...]
     """Rows that are done already, with what says so."""
     skipped: tuple[Row, ...]
-    """Rows beyond the limit."""
+    """Rows that are not to be attempted this time."""
     duplicates: int
     """Rows that ask for the same as an earlier one; they are one with it."""
 
@@ -77,9 +78,17 @@ class Plan:
     def todo(self) -> int:
         return sum(map(len, self.units))
 
+    def restricted(self, keys: Container[str]) -> "Plan":
+        """The same with nothing to be done but these."""
+        units = (tuple(row for row in unit if row.key in keys) for unit in self.units)
+        others = (row for unit in self.units for row in unit if row.key not in keys)
+        return replace(self, units=tuple(filter(None, units)), skipped=(*self.skipped, *others))
+
 
 def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[str, list[Commit]]) -> Plan:
-    """Pure but for asking storage for the size and version of the images. `root` is what keys are relative to.
+    """Pure but for asking storage for the size and version of the images, or with `deep` for all of their bytes.
+
+    `root` is what keys are relative to.
 
     Raises:
         UsageError: with `strict`, the first bad row.
@@ -93,7 +102,8 @@ def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[st
             f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
         )
     chosen = [row for row in rows if row.index < limit]
-    sources = manifest.sources or storage.stat_all(row.uri for row in chosen)
+    uris = [row.uri for row in chosen]
+    sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
 
     todo: list[Row] = []
     committed: list[tuple[Row, Commit]] = []

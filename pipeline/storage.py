@@ -97,6 +97,19 @@ def stat_all(uris: Iterable[str]) -> dict[str, Source]:
     return {uri: source for uri, source in known if source is not None}
 
 
+def content_source(data: bytes) -> Source:
+    """The source that bytes are, whatever a listing says of their file."""
+    return Source(len(data), hashlib.sha256(data).hexdigest())
+
+
+def content_sources(uris: Iterable[str]) -> dict[str, Source]:
+    """`content_source` of every file that can be read: what cannot is left out, as by `stat_all`. Reads all of them."""
+    uris = list(uris)
+    with ThreadPoolExecutor(16) as pool:
+        known = zip(uris, pool.map(_try_content, uris), strict=True)
+        return {uri: source for uri, source in known if source is not None}
+
+
 def exists(uri: str) -> bool:
     with _as_os_errors(uri):
         return bool(_filesystem(uri).exists(uri))
@@ -155,15 +168,30 @@ def check_writable(folder: str) -> None:
     """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
     probe = join(folder, f".probe-{secrets.token_hex(4)}")
     try:
-        missing = _missing_folders(folder)
+        missing = missing_folders(folder)
         write(probe, b"")
         remove(probe)
-        for created in missing:
-            os.rmdir(created)
+        remove_empty(missing)
     except OSError as error:
         raise UsageError(
             f"cannot write to the output {folder}: {reason(error)}; choose another with --output"
         ) from error
+
+
+def missing_folders(folder: str) -> list[str]:
+    """The local folders that a write below `folder` would make, innermost first; none on S3."""
+    missing = []
+    while scheme(folder) == "file" and not os.path.exists(folder):
+        missing.append(folder)
+        folder = parent(folder)
+    return missing
+
+
+def remove_empty(folders: Iterable[str]) -> None:
+    """Take local folders away, innermost first, up to one with something in it."""
+    with suppress(OSError):
+        for folder in folders:
+            os.rmdir(folder)
 
 
 def reason(error: OSError) -> str:
@@ -211,13 +239,10 @@ def _try_stat(uri: str) -> Source | None:
     return None
 
 
-def _missing_folders(folder: str) -> list[str]:
-    """The local folders that a write below `folder` would have to make, innermost first."""
-    missing = []
-    while scheme(folder) == "file" and not os.path.exists(folder):
-        missing.append(folder)
-        folder = parent(folder)
-    return missing
+def _try_content(uri: str) -> Source | None:
+    with suppress(OSError):
+        return content_source(read(uri))
+    return None
 
 
 def _write_local(path: str, data: bytes) -> None:
@@ -252,3 +277,14 @@ def _as_os_errors(uri: str) -> Iterator[None]:
         yield
     except BotoCoreError as error:
         raise OSError(None, f"{type(error).__name__}: {error}") from error
+
+
+def create(uri: str, data: bytes) -> bool:
+    if exists(uri):
+        return False
+    write(uri, data)
+    return True
+
+
+def is_transient(error: OSError) -> bool:
+    return isinstance(error, ConnectionError | TimeoutError)

@@ -3,6 +3,7 @@
 import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from . import storage
 from .errors import ErrorType, ImageError
 from .images import encode_png
 from .layout import tile_name, tile_position
+from .patience import Patience
 from .stopwatch import Stopwatch
 
 _WAITING = 2
@@ -24,12 +26,13 @@ _WAITING = 2
 class TileWriter:
     """Use as a context; what is not yet written when it is left by an exception never will be."""
 
-    def __init__(self, folder: str, icc_profile: bytes | None, watch: Stopwatch) -> None:
+    def __init__(self, folder: str, icc_profile: bytes | None, watch: Stopwatch, patiently: Patience) -> None:
         """`watch` gets the time of encoding and storing as "write"."""
         self.count = 0
         self._folder = folder
         self._icc_profile = icc_profile
         self._watch = watch
+        self._patiently = patiently
         self._sha256 = hashlib.sha256()
         self._uris: set[str] = set()
         self._waiting: deque[Future[None]] = deque()
@@ -66,24 +69,24 @@ class TileWriter:
         with self._watch("write"):
             data = encode_png(levels, self._icc_profile)
             uri = storage.join(self._folder, tile_name(tile.row, tile.column))
-            store(uri, data)
+            store(uri, data, self._patiently)
             self._sha256.update(data)
             self._uris.add(uri)
 
     def _remove_others(self) -> None:
         try:
-            for uri in storage.list_folder(self._folder):
+            for uri in self._patiently(lambda: storage.list_folder(self._folder)):
                 if uri not in self._uris and tile_position(uri.rpartition("/")[2]):
-                    storage.remove(uri)
+                    self._patiently(partial(storage.remove, uri))
         except OSError as error:
             message = f"cannot remove old tiles from {self._folder}: {storage.reason(error)}; run again"
             raise ImageError(ErrorType.WRITE, message) from error
 
 
-def store(uri: str, data: bytes) -> None:
+def store(uri: str, data: bytes, patiently: Patience) -> None:
     """Write one object of an image's results. Raises ImageError."""
     try:
-        storage.write(uri, data)
+        patiently(lambda: storage.write(uri, data))
     except OSError as error:
         message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
         raise ImageError(ErrorType.WRITE, message) from error

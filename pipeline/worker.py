@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -18,46 +19,82 @@ from sr_ops.back_projection import ConsistencyError, ConsistencySums
 from sr_ops.resample import downscale
 from sr_ops.settings import Settings
 from sr_ops.super_resolve import Fitted, enlarge, fit_stages, fit_stages_together
-from sr_ops.tiles import cut, owned, plan_tiles
+from sr_ops.tiles import cut, owned, parts_of, paste, plan_tiles
 
 from . import storage
 from .config import VERSION, Device, fingerprint, for_scale
 from .errors import ErrorType, ImageError, UsageError
 from .images import Picture, decode, to_levels
 from .layout import Commit, tiles_folder
+from .ledger import MOST_DEATHS, Ledger, NoLedger
+from .patience import Patience
 from .plan import Row
 from .prior import PriorFile, weights
 from .records import Record, Status, now
-from .stopwatch import Stopwatch
+from .stopwatch import DeadlineError, Stopwatch
 from .storage import Source
 from .tile_writer import TileWriter, store
 
-_OUT_OF_MEMORY = "out of memory; use fewer --workers or a smaller --tile-size, or cut the image"
+_OUT_OF_MEMORY = "out of memory, in the smallest pieces too; use fewer --workers, or cut the image"
+
+_CRASHED = "{} worker processes died at work on it, of its pixels or for want of memory; check the file, or cut it"
+
+_SMALLEST_PIECE = 32
+"""Side in LR pixels: below, it is nearly all halo."""
 
 
 class Worker:
     """Turns rows into records. An image's failure is its record; only the death of the process escapes."""
 
-    def __init__(self, output: str, settings: Settings, prior: PriorFile | None, threads: int, device: str) -> None:
-        """`device` is "cpu" or "cuda"; the thread count holds for the whole process from now on."""
+    def __init__(
+        self,
+        output: str,
+        settings: Settings,
+        prior: PriorFile | None,
+        threads: int,
+        device: str,
+        retries: int = 0,
+        max_seconds: float | None = None,
+        ledger: Ledger | None = None,
+        deep: bool = False,
+    ) -> None:
+        """`device` is "cpu" or "cuda"; the thread count holds for the whole process from now on.
+
+        Args:
+            retries: of one access to storage that failed in a way that may pass.
+            max_seconds: for one image, or for those of a stack together.
+            ledger: by default none is kept.
+            deep: tell versions of a source by its bytes.
+        """
         torch.set_num_threads(threads)
         self._output = output
         self._settings = settings
         self._prior = None if prior is None else weights(prior.data)
         self._threads = threads
         self._device = torch.device(device)
+        self._patiently = Patience(retries)
+        self._max_seconds = max_seconds
+        self._ledger = ledger or NoLedger()
+        self._deep = deep
         torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
 
     def __call__(self, unit: Iterable[Row]) -> Iterator[Record]:
         """One record per row, in the order of the rows, each as soon as its image is committed.
 
-        As many as a stack holds are fitted at once, and while they are worked on, the next ones are fetched.
+        As many as a stack holds are fitted at once, and while they are worked on, the next ones are fetched. After a
+        process died over this unit, each image is worked on with none beside it, so that the next death tells which.
         """
-        rows = iter(unit)
+        rows = list(unit)
+        alone = self._ledger.suspects(row.key for row in rows)
+        stack = 1 if alone else self._settings.stack
+        waiting = iter(rows)
         with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
             ready: list[_Job] = []
             while True:
-                following = [(row, reader.submit(self._open, row)) for row in islice(rows, self._settings.stack)]
+                if alone:
+                    yield from self._together(ready)
+                    ready = []
+                following = [(row, reader.submit(self._open, row)) for row in islice(waiting, stack)]
                 yield from self._together(ready)
                 if not following:
                     return
@@ -87,7 +124,11 @@ class Worker:
             lrs = [picture.lr.to(self._device) for picture in pictures]
             watches = [opened.watch for _, opened in members]
             try:
+                for watch in watches:
+                    watch.limit(self._max_seconds)
                 fitted = fit_stages_together(lrs, members[0][1].settings, self._prior, watches)
+            except DeadlineError:
+                pass  # each is told so, or done alone, in its turn
             except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
                 traceback.print_exception(error, file=sys.stderr)
             else:
@@ -96,29 +137,56 @@ class Worker:
 
     def _process(self, row: Row, opened: "Future[_Opened]", fitted: Fitted | None, begun: Record) -> Record:
         try:
-            return self._attempt(row, opened.result(), fitted, begun)
+            found = opened.result()
+            record = self._in_memory(row, found, fitted, replace(begun, attempt=1 + found.deaths))
         except ImageError as error:
-            return _failed(begun, error.error_type, str(error))
-        except (torch.OutOfMemoryError, MemoryError):
-            return _failed(begun, ErrorType.MEMORY, _OUT_OF_MEMORY)
-        except RuntimeError as error:
-            if "DefaultCPUAllocator" not in str(error):  # torch's CPU has no class of its own for it
-                return _bug(begun, error)
-            return _failed(begun, ErrorType.MEMORY, _OUT_OF_MEMORY)
+            record = _failed(begun, error.error_type, str(error))
+            if error.error_type is ErrorType.CRASHED:
+                return record  # and stays in the ledger
+        except DeadlineError:
+            message = f"not done within {self._max_seconds:g} s; raise --max-seconds-per-image or cut the image"
+            record = _failed(begun, ErrorType.DEADLINE, message)
+        except MemoryError:  # while it was decoded
+            record = _failed(begun, ErrorType.MEMORY, _OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full
-            return _bug(begun, error)
+            if _is_broken_gpu(error) and not isinstance(self._ledger, NoLedger):
+                os._exit(1)  # no later image of this process could be done; a new one is started in its place
+            record = _bug(begun, error)
+        self._ledger.end(row.key)
+        return record
+
+    def _in_memory(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record) -> Record:
+        """Where memory runs out, the image is computed in smaller and smaller pieces."""
+        for piece in _halvings(opened.settings.tile_size):
+            try:
+                return self._attempt(row, opened, fitted, begun, piece)
+            except (torch.OutOfMemoryError, MemoryError):
+                pass
+            except RuntimeError as error:
+                if "DefaultCPUAllocator" not in str(error):  # torch's CPU has no class of its own for it
+                    raise
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            begun = replace(begun, attempt=begun.attempt + 1)
+        raise ImageError(ErrorType.MEMORY, _OUT_OF_MEMORY)
 
     def _open(self, row: Row) -> "_Opened":
         """Raises ImageError."""
+        deaths = self._ledger.begin(row.key)
+        if deaths >= MOST_DEATHS:
+            raise ImageError(ErrorType.CRASHED, _CRASHED.format(deaths))
         watch = Stopwatch()
         settings = for_scale(self._settings, row.scale)
         with watch("read"):
-            source = _stat(row)
+            data = self._read(row) if self._deep else None
+            source = self._stat(row) if data is None else storage.content_source(data)
             commit = Commit(fingerprint(settings, self._threads), row.key, source.fingerprint)
             earlier = None if row.redo else self._earlier(commit)
-            return _Opened(settings, commit, earlier, None if earlier is not None else _read_picture(row), watch)
+            picture = None if earlier is not None else decode(self._read(row) if data is None else data)
+        return _Opened(settings, commit, earlier, picture, watch, deaths)
 
-    def _attempt(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record) -> Record:
+    def _attempt(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record, piece: int) -> Record:
+        """Computed in pieces of `piece` pixels a side, which divides that of a tile."""
         settings, commit, watch = opened.settings, opened.commit, opened.watch
         if opened.picture is None:
             assert opened.earlier is not None
@@ -126,11 +194,13 @@ class Worker:
         lr = opened.picture.lr.to(self._device)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        fitted = fitted or fit_stages(lr, settings, self._prior, watch)
+        if fitted is None:
+            watch.limit(self._max_seconds)
+            fitted = fit_stages(lr, replace(settings, tile_size=piece), self._prior, watch, watch.check)
         self._withdraw(row)
         folder = tiles_folder(self._output, row.key)
-        with TileWriter(folder, opened.picture.icc_profile, watch) as writer:
-            error = self._enlarge(writer, opened.picture, lr, fitted, settings, watch)
+        with TileWriter(folder, opened.picture.icc_profile, watch, self._patiently) as writer:
+            error = self._enlarge(writer, opened.picture, lr, fitted, settings, watch, piece)
             sha256 = writer.finish()
         bands, height, width = lr.shape
         finished = now()
@@ -170,27 +240,55 @@ class Worker:
             finished_at=finished,
             total_s=(finished - begun.started_at).total_seconds(),
         )
-        store(commit.uri(self._output), record.to_json().encode())
+        store(commit.uri(self._output), record.to_json().encode(), self._patiently)
         return record
 
     def _enlarge(
-        self, writer: TileWriter, picture: Picture, lr: Tensor, fitted: Fitted, settings: Settings, watch: Stopwatch
+        self,
+        writer: TileWriter,
+        picture: Picture,
+        lr: Tensor,
+        fitted: Fitted,
+        settings: Settings,
+        watch: Stopwatch,
+        piece: int,
     ) -> ConsistencyError:
         """Enlarge one tile after the other; no more than three are held."""
         consistency = ConsistencySums()
         native = picture.levels.to(self._device)
-        for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
-            sr = to_levels(enlarge(cut(lr, tile), fitted.networks, settings, watch))
-            with watch("back_project"):
-                consistency.add(owned(downscale(sr, settings.scale) - cut(native, tile), tile, 1))
-            writer.add(tile, owned(sr, tile, settings.scale))
+        (bands, height, width), scale = lr.shape, settings.scale
+        for tile in plan_tiles(height, width, settings.tile_size, settings.halo):
+            origin = (tile.rows.start, tile.columns.start)
+            levels = native.new_empty(bands, *(scale * (span.stop - span.start) for span in (tile.rows, tile.columns)))
+            for part in parts_of(tile, height, width, piece, settings.halo):
+                sr = to_levels(enlarge(cut(lr, part), fitted.networks, settings, watch))
+                with watch("back_project"):
+                    consistency.add(owned(downscale(sr, scale) - cut(native, part), part, 1))
+                paste(levels, part, owned(sr, part, scale), scale, origin)
+            writer.add(tile, levels)
         return consistency.error()
+
+    def _stat(self, row: Row) -> Source:
+        try:
+            return self._patiently(lambda: storage.stat(row.uri))
+        except FileNotFoundError as error:
+            raise _missing(row.uri) from error
+        except OSError as error:
+            raise _unreadable(row.uri, error) from error
+
+    def _read(self, row: Row) -> bytes:
+        try:
+            return self._patiently(lambda: storage.read(row.uri))
+        except FileNotFoundError as error:
+            raise _missing(row.uri) from error
+        except OSError as error:
+            raise _unreadable(row.uri, error) from error
 
     def _earlier(self, commit: Commit) -> Record | None:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
         uri = commit.uri(self._output)
         try:
-            return Record.from_json(storage.read(uri))
+            return Record.from_json(self._patiently(lambda: storage.read(uri)))
         except FileNotFoundError:
             return None
         except ValueError:
@@ -202,7 +300,7 @@ class Worker:
         """Before the first tile is overwritten, take back what earlier commits say about them."""
         for uri in row.stale:
             try:
-                storage.remove(uri)
+                self._patiently(partial(storage.remove, uri))
             except OSError as error:
                 raise ImageError(ErrorType.WRITE, f"cannot remove {uri}: {storage.reason(error)}; run again") from error
 
@@ -243,27 +341,28 @@ class _Opened:
     picture: Picture | None
     """None when it is done already."""
     watch: Stopwatch
+    deaths: int
+    """Of processes that were at work on it before."""
 
 
 _Job = tuple[Row, Future[_Opened]]
 
 
-def _stat(row: Row) -> Source:
-    try:
-        return storage.stat(row.uri)
-    except FileNotFoundError as error:
-        message = f"nothing is at {row.uri}; correct the uri or put the file back"
-        raise ImageError(ErrorType.MISSING, message) from error
-    except OSError as error:
-        raise _unreadable(row.uri, error) from error
+def _halvings(tile_size: int) -> Iterator[int]:
+    """The side of a tile, and whole halves of it."""
+    yield tile_size
+    while tile_size % 2 == 0 and tile_size // 2 >= _SMALLEST_PIECE:
+        tile_size //= 2
+        yield tile_size
 
 
-def _read_picture(row: Row) -> Picture:
-    try:
-        data = storage.read(row.uri)
-    except OSError as error:
-        raise _unreadable(row.uri, error) from error
-    return decode(data)
+def _is_broken_gpu(error: Exception) -> bool:
+    """Whether the process can use its GPU no more: such an error of CUDA comes back at every later call."""
+    return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
+
+
+def _missing(uri: str) -> ImageError:
+    return ImageError(ErrorType.MISSING, f"nothing is at {uri}; correct the uri or put the file back")
 
 
 def _unreadable(uri: str, error: OSError) -> ImageError:

@@ -64,7 +64,17 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None) ->
     return _enlarge_tiled(lr, fitted.networks, settings, no_phase)
 
 
-def fit_stages(lr: Tensor, settings: Settings, prior: Prior | None = None, phase: Phase = no_phase) -> Fitted:
+AfterStep = Callable[[int], None]
+"""Called with the number of steps done; what it raises ends the fit."""
+
+
+def fit_stages(
+    lr: Tensor,
+    settings: Settings,
+    prior: Prior | None = None,
+    phase: Phase = no_phase,
+    after_step: AfterStep | None = None,
+) -> Fitted:
     """Fit one network per stage to (C, H, W) float32 in [0, 1], on the tensor's device.
 
     With `Method.AUTO` the first network is scored on parts of the image it did not learn from. Where it does not win
@@ -73,18 +83,23 @@ def fit_stages(lr: Tensor, settings: Settings, prior: Prior | None = None, phase
 
     Args:
         prior: where the fits start; None for a start from scratch.
+        after_step: called after each optimiser step of each stage.
     """
-    (fitted,) = fit_stages_together([lr], settings, prior, [phase])
+    (fitted,) = fit_stages_together([lr], settings, prior, [phase], after_step)
     return fitted
 
 
 def fit_stages_together(
-    lrs: Sequence[Tensor], settings: Settings, prior: Prior | None, phases: Sequence[Phase]
+    lrs: Sequence[Tensor],
+    settings: Settings,
+    prior: Prior | None,
+    phases: Sequence[Phase],
+    after_step: AfterStep | None = None,
 ) -> list[Fitted]:
     """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
     An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
-    of a stack counts for each of its images.
+    of a stack counts for each of its images, and `after_step` is called by fits that are alone.
     """
     images = [_stages(lr, settings, prior, phase) for lr, phase in zip(lrs, phases, strict=True)]
     fitted: dict[int, Fitted] = {}
@@ -101,7 +116,7 @@ def fit_stages_together(
             with ExitStack() as measured:
                 for index in stack:
                     measured.enter_context(phases[index]("fit"))
-                losses.update(zip(stack, _fit([lessons[index] for index in stack], settings), strict=True))
+                losses.update(zip(stack, _fit([lessons[index] for index in stack], settings, after_step), strict=True))
     return [fitted[index] for index in range(len(images))]
 
 
@@ -157,9 +172,9 @@ def _stackable(lessons: Mapping[int, _Lesson], crop: int) -> list[list[int]]:
     return list(groups.values())
 
 
-def _fit(lessons: Sequence[_Lesson], settings: Settings) -> list[float]:
+def _fit(lessons: Sequence[_Lesson], settings: Settings, after_step: AfterStep | None) -> list[float]:
     if len(lessons) == 1:
-        return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed)]
+        return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed, after_step)]
     networks, pairs = [lesson.network for lesson in lessons], [lesson.pairs for lesson in lessons]
     return fit_stack(networks, pairs, settings.fit, settings.seed)
 

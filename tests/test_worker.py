@@ -454,9 +454,9 @@ def test_failing_write(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) ->
         (
             torch.OutOfMemoryError("CUDA out of\n memory"),
             "memory",
-            "out of memory; use fewer --workers or a smaller --tile-size",
+            "out of memory, in the smallest pieces too; use fewer --workers",
         ),
-        (MemoryError(), "memory", "use fewer --workers or a smaller --tile-size"),
+        (MemoryError(), "memory", "in the smallest pieces too"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory", "out of memory"),
         (ZeroDivisionError("by\nzero"), "internal", "a bug in srpipe, please report it: ZeroDivisionError: by zero"),
     ],
