@@ -110,8 +110,9 @@ class Lock:
         if later:
             self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
             return
-        self._lease = _prolonged(self._lease)
-        storage.write(self._uri, self._lease.to_json())
+        renewed = _prolonged(self._lease)
+        storage.write(self._uri, renewed.to_json())
+        self._lease = renewed
 
 
 def _prolonged(lease: Lease) -> Lease:
