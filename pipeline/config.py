@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
 
+from .storage_options import StorageOptions
+
 ALGORITHM_VERSION = 3
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
@@ -68,6 +70,8 @@ class RunConfig:
     """What keys are relative to, when the manifest's own rule is not wanted."""
     strict: bool = False
     """Refuse to start when any row is bad."""
+    storage: StorageOptions = field(default_factory=StorageOptions)
+    """How S3 is reached, for input and output; holds no secrets."""
 
 
 @lru_cache

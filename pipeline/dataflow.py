@@ -91,6 +91,7 @@ def ray_executor(
             "prior": prior,
             "threads": config.threads,
             "device": share.device,
+            "storage_options": config.storage,
         }
         workers = config.workers or share.room
 

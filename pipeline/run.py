@@ -65,11 +65,13 @@ def run(config: RunConfig, observer: Observer) -> Summary:
     started = now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     _check_options(config)
+    storage.use(config.storage, config.output)
     prior_file = prior.read_prior(config.prior)
     if prior_file is not None:
         prior.check_fits(prior_file, config.settings)
         config = replace(config, settings=replace(config.settings, prior=prior_file.sha256))
     manifest = read_manifest(config.manifest)
+    _check_input(config, manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
     relative_to = _check_output(config, manifest, root)
     storage.check_writable(config.output)
@@ -126,7 +128,8 @@ def _executor(config: RunConfig, prior_file: PriorFile | None) -> Iterator[Execu
     else:
         from .worker import Worker, inline_device
 
-        worker = Worker(config.output, config.settings, prior_file, config.threads, inline_device(config.device))
+        device = inline_device(config.device)
+        worker = Worker(config.output, config.settings, prior_file, config.threads, device, config.storage)
         yield lambda units: (record for unit in units for record in worker(unit))
 
 
@@ -209,6 +212,19 @@ def _check_options(config: RunConfig) -> None:
             raise UsageError(f"{options} has no effect; leave one of them out")
 
 
+def _check_input(config: RunConfig, manifest: Manifest) -> None:
+    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
+    uris = [storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://")]
+    if uris:
+        storage.check_service(uris[0])  # a bucket that is not there is a matter of its rows
+    inside = next(filter(storage.is_output, [manifest.uri, *uris]), None)
+    if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
+        raise UsageError(
+            f"{inside} lies in the output {config.output}, which has other S3 options than the input; choose another"
+            " --output"
+        )
+
+
 def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
     """The folder that relative keys of this output stand for, None while there are none.
 
@@ -217,6 +233,7 @@ def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | Non
     if _reads_results(manifest, config.output):
         raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
+    storage.check_service(config.output)
     uri = layout.run_json(config.output)
     try:
         held = dict(json.loads(storage.read(uri)))

@@ -30,6 +30,7 @@ from .prior import PriorFile, weights
 from .records import Record, Status, now
 from .stopwatch import Stopwatch
 from .storage import Source
+from .storage_options import StorageOptions
 from .tile_writer import TileWriter, store
 
 _OUT_OF_MEMORY = "out of memory; use fewer --workers or a smaller --tile-size, or cut the image"
@@ -38,9 +39,18 @@ _OUT_OF_MEMORY = "out of memory; use fewer --workers or a smaller --tile-size, o
 class Worker:
     """Turns rows into records. An image's failure is its record; only the death of the process escapes."""
 
-    def __init__(self, output: str, settings: Settings, prior: PriorFile | None, threads: int, device: str) -> None:
-        """`device` is "cpu" or "cuda"; the thread count holds for the whole process from now on."""
+    def __init__(
+        self,
+        output: str,
+        settings: Settings,
+        prior: PriorFile | None,
+        threads: int,
+        device: str,
+        storage_options: StorageOptions | None = None,
+    ) -> None:
+        """`device` is "cpu" or "cuda"; thread count and storage options hold for the whole process from now on."""
         torch.set_num_threads(threads)
+        storage.use(storage_options or StorageOptions(), output)  # credentials are found here, where they are used
         self._output = output
         self._settings = settings
         self._prior = None if prior is None else weights(prior.data)
