@@ -19,8 +19,11 @@ from typer.exceptions import TyperException
 
 from pipeline.config import VERSION, Device, Executor, Existing, RunConfig, parse_scale
 from pipeline.errors import ErrorType, LostLockError, UsageError
+from pipeline.storage_options import StorageOptions
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
+
+from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
     from pipeline.run import Summary
@@ -50,6 +53,7 @@ _GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
 
 
 @app.command("run")
+@with_storage_flags
 def run_command(
     manifest: Annotated[
         str,
@@ -131,6 +135,8 @@ def run_command(
     ] = None,
     max_hours: Annotated[float | None, typer.Option(min=0.0, help="After which the run stops (exit 4).")] = None,
     json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
 ) -> int:
     """Upscale every image that MANIFEST names; run again to go on where it stopped."""
     chosen_scale = _scale(scale)
@@ -184,11 +190,13 @@ def run_command(
         max_seconds=max_seconds_per_image,
         max_failure_rate=max_failure_rate,
         max_hours=max_hours,
+        storage=storage,
     )
     return _ended(execute(config), json_summary)
 
 
 @app.command("retry")
+@with_storage_flags
 def retry_command(
     output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run in which images failed.")],
     error_type: Annotated[
@@ -201,28 +209,38 @@ def retry_command(
         float | None, typer.Option(min=0.001, help="After which an image fails. [default: as in the run]")
     ] = None,
     json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
 ) -> int:
     """Do again what failed in a run, with the manifest and the settings of that run."""
-    from pipeline import storage
     from pipeline.retry import failed_work
+    from pipeline.storage import absolute, use
 
-    config, keys = failed_work(storage.absolute(output), error_type or [])
+    use(storage, absolute(output))
+    config, keys = failed_work(absolute(output), error_type or [])
+    if storage != StorageOptions():
+        config = replace(config, storage=storage)
     changes = _given(workers=workers, executor=executor, address=address, max_seconds=max_seconds_per_image)
     return _ended(execute(replace(config, **changes), keys), json_summary)
 
 
 @app.command("eval")
+@with_storage_flags
 def eval_command(
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="Output of a finished run whose manifest has a reference column.")
     ],
     json_scores: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
 ) -> int:
     """PSNR and SSIM of a run against the `reference` images its manifest names."""
     from pipeline.evaluate import evaluate
+    from pipeline.storage import absolute, use
 
     from .report import print_scores
 
+    use(storage, absolute(output))
     scores = evaluate(output)
     if json_scores:
         print(json.dumps({"output": output, "scores": [_finite(asdict(score)) for score in scores]}))  # noqa: T201
@@ -232,6 +250,7 @@ def eval_command(
 
 
 @app.command("prior")
+@with_storage_flags
 def prior_command(
     manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="The images to learn from, as for `srpipe run`.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="File or s3:// uri for the weights.")],
@@ -253,18 +272,22 @@ def prior_command(
     device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="Torch threads; changes the weights slightly.")] = 1,
     json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
 ) -> int:
     """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
-    from pipeline import storage
+    from pipeline.storage import absolute, parent, use
     from pipeline.train_prior import train_prior
     from pipeline.worker import inline_device
 
     from .progress import training_progress
 
+    uri = absolute(output)
+    use(storage, parent(uri))  # where it is first tried whether anything can be written
     with training_progress(steps) as progress:
         trained = train_prior(
             manifest,
-            storage.absolute(output),
+            uri,
             Settings(network=network, width=width, depth=depth, seed=seed),
             FitSettings(steps, crop, batch, learning_rate or _PRIOR_RATES[start == NO_PRIOR]),
             start,

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
 
+from .storage_options import StorageOptions
+
 ALGORITHM_VERSION = 3
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
@@ -79,6 +81,8 @@ class RunConfig:
     """Failed images among those worked on, from 0 to 1, beyond which the run stops."""
     max_hours: float | None = None
     """After which the run stops."""
+    storage: StorageOptions = field(default_factory=StorageOptions)
+    """How S3 is reached, for input and output; holds no secrets."""
 
 
 @lru_cache

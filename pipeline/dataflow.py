@@ -123,6 +123,7 @@ def ray_executor(
             "max_seconds": config.max_seconds,
             "ledger": _RayLedger.start(),
             "deep": config.deep,
+            "storage_options": config.storage,
         }
         workers = config.workers or share.room
 

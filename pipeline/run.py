@@ -74,8 +74,10 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     started = now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     _check_options(config)
+    storage.use(config.storage, config.output)
     config, prior_file = _with_prior(config)
     manifest = read_manifest(config.manifest)
+    _check_input(config, manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
     relative_to = _check_output(config, manifest, root)
     storage.check_writable(config.output)
@@ -201,6 +203,7 @@ def _executor(config: RunConfig, prior_file: PriorFile | None) -> Iterator[Execu
             config.retries,
             config.max_seconds,
             deep=config.deep,
+            storage_options=config.storage,
         )
         yield lambda units: (record for unit in units for record in worker(unit))
 
@@ -292,6 +295,19 @@ def _check_options(config: RunConfig) -> None:
             raise UsageError(f"{options} has no effect; leave one of them out")
 
 
+def _check_input(config: RunConfig, manifest: Manifest) -> None:
+    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
+    uris = [storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://")]
+    if uris:
+        storage.check_service(uris[0])  # a bucket that is not there is a matter of its rows
+    inside = next(filter(storage.is_output, [manifest.uri, *uris]), None)
+    if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
+        raise UsageError(
+            f"{inside} lies in the output {config.output}, which has other S3 options than the input; choose another"
+            " --output"
+        )
+
+
 def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
     """The folder that relative keys of this output stand for, None while there are none.
 
@@ -300,6 +316,7 @@ def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | Non
     if _reads_results(manifest, config.output):
         raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
+    storage.check_service(config.output)
     uri = layout.run_json(config.output)
     try:
         held = dict(json.loads(storage.read(uri)))

@@ -1,27 +1,55 @@
 """One way to reach files, local or on S3: absolute uris in, bytes and listings out.
 
-A local file's uri is its absolute path; any other uri keeps its scheme. Credentials, region and endpoint of S3 come
-from the environment (AWS_*), as boto's do. Nothing is cached: another process may change what is listed here.
+A local file's uri is its absolute path; any other uri keeps its scheme. How S3 is reached is told once a process, by
+`use`; without it the environment (AWS_*) says so, as for boto. Nothing is cached: another process may change what is
+listed here.
 """
 
+import errno
 import hashlib
 import os
 import posixpath
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
 
+from . import local_disk, s3
 from .errors import UsageError
+from .storage_options import S3Options, StorageOptions
 
 SCHEMES = ("file", "s3")
 
 _LIST_FROM = 16
 """Files of one folder from which on one listing is cheaper than asking for each."""
+
+_TRANSIENT = {
+    *(errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EPIPE),
+    *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
+    *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH),
+}
+"""Of a network file system or a disk that is busy: the next call may find it well."""
+
+_options = StorageOptions()
+_output: str | None = None
+
+
+def use(options: StorageOptions, output: str | None) -> None:
+    """From now on, in this process, `output` and all below it are reached as the output's options say.
+
+    Everything else is reached by the input's. Credentials are looked up in the process that uses them.
+    """
+    global _options, _output
+    _options, _output = options, output
+
+
+def is_output(uri: str) -> bool:
+    """Whether a uri is the output given to `use`, or below it."""
+    return _output is not None and f"{uri}/".startswith(f"{_output}/")
 
 
 @dataclass(frozen=True)
@@ -153,9 +181,28 @@ def write(uri: str, data: bytes) -> None:
     """
     with _as_os_errors(uri):
         if scheme(uri) == "file":
-            _write_local(uri, data)
+            local_disk.write(uri, data)
         else:
-            _filesystem(uri).pipe_file(uri, data)
+            s3.put(uri, data, _options_for(uri), "overwrite")
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Store `data` whole where nothing is yet; False when something is there, which is left as it is.
+
+    Of several that try at once one gets True, wherever the store keeps to If-None-Match (AWS and most others do). An
+    answer that got lost on the way may turn True into False: read who is there, when it matters.
+    """
+    with _as_os_errors(uri):
+        try:
+            if scheme(uri) == "file":
+                local_disk.create(uri, data)
+            else:
+                s3.put(uri, data, _options_for(uri), "create")
+        except OSError as error:
+            if isinstance(error, FileExistsError) or (s3.answer(error) or (0, ""))[0] == 412:
+                return False
+            raise
+    return True
 
 
 def remove(uri: str) -> None:
@@ -164,8 +211,19 @@ def remove(uri: str) -> None:
         _filesystem(uri).rm_file(uri)
 
 
+def check_service(uri: str) -> bool:
+    """Whether the bucket of an S3 uri is there; True for a local path.
+
+    Raises:
+        UsageError: S3 does not answer within seconds, or not with these credentials and options.
+    """
+    return scheme(uri) != "s3" or s3.check(uri, _options_for(uri), "output-" if is_output(uri) else "")
+
+
 def check_writable(folder: str) -> None:
     """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
+    if not check_service(folder):
+        raise UsageError(f"cannot write to the output {folder}: there is no such bucket; choose another with --output")
     probe = join(folder, f".probe-{secrets.token_hex(4)}")
     try:
         missing = missing_folders(folder)
@@ -199,9 +257,24 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+def is_transient(error: OSError) -> bool:
+    """Whether the same call may succeed a while later: no answer, an overloaded store, a network disk that hangs.
+
+    False for what only a person can change: not there, not allowed, full, read-only, wrong credentials.
+    """
+    answered = s3.answer(error)
+    if answered is not None:
+        return s3.is_transient(*answered)
+    return isinstance(error, ConnectionError | TimeoutError) or error.errno in _TRANSIENT
+
+
+def _options_for(uri: str) -> S3Options:
+    return _options.output if is_output(uri) else _options.input
+
+
 def _filesystem(uri: str) -> Any:
     if scheme(uri) == "s3":
-        return fsspec.filesystem("s3", use_listings_cache=False)
+        return s3.filesystem(_options_for(uri))
     return fsspec.filesystem("file")
 
 
@@ -245,46 +318,5 @@ def _try_content(uri: str) -> Source | None:
     return None
 
 
-def _write_local(path: str, data: bytes) -> None:
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".tmp-{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    entry = os.open(folder, os.O_RDONLY)  # the name is durable only when the folder is
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
-
-
-@contextmanager
-def _as_os_errors(uri: str) -> Iterator[None]:
-    """botocore's own exceptions (no credentials, no connection) are not OSErrors: make them so."""
-    if scheme(uri) != "s3":
-        yield
-        return
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        yield
-    except BotoCoreError as error:
-        raise OSError(None, f"{type(error).__name__}: {error}") from error
-
-
-def create(uri: str, data: bytes) -> bool:
-    if exists(uri):
-        return False
-    write(uri, data)
-    return True
-
-
-def is_transient(error: OSError) -> bool:
-    return isinstance(error, ConnectionError | TimeoutError)
+def _as_os_errors(uri: str) -> AbstractContextManager[None]:
+    return s3.as_os_errors() if scheme(uri) == "s3" else nullcontext()

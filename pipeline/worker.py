@@ -33,6 +33,7 @@ from .prior import PriorFile, weights
 from .records import Record, Status, now
 from .stopwatch import DeadlineError, Stopwatch
 from .storage import Source
+from .storage_options import StorageOptions
 from .tile_writer import TileWriter, store
 
 _OUT_OF_MEMORY = "out of memory, in the smallest pieces too; use fewer --workers, or cut the image"
@@ -57,8 +58,9 @@ class Worker:
         max_seconds: float | None = None,
         ledger: Ledger | None = None,
         deep: bool = False,
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        """`device` is "cpu" or "cuda"; the thread count holds for the whole process from now on.
+        """`device` is "cpu" or "cuda"; thread count and storage options hold for the whole process from now on.
 
         Args:
             retries: of one access to storage that failed in a way that may pass.
@@ -67,6 +69,7 @@ class Worker:
             deep: tell versions of a source by its bytes.
         """
         torch.set_num_threads(threads)
+        storage.use(storage_options or StorageOptions(), output)  # credentials are found here, where they are used
         self._output = output
         self._settings = settings
         self._prior = None if prior is None else weights(prior.data)

@@ -2,7 +2,10 @@
 
 import logging
 import signal
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -20,6 +23,7 @@ from pipeline.config import Device, Executor, RunConfig
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan
 from pipeline.records import Record
+from pipeline.storage_options import StorageOptions
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
 settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
@@ -32,6 +36,13 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _storage_as_the_environment_says() -> Iterator[None]:
+    """The storage options of a test end with it."""
+    yield
+    storage.use(StorageOptions(), None)
 
 
 @pytest.fixture
@@ -200,6 +211,24 @@ def _s3_endpoint() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def other_s3_endpoint() -> Iterator[str]:
+    """Another S3 server, in a process of its own: those of one process hold the same buckets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 _bucket_numbers = count()
