@@ -95,7 +95,7 @@ def test_the_driver_plans_without_torch_or_ray() -> None:
 
 IMPORT_NAMES = {"pillow": "PIL"}
 
-COME_WITH_OTHERS = {"botocore"}  # its errors are those of s3fs
+COME_WITH_OTHERS = {"aiohttp", "botocore"}  # their errors are those of s3fs
 
 
 def test_what_is_imported_is_installed() -> None:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from pipeline.layout import Commit, list_commits
 from pipeline.plan import Row
 from pipeline.prior import parse_prior, read_prior, weights
 from pipeline.records import Record
+from pipeline.storage_options import S3Options, StorageOptions
 from pipeline.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
@@ -557,3 +559,16 @@ def test_device_without_gpu() -> None:
     assert worker.inline_device(Device.AUTO) == worker.inline_device(Device.CPU) == "cpu"
     with pytest.raises(UsageError, match="there is no GPU here; use --device auto or cpu"):
         worker.inline_device(Device.CUDA)
+
+
+def test_a_worker_uses_the_storage_options(tmp_path: Path, tiny_settings: Settings) -> None:
+    """What a worker reads is asked of the store that its options name, in whatever process it is."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    further = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    options = StorageOptions(S3Options(endpoint, anon=True, further=further))
+    worker = Worker(str(tmp_path / "out"), tiny_settings, None, 1, "cpu", options)
+    record = worker.process(Row(0, 1, "x", "s3://b/x.png", 2, 0))
+    assert record.error_type == "read"
+    assert f"{endpoint}/b/x.png" in (record.error_message or "")
