@@ -12,10 +12,11 @@ from collections.abc import Container
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_group
 
 from pipeline.config import VERSION, Device, Executor, Existing, RunConfig, parse_scale
 from pipeline.errors import ErrorType, LostLockError, UsageError
@@ -23,16 +24,20 @@ from pipeline.storage_options import StorageOptions
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
+from . import spec
 from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
     from pipeline.run import Summary
     from pipeline.train_prior import Trained
 
+    from .submit import Outcome
+
 EXIT_FATAL = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
 EXIT_STOPPED = 4
+EXIT_ALREADY_SUBMITTED = 5
 
 app = typer.Typer(
     name="srpipe",
@@ -52,7 +57,7 @@ _SETTINGS = Settings()
 _GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
 
 
-@app.command("run")
+@app.command("run", cls=spec.JobCommand)
 @with_storage_flags
 def run_command(
     manifest: Annotated[
@@ -61,6 +66,16 @@ def run_command(
             metavar="MANIFEST", help="csv, parquet, jsonl or txt table, folder, glob or image; path or s3://."
         ),
     ],
+    _job_file: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="TOML job file, path or s3://, whose keys are these options; they and SRPIPE_<OPTION> win over it.",
+            callback=spec.configure,
+            is_eager=True,
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -224,6 +239,49 @@ def retry_command(
     return _ended(execute(replace(config, **changes), keys), json_summary)
 
 
+@app.command("submit")
+def submit_command(
+    job_file: Annotated[str, typer.Argument(metavar="JOB_FILE", help="TOML file, as for `srpipe run --config`.")],
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_API_SERVER_ADDRESS", metavar="URL", help="Job server of the cluster: http://HEAD:8265."
+        ),
+    ],
+    slot: Annotated[
+        str | None,
+        typer.Option(help="The scheduled time this run is for: a slot is started once. [default: now, to the second]"),
+    ] = None,
+    submission_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="[default: srpipe-<JOB_FILE's name>-<slot>]")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until the job has ended, with its exit code.")] = True,
+    json_outcome: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Start `srpipe run --config JOB_FILE` on a Ray cluster, once for each slot."""
+    if slot is not None and submission_id is not None:
+        raise UsageError("--slot has no effect with --submission-id; leave one of them out")
+    spec.check_for_cluster(job_file, cast("spec.JobCommand", get_group(app).commands["run"]))
+    from . import submit
+
+    job_id = submit.make_submission_id(job_file, slot, submission_id)
+    cluster = submit.connect(address)
+    try:
+        submit.submit(cluster, job_file, job_id)
+    except submit.AlreadySubmittedError as error:
+        return _say(str(error), EXIT_ALREADY_SUBMITTED)
+    _tell(f"{job_id} is submitted to {address}")
+    try:
+        outcome = submit.wait(cluster, job_id, _tell) if wait else submit.Outcome(job_id, address)
+    except (KeyboardInterrupt, Terminated) as stopped:
+        code = signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM
+        return _say(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it", 128 + code)
+    for line in outcome.log:
+        _tell(line)
+    print(json.dumps(asdict(outcome)) if json_outcome else _outcome_sentence(outcome))  # noqa: T201 - the result
+    return outcome.exit_code or 0
+
+
 @app.command("eval")
 @with_storage_flags
 def eval_command(
@@ -342,7 +400,7 @@ def main() -> NoReturn:
     except UsageError as error:
         code = _say(str(error), EXIT_USAGE)
     except TyperException as error:
-        code = _say(f"{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
+        code = _say(f"{spec.origin(error)}{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
     except LostLockError as error:
         code = _say(str(error), EXIT_FATAL)
     except OSError as error:
@@ -372,6 +430,10 @@ def _ended(summary: "Summary", as_json: bool) -> int:
 def _say(sentence: str, code: int) -> int:
     print(f"srpipe: {sentence}", file=sys.stderr)  # noqa: T201 - the one line that says why it ended
     return code
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - what goes on
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
@@ -428,6 +490,12 @@ def _sentence(summary: "Summary") -> str:
     if summary.stopped:
         parts.append(f"stopped ({summary.stopped})")
     return f"{', '.join(parts)} in {summary.seconds:.0f} s; table: {summary.output}/manifest.parquet"
+
+
+def _outcome_sentence(outcome: "Outcome") -> str:
+    if outcome.exit_code is None:
+        return outcome.submission_id
+    return f"{outcome.submission_id}: {outcome.status or 'LOST'}, exit code {outcome.exit_code}; {outcome.message}"
 
 
 def _trained_sentence(trained: "Trained") -> str:

@@ -174,7 +174,7 @@ def test_version(srpipe: Srpipe) -> None:
     assert srpipe("--version") == (0, "srpipe 0.1.0\n", "")
 
 
-@pytest.mark.parametrize("command", ["run", "retry", "prior", "eval"])
+@pytest.mark.parametrize("command", ["run", "retry", "submit", "prior", "eval"])
 def test_every_option_is_in_the_readme(srpipe: Srpipe, command: str) -> None:
     """An option or command that the README does not tell of is not there for anybody."""
     _, out, _ = srpipe(command, "--help")
