@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline prior bench-no-harm bench-gpu clean
+.PHONY: install test test-faults lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline prior bench-no-harm bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -14,6 +14,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 test: install
 	$(VENV)/bin/pytest
+
+# Real processes, Ray and S3, and real faults; about 10 minutes.
+test-faults: install
+	$(VENV)/bin/pytest -m faults tests/test_faults.py
 
 lint: install
 	$(VENV)/bin/ruff check

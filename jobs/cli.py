@@ -11,7 +11,6 @@ import sys
 from collections.abc import Container
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
@@ -24,7 +23,7 @@ from pipeline.storage_options import StorageOptions
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
-from . import spec
+from . import spec, stopping
 from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
@@ -273,7 +272,7 @@ def submit_command(
     _tell(f"{job_id} is submitted to {address}")
     try:
         outcome = submit.wait(cluster, job_id, _tell) if wait else submit.Outcome(job_id, address)
-    except (KeyboardInterrupt, Terminated) as stopped:
+    except (KeyboardInterrupt, stopping.Terminated) as stopped:
         code = signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM
         return _say(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it", 128 + code)
     for line in outcome.log:
@@ -394,7 +393,7 @@ def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
 
 def main() -> NoReturn:
     """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 4, 130 and 143 as README lists them."""
-    signal.signal(signal.SIGTERM, _terminate)
+    stopping.install()
     try:
         code = app(standalone_mode=False)
     except UsageError as error:
@@ -407,17 +406,9 @@ def main() -> NoReturn:
         code = _say(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
     except (KeyboardInterrupt, typer.Abort):
         code = _say("stopped; run the same command to go on", 128 + signal.SIGINT)
-    except Terminated:
+    except stopping.Terminated:
         code = _say("stopped; run the same command to go on", 128 + signal.SIGTERM)
     sys.exit(code)
-
-
-class Terminated(BaseException):
-    """SIGTERM, as an exception that leaves through every `finally`: held records get written, workers end."""
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 def _ended(summary: "Summary", as_json: bool) -> int:
