@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -266,12 +267,26 @@ def s3_out(s3_bucket: str, _s3_endpoint: str) -> tuple[str, str]:
     return f"{s3_bucket}/out", _s3_endpoint
 
 
-PLANS: dict[str, Callable[[int, str, str], Fault | None]] = {
-    "every third request is told to slow down": lambda n, _method, _path: "503" if n % 3 == 1 else None,
-    "every fifth answer is lost": lambda n, _method, _path: "cut" if n % 5 == 2 else None,
-    "uploads of tiles break off at half, twice each": lambda n, method, path: (
-        "half" if method == "PUT" and "/tiles/" in path and n % 3 else None
-    ),
+Plan = Callable[[int, str, str], Fault | None]
+
+
+def halved_twice() -> Plan:
+    """The first two uploads of every tile."""
+    seen: Counter[str] = Counter()
+
+    def plan(_number: int, method: str, path: str) -> Fault | None:
+        if method != "PUT" or "/tiles/" not in path:
+            return None
+        seen[path] += 1
+        return "half" if seen[path] <= 2 else None
+
+    return plan
+
+
+PLANS: dict[str, Callable[[], Plan]] = {
+    "every third request is told to slow down": lambda: lambda number, *_: "503" if number % 3 == 1 else None,
+    "every fifth answer is lost": lambda: lambda number, *_: "cut" if number % 5 == 2 else None,
+    "uploads of tiles break off at half": halved_twice,
 }
 
 
@@ -281,7 +296,7 @@ def test_a_store_with_bad_days(
 ) -> None:
     """Requests are repeated until they are done; nothing half is ever seen."""
     output, endpoint = s3_out
-    with flaky_store(endpoint, PLANS[plan]) as store:
+    with flaky_store(endpoint, PLANS[plan]()) as store:
         options = ("--executor", "inline", "--output-s3-endpoint-url", store.url)
         code, err = finish(begin(collection.command(output, *options)))
         assert len(store.faults) >= len(NAMES)
