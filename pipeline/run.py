@@ -3,23 +3,22 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
 
-from . import layout, prior, records, storage
+from . import layout, prior, records, scene, storage
 from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
-from .layout import list_commits
+from .layout import list_commits, list_scenes
 from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
 from .prior import PriorFile
 from .records import Record, RecordSink, Status, now
-
-Execute = Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]
-"""Works units off; records come as they are ready, in any order."""
+from .units import DIVISION
+from .waves import Execute, one_by_one
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -74,7 +73,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
     relative_to = _check_output(config, manifest, root)
     storage.check_writable(config.output)
     try:
-        plan = make_plan(config, manifest, root, list_commits(config.output))
+        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output))
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
 
@@ -97,6 +96,7 @@ def run(config: RunConfig, observer: Observer) -> Summary:
                         errors[record.error_type] += 1
                     observer.finished(record)
 
+    scene.tidy(config.output)
     records.merge(config.output, run_id, plan.rows, manifest.user_columns)
     summary = Summary(
         run_id=run_id,
@@ -126,8 +126,9 @@ def _executor(config: RunConfig, prior_file: PriorFile | None) -> Iterator[Execu
     else:
         from .worker import Worker, inline_device
 
-        worker = Worker(config.output, config.settings, prior_file, config.threads, inline_device(config.device))
-        yield lambda units: (record for unit in units for record in worker(unit))
+        device = inline_device(config.device)
+        worker = Worker(config.output, config.settings, prior_file, config.threads, device, DIVISION)
+        yield one_by_one(worker, config.output)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

@@ -151,6 +151,14 @@ def remove(uri: str) -> None:
         _filesystem(uri).rm_file(uri)
 
 
+def remove_empty_folders(folder: str) -> None:
+    """Delete a folder and those below it that hold no file; nothing to do on S3, which knows no folders."""
+    if scheme(folder) == "file":
+        for path, _, _ in os.walk(folder, topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(path)
+
+
 def check_writable(folder: str) -> None:
     """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
     probe = join(folder, f".probe-{secrets.token_hex(4)}")

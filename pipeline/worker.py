@@ -1,4 +1,7 @@
-"""Doing one image: read, fit, enlarge tile by tile, write, commit. A plain class that knows nothing of Ray."""
+"""Doing one image: read, fit, enlarge tile by tile, write, commit. A plain class that knows nothing of Ray.
+
+A scene is fitted here as one unit, and its tiles are done in groups, each another unit: see units.py and scene.py.
+"""
 
 import os
 import resource
@@ -12,33 +15,43 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
-from torch import Tensor
 
-from sr_ops.back_projection import ConsistencyError, ConsistencySums
-from sr_ops.resample import downscale
+from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
-from sr_ops.super_resolve import Fitted, enlarge, fit_stages, fit_stages_together
-from sr_ops.tiles import cut, owned, plan_tiles
+from sr_ops.super_resolve import Fitted, fit_stages, fit_stages_together
+from sr_ops.tiles import plan_tiles
 
-from . import storage
+from . import scene, storage
 from .config import VERSION, Device, fingerprint, for_scale
+from .enlarging import write_tiles
 from .errors import ErrorType, ImageError, UsageError
-from .images import Picture, decode, to_levels
-from .layout import Commit, tiles_folder
+from .images import Picture, decode
+from .layout import Commit, remove_other_tiles, tiles_folder
 from .plan import Row
 from .prior import PriorFile, weights
 from .records import Record, Status, now
+from .scene_weights import networks_from_bytes, networks_to_bytes
 from .stopwatch import Stopwatch
 from .storage import Source
-from .tile_writer import TileWriter, store
+from .tile_writer import store
+from .units import DIVISION, Answer, Division, Group, GroupRecord, Scene, Unit, divide, with_tiles
+from .waves import one_by_one
 
 _OUT_OF_MEMORY = "out of memory; use fewer --workers or a smaller --tile-size, or cut the image"
 
 
 class Worker:
-    """Turns rows into records. An image's failure is its record; only the death of the process escapes."""
+    """Turns units into answers. An image's failure is its record; only the death of the process escapes."""
 
-    def __init__(self, output: str, settings: Settings, prior: PriorFile | None, threads: int, device: str) -> None:
+    def __init__(
+        self,
+        output: str,
+        settings: Settings,
+        prior: PriorFile | None,
+        threads: int,
+        device: str,
+        division: Division = DIVISION,
+    ) -> None:
         """`device` is "cpu" or "cuda"; the thread count holds for the whole process from now on."""
         torch.set_num_threads(threads)
         self._output = output
@@ -46,13 +59,23 @@ class Worker:
         self._prior = None if prior is None else weights(prior.data)
         self._threads = threads
         self._device = torch.device(device)
+        self._division = division
+        self._held: _Held | None = None
         torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
 
-    def __call__(self, unit: Iterable[Row]) -> Iterator[Record]:
-        """One record per row, in the order of the rows, each as soon as its image is committed.
+    def __call__(self, unit: Unit) -> Iterator[Answer]:
+        """One answer for a group; else one per row, in the order of the rows, each as soon as its image is committed.
 
-        As many as a stack holds are fitted at once, and while they are worked on, the next ones are fetched.
+        A scene is answered with its groups instead, as soon as its networks are stored.
         """
+        if isinstance(unit, Group):
+            yield self._group(unit)
+        else:
+            self._held = None
+            yield from self._rows(unit)
+
+    def _rows(self, unit: Iterable[Row]) -> Iterator[Answer]:
+        """As many as a stack holds are fitted at once, and while they are worked on, the next ones are fetched."""
         rows = iter(unit)
         with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
             ready: list[_Job] = []
@@ -65,10 +88,15 @@ class Worker:
 
     def process(self, row: Row) -> Record:
         """Do one image, or tell how it failed. What is committed already is answered from its commit record."""
-        (record,) = self([row])
+        (record,) = one_by_one(self, self._output)([(row,)])
         return record
 
-    def _together(self, jobs: "list[_Job]") -> Iterator[Record]:
+    def _group(self, group: Group) -> Answer:
+        begun = replace(self._blank(group.row), started_at=now())
+        with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+            return self._process(group.row, reader.submit(self._open_group, group), None, begun)
+
+    def _together(self, jobs: "list[_Job]") -> Iterator[Answer]:
         started = now()
         fits = self._stacked_fits(jobs) if len(jobs) > 1 else {}
         for row, opened in jobs:
@@ -94,7 +122,7 @@ class Worker:
                 fits.update(zip((key for key, _ in members), fitted, strict=True))
         return fits
 
-    def _process(self, row: Row, opened: "Future[_Opened]", fitted: Fitted | None, begun: Record) -> Record:
+    def _process(self, row: Row, opened: "Future[_Opened]", fitted: Fitted | None, begun: Record) -> Answer:
         try:
             return self._attempt(row, opened.result(), fitted, begun)
         except ImageError as error:
@@ -116,30 +144,70 @@ class Worker:
             source = _stat(row)
             commit = Commit(fingerprint(settings, self._threads), row.key, source.fingerprint)
             earlier = None if row.redo else self._earlier(commit)
-            return _Opened(settings, commit, earlier, None if earlier is not None else _read_picture(row), watch)
+            if earlier is not None:
+                return _Opened(settings, commit, earlier, None, watch)
+            picture = _read_picture(row)
+            begun = None if row.redo else self._begun(row, settings, commit, picture)
+            return _Opened(settings, commit, begun, None if begun is not None else picture, watch)
 
-    def _attempt(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record) -> Record:
-        settings, commit, watch = opened.settings, opened.commit, opened.watch
-        if opened.picture is None:
+    def _begun(self, row: Row, settings: Settings, commit: Commit, picture: Picture) -> Scene | None:
+        """The scene that a picture is, when its networks are stored already."""
+        if not divide(picture.height, picture.width, settings, self._division):
+            return None
+        try:
+            return scene.resume(self._output, commit, row, settings, self._division)
+        except OSError as error:
+            raise _unreadable(scene.fit_uri(self._output, commit), error) from error
+
+    def _open_group(self, group: Group) -> "_Opened":
+        """Raises ImageError."""
+        watch = Stopwatch()
+        row, settings = group.row, for_scale(self._settings, group.row.scale)
+        commit = Commit(fingerprint(settings, self._threads), row.key, group.source)
+        with watch("read"):
+            try:
+                earlier = scene.answered(self._output, commit, group)
+            except OSError as error:
+                raise _unreadable(commit.scene_folder(self._output), error) from error
+            if earlier is not None:
+                return _Opened(settings, commit, earlier, None, watch)
+            if _stat(row).fingerprint != group.source:
+                message = f"{row.uri} was changed while it was worked on; run again"
+                raise ImageError(ErrorType.READ, message)
+            if self._held is None or self._held.commit != commit:
+                self._held = None  # never two in memory
+                self._held = _Held(commit, _read_picture(row), self._load_networks(commit, settings))
+            return _Opened(settings, commit, None, self._held.picture, watch, (group, self._held.networks))
+
+    def _load_networks(self, commit: Commit, settings: Settings) -> tuple[ResidualNetwork, ...]:
+        uri = scene.weights_uri(self._output, commit)
+        try:
+            try:
+                return networks_from_bytes(storage.read(uri), settings, self._device)
+            except (FileNotFoundError, ValueError) as error:
+                storage.remove(scene.fit_uri(self._output, commit))  # the next run fits again
+                message = f"the weights {uri} are gone or damaged ({error}); run again"
+                raise ImageError(ErrorType.READ, message) from error
+        except OSError as error:
+            raise _unreadable(uri, error) from error
+
+    def _attempt(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record) -> Answer:
+        settings, commit, picture, watch = opened.settings, opened.commit, opened.picture, opened.watch
+        if picture is None:
             assert opened.earlier is not None
             return opened.earlier
-        lr = opened.picture.lr.to(self._device)
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        fitted = fitted or fit_stages(lr, settings, self._prior, watch)
+        if opened.group is not None:
+            return self._attempt_group(*opened.group, opened, picture, begun)
+        fitted = fitted or fit_stages(picture.lr.to(self._device), settings, self._prior, watch)
         self._withdraw(row)
+        bands, height, width = picture.levels.shape
         folder = tiles_folder(self._output, row.key)
-        with TileWriter(folder, opened.picture.icc_profile, watch) as writer:
-            error = self._enlarge(writer, opened.picture, lr, fitted, settings, watch)
-            sha256 = writer.finish()
-        bands, height, width = lr.shape
-        finished = now()
-        assert begun.started_at is not None
         record = replace(
             begun,
             source_fingerprint=commit.source,
             output_uri=folder,
-            status=Status.DONE,
             method_used=fitted.method,
             network=settings.network if fitted.networks else None,
             width=width,
@@ -148,43 +216,63 @@ class Worker:
             dtype="uint8",
             sr_width=width * row.scale,
             sr_height=height * row.scale,
-            tiles=writer.count,
             prior_bands=fitted.networks[0].bands if fitted.networks and self._prior is not None else None,
-            output_sha256=sha256,
             steps=settings.fit.steps if fitted.networks else 0,
             final_loss=_finite(fitted.final_loss),
             reconstruction_psnr=_finite(fitted.reconstruction_psnr),
             bicubic_reconstruction_psnr=_finite(fitted.bicubic_reconstruction_psnr),
-            consistency_mae=error.mae,
-            consistency_rmse=error.rmse,
-            consistency_max=error.max,
-            consistency_bias=error.bias,
-            consistency_rmse_bands=error.rmse_bands,
-            read_s=watch["read"],
             fit_s=watch["fit"],
-            infer_s=watch["infer"],
-            back_project_s=watch["back_project"],
-            write_s=watch["write"],
-            peak_memory_bytes=_peak_memory(self._device),
             config_fingerprint=commit.settings,
-            finished_at=finished,
-            total_s=(finished - begun.started_at).total_seconds(),
         )
+        groups = divide(height, width, settings, self._division)
+        if groups:
+            return self._begin(Scene(row, self._timed(record, watch), groups), commit, fitted)
+        tiles = plan_tiles(height, width, settings.tile_size, settings.halo)
+        written = write_tiles(picture, tiles, fitted.networks, settings, self._device, folder, watch)
+        with watch("write"):
+            self._remove_other_tiles(folder, {tile.name for tile in written})
+        record = self._timed(replace(with_tiles(record, written), status=Status.DONE), watch)
         store(commit.uri(self._output), record.to_json().encode())
         return record
 
-    def _enlarge(
-        self, writer: TileWriter, picture: Picture, lr: Tensor, fitted: Fitted, settings: Settings, watch: Stopwatch
-    ) -> ConsistencyError:
-        """Enlarge one tile after the other; no more than three are held."""
-        consistency = ConsistencySums()
-        native = picture.levels.to(self._device)
-        for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
-            sr = to_levels(enlarge(cut(lr, tile), fitted.networks, settings, watch))
-            with watch("back_project"):
-                consistency.add(owned(downscale(sr, settings.scale) - cut(native, tile), tile, 1))
-            writer.add(tile, owned(sr, tile, settings.scale))
-        return consistency.error()
+    def _begin(self, begun: Scene, commit: Commit, fitted: Fitted) -> Scene:
+        """Store the fit of a scene."""
+        folder = commit.scene_folder(self._output)
+        try:
+            scene.clear(self._output, commit)
+        except OSError as error:
+            message = f"cannot remove old work from {folder}: {storage.reason(error)}; run again"
+            raise ImageError(ErrorType.WRITE, message) from error
+        store(scene.weights_uri(self._output, commit), networks_to_bytes(fitted.networks))
+        store(scene.fit_uri(self._output, commit), begun.record.to_json().encode())
+        return begun
+
+    def _attempt_group(
+        self, group: Group, networks: tuple[ResidualNetwork, ...], opened: "_Opened", picture: Picture, begun: Record
+    ) -> GroupRecord:
+        settings, commit, watch = opened.settings, opened.commit, opened.watch
+        folder = tiles_folder(self._output, commit.key)
+        tiles = plan_tiles(picture.height, picture.width, settings.tile_size, settings.halo)[group.start : group.stop]
+        written = write_tiles(picture, tiles, networks, settings, self._device, folder, watch)
+        timed = self._timed(replace(begun, status=Status.DONE), watch)
+        record = GroupRecord(group.start, group.stop, written, timed)
+        store(scene.group_uri(self._output, commit, group.start, group.stop), record.to_json().encode())
+        return record
+
+    def _timed(self, record: Record, watch: Stopwatch) -> Record:
+        """The record of work that ends now."""
+        finished = now()
+        assert record.started_at is not None
+        return replace(
+            record,
+            read_s=watch["read"],
+            infer_s=watch["infer"],
+            back_project_s=watch["back_project"],
+            write_s=watch["write"],
+            total_s=(finished - record.started_at).total_seconds(),
+            peak_memory_bytes=_peak_memory(self._device),
+            finished_at=finished,
+        )
 
     def _earlier(self, commit: Commit) -> Record | None:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
@@ -198,8 +286,15 @@ class Worker:
         except OSError as error:
             raise _unreadable(uri, error) from error
 
+    def _remove_other_tiles(self, folder: str, names: set[str]) -> None:
+        try:
+            remove_other_tiles(folder, names)
+        except OSError as error:
+            message = f"cannot remove old tiles from {folder}: {storage.reason(error)}; run again"
+            raise ImageError(ErrorType.WRITE, message) from error
+
     def _withdraw(self, row: Row) -> None:
-        """Before the first tile is overwritten, take back what earlier commits say about them."""
+        """Before the first tile is overwritten, take back what earlier work says about them."""
         for uri in row.stale:
             try:
                 storage.remove(uri)
@@ -238,11 +333,22 @@ class _Opened:
     settings: Settings
     commit: Commit
     """What will say that it is done."""
-    earlier: Record | None
-    """Its record, when it is done already."""
+    earlier: Answer | None
+    """The answer, when the work is done already."""
     picture: Picture | None
     """None when it is done already."""
     watch: Stopwatch
+    group: tuple[Group, tuple[ResidualNetwork, ...]] | None = None
+    """The tiles that are asked for and the networks for them, when it is not the whole image."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The scene that a worker keeps for its next group."""
+
+    commit: Commit
+    picture: Picture
+    networks: tuple[ResidualNetwork, ...]
 
 
 _Job = tuple[Row, Future[_Opened]]
