@@ -21,6 +21,7 @@ from pipeline.manifest import Manifest
 from pipeline.plan import Plan
 from pipeline.records import Record, Status, now
 from pipeline.run import run
+from pipeline.units import Group, answer_to_json, unit_from_json
 from sr_ops.settings import FitSettings, Settings
 
 WORKERS = 2
@@ -69,9 +70,10 @@ class ReadyWorker:
         pass
 
     def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
-        for row in json.loads(batch["unit"][0]):
-            record = replace(_READY, key=row["key"], manifest_line=row["line"], source_uri=row["uri"])
-            yield {"record": [record.to_json()]}
+        unit = unit_from_json(batch["unit"][0])
+        for row in [] if isinstance(unit, Group) else unit:  # nothing is a scene here
+            record = replace(_READY, key=row.key, manifest_line=row.line, source_uri=row.uri)
+            yield {"answer": [answer_to_json(record)]}
 
 
 class Watch:

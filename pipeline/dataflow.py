@@ -1,18 +1,18 @@
 """Units over a pool of worker processes with Ray Data: the only file that knows Ray.
 
-Units go in as one-row blocks, records come out one by one as JSON; pixels never pass through Ray. The settings below
+Units go in as one-row blocks, answers come out one by one as JSON; pixels never pass through Ray. The settings below
 each answer a trap of Ray 2.60; docs/architecture.md tells which.
 """
 
-import json
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import pyarrow as pa
@@ -35,9 +35,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 from .config import Device, RunConfig  # noqa: E402
 from .errors import UsageError  # noqa: E402
 from .ledger import CrashLedger  # noqa: E402
-from .plan import Row  # noqa: E402
 from .prior import PriorFile  # noqa: E402
-from .records import Record  # noqa: E402
+from .units import DIVISION, Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from .waves import Execute, in_waves  # noqa: E402
 
 _WAVE = 2000
 """Units of one Dataset: the driver's memory grows with its blocks."""
@@ -52,7 +52,7 @@ _NO_PROGRESS_SECONDS = 6 * 3600
 
 
 class _UnitWorker:
-    """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per record out, both as JSON."""
+    """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per answer out, both as JSON."""
 
     def __init__(self, **arguments: object) -> None:
         from .worker import Worker  # here, so that only the worker processes load torch
@@ -60,9 +60,8 @@ class _UnitWorker:
         self._worker = Worker(**arguments)  # type: ignore[arg-type]
 
     def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
-        unit = [Row(**{**fields, "stale": tuple(fields["stale"])}) for fields in json.loads(batch["unit"][0])]
-        for record in self._worker(unit):
-            yield {"record": [record.to_json()]}
+        for answer in self._worker(unit_from_json(batch["unit"][0])):
+            yield {"answer": [answer_to_json(answer)]}
 
 
 class _RayLedger:
@@ -103,40 +102,26 @@ class _Share:
 
 
 @contextmanager
-def ray_executor(
-    config: RunConfig, prior: PriorFile | None
-) -> Iterator[Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]]:
-    """A pool of workers on a local or a joined cluster; the context gives what works units off (`run.Execute`).
+def ray_executor(config: RunConfig, prior: PriorFile | None) -> Iterator[Execute]:
+    """A pool of workers on a local or a joined cluster; the context gives what works units off.
 
     Raises:
         UsageError: the cluster cannot be joined, or has no GPU where one is asked for.
     """
     with _cluster(config):
         share = _share(config)
-        arguments = {
-            "output": config.output,
-            "settings": config.settings,
+        arguments: dict[str, object] = {
+            "config": config,
             "prior": prior,
-            "threads": config.threads,
             "device": share.device,
-            "retries": config.retries,
-            "max_seconds": config.max_seconds,
+            "division": DIVISION,
             "ledger": _RayLedger.start(),
-            "deep": config.deep,
-            "storage_options": config.storage,
         }
         workers = config.workers or share.room
-
-        def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
-            for start in range(0, len(units), _WAVE):
-                yield from _wave(units[start : start + _WAVE], workers, share, arguments)
-
-        yield execute
+        yield in_waves(partial(_wave, workers=workers, share=share, arguments=arguments), config.output, _WAVE)
 
 
-def _wave(
-    units: Sequence[tuple[Row, ...]], workers: int, share: _Share, arguments: dict[str, object]
-) -> Iterator[Record]:
+def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:
     pool_size = min(workers, len(units))
     pool = ray.data.ActorPoolStrategy(
         min_size=1,
@@ -144,8 +129,8 @@ def _wave(
         initial_size=pool_size,
         max_tasks_in_flight_per_actor=1,  # a short image must not queue behind a long one
     )
-    blocks = [{"unit": json.dumps([asdict(row) for row in unit])} for unit in units]
-    records = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
+    blocks = [{"unit": unit_to_json(unit)} for unit in units]
+    answers = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
         _UnitWorker,
         batch_size=1,
         compute=pool,
@@ -154,8 +139,8 @@ def _wave(
         num_gpus=share.gpus,
     )
     # Without prefetching, or a finished record would wait for the next one.
-    for table in records.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
-        yield from map(Record.from_json, cast("pa.Table", table)["record"].to_pylist())
+    for table in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+        yield from map(answer_from_json, cast("pa.Table", table)["answer"].to_pylist())
 
 
 def _share(config: RunConfig) -> _Share:

@@ -1,6 +1,7 @@
 """What lies where in an output: tiles, commit records, the table and the marks of a run."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from . import storage
@@ -23,6 +24,14 @@ def tile_position(name: str) -> tuple[int, int] | None:
     """Row and column of a tile by the name of its file; None for any other name."""
     match = _TILE_NAME.fullmatch(name)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def remove_other_tiles(folder: str, names: Collection[str]) -> None:
+    """Delete the tiles that an earlier run with smaller tiles left beside those of the given names. Raises OSError."""
+    for uri in storage.list_folder(folder):
+        name = uri.rpartition("/")[2]
+        if name not in names and tile_position(name):
+            storage.remove(uri)
 
 
 def parts_folder(output: str) -> str:
@@ -66,6 +75,10 @@ class Commit:
     def uri(self, output: str) -> str:
         return storage.join(_commits_folder(output), self.settings, f"{self.key}.{self.source}.json")
 
+    def scene_folder(self, output: str) -> str:
+        """Where the work on a scene lies until it is committed."""
+        return storage.join(scenes_folder(output), self.settings, f"{self.key}.{self.source}")
+
 
 def list_commits(output: str) -> dict[str, list[Commit]]:
     """All commits of an output by key, from one listing of names."""
@@ -77,6 +90,22 @@ def list_commits(output: str) -> dict[str, list[Commit]]:
         if name.endswith(".json") and key:
             commits.setdefault(key, []).append(Commit(settings, key, source))
     return commits
+
+
+def scenes_folder(output: str) -> str:
+    return storage.join(output, "_scene")
+
+
+def list_scenes(output: str) -> dict[Commit, list[str]]:
+    """The files of every scene that is begun, by what will say that it is done, from one listing of names."""
+    folder = scenes_folder(output)
+    scenes: dict[Commit, list[str]] = {}
+    for uri in storage.find(folder):
+        settings, _, path = uri.removeprefix(folder + "/").partition("/")
+        key, _, source = path.rpartition("/")[0].rpartition(".")
+        if key:
+            scenes.setdefault(Commit(settings, key, source), []).append(uri)
+    return scenes
 
 
 def _commits_folder(output: str) -> str:

@@ -3,25 +3,24 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
 
-from . import layout, prior, records, storage
+from . import layout, prior, records, scene, storage
 from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
-from .layout import list_commits
+from .layout import list_commits, list_scenes
 from .limits import LimitReachedError, Limits
 from .lock import Lock
 from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
 from .prior import PriorFile
 from .records import Record, RecordSink, Status, now
-
-Execute = Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]
-"""Works units off; records come as they are ready, in any order."""
+from .units import DIVISION
+from .waves import Execute, one_by_one
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -97,6 +96,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
             for record, index in _left(config, plan, run_id, tally):
                 sink.add(record, index)
         lock.check()
+        scene.tidy(config.output)
         records.merge(config.output, run_id, plan.rows, manifest.user_columns)
         summary = _summary(config, run_id, plan, tally, (now() - started).total_seconds())
         if summary.done + summary.already_done == summary.rows:
@@ -177,7 +177,7 @@ def _locked(output: str, run_id: str) -> Iterator[Lock]:
 
 def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
     try:
-        plan = make_plan(config, manifest, root, list_commits(config.output))
+        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output))
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     return plan if only is None else plan.restricted(only)
@@ -194,18 +194,7 @@ def _executor(config: RunConfig, prior_file: PriorFile | None) -> Iterator[Execu
     else:
         from .worker import Worker, inline_device
 
-        worker = Worker(
-            config.output,
-            config.settings,
-            prior_file,
-            config.threads,
-            inline_device(config.device),
-            config.retries,
-            config.max_seconds,
-            deep=config.deep,
-            storage_options=config.storage,
-        )
-        yield lambda units: (record for unit in units for record in worker(unit))
+        yield one_by_one(Worker(config, prior_file, inline_device(config.device), DIVISION), config.output)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

@@ -220,6 +220,14 @@ def check_service(uri: str) -> bool:
     return scheme(uri) != "s3" or s3.check(uri, _options_for(uri), "output-" if is_output(uri) else "")
 
 
+def remove_empty_folders(folder: str) -> None:
+    """Delete a folder and those below it that hold no file; nothing to do on S3, which knows no folders."""
+    if scheme(folder) == "file":
+        for path, _, _ in os.walk(folder, topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(path)
+
+
 def check_writable(folder: str) -> None:
     """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
     if not check_service(folder):

@@ -21,7 +21,7 @@ from .fit import fit
 from .held_out import HeldOut, hold_out, score
 from .networks import ResidualNetwork, build_network, fastest_dtype
 from .pairs import MIN_SIDE, Pair, father_son_pyramid, son_side
-from .prior import Prior, network_bands
+from .prior import Prior, Weights, network_bands
 from .resample import resize, upscale
 from .settings import Method, Settings
 from .stack import fit_stack
@@ -145,23 +145,34 @@ def _stages(lr: Tensor, settings: Settings, prior: Prior | None, phase: Phase) -
     while len(networks) < len(settings.stage_scales):
         lesson = _lesson(_enlarge_tiled(lr, tuple(networks), settings, phase), None, settings, prior)
         yield lesson
-        # Its input was computed: tiles know it to 1e-7, which bfloat16 can turn into a whole step of its own,
-        # 7e-4 of the range. The first stage reads the LR pixels themselves, equal to the bit in every tile.
-        lesson.network.autocast_dtype = torch.float32
-        networks.append(lesson.network)
+        networks.append(_as_later_stage(lesson.network))
     return Fitted(tuple(networks), loss, *scores)
 
 
 def _lesson(image: Tensor, parts: HeldOut | None, settings: Settings, prior: Prior | None) -> _Lesson:
     """A network at its start, and the pairs of the image less the parts held out."""
     bands = len(image) if prior is None else network_bands(prior, len(image))
-    dtype = fastest_dtype(image.device)
-    network = build_network(settings.network, bands, settings.width, settings.depth, settings.seed, image.device, dtype)
+    network = _network(bands, settings, image.device)
     if prior is not None:
         network.load_state_dict(prior[bands])
     if parts is None:
         return _Lesson(network, father_son_pyramid(image))
     return _Lesson(network, father_son_pyramid(image, parts.taught, parts.damage, settings.seed))
+
+
+def _network(bands: int, settings: Settings, device: torch.device) -> ResidualNetwork:
+    dtype = fastest_dtype(device)
+    return build_network(settings.network, bands, settings.width, settings.depth, settings.seed, device, dtype)
+
+
+def _as_later_stage(network: ResidualNetwork) -> ResidualNetwork:
+    """A fitted network as it enlarges what an earlier stage computed.
+
+    Tiles know that to 1e-7, which bfloat16 can turn into a whole step of its own, 7e-4 of the range. The first stage
+    reads the LR pixels themselves, equal to the bit in every tile.
+    """
+    network.autocast_dtype = torch.float32
+    return network
 
 
 def _stackable(lessons: Mapping[int, _Lesson], crop: int) -> list[list[int]]:
@@ -177,6 +188,16 @@ def _fit(lessons: Sequence[_Lesson], settings: Settings, after_step: AfterStep |
         return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed, after_step)]
     networks, pairs = [lesson.network for lesson in lessons], [lesson.pairs for lesson in lessons]
     return fit_stack(networks, pairs, settings.fit, settings.seed)
+
+
+def fitted_networks(
+    weights: Sequence[Weights], bands: int, settings: Settings, device: torch.device
+) -> tuple[ResidualNetwork, ...]:
+    """`Fitted.networks` anew from the `state_dict` of each and the bands they have in common, for `enlarge`."""
+    networks = [_network(bands, settings, device).eval() for _ in weights]
+    for network, parameters in zip(networks, weights, strict=True):
+        network.load_state_dict(parameters)
+    return (*networks[:1], *map(_as_later_stage, networks[1:]))
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline import storage, worker
+from pipeline import enlarging, storage, worker
 from pipeline.config import Existing, RunConfig, fingerprint, parse_config
 from pipeline.errors import ErrorType, UsageError
 from pipeline.layout import list_commits, lock
@@ -84,7 +84,8 @@ def make_worker(tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.Mon
     monkeypatch.setattr("pipeline.patience.Patience.__init__.__defaults__", (lambda _seconds: None,))
 
     def make(settings: Settings = tiny_settings, **options: Any) -> Worker:
-        return Worker(str(tmp_path / "out"), settings, None, 1, "cpu", **options)
+        ledger = options.pop("ledger", None)
+        return Worker(RunConfig("", str(tmp_path / "out"), settings, **options), None, "cpu", ledger=ledger)
 
     return make
 
@@ -172,7 +173,7 @@ def test_an_image_that_takes_too_long_fails_alone(
 
 def short_of_memory(most: int) -> Callable[..., Tensor]:
     """`enlarge` on a machine that holds windows of so many pixels."""
-    undisturbed = worker.enlarge
+    undisturbed = enlarging.enlarge
 
     def enlarge(window: Tensor, *rest: Any) -> Tensor:
         if window[0].numel() > most:
@@ -203,13 +204,13 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
     ]:
         storage.remove(uri)
     reach = 2 * settings.halo
-    monkeypatch.setattr(worker, "enlarge", short_of_memory((32 + reach) ** 2))
+    monkeypatch.setattr(enlarging, "enlarge", short_of_memory((32 + reach) ** 2))
     in_pieces = make_worker(settings).process(row(tmp_path, "big.png"))
     assert (in_pieces.status, in_pieces.attempt, enough.attempt) == ("done", 3, 1)
     assert read_tiles(str(tmp_path / "out")) == tiles
     assert in_pieces.output_sha256 == enough.output_sha256
     assert in_pieces.consistency_mae == pytest.approx(enough.consistency_mae)
-    monkeypatch.setattr(worker, "enlarge", short_of_memory(400))
+    monkeypatch.setattr(enlarging, "enlarge", short_of_memory(400))
     records = list(make_worker(settings)([replace(row(tmp_path, "big.png"), redo=True), row(tmp_path, "small.png")]))
     assert [record.error_type for record in records] == ["memory", None]
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from jobs.scenes import satellite_scene
 from pipeline import storage, worker
-from pipeline.config import Device, fingerprint
+from pipeline.config import Device, RunConfig, fingerprint
 from pipeline.errors import UsageError
 from pipeline.layout import Commit, list_commits
 from pipeline.plan import Row
@@ -43,7 +43,8 @@ def make_worker(tmp_path: Path, tiny_settings: Settings) -> MakeWorker:
         prior_file = None if prior is None else parse_prior(prior)
         if prior_file is not None:
             changes["prior"] = prior_file.sha256
-        return Worker(str(tmp_path / "out"), replace(tiny_settings, **changes), prior_file, 1, "cpu")
+        settings = replace(tiny_settings, **changes)
+        return Worker(RunConfig("", str(tmp_path / "out"), settings, retries=0), prior_file, "cpu")
 
     return make
 
@@ -91,7 +92,8 @@ def test_image_becomes_tiles_and_a_record(
     grid = (-(-height // 16), -(-width // 16))
     names = [f"{key}/r{r:04}_c{c:04}.png" for r in range(grid[0]) for c in range(grid[1])]
     assert list(tiles) == names
-    assert record.output_sha256 == hashlib.sha256(b"".join(tiles[name] for name in names)).hexdigest()
+    sums = "".join(hashlib.sha256(tiles[name]).hexdigest() for name in names)
+    assert record.output_sha256 == hashlib.sha256(sums.encode()).hexdigest()
     assert (record.status, record.error_type, record.key, record.tiles) == ("done", None, key, len(names))
     assert (record.width, record.height, record.sr_width, record.sr_height) == (
         width,
@@ -235,7 +237,7 @@ def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:
     prior = read_prior("shipped")
     assert prior is not None
     settings = Settings(scale=2, prior=prior.sha256, fit=FitSettings(steps=0), ensemble=False)
-    record = Worker(str(tmp_path / "out"), settings, prior, 1, "cpu").process(row("t.png"))
+    record = Worker(RunConfig("", str(tmp_path / "out"), settings), prior, "cpu").process(row("t.png"))
     assert (record.status, record.method_used, record.network) == ("done", "zssr", "subpixel")
     assert (record.prior, record.prior_bands, record.steps) == (prior.sha256, 3, 0)
     assert record.reconstruction_psnr is not None
@@ -547,7 +549,9 @@ def test_a_stack_differs_by_rounding(
 def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
     """A worker computes with as many threads as it is told, and says so."""
     try:
-        record = Worker(str(tmp_path), tiny_settings, None, 2, "cpu").process(Row(0, 1, "x", str(tmp_path / "x"), 2, 0))
+        record = Worker(RunConfig("", str(tmp_path), tiny_settings, threads=2), None, "cpu").process(
+            Row(0, 1, "x", str(tmp_path / "x"), 2, 0)
+        )
         assert (torch.get_num_threads(), record.threads) == (2, 2)
     finally:
         torch.set_num_threads(1)
@@ -568,7 +572,7 @@ def test_a_worker_uses_the_storage_options(tmp_path: Path, tiny_settings: Settin
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
     further = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
     options = StorageOptions(S3Options(endpoint, anon=True, further=further))
-    worker = Worker(str(tmp_path / "out"), tiny_settings, None, 1, "cpu", options)
+    worker = Worker(RunConfig("", str(tmp_path / "out"), tiny_settings, storage=options), None, "cpu")
     record = worker.process(Row(0, 1, "x", "s3://b/x.png", 2, 0))
     assert record.error_type == "read"
     assert f"{endpoint}/b/x.png" in (record.error_message or "")
