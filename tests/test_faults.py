@@ -80,7 +80,9 @@ class Collection:
 
 def commits(output: str) -> dict[str, Any]:
     """Uri and version of every commit record: one that was written again has another version."""
-    return dict(storage.find(storage.join(output, "_commit")))
+    return {
+        uri: source for uri, source in storage.find(storage.join(output, "_commit")).items() if uri.endswith(".json")
+    }
 
 
 @pytest.fixture(scope="module")
