@@ -29,7 +29,7 @@ _TYPES: dict[object, tuple[tuple[type, ...], str]] = {
     float: ((int, float), "a number"),
 }
 _TEXT = ((str, int, float), "a string")
-"""Of all other options; numbers too, since people write `scale = 4`."""
+"""Of all other options; numbers too, which Typer makes text of, since people write `scale = 4`."""
 
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
@@ -139,7 +139,7 @@ def _read(job_file: str, command: Any) -> dict[str, Any]:
         accepted, expected = _TYPES.get(parameters[key].type_descriptor.annotation, _TEXT)
         if type(value) not in accepted:  # not isinstance: true is an int to Python
             raise UsageError(f"{job_file}: {key} = {json.dumps(value, default=str)} is not {expected}")
-        values[parameters[key].name] = str(value) if str in accepted else value
+        values[parameters[key].name] = value
     return values
 
 
