@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline prior bench-no-harm bench-gpu clean
+.PHONY: install test test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline prior bench-no-harm bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -14,6 +14,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 test: install
 	$(VENV)/bin/pytest
+
+# The S3 tests against a Ceph gateway; tests/ceph.sh says which Debian packages it needs.
+test-ceph: install
+	tests/ceph.sh $(VENV)/bin/pytest tests/test_s3.py
 
 lint: install
 	$(VENV)/bin/ruff check

@@ -168,6 +168,9 @@ def check_writable(folder: str) -> None:
 
 def reason(error: OSError) -> str:
     """What went wrong, in a few words, without the path that the caller names anyway."""
+    answer = getattr(error.__cause__, "response", {}).get("Error", {})  # of S3; some servers send no more than a code
+    if answer and not answer.get("Message"):
+        return str(answer.get("Code"))
     return error.strerror or str(error) or type(error).__name__
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from s3fs.errors import translate_boto_error
 
 from pipeline import storage
 from pipeline.errors import UsageError
@@ -185,3 +187,17 @@ def test_check_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot write to the output .*/file/out: .+; choose another with --output"):
         storage.check_writable(str(tmp_path / "file/out"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ({"Code": "AccessDenied", "Message": "Access Denied"}, "Access Denied"),
+        ({"Code": "SignatureDoesNotMatch", "Message": None}, "SignatureDoesNotMatch"),
+        ({"Code": "InvalidRange"}, "InvalidRange"),
+    ],
+)
+def test_reason_of_a_server(answer: dict[str, str | None], sentence: str) -> None:
+    """What an S3 server refused is told in its words, and by its code where it sends no words, as Ceph does."""
+    refused = translate_boto_error(ClientError({"Error": answer}, "GetObject"))
+    assert storage.reason(refused) == sentence
