@@ -81,6 +81,7 @@ def fingerprint(settings: Settings, threads: int) -> str:
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@lru_cache
 def for_scale(settings: Settings, scale: int) -> Settings:
     return replace(settings, scale=scale)
 

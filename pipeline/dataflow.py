@@ -4,6 +4,7 @@ Units go in as one-row blocks, records come out one by one as JSON; pixels never
 each answer a trap of Ray 2.60; docs/architecture.md tells which.
 """
 
+import gc
 import json
 import logging
 import os
@@ -97,6 +98,7 @@ def ray_executor(
         def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
             for start in range(0, len(units), _WAVE):
                 yield from _wave(units[start : start + _WAVE], workers, share, arguments)
+                gc.collect()  # a Dataset hangs in cycles, which would otherwise stay for many waves
 
         yield execute
 

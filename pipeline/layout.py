@@ -41,7 +41,7 @@ def success(output: str) -> str:
     return storage.join(output, "_SUCCESS")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Which image of which source was done with which settings: all of it stands in the commit record's name."""
 
