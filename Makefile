@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline prior bench-no-harm bench-gpu clean
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows prior bench-no-harm bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +18,10 @@ test: install
 # Real processes, Ray and S3, and real faults; about 10 minutes.
 test-faults: install
 	$(VENV)/bin/pytest -m faults tests/test_faults.py
+
+# The S3 tests against a Ceph gateway; tests/ceph.sh says which Debian packages it needs.
+test-ceph: install
+	tests/ceph.sh $(VENV)/bin/pytest tests/test_s3.py
 
 lint: install
 	$(VENV)/bin/ruff check
@@ -49,6 +53,11 @@ bench-collection: with-data install
 # kodak/, set5/; about 10 minutes.
 bench-pipeline: with-data install
 	$(VENV)/bin/python -m benchmarks.pipeline $(DATA)
+
+# Needs no data; ROWS rows whose work is stubbed; about 20 minutes for 100,000.
+ROWS ?= 100000
+bench-rows: install
+	$(VENV)/bin/python -m benchmarks.many_rows $(ROWS)
 
 # set5/, set14/, satellite/; about 10 minutes. Fails below 95 % right.
 bench-no-harm: with-data install

@@ -1,4 +1,4 @@
-"""`make bench-pipeline DATA=FOLDER`: the pipeline against a bare loop, the driver's memory, and where seconds go.
+"""`make bench-pipeline DATA=FOLDER`: the pipeline against a bare loop, and where seconds go.
 
 DATA holds kodak/ and set5/. Everything runs on the CPU.
 """
@@ -21,8 +21,6 @@ from pipeline.evaluate import stitch
 from pipeline.images import decode
 
 from .bare_loop import STEPS
-from .driver_memory import WORKERS as DRIVEN_WORKERS
-from .driver_memory import Driver
 from .quality import OUT, Case, run_and_score
 from .results import machine, table, write_section
 
@@ -38,9 +36,6 @@ ALTERNATIONS = 5
 RUNS_OF_TWO = 2
 """With two workers."""
 OVERHEAD_ASKED = 1.08
-
-DRIVEN = ((1_000, 5_000), (10_000, 5_000), (10_000, 50))
-"""Rows of the driver's runs and the steps that the plan takes a row for: at 5,000 a row is a unit, at 50 rows share."""
 
 TIMED_SIDES, TIMED_SCALES = (256, 512), (2, 4)
 SECONDS = ("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s")
@@ -130,47 +125,10 @@ def _same_pixels(tiles: Path, file: Path) -> bool:
     return bool((stitch(str(tiles.resolve())) == decode(file.read_bytes()).levels).all())
 
 
-def drive(rows: int, steps: int) -> Driver:
-    """One run of the driver in a process of its own; see benchmarks/driver_memory.py."""
-    folder = HERE / "rows"
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [f"{number:05}.png" for number in range(rows)]
-    for name in names:
-        (folder / name).write_bytes(b"never read")
-    manifest = write_manifest(HERE / "rows.csv", ([str((folder / name).resolve())] for name in names))
-    command = [sys.executable, "-m", "benchmarks.driver_memory", str(manifest), str(HERE / "driven"), str(steps)]
-    return Driver(**json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
-
-
 def write_manifest(path: Path, rows: Iterable[list[str]], *more_columns: str) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([["uri", *more_columns], *rows])
     return path
-
-
-def driver() -> str:
-    """The driver's memory and time over rows, waves and units."""
-    from pipeline.dataflow import _WAVE  # here: it loads Ray, which the other parts start in processes of their own
-
-    rows = []
-    for count, steps in DRIVEN:
-        run = drive(count, steps)
-        memory = [f"{held / 2**20:.0f}" for held in (run.planned_bytes, run.worked_bytes, run.ended_bytes)]
-        waves = -(-run.units // _WAVE)
-        per_row = f"{run.work_s / run.rows * 1000:.1f}"
-        rows.append([f"{run.rows:,}", f"{run.units:,}", str(waves), *memory, per_row, f"{run.end_s:.1f}"])
-    header = ["rows", "units", "waves", "planned MiB", "last record MiB", "end MiB", "ms a row", "end s"]
-    return f"""### The driver
-
-**The workers' work is stubbed here**: each of {DRIVEN_WORKERS} Ray workers answers every row with a ready record and
-never touches its image, so what is left is the driver's own (benchmarks/driver_memory.py). Units go to Ray in waves of
-{_WAVE:,}. Memory is the most that the driver process, Ray's processes and workers not counted, had resident: with the
-plan made and Ray connected; with the last record; with the merged table written. The plan and the merged table hold
-every row, so those parts grow with the rows; what a wave holds does not. ms a row: from the plan to the last record,
-start of the workers of each wave included. End: Ray's stop and the merge.
-
-{table(header, rows)}
-"""
 
 
 def seconds_per_image(data: Path) -> str:
@@ -222,7 +180,7 @@ image does. A PyTorch port of the authors' code takes {PORT_S:.0f} s for {PORT_D
 def main(data: Path) -> None:
     started = time.monotonic()
     shutil.rmtree(HERE, ignore_errors=True)  # records of keys that are no more would be counted
-    parts = [overhead(data), driver(), seconds_per_image(data), against_the_port(data)]
+    parts = [overhead(data), seconds_per_image(data), against_the_port(data)]
     minutes = (time.monotonic() - started) / 60
     heading = f"## Pipeline\n\n`make bench-pipeline DATA=...` ({minutes:.0f} minutes). {machine()}"
     text = "\n\n".join([heading, *(part.strip() for part in parts)])

@@ -122,6 +122,7 @@ def _parse_dataclass(kind: type[Parsed], values: dict[str, Any]) -> Parsed:
     return kind(**parsed)
 
 
+@lru_cache
 def for_scale(settings: Settings, scale: int) -> Settings:
     return replace(settings, scale=scale)
 

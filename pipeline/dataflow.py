@@ -4,6 +4,7 @@ Units go in as one-row blocks, answers come out one by one as JSON; pixels never
 each answer a trap of Ray 2.60; docs/architecture.md tells which.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -141,6 +142,7 @@ def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[st
     # Without prefetching, or a finished record would wait for the next one.
     for table in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
         yield from map(answer_from_json, cast("pa.Table", table)["answer"].to_pylist())
+    gc.collect()  # a Dataset hangs in cycles, which would otherwise stay for many waves
 
 
 def _share(config: RunConfig) -> _Share:

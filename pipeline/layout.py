@@ -64,7 +64,7 @@ def lock_number(uri: str) -> int:
     return int(stem) if stem.isdigit() else 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Which image of which source was done with which settings: all of it stands in the commit record's name."""
 

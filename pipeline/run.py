@@ -231,9 +231,9 @@ def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Recor
     if not plan.committed:
         return
     recorded = records.recorded_commits(records.latest(config.output, run_id))
-    for row, commit in plan.committed:
-        if commit not in recorded:
-            yield _committed_record(commit.uri(config.output)), row.index
+    lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
+    for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
+        yield _committed_record(uri, data), row.index
 
 
 def _left(config: RunConfig, plan: Plan, run_id: str, tally: _Tally) -> Iterator[tuple[Record, int]]:
@@ -249,9 +249,9 @@ def _left(config: RunConfig, plan: Plan, run_id: str, tally: _Tally) -> Iterator
             yield _unworked(row, Status.SKIPPED, None, reason), row.index
 
 
-def _committed_record(uri: str) -> Record:
+def _committed_record(uri: str, data: bytes) -> Record:
     try:
-        return Record.from_json(storage.read(uri))
+        return Record.from_json(data)
     except ValueError as error:
         raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import posixpath
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -26,6 +26,9 @@ SCHEMES = ("file", "s3")
 
 _LIST_FROM = 16
 """Files of one folder from which on one listing is cheaper than asking for each."""
+
+_READ_AHEAD = 256
+"""Files held in memory when many are read."""
 
 _TRANSIENT = {
     *(errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EPIPE),
@@ -52,7 +55,7 @@ def is_output(uri: str) -> bool:
     return _output is not None and f"{uri}/".startswith(f"{_output}/")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """What tells one version of a file from another, as a listing gives it."""
 
@@ -174,6 +177,13 @@ def read(uri: str) -> bytes:
         return data
 
 
+def read_all(uris: Sequence[str]) -> Iterator[bytes]:
+    """What `read` gives for each, in their order; some are fetched at a time, since S3 takes as long for one."""
+    with ThreadPoolExecutor(16) as pool:
+        for start in range(0, len(uris), _READ_AHEAD):
+            yield from pool.map(read, uris[start : start + _READ_AHEAD])
+
+
 def write(uri: str, data: bytes) -> None:
     """Store `data` whole or not at all, replacing what was there; folders are made as needed.
 
@@ -262,6 +272,9 @@ def remove_empty(folders: Iterable[str]) -> None:
 
 def reason(error: OSError) -> str:
     """What went wrong, in a few words, without the path that the caller names anyway."""
+    answer = getattr(error.__cause__, "response", {}).get("Error", {})  # of S3; some servers send no more than a code
+    if answer and not answer.get("Message"):
+        return str(answer.get("Code"))
     return error.strerror or str(error) or type(error).__name__
 
 

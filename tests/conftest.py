@@ -1,6 +1,8 @@
 """What many tests need: small pictures, a run that takes milliseconds, and S3 on this machine."""
 
 import logging
+import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -8,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -203,15 +204,27 @@ def read_records() -> Callable[[str], dict[Any, dict[str, Any]]]:
 
 
 @pytest.fixture(scope="session")
-def _s3_endpoint() -> Iterator[str]:
-    """An S3 server in this process, on a free port of the loopback."""
+def _s3_environment() -> Iterator[dict[str, str]]:
+    """What leads to an S3 server: the one of TEST_S3_ENDPOINT, whose keys are AWS_*, or moto in this process."""
+    endpoint = os.environ.get("TEST_S3_ENDPOINT")
+    if endpoint:
+        yield {"AWS_ENDPOINT_URL_S3": endpoint, "AWS_ENDPOINT_URL": endpoint}
+        return
+
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    yield {
+        "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     server.stop()
 
 
@@ -233,26 +246,17 @@ def other_s3_endpoint() -> Iterator[str]:
         process.wait()
 
 
-_bucket_numbers = count()
-
-
 @pytest.fixture
-def s3_bucket(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A new empty bucket, as s3://name; the environment leads there."""
+def s3_bucket(_s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A new empty bucket, as s3://name, gone after the test; the environment leads there, of child processes too."""
     import s3fs
 
-    environment = {
-        "AWS_ENDPOINT_URL_S3": _s3_endpoint,
-        "AWS_ENDPOINT_URL": _s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in environment.items():
+    for name, value in _s3_environment.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
-    name = f"bucket-{next(_bucket_numbers)}"
-    s3fs.S3FileSystem().mkdir(name)
-    yield f"s3://{name}"
+    own = s3fs.S3FileSystem(skip_instance_cache=True)  # a test may take the keys out of the environment
+    bucket = f"srpipe-test-{secrets.token_hex(8)}"
+    own.mkdir(bucket)
+    yield f"s3://{bucket}"
+    own.rm(bucket, recursive=True)
     s3fs.S3FileSystem.clear_instance_cache()

@@ -264,9 +264,9 @@ def test_the_driver_is_stopped(
 
 
 @pytest.fixture
-def s3_out(s3_bucket: str, _s3_endpoint: str) -> tuple[str, str]:
+def s3_out(s3_bucket: str) -> tuple[str, str]:
     """An output on S3, and the server's endpoint."""
-    return f"{s3_bucket}/out", _s3_endpoint
+    return f"{s3_bucket}/out", os.environ["AWS_ENDPOINT_URL_S3"]
 
 
 Plan = Callable[[int, str, str], Fault | None]

@@ -249,3 +249,18 @@ def test_recorded_commits(tmp_path: Path, add_run: Callable[..., None]) -> None:
         Commit("s", "x", "v"),
         Commit("s", "z", "v"),
     }
+
+
+def test_parts_grow_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part every five seconds at first, later every hundredth of the run's time: two days leave some hundreds."""
+    minutes = 3000
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    parts = tmp_path / "manifest"
+    with RecordSink(str(tmp_path), "20260101-a", pa.table({"n": range(minutes)})) as sink:
+        for row in range(minutes):
+            clock[0] += 60
+            sink.add(_record(f"{row}"), row)
+            assert row >= 50 or len(list(parts.iterdir())) == row + 1
+    assert 100 < len(list(parts.iterdir())) < 500
+    assert len(_merged(tmp_path, "key")) == minutes

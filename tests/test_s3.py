@@ -12,7 +12,7 @@ import pytest
 import s3fs
 
 from pipeline import storage
-from pipeline.config import RunConfig
+from pipeline.config import Executor, RunConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
 from pipeline.layout import list_commits
@@ -57,6 +57,18 @@ def test_remote_run_equals_local_run(
         key: row["output_sha256"] for key, row in here.items()
     }
     assert there["a.png"]["source_uri"] == f"{remote}/a.png"
+
+
+@pytest.mark.timeout(170)
+def test_worker_pool(
+    remote: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers of Ray find the server by the environment of the command, and write what this process would."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    inline, pool = (tiny_config(manifest=f"{remote}/m.csv", output=f"{remote}-{name}") for name in ("inline", "pool"))
+    run(inline, observer)
+    assert run(replace(pool, executor=Executor.RAY, workers=1), observer).done == 3
+    assert read_tiles(pool.output) == read_tiles(inline.output)
 
 
 def test_resume(
@@ -148,6 +160,21 @@ def test_no_credentials(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
     for ask in (read_manifest, read_prior, storage.check_writable, evaluate):
         with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/x at http.*: NoCred.*; correct .* --s3-profile"):
             ask(f"{s3_bucket}/x")
+
+
+@pytest.mark.skipif("TEST_S3_ENDPOINT" not in os.environ, reason="moto takes any key")
+def test_wrong_secret(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that checks signatures refuses; every way in and out says so in a sentence that names the place."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/m.csv.*: .*SignatureDoesNotMatch"):
+        read_manifest(f"{s3_bucket}/m.csv")
+    with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/out.*: .*SignatureDoesNotMatch"):
+        storage.check_writable(f"{s3_bucket}/out")
+    with pytest.raises(PermissionError):
+        storage.read(f"{s3_bucket}/a.png")
+    with pytest.raises(PermissionError):
+        list_commits(f"{s3_bucket}/out")
 
 
 NAMES = ["a.png", "b c.png", "sub/ü%41.png", "sub/#1.png"]

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from s3fs.errors import translate_boto_error
 
 from pipeline import storage
 from pipeline.errors import UsageError
@@ -227,3 +229,31 @@ def test_check_writable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot write to the output .*/file/out: .+; choose another with --output"):
         storage.check_writable(str(tmp_path / "file/out"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ({"Code": "AccessDenied", "Message": "Access Denied"}, "Access Denied"),
+        ({"Code": "SignatureDoesNotMatch", "Message": None}, "SignatureDoesNotMatch"),
+        ({"Code": "InvalidRange"}, "InvalidRange"),
+    ],
+)
+def test_reason_of_a_server(answer: dict[str, str | None], sentence: str) -> None:
+    """What an S3 server refused is told in its words, and by its code where it sends no words, as Ceph does."""
+    refused = translate_boto_error(ClientError({"Error": answer}, "GetObject"))
+    assert storage.reason(refused) == sentence
+
+
+def test_read_all_is_read_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many files come in the order asked for, over any number of batches; a missing one raises in its place."""
+    monkeypatch.setattr(storage, "_READ_AHEAD", 4)
+    uris = [str(tmp_path / f"{number * 7 % 10}") for number in range(10)]
+    for uri in uris:
+        storage.write(uri, uri.encode())
+    assert list(storage.read_all(uris)) == [storage.read(uri) for uri in uris]
+    assert list(storage.read_all([])) == []
+    reading = storage.read_all([*uris[:6], str(tmp_path / "none"), *uris[6:]])
+    assert [next(reading) for _ in range(6)] == [uri.encode() for uri in uris[:6]]
+    with pytest.raises(FileNotFoundError):
+        next(reading)
