@@ -6,7 +6,6 @@ Nothing heavy is imported before a command needs it: `srpipe --help` loads neith
 import json
 import math
 import os
-import signal
 import sys
 from collections.abc import Container
 from dataclasses import asdict, replace
@@ -272,9 +271,8 @@ def submit_command(
     _tell(f"{job_id} is submitted to {address}")
     try:
         outcome = submit.wait(cluster, job_id, _tell) if wait else submit.Outcome(job_id, address)
-    except (KeyboardInterrupt, stopping.Terminated) as stopped:
-        code = signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM
-        return _say(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it", 128 + code)
+    except stopping.Stopped as stopped:
+        return _say(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it", stopped.exit_code)
     for line in outcome.log:
         _tell(line)
     print(json.dumps(asdict(outcome)) if json_outcome else _outcome_sentence(outcome))  # noqa: T201 - the result
@@ -404,10 +402,8 @@ def main() -> NoReturn:
         code = _say(str(error), EXIT_FATAL)
     except OSError as error:
         code = _say(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _say("stopped; run the same command to go on", 128 + signal.SIGINT)
-    except stopping.Terminated:
-        code = _say("stopped; run the same command to go on", 128 + signal.SIGTERM)
+    except stopping.Stopped as stopped:
+        code = _say("stopped; run the same command to go on", stopped.exit_code)
     sys.exit(code)
 
 

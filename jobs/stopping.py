@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions that leave through every `finally`: held records get written, workers end."""
+"""SIGINT and SIGTERM as an exception that leaves through every `finally`: held records get written, workers end."""
 
 import signal
 import sys
@@ -6,20 +6,22 @@ from types import FrameType
 from typing import NoReturn
 
 
-class Terminated(BaseException):
-    """SIGTERM was received."""
+class Stopped(BaseException):
+    """The process was asked to end. No KeyboardInterrupt, which Typer takes for itself."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.exit_code = 128 + number
 
 
-_EXCEPTIONS: dict[int, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-
-_asked: type[BaseException] | None = None
+_asked: Stopped | None = None
 
 
 def install() -> None:
-    """From now on the first of either signal raises its exception in the main thread, and so does each later one."""
+    """From now on either signal raises Stopped in the main thread."""
     global _asked
     _asked = None
-    for number in _EXCEPTIONS:
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _raise)
     sys.unraisablehook = _quietly
 
@@ -32,10 +34,10 @@ def check() -> None:
 
 def _raise(number: int, _frame: FrameType | None) -> NoReturn:
     global _asked
-    _asked = _EXCEPTIONS[number]
+    _asked = Stopped(number)
     raise _asked
 
 
 def _quietly(dropped: "sys.UnraisableHookArgs") -> None:
-    if dropped.exc_type not in _EXCEPTIONS.values():
+    if not issubclass(dropped.exc_type, Stopped):
         sys.__unraisablehook__(dropped)

@@ -20,17 +20,16 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-SIGNALS = pytest.mark.parametrize(
-    ("number", "exception"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, stopping.Terminated)]
-)
+SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 
 
 @SIGNALS
-def test_a_signal_is_an_exception(number: int, exception: type[BaseException]) -> None:
+def test_a_signal_is_an_exception(number: int, code: int) -> None:
     """Raised in the main thread, where it is."""
     stopping.check()
-    with pytest.raises(exception):
+    with pytest.raises(stopping.Stopped) as stopped:
         os.kill(os.getpid(), number)
+    assert stopped.value.exit_code == code
 
 
 class Finalised:
@@ -45,12 +44,13 @@ class Finalised:
 
 @SIGNALS
 def test_a_signal_that_meets_a_finaliser_is_not_lost(
-    number: int, exception: type[BaseException], capsys: pytest.CaptureFixture[str]
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Python drops the exception there; the next look finds it, and nothing is printed meanwhile."""
     Finalised(number)
-    with pytest.raises(exception):
+    with pytest.raises(stopping.Stopped) as stopped:
         stopping.check()
+    assert stopped.value.exit_code == code
     assert capsys.readouterr() == ("", "")
 
 
