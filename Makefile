@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows prior bench-no-harm bench-gpu clean
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -62,6 +62,10 @@ bench-rows: install
 # set5/, set14/, satellite/; about 10 minutes. Fails below 95 % right.
 bench-no-harm: with-data install
 	$(VENV)/bin/python -m benchmarks.no_harm $(DATA)
+
+# Needs no data; about 5 minutes. Draws docs/timeline.png.
+bench-nodes: $(VENV)/.bench
+	$(VENV)/bin/python -m benchmarks.three_nodes
 
 # Needs a GPU, and no data.
 bench-gpu: install

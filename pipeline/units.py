@@ -27,8 +27,8 @@ class Division:
 
     pixels: int = 2048 * 2048
     """LR pixels up to which a worker does an image alone: divided, it is read once more by every worker."""
-    group_seconds: float = 45.0
-    """Work of one group: as much as is lost with a worker."""
+    group_seconds: float = 20.0
+    """Work of one group: as much as is lost with a worker, and as long as the others may wait for it in the end."""
 
 
 DIVISION = Division()

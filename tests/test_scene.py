@@ -42,7 +42,7 @@ MakeConfig = Callable[..., RunConfig]
 ReadTiles = Callable[[str], dict[str, bytes]]
 ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
 
-SMALL = Division(pixels=1000, group_seconds=0.01)
+SMALL = Division(pixels=1000, group_seconds=0.012)
 """The scenes of this file are of 3,300 pixels in 16 tiles: six groups of three tiles at x2, 16 of one at x4."""
 
 
@@ -594,7 +594,7 @@ def test_two_workers_share_a_scene(
         return finish(output, begun, groups)
 
     monkeypatch.setattr(scene, "finish", listen)
-    monkeypatch.setattr("pipeline.dataflow.DIVISION", Division(pixels=50_000, group_seconds=0.01))
+    monkeypatch.setattr("pipeline.dataflow.DIVISION", Division(pixels=50_000, group_seconds=0.012))
     summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
     assert (summary.done, summary.failed) == (2, 0)
     assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(25)]
