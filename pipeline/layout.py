@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from . import storage
 
+VERSION = 1
+"""Of all this: raised when a later srpipe lays an output out in a way that an earlier one would misread."""
+
 _TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.png")
 
 LONGEST_NAME = 255 - len(".0123456789abcdef.json")

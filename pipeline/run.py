@@ -317,6 +317,11 @@ def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | Non
         raise UsageError(f"{uri} is damaged ({error}); remove it or choose another --output") from error
     if config.existing is Existing.ERROR:
         raise UsageError(f"{config.output} already holds a run; choose another --output or --existing resume")
+    if held.get("layout", 1) != layout.VERSION:
+        raise UsageError(
+            f"{config.output} is laid out as version {held['layout']}, this srpipe knows version {layout.VERSION};"
+            " use the srpipe that made it, or choose another --output"
+        )
     if held.get("root") != root:
         raise UsageError(
             f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
@@ -349,6 +354,7 @@ def _reads_results(manifest: Manifest, output: str) -> bool:
 
 def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
     held = {
+        "layout": layout.VERSION,
         "run_id": run_id,
         "started_at": now().isoformat(),
         "manifest": manifest.uri,

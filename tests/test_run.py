@@ -521,6 +521,21 @@ def test_existing_error(tmp_path: Path, tiny_config: MakeConfig, observer: Any) 
     _refused(tiny_config(existing=Existing.ERROR), observer, "already holds a run; choose another --output", tmp_path)
 
 
+@pytest.mark.usefixtures("images")
+def test_an_output_of_another_layout_is_left_alone(out: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """A later version's output is refused with the remedy; one from before layouts were numbered is gone on with."""
+    run(tiny_config(), observer)
+    held = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**held, "layout": 2}))
+    with pytest.raises(
+        UsageError, match="laid out as version 2, this srpipe knows version 1; use the srpipe that made"
+    ):
+        run(tiny_config(existing=Existing.OVERWRITE), observer)
+    del held["layout"]
+    (out / "run.json").write_text(json.dumps(held))
+    assert run(tiny_config(), observer).already_done == 3
+
+
 def test_damaged_run_json(tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any) -> None:
     """A run.json that cannot be understood is refused with the remedy, not passed over."""
     out.mkdir()
