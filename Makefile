@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows prior bench-no-harm bench-gpu clean
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows prior bench-no-harm bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -14,6 +14,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 test: install
 	$(VENV)/bin/pytest
+
+# Real processes, Ray and S3, and real faults; about 10 minutes.
+test-faults: install
+	$(VENV)/bin/pytest -m faults tests/test_faults.py
 
 # The S3 tests against a Ceph gateway; tests/ceph.sh says which Debian packages it needs.
 test-ceph: install

@@ -45,7 +45,7 @@ NOT_COUNTED = "every second pixel"
 def pictures(data: Path) -> Iterator[tuple[str, Tensor]]:
     """Named crops (3, 192, 192) of 8-bit levels.
 
-    The rule's numbers were chosen on crops from the other corner, and on damages of every other picture, not these.
+    What the rule is was decided on crops from the other corner, and on damages of the other pictures.
     """
     files = [*sorted((data / "set14").glob("*.png")), *sorted((data / "set5").glob("*.png"))]
     for file in (*files, *(data / "satellite" / name for name in SATELLITE)):
@@ -84,7 +84,7 @@ def cases(data: Path) -> Iterator[tuple[str, str, Tensor, Tensor]]:
     generator = Generator().manual_seed(0)
     for kind, damaged in damages().items():
         for name, hr in some:
-            yield kind, name, damaged(hr, generator).round().clamp(0, 255), hr
+            yield kind, name, damaged(hr, generator), hr
 
 
 def _noisy(sigma: float, hr: Tensor, generator: Generator) -> Tensor:
@@ -103,7 +103,8 @@ def _moved(length: int, direction: float, hr: Tensor, _: Generator) -> Tensor:
 def as_jpeg(levels: Tensor, quality: int) -> Tensor:
     """What JPEG leaves of (3, H, W)."""
     buffer = io.BytesIO()
-    Image.fromarray(levels.byte().permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=quality)
+    pixels = levels.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     return decode(buffer.getvalue()).levels.float()
 
 
@@ -148,8 +149,8 @@ def main() -> None:
 def _store(folder: Path, kind: str, name: str, lr: Tensor, hr: Tensor) -> tuple[str, Case]:
     stem = f"{kind}-{name}".replace(" ", "")
     lr_file, hr_file = folder / f"{stem}.png", folder / f"{stem}-hr.png"
-    lr_file.write_bytes(encode_png(lr, None))
-    hr_file.write_bytes(encode_png(hr, None))
+    for file, levels in ((lr_file, lr), (hr_file, hr)):
+        file.write_bytes(encode_png(levels.round().clamp(0, 255).byte(), None))
     return kind, Case("no-harm", 2, stem, lr_file, hr_file)
 
 

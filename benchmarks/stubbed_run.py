@@ -23,10 +23,13 @@ from pipeline import records, storage
 from pipeline import run as run_module
 from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_scale
 from pipeline.layout import Commit
+from pipeline.ledger import Ledger
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan, Row
 from pipeline.prior import PriorFile
 from pipeline.records import Record, Status, now
+from pipeline.units import Group, answer_to_json, unit_from_json
+from pipeline.waves import Execute
 from sr_ops.settings import FitSettings, Settings
 
 WORKERS = 2
@@ -83,16 +86,21 @@ class Driver:
 class ReadyWorker:
     """In the place of `dataflow._UnitWorker`."""
 
-    def __init__(self, output: str, settings: Settings, threads: int, **_: object) -> None:
-        self._output, self._settings, self._threads = output, settings, threads
+    def __init__(self, config: RunConfig, ledger: Ledger, **_: object) -> None:
+        self._config, self._ledger, self._output = config, ledger, config.output
 
     def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
-        for fields in json.loads(batch["unit"][0]):
-            record = self._commit(Row(**fields))
-            yield {"record": [record.to_json()]}
+        unit = unit_from_json(batch["unit"][0])
+        assert not isinstance(unit, Group)
+        self._ledger.suspects(row.key for row in unit)
+        for row in unit:
+            self._ledger.begin(row.key)
+            record = self._commit(row)
+            self._ledger.end(row.key)
+            yield {"answer": [answer_to_json(record)]}
 
     def _commit(self, row: Row) -> Record:
-        settings = fingerprint(for_scale(self._settings, row.scale), self._threads)
+        settings = fingerprint(for_scale(self._config.settings, row.scale), self._config.threads)
         commit = Commit(settings, row.key, storage.stat(row.uri).fingerprint)
         record = replace(
             _READY,
@@ -162,7 +170,7 @@ class Clock:
         return patch.object(where, name, call)
 
     @contextmanager
-    def executor(self, config: RunConfig, prior: PriorFile | None) -> Iterator[run_module.Execute]:
+    def executor(self, config: RunConfig, prior: PriorFile | None) -> Iterator[Execute]:
         """In the place of `run._executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
         from pipeline import dataflow

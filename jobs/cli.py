@@ -8,26 +8,35 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Container
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_group
 
 from pipeline.config import VERSION, Device, Executor, Existing, RunConfig, parse_scale
-from pipeline.errors import UsageError
+from pipeline.errors import ErrorType, LostLockError, UsageError
+from pipeline.storage_options import StorageOptions
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
+
+from . import spec, stopping
+from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
     from pipeline.run import Summary
     from pipeline.train_prior import Trained
 
+    from .submit import Outcome
+
 EXIT_FATAL = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
+EXIT_STOPPED = 4
+EXIT_ALREADY_SUBMITTED = 5
 
 app = typer.Typer(
     name="srpipe",
@@ -47,7 +56,8 @@ _SETTINGS = Settings()
 _GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
 
 
-@app.command("run")
+@app.command("run", cls=spec.JobCommand)
+@with_storage_flags
 def run_command(
     manifest: Annotated[
         str,
@@ -55,6 +65,16 @@ def run_command(
             metavar="MANIFEST", help="csv, parquet, jsonl or txt table, folder, glob or image; path or s3://."
         ),
     ],
+    _job_file: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="TOML job file, path or s3://, whose keys are these options; they and SRPIPE_<OPTION> win over it.",
+            callback=spec.configure,
+            is_eager=True,
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -116,7 +136,21 @@ def run_command(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join. [default: RAY_ADDRESS, else a local one]")
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Tell a changed file by the sha256 of its bytes; reads all of them at the start."),
+    ] = False,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Of one access to storage that failed in a way that may pass.")
+    ] = RunConfig.retries,
+    max_seconds_per_image: Annotated[float | None, typer.Option(min=0.001, help="After which an image fails.")] = None,
+    max_failure_rate: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Share of failed images beyond which the run stops (exit 4).")
+    ] = None,
+    max_hours: Annotated[float | None, typer.Option(min=0.0, help="After which the run stops (exit 4).")] = None,
     json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
 ) -> int:
     """Upscale every image that MANIFEST names; run again to go on where it stopped."""
     chosen_scale = _scale(scale)
@@ -165,24 +199,105 @@ def run_command(
         limit=limit,
         root=root,
         strict=strict,
+        deep=deep,
+        retries=retries,
+        max_seconds=max_seconds_per_image,
+        max_failure_rate=max_failure_rate,
+        max_hours=max_hours,
+        storage=storage,
     )
-    summary = execute(config)
-    print(json.dumps(asdict(summary)) if json_summary else _sentence(summary))  # noqa: T201 - the result
-    return EXIT_SOME_FAILED if summary.failed else 0
+    return _ended(execute(config), json_summary)
+
+
+@app.command("retry")
+@with_storage_flags
+def retry_command(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output of a run in which images failed.")],
+    error_type: Annotated[
+        list[ErrorType] | None, typer.Option(help="Only what failed so; may be given more than once. [default: all]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. [default: as in the run]")] = None,
+    executor: Annotated[Executor | None, typer.Option(help="As for run. [default: as in the run]")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join. [default: as in the run]")] = None,
+    max_seconds_per_image: Annotated[
+        float | None, typer.Option(min=0.001, help="After which an image fails. [default: as in the run]")
+    ] = None,
+    json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
+) -> int:
+    """Do again what failed in a run, with the manifest and the settings of that run."""
+    from pipeline.retry import failed_work
+    from pipeline.storage import absolute, use
+
+    use(storage, absolute(output))
+    config, keys = failed_work(absolute(output), error_type or [])
+    if storage != StorageOptions():
+        config = replace(config, storage=storage)
+    changes = _given(workers=workers, executor=executor, address=address, max_seconds=max_seconds_per_image)
+    return _ended(execute(replace(config, **changes), keys), json_summary)
+
+
+@app.command("submit")
+def submit_command(
+    job_file: Annotated[str, typer.Argument(metavar="JOB_FILE", help="TOML file, as for `srpipe run --config`.")],
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_API_SERVER_ADDRESS", metavar="URL", help="Job server of the cluster: http://HEAD:8265."
+        ),
+    ],
+    slot: Annotated[
+        str | None,
+        typer.Option(help="The scheduled time this run is for: a slot is started once. [default: now, to the second]"),
+    ] = None,
+    submission_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="[default: srpipe-<JOB_FILE's name>-<slot>]")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until the job has ended, with its exit code.")] = True,
+    json_outcome: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Start `srpipe run --config JOB_FILE` on a Ray cluster, once for each slot."""
+    if slot is not None and submission_id is not None:
+        raise UsageError("--slot has no effect with --submission-id; leave one of them out")
+    spec.check_for_cluster(job_file, cast("spec.JobCommand", get_group(app).commands["run"]))
+    from . import submit
+
+    job_id = submit.make_submission_id(job_file, slot, submission_id)
+    cluster = submit.connect(address)
+    try:
+        submit.submit(cluster, job_file, job_id)
+    except submit.AlreadySubmittedError as error:
+        return _say(str(error), EXIT_ALREADY_SUBMITTED)
+    _tell(f"{job_id} is submitted to {address}")
+    try:
+        outcome = submit.wait(cluster, job_id, _tell) if wait else submit.Outcome(job_id, address)
+    except (KeyboardInterrupt, stopping.Terminated) as stopped:
+        code = signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM
+        return _say(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it", 128 + code)
+    for line in outcome.log:
+        _tell(line)
+    print(json.dumps(asdict(outcome)) if json_outcome else _outcome_sentence(outcome))  # noqa: T201 - the result
+    return outcome.exit_code or 0
 
 
 @app.command("eval")
+@with_storage_flags
 def eval_command(
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="Output of a finished run whose manifest has a reference column.")
     ],
     json_scores: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
 ) -> int:
     """PSNR and SSIM of a run against the `reference` images its manifest names."""
     from pipeline.evaluate import evaluate
+    from pipeline.storage import absolute, use
 
     from .report import print_scores
 
+    use(storage, absolute(output))
     scores = evaluate(output)
     if json_scores:
         print(json.dumps({"output": output, "scores": [_finite(asdict(score)) for score in scores]}))  # noqa: T201
@@ -192,6 +307,7 @@ def eval_command(
 
 
 @app.command("prior")
+@with_storage_flags
 def prior_command(
     manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="The images to learn from, as for `srpipe run`.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="File or s3:// uri for the weights.")],
@@ -213,18 +329,22 @@ def prior_command(
     device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
     threads: Annotated[int, typer.Option(min=1, help="Torch threads; changes the weights slightly.")] = 1,
     json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageOptions,
 ) -> int:
     """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
-    from pipeline import storage
+    from pipeline.storage import absolute, parent, use
     from pipeline.train_prior import train_prior
     from pipeline.worker import inline_device
 
     from .progress import training_progress
 
+    uri = absolute(output)
+    use(storage, parent(uri))  # where it is first tried whether anything can be written
     with training_progress(steps) as progress:
         trained = train_prior(
             manifest,
-            storage.absolute(output),
+            uri,
             Settings(network=network, width=width, depth=depth, seed=seed),
             FitSettings(steps, crop, batch, learning_rate or _PRIOR_RATES[start == NO_PRIOR]),
             start,
@@ -261,45 +381,50 @@ def _top(
         context.exit()
 
 
-def execute(config: RunConfig) -> "Summary":
-    """Run with progress on stderr."""
+def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
+    """Run with progress on stderr, all of it or these keys."""
     from pipeline.run import run
 
     from .progress import progress
 
     with progress() as observer:
-        return run(config, observer)
+        return run(config, observer, only)
 
 
 def main() -> NoReturn:
-    """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 130 and 143 as README lists them."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 4, 130 and 143 as README lists them."""
+    stopping.install()
     try:
         code = app(standalone_mode=False)
     except UsageError as error:
         code = _say(str(error), EXIT_USAGE)
     except TyperException as error:
-        code = _say(f"{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
+        code = _say(f"{spec.origin(error)}{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
+    except LostLockError as error:
+        code = _say(str(error), EXIT_FATAL)
     except OSError as error:
         code = _say(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
     except (KeyboardInterrupt, typer.Abort):
         code = _say("stopped; run the same command to go on", 128 + signal.SIGINT)
-    except Terminated:
+    except stopping.Terminated:
         code = _say("stopped; run the same command to go on", 128 + signal.SIGTERM)
     sys.exit(code)
 
 
-class Terminated(BaseException):
-    """SIGTERM, as an exception that leaves through every `finally`: held records get written, workers end."""
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
+def _ended(summary: "Summary", as_json: bool) -> int:
+    print(json.dumps(asdict(summary)) if as_json else _sentence(summary))  # noqa: T201 - the result
+    if summary.stopped:
+        return EXIT_STOPPED
+    return EXIT_SOME_FAILED if summary.failed else 0
 
 
 def _say(sentence: str, code: int) -> int:
     print(f"srpipe: {sentence}", file=sys.stderr)  # noqa: T201 - the one line that says why it ended
     return code
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - what goes on
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
@@ -353,7 +478,15 @@ def _sentence(summary: "Summary") -> str:
         parts.append(f"{summary.failed} failed ({kinds})")
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")
+    if summary.stopped:
+        parts.append(f"stopped ({summary.stopped})")
     return f"{', '.join(parts)} in {summary.seconds:.0f} s; table: {summary.output}/manifest.parquet"
+
+
+def _outcome_sentence(outcome: "Outcome") -> str:
+    if outcome.exit_code is None:
+        return outcome.submission_id
+    return f"{outcome.submission_id}: {outcome.status or 'LOST'}, exit code {outcome.exit_code}; {outcome.message}"
 
 
 def _trained_sentence(trained: "Trained") -> str:

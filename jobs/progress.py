@@ -20,6 +20,8 @@ from pipeline.plan import Plan
 from pipeline.records import Record, Status
 from pipeline.run import Observer
 
+from . import stopping
+
 _LINE_SECONDS = 5.0
 
 
@@ -104,6 +106,7 @@ class _Counts:
             self.say(f"{plan.todo} images to do")
 
     def finished(self, record: Record) -> None:
+        stopping.check()
         self.finished_rows += 1
         self.pixels += (record.sr_width or 0) * (record.sr_height or 0)
         if record.status == Status.FAILED:

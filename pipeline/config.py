@@ -3,12 +3,15 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Any, TypeVar, get_type_hints
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
+
+from .storage_options import StorageOptions
 
 ALGORITHM_VERSION = 3
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
@@ -68,6 +71,18 @@ class RunConfig:
     """What keys are relative to, when the manifest's own rule is not wanted."""
     strict: bool = False
     """Refuse to start when any row is bad."""
+    deep: bool = False
+    """Tell versions of a source by the sha256 of its bytes, not by size and ETag or time of change."""
+    retries: int = 3
+    """Of one access to storage that failed in a way that may pass."""
+    max_seconds: float | None = None
+    """For the work on one image."""
+    max_failure_rate: float | None = None
+    """Failed images among those worked on, from 0 to 1, beyond which the run stops."""
+    max_hours: float | None = None
+    """After which the run stops."""
+    storage: StorageOptions = field(default_factory=StorageOptions)
+    """How S3 is reached, for input and output; holds no secrets."""
 
 
 @lru_cache
@@ -79,6 +94,32 @@ def fingerprint(settings: Settings, threads: int) -> str:
     """
     pixels = {"algorithm": ALGORITHM_VERSION, "threads": threads, **asdict(settings)}
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parse_config(values: dict[str, Any]) -> RunConfig:
+    """A RunConfig from `dataclasses.asdict` of one as JSON gives it back.
+
+    Raises:
+        TypeError, ValueError: it is not, or of a version that knew other fields.
+    """
+    return _parse_dataclass(RunConfig, values)
+
+
+Parsed = TypeVar("Parsed")
+
+
+def _parse_dataclass(kind: type[Parsed], values: dict[str, Any]) -> Parsed:
+    kinds = get_type_hints(kind)
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        field_kind = kinds.get(name)
+        if isinstance(field_kind, type) and is_dataclass(field_kind):
+            parsed[name] = _parse_dataclass(field_kind, value)
+        elif isinstance(field_kind, type) and issubclass(field_kind, StrEnum):
+            parsed[name] = field_kind(value)
+        else:
+            parsed[name] = value
+    return kind(**parsed)
 
 
 @lru_cache

@@ -1,20 +1,20 @@
 """Units over a pool of worker processes with Ray Data: the only file that knows Ray.
 
-Units go in as one-row blocks, records come out one by one as JSON; pixels never pass through Ray. The settings below
+Units go in as one-row blocks, answers come out one by one as JSON; pixels never pass through Ray. The settings below
 each answer a trap of Ray 2.60; docs/architecture.md tells which.
 """
 
 import gc
-import json
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -31,12 +31,14 @@ os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name n
 import ray  # noqa: E402 - Ray reads its environment when it is imported
 import ray.data  # noqa: E402
 import ray.exceptions  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from .config import Device, RunConfig  # noqa: E402
 from .errors import UsageError  # noqa: E402
-from .plan import Row  # noqa: E402
+from .ledger import CrashLedger  # noqa: E402
 from .prior import PriorFile  # noqa: E402
-from .records import Record  # noqa: E402
+from .units import DIVISION, Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from .waves import Execute, in_waves  # noqa: E402
 
 _WAVE = 2000
 """Units of one Dataset: the driver's memory grows with its blocks."""
@@ -51,7 +53,7 @@ _NO_PROGRESS_SECONDS = 6 * 3600
 
 
 class _UnitWorker:
-    """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per record out, both as JSON."""
+    """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per answer out, both as JSON."""
 
     def __init__(self, **arguments: object) -> None:
         from .worker import Worker  # here, so that only the worker processes load torch
@@ -59,9 +61,34 @@ class _UnitWorker:
         self._worker = Worker(**arguments)  # type: ignore[arg-type]
 
     def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
-        unit = [Row(**{**fields, "stale": tuple(fields["stale"])}) for fields in json.loads(batch["unit"][0])]
-        for record in self._worker(unit):
-            yield {"record": [record.to_json()]}
+        for answer in self._worker(unit_from_json(batch["unit"][0])):
+            yield {"answer": [answer_to_json(answer)]}
+
+
+class _RayLedger:
+    """The ledger of a run as its workers reach it: one process, on the driver's machine, which no spot node is."""
+
+    def __init__(self, book: Any) -> None:
+        self._book = book
+
+    @classmethod
+    def start(cls) -> "_RayLedger":
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return cls(ray.remote(num_cpus=0)(CrashLedger).options(scheduling_strategy=here).remote(_living_machines))
+
+    def suspects(self, keys: Iterable[str]) -> bool:
+        return bool(ray.get(self._book.suspects.remote(list(keys))))
+
+    def begin(self, key: str) -> int:
+        return int(ray.get(self._book.begin.remote(key, ray.get_runtime_context().get_node_id())))
+
+    def end(self, key: str) -> None:
+        ray.get(self._book.end.remote(key))
+
+
+def _living_machines() -> set[str]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return {node["NodeID"] for node in nodes if node["Alive"]}
 
 
 @dataclass(frozen=True)
@@ -76,36 +103,26 @@ class _Share:
 
 
 @contextmanager
-def ray_executor(
-    config: RunConfig, prior: PriorFile | None
-) -> Iterator[Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]]:
-    """A pool of workers on a local or a joined cluster; the context gives what works units off (`run.Execute`).
+def ray_executor(config: RunConfig, prior: PriorFile | None) -> Iterator[Execute]:
+    """A pool of workers on a local or a joined cluster; the context gives what works units off.
 
     Raises:
         UsageError: the cluster cannot be joined, or has no GPU where one is asked for.
     """
     with _cluster(config):
         share = _share(config)
-        arguments = {
-            "output": config.output,
-            "settings": config.settings,
+        arguments: dict[str, object] = {
+            "config": config,
             "prior": prior,
-            "threads": config.threads,
             "device": share.device,
+            "division": DIVISION,
+            "ledger": _RayLedger.start(),
         }
         workers = config.workers or share.room
-
-        def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
-            for start in range(0, len(units), _WAVE):
-                yield from _wave(units[start : start + _WAVE], workers, share, arguments)
-                gc.collect()  # a Dataset hangs in cycles, which would otherwise stay for many waves
-
-        yield execute
+        yield in_waves(partial(_wave, workers=workers, share=share, arguments=arguments), config.output, _WAVE)
 
 
-def _wave(
-    units: Sequence[tuple[Row, ...]], workers: int, share: _Share, arguments: dict[str, object]
-) -> Iterator[Record]:
+def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:
     pool_size = min(workers, len(units))
     pool = ray.data.ActorPoolStrategy(
         min_size=1,
@@ -113,8 +130,8 @@ def _wave(
         initial_size=pool_size,
         max_tasks_in_flight_per_actor=1,  # a short image must not queue behind a long one
     )
-    blocks = [{"unit": json.dumps([asdict(row) for row in unit])} for unit in units]
-    records = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
+    blocks = [{"unit": unit_to_json(unit)} for unit in units]
+    answers = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
         _UnitWorker,
         batch_size=1,
         compute=pool,
@@ -123,8 +140,9 @@ def _wave(
         num_gpus=share.gpus,
     )
     # Without prefetching, or a finished record would wait for the next one.
-    for table in records.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
-        yield from map(Record.from_json, cast("pa.Table", table)["record"].to_pylist())
+    for table in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+        yield from map(answer_from_json, cast("pa.Table", table)["answer"].to_pylist())
+    gc.collect()  # a Dataset hangs in cycles, which would otherwise stay for many waves
 
 
 def _share(config: RunConfig) -> _Share:

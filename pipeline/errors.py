@@ -7,6 +7,10 @@ class UsageError(Exception):
     """The command cannot be carried out as given: one sentence that names the thing and the remedy. Exit code 2."""
 
 
+class LostLockError(Exception):
+    """Another run has taken the output over: this one was silent for longer than its lease. Exit code 1."""
+
+
 class ErrorType(StrEnum):
     """Why an image failed; the `error_type` of its record."""
 
@@ -26,6 +30,10 @@ class ErrorType(StrEnum):
     """The result could not be stored."""
     MEMORY = "memory"
     """The machine or its GPU ran out of memory."""
+    DEADLINE = "deadline"
+    """The work on it took longer than it may."""
+    CRASHED = "crashed"
+    """It took its worker process down with it, twice."""
     LOST = "lost"
     """The worker that held the image gave no answer."""
     INTERNAL = "internal"

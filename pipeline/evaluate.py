@@ -49,11 +49,14 @@ def evaluate(output: str) -> tuple[Score, ...]:
         UsageError: OUT holds no finished run, or no row of it has a reference.
     """
     output = storage.absolute(output)
+    storage.check_service(output)
     try:
         table = records.read_table(table_uri(output))
         run = json.loads(storage.read(run_json(output)))
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no finished run; give the --output of one") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
     if "reference" not in table.column_names:
         raise UsageError(
             f"the manifest of {output} has no column 'reference'; name the true images in one and run again"

@@ -42,9 +42,17 @@ class Picture:
     """What the numbers mean as colours; goes into the output as it came."""
 
     @property
+    def height(self) -> int:
+        return self.levels.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.levels.shape[2]
+
+    @property
     def lr(self) -> Tensor:
         """(C, H, W) float32 in [0, 1]."""
-        return self.levels.float() / LEVELS
+        return from_levels(self.levels)
 
 
 def decode(data: bytes) -> Picture:
@@ -68,6 +76,11 @@ def decode(data: bytes) -> Picture:
             raise ImageError(ErrorType.CORRUPT, message) from error
         except _PILLOW_ERRORS as error:
             raise ImageError(ErrorType.CORRUPT, f"the file is damaged ({error}); replace it") from error
+
+
+def from_levels(levels: Tensor) -> Tensor:
+    """Grey levels to float32 in [0, 1]."""
+    return levels.float() / LEVELS
 
 
 def to_levels(sr: Tensor) -> Tensor:

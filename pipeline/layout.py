@@ -1,6 +1,7 @@
 """What lies where in an output: tiles, commit records, the table and the marks of a run."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from . import storage
@@ -25,6 +26,14 @@ def tile_position(name: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def remove_other_tiles(folder: str, names: Collection[str]) -> None:
+    """Delete the tiles that an earlier run with smaller tiles left beside those of the given names. Raises OSError."""
+    for uri in storage.list_folder(folder):
+        name = uri.rpartition("/")[2]
+        if name not in names and tile_position(name):
+            storage.remove(uri)
+
+
 def parts_folder(output: str) -> str:
     return storage.join(output, "manifest")
 
@@ -41,6 +50,20 @@ def success(output: str) -> str:
     return storage.join(output, "_SUCCESS")
 
 
+def locks_folder(output: str) -> str:
+    return storage.join(output, "_lock")
+
+
+def lock(output: str, number: int) -> str:
+    return storage.join(locks_folder(output), f"{number:08d}.json")
+
+
+def lock_number(uri: str) -> int:
+    """The number of a lock by its uri; 0 for any other file."""
+    stem = uri.rpartition("/")[2].removesuffix(".json")
+    return int(stem) if stem.isdigit() else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Which image of which source was done with which settings: all of it stands in the commit record's name."""
@@ -51,6 +74,10 @@ class Commit:
 
     def uri(self, output: str) -> str:
         return storage.join(_commits_folder(output), self.settings, f"{self.key}.{self.source}.json")
+
+    def scene_folder(self, output: str) -> str:
+        """Where the work on a scene lies until it is committed."""
+        return storage.join(scenes_folder(output), self.settings, f"{self.key}.{self.source}")
 
 
 def list_commits(output: str) -> dict[str, list[Commit]]:
@@ -63,6 +90,22 @@ def list_commits(output: str) -> dict[str, list[Commit]]:
         if name.endswith(".json") and key:
             commits.setdefault(key, []).append(Commit(settings, key, source))
     return commits
+
+
+def scenes_folder(output: str) -> str:
+    return storage.join(output, "_scene")
+
+
+def list_scenes(output: str) -> dict[Commit, list[str]]:
+    """The files of every scene that is begun, by what will say that it is done, from one listing of names."""
+    folder = scenes_folder(output)
+    scenes: dict[Commit, list[str]] = {}
+    for uri in storage.find(folder):
+        settings, _, path = uri.removeprefix(folder + "/").partition("/")
+        key, _, source = path.rpartition("/")[0].rpartition(".")
+        if key:
+            scenes.setdefault(Commit(settings, key, source), []).append(uri)
+    return scenes
 
 
 def _commits_folder(output: str) -> str:

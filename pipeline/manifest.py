@@ -69,6 +69,8 @@ def read_manifest(manifest: str) -> Manifest:
         UsageError: it is missing, unreadable, empty, or has no column that says where the images are.
     """
     uri = storage.absolute(manifest)
+    if not storage.check_service(uri):
+        raise UsageError(f"the manifest {manifest} cannot be read: there is no such bucket; correct its name")
     suffix = os.path.splitext(uri)[1].lower()
     try:
         if suffix in _TABLE_READERS and not storage.is_folder(uri):
@@ -83,7 +85,7 @@ def read_manifest(manifest: str) -> Manifest:
     except FileNotFoundError as error:
         raise UsageError(f"the manifest {manifest} does not exist; give a table, a folder or a glob") from error
     except OSError as error:
-        raise UsageError(f"cannot read the manifest {manifest}: {storage.reason(error)}") from error
+        raise UsageError(f"cannot read the manifest {manifest}: {storage.reason(error)}; check access") from error
     if found:
         raise UsageError(
             f"the manifest {manifest} is of no known kind; its name must end in {', '.join(_TABLE_READERS)}"

@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sr_ops.settings import Settings
@@ -39,7 +40,7 @@ class Row:
     size: int
     """Bytes, 0 when the listing does not show it."""
     stale: tuple[str, ...] = ()
-    """Commit records of this key that are no longer true once its tiles are overwritten."""
+    """What says of this key's tiles what is no longer true once they are overwritten: commits and scenes begun."""
     redo: bool = False
     """Work even if a commit record says it is done."""
 
@@ -63,7 +64,7 @@ class Plan:
     committed: tuple[tuple[Row, Commit], ...]
     """Rows that are done already, with what says so."""
     skipped: tuple[Row, ...]
-    """Rows beyond the limit."""
+    """Rows that are not to be attempted this time."""
     duplicates: int
     """Rows that ask for the same as an earlier one; they are one with it."""
 
@@ -77,9 +78,26 @@ class Plan:
     def todo(self) -> int:
         return sum(map(len, self.units))
 
+    def restricted(self, keys: Container[str]) -> "Plan":
+        """The same with nothing to be done but these."""
+        units = (tuple(row for row in unit if row.key in keys) for unit in self.units)
+        others = (row for unit in self.units for row in unit if row.key not in keys)
+        return replace(self, units=tuple(filter(None, units)), skipped=(*self.skipped, *others))
 
-def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[str, list[Commit]]) -> Plan:
-    """Pure but for asking storage for the size and version of the images. `root` is what keys are relative to.
+
+def make_plan(
+    config: RunConfig,
+    manifest: Manifest,
+    root: str,
+    commits: Mapping[str, Sequence[Commit]],
+    scenes: Mapping[Commit, Sequence[str]] | None = None,
+) -> Plan:
+    """Pure but for asking storage for the size and version of the images, or with `deep` for all of their bytes.
+
+    Args:
+        root: what keys are relative to.
+        commits: what is done, by key.
+        scenes: the files of scenes that are begun.
 
     Raises:
         UsageError: with `strict`, the first bad row.
@@ -93,7 +111,12 @@ def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[st
             f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
         )
     chosen = [row for row in rows if row.index < limit]
-    sources = manifest.sources or storage.stat_all(row.uri for row in chosen)
+    uris = [row.uri for row in chosen]
+    sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+
+    begun: defaultdict[str, list[Commit]] = defaultdict(list)
+    for commit in scenes or {}:
+        begun[commit.key].append(commit)
 
     todo: list[Row] = []
     committed: list[tuple[Row, Commit]] = []
@@ -104,8 +127,9 @@ def make_plan(config: RunConfig, manifest: Manifest, root: str, commits: dict[st
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
-        stale = tuple(commit.uri(config.output) for commit in known)
-        todo.append(replace(row, size=size, stale=stale, redo=config.existing is Existing.OVERWRITE))
+        stale = [commit.uri(config.output) for commit in known]
+        stale += [uri for commit in begun[row.key] if scenes and commit != wanted for uri in scenes[commit]]
+        todo.append(replace(row, size=size, stale=tuple(stale), redo=config.existing is Existing.OVERWRITE))
     return Plan(
         _pack(todo, config.settings),
         tuple(rejected),
@@ -228,6 +252,11 @@ def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
 def _seconds(row: Row, settings: Settings) -> float:
     """A guess at the time of one row on one CPU core, from its file's size."""
     fitting = 3 * settings.fit.steps * settings.fit.batch * (settings.fit.crop / 2) ** 2 * len(settings.stage_scales)
+    return fitting * _FLOP_PER_PIXEL / _FLOP_PER_SECOND + enlarging_seconds(row.size * _PIXELS_PER_BYTE, settings)
+
+
+def enlarging_seconds(pixels: float, settings: Settings) -> float:
+    """A guess at the time that enlarging so many LR pixels by fitted networks takes on one CPU core."""
     members = 8 if settings.ensemble else 1
-    inference = members * row.size * _PIXELS_PER_BYTE * sum((scale / 2) ** 2 for scale in settings.stage_scales)
-    return (fitting + inference) * _FLOP_PER_PIXEL / _FLOP_PER_SECOND
+    seen = members * pixels * sum((scale / 2) ** 2 for scale in settings.stage_scales)
+    return seen * _FLOP_PER_PIXEL / _FLOP_PER_SECOND

@@ -61,7 +61,7 @@ class Record:
     sr_height: int | None = None
     tiles: int | None = None
     output_sha256: str | None = None
-    """Over the bytes of the tiles, row by row."""
+    """Over the sha256 of the tiles, as hex digits, row by row: so parts of an image can be done apart."""
     steps: int | None = None
     """Optimiser updates per stage."""
     final_loss: float | None = None
@@ -86,13 +86,13 @@ class Record:
     write_s: float | None = None
     """Encoding and storing, which goes on while the next tile is computed."""
     total_s: float | None = None
-    """From the start of the work on this image to its end."""
+    """From the start of the work on this image to its end; of a scene the sum over its fit and its groups of tiles."""
     peak_memory_bytes: int | None = None
     """On CUDA the most that torch held for this image; on a CPU the most the worker process ever held so far."""
     device: str | None = None
     threads: int | None = None
     worker: str | None = None
-    """host:pid"""
+    """host:pid; of a scene, where it was fitted"""
     seed: int | None = None
     prior: str | None = None
     """sha256 of the weights that fits start from; "none" for a start from scratch."""

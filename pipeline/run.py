@@ -3,23 +3,24 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
 
-from . import layout, prior, records, storage
+from . import layout, prior, records, scene, storage
 from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
-from .layout import list_commits
+from .layout import list_commits, list_scenes
+from .limits import LimitReachedError, Limits
+from .lock import Lock
 from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
 from .prior import PriorFile
 from .records import Record, RecordSink, Status, now
-
-Execute = Callable[[Sequence[tuple[Row, ...]]], Iterator[Record]]
-"""Works units off; records come as they are ready, in any order."""
+from .units import DIVISION
+from .waves import Execute, one_by_one
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -48,71 +49,138 @@ class Summary:
     already_done: int
     failed: int
     skipped: int
+    """Not attempted: not asked for, or the run stopped before."""
     duplicates: int
     seconds: float
+    stopped: str | None = None
+    """The limit that ended the run before everything was attempted."""
     errors: dict[str, int] = field(default_factory=dict)
     """Failed rows by error type."""
 
 
-def run(config: RunConfig, observer: Observer) -> Summary:
+def run(config: RunConfig, observer: Observer, only: Container[str] | None = None) -> Summary:
     """Do everything that the manifest asks for and is not done yet.
 
     Writes OUT as the table of files in README.md says. Images that cannot be done are records, not errors.
 
+    Args:
+        only: keys of the images to work on; by default all.
+
     Raises:
         UsageError: nothing could be begun, and nothing was written.
+        LostLockError: another run took the output over.
     """
     started = now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     _check_options(config)
-    prior_file = prior.read_prior(config.prior)
-    if prior_file is not None:
-        prior.check_fits(prior_file, config.settings)
-        config = replace(config, settings=replace(config.settings, prior=prior_file.sha256))
+    storage.use(config.storage, config.output)
+    config, prior_file = _with_prior(config)
     manifest = read_manifest(config.manifest)
+    _check_input(config, manifest)
     root = storage.absolute(config.root) if config.root else manifest.root
     relative_to = _check_output(config, manifest, root)
     storage.check_writable(config.output)
-    try:
-        plan = make_plan(config, manifest, root, list_commits(config.output))
-    except OSError as error:
-        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
+    with _locked(config.output, run_id) as lock:
+        plan = _plan(config, manifest, root, only)
+        tally = _Tally()
+        with ExitStack() as stack:
+            execute = stack.enter_context(_executor(config, prior_file)) if plan.units else None
+            observer.planned(plan, manifest)
+            storage.remove(layout.success(config.output))
+            _write_run_json(config, run_id, manifest, root, relative_to)
+            sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
+            for record, index in _settled(config, plan, run_id):
+                sink.add(record, index)
+            if execute is not None:
+                _work(execute, plan, config, sink, tally, observer, lock)
+            for record, index in _left(config, plan, run_id, tally):
+                sink.add(record, index)
+        lock.check()
+        scene.tidy(config.output)
+        records.merge(config.output, run_id, plan.rows, manifest.user_columns)
+        summary = _summary(config, run_id, plan, tally, (now() - started).total_seconds())
+        if summary.done + summary.already_done == summary.rows:
+            storage.write(layout.success(config.output), b"")
+    return summary
 
-    with ExitStack() as stack:
-        execute = stack.enter_context(_executor(config, prior_file)) if plan.units else None
-        observer.planned(plan, manifest)
-        storage.remove(layout.success(config.output))
-        _write_run_json(config, run_id, manifest, root, relative_to)
-        sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
-        for record, index in _settled(config, plan, run_id):
-            sink.add(record, index)
-        outcomes: Counter[str] = Counter()
-        errors: Counter[str] = Counter(ErrorType.BAD_ROW.value for _ in plan.rejected)
-        if execute is not None:
-            with closing(_worked(execute, plan)) as worked:
-                for record, index in worked:
-                    sink.add(record, index)
-                    outcomes[record.status] += 1
-                    if record.error_type is not None:
-                        errors[record.error_type] += 1
-                    observer.finished(record)
 
-    records.merge(config.output, run_id, plan.rows, manifest.user_columns)
-    summary = Summary(
+@dataclass
+class _Tally:
+    """What became of the rows that were worked on."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    answered: set[str] = field(default_factory=set)
+    """Keys."""
+    stopped: str | None = None
+    """The limit that ended the run."""
+
+    def add(self, record: Record) -> None:
+        self.outcomes[record.status] += 1
+        self.answered.add(record.key or "")
+        if record.error_type is not None:
+            self.errors[record.error_type] += 1
+
+
+def _work(
+    execute: Execute, plan: Plan, config: RunConfig, sink: RecordSink, tally: _Tally, observer: Observer, lock: Lock
+) -> None:
+    """Work the plan off until it is done or a limit is reached; what is in flight then is dropped."""
+    limits = Limits(config.max_failure_rate, config.max_hours)
+    with closing(_worked(execute, plan)) as worked:
+        try:
+            for record, index in limits.watch(worked):
+                lock.check()
+                sink.add(record, index)
+                tally.add(record)
+                observer.finished(record)
+                limits.count(record)
+        except LimitReachedError as limit:
+            tally.stopped = str(limit)
+
+
+def _summary(config: RunConfig, run_id: str, plan: Plan, tally: _Tally, seconds: float) -> Summary:
+    errors = tally.errors + Counter([ErrorType.BAD_ROW.value] * len(plan.rejected))
+    return Summary(
         run_id=run_id,
         output=config.output,
         rows=plan.todo + len(plan.committed) + len(plan.rejected) + len(plan.skipped),
-        done=outcomes[Status.DONE],
+        done=tally.outcomes[Status.DONE],
         already_done=len(plan.committed),
         failed=errors.total(),
-        skipped=len(plan.skipped),
+        skipped=len(plan.skipped) + plan.todo - len(tally.answered),
         duplicates=plan.duplicates,
-        seconds=(now() - started).total_seconds(),
+        seconds=seconds,
+        stopped=tally.stopped,
         errors=dict(errors),
     )
-    if summary.done + summary.already_done == summary.rows:
-        storage.write(layout.success(config.output), b"")
-    return summary
+
+
+def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
+    """The weights to start from, and the settings with their sha256."""
+    prior_file = prior.read_prior(config.prior)
+    if prior_file is None:
+        return config, None
+    prior.check_fits(prior_file, config.settings)
+    return replace(config, settings=replace(config.settings, prior=prior_file.sha256)), prior_file
+
+
+@contextmanager
+def _locked(output: str, run_id: str) -> Iterator[Lock]:
+    try:
+        lock = Lock(output, run_id)
+    except OSError as error:
+        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
+    with lock:
+        yield lock
+
+
+def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
+    try:
+        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output))
+    except OSError as error:
+        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
+    return plan if only is None else plan.restricted(only)
 
 
 @contextmanager
@@ -126,8 +194,7 @@ def _executor(config: RunConfig, prior_file: PriorFile | None) -> Iterator[Execu
     else:
         from .worker import Worker, inline_device
 
-        worker = Worker(config.output, config.settings, prior_file, config.threads, inline_device(config.device))
-        yield lambda units: (record for unit in units for record in worker(unit))
+        yield one_by_one(Worker(config, prior_file, inline_device(config.device), DIVISION), config.output)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
@@ -148,7 +215,7 @@ def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None,
 
 
 def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
-    """Records that need no work: bad rows, rows beyond the limit, and commits whose record a killed run never wrote."""
+    """Records that need no work: bad rows, and commits whose record a killed run never wrote."""
     for rejected in plan.rejected:
         record = Record(
             key=rejected.key,
@@ -161,17 +228,25 @@ def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Recor
             finished_at=now(),
         )
         yield record, rejected.index
-    if not plan.skipped and not plan.committed:
+    if not plan.committed:
         return
-    table = records.latest(config.output, run_id)
-    known = set(table["key"].to_pylist())
-    for row in plan.skipped:
-        if row.key not in known:
-            yield _unworked(row, Status.SKIPPED, None, "beyond --limit"), row.index
-    recorded = records.recorded_commits(table)
+    recorded = records.recorded_commits(records.latest(config.output, run_id))
     lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
     for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
         yield _committed_record(uri, data), row.index
+
+
+def _left(config: RunConfig, plan: Plan, run_id: str, tally: _Tally) -> Iterator[tuple[Record, int]]:
+    """Records of the rows that were not attempted, for those that have none yet of an earlier run."""
+    stopped = [row for unit in plan.units for row in unit if row.key not in tally.answered]
+    if not plan.skipped and not stopped:
+        return
+    known = set(records.latest(config.output, run_id)["key"].to_pylist())
+    reasons = [(row, "not asked for this time") for row in plan.skipped]
+    reasons += [(row, f"not attempted: {tally.stopped}") for row in stopped]
+    for row, reason in reasons:
+        if row.key not in known:
+            yield _unworked(row, Status.SKIPPED, None, reason), row.index
 
 
 def _committed_record(uri: str, data: bytes) -> Record:
@@ -209,6 +284,19 @@ def _check_options(config: RunConfig) -> None:
             raise UsageError(f"{options} has no effect; leave one of them out")
 
 
+def _check_input(config: RunConfig, manifest: Manifest) -> None:
+    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
+    uris = [storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://")]
+    if uris:
+        storage.check_service(uris[0])  # a bucket that is not there is a matter of its rows
+    inside = next(filter(storage.is_output, [manifest.uri, *uris]), None)
+    if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
+        raise UsageError(
+            f"{inside} lies in the output {config.output}, which has other S3 options than the input; choose another"
+            " --output"
+        )
+
+
 def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
     """The folder that relative keys of this output stand for, None while there are none.
 
@@ -217,6 +305,7 @@ def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | Non
     if _reads_results(manifest, config.output):
         raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
+    storage.check_service(config.output)
     uri = layout.run_json(config.output)
     try:
         held = dict(json.loads(storage.read(uri)))

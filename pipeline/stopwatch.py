@@ -1,4 +1,4 @@
-"""Where the seconds of one image go."""
+"""Where the seconds of one image go, and when there were too many."""
 
 import time
 from collections import defaultdict
@@ -6,17 +6,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class DeadlineError(Exception):
+    """The work on an image took longer than it may."""
+
+
 class Stopwatch:
     """Wall-clock seconds by phase; a phase belongs to one thread at a time."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._deadline: float | None = None
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
+        """Raises DeadlineError before the phase when the time is up."""
+        self.check()
         started = time.perf_counter()
         yield
         self._seconds[phase] += time.perf_counter() - started
 
     def __getitem__(self, phase: str) -> float:
         return self._seconds[phase]
+
+    def limit(self, seconds: float | None) -> None:
+        """From now on; None for no limit."""
+        self._deadline = None if seconds is None else time.perf_counter() + seconds
+
+    def check(self, _steps: int = 0) -> None:
+        """Raises DeadlineError when the time is up."""
+        if self._deadline is not None and time.perf_counter() > self._deadline:
+            raise DeadlineError

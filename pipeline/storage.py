@@ -1,22 +1,26 @@
 """One way to reach files, local or on S3: absolute uris in, bytes and listings out.
 
-A local file's uri is its absolute path; any other uri keeps its scheme. Credentials, region and endpoint of S3 come
-from the environment (AWS_*), as boto's do. Nothing is cached: another process may change what is listed here.
+A local file's uri is its absolute path; any other uri keeps its scheme. How S3 is reached is told once a process, by
+`use`; without it the environment (AWS_*) says so, as for boto. Nothing is cached: another process may change what is
+listed here.
 """
 
+import errno
 import hashlib
 import os
 import posixpath
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
 
+from . import local_disk, s3
 from .errors import UsageError
+from .storage_options import S3Options, StorageOptions
 
 SCHEMES = ("file", "s3")
 
@@ -25,6 +29,30 @@ _LIST_FROM = 16
 
 _READ_AHEAD = 256
 """Files held in memory when many are read."""
+
+_TRANSIENT = {
+    *(errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EPIPE),
+    *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
+    *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH),
+}
+"""Of a network file system or a disk that is busy: the next call may find it well."""
+
+_options = StorageOptions()
+_output: str | None = None
+
+
+def use(options: StorageOptions, output: str | None) -> None:
+    """From now on, in this process, `output` and all below it are reached as the output's options say.
+
+    Everything else is reached by the input's. Credentials are looked up in the process that uses them.
+    """
+    global _options, _output
+    _options, _output = options, output
+
+
+def is_output(uri: str) -> bool:
+    """Whether a uri is the output given to `use`, or below it."""
+    return _output is not None and f"{uri}/".startswith(f"{_output}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +128,19 @@ def stat_all(uris: Iterable[str]) -> dict[str, Source]:
     return {uri: source for uri, source in known if source is not None}
 
 
+def content_source(data: bytes) -> Source:
+    """The source that bytes are, whatever a listing says of their file."""
+    return Source(len(data), hashlib.sha256(data).hexdigest())
+
+
+def content_sources(uris: Iterable[str]) -> dict[str, Source]:
+    """`content_source` of every file that can be read: what cannot is left out, as by `stat_all`. Reads all of them."""
+    uris = list(uris)
+    with ThreadPoolExecutor(16) as pool:
+        known = zip(uris, pool.map(_try_content, uris), strict=True)
+        return {uri: source for uri, source in known if source is not None}
+
+
 def exists(uri: str) -> bool:
     with _as_os_errors(uri):
         return bool(_filesystem(uri).exists(uri))
@@ -150,9 +191,28 @@ def write(uri: str, data: bytes) -> None:
     """
     with _as_os_errors(uri):
         if scheme(uri) == "file":
-            _write_local(uri, data)
+            local_disk.write(uri, data)
         else:
-            _filesystem(uri).pipe_file(uri, data)
+            s3.put(uri, data, _options_for(uri), "overwrite")
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Store `data` whole where nothing is yet; False when something is there, which is left as it is.
+
+    Of several that try at once one gets True, wherever the store keeps to If-None-Match (AWS and most others do). An
+    answer that got lost on the way may turn True into False: read who is there, when it matters.
+    """
+    with _as_os_errors(uri):
+        try:
+            if scheme(uri) == "file":
+                local_disk.create(uri, data)
+            else:
+                s3.put(uri, data, _options_for(uri), "create")
+        except OSError as error:
+            if isinstance(error, FileExistsError) or (s3.answer(error) or (0, ""))[0] == 412:
+                return False
+            raise
+    return True
 
 
 def remove(uri: str) -> None:
@@ -161,19 +221,53 @@ def remove(uri: str) -> None:
         _filesystem(uri).rm_file(uri)
 
 
+def check_service(uri: str) -> bool:
+    """Whether the bucket of an S3 uri is there; True for a local path.
+
+    Raises:
+        UsageError: S3 does not answer within seconds, or not with these credentials and options.
+    """
+    return scheme(uri) != "s3" or s3.check(uri, _options_for(uri), "output-" if is_output(uri) else "")
+
+
+def remove_empty_folders(folder: str) -> None:
+    """Delete a folder and those below it that hold no file; nothing to do on S3, which knows no folders."""
+    if scheme(folder) == "file":
+        for path, _, _ in os.walk(folder, topdown=False):
+            with suppress(OSError):  # not empty
+                os.rmdir(path)
+
+
 def check_writable(folder: str) -> None:
     """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
+    if not check_service(folder):
+        raise UsageError(f"cannot write to the output {folder}: there is no such bucket; choose another with --output")
     probe = join(folder, f".probe-{secrets.token_hex(4)}")
     try:
-        missing = _missing_folders(folder)
+        missing = missing_folders(folder)
         write(probe, b"")
         remove(probe)
-        for created in missing:
-            os.rmdir(created)
+        remove_empty(missing)
     except OSError as error:
         raise UsageError(
             f"cannot write to the output {folder}: {reason(error)}; choose another with --output"
         ) from error
+
+
+def missing_folders(folder: str) -> list[str]:
+    """The local folders that a write below `folder` would make, innermost first; none on S3."""
+    missing = []
+    while scheme(folder) == "file" and not os.path.exists(folder):
+        missing.append(folder)
+        folder = parent(folder)
+    return missing
+
+
+def remove_empty(folders: Iterable[str]) -> None:
+    """Take local folders away, innermost first, up to one with something in it."""
+    with suppress(OSError):
+        for folder in folders:
+            os.rmdir(folder)
 
 
 def reason(error: OSError) -> str:
@@ -184,9 +278,24 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+def is_transient(error: OSError) -> bool:
+    """Whether the same call may succeed a while later: no answer, an overloaded store, a network disk that hangs.
+
+    False for what only a person can change: not there, not allowed, full, read-only, wrong credentials.
+    """
+    answered = s3.answer(error)
+    if answered is not None:
+        return s3.is_transient(*answered)
+    return isinstance(error, ConnectionError | TimeoutError) or error.errno in _TRANSIENT
+
+
+def _options_for(uri: str) -> S3Options:
+    return _options.output if is_output(uri) else _options.input
+
+
 def _filesystem(uri: str) -> Any:
     if scheme(uri) == "s3":
-        return fsspec.filesystem("s3", use_listings_cache=False)
+        return s3.filesystem(_options_for(uri))
     return fsspec.filesystem("file")
 
 
@@ -224,44 +333,11 @@ def _try_stat(uri: str) -> Source | None:
     return None
 
 
-def _missing_folders(folder: str) -> list[str]:
-    """The local folders that a write below `folder` would have to make, innermost first."""
-    missing = []
-    while scheme(folder) == "file" and not os.path.exists(folder):
-        missing.append(folder)
-        folder = parent(folder)
-    return missing
+def _try_content(uri: str) -> Source | None:
+    with suppress(OSError):
+        return content_source(read(uri))
+    return None
 
 
-def _write_local(path: str, data: bytes) -> None:
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".tmp-{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    entry = os.open(folder, os.O_RDONLY)  # the name is durable only when the folder is
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
-
-
-@contextmanager
-def _as_os_errors(uri: str) -> Iterator[None]:
-    """botocore's own exceptions (no credentials, no connection) are not OSErrors: make them so."""
-    if scheme(uri) != "s3":
-        yield
-        return
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        yield
-    except BotoCoreError as error:
-        raise OSError(None, f"{type(error).__name__}: {error}") from error
+def _as_os_errors(uri: str) -> AbstractContextManager[None]:
+    return s3.as_os_errors() if scheme(uri) == "s3" else nullcontext()

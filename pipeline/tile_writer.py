@@ -14,7 +14,8 @@ from sr_ops.tiles import Tile
 from . import storage
 from .errors import ErrorType, ImageError
 from .images import encode_png
-from .layout import tile_name, tile_position
+from .layout import tile_name
+from .patience import Patience
 from .stopwatch import Stopwatch
 
 _WAITING = 2
@@ -24,14 +25,13 @@ _WAITING = 2
 class TileWriter:
     """Use as a context; what is not yet written when it is left by an exception never will be."""
 
-    def __init__(self, folder: str, icc_profile: bytes | None, watch: Stopwatch) -> None:
+    def __init__(self, folder: str, icc_profile: bytes | None, watch: Stopwatch, patiently: Patience) -> None:
         """`watch` gets the time of encoding and storing as "write"."""
-        self.count = 0
         self._folder = folder
         self._icc_profile = icc_profile
         self._watch = watch
-        self._sha256 = hashlib.sha256()
-        self._uris: set[str] = set()
+        self._patiently = patiently
+        self._sha256s: list[str] = []
         self._waiting: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tile-writer")
 
@@ -39,20 +39,17 @@ class TileWriter:
         """Write (C, h, w) of whole grey levels as `tile`, soon. Raises the ImageError of an earlier tile."""
         while len(self._waiting) >= _WAITING:
             self._waiting.popleft().result()
-        self.count += 1
         self._waiting.append(self._thread.submit(self._write, tile, levels.to("cpu", torch.uint8)))
 
-    def finish(self) -> str:
-        """Wait until every tile is durable, delete those an earlier run with smaller tiles left; sha256 over all bytes.
+    def finish(self) -> list[str]:
+        """Wait until every tile is durable; the sha256 of each, in the order in which they were added.
 
         Raises:
-            ImageError: a tile could not be written, or an old one not be removed.
+            ImageError: a tile could not be written.
         """
         while self._waiting:
             self._waiting.popleft().result()
-        with self._watch("write"):
-            self._remove_others()
-        return self._sha256.hexdigest()
+        return self._sha256s
 
     def __enter__(self) -> Self:
         return self
@@ -65,25 +62,14 @@ class TileWriter:
     def _write(self, tile: Tile, levels: Tensor) -> None:
         with self._watch("write"):
             data = encode_png(levels, self._icc_profile)
-            uri = storage.join(self._folder, tile_name(tile.row, tile.column))
-            store(uri, data)
-            self._sha256.update(data)
-            self._uris.add(uri)
-
-    def _remove_others(self) -> None:
-        try:
-            for uri in storage.list_folder(self._folder):
-                if uri not in self._uris and tile_position(uri.rpartition("/")[2]):
-                    storage.remove(uri)
-        except OSError as error:
-            message = f"cannot remove old tiles from {self._folder}: {storage.reason(error)}; run again"
-            raise ImageError(ErrorType.WRITE, message) from error
+            store(storage.join(self._folder, tile_name(tile.row, tile.column)), data, self._patiently)
+            self._sha256s.append(hashlib.sha256(data).hexdigest())
 
 
-def store(uri: str, data: bytes) -> None:
+def store(uri: str, data: bytes, patiently: Patience) -> None:
     """Write one object of an image's results. Raises ImageError."""
     try:
-        storage.write(uri, data)
+        patiently(lambda: storage.write(uri, data))
     except OSError as error:
         message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
         raise ImageError(ErrorType.WRITE, message) from error

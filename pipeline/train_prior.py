@@ -70,6 +70,7 @@ def train_prior(
         prior.check_fits(begin, settings, "--from")
     if "://" in output and "/" not in output.partition("://")[2]:
         raise UsageError(f"--output: {output} is a bucket; name a file in it")
+    storage.check_service(output)
     if storage.is_folder(output):
         raise UsageError(f"--output: {output} is a folder; name a file in it")
     storage.check_writable(storage.parent(output))

@@ -3,12 +3,12 @@
 Both use one forward model, `downscale`: what the camera of the LR image would have seen of the SR image.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from .consistency import ConsistencyError, ConsistencySums
 from .resample import axis_matrix, downscale, upscale
 
 
@@ -44,51 +44,6 @@ def _inverse(length: int, scale: int) -> Tensor:
         return inverse
 
 
-@dataclass(frozen=True)
-class ConsistencyError:
-    """How far `downscale(sr)` is from `lr`, in the units of the image (grey levels for 8 bits)."""
-
-    mae: float
-    """Mean absolute difference over all pixels and bands."""
-    rmse: float
-    max: float
-    """Largest absolute difference."""
-    bias: float
-    """Mean of downscale(sr) - lr: above 0, the result is too bright."""
-    rmse_bands: tuple[float, ...]
-
-
-class ConsistencySums:
-    """Adds up the residuals `downscale(sr) - lr` of an image's tiles."""
-
-    def __init__(self) -> None:
-        self._pixels = 0
-        self._absolute = self._signed = self._largest = 0.0
-        self._squared = torch.zeros((), dtype=torch.float64)
-
-    def add(self, residual: Tensor) -> None:
-        """(C, h, w), in the units in which the error is wanted."""
-        residual = residual.double()
-        self._pixels += residual[0].numel()
-        self._absolute += float(residual.abs().sum())
-        self._signed += float(residual.sum())
-        self._largest = max(self._largest, float(residual.abs().max()))
-        self._squared = self._squared + residual.square().sum((1, 2)).cpu()
-
-    def error(self) -> ConsistencyError:
-        """The error over all that was added, at least one pixel."""
-        samples = self._pixels * len(self._squared)
-        return ConsistencyError(
-            mae=self._absolute / samples,
-            rmse=float(self._squared.sum() / samples) ** 0.5,
-            max=self._largest,
-            bias=self._signed / samples,
-            rmse_bands=tuple((self._squared / self._pixels).sqrt().tolist()),
-        )
-
-
 def consistency_error(sr: Tensor, lr: Tensor, scale: int) -> ConsistencyError:
     """Error of a whole image: sr (C, H * scale, W * scale) against lr (C, H, W), in their units."""
-    sums = ConsistencySums()
-    sums.add(downscale(sr.double(), scale) - lr.double())
-    return sums.error()
+    return ConsistencySums.of(downscale(sr.double(), scale) - lr.double()).error()

@@ -21,7 +21,7 @@ from .fit import fit
 from .held_out import HeldOut, hold_out, score
 from .networks import ResidualNetwork, build_network, fastest_dtype
 from .pairs import MIN_SIDE, Pair, father_son_pyramid, son_side
-from .prior import Prior, network_bands
+from .prior import Prior, Weights, network_bands
 from .resample import resize, upscale
 from .settings import Method, Settings
 from .stack import fit_stack
@@ -64,7 +64,17 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None) ->
     return _enlarge_tiled(lr, fitted.networks, settings, no_phase)
 
 
-def fit_stages(lr: Tensor, settings: Settings, prior: Prior | None = None, phase: Phase = no_phase) -> Fitted:
+AfterStep = Callable[[int], None]
+"""Called with the number of steps done; what it raises ends the fit."""
+
+
+def fit_stages(
+    lr: Tensor,
+    settings: Settings,
+    prior: Prior | None = None,
+    phase: Phase = no_phase,
+    after_step: AfterStep | None = None,
+) -> Fitted:
     """Fit one network per stage to (C, H, W) float32 in [0, 1], on the tensor's device.
 
     With `Method.AUTO` the first network is scored on parts of the image it did not learn from. Where it does not win
@@ -73,18 +83,23 @@ def fit_stages(lr: Tensor, settings: Settings, prior: Prior | None = None, phase
 
     Args:
         prior: where the fits start; None for a start from scratch.
+        after_step: called after each optimiser step of each stage.
     """
-    (fitted,) = fit_stages_together([lr], settings, prior, [phase])
+    (fitted,) = fit_stages_together([lr], settings, prior, [phase], after_step)
     return fitted
 
 
 def fit_stages_together(
-    lrs: Sequence[Tensor], settings: Settings, prior: Prior | None, phases: Sequence[Phase]
+    lrs: Sequence[Tensor],
+    settings: Settings,
+    prior: Prior | None,
+    phases: Sequence[Phase],
+    after_step: AfterStep | None = None,
 ) -> list[Fitted]:
     """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
     An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
-    of a stack counts for each of its images.
+    of a stack counts for each of its images, and `after_step` is called by fits that are alone.
     """
     images = [_stages(lr, settings, prior, phase) for lr, phase in zip(lrs, phases, strict=True)]
     fitted: dict[int, Fitted] = {}
@@ -101,7 +116,7 @@ def fit_stages_together(
             with ExitStack() as measured:
                 for index in stack:
                     measured.enter_context(phases[index]("fit"))
-                losses.update(zip(stack, _fit([lessons[index] for index in stack], settings), strict=True))
+                losses.update(zip(stack, _fit([lessons[index] for index in stack], settings, after_step), strict=True))
     return [fitted[index] for index in range(len(images))]
 
 
@@ -130,23 +145,34 @@ def _stages(lr: Tensor, settings: Settings, prior: Prior | None, phase: Phase) -
     while len(networks) < len(settings.stage_scales):
         lesson = _lesson(_enlarge_tiled(lr, tuple(networks), settings, phase), None, settings, prior)
         yield lesson
-        # Its input was computed: tiles know it to 1e-7, which bfloat16 can turn into a whole step of its own,
-        # 7e-4 of the range. The first stage reads the LR pixels themselves, equal to the bit in every tile.
-        lesson.network.autocast_dtype = torch.float32
-        networks.append(lesson.network)
+        networks.append(_as_later_stage(lesson.network))
     return Fitted(tuple(networks), loss, *scores)
 
 
 def _lesson(image: Tensor, parts: HeldOut | None, settings: Settings, prior: Prior | None) -> _Lesson:
     """A network at its start, and the pairs of the image less the parts held out."""
     bands = len(image) if prior is None else network_bands(prior, len(image))
-    dtype = fastest_dtype(image.device)
-    network = build_network(settings.network, bands, settings.width, settings.depth, settings.seed, image.device, dtype)
+    network = _network(bands, settings, image.device)
     if prior is not None:
         network.load_state_dict(prior[bands])
     if parts is None:
         return _Lesson(network, father_son_pyramid(image))
     return _Lesson(network, father_son_pyramid(image, parts.taught, parts.damage, settings.seed))
+
+
+def _network(bands: int, settings: Settings, device: torch.device) -> ResidualNetwork:
+    dtype = fastest_dtype(device)
+    return build_network(settings.network, bands, settings.width, settings.depth, settings.seed, device, dtype)
+
+
+def _as_later_stage(network: ResidualNetwork) -> ResidualNetwork:
+    """A fitted network as it enlarges what an earlier stage computed.
+
+    Tiles know that to 1e-7, which bfloat16 can turn into a whole step of its own, 7e-4 of the range. The first stage
+    reads the LR pixels themselves, equal to the bit in every tile.
+    """
+    network.autocast_dtype = torch.float32
+    return network
 
 
 def _stackable(lessons: Mapping[int, _Lesson], crop: int) -> list[list[int]]:
@@ -157,11 +183,21 @@ def _stackable(lessons: Mapping[int, _Lesson], crop: int) -> list[list[int]]:
     return list(groups.values())
 
 
-def _fit(lessons: Sequence[_Lesson], settings: Settings) -> list[float]:
+def _fit(lessons: Sequence[_Lesson], settings: Settings, after_step: AfterStep | None) -> list[float]:
     if len(lessons) == 1:
-        return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed)]
+        return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed, after_step)]
     networks, pairs = [lesson.network for lesson in lessons], [lesson.pairs for lesson in lessons]
     return fit_stack(networks, pairs, settings.fit, settings.seed)
+
+
+def fitted_networks(
+    weights: Sequence[Weights], bands: int, settings: Settings, device: torch.device
+) -> tuple[ResidualNetwork, ...]:
+    """`Fitted.networks` anew from the `state_dict` of each and the bands they have in common, for `enlarge`."""
+    networks = [_network(bands, settings, device).eval() for _ in weights]
+    for network, parameters in zip(networks, weights, strict=True):
+        network.load_state_dict(parameters)
+    return (*networks[:1], *map(_as_later_stage, networks[1:]))
 
 
 @torch.inference_mode()

@@ -42,6 +42,19 @@ def plan_tiles(height: int, width: int, tile_size: int, halo: int) -> tuple[Tile
     )
 
 
+def parts_of(tile: Tile, height: int, width: int, tile_size: int, halo: int) -> tuple[Tile, ...]:
+    """The tiles of a finer grid that own together what `tile` owns; `tile_size` divides that of the grid it is of."""
+    return tuple(
+        part
+        for part in plan_tiles(height, width, tile_size, halo)
+        if _within(part.rows, tile.rows) and _within(part.columns, tile.columns)
+    )
+
+
+def _within(part: Span, whole: Span) -> bool:
+    return whole.start <= part.start and part.stop <= whole.stop
+
+
 def cut(image: Tensor, tile: Tile) -> Tensor:
     """The window of (..., H, W) that `tile` reads; a view."""
     return image[..., tile.rows.read_start : tile.rows.read_stop, tile.columns.read_start : tile.columns.read_stop]
@@ -52,10 +65,14 @@ def owned(window: Tensor, tile: Tile, scale: int) -> Tensor:
     return window[..., _owned_slice(tile.rows, scale), _owned_slice(tile.columns, scale)]
 
 
-def paste(canvas: Tensor, tile: Tile, pixels: Tensor, scale: int) -> None:
-    """Write `owned` pixels to their place in (..., H * scale, W * scale), in place."""
-    rows, columns = tile.rows, tile.columns
-    canvas[..., scale * rows.start : scale * rows.stop, scale * columns.start : scale * columns.stop] = pixels
+def paste(canvas: Tensor, tile: Tile, pixels: Tensor, scale: int, origin: tuple[int, int] = (0, 0)) -> None:
+    """Write `owned` pixels to their place in (..., H * scale, W * scale), in place.
+
+    Args:
+        origin: row and column of the LR image where the canvas begins.
+    """
+    top, left = scale * (tile.rows.start - origin[0]), scale * (tile.columns.start - origin[1])
+    canvas[..., top : top + pixels.shape[-2], left : left + pixels.shape[-1]] = pixels
 
 
 def _spans(length: int, tile_size: int, halo: int) -> list[Span]:

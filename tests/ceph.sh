@@ -3,7 +3,7 @@
 #
 # Needs, and does not install: apt-get install ceph-mon ceph-osd radosgw ceph-common curl python3 (Debian 12: Ceph 16.2.15).
 # The command's environment leads to the server: AWS_* as boto reads them, with a bucket "scratch" to try things in, and
-# SRPIPE_TEST_S3_ENDPOINT, by which the S3 tests use this server in place of moto. One monitor, one OSD of 4 GiB in
+# TEST_S3_ENDPOINT, by which the S3 tests use this server in place of moto. One monitor, one OSD of 4 GiB in
 # memory, one gateway; up in about 15 s. All of it ends with the command, whose exit code is this script's.
 set -euo pipefail
 
@@ -122,4 +122,4 @@ quietly curl --fail --silent --show-error --max-time 30 -X PUT "$AWS_ENDPOINT_UR
   --header "x-amz-content-sha256: UNSIGNED-PAYLOAD"
 echo "$(radosgw --version | cut -d'(' -f1)at $AWS_ENDPOINT_URL" >&2
 
-SRPIPE_TEST_S3_ENDPOINT=$AWS_ENDPOINT_URL "$@"
+TEST_S3_ENDPOINT=$AWS_ENDPOINT_URL "$@"

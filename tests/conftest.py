@@ -4,7 +4,10 @@ import logging
 import os
 import secrets
 import signal
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +24,7 @@ from pipeline.config import Device, Executor, RunConfig
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan
 from pipeline.records import Record
+from pipeline.storage_options import StorageOptions
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
 settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
@@ -33,6 +37,13 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _storage_as_the_environment_says() -> Iterator[None]:
+    """The storage options of a test end with it."""
+    yield
+    storage.use(StorageOptions(), None)
 
 
 @pytest.fixture
@@ -137,10 +148,12 @@ def srpipe(
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["srpipe", *arguments])
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
         with pytest.raises(SystemExit) as stopped:
             main()
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         output = capsys.readouterr()
         return int(stopped.value.code or 0), output.out, output.err
 
@@ -192,8 +205,8 @@ def read_records() -> Callable[[str], dict[Any, dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def _s3_environment() -> Iterator[dict[str, str]]:
-    """What leads to an S3 server: the one of SRPIPE_TEST_S3_ENDPOINT, whose keys are AWS_*, or moto in this process."""
-    endpoint = os.environ.get("SRPIPE_TEST_S3_ENDPOINT")
+    """What leads to an S3 server: the one of TEST_S3_ENDPOINT, whose keys are AWS_*, or moto in this process."""
+    endpoint = os.environ.get("TEST_S3_ENDPOINT")
     if endpoint:
         yield {"AWS_ENDPOINT_URL_S3": endpoint, "AWS_ENDPOINT_URL": endpoint}
         return
@@ -213,6 +226,24 @@ def _s3_environment() -> Iterator[dict[str, str]]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def other_s3_endpoint() -> Iterator[str]:
+    """Another S3 server, in a process of its own: those of one process hold the same buckets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture

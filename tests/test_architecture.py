@@ -18,7 +18,7 @@ LAYERS = {
         "forbidden": {"ray", "fsspec", "s3fs", "PIL", "pyarrow", "typer", "rich", "time"},
     },
     "pipeline": {"allowed": {"sr_ops", "pipeline"}, "forbidden": {"typer", "rich"}},
-    "jobs": {"allowed": {"sr_ops", "pipeline", "jobs"}, "forbidden": {"ray", "fsspec", "s3fs"}},
+    "jobs": {"allowed": {"sr_ops", "pipeline", "jobs"}, "forbidden": {"fsspec", "s3fs"}},
 }
 
 
@@ -47,9 +47,10 @@ def test_imports_only_point_left(layer: str) -> None:
         assert packages & set(LAYERS) <= LAYERS[layer]["allowed"], file
 
 
-def test_only_the_dataflow_knows_ray() -> None:
-    """One file of the pipeline imports Ray."""
-    assert [file.name for file in python_files("pipeline") if "ray" in imported_packages(file)] == ["dataflow.py"]
+@pytest.mark.parametrize(("layer", "name"), [("pipeline", "dataflow.py"), ("jobs", "submit.py")])
+def test_one_file_knows_ray(layer: str, name: str) -> None:
+    """One file of the pipeline works with Ray, and one of the jobs speaks to its job server."""
+    assert [file.name for file in python_files(layer) if "ray" in imported_packages(file)] == [name]
 
 
 def test_sr_ops_never_draws_from_global_randomness() -> None:
@@ -77,7 +78,7 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     """`srpipe --help` loads neither torch nor Ray nor any other heavy library, for any command."""
-    for arguments in (["--help"], *([command, "--help"] for command in ("run", "eval", "prior", "demo"))):
+    for arguments in (["--help"], *([command, "--help"] for command in ("run", "submit", "eval", "prior", "demo"))):
         assert not loaded_by(f"import jobs.cli\njobs.cli.app({arguments}, standalone_mode=False)") & HEAVY
 
 
@@ -95,7 +96,7 @@ def test_the_driver_plans_without_torch_or_ray() -> None:
 
 IMPORT_NAMES = {"pillow": "PIL"}
 
-COME_WITH_OTHERS = {"botocore"}  # its errors are those of s3fs
+COME_WITH_OTHERS = {"aiohttp", "botocore"}  # their errors are those of s3fs
 
 
 def test_what_is_imported_is_installed() -> None:

@@ -1,11 +1,15 @@
 """Back-projection: consistent, in range, local; and the error that says how consistent."""
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.back_projection import ConsistencySums, back_project, consistency_error
+from sr_ops.back_projection import back_project, consistency_error
+from sr_ops.consistency import ConsistencySums
 from sr_ops.resample import downscale, upscale
 from sr_ops.tiles import cut, owned, plan_tiles
 
@@ -125,9 +129,8 @@ def test_sums_over_tiles_are_the_error_of_the_whole(tile_size: int) -> None:
     """Residuals added tile by tile, in tiles of unequal size, give the figures of the whole image."""
     sr, lr = 255 * noise(3, 22, 30), 255 * noise(3, 11, 15, seed=1)
     residual = downscale(sr, 2) - lr
-    sums = ConsistencySums()
-    for tile in plan_tiles(11, 15, tile_size, 2):
-        sums.add(owned(cut(residual, tile), tile, 1))
+    tiles = plan_tiles(11, 15, tile_size, 2)
+    sums = reduce(add, (ConsistencySums.of(owned(cut(residual, tile), tile, 1)) for tile in tiles))
     tiled, whole = sums.error(), consistency_error(sr, lr, 2)
     for figure in ("mae", "rmse", "max", "bias", "rmse_bands"):
         assert getattr(tiled, figure) == pytest.approx(getattr(whole, figure), rel=1e-12), figure

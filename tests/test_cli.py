@@ -174,13 +174,13 @@ def test_version(srpipe: Srpipe) -> None:
     assert srpipe("--version") == (0, "srpipe 0.1.0\n", "")
 
 
-@pytest.mark.parametrize("command", ["run", "prior"])
+@pytest.mark.parametrize("command", ["run", "retry", "submit", "prior", "eval"])
 def test_every_option_is_in_the_readme(srpipe: Srpipe, command: str) -> None:
     """An option or command that the README does not tell of is not there for anybody."""
     _, out, _ = srpipe(command, "--help")
-    options = set(re.findall(r"--[a-z][a-z-]*", out)) - {"--help"}
+    options = set(re.findall(r"--[a-z][a-z0-9-]*", out)) - {"--help"}
     readme = (Path(__file__).parent.parent / "README.md").read_text()
-    told = set(re.findall(r"--[a-z][a-z-]*", readme))
+    told = set(re.findall(r"--[a-z][a-z0-9-]*", readme))
     assert options
     assert f"srpipe {command}" in readme
     assert not options - told

@@ -1,5 +1,6 @@
 """The worker pool gives what this process gives, in silence. Each start of Ray takes ten seconds: there are few."""
 
+import os
 import pickle
 import signal
 import subprocess
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import s3fs
 
+from pipeline import storage
 from pipeline.config import Executor, RunConfig
 from pipeline.run import run
+from pipeline.storage_options import S3Options, StorageOptions
 
 ReadTiles = Callable[[str], dict[str, bytes]]
 
@@ -63,6 +67,28 @@ def test_ray_equals_inline(
         same -= {name for name in row if name.endswith(("_s", "_at"))}
         assert {name: row[name] for name in same} == {name: there[key][name] for name in same}
     assert len({row["worker"] for row in there.values()} - {row["worker"] for row in here.values()}) in (1, workers)
+
+
+def test_workers_reach_the_stores_of_the_options(
+    tmp_path: Path,
+    images: dict[str, np.ndarray],
+    s3_bucket: str,
+    other_s3_endpoint: str,
+    tiny_config: Callable[..., RunConfig],
+    observer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers read from one store and write to another by options alone; credentials they find for themselves."""
+    for name in images:
+        storage.write(f"{s3_bucket}/{name}", (tmp_path / name).read_bytes())
+    options = StorageOptions(S3Options(os.environ["AWS_ENDPOINT_URL"]), S3Options(other_s3_endpoint))
+    s3fs.S3FileSystem(endpoint_url=other_s3_endpoint).mkdir("ray")
+    for name in ("RAY_ADDRESS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    config = tiny_config(manifest=s3_bucket, output="s3://ray/out", storage=options, executor=Executor.RAY, workers=1)
+    assert run(config, observer).done == 3
+    assert len(storage.find("s3://ray/out/tiles")) == 11
+    assert s3fs.S3FileSystem(endpoint_url=other_s3_endpoint).exists("ray/out/_SUCCESS")
 
 
 @pytest.mark.usefixtures("images")

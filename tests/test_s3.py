@@ -1,5 +1,6 @@
 """The same runs against an S3 server on this machine."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,10 +14,14 @@ import s3fs
 from pipeline import storage
 from pipeline.config import Executor, RunConfig
 from pipeline.errors import UsageError
+from pipeline.evaluate import evaluate
 from pipeline.layout import list_commits
 from pipeline.manifest import read_manifest
 from pipeline.prior import read_prior
 from pipeline.run import run
+from pipeline.storage_options import S3Options, StorageOptions
+
+SECRET = "wJalrXUtnFEMI"
 
 MakeConfig = Callable[..., RunConfig]
 ReadTiles = Callable[[str], dict[str, bytes]]
@@ -128,12 +133,13 @@ def test_local_table_of_remote_images(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"manifest": "s3://no-such-bucket/m.csv"}, "s3://no-such-bucket/m.csv does not exist; give a table"),
-        ({"manifest": "s3://no-such-bucket/in"}, "s3://no-such-bucket/in does not exist; give a table"),
-        ({"manifest": "s3://no-such-bucket/*.png"}, r"nothing matches s3://no-such-bucket/\*\.png"),
+        ({"manifest": "s3://no-such-bucket/m.csv"}, "manifest s3://no-such-bucket/m.csv .* no such bucket; correct"),
+        ({"manifest": "s3://no-such-bucket/in"}, "manifest s3://no-such-bucket/in .* no such bucket; correct"),
+        ({"manifest": "s3://no-such-bucket/*.png"}, r"manifest s3://no-such-bucket/\*\.png .* no such bucket; correct"),
+        ({"manifest": "s3://No_Such!/m.csv"}, "manifest s3://No_Such!/m.csv .* no such bucket; correct"),
         (
             {"output": "s3://no-such-bucket/out"},
-            "cannot write to the output s3://no-such-bucket/out: .*; choose another",
+            "cannot write to the output s3://no-such-bucket/out: there is no such bucket; choose another",
         ),
     ],
 )
@@ -144,27 +150,26 @@ def test_missing_bucket(tiny_config: MakeConfig, observer: Any, change: dict[str
 
 
 def test_no_credentials(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What boto says about access comes out as an OSError, which every caller turns into a sentence."""
+    """What boto says about access comes out as an OSError, and before anything else as a sentence with the remedy."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(OSError, match="NoCredentials"):
         storage.read(f"{s3_bucket}/x")
-    with pytest.raises(UsageError, match=r"cannot read the manifest .*NoCredentials"):
-        read_manifest(f"{s3_bucket}/m.csv")
-    with pytest.raises(UsageError, match=r"--prior: cannot read s3://.*/p: NoCredentials.*; check access"):
-        read_prior(f"{s3_bucket}/p")
+    for ask in (read_manifest, read_prior, storage.check_writable, evaluate):
+        with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/x at http.*: NoCred.*; correct .* --s3-profile"):
+            ask(f"{s3_bucket}/x")
 
 
-@pytest.mark.skipif("SRPIPE_TEST_S3_ENDPOINT" not in os.environ, reason="moto takes any key")
+@pytest.mark.skipif("TEST_S3_ENDPOINT" not in os.environ, reason="moto takes any key")
 def test_wrong_secret(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that checks signatures refuses; every way in and out says so in a sentence that names the place."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(UsageError, match=rf"cannot read the manifest {s3_bucket}/m.csv: .*SignatureDoesNotMatch"):
+    with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/m.csv.*: .*SignatureDoesNotMatch"):
         read_manifest(f"{s3_bucket}/m.csv")
-    with pytest.raises(UsageError, match=rf"cannot write to the output {s3_bucket}/out: .*SignatureDoesNotMatch"):
+    with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/out.*: .*SignatureDoesNotMatch"):
         storage.check_writable(f"{s3_bucket}/out")
     with pytest.raises(PermissionError):
         storage.read(f"{s3_bucket}/a.png")
@@ -215,3 +220,71 @@ def test_nothing_is_cached(s3_bucket: str) -> None:
     assert not storage.exists(uri)
     storage.remove(uri)
     assert not storage.is_folder(f"{s3_bucket}/in")
+
+
+def test_create_is_for_the_first(s3_bucket: str) -> None:
+    """Of two that create the same object the first gets it, and its data stays."""
+    uri = f"{s3_bucket}/out/lock"
+    assert storage.create(uri, b"first")
+    assert not storage.create(uri, b"second")
+    assert storage.read(uri) == b"first"
+    with pytest.raises(FileNotFoundError):
+        storage.create("s3://no-such-bucket/lock", b"")
+
+
+def test_two_stores(
+    remote: str,
+    s3_bucket: str,
+    other_s3_endpoint: str,
+    srpipe: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A public bucket in, unsigned, and a bucket of another store out, by a profile: the run, its table and eval."""
+    endpoint = os.environ["AWS_ENDPOINT_URL_S3"]
+    storage.write(f"{remote}/m.csv", b"uri,reference\na.png,a.png\nb.png,\n")
+    given = storage.find(s3_bucket)
+    for uri in (s3_bucket, *given):
+        s3fs.S3FileSystem().chmod(uri, "public-read")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    (tmp_path / "credentials").write_text(f"[mine]\naws_access_key_id = AKID\naws_secret_access_key = {SECRET}\n")
+    there = s3fs.S3FileSystem(endpoint_url=other_s3_endpoint, profile="mine")
+    there.mkdir("results")
+    stores = ("--s3-endpoint-url", endpoint, "--s3-anon", "--output-s3-endpoint-url", other_s3_endpoint)
+    stores = (*stores, "--output-s3-profile", "mine", "--storage-option", "max_concurrency=2")
+    fit = ("-s", "2", "--steps", "1", "--width", "8", "--depth", "3", "--crop", "8", "--prior", "none")
+    assert srpipe("run", f"{remote}/m.csv", "-o", "s3://results/x", *fit, "--executor", "inline", *stores)[0] == 0
+
+    written = there.find("results")
+    assert {"results/x/_SUCCESS", "results/x/manifest.parquet", "results/x/tiles/a.png/r0000_c0000.png"} <= {*written}
+    assert not [name for name in written if SECRET.encode() in there.cat_file(name)]
+    assert json.loads(there.cat_file("results/x/run.json"))["config"]["storage"] == {
+        "input": {
+            "endpoint_url": endpoint,
+            "profile": None,
+            "anon": True,
+            "requester_pays": False,
+            "further": {"max_concurrency": 2},
+        },
+        "output": {
+            "endpoint_url": other_s3_endpoint,
+            "profile": "mine",
+            "anon": False,
+            "requester_pays": False,
+            "further": {"max_concurrency": 2},
+        },
+    }
+    storage.use(StorageOptions(input=S3Options(endpoint, anon=True)), None)
+    assert storage.find(s3_bucket) == given
+    (score,) = json.loads(srpipe("eval", "s3://results/x", *stores, "--json")[1])["scores"]
+    assert (score["key"], score["problem"][:13]) == ("a.png", "the reference")
+
+
+def test_a_place_in_two_stores(s3_bucket: str, tiny_config: MakeConfig, observer: Any) -> None:
+    """An input below an output of other options is refused: it would be looked for where results are written."""
+    storage.write(f"{s3_bucket}/m.csv", b"uri\na.png\n")
+    options = StorageOptions(output=S3Options(further={"max_concurrency": 2}))
+    with pytest.raises(UsageError, match=rf"{s3_bucket}/m.csv lies in the output .* other S3 options .* --output"):
+        run(tiny_config(manifest=f"{s3_bucket}/m.csv", output=s3_bucket, storage=options), observer)

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,47 @@ def test_failing_write_leaves_the_old_content(step: str, tmp_path: Path, monkeyp
         storage.write(uri, b"new")
     assert Path(uri).read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["x.bin"]
+
+
+def test_create_is_for_the_first(tmp_path: Path) -> None:
+    """Of two that create the same file the first gets it, its data stays, and nothing else lies beside it."""
+    uri = str(tmp_path / "new/lock")
+    assert storage.create(uri, b"first")
+    assert not storage.create(uri, b"second")
+    assert storage.read(uri) == b"first"
+    assert os.listdir(tmp_path / "new") == ["lock"]
+    (tmp_path / "folder").mkdir()
+    assert not storage.create(str(tmp_path / "folder"), b"")
+
+
+def test_only_one_of_many_creates(tmp_path: Path) -> None:
+    """However many try at once, one gets it, and what it stored is whole."""
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: storage.create(str(tmp_path / "lock"), b"%d" % n * 9999), range(8)))
+    assert sorted(made) == [False] * 7 + [True]
+    assert storage.read(str(tmp_path / "lock")) == b"%d" % made.index(True) * 9999
+    assert os.listdir(tmp_path) == ["lock"]
+
+
+@pytest.mark.parametrize(("error", "without_links"), [(errno.EPERM, True), (errno.ENOSPC, False)])
+def test_create_where_nothing_can_be_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, without_links: bool
+) -> None:
+    """A file system without hard links, as on a memory stick, still has one first; other errors are told."""
+
+    def link(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "link", link)
+    uri = str(tmp_path / "lock")
+    if without_links:
+        assert storage.create(uri, b"first")
+        assert not storage.create(uri, b"second")
+        assert storage.read(uri) == b"first"
+    else:
+        with pytest.raises(OSError, match="No space left"):
+            storage.create(uri, b"first")
+        assert os.listdir(tmp_path) == []
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,12 +17,13 @@ from PIL import Image
 
 from jobs.scenes import satellite_scene
 from pipeline import storage, worker
-from pipeline.config import Device, fingerprint
+from pipeline.config import Device, RunConfig, fingerprint
 from pipeline.errors import UsageError
 from pipeline.layout import Commit, list_commits
 from pipeline.plan import Row
 from pipeline.prior import parse_prior, read_prior, weights
 from pipeline.records import Record
+from pipeline.storage_options import S3Options, StorageOptions
 from pipeline.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
@@ -41,7 +43,8 @@ def make_worker(tmp_path: Path, tiny_settings: Settings) -> MakeWorker:
         prior_file = None if prior is None else parse_prior(prior)
         if prior_file is not None:
             changes["prior"] = prior_file.sha256
-        return Worker(str(tmp_path / "out"), replace(tiny_settings, **changes), prior_file, 1, "cpu")
+        settings = replace(tiny_settings, **changes)
+        return Worker(RunConfig("", str(tmp_path / "out"), settings, retries=0), prior_file, "cpu")
 
     return make
 
@@ -89,7 +92,8 @@ def test_image_becomes_tiles_and_a_record(
     grid = (-(-height // 16), -(-width // 16))
     names = [f"{key}/r{r:04}_c{c:04}.png" for r in range(grid[0]) for c in range(grid[1])]
     assert list(tiles) == names
-    assert record.output_sha256 == hashlib.sha256(b"".join(tiles[name] for name in names)).hexdigest()
+    sums = "".join(hashlib.sha256(tiles[name]).hexdigest() for name in names)
+    assert record.output_sha256 == hashlib.sha256(sums.encode()).hexdigest()
     assert (record.status, record.error_type, record.key, record.tiles) == ("done", None, key, len(names))
     assert (record.width, record.height, record.sr_width, record.sr_height) == (
         width,
@@ -233,7 +237,7 @@ def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:
     prior = read_prior("shipped")
     assert prior is not None
     settings = Settings(scale=2, prior=prior.sha256, fit=FitSettings(steps=0), ensemble=False)
-    record = Worker(str(tmp_path / "out"), settings, prior, 1, "cpu").process(row("t.png"))
+    record = Worker(RunConfig("", str(tmp_path / "out"), settings), prior, "cpu").process(row("t.png"))
     assert (record.status, record.method_used, record.network) == ("done", "zssr", "subpixel")
     assert (record.prior, record.prior_bands, record.steps) == (prior.sha256, 3, 0)
     assert record.reconstruction_psnr is not None
@@ -454,9 +458,9 @@ def test_failing_write(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) ->
         (
             torch.OutOfMemoryError("CUDA out of\n memory"),
             "memory",
-            "out of memory; use fewer --workers or a smaller --tile-size",
+            "out of memory, in the smallest pieces too; use fewer --workers",
         ),
-        (MemoryError(), "memory", "use fewer --workers or a smaller --tile-size"),
+        (MemoryError(), "memory", "in the smallest pieces too"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory", "out of memory"),
         (ZeroDivisionError("by\nzero"), "internal", "a bug in srpipe, please report it: ZeroDivisionError: by zero"),
     ],
@@ -545,7 +549,9 @@ def test_a_stack_differs_by_rounding(
 def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
     """A worker computes with as many threads as it is told, and says so."""
     try:
-        record = Worker(str(tmp_path), tiny_settings, None, 2, "cpu").process(Row(0, 1, "x", str(tmp_path / "x"), 2, 0))
+        record = Worker(RunConfig("", str(tmp_path), tiny_settings, threads=2), None, "cpu").process(
+            Row(0, 1, "x", str(tmp_path / "x"), 2, 0)
+        )
         assert (torch.get_num_threads(), record.threads) == (2, 2)
     finally:
         torch.set_num_threads(1)
@@ -557,3 +563,16 @@ def test_device_without_gpu() -> None:
     assert worker.inline_device(Device.AUTO) == worker.inline_device(Device.CPU) == "cpu"
     with pytest.raises(UsageError, match="there is no GPU here; use --device auto or cpu"):
         worker.inline_device(Device.CUDA)
+
+
+def test_a_worker_uses_the_storage_options(tmp_path: Path, tiny_settings: Settings) -> None:
+    """What a worker reads is asked of the store that its options name, in whatever process it is."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    further = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    options = StorageOptions(S3Options(endpoint, anon=True, further=further))
+    worker = Worker(RunConfig("", str(tmp_path / "out"), tiny_settings, storage=options), None, "cpu")
+    record = worker.process(Row(0, 1, "x", "s3://b/x.png", 2, 0))
+    assert record.error_type == "read"
+    assert f"{endpoint}/b/x.png" in (record.error_message or "")

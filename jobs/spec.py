@@ -1,0 +1,161 @@
+"""Where a command's options come from besides the command line: SRPIPE_ variables and a job file in TOML.
+
+Keys and variables are derived from the command's own parameters: a new option can at once be given in all three ways.
+Ranges and choices stay Typer's to check; here is what it cannot know: a name that is no option's, a type that TOML has.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.exceptions import TyperException
+
+from pipeline.errors import UsageError
+
+_PREFIX = "SRPIPE_"
+
+_SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)")
+"""Kubernetes sets such variables in every pod for a service, and one may well be called srpipe."""
+
+_TYPES: dict[object, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+}
+_TEXT = ((str, int, float), "a string")
+"""Of all other options; numbers too, which Typer makes text of, since people write `scale = 4`."""
+
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+
+_META = "srpipe.job_file"
+
+
+class JobCommand(TyperCommand):
+    """A command whose parameters all have a variable, SRPIPE_<NAME>, and a key in the job file.
+
+    Order of precedence: command line, environment, job file, default. One of its options reads the job file, by
+    `configure`, before the others are looked at.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for parameter in _parameters(self):
+            parameter.envvar = _variable(parameter)
+            parameter.show_envvar = False  # README says it once for all
+
+
+def configure(context: typer.Context, job_file: str | None) -> str | None:
+    """The callback of the option that names the job file.
+
+    Raises:
+        UsageError: the file, a key in it, or an SRPIPE_ variable is none.
+    """
+    known = {_variable(parameter) for parameter in _parameters(context.command)}
+    for name in srpipe_variables():
+        if name not in known:
+            raise UsageError(
+                f"{name} is set, but is no option of srpipe {context.command.name};"
+                f" {_nearest(name, known)}correct or unset it"
+            )
+    if job_file is not None:
+        context.default_map = _read(job_file, context.command)
+        context.meta[_META] = job_file
+    return job_file
+
+
+def srpipe_variables() -> list[str]:
+    """The names of the environment's SRPIPE_ variables."""
+    return [name for name in sorted(os.environ) if name.startswith(_PREFIX) and not _SERVICE_LINK.search(name)]
+
+
+def check_for_cluster(job_file: str, command: TyperCommand) -> None:
+    """A job file is whole and means on a cluster what it says, to be found out before anything is sent there.
+
+    Raises:
+        UsageError: SRPIPE_ variables would not go along; a path means another place there; it holds a password.
+        TyperException: a value is wrong, as for the command itself.
+    """
+    for name in srpipe_variables():
+        raise UsageError(f"{name} is set, but does not travel to the cluster; unset it and write it into {job_file}")
+    values = _read(job_file, command)
+    for key in ("manifest", "output"):
+        place = values.get(key)
+        if place is None or not ("://" in place or os.path.isabs(place)):
+            given = "is missing" if place is None else f"= {json.dumps(place)} is relative"
+            raise UsageError(
+                f"{job_file}: {key} {given}; give a uri, or an absolute path that is the same on all machines"
+            )
+    for name, value in values.items():
+        if isinstance(value, str) and has_credentials(value):
+            raise UsageError(
+                f"{job_file}: {name} holds a password, which anybody could read there; use a role or profile"
+            )
+    command.make_context(command.name, ["--config", job_file])
+
+
+def has_credentials(text: str) -> bool:
+    """Whether a uri has a user or password before its host."""
+    return bool(_CREDENTIALS.search(text))
+
+
+def origin(error: TyperException) -> str:
+    """Where the value that an error is about was given, as "NAME: "; empty for the command line."""
+    context: Any = getattr(error, "ctx", None)
+    parameter: Any = getattr(error, "param", None)
+    source = context.get_parameter_source(parameter.name) if context and parameter else None
+    if source and source.name == "ENVIRONMENT":
+        return f"{parameter.envvar}: "
+    if source and source.name == "DEFAULT_MAP":
+        return f"{context.meta[_META]}: "
+    return ""
+
+
+def _read(job_file: str, command: Any) -> dict[str, Any]:
+    """The values of a job file by the names of the command's parameters. Raises UsageError."""
+    from pipeline import storage
+
+    try:
+        table = tomllib.loads(storage.read(storage.absolute(job_file)).decode())
+    except FileNotFoundError as error:
+        raise UsageError(f"the job file {job_file} does not exist; give a TOML file, local or s3://") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the job file {job_file}: {storage.reason(error)}; check access") from error
+    except ValueError as error:
+        raise UsageError(f"{job_file} is not TOML: {error}; correct it") from error
+    parameters = {_key(parameter): parameter for parameter in _parameters(command) if not parameter.is_eager}
+    values = {}
+    for key, value in table.items():
+        if key not in parameters:
+            raise UsageError(
+                f"{job_file}: unknown key {key!r};"
+                f" {_nearest(key, parameters)}keys are the options of srpipe {command.name}"
+            )
+        accepted, expected = _TYPES.get(parameters[key].type_descriptor.annotation, _TEXT)
+        if type(value) not in accepted:  # not isinstance: true is an int to Python
+            raise UsageError(f"{job_file}: {key} = {json.dumps(value, default=str)} is not {expected}")
+        values[parameters[key].name] = value
+    return values
+
+
+def _parameters(command: Any) -> list[TyperArgument | TyperOption]:
+    return [parameter for parameter in command.params if isinstance(parameter, (TyperArgument, TyperOption))]
+
+
+def _key(parameter: TyperArgument | TyperOption) -> str:
+    """`threads-per-worker` for --threads-per-worker, `output` for --output and -o, `manifest` for MANIFEST."""
+    return max(parameter.opts, key=len).lstrip("-").replace("_", "-")
+
+
+def _variable(parameter: TyperArgument | TyperOption) -> str:
+    return _PREFIX + _key(parameter).upper().replace("-", "_")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, known, n=2)
+    return f"did you mean {' or '.join(near)}? " if near else ""

@@ -1,0 +1,203 @@
+"""A job file to the job server of a Ray cluster, and back its outcome: the only file of `jobs` that knows Ray."""
+
+import logging
+import os
+import re
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported
+
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+
+from pipeline import storage
+from pipeline.errors import UsageError
+
+from .spec import has_credentials
+
+_ENTRYPOINT = "srpipe run --config job.toml"
+
+_TRAVELS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+)
+"""All of the environment that goes along: where things are. Whoever reaches the dashboard can read it, so credentials
+are the cluster's own, from its instances' role."""
+
+_TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+"""Loggers that tell of each upload."""
+
+_ASK_SECONDS = 10
+_SEND_SECONDS = 60
+_POLL_SECONDS = 2.0
+
+_SILENCE_SECONDS = 120
+"""A head that does not answer for so long is given up; a tunnel that is made anew is not."""
+
+_LOG_LINES = 20
+
+
+class AlreadySubmittedError(Exception):
+    """The cluster knows a job of this submission id: it is not started twice."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job, as far as it was waited for."""
+
+    submission_id: str
+    address: str
+    status: str | None = None
+    """SUCCEEDED, FAILED or STOPPED, Ray's words; None when it was not waited for, or was lost."""
+    exit_code: int | None = None
+    """Of `srpipe run`; 143: the job was stopped; 1: it could not be run or was lost; None: it was not waited for."""
+    message: str | None = None
+    log: tuple[str, ...] = ()
+    """The last lines of stdout and stderr together."""
+
+
+class Cluster(JobSubmissionClient):
+    """Ray's client for a job server; Ray's own waits for an answer without end."""
+
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+        answer = _ASK_SECONDS if method == "GET" else _SEND_SECONDS
+        return super()._do_request(method, endpoint, timeout=(_ASK_SECONDS, answer), **options)
+
+
+def connect(address: str) -> Cluster:
+    """Reach the job server at an http(s):// address.
+
+    Raises:
+        UsageError: it is none, does not answer, or does not accept the token.
+    """
+    if not address.startswith(("http://", "https://")):
+        raise UsageError(
+            f"--address: {address!r} is no job server; give http://HEAD:8265, the address of the dashboard"
+        )
+    os.environ["RAY_API_SERVER_ADDRESS"] = address  # or Ray would let RAY_ADDRESS win over its argument
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        return Cluster(address)
+    except AuthenticationError as error:
+        raise UsageError(
+            f"{address} does not let us in: {_first_sentence(error)}; put the cluster's token, as `ray get-auth-token`"
+            " prints it there, into RAY_AUTH_TOKEN or ~/.ray/auth_token, and leave RAY_AUTH_MODE at token"
+        ) from error
+    except (OSError, RuntimeError, KeyError) as error:
+        raise UsageError(
+            f"no job server answers at {address}: {_first_sentence(error)}; check --address, the tunnel to it, and that"
+            " the head has ray[default]"
+        ) from error
+
+
+def make_submission_id(job_file: str, slot: str | None, given: str | None) -> str:
+    """`given`, or srpipe-night-2026-11-20T02 for night.toml and its slot; without a slot, the second counts as one.
+
+    Raises:
+        UsageError: a character that has no place in an id.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(job_file).stem)
+    submission_id = given or f"srpipe-{name}-{slot or datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%SZ')}"
+    if not re.fullmatch(r"[A-Za-z0-9._:+-]{1,200}", submission_id):
+        raise UsageError(f"{submission_id!r} is no submission id; use up to 200 letters, digits and . _ : + -")
+    return submission_id
+
+
+def submit(cluster: Cluster, job_file: str, submission_id: str) -> None:
+    """Start `srpipe run --config` on the cluster with a copy of the job file.
+
+    Raises:
+        AlreadySubmittedError: the cluster has a job of this id, whatever became of it.
+        UsageError: the cluster does not take it; or a variable that would go along holds a password.
+    """
+    variables = travelling_variables()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "job.toml").write_bytes(storage.read(storage.absolute(job_file)))
+        try:
+            cluster.submit_job(
+                entrypoint=_ENTRYPOINT,
+                submission_id=submission_id,
+                runtime_env={"working_dir": folder, "env_vars": variables},
+            )
+        except (OSError, RuntimeError) as error:
+            known = _details(cluster, submission_id)  # the message of the error is a traceback of the server
+            if known is None:
+                raise UsageError(f"the cluster does not take the job: {_first_sentence(error)}") from error
+            raise AlreadySubmittedError(
+                f"{submission_id} was submitted before and is {known.status}; it is not started twice. To do a slot"
+                " again, give it another --slot: finished images are not done again"
+            ) from error
+
+
+def travelling_variables() -> dict[str, str]:
+    """What of the environment goes along. Raises UsageError when a password would."""
+    variables = {name: os.environ[name] for name in _TRAVELS if os.environ.get(name)}
+    for name, value in variables.items():
+        if has_credentials(value):
+            raise UsageError(f"{name} holds a password, which anybody could read on the cluster; use a role or profile")
+    return variables
+
+
+def wait(cluster: Cluster, submission_id: str, said: Callable[[str], None]) -> Outcome:
+    """Until the job has ended or the cluster is silent for two minutes; `said` hears of each new status."""
+    status, answered = None, time.monotonic()
+    while True:
+        details = _details(cluster, submission_id)
+        if details is not None:
+            answered = time.monotonic()
+            if details.status != status:
+                status = details.status
+                said(status)
+            if status.is_terminal():
+                break
+        elif time.monotonic() - answered > _SILENCE_SECONDS:
+            message = f"no word of it for {_SILENCE_SECONDS} s; it may go on, or its head is lost"
+            return Outcome(submission_id, cluster.get_address(), None, 1, message)
+        time.sleep(_POLL_SECONDS)
+    message = (details.message or "").partition(", last available logs")[0]
+    return Outcome(
+        submission_id, cluster.get_address(), status, _exit_code(details), message, _log(cluster, submission_id)
+    )
+
+
+def _details(cluster: Cluster, submission_id: str) -> JobDetails | None:
+    """None when there is no such job or no answer."""
+    try:
+        return cluster.get_job_info(submission_id)
+    except (OSError, RuntimeError):
+        return None
+
+
+def _exit_code(details: JobDetails) -> int:
+    if details.status == JobStatus.SUCCEEDED:
+        return 0
+    if details.status == JobStatus.STOPPED:
+        return 128 + signal.SIGTERM
+    code: int | None = details.driver_exit_code
+    if code is None:
+        return 1
+    return code if code >= 0 else 128 - code
+
+
+def _log(cluster: Cluster, submission_id: str) -> tuple[str, ...]:
+    try:
+        lines: list[str] = cluster.get_job_logs(submission_id).splitlines()
+    except (OSError, RuntimeError):
+        return ()
+    return tuple(lines[-_LOG_LINES:])
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).splitlines()[0].split(". ")[0].rstrip(".")

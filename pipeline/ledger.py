@@ -1,0 +1,66 @@
+"""Which images were begun and never ended: an image that kills its worker's process must not be begun for ever.
+
+Ray starts a dead process anew and gives it the same unit again, without end. So a worker writes down what it begins and
+ends. What was begun on a machine that is still there, and did not end, died with its process. A machine that is gone
+took its images with it through no fault of theirs.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+MOST_DEATHS = 2
+"""Of processes by one image, before it is given up."""
+
+
+class Ledger(Protocol):
+    """What a worker tells and asks."""
+
+    def suspects(self, keys: Iterable[str]) -> bool:
+        """Whether a process died while it was at work on one of these."""
+
+    def begin(self, key: str) -> int:
+        """Write down that the work begins; the number of processes that died of it before."""
+
+    def end(self, key: str) -> None:
+        """Write down that the process outlived it."""
+
+
+class NoLedger:
+    """For a process that is not started anew."""
+
+    def suspects(self, keys: Iterable[str]) -> bool:  # noqa: ARG002
+        return False
+
+    def begin(self, key: str) -> int:  # noqa: ARG002
+        return 0
+
+    def end(self, key: str) -> None:
+        pass
+
+
+class CrashLedger:
+    """The book itself; one for all workers of a run."""
+
+    def __init__(self, living: Callable[[], set[str]]) -> None:
+        """`living` gives the machines that are still there."""
+        self._living = living
+        self._begun: defaultdict[str, list[str]] = defaultdict(list)
+
+    def suspects(self, keys: Iterable[str]) -> bool:
+        return any(self._deaths(key) for key in keys)
+
+    def begin(self, key: str, machine: str) -> int:
+        deaths = self._deaths(key)
+        if deaths < MOST_DEATHS:
+            self._begun[key].append(machine)
+        return deaths
+
+    def end(self, key: str) -> None:
+        self._begun.pop(key, None)
+
+    def _deaths(self, key: str) -> int:
+        if key not in self._begun:
+            return 0
+        living = self._living()
+        return sum(machine in living for machine in self._begun[key])

@@ -1,0 +1,132 @@
+"""How S3 is reached, for the input and for the output: endpoints, profiles, settings of the client, and never a secret.
+
+All of this may stand in run.json and travel to workers. Credentials come from the environment or a profile, on each
+machine anew.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import UsageError
+
+FURTHER = {
+    "cache_regions": bool,
+    "client_kwargs": dict,
+    "config_kwargs": dict,
+    "fixed_upload_size": bool,
+    "max_concurrency": int,
+    "s3_additional_kwargs": dict,
+    "use_ssl": bool,
+}
+"""Arguments of `s3fs.S3FileSystem` that can be given as a storage option, and their types."""
+
+_HAVE_FLAGS = {
+    "anon": "--s3-anon",
+    "endpoint_url": "--s3-endpoint-url",
+    "profile": "--s3-profile",
+    "requester_pays": "--s3-requester-pays",
+}
+
+_SECRET_NAMES = {"auth", "key", "user", "username"}
+_SECRET_PARTS = ("accesskey", "authorization", "credential", "customerkey", "passw", "privatekey", "secret", "token")
+_NO_SECRETS = (
+    "secrets are taken only from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile (--s3-profile)"
+)
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """One side's way to S3. Raises UsageError for what is a secret, or no option."""
+
+    endpoint_url: str | None = None
+    """Without one that of AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile, else AWS itself."""
+    profile: str | None = None
+    """Of the files in ~/.aws; without one AWS_PROFILE, the variables with credentials, or the machine's role."""
+    anon: bool = False
+    """Unsigned requests, for public buckets."""
+    requester_pays: bool = False
+    further: dict[str, Any] = field(default_factory=dict)
+    """By the names of FURTHER."""
+
+    def __post_init__(self) -> None:
+        if self.endpoint_url is not None:
+            check_endpoint(self.endpoint_url, "--s3-endpoint-url")
+        for name, value in self.further.items():
+            _check_further(name, value)
+
+
+@dataclass(frozen=True)
+class StorageOptions:
+    """The two sides of a run: a public bucket may go in, and a private one be written."""
+
+    input: S3Options = field(default_factory=S3Options)
+    """For the manifest, the images, a prior and references."""
+    output: S3Options = field(default_factory=S3Options)
+    """For the output and everything below it."""
+
+
+def parse_further(texts: Iterable[str]) -> dict[str, Any]:
+    """KEY=VALUE, the values as JSON where they are JSON: 8, true, {"region_name": "eu-west-1"}. Raises UsageError."""
+    further = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:  # what was written instead is not repeated: it may be a secret
+            raise UsageError("a storage option is not KEY=VALUE; write it like max_concurrency=4")
+        further[name] = _value(value)
+    return further
+
+
+def check_endpoint(url: str, where: str) -> None:
+    """Raises UsageError when a url is not http(s)://host[:port][/path], or has a name, password or query in it.
+
+    Args:
+        where: the option or variable that holds it.
+    """
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        plain = False
+    if "@" in url or "?" in url:
+        raise UsageError(f"{where}: the url holds more than a place; {_NO_SECRETS}")
+    if not plain:
+        raise UsageError(f"{where}: {url!r} is not a url; write http:// or https://, the host and maybe a port")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _check_further(name: str, value: Any) -> None:
+    if name in _HAVE_FLAGS:
+        raise UsageError(f"the storage option {name!r} has an option of its own; use {_HAVE_FLAGS[name]}")
+    _refuse_secrets(name, value)
+    if name not in FURTHER:
+        raise UsageError(f"the storage option {name!r} is not known; use one of {', '.join(FURTHER)}")
+    if type(value) is not FURTHER[name]:
+        kinds = {bool: "true or false", int: "a whole number", dict: 'a JSON object such as {"name": "value"}'}
+        raise UsageError(f"the storage option {name!r} must be {kinds[FURTHER[name]]}")
+
+
+def _refuse_secrets(name: str, value: Any) -> None:
+    """Names are told, values never."""
+    letters = re.sub(r"[^a-z]", "", name.lower())
+    if letters in _SECRET_NAMES or any(part in letters for part in _SECRET_PARTS):
+        raise UsageError(f"the storage option {name!r} means a secret, which run.json would keep; {_NO_SECRETS}")
+    if letters == "endpointurl":
+        raise UsageError(f"the storage option {name!r} has an option of its own; use {_HAVE_FLAGS['endpoint_url']}")
+    if isinstance(value, dict):
+        for inner, held in value.items():
+            _refuse_secrets(inner, held)
+    elif isinstance(value, list):
+        for held in value:
+            _refuse_secrets(name, held)
+    elif isinstance(value, str) and re.search(r"[^/@\s]+:[^/@\s]*@", value):
+        raise UsageError(f"the storage option {name!r} holds a user and password; {_NO_SECRETS}")

@@ -1,0 +1,63 @@
+"""How far an enlargement, shrunk again, is from its image: sums over parts of it, and the error of the whole.
+
+Importing this file does not load torch: whoever only adds parts up needs none.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ConsistencyError:
+    """How far `downscale(sr)` is from `lr`, in the units of the image (grey levels for 8 bits)."""
+
+    mae: float
+    """Mean absolute difference over all pixels and bands."""
+    rmse: float
+    max: float
+    """Largest absolute difference."""
+    bias: float
+    """Mean of downscale(sr) - lr: above 0, the result is too bright."""
+    rmse_bands: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ConsistencySums:
+    """Sums over the residuals `downscale(sr) - lr` of a part of an image, at least one pixel; those of parts add up."""
+
+    pixels: int
+    absolute: float
+    signed: float
+    largest: float
+    squared: tuple[float, ...]
+    """One for each band."""
+
+    @classmethod
+    def of(cls, residual: "Tensor") -> "ConsistencySums":
+        """Of (C, h, w), in the units in which the error is wanted."""
+        residual = residual.double()
+        size = residual.abs()
+        squared = tuple(residual.square().sum((1, 2)).tolist())
+        return cls(residual[0].numel(), float(size.sum()), float(residual.sum()), float(size.max()), squared)
+
+    def __add__(self, other: "ConsistencySums") -> "ConsistencySums":
+        return ConsistencySums(
+            self.pixels + other.pixels,
+            self.absolute + other.absolute,
+            self.signed + other.signed,
+            max(self.largest, other.largest),
+            tuple(mine + theirs for mine, theirs in zip(self.squared, other.squared, strict=True)),
+        )
+
+    def error(self) -> ConsistencyError:
+        samples = self.pixels * len(self.squared)
+        return ConsistencyError(
+            mae=self.absolute / samples,
+            rmse=(sum(self.squared) / samples) ** 0.5,
+            max=self.largest,
+            bias=self.signed / samples,
+            rmse_bands=tuple((squared / self.pixels) ** 0.5 for squared in self.squared),
+        )

@@ -1,0 +1,179 @@
+"""One run at a time: who gets the lease, who is refused, and who notices that it is gone."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline import layout, lock, storage
+from pipeline.errors import LostLockError, UsageError
+from pipeline.lock import Lease, Lock
+from pipeline.records import now
+
+
+@pytest.fixture(params=["local", "s3"])
+def out(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "local":
+        yield str(tmp_path / "out")
+    else:
+        yield f"{request.getfixturevalue('s3_bucket')}/out"
+
+
+def put(out: str, number: int, **changes: object) -> Lease:
+    """A lease of a run on another machine, good for half a minute."""
+    expires_at = (now() + timedelta(seconds=30)).isoformat()
+    lease = replace(Lease("r1", "elsewhere", 7, "1", expires_at), **changes)  # type: ignore[arg-type]
+    storage.write(layout.lock(out, number), json.dumps(asdict(lease)).encode())
+    return lease
+
+
+def numbers(out: str) -> list[int]:
+    return [layout.lock_number(uri) for uri in storage.find(layout.locks_folder(out))]
+
+
+EXPIRED = (now() - timedelta(seconds=1)).isoformat()
+
+
+def test_a_second_run_is_refused_until_the_first_has_ended(out: str) -> None:
+    """The refusal names run, machine and process; after the end nothing is left of the lock."""
+    with Lock(out, "first"):
+        assert numbers(out) == [1]
+        with pytest.raises(
+            UsageError, match=f"the run first .{socket.gethostname()}, process {os.getpid()}. is at work"
+        ):
+            Lock(out, "second")
+        assert numbers(out) == [1]
+    assert numbers(out) == []
+    with Lock(out, "second"):
+        pass
+
+
+def test_a_lease_elsewhere_is_believed_until_it_expires(out: str) -> None:
+    """Of another machine's process nothing is known but the time; an expired lease is followed by the next number."""
+    put(out, 4)
+    with pytest.raises(UsageError, match=r"r1 \(elsewhere, process 7\)"):
+        Lock(out, "mine")
+    put(out, 4, expires_at=EXPIRED)
+    with Lock(out, "mine"):
+        assert numbers(out) == [4, 5]
+    assert numbers(out) == []
+
+
+def test_a_process_of_this_machine_that_is_gone_holds_nothing(out: str) -> None:
+    """A run that was killed can go on at once; a living process holds, but not for an earlier one of its number."""
+    here = socket.gethostname()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = lock._process_started(child.pid)
+    put(out, 1, host=here, pid=child.pid, process_started=started)
+    with pytest.raises(UsageError, match="is at work"):
+        Lock(out, "mine")
+    put(out, 1, host=here, pid=child.pid, process_started=str(int(started) - 1))
+    with Lock(out, "mine"):
+        pass
+    put(out, 1, host=here, pid=child.pid, process_started=started)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet buried
+    with Lock(out, "mine"):
+        pass
+    child.wait()
+    assert child.stdin is not None
+    child.stdin.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff", b'{"run_id": 1}'])
+def test_a_lease_that_is_none_holds_nothing(out: str, data: bytes) -> None:
+    """What a person may have put there is stepped over, and not taken for a failure."""
+    storage.write(layout.lock(out, 3), data)
+    with Lock(out, "mine"):
+        assert numbers(out) == [3, 4]
+
+
+def test_of_two_that_begin_at_once_not_both_get_it(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that finds the place taken, or another number made meanwhile, is refused and leaves nothing."""
+    create = storage.create
+
+    def taken(uri: str, data: bytes) -> bool:
+        put(out, layout.lock_number(uri))
+        return create(uri, data)
+
+    monkeypatch.setattr(storage, "create", taken)
+    with pytest.raises(UsageError, match="just begun"):
+        Lock(out, "mine")
+    storage.remove(layout.lock(out, 1))
+
+    def beside(uri: str, data: bytes) -> bool:
+        put(out, layout.lock_number(uri) + 1)
+        return create(uri, data)
+
+    monkeypatch.setattr(storage, "create", beside)
+    with pytest.raises(UsageError, match=r"r1 \(elsewhere"):
+        Lock(out, "mine")
+    assert numbers(out) == [2]
+
+
+def test_an_answer_that_was_lost_is_found_out(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A put that was done and is told as refused, as a retried request is, still gives the lease."""
+    create = storage.create
+
+    def unheard(uri: str, data: bytes) -> bool:
+        create(uri, data)
+        return False
+
+    monkeypatch.setattr(storage, "create", unheard)
+    with Lock(out, "mine"):
+        assert numbers(out) == [1]
+
+
+def test_the_lease_is_renewed_while_the_run_goes_on(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long after its first lease has run out, nobody else gets it."""
+    monkeypatch.setattr(lock, "LEASE", timedelta(seconds=0.4))
+    with Lock(out, "mine") as mine:
+        first = lock._read(layout.lock(out, 1))
+        assert first is not None
+        mine._ended.wait(1.2)
+        renewed = lock._read(layout.lock(out, 1))
+        assert renewed is not None
+        assert renewed.expires_at > first.expires_at
+        assert renewed.holds
+        mine.check()
+
+
+def test_who_was_silent_too_long_notices(out: str) -> None:
+    """A run whose place was taken stops, and leaves the other's lock alone."""
+    with Lock(out, "slow") as slow:
+        slow.check()
+        put(out, 2)
+        slow._renew_once()
+        with pytest.raises(LostLockError, match="another run has taken"):
+            slow.check()
+    assert numbers(out) == [2]
+
+
+def test_who_cannot_renew_gives_up_when_the_lease_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing store is forgiven within the lease, and ends the run after it."""
+    monkeypatch.setattr(lock, "LEASE", timedelta(seconds=0.4))
+
+    def broken(_uri: str, _data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Lock(str(tmp_path / "out"), "mine") as mine:
+        monkeypatch.setattr(storage, "write", broken)
+        mine.check()
+        mine._thread.join(10)
+        with pytest.raises(LostLockError, match="could not be renewed"):
+            mine.check()
+
+
+def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
+    """What was made for the lock alone is taken away again; what was there stays."""
+    (tmp_path / "there").mkdir()
+    with Lock(str(tmp_path / "there/deep/out"), "mine"):
+        assert (tmp_path / "there/deep/out/_lock").is_dir()
+    assert list((tmp_path / "there").iterdir()) == []

@@ -1,0 +1,605 @@
+"""Scenes: divided into groups of tiles, they come out as they do undivided, and a stopped run goes on inside them."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pipeline.run
+from pipeline import enlarging, scene, storage, waves, worker
+from pipeline.config import Executor, Existing, RunConfig
+from pipeline.layout import list_commits, list_scenes
+from pipeline.plan import Row, enlarging_seconds
+from pipeline.records import Record, Status
+from pipeline.run import run
+from pipeline.units import (
+    DIVISION,
+    Answer,
+    Division,
+    Group,
+    GroupRecord,
+    Scene,
+    Unit,
+    WrittenTile,
+    answer_from_json,
+    answer_to_json,
+    divide,
+    unit_from_json,
+    unit_to_json,
+)
+from pipeline.waves import in_waves
+from pipeline.worker import Worker
+from sr_ops.consistency import ConsistencySums
+from sr_ops.settings import FitSettings, Method, Network, Settings
+
+MakeConfig = Callable[..., RunConfig]
+ReadTiles = Callable[[str], dict[str, bytes]]
+ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
+
+SMALL = Division(pixels=1000, group_seconds=0.01)
+"""The scenes of this file are of 3,300 pixels in 16 tiles: six groups of three tiles at x2, 16 of one at x4."""
+
+
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.run.DIVISION", SMALL)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path, images: dict[str, np.ndarray], make_png: Callable[..., np.ndarray]) -> None:
+    """A manifest of two scenes, one in colour and one in gray, and of the three small pictures of `images`."""
+    make_png(tmp_path / "big.png", seed=5, height=60, width=55)
+    make_png(tmp_path / "deep/gray.png", seed=6, height=55, width=60, bands=1)
+    names = ["big.png", "deep/gray.png", *images]
+    (tmp_path / "m.csv").write_text("uri\n" + "".join(f"{name}\n" for name in names))
+
+
+@pytest.fixture
+def big(tmp_path: Path, make_png: Callable[..., np.ndarray]) -> Path:
+    """A manifest of one scene."""
+    make_png(tmp_path / "big.png", seed=5, height=60, width=55)
+    (tmp_path / "m.csv").write_text("uri\nbig.png\n")
+    return tmp_path / "big.png"
+
+
+@pytest.fixture
+def enlarged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of tiles of every call that enlarges some."""
+    calls: list[int] = []
+
+    def count(picture: Any, tiles: Any, *more: Any) -> Any:
+        calls.append(len(tiles))
+        return enlarging.write_tiles(picture, tiles, *more)
+
+    monkeypatch.setattr(worker, "write_tiles", count)
+    return calls
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of every image that is fitted."""
+    calls: list[tuple[int, ...]] = []
+    fit_stages = worker.fit_stages
+
+    def count(lr: Any, *more: Any) -> Any:
+        calls.append(tuple(lr.shape))
+        return fit_stages(lr, *more)
+
+    monkeypatch.setattr(worker, "fit_stages", count)
+    return calls
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let the process be killed, as it were, when a worker is handed one group more than so many; None: never."""
+    do_group = Worker._group
+
+    def stop(groups: int | None) -> None:
+        left = iter(range(groups)) if groups is not None else None
+
+        def do_or_die(self: Worker, group: Group) -> Answer:
+            if left is not None and next(left, None) is None:
+                raise KeyboardInterrupt
+            return do_group(self, group)
+
+        monkeypatch.setattr(Worker, "_group", do_or_die)
+
+    return stop
+
+
+def _working_folder(output: Path) -> list[str]:
+    return sorted(os.path.relpath(path, output) for path in (output / "_scene").rglob("*"))
+
+
+def _content(row: dict[str, Any]) -> dict[str, Any]:
+    """What of a record is the same however the work was divided: all but times, process and place."""
+    times = {name for name in row if name.endswith(("_s", "_at"))}
+    return {name: row[name] for name in set(row) - times - {"worker", "peak_memory_bytes", "output_uri"}}
+
+
+@pytest.mark.usefixtures("scenes")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"scale": scale} for scale in (2, 3, 4)),
+        *({"method": Method.BICUBIC}, {"method": Method.AUTO}, {"network": Network.ZSSR}, {"stack": 2}),
+    ],
+    ids=str,
+)
+def test_divided_equals_undivided(
+    changes: dict[str, Any],
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    tiny_settings: Settings,
+    observer: Any,
+    read_tiles: ReadTiles,
+    read_records: ReadRecords,
+    monkeypatch: pytest.MonkeyPatch,
+    enlarged: list[int],
+) -> None:
+    """Scenes and small images mixed: the same tiles byte for byte, the same records, and no working folder is left."""
+    settings = replace(tiny_settings, **changes)
+    run(tiny_config(settings=settings, output=f"{tmp_path}/whole"), observer)
+    assert sorted(enlarged) == [1, 4, 6, 16, 16]
+    enlarged.clear()
+    monkeypatch.setattr("pipeline.run.DIVISION", SMALL)
+    summary = run(tiny_config(settings=settings), observer)
+    assert (summary.done, summary.failed) == (5, 0)
+    assert sum(enlarged) == 43
+    assert sum(tiles < 4 for tiles in enlarged) > 10
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+    whole, parts = read_records(f"{tmp_path}/whole"), read_records(str(tmp_path / "out"))
+    assert {key: _content(row) for key, row in parts.items()} == {key: _content(row) for key, row in whole.items()}
+    assert not (tmp_path / "out/_scene").exists()
+    assert run(tiny_config(settings=settings), observer).already_done == 5
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_a_scene_starts_from_the_prior(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    read_tiles: ReadTiles,
+    make_prior: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights far from bicubic, and a gray network for a picture in colour, are stored and read again to the bit."""
+    (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
+    run(tiny_config(prior=str(tmp_path / "p")), observer)
+    assert observer.records[-1].prior_bands == 1
+    monkeypatch.setattr("pipeline.run.DIVISION", DIVISION)
+    run(tiny_config(prior=str(tmp_path / "p"), output=f"{tmp_path}/whole"), observer)
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+    assert _content(asdict(observer.records[0])) == _content(asdict(observer.records[1]))
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_times_are_those_of_all_parts(tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds are summed over the fit and the groups; the end is that of the last."""
+    told: list[Any] = []
+
+    def finish(output: str, begun: Scene, groups: list[GroupRecord]) -> Record:
+        told.extend([begun.record, *(group.record for group in groups)])
+        return scene.finish(output, begun, groups)
+
+    monkeypatch.setattr(waves, "scene", type("Scenes", (), {"finish": staticmethod(finish)}))
+    run(tiny_config(), observer)
+    (record,) = observer.records
+    assert len(told) == 7
+    for name in ("read_s", "infer_s", "back_project_s", "write_s", "total_s"):
+        assert getattr(record, name) == pytest.approx(sum(getattr(part, name) for part in told))
+        assert all(getattr(part, name) > 0 for part in told[1:])
+    assert record.fit_s == told[0].fit_s > 0
+    assert record.started_at == told[0].started_at
+    assert record.finished_at >= max(part.finished_at for part in told)
+
+
+@pytest.mark.usefixtures("big", "divided")
+@pytest.mark.parametrize("groups", [0, 1, 4])
+def test_resume_inside_a_scene(
+    groups: int,
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    read_tiles: ReadTiles,
+    stop_after: Callable[[int | None], None],
+    enlarged: list[int],
+    fits: list[Any],
+) -> None:
+    """A run that is killed after some groups does not fit again, and does only the groups that are not done."""
+    run(tiny_config(output=f"{tmp_path}/whole"), observer)
+    assert enlarged == [3, 3, 3, 3, 3, 1]
+    enlarged.clear()
+    fits.clear()
+    stop_after(groups)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_config(), observer)
+    assert (len(fits), len(enlarged)) == (1, groups)
+    assert list_commits(str(tmp_path / "out")) == {}
+    held = _working_folder(tmp_path / "out")
+    assert sum("group-" in name for name in held) == groups
+    stop_after(None)
+    summary = run(tiny_config(), observer)
+    assert (summary.done, len(fits), len(enlarged)) == (1, 1, 6)
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+    assert _content(asdict(observer.records[1])) == _content(asdict(observer.records[0]))
+    assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_a_group_counts_when_its_tiles_are_durable(
+    tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights, then what the fit told; of each group the tiles, then its record; then the commit; then nothing else."""
+    events: list[str] = []
+
+    def log(name: str, act: Callable[..., None]) -> Callable[..., None]:
+        def logged(uri: str, *data: bytes) -> None:
+            _, _, path = uri.partition("/out/")
+            events.append(f"{name} {path.rpartition('/')[2] if path.startswith('_scene') else path.split('/')[0]}")
+            act(uri, *data)
+
+        return logged
+
+    for name in ("write", "remove"):
+        monkeypatch.setattr(storage, name, log(name, getattr(storage, name)))
+    run(tiny_config(), observer)
+    first = events.index("write weights.safetensors")
+    expected = ["write weights.safetensors", "write scene.json"]
+    groups = [f"group-{start:05}-{min(start + 3, 16):05}.json" for start in range(0, 16, 3)]
+    for number, group in enumerate(groups):
+        expected += ["write tiles"] * (3 if number < 5 else 1) + [f"write {group}"]
+    expected += ["write _commit", *(f"remove {name}" for name in [*groups, "scene.json", "weights.safetensors"])]
+    assert events[first : first + len(expected)] == expected
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_other_settings_in_between(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    tiny_settings: Settings,
+    observer: Any,
+    read_tiles: ReadTiles,
+    stop_after: Callable[[int | None], None],
+) -> None:
+    """Groups whose tiles were overwritten by other settings are done again, not believed."""
+    run(tiny_config(output=f"{tmp_path}/whole"), observer)
+    stop_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_config(), observer)
+    stop_after(1)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_config(settings=replace(tiny_settings, seed=1)), observer)
+    assert len(list_scenes(str(tmp_path / "out"))) == 1
+    stop_after(None)
+    assert run(tiny_config(), observer).done == 1
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+    assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_overwrite_does_all_again(
+    tiny_config: MakeConfig,
+    observer: Any,
+    stop_after: Callable[[int | None], None],
+    enlarged: list[int],
+    fits: list[Any],
+) -> None:
+    """With --existing overwrite neither the stored fit nor finished groups are taken over."""
+    stop_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_config(), observer)
+    stop_after(None)
+    assert run(tiny_config(existing=Existing.OVERWRITE), observer).done == 1
+    assert (len(fits), len(enlarged)) == (2, 4 + 6)
+    assert run(tiny_config(existing=Existing.OVERWRITE), observer).done == 1
+    assert (len(fits), len(enlarged)) == (3, 4 + 12)
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_smaller_tiles_of_an_earlier_run(
+    tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings, observer: Any, read_tiles: ReadTiles
+) -> None:
+    """Tiles that an earlier run left beside those of the scene are gone when it is committed."""
+    run(tiny_config(settings=replace(tiny_settings, tile_size=8)), observer)
+    assert len(read_tiles(str(tmp_path / "out"))) == 56
+    run(tiny_config(), observer)
+    assert len(read_tiles(str(tmp_path / "out"))) == 16
+
+
+@pytest.mark.usefixtures("divided")
+def test_source_changed_in_between(
+    tmp_path: Path,
+    big: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    make_png: Callable[..., np.ndarray],
+    read_tiles: ReadTiles,
+    enlarged: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file replaced after some groups fails the image with what to do, and the next run does it from the start."""
+
+    def replace_then(write_tiles: Any) -> Any:
+        def act(*arguments: Any) -> Any:
+            written = write_tiles(*arguments)
+            make_png(big, seed=7, height=60, width=55)
+            os.utime(big, (1, len(enlarged)))
+            return written
+
+        return act
+
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "write_tiles", replace_then(worker.write_tiles))
+        summary = run(tiny_config(), observer)
+    assert (summary.done, summary.errors, len(enlarged)) == (0, {"read": 1}, 1)
+    assert observer.records[-1].error_message == f"{big} was changed while it was worked on; run again"
+    assert list_commits(str(tmp_path / "out")) == {}
+    assert run(tiny_config(), observer).done == 1
+    run(tiny_config(output=f"{tmp_path}/whole"), observer)
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+    assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_failed_group(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    enlarged: list[int],
+    fits: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A group that fails fails its scene with the reason, the rest is left alone; the next run goes on from there."""
+    with monkeypatch.context() as patched:
+
+        def refuse(picture: Any, tiles: Any, *more: Any) -> Any:
+            if tiles[0].row == 1:
+                raise ZeroDivisionError("by zero")
+            return enlarging.write_tiles(picture, tiles, *more)
+
+        patched.setattr(worker, "write_tiles", lambda *arguments: enlarged.append(0) or refuse(*arguments))
+        summary = run(tiny_config(), observer)
+    assert (summary.done, summary.errors, len(observer.records)) == (0, {"internal": 1}, 1)
+    assert "ZeroDivisionError: by zero" in observer.records[0].error_message
+    assert len(enlarged) == 3  # tiles 0 to 2, 3 to 5 begin in the first row; the third fails
+    assert capsys.readouterr().err.count("Traceback") == 1
+    assert any(name.endswith("failed.json") for name in _working_folder(tmp_path / "out"))
+    enlarged.clear()
+    assert run(tiny_config(), observer).done == 1
+    assert (len(fits), enlarged) == (1, [3, 3, 3, 1])
+    assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("big", "divided")
+@pytest.mark.parametrize("name", ["weights.safetensors", "scene.json", "group-00000-00003.json"])
+@pytest.mark.parametrize("change", [None, b"", b"{}"])
+def test_damaged_working_folder(
+    name: str,
+    change: bytes | None,
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    stop_after: Callable[[int | None], None],
+    enlarged: list[int],
+    fits: list[Any],
+) -> None:
+    """What is lost or damaged there is done again, the weights by the run after the one that missed them."""
+    stop_after(1)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_config(), observer)
+    stop_after(None)
+    (path,) = (tmp_path / "out/_scene").rglob(name)
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change)
+    summary = run(tiny_config(), observer)
+    if name == "weights.safetensors":
+        assert summary.errors == {"read": 1}
+        assert "are gone or damaged" in observer.records[-1].error_message
+        summary = run(tiny_config(), observer)
+    assert summary.done == 1
+    assert (len(fits), len(enlarged)) == (1 if name.startswith("group") else 2, 1 + 6)
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_failing_commit(
+    tiny_config: MakeConfig, observer: Any, enlarged: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the commit cannot be stored the image fails, and the next run has nothing left to do but that."""
+    write = storage.write
+
+    def refuse(uri: str, data: bytes) -> None:
+        if "/_commit/" in uri:
+            raise PermissionError(13, "Access Denied")
+        write(uri, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "write", refuse)
+        assert run(tiny_config(), observer).errors == {"write": 1}
+    assert "Access Denied; check space and access, then run again" in observer.records[-1].error_message
+    assert observer.records[-1].output_uri is None
+    assert run(tiny_config(), observer).done == 1
+    assert len(enlarged) == 6
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_leftovers_of_a_committed_scene(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run that was killed after the commit left in the working folder, the next one takes away."""
+    with monkeypatch.context() as patched:
+        patched.setattr(scene, "clear", lambda *_: None)
+        patched.setattr(scene, "tidy", lambda *_: None)
+        run(tiny_config(), observer)
+    assert len(_working_folder(tmp_path / "out")) > 6
+    assert run(tiny_config(), observer).already_done == 1
+    assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("scenes", "divided")
+def test_scenes_on_s3(
+    tmp_path: Path, s3_bucket: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles
+) -> None:
+    """The working folder may lie on S3, and is gone from there in the end."""
+    summary = run(tiny_config(output=f"{s3_bucket}/out"), observer)
+    assert (summary.done, summary.failed) == (5, 0)
+    run(tiny_config(), observer)
+    assert read_tiles(f"{s3_bucket}/out") == read_tiles(str(tmp_path / "out"))
+    assert storage.find(f"{s3_bucket}/out/_scene") == {}
+
+
+@given(
+    st.integers(1, 30_000),
+    st.integers(1, 30_000),
+    st.sampled_from([64, 512, 2000]),
+    st.integers(2, 8),
+    st.booleans(),
+)
+def test_groups(height: int, width: int, tile_size: int, scale: int, ensemble: bool) -> None:
+    """The groups are all tiles in order, each of half to one and a half times the work wanted, where tiles allow."""
+    settings = Settings(scale=scale, tile_size=tile_size, ensemble=ensemble)
+    groups = divide(height, width, settings, DIVISION)
+    tiles = -(-height // tile_size) * -(-width // tile_size)
+    seconds = enlarging_seconds(height * width, settings)
+    if not groups:
+        assert height * width <= DIVISION.pixels or tiles == 1 or seconds <= 1.5 * DIVISION.group_seconds
+        return
+    assert height * width > 2048 * 2048
+    assert [tile for start, stop in groups for tile in range(start, stop)] == list(range(tiles))
+    assert len(groups) > 1
+    for start, stop in groups[:-1]:
+        group = (stop - start) * seconds / tiles
+        assert stop - start == 1 or 0.5 * DIVISION.group_seconds <= group <= 1.5 * DIVISION.group_seconds
+
+
+def _record(key: str, **fields: Any) -> Record:
+    blank = Record(key=key, manifest_line=1, source_uri=f"/{key}", status=Status.FAILED)
+    return replace(blank, **fields)
+
+
+def _scene(key: str, groups: int) -> Scene:
+    known = {"source_fingerprint": "v", "config_fingerprint": "s", **dict.fromkeys(scene._SUMMED, 0.0)}
+    ranges = tuple((start, start + 1) for start in range(groups))
+    return Scene(_row(key), _record(key, height=5, width=groups, **known), ranges)
+
+
+def _group_record(group: Group) -> GroupRecord:
+    tile = WrittenTile(f"r0000_c{group.start:04}.png", "0", ConsistencySums(1, 0.25, -0.25, 0.25, (0.1, 0.2)))
+    return GroupRecord(group.start, group.stop, (tile,), _record(group.row.key, **dict.fromkeys(scene._SUMMED, 0.5)))
+
+
+def _row(key: str) -> Row:
+    return Row(0, 1, key, f"/{key}", 2, 0, ("stale",))
+
+
+def test_json() -> None:
+    """Units and answers come through JSON as they were, floats to the last bit."""
+    group = Group(_row("é"), "v", 3, 4)
+    units: list[Unit] = [[], [_row("a"), _row("b")], group]
+    assert [unit_from_json(unit_to_json(unit)) for unit in units] == units
+    answers: list[Answer] = [
+        _record("a", consistency_rmse_bands=(0.1, 1 / 3), started_at=pipeline.run.now()),
+        _scene("b", 3),
+        _group_record(group),
+    ]
+    assert [answer_from_json(answer_to_json(answer)) for answer in answers] == answers
+    assert GroupRecord.from_json(_group_record(group).to_json()) == _group_record(group)
+
+
+class Pool:
+    """Hands out what it is given, remembers it, and answers: x is a scene of three groups, anything else is done."""
+
+    def __init__(self, silent: set[int] | None = None) -> None:
+        self.waves: list[list[Unit]] = []
+        self.silent = silent or set()
+
+    def __call__(self, units: Any) -> Iterator[Answer]:
+        self.waves.append(list(units))
+        for unit in units:
+            if isinstance(unit, Group):
+                if unit.start not in self.silent:
+                    yield _group_record(unit)
+            else:
+                yield from (_scene("x", 3) if row.key == "x" else _record(row.key) for row in unit)
+
+
+def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
+    """No group waits for more than the units that were handed out with its scene, and they never exceed a wave."""
+    (tmp_path / "tiles/x").mkdir(parents=True)
+    pool = Pool()
+    units = [[_row(key)] for key in "xabcdefg"]
+    records = list(in_waves(pool, str(tmp_path), 4)(units))
+    starts = [[unit.start if isinstance(unit, Group) else unit[0].key for unit in wave] for wave in pool.waves]
+    assert starts == [["x", "a", "b", "c"], [0, 1, 2, "d"], ["e", "f", "g"]]
+    assert [record.key for record in records] == ["a", "b", "c", "x", "d", "e", "f", "g"]
+    assert [record.key for record in records if record.status == "done"] == ["x"]
+
+
+def test_a_group_without_an_answer(tmp_path: Path) -> None:
+    """A scene one of whose groups was lost has no record; asked for again, it gets one."""
+    (tmp_path / "tiles/x").mkdir(parents=True)
+    pool = Pool(silent={1})
+    execute = in_waves(pool, str(tmp_path), 10)
+    assert list(execute([[_row("x")]])) == []
+    pool.silent = set()
+    assert [record.status for record in execute([[_row("x")]])] == ["done"]
+
+
+def test_only_the_first_failure_of_a_scene_is_told(tmp_path: Path) -> None:
+    """Groups that were on their way when another failed add neither records nor a commit."""
+
+    def work_off(units: Any) -> Iterator[Answer]:
+        for unit in units:
+            if isinstance(unit, Group):
+                yield _group_record(unit) if unit.start == 1 else _record("x", error_message=str(unit.start))
+            else:
+                yield _scene("x", 3)
+
+    (record,) = in_waves(work_off, str(tmp_path), 10)([[_row("x")]])
+    assert (record.status, record.error_message) == ("failed", "0")
+    assert list_commits(str(tmp_path)) == {}
+
+
+@pytest.mark.timeout(170)
+def test_two_workers_share_a_scene(
+    tmp_path: Path,
+    make_png: Callable[..., np.ndarray],
+    tiny_config: MakeConfig,
+    observer: Any,
+    read_tiles: ReadTiles,
+    read_records: ReadRecords,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With Ray, both workers do groups of the one scene there is, and all is as it is undivided."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    settings = Settings(scale=2, method=Method.ZSSR, fit=FitSettings(steps=1, crop=16, batch=1), tile_size=64)
+    make_png(tmp_path / "big.png", seed=5, height=300, width=310)
+    make_png(tmp_path / "a.png", seed=1)
+    (tmp_path / "m.csv").write_text("uri\nbig.png\na.png\n")
+    run(tiny_config(settings=settings, output=f"{tmp_path}/whole"), observer)
+    told: list[GroupRecord] = []
+    finish = scene.finish
+
+    def listen(output: str, begun: Scene, groups: list[GroupRecord]) -> Record:
+        told.extend(groups)
+        return finish(output, begun, groups)
+
+    monkeypatch.setattr(scene, "finish", listen)
+    monkeypatch.setattr("pipeline.dataflow.DIVISION", Division(pixels=50_000, group_seconds=0.01))
+    summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
+    assert (summary.done, summary.failed) == (2, 0)
+    assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(25)]
+    assert len({group.record.worker for group in told}) == 2
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+    whole, parts = read_records(f"{tmp_path}/whole"), read_records(str(tmp_path / "out"))
+    assert {key: _content(row) for key, row in parts.items()} == {key: _content(row) for key, row in whole.items()}
+    assert not (tmp_path / "out/_scene").exists()
