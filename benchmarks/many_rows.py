@@ -120,13 +120,13 @@ def times_table(runs: dict[str, Driver]) -> str:
 
 def memory_table(runs: list[Driver]) -> str:
     shares = [f"{(sample + 1) * 5} %" for sample in SHOWN]
-    header = ["rows", "units", "waves", "planned MiB", *shares, "most, table written"]
+    header = ["to do", "done before", "units", "waves", "planned MiB", *shares, "most, table written"]
     rows = []
     for run in runs:
         waves = -(-run.units // _wave())
         on_the_way = [mebibytes(run.memory[sample][1]) for sample in SHOWN]
         held = [mebibytes(run.planned_bytes), *on_the_way, mebibytes(run.peak_bytes)]
-        rows.append([f"{run.rows:,}", f"{run.units:,}", str(waves), *held])
+        rows.append([f"{run.done:,}", f"{run.already_done:,}", f"{run.units:,}", str(waves), *held])
     return table(header, rows)
 
 
@@ -136,38 +136,53 @@ def _wave() -> int:
     return _WAVE
 
 
+def section(runs: dict[str, Driver], waves: list[Driver], remote: Listing, minutes: float, load: float) -> str:
+    """What docs/results.md says; `load` is the machine's load average before the start."""
+    first, small, large = (
+        runs["nothing done"],
+        min(waves, key=lambda run: run.rows),
+        max(waves, key=lambda run: run.rows),
+    )
+    plan_bytes = (first.planned_bytes - small.planned_bytes) / (first.rows - small.rows)
+    merge_bytes = (first.peak_bytes - first.memory[-1][1]) / first.rows
+    grown = first.memory[-1][1] - first.memory[0][1]
+    return f"""## Many rows
+
+`make bench-rows ROWS={first.rows}` ({minutes:.0f} minutes). {machine()}.
+Load average before the start: {load:.1f}; seconds are those of a machine as busy as that.
+
+**The workers' work is stubbed**: each of {WORKERS} Ray workers asks for the size and version of a row's image, writes
+its commit record and answers with a record as long as a real one; no pixel is read and no tile is written
+(benchmarks/stubbed_run.py). All else is `srpipe run` on a local disk: what is left is the pipeline's own time and the
+driver's memory. Work is from Ray's start to the last record, one synced file a row and the start of the workers of
+each wave included.
+
+The same command over {first.rows:,} rows of a csv: first; again with nothing to do; with every second commit record
+removed; and with the Parquet parts removed, so that every record is read back from its commit.
+
+{times_table({**runs, f"{large.rows:,} rows, a unit each": large})}
+
+Listing {first.rows:,} commit records on S3 (moto in the same process, its own work included, filled without requests):
+{remote.listed_s:.1f} s.
+
+Memory is what the driver process has resident, Ray's processes and workers not counted: with the plan made and Ray
+connected, on the way from the first record to the last, and the most until the merged table was written. Units go to
+Ray in waves of {_wave():,}.
+
+{memory_table([first, runs["half done"], *waves])}
+
+Not bounded: the plan holds {plan_bytes:,.0f} bytes a row, the merge at the end {merge_bytes:,.0f} more; from 5 % to the
+last record the driver grew by {mebibytes(grown)} MiB over {first.rows:,} rows in {-(-first.units // _wave())} waves.
+"""
+
+
 def main(rows: int) -> None:
     started, (load, *_) = time.monotonic(), os.getloadavg()
     shutil.rmtree(HERE, ignore_errors=True)
     runs = drive_resumes(make_collection(rows))
-    waves = {count: drive(make_collection(count), HERE / f"out-{count}", LONG) for count in WAVES_ROWS}
+    waves = [drive(make_collection(count), HERE / f"out-{count}", LONG) for count in WAVES_ROWS]
     remote = list_remote(rows)
-    text = f"""## Many rows
-
-`make bench-rows ROWS={rows}` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}; load average before the start: {load:.1f}
-
-**The workers' work is stubbed**: each of {WORKERS} Ray workers asks for the size and version of a row's image, writes its
-commit record and answers with a record as long as a real one; no pixel is read and no tile is written
-(benchmarks/stubbed_run.py). All else is `srpipe run` on a local disk: what is left is the pipeline's own time and the
-driver's memory. Work is from Ray's start to the last record, ms a row its share, with one synced file a row and the start
-of the workers of each wave.
-
-The same command over {rows:,} rows of a csv: first; again with nothing to do; with every second commit record removed; and
-with the Parquet parts removed, so that every record is read back from its commit.
-
-{times_table(runs)}
-
-Listing the {rows:,} commit records on S3 (moto in the same process, filled without requests): {remote.listed_s:.1f} s.
-
-Memory is what the driver process has resident, Ray's processes and workers not counted: with the plan made and Ray
-connected, on the way from the first record to the last, and the most until the merged table was written. Units go to Ray
-in waves of {_wave():,}.
-
-{memory_table([runs["nothing done"], *waves.values()])}
-
-Work of {WAVES_ROWS[-1]:,} rows with a unit each: {waves[WAVES_ROWS[-1]].work_s / WAVES_ROWS[-1] * 1000:.1f} ms a row.
-Not bounded: the plan and the merged table hold every row.
-"""  # noqa: E501
+    text = section(runs, waves, remote, (time.monotonic() - started) / 60, load)
     write_section("rows", text)
     print(text)
 

@@ -106,7 +106,7 @@ def check(uri: str, options: S3Options, side: str) -> bool:
         return False
     except OSError as error:
         answered = answer(error)
-        what = error.strerror or str(error)
+        what = code_without_words(error) or error.strerror or str(error)
         if answered is None and isinstance(error, ConnectionError | TimeoutError):
             remedy = f"check --{side}s3-endpoint-url and the network"
             raise UsageError(f"cannot reach S3 at {place} for {uri}: {what}; {remedy}") from error
@@ -151,6 +151,12 @@ def answer(error: OSError) -> tuple[int, str] | None:
     if not isinstance(response, dict):
         return None
     return response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), response.get("Error", {}).get("Code", "")
+
+
+def code_without_words(error: OSError) -> str | None:
+    """The S3 code of an answer that has no message, as Ceph's refusals; None for any other error."""
+    told = getattr(error.__cause__, "response", {}).get("Error", {})
+    return str(told.get("Code")) if told and not told.get("Message") else None
 
 
 def is_transient(status: int, code: str) -> bool:

@@ -272,10 +272,7 @@ def remove_empty(folders: Iterable[str]) -> None:
 
 def reason(error: OSError) -> str:
     """What went wrong, in a few words, without the path that the caller names anyway."""
-    answer = getattr(error.__cause__, "response", {}).get("Error", {})  # of S3; some servers send no more than a code
-    if answer and not answer.get("Message"):
-        return str(answer.get("Code"))
-    return error.strerror or str(error) or type(error).__name__
+    return s3.code_without_words(error) or error.strerror or str(error) or type(error).__name__
 
 
 def is_transient(error: OSError) -> bool:
