@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 Fault = str
-"""`503`: told to come back; `cut`: no answer comes; `half`: half of what is sent arrives, then the line is dead."""
+"""What becomes of a request.
+
+`503`: it is told to come back; `cut`: the line is dead before an answer; `hang`: the line stays open, and no answer
+comes; `half`: half of what is sent arrives, then the line is dead.
+"""
 
 
 class FlakyStore:
@@ -27,6 +31,7 @@ class FlakyStore:
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
+        self.ended = threading.Event()
 
     @property
     def url(self) -> str:
@@ -40,6 +45,7 @@ class FlakyStore:
             flaky = store
 
         server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        server.daemon_threads = True
         self._port = server.server_address[1]
         self._server = server
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -70,7 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.flaky.next_fault(self.command, self.path)
         if fault == "503":
             self._answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN)
-        elif fault == "cut":
+        elif fault in ("cut", "hang"):
+            if fault == "hang":
+                self.flaky.ended.wait()
             self._hang_up()
         elif fault == "half":
             self._send_half(body)
@@ -118,4 +126,5 @@ def flaky_store(upstream: str, plan: Callable[[int, str, str], Fault | None]) ->
     try:
         yield store
     finally:
+        store.ended.set()
         store.stop()
