@@ -8,6 +8,7 @@ from typing import Any
 from . import layout, records, storage
 from .config import Existing, RunConfig, fingerprint, parse_config
 from .errors import ErrorType, UsageError
+from .prior import read_prior
 from .records import Status
 
 
@@ -18,7 +19,7 @@ def failed_work(output: str, error_types: Collection[ErrorType]) -> tuple[RunCon
         error_types: only failures of these kinds; none for all.
 
     Raises:
-        UsageError: there is no run to be read, it was made by another version, or nothing failed so.
+        UsageError: there is no run to be read, it was made by another version or prior, or nothing failed so.
     """
     held = _held_run(output)
     try:
@@ -30,6 +31,9 @@ def failed_work(output: str, error_types: Collection[ErrorType]) -> tuple[RunCon
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
     if not same:
         raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
+    found = read_prior(config.prior)
+    if found is not None and found.sha256 != config.settings.prior:
+        raise UsageError(f"the prior {config.prior} is another one than when {output} was made; use srpipe run")
     table = records.latest(output, str(held["run_id"]))
     wanted = {error_type.value for error_type in error_types or ErrorType}
     rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)

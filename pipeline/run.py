@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
 
+from sr_ops.settings import NO_PRIOR
+
 from . import layout, prior, records, scene, storage
 from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
@@ -74,10 +76,10 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     _check_options(config)
     storage.use(config.storage, config.output)
-    config, prior_file = _with_prior(config)
+    config, prior_file = _with_prior(_with_whole_paths(config))
     manifest = read_manifest(config.manifest)
     _check_input(config, manifest)
-    root = storage.absolute(config.root) if config.root else manifest.root
+    root = config.root or manifest.root
     relative_to = _check_output(config, manifest, root)
     storage.check_writable(config.output)
     with _locked(config.output, run_id) as lock:
@@ -154,6 +156,13 @@ def _summary(config: RunConfig, run_id: str, plan: Plan, tally: _Tally, seconds:
         stopped=tally.stopped,
         errors=dict(errors),
     )
+
+
+def _with_whole_paths(config: RunConfig) -> RunConfig:
+    """As run.json has to hold it: `srpipe retry` may be started from another folder."""
+    root = storage.absolute(config.root) if config.root else None
+    named = config.prior in (prior.SHIPPED, NO_PRIOR)
+    return replace(config, root=root, prior=config.prior if named else storage.absolute(config.prior))
 
 
 def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:

@@ -37,6 +37,10 @@ class FlakyStore:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def is_down(self) -> bool:
+        return self._server is None
+
     def start(self) -> None:
         """Listen; after a `stop` again on the same port."""
         store = self
@@ -51,11 +55,11 @@ class FlakyStore:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """From now on nobody answers."""
+        """From now on nobody listens, and connections that are open are dead."""
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+            server, self._server = self._server, None
+            server.shutdown()
+            server.server_close()
 
     def next_fault(self, method: str, path: str) -> Fault | None:
         with self._lock:
@@ -73,6 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if self.flaky.is_down:
+            self._hang_up()
+            return
         fault = self.flaky.next_fault(self.command, self.path)
         if fault == "503":
             self._answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN)

@@ -489,6 +489,30 @@ def test_retry_does_what_failed_and_nothing_else(
 
 
 @pytest.mark.usefixtures("images")
+def test_retry_from_another_folder(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    make_prior: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the run was given relative to its folder, manifest, root and prior, still means the same."""
+    (tmp_path / "m.csv").write_text("uri\na.png\nlate.png\n")
+    (tmp_path / "p").write_bytes(make_prior())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run(tiny_config(manifest="m.csv", root=".", prior="p"), observer)
+    (tmp_path / "late.png").write_bytes((tmp_path / "a.png").read_bytes())
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config, keys = failed_work(str(tmp_path / "out"), [])
+    (tmp_path / "p").write_bytes(make_prior(seed=1))
+    with pytest.raises(UsageError, match="is another one than when"):
+        failed_work(str(tmp_path / "out"), [])
+    (tmp_path / "p").write_bytes(make_prior())
+    assert run(config, observer, keys).done == 1
+
+
+@pytest.mark.usefixtures("images")
 def test_retry_on_the_command_line(tmp_path: Path, srpipe: Callable[..., tuple[int, str, str]]) -> None:
     """It needs OUT alone; exit codes as those of run."""
     (tmp_path / "m.csv").write_text("uri\na.png\nd.png\n")
