@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -170,14 +170,14 @@ class Clock:
         return patch.object(where, name, call)
 
     @contextmanager
-    def executor(self, config: RunConfig, prior: PriorFile | None) -> Iterator[Execute]:
+    def executor(self, config: RunConfig, prior: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
         """In the place of `run._executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
         from pipeline import dataflow
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(config, prior) as execute,
+            dataflow.ray_executor(config, prior, check) as execute,
         ):
             self.seconds["ray"] = time.monotonic() - begun
             yield execute

@@ -227,12 +227,12 @@ def retry_command(
 ) -> int:
     """Do again what failed in a run, with the manifest and the settings of that run."""
     from pipeline.retry import failed_work
-    from pipeline.storage import absolute, use
+    from pipeline.storage import absolute
 
-    use(storage, absolute(output))
-    config, keys = failed_work(absolute(output), error_type or [])
-    if storage != StorageOptions():
-        config = replace(config, storage=storage)
+    options = None if storage == StorageOptions() else storage
+    config, keys = failed_work(absolute(output), error_type or [], options)
+    if executor is Executor.INLINE:  # what the run said of its pool does not apply
+        config = replace(config, workers=None, address=None, gpus_per_worker=None)
     changes = _given(workers=workers, executor=executor, address=address, max_seconds=max_seconds_per_image)
     return _ended(execute(replace(config, **changes), keys), json_summary)
 

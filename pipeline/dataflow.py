@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -103,8 +103,8 @@ class _Share:
 
 
 @contextmanager
-def ray_executor(config: RunConfig, prior: PriorFile | None) -> Iterator[Execute]:
-    """A pool of workers on a local or a joined cluster; the context gives what works units off.
+def ray_executor(config: RunConfig, prior: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
+    """A pool of workers on a local or a joined cluster; the context gives what works units off (`waves.in_waves`).
 
     Raises:
         UsageError: the cluster cannot be joined, or has no GPU where one is asked for.
@@ -119,7 +119,7 @@ def ray_executor(config: RunConfig, prior: PriorFile | None) -> Iterator[Execute
             "ledger": _RayLedger.start(),
         }
         workers = config.workers or share.room
-        yield in_waves(partial(_wave, workers=workers, share=share, arguments=arguments), config.output, _WAVE)
+        yield in_waves(partial(_wave, workers=workers, share=share, arguments=arguments), config.output, _WAVE, check)
 
 
 def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:

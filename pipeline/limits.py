@@ -16,8 +16,8 @@ ENOUGH = 20
 """Images worked on before their failure rate says something."""
 
 
-class LimitReachedError(Exception):
-    """The run is to stop; the message says which limit was reached."""
+class LimitReachedError(BaseException):
+    """The run is to stop; the message says which limit was reached. No image must take it for its own failure."""
 
 
 class Limits:
@@ -34,9 +34,9 @@ class Limits:
         """The items as they come. Raises LimitReachedError when the time is up, also while it waits for the next."""
         with self._alarm():
             while True:
-                self._check_time()
-                self._waiting = True
                 try:
+                    self._waiting = True
+                    self._check_time()
                     item = next(items)
                 except StopIteration:
                     return

@@ -34,6 +34,8 @@ class Lease:
     run_id: str
     host: str
     pid: int
+    machine: str
+    """Within it process numbers mean something: this start of it, and of its container; "" where it does not say."""
     process_started: str
     """Tells the process from a later one of the same number; "" where the system does not say."""
     expires_at: str
@@ -44,9 +46,14 @@ class Lease:
     @property
     def holds(self) -> bool:
         """Whether its run goes on, as far as can be told: on this machine a process that is gone holds nothing."""
-        if datetime.fromisoformat(self.expires_at) <= now():
+        if self.is_over:
             return False
-        return self.host != socket.gethostname() or self.process_started == _process_started(self.pid)
+        elsewhere = not self.machine or self.machine != _machine()
+        return elsewhere or not _is_gone(self.pid, self.process_started)
+
+    @property
+    def is_over(self) -> bool:
+        return datetime.fromisoformat(self.expires_at) <= now()
 
 
 class Lock:
@@ -58,7 +65,9 @@ class Lock:
         self._number = _refuse_held(output) + 1
         process = os.getpid()
         self._made = storage.missing_folders(layout.locks_folder(output))
-        self._lease = _prolonged(Lease(run_id, socket.gethostname(), process, _process_started(process), ""))
+        self._lease = _prolonged(
+            Lease(run_id, socket.gethostname(), process, _machine(), _process_started(process), expires_at="")
+        )
         if not storage.create(self._uri, self._lease.to_json()) and _read(self._uri) != self._lease:
             raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
         try:
@@ -73,6 +82,8 @@ class Lock:
 
     def check(self) -> None:
         """Raises LostLockError when the output is no longer this run's."""
+        if self._lost is None and self._lease.is_over:
+            self._lost = f"the lock {self._uri} could not be renewed in time; run again"
         if self._lost is not None:
             raise LostLockError(self._lost)
 
@@ -100,14 +111,15 @@ class Lock:
             try:
                 self._renew_once()
             except OSError as error:
-                if datetime.fromisoformat(self._lease.expires_at) <= now():
+                if self._lease.is_over:
                     self._lost = f"the lock {self._uri} could not be renewed ({storage.reason(error)}); run again"
             if self._lost is not None:
                 return
 
     def _renew_once(self) -> None:
-        later = [number for number in _numbers(self._output) if number > self._number]
-        if later:
+        later = any(number > self._number for number in _numbers(self._output))
+        mine = _read(self._uri)  # gone when another run took over and has ended since, while this process slept
+        if later or mine is None or mine.run_id != self._lease.run_id:
             self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
             return
         renewed = _prolonged(self._lease)
@@ -144,10 +156,33 @@ def _read(uri: str) -> Lease | None:
         return None
 
 
+def _machine() -> str:
+    """Two containers may have one host name, and not see each other's processes."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""
+
+
+def _is_gone(pid: int, started: str) -> bool:
+    """Whether a process of this machine has ended, or its number is another's by now; what cannot be told is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    found = _process_started(pid)
+    return found == _ZOMBIE or (bool(found) and found != started)
+
+
+_ZOMBIE = "ended"
+
+
 def _process_started(pid: int) -> str:
-    """Ticks from the machine's start to the process's, where /proc tells; "" for a process that is gone."""
+    """Ticks from the machine's start to the process's, where /proc tells; _ZOMBIE for one that has ended."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    return "" if state in "ZX" else fields[18]
+    return _ZOMBIE if state in "ZX" else fields[18]

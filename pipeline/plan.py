@@ -125,13 +125,15 @@ def make_plan(
     for row in chosen:
         wanted = _wanted_commit(row, sources.get(row.uri), config)
         known = commits.get(row.key, [])
-        if wanted in known and config.existing is Existing.RESUME:
+        if known == [wanted] and config.existing is Existing.RESUME:
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
         stale = [commit.uri(config.output) for commit in known]
         stale += [uri for commit in begun[row.key] if scenes and commit != wanted for uri in scenes[commit]]
-        todo.append(replace(row, size=size, stale=tuple(stale), redo=config.existing is Existing.OVERWRITE))
+        todo.append(
+            replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
+        )
     return Plan(
         _pack(todo, config.settings),
         tuple(rejected),

@@ -10,17 +10,22 @@ from .config import Existing, RunConfig, fingerprint, parse_config
 from .errors import ErrorType, UsageError
 from .prior import read_prior
 from .records import Status
+from .storage_options import StorageOptions
 
 
-def failed_work(output: str, error_types: Collection[ErrorType]) -> tuple[RunConfig, frozenset[str]]:
+def failed_work(
+    output: str, error_types: Collection[ErrorType], options: StorageOptions | None = None
+) -> tuple[RunConfig, frozenset[str]]:
     """What the last run on an output was asked for, and the keys that failed in it.
 
     Args:
         error_types: only failures of these kinds; none for all.
+        options: how S3 is reached; by default as in the run.
 
     Raises:
         UsageError: there is no run to be read, it was made by another version or prior, or nothing failed so.
     """
+    storage.use(options or StorageOptions(), output)
     held = _held_run(output)
     try:
         config = parse_config(held["config"])
@@ -31,6 +36,8 @@ def failed_work(output: str, error_types: Collection[ErrorType]) -> tuple[RunCon
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
     if not same:
         raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
+    config = replace(config, storage=options or config.storage)
+    storage.use(config.storage, output)
     found = read_prior(config.prior)
     if found is not None and found.sha256 != config.settings.prior:
         raise UsageError(f"the prior {config.prior} is another one than when {output} was made; use srpipe run")
@@ -41,7 +48,8 @@ def failed_work(output: str, error_types: Collection[ErrorType]) -> tuple[RunCon
     if not keys:
         kinds = f" as {', '.join(sorted(wanted))}" if error_types else ""
         raise UsageError(f"no image of {output} failed{kinds}; there is nothing to retry")
-    return replace(config, manifest=manifest, output=output, existing=Existing.RESUME), keys
+    # a rate of failures says nothing where all that is tried has failed before
+    return replace(config, manifest=manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys
 
 
 def _held_run(output: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -86,7 +86,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
         with ExitStack() as stack:
-            execute = stack.enter_context(_executor(config, prior_file)) if plan.units else None
+            execute = stack.enter_context(_executor(config, prior_file, lock.check)) if plan.units else None
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
             _write_run_json(config, run_id, manifest, root, relative_to)
@@ -189,21 +189,26 @@ def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str]
         plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output))
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
-    return plan if only is None else plan.restricted(only)
+    if only is None:
+        return plan
+    restricted = plan.restricted(only)
+    if not restricted.units:
+        raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
+    return restricted
 
 
 @contextmanager
-def _executor(config: RunConfig, prior_file: PriorFile | None) -> Iterator[Execute]:
+def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
     """Loads torch or Ray only here, when there is something to do."""
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
 
-        with ray_executor(config, prior_file) as execute:
+        with ray_executor(config, prior_file, check) as execute:
             yield execute
     else:
         from .worker import Worker, inline_device
 
-        yield one_by_one(Worker(config, prior_file, inline_device(config.device), DIVISION), config.output)
+        yield one_by_one(Worker(config, prior_file, inline_device(config.device), DIVISION), config.output, check)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

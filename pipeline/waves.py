@@ -11,13 +11,16 @@ Execute = Callable[[Sequence[Sequence[Row]]], Iterator[Record]]
 """Works units off; records come as they are ready, in any order."""
 
 
-def in_waves(work_off: Callable[[Sequence[Unit]], Iterable[Answer]], output: str, wave: int) -> Execute:
+def in_waves(
+    work_off: Callable[[Sequence[Unit]], Iterable[Answer]], output: str, wave: int, check: Callable[[], None]
+) -> Execute:
     """What gives a record for every row of its units, by handing out at most `wave` units at a time.
 
     A row for which a unit or a group was never answered gets none; asked for again, a scene goes on where it stopped.
 
     Args:
         work_off: hands units out and gives the answers as they are ready, one for each row and one for each group.
+        check: raises when the output is no longer ours to write to; called before a scene is committed.
     """
 
     def execute(units: Sequence[Sequence[Row]]) -> Iterator[Record]:
@@ -30,6 +33,7 @@ def in_waves(work_off: Callable[[Sequence[Unit]], Iterable[Answer]], output: str
                 if isinstance(answer, Scene):
                     groups += scenes.begin(answer)
                     continue
+                check()
                 record = scenes.settle(answer)
                 if record is not None:
                     yield record
@@ -38,9 +42,11 @@ def in_waves(work_off: Callable[[Sequence[Unit]], Iterable[Answer]], output: str
     return execute
 
 
-def one_by_one(worker: Callable[[Unit], Iterable[Answer]], output: str) -> Execute:
+def one_by_one(
+    worker: Callable[[Unit], Iterable[Answer]], output: str, check: Callable[[], None] = lambda: None
+) -> Execute:
     """Everything by one worker in this process, a scene from its beginning to its end."""
-    return in_waves(lambda units: (answer for unit in units for answer in worker(unit)), output, 1)
+    return in_waves(lambda units: (answer for unit in units for answer in worker(unit)), output, 1, check)
 
 
 class _Scenes:

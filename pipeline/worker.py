@@ -141,9 +141,9 @@ class Worker:
         fits: dict[str, Fitted] = {}
         for members in stacks.values():
             pictures = [opened.picture for _, opened in members if opened.picture is not None]
-            lrs = [picture.lr.to(self._device) for picture in pictures]
             watches = [opened.watch for _, opened in members]
             try:
+                lrs = [picture.lr.to(self._device) for picture in pictures]
                 for watch in watches:
                     watch.limit(self._config.max_seconds)
                 fitted = fit_stages_together(lrs, members[0][1].settings, self._prior, watches)
@@ -164,7 +164,7 @@ class Worker:
         except DeadlineError:
             message = f"not done within {self._config.max_seconds:g} s; raise --max-seconds-per-image or cut the image"
             return _failed(begun, ErrorType.DEADLINE, message)
-        except MemoryError:  # while it was decoded
+        except (MemoryError, torch.OutOfMemoryError):  # while it was opened
             return _failed(begun, ErrorType.MEMORY, _OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full
             if self._restarted and _is_broken_gpu(error):

@@ -81,6 +81,8 @@ def _distinct(frequencies: Tensor) -> tuple[Tensor, Tensor]:
 
 def round_to_steps(images: Tensor, steps: Tensor) -> Tensor:
     """(..., C, H, W) in [0, 1], C = 1 or 3, with the brightness of its whole blocks rounded; colour as it was."""
+    if min(images.shape[-2:]) < BLOCK:
+        return images
     height, width = (side // BLOCK * BLOCK for side in images.shape[-2:])
     brightness = _brightness(images)[..., :height, :width]
     steps = steps.to(images.device)

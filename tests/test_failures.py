@@ -410,6 +410,31 @@ def test_a_run_out_of_time_stops(tmp_path: Path, srpipe: Callable[..., tuple[int
 
 
 @pytest.mark.usefixtures("images")
+def test_the_time_ends_an_image_in_this_process_too(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
+) -> None:
+    """Its fit of hours is dropped and told as not attempted, not as a failure."""
+    settings = replace(tiny_config().settings, fit=replace(tiny_config().settings.fit, steps=10**6))
+    started = time.monotonic()
+    summary = run(tiny_config(settings=settings, max_hours=1 / 3600), observer)
+    assert time.monotonic() - started < 30
+    assert (summary.failed, summary.skipped) == (0, 3)
+    assert {row["status"] for row in read_records(str(tmp_path / "out")).values()} == {"skipped"}
+
+
+@pytest.mark.usefixtures("images")
+def test_of_two_commits_of_a_key_none_is_believed(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """Only one can be true of its tiles, and which one nothing tells: the image is done anew, and one is left."""
+    run(tiny_config(), observer)
+    out = str(tmp_path / "out")
+    (commit,) = list_commits(out)["a.png"]
+    storage.write(replace(commit, settings="0123456789abcdef").uri(out), storage.read(commit.uri(out)))
+    summary = run(tiny_config(), observer)
+    assert (summary.done, summary.already_done) == (1, 2)
+    assert list_commits(out)["a.png"] == [commit]
+
+
+@pytest.mark.usefixtures("images")
 def test_two_runs_on_one_output(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
     """The second is refused while the first is at work, and changes nothing; after it, it finds all done."""
 
@@ -553,6 +578,25 @@ def test_retry_refuses_what_it_would_not_do_alike(
         (tmp_path / "out/run.json").write_text(damaged)
         with pytest.raises(UsageError, match=sentence):
             failed_work(out, [])
+
+
+@pytest.mark.usefixtures("images")
+def test_retry_leaves_the_pool_of_the_run_behind(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, srpipe: Callable[..., tuple[int, str, str]]
+) -> None:
+    """A run of four workers is retried in one process; and what the manifest no longer names is no work."""
+    (tmp_path / "m.csv").write_text("uri\nlate.png\n")
+    run(tiny_config(max_failure_rate=0.5), observer)
+    held = json.loads((tmp_path / "out/run.json").read_text())
+    held["config"] |= {"workers": 4, "executor": "ray", "address": "127.0.0.1:1"}
+    (tmp_path / "out/run.json").write_text(json.dumps(held))
+    assert failed_work(str(tmp_path / "out"), [])[0].max_failure_rate is None
+    (tmp_path / "late.png").write_bytes((tmp_path / "a.png").read_bytes())
+    (tmp_path / "m.csv").write_text("uri\na.png\n")
+    code, _, err = srpipe("retry", "out", "--executor", "inline")
+    assert (code, "is to be done by" in err) == (2, True)
+    (tmp_path / "m.csv").write_text("uri\nlate.png\n")
+    assert srpipe("retry", "out", "--executor", "inline")[0] == 0
 
 
 def test_a_config_survives_json(tiny_config: MakeConfig) -> None:

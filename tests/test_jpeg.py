@@ -102,6 +102,13 @@ def test_rounding_keeps_colour_and_what_is_no_whole_block() -> None:
     assert not moved[..., 32:].any()
 
 
+@pytest.mark.parametrize("shape", [(3, 7, 20), (1, 20, 7), (2, 3, 4, 4)])
+def test_what_holds_no_block_is_left_alone(shape: tuple[int, ...]) -> None:
+    """The smallest sons of a small JPEG."""
+    image = noise(*shape)
+    assert torch.equal(round_to_steps(image, steps_of_quality(10)), image)
+
+
 def test_rounding_again_changes_nothing() -> None:
     """It is a projection."""
     steps = steps_of_quality(25)

@@ -29,7 +29,7 @@ def out(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def put(out: str, number: int, **changes: object) -> Lease:
     """A lease of a run on another machine, good for half a minute."""
     expires_at = (now() + timedelta(seconds=30)).isoformat()
-    lease = replace(Lease("r1", "elsewhere", 7, "1", expires_at), **changes)  # type: ignore[arg-type]
+    lease = replace(Lease("r1", "elsewhere", 7, "another machine", "1", expires_at), **changes)  # type: ignore[arg-type]
     storage.write(layout.lock(out, number), json.dumps(asdict(lease)).encode())
     return lease
 
@@ -68,21 +68,28 @@ def test_a_lease_elsewhere_is_believed_until_it_expires(out: str) -> None:
 
 def test_a_process_of_this_machine_that_is_gone_holds_nothing(out: str) -> None:
     """A run that was killed can go on at once; a living process holds, but not for an earlier one of its number."""
-    here = socket.gethostname()
+    here, machine = socket.gethostname(), lock._machine()
+    assert machine
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     started = lock._process_started(child.pid)
-    put(out, 1, host=here, pid=child.pid, process_started=started)
+    put(out, 1, host=here, machine=machine, pid=child.pid, process_started=started)
     with pytest.raises(UsageError, match="is at work"):
         Lock(out, "mine")
-    put(out, 1, host=here, pid=child.pid, process_started=str(int(started) - 1))
+    put(out, 1, host=here, machine=machine, pid=child.pid, process_started=str(int(started) - 1))
     with Lock(out, "mine"):
         pass
-    put(out, 1, host=here, pid=child.pid, process_started=started)
+    put(out, 1, host=here, machine=machine, pid=child.pid, process_started=started)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet buried
     with Lock(out, "mine"):
         pass
-    child.wait()
+    put(out, 1, host=here, machine="another container", pid=child.pid, process_started=started)
+    with pytest.raises(UsageError, match="is at work"):
+        Lock(out, "mine")
+    put(out, 1, host=here, machine=machine, pid=child.pid, process_started=started)
+    child.wait()  # buried
+    with Lock(out, "mine"):
+        pass
     assert child.stdin is not None
     child.stdin.close()
 
@@ -154,6 +161,29 @@ def test_who_was_silent_too_long_notices(out: str) -> None:
         with pytest.raises(LostLockError, match="another run has taken"):
             slow.check()
     assert numbers(out) == [2]
+
+
+def test_who_slept_through_another_run_notices(out: str) -> None:
+    """A lock that was taken away meanwhile, and whose taker has ended, is not taken up again."""
+    with Lock(out, "asleep") as asleep:
+        storage.remove(layout.lock(out, 1))
+        asleep._renew_once()
+        with pytest.raises(LostLockError, match="another run has taken"):
+            asleep.check()
+    with Lock(out, "asleep") as asleep:
+        put(out, 1)
+        asleep._renew_once()
+        with pytest.raises(LostLockError, match="another run has taken"):
+            asleep.check()
+
+
+def test_a_lease_that_is_over_is_lost_whatever_the_renewal_does(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A put that hangs for minutes does not make its driver the holder meanwhile."""
+    with Lock(out, "mine") as mine:
+        mine.check()
+        monkeypatch.setattr(mine, "_lease", replace(mine._lease, expires_at=EXPIRED))
+        with pytest.raises(LostLockError, match="could not be renewed in time"):
+            mine.check()
 
 
 def test_who_cannot_renew_gives_up_when_the_lease_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

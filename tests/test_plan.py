@@ -145,9 +145,12 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
     )
     rows = "uri\na.png\nb.png\n"
 
-    resumed = plan(rows, commits={"a.png": [same, other_settings]})
+    resumed = plan(rows, commits={"a.png": [same]})
     assert _keys(resumed) == ["b.png"]
     assert [(row.key, commit) for row, commit in resumed.committed] == [("a.png", same)]
+
+    doubtful = plan(rows, commits={"a.png": [same, other_settings]})
+    assert [(row.key, row.redo) for unit in doubtful.units for row in unit] == [("a.png", True), ("b.png", False)]
 
     redone = plan(rows, commits={"a.png": [other_settings, other_source]})
     stale = {row.key: set(row.stale) for unit in redone.units for row in unit}

@@ -42,6 +42,11 @@ MakeConfig = Callable[..., RunConfig]
 ReadTiles = Callable[[str], dict[str, bytes]]
 ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
 
+
+def nothing() -> None:
+    """A lock that is ours."""
+
+
 SMALL = Division(pixels=1000, group_seconds=0.012)
 """The scenes of this file are of 3,300 pixels in 16 tiles: six groups of three tiles at x2, 16 of one at x4."""
 
@@ -537,7 +542,7 @@ def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
     (tmp_path / "tiles/x").mkdir(parents=True)
     pool = Pool()
     units = [[_row(key)] for key in "xabcdefg"]
-    records = list(in_waves(pool, str(tmp_path), 4)(units))
+    records = list(in_waves(pool, str(tmp_path), 4, nothing)(units))
     starts = [[unit.start if isinstance(unit, Group) else unit[0].key for unit in wave] for wave in pool.waves]
     assert starts == [["x", "a", "b", "c"], [0, 1, 2, "d"], ["e", "f", "g"]]
     assert [record.key for record in records] == ["a", "b", "c", "x", "d", "e", "f", "g"]
@@ -548,7 +553,7 @@ def test_a_group_without_an_answer(tmp_path: Path) -> None:
     """A scene one of whose groups was lost has no record; asked for again, it gets one."""
     (tmp_path / "tiles/x").mkdir(parents=True)
     pool = Pool(silent={1})
-    execute = in_waves(pool, str(tmp_path), 10)
+    execute = in_waves(pool, str(tmp_path), 10, nothing)
     assert list(execute([[_row("x")]])) == []
     pool.silent = set()
     assert [record.status for record in execute([[_row("x")]])] == ["done"]
@@ -564,7 +569,7 @@ def test_only_the_first_failure_of_a_scene_is_told(tmp_path: Path) -> None:
             else:
                 yield _scene("x", 3)
 
-    (record,) = in_waves(work_off, str(tmp_path), 10)([[_row("x")]])
+    (record,) = in_waves(work_off, str(tmp_path), 10, nothing)([[_row("x")]])
     assert (record.status, record.error_message) == ("failed", "0")
     assert list_commits(str(tmp_path)) == {}
 
@@ -603,3 +608,19 @@ def test_two_workers_share_a_scene(
     whole, parts = read_records(f"{tmp_path}/whole"), read_records(str(tmp_path / "out"))
     assert {key: _content(row) for key, row in parts.items()} == {key: _content(row) for key, row in whole.items()}
     assert not (tmp_path / "out/_scene").exists()
+
+
+def test_a_scene_is_not_committed_by_who_lost_the_lock(tmp_path: Path) -> None:
+    """The last group is in, and another run has the output by now: nothing of it is touched."""
+
+    class LostError(Exception):
+        pass
+
+    def lost() -> None:
+        raise LostError
+
+    def work_off(_units: object) -> Iterator[Answer]:
+        yield Record(key="x", manifest_line=1, source_uri="x", status="done")
+
+    with pytest.raises(LostError):
+        list(in_waves(work_off, str(tmp_path), 10, lost)([[_row("x")]]))
