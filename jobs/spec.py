@@ -27,6 +27,7 @@ _TYPES: dict[object, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
     int: ((int,), "a whole number"),
     float: ((int, float), "a number"),
+    list[str]: ((list,), "a list of strings"),
 }
 _TEXT = ((str, int, float), "a string")
 """Of all other options; numbers too, which Typer makes text of, since people write `scale = 4`."""
@@ -137,7 +138,8 @@ def _read(job_file: str, command: Any) -> dict[str, Any]:
                 f" {_nearest(key, parameters)}keys are the options of srpipe {command.name}"
             )
         accepted, expected = _TYPES.get(parameters[key].type_descriptor.annotation, _TEXT)
-        if type(value) not in accepted:  # not isinstance: true is an int to Python
+        fits = type(value) in accepted  # not isinstance: true is an int to Python
+        if not fits or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
             raise UsageError(f"{job_file}: {key} = {json.dumps(value, default=str)} is not {expected}")
         values[parameters[key].name] = value
     return values

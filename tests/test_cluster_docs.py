@@ -38,7 +38,7 @@ def unknown_flags(text: str) -> list[str]:
     unknown = []
     for name, rest in command_lines(text):
         known = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
-        unknown += [flag for flag in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest) if flag not in known]
+        unknown += [flag for flag in re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", rest) if flag not in known]
     return unknown
 
 

@@ -42,7 +42,9 @@ def sample(parameter: Any) -> Any:
     annotation = parameter.type_descriptor.annotation
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return list(annotation)[-1].value
-    return {bool: True, int: 77, float: 0.5, str: "7"}[annotation]
+    values: dict[Any, Any] = {bool: True, int: 77, float: 0.5, str: "7"}
+    values[list[str]] = ["max_concurrency=2", "use_ssl=true"]
+    return values[annotation]
 
 
 def test_the_options_are_seen() -> None:
@@ -61,14 +63,25 @@ def test_every_option_can_be_given_in_three_ways(key: str, tmp_path: Path, monke
 
     from_file, source = parse(*given)
     assert source(parameter.name) == "DEFAULT_MAP"
-    monkeypatch.setenv(f"SRPIPE_{key.upper().replace('-', '_')}", str(value))
+    texts = value if isinstance(value, list) else [str(value)]
+    monkeypatch.setenv(f"SRPIPE_{key.upper().replace('-', '_')}", " ".join(texts))
     from_environment, source = parse(*given)
     assert source(parameter.name) == "ENVIRONMENT"
     flag = [] if key == "manifest" else [f"--{key}"]
-    from_flag, source = parse(*given, *flag, *([] if value is True else [str(value)]))
+    flags = flag if value is True else [word for text in texts for word in (*flag, text)]
+    from_flag, source = parse(*given, *flags)
     assert source(parameter.name) == "COMMANDLINE"
     assert from_file[parameter.name] == from_environment[parameter.name] == from_flag[parameter.name]
     assert str(from_file[parameter.name]) == str(value)
+
+
+@pytest.mark.parametrize("value", ['"a=1"', "[1]", '["a=1", 2]', "true"])
+def test_a_list_is_a_list_of_strings(value: str, tmp_path: Path) -> None:
+    """Anything else is refused with the key and what is expected."""
+    job_file = tmp_path / "job.toml"
+    job_file.write_text(f'manifest = "m.csv"\nstorage-option = {value}\n')
+    with pytest.raises(UsageError, match="is not a list of strings"):
+        parse("--config", str(job_file))
 
 
 def test_the_nearer_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

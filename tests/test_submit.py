@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-import jobs.cli
 import pipeline.dataflow  # noqa: F401 - before Ray: it reads its environment once, when it is first imported
 from pipeline.errors import UsageError
 
 # isort: split
 from jobs import submit
+from jobs.stopping import Stopped
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -309,9 +309,9 @@ def test_a_lost_head_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "it may go on" in str(outcome.message)
 
 
-@pytest.mark.parametrize(("stopped", "code"), [(KeyboardInterrupt, 130), (jobs.cli.Terminated, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_job_outlives_who_waits(
-    stopped: type[BaseException],
+    number: int,
     code: int,
     job_file: Path,
     srpipe: Callable[..., tuple[int, str, str]],
@@ -320,7 +320,7 @@ def test_a_job_outlives_who_waits(
     """A signal ends the waiting, not the job, and the last line says how to end that."""
 
     def interrupted(*_: object) -> None:
-        raise stopped
+        raise Stopped(number)
 
     monkeypatch.setattr(submit, "connect", lambda _: None)
     monkeypatch.setattr(submit, "submit", lambda *_: None)
