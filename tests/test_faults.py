@@ -406,10 +406,12 @@ def test_a_killed_run_elsewhere_is_waited_for(collection: Collection, out: str, 
     process.communicate()
     (lock,) = Path(out).glob("_lock/*.json")
     lease = json.loads(lock.read_text())
-    lock.write_text(json.dumps({**lease, "host": "elsewhere"}))
+    lock.write_text(json.dumps({**lease, "host": "elsewhere", "machine": "another"}))
     code, err = finish(begin(collection.command(out, "--executor", "inline")))
     assert code == 2
     assert "elsewhere" in err
-    lock.write_text(json.dumps({**lease, "host": "elsewhere", "expires_at": "2020-01-01T00:00:00+00:00"}))
+    lock.write_text(
+        json.dumps({**lease, "host": "elsewhere", "machine": "another", "expires_at": "2020-01-01T00:00:00+00:00"})
+    )
     assert finish(begin(collection.command(out, "--executor", "inline")))[0] == 0
     collection.check(out)
