@@ -37,6 +37,9 @@ EXIT_SOME_FAILED = 3
 EXIT_STOPPED = 4
 EXIT_ALREADY_SUBMITTED = 5
 
+_TYPER_INTERRUPTED = 130
+"""What Typer returns where a KeyboardInterrupt was raised."""
+
 app = typer.Typer(
     name="srpipe",
     help="Upscale image collections: every image gets its own small network, fitted to itself.",
@@ -394,17 +397,25 @@ def main() -> NoReturn:
     stopping.install()
     try:
         code = app(standalone_mode=False)
-    except UsageError as error:
-        code = _say(str(error), EXIT_USAGE)
-    except TyperException as error:
-        code = _say(f"{spec.origin(error)}{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
-    except LostLockError as error:
-        code = _say(str(error), EXIT_FATAL)
-    except OSError as error:
-        code = _say(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
-    except stopping.Stopped as stopped:
-        code = _say("stopped; run the same command to go on", stopped.exit_code)
+        if code == _TYPER_INTERRUPTED:
+            stopping.check()
+    except BaseException as error:  # noqa: BLE001 - what is not ours to tell is raised again
+        asked = stopping.asked()  # what a signal raised may arrive as another exception: Ray makes its own of it
+        code = _say("stopped; run the same command to go on", asked.exit_code) if asked else _told(error)
     sys.exit(code)
+
+
+def _told(error: BaseException) -> int:
+    """One sentence for an error that a person can do something about; others are raised."""
+    if isinstance(error, UsageError):
+        return _say(str(error), EXIT_USAGE)
+    if isinstance(error, TyperException):
+        return _say(f"{spec.origin(error)}{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
+    if isinstance(error, LostLockError):
+        return _say(str(error), EXIT_FATAL)
+    if isinstance(error, OSError):
+        return _say(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
+    raise error
 
 
 def _ended(summary: "Summary", as_json: bool) -> int:

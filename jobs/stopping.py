@@ -26,6 +26,11 @@ def install() -> None:
     sys.unraisablehook = _quietly
 
 
+def asked() -> Stopped | None:
+    """What the last signal raised; None when there was none."""
+    return _asked
+
+
 def check() -> None:
     """Raises what a signal asked for, if it did not get it: Python drops an exception that meets a finaliser."""
     if _asked is not None:

@@ -253,7 +253,7 @@ def test_the_driver_is_stopped(
     wait_for(lambda: len(commits(out)) >= 3, process)
     process.send_signal(sign)
     ended, err = finish(process)
-    assert ended == code
+    assert ended == code, err
     before = commits(out)
     assert 3 <= len(before) < len(NAMES)
     if sign is not signal.SIGKILL:

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -66,3 +66,21 @@ def test_other_dropped_exceptions_are_still_told() -> None:
     Broken()
     sys.__unraisablehook__ = original  # type: ignore[assignment]
     assert [dropped.exc_type for dropped in told] == [ZeroDivisionError]
+
+
+@SIGNALS
+def test_whatever_becomes_of_the_exception_the_exit_code_is_the_signals(
+    number: int, code: int, srpipe: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library on the way may make its own exception of ours, or end the process by one."""
+    for replacement in (SystemExit(1), KeyboardInterrupt(), OSError("broken"), RuntimeError("interrupted")):
+
+        def interrupted(*_: object, error: BaseException = replacement) -> None:
+            try:
+                os.kill(os.getpid(), number)
+            except stopping.Stopped:
+                raise error from None
+
+        monkeypatch.setattr("pipeline.evaluate.evaluate", interrupted)
+        ended, _, err = srpipe("eval", "out")
+        assert (ended, err.strip()) == (code, "srpipe: stopped; run the same command to go on")
