@@ -1,0 +1,1 @@
+"""Files to pixels: hostile files, in processes of their own."""

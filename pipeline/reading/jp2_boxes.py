@@ -1,0 +1,84 @@
+"""What the boxes of a JPEG 2000 file say that its decoders do not tell (ISO 15444-1, annex I)."""
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+FILE_MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
+CODESTREAM_MAGIC = b"\xff\x4f\xff\x51"
+
+_OF_BOXES = (b"jp2h", b"res ", b"asoc", b"jpch", b"jplh", b"uinf")
+"""Kinds of boxes that hold boxes."""
+
+
+def check_lengths(path: str) -> None:
+    """Raises ValueError for a box in another that has no length: GDAL 3.10 never comes to an end with such a file."""
+    with open(path, "rb") as file:
+        if file.read(4) == CODESTREAM_MAGIC:
+            return
+        around = [(0, _size(file))]
+        while around:
+            around += [(begin, end) for kind, begin, end in _boxes(file, *around.pop()) if kind in _OF_BOXES]
+
+
+def depth(path: str) -> int:
+    """Bits of the deepest component. Raises ValueError, OSError or struct.error for a file that does not say."""
+    with open(path, "rb") as file:
+        start = 0
+        if file.read(4) != CODESTREAM_MAGIC:
+            streams = (begin for kind, begin, _ in _boxes(file, 0, _size(file)) if kind == b"jp2c")
+            start = next(streams, -1)
+            if start < 0:
+                raise ValueError("no codestream")
+        file.seek(start + 4)
+        head = file.read(38)  # Lsiz, Rsiz, eight sizes and offsets, Csiz
+        (components,) = struct.unpack_from(">H", head, 36)
+        sizes = file.read(3 * components)
+    return max((precision & 0x7F) + 1 for precision in sizes[::3])
+
+
+def icc_profile(path: str) -> bytes | None:
+    """Of the first colour specification that has one."""
+    with open(path, "rb") as file:
+        for begin, end in _in_header(file, b"colr"):
+            file.seek(begin)
+            method = file.read(3)[:1]
+            if method in (b"\2", b"\3"):
+                return file.read(end - begin - 3)
+    return None
+
+
+def has_palette(path: str) -> bool:
+    with open(path, "rb") as file:
+        return any(True for _ in _in_header(file, b"pclr"))
+
+
+def _in_header(file: BinaryIO, wanted: bytes) -> Iterator[tuple[int, int]]:
+    if file.read(4) == CODESTREAM_MAGIC:
+        return
+    for kind, begin, end in _boxes(file, 0, _size(file)):
+        if kind == b"jp2h":
+            yield from ((first, last) for inner, first, last in _boxes(file, begin, end) if inner == wanted)
+
+
+def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, first byte and end of the content of each. Raises ValueError for one in another without a length."""
+    is_inner = position > 0
+    while position + 8 <= end:
+        file.seek(position)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        begin = position + 8
+        if length == 1:
+            (length,) = struct.unpack(">Q", file.read(8))
+            begin += 8
+        if length == 0 and is_inner:
+            raise ValueError(f"its box {kind!r}, inside another, has no length")
+        stop = end if length == 0 else position + length
+        if stop < begin or stop > end:
+            return
+        yield kind, begin, stop
+        position = stop
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, 2)

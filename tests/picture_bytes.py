@@ -1,0 +1,43 @@
+"""Makers of picture files, byte by byte after their specifications, for what the libraries do not write."""
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, depth: int, colour: int, rows: Sequence[bytes], before: bytes = b"", after: bytes = b"") -> bytes:
+    """A PNG (ISO 15948) of unfiltered rows; `before` and `after` are chunks around the pixels."""
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)
+    pixels = png_chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + before + pixels + after + png_chunk(b"IEND", b"")
+
+
+def tiff(tags: Mapping[int, tuple[int, int | Sequence[int] | bytes]], data: bytes, following: bytes = b"") -> bytes:
+    """An uncompressed TIFF 6.0 of one strip, little-endian: tag -> (type, value or values); the strip is added."""
+    letters = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 7: "B", 12: "d"}
+    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 12: 8}
+    tags = {**tags, 273: (4, 0), 279: (4, len(data))}
+    start = 8 + 2 + 12 * len(tags) + 4
+    entries, extra = b"", b""
+
+    def strip_at() -> int:
+        return start + sum(
+            len(_packed(letters, *value)) for value in tags.values() if len(_packed(letters, *value)) > 4
+        )
+
+    for tag in sorted(tags):
+        kind, value = tags[tag]
+        packed = _packed(letters, kind, strip_at() if tag == 273 else value)
+        place = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack("<I", start + len(extra))
+        entries += struct.pack("<HHI", tag, kind, len(packed) // sizes[kind]) + place
+        extra += packed if len(packed) > 4 else b""
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + extra + data + following
+
+
+def _packed(letters: Mapping[int, str], kind: int, value: int | float | Sequence[int] | bytes) -> bytes:
+    values = [value] if isinstance(value, int | float) else list(value)
+    return struct.pack(f"<{len(values)}{letters[kind]}", *values)

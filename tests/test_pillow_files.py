@@ -1,0 +1,493 @@
+"""Photographs and scans: read exactly, with all their bits, upright; and what Pillow would spoil is refused."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, TiffImagePlugin
+
+from pipeline.errors import ErrorType, ImageError
+from pipeline.raster import Header, Limits
+from pipeline.reading.routing import open_file
+
+from .picture_bytes import png, png_chunk, tiff
+
+_RNG = np.random.default_rng(0)
+_NOISE = _RNG.integers(0, 256, (20, 24, 4), dtype=np.uint8)
+_GRAY, _RGB = _NOISE[..., 0], _NOISE[..., :3]
+_DEEP = _RNG.integers(0, 65536, (6, 8, 4), dtype=np.uint16)
+_RAMP = np.add.outer(np.arange(20), np.arange(24)).astype(np.uint8) * 5
+"""Smooth, for codecs that lose something."""
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., tuple[Header, np.ndarray]]:
+    """Header and (H, W) or (H, W, C) of the bytes of a file."""
+
+    def read_bytes(data: bytes, limits: Limits | None = None) -> tuple[Header, np.ndarray]:
+        path = tmp_path / "picture"
+        path.write_bytes(data)
+        image = open_file(str(path), limits or Limits())
+        header = image.header
+        samples = image.window(slice(0, header.height), slice(0, header.width)).samples
+        image.close()
+        assert samples.shape == (len(header.bands), header.height, header.width)
+        assert str(samples.dtype) == header.dtype
+        assert samples.flags.c_contiguous
+        assert Header.from_json(header.to_json()) == header
+        return header, samples[0] if len(samples) == 1 else samples.transpose(1, 2, 0)
+
+    return read_bytes
+
+
+Read = Callable[..., tuple[Header, np.ndarray]]
+
+
+def _encode(picture: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _error(read: Read, data: bytes, limits: Limits | None = None) -> ImageError:
+    with pytest.raises(ImageError) as caught:
+        read(data, limits)
+    return caught.value
+
+
+LOSSLESS = [
+    ("PNG", {}),
+    ("PNG", {"optimize": True}),
+    ("TIFF", {}),
+    ("TIFF", {"compression": "tiff_lzw"}),
+    ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ("BMP", {}),
+    ("JPEG2000", {}),
+    ("PPM", {}),
+    ("TGA", {}),
+    ("TGA", {"compression": "tga_rle"}),
+]
+LOSSY = [("JPEG", {"quality": 100, "subsampling": 0}), ("JPEG", {"progressive": True}), ("AVIF", {"quality": 100})]
+
+
+@pytest.mark.parametrize("picture", [_GRAY, _RGB], ids=["gray", "rgb"])
+@pytest.mark.parametrize(("kind", "options"), LOSSLESS, ids=str)
+def test_lossless_formats(read: Read, kind: str, options: dict[str, Any], picture: np.ndarray) -> None:
+    """What NumPy held before is what is decoded, to the last bit, under the names of its bands."""
+    header, decoded = read(_encode(picture, kind, **options))
+    np.testing.assert_array_equal(decoded, picture)
+    assert header.colours == (("gray",) if picture.ndim == 2 else ("red", "green", "blue"))
+    assert (header.nodata, header.mask, header.georef) == (None, False, None)
+
+
+@pytest.mark.parametrize("bands", [1, 3], ids=["gray", "rgb"])
+@pytest.mark.parametrize(("kind", "options"), LOSSY, ids=str)
+def test_lossy_formats(read: Read, kind: str, options: dict[str, Any], bands: int) -> None:
+    """A smooth picture comes back within what the codec loses, with all bands in their place."""
+    picture = _RAMP if bands == 1 else np.stack([_RAMP, _RAMP[::-1], 255 - _RAMP], -1)
+    _, decoded = read(_encode(picture, kind, **options))
+    assert decoded.shape == picture.shape
+    assert np.abs(decoded.astype(int) - picture).mean() < 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "TGA", "WEBP"])
+def test_alpha(read: Read, kind: str) -> None:
+    """Transparency is the last band, and the colours under it are those of the file."""
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    header, decoded = read(_encode(_NOISE, kind, **options))
+    np.testing.assert_array_equal(decoded, _NOISE)
+    assert header.colours == ("red", "green", "blue", "alpha")
+    assert header.has_alpha
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TGA"])
+def test_gray_and_alpha(read: Read, kind: str) -> None:
+    """Gray with transparency has two bands."""
+    header, decoded = read(_encode(Image.fromarray(_NOISE[..., :2].copy(), "LA"), kind))
+    np.testing.assert_array_equal(decoded, _NOISE[..., :2])
+    assert header.colours == ("gray", "alpha")
+
+
+def test_premultiplied_alpha_is_divided_out(read: Read) -> None:
+    """A TIFF with associated alpha gives the colours before they were multiplied, gray and RGB alike."""
+    alpha = np.array([[255, 128, 51, 0]], np.uint8)
+    plain = np.array([[200, 100, 250, 0]], np.uint8)
+    stored = np.round(plain.astype(float) * alpha / 255).astype(np.uint8)
+    for bands, photometric in ((1, 1), (3, 2)):
+        data = np.stack([*[stored] * bands, alpha], -1).tobytes()
+        tags = {256: (4, 4), 257: (4, 1), 258: (3, [8] * (bands + 1)), 259: (3, 1), 262: (3, photometric)}
+        tags |= {277: (3, bands + 1), 278: (4, 1), 338: (3, 1)}
+        header, decoded = read(tiff(tags, data))
+        assert header.has_alpha
+        assert np.abs(decoded[..., 0].astype(int) - plain).max() <= 3  # what 8 bits of a product keep, at alpha 51
+        np.testing.assert_array_equal(decoded[..., -1], alpha)
+
+
+def test_one_bit(read: Read) -> None:
+    """Black and white are 0 and 255, whichever of them the file calls 1."""
+    picture = _GRAY > 127
+    for kind in ("PNG", "TIFF", "PPM", "BMP"):
+        np.testing.assert_array_equal(read(_encode(Image.fromarray(picture), kind))[1], picture * np.uint8(255))
+    tags = {256: (4, 8), 257: (4, 1), 258: (3, 1), 259: (3, 1), 262: (3, 0), 277: (3, 1), 278: (4, 1)}
+    np.testing.assert_array_equal(read(tiff(tags, b"\x0f"))[1], [[255] * 4 + [0] * 4])
+
+
+def test_few_bits_are_stretched(read: Read) -> None:
+    """Gray of 2 and 4 bits spans black to white as a viewer shows it, and so does its transparent colour."""
+    assert read(png(4, 2, 0, [b"\x1b"]))[1].tolist() == [[0, 85, 170, 255]]
+    assert read(png(4, 4, 0, [b"\x01\x9f"]))[1].tolist() == [[0, 17, 153, 255]]
+    _, decoded = read(png(4, 4, 0, [b"\x01\x9f"], png_chunk(b"tRNS", b"\0\x09")))
+    assert decoded.tolist() == [[[0, 255], [17, 255], [153, 0], [255, 255]]]
+    assert read(b"P5 2 1 15\n\0\x0f")[1].tolist() == [[0, 255]]
+
+
+def test_palettes_become_colours(read: Read) -> None:
+    """A palette is looked up: to gray when it holds no other, to RGB, and with alpha when entries are transparent."""
+    every_level = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    header, decoded = read(_encode(every_level, "GIF"))
+    assert header.colours == ("gray",)
+    np.testing.assert_array_equal(decoded, every_level)
+    entries = bytes([10, 20, 30, 200, 100, 50, 7, 7, 7])
+    plte = png_chunk(b"PLTE", entries)
+    header, decoded = read(png(3, 8, 3, [b"\0\1\2"], plte))
+    assert header.colours == ("red", "green", "blue")
+    assert decoded.tolist() == [[[10, 20, 30], [200, 100, 50], [7, 7, 7]]]
+    header, decoded = read(png(3, 8, 3, [b"\0\1\2"], plte + png_chunk(b"tRNS", b"\xff\x40")))
+    assert header.has_alpha
+    assert decoded.tolist() == [[[10, 20, 30, 255], [200, 100, 50, 64], [7, 7, 7, 255]]]
+    header, decoded = read(
+        png(2, 8, 3, [b"\0\1"], png_chunk(b"PLTE", bytes([9, 9, 9, 8, 8, 8])) + png_chunk(b"tRNS", b"\0"))
+    )
+    assert header.colours == ("gray", "alpha")
+    assert decoded.tolist() == [[[9, 0], [8, 255]]]
+
+
+def test_transparent_colour_becomes_alpha(read: Read) -> None:
+    """The one colour that a PNG calls transparent has alpha 0, all others full; 8 and 16 bits, gray and RGB."""
+    key = png_chunk(b"tRNS", b"\0\5")
+    assert read(png(3, 8, 0, [b"\4\5\6"], key))[1].tolist() == [[[4, 255], [5, 0], [6, 255]]]
+    rgb_key = png_chunk(b"tRNS", b"\0\1\0\2\0\3")
+    assert read(png(2, 8, 2, [b"\1\2\3\1\2\4"], rgb_key))[1].tolist() == [[[1, 2, 3, 0], [1, 2, 4, 255]]]
+    header, decoded = read(png(2, 16, 0, [b"\1\0\1\1"], png_chunk(b"tRNS", b"\1\1")))
+    assert header.dtype == "uint16"
+    assert decoded.tolist() == [[[256, 65535], [257, 0]]]
+    header, decoded = read(
+        png(2, 16, 2, [struct.pack(">6H", 1, 2, 300, 1, 2, 301)], png_chunk(b"tRNS", struct.pack(">3H", 1, 2, 300)))
+    )
+    assert header.dtype == "uint16"
+    assert decoded.tolist() == [[[1, 2, 300, 0], [1, 2, 301, 65535]]]
+
+
+@pytest.mark.parametrize(("colour", "bands"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_deep_png(read: Read, colour: int, bands: int) -> None:
+    """A 16-bit PNG comes with all its bits, whatever its bands, and with its profile, EXIF, XMP and resolution."""
+    picture = _DEEP[..., :bands]
+    exif = Image.Exif()
+    exif[274], exif[271] = 6, "maker"
+    before = png_chunk(b"pHYs", struct.pack(">IIB", 4000, 2000, 1)) + png_chunk(b"eXIf", exif.tobytes()[6:])
+    header, decoded = read(png(8, 16, colour, [row.astype(">u2").tobytes() for row in picture], before))
+    assert header.dtype == "uint16"
+    np.testing.assert_array_equal(decoded, np.rot90(np.squeeze(picture), -1))
+    assert header.dpi == pytest.approx((101.6, 50.8), rel=1e-3)
+    assert _tags(header)[271] == "maker"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG2000"])
+def test_deep_gray(read: Read, kind: str) -> None:
+    """16-bit gray comes with all its bits."""
+    np.testing.assert_array_equal(read(_encode(_DEEP[..., 0].copy(), kind))[1], _DEEP[..., 0])
+
+
+def test_deep_netpbm_and_float(read: Read) -> None:
+    """A 16-bit PGM is uint16, a PFM float32; the scale of other maxima is stretched as a viewer does."""
+    assert read(b"P5 2 1 65535\n" + struct.pack(">2H", 258, 65535))[1].tolist() == [[258, 65535]]
+    header, decoded = read(b"Pf\n2 2\n-1.0\n" + struct.pack("<4f", 1.5, -2, 3, 4e30))
+    assert header.dtype == "float32"
+    np.testing.assert_array_equal(decoded, np.float32([[3, 4e30], [1.5, -2]]))
+
+
+def test_cmyk_stays_cmyk(read: Read) -> None:
+    """Four inks come as four bands as Pillow gives them, with their profile."""
+    image = Image.fromarray(_NOISE, "CMYK")
+    header, decoded = read(_encode(image, "TIFF", icc_profile=b"inks"))
+    assert (header.colours, header.icc_profile) == (("cyan", "magenta", "yellow", "black"), b"inks")
+    np.testing.assert_array_equal(decoded, _NOISE)
+    data = _encode(image, "JPEG", quality=100, subsampling=0)
+    np.testing.assert_array_equal(read(data)[1], np.asarray(Image.open(io.BytesIO(data))))
+
+
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda stored: stored,
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.transpose(1, 0, 2),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda stored: np.rot90(stored),
+}
+"""What each value of the EXIF tag asks of a viewer (EXIF 2.32, 4.6.4 A)."""
+
+
+def _tags(header: Header) -> Image.Exif:
+    assert header.exif is not None
+    exif = Image.Exif()
+    exif.load(header.exif)
+    return exif
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_orientation(read: Read, orientation: int, kind: str) -> None:
+    """A picture is turned as its tag says, exactly once; its sizes are those as shown, and its EXIF says upright."""
+    exif = Image.Exif()
+    exif[274], exif[272] = orientation, "model"
+    picture = np.stack([_RAMP, _RAMP // 2, 255 - _RAMP], -1)
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    header, decoded = read(_encode(picture, kind, exif=exif, **options))
+    assert decoded.shape == TURNS[orientation](picture).shape
+    np.testing.assert_allclose(decoded.astype(int), TURNS[orientation](picture), atol=6 if kind == "JPEG" else 0)
+    assert (_tags(header)[274], _tags(header)[272]) == (1, "model")
+
+
+def test_orientation_behind_the_pixels(read: Read) -> None:
+    """A PNG may say only at its end which way up it is."""
+    exif = Image.Exif()
+    exif[274] = 8
+    rows = [row.tobytes() for row in _RGB]
+    _, decoded = read(png(24, 8, 2, rows, after=png_chunk(b"eXIf", exif.tobytes()[6:])))
+    np.testing.assert_array_equal(decoded, np.rot90(_RGB))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
+def test_metadata_travels(read: Read, kind: str) -> None:
+    """Profile, resolution and XMP come as they are in the file, but that XMP, too, says upright."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+    options: dict[str, Any] = {"icc_profile": b"not really a profile, but bytes are bytes"}
+    if kind == "PNG":
+        options["pnginfo"] = _png_text("XML:com.adobe.xmp", xmp.decode())
+    elif kind == "TIFF":
+        options["tiffinfo"] = TiffImagePlugin.ImageFileDirectory_v2()
+        options["tiffinfo"][700] = xmp
+    else:
+        options["xmp"] = xmp
+    header, _ = read(_encode(_RGB, kind, dpi=(300, 150), **options))
+    assert header.icc_profile == options["icc_profile"]
+    assert header.xmp == xmp.replace(b'"6"', b'"1"')
+    assert header.dpi == (None if kind == "WEBP" else pytest.approx((300, 150), rel=1e-3))
+    plain, _ = read(_encode(_RGB, kind))
+    assert (plain.icc_profile, plain.exif, plain.xmp, plain.notes) == (None, None, None, ())
+
+
+def _png_text(keyword: str, text: str) -> Any:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt(keyword, text)
+    return info
+
+
+def test_exif_without_thumbnail(read: Read) -> None:
+    """Exposure and place survive; the thumbnail, which shows the picture as it was, does not."""
+    exif = Image.Exif()
+    exif[271] = "maker"
+    exif.get_ifd(34665)[33434] = 0.5
+    exif.get_ifd(34853)[1] = "N"
+    data = exif.tobytes()
+    thumbnail = struct.pack(">HHHIII", 1, 513, 4, 1, 7, 0)  # a second directory, linked from the first
+    count = struct.unpack(">H", data[14:16])[0]
+    link = 16 + 12 * count
+    data = data[:link] + struct.pack(">I", len(data) - 6) + data[link + 4 :] + thumbnail
+    header, _ = read(_encode(_RGB, "JPEG", exif=data))
+    kept = _tags(header)
+    assert (kept[271], kept.get_ifd(34665)[33434], kept.get_ifd(34853)[1]) == ("maker", 0.5, "N")
+    assert not kept.get_ifd(ExifTags.IFD.IFD1)
+    with_it = Image.Exif()
+    with_it.load(data)
+    assert with_it.get_ifd(ExifTags.IFD.IFD1)
+
+
+def test_broken_exif_costs_no_pixels(read: Read) -> None:
+    """A picture with damaged EXIF is read; the EXIF is left out, and the notes say so."""
+    exif = Image.Exif()
+    exif[271] = "a maker with a long name"
+    for data in (exif.tobytes()[:-12], b"Exif\0\0II*\0\x08\0\0\0\x05\0junk", b"Exif\0\0junk that is no TIFF"):
+        header, decoded = read(_encode(_RAMP, "JPEG", quality=100, exif=data))
+        assert decoded.shape == _RAMP.shape
+        assert header.exif is None
+        assert ["EXIF" in note for note in header.notes] == [True]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "GIF", "MPO"])
+def test_first_of_several(read: Read, kind: str) -> None:
+    """Of several pictures in one file the first is done, and the notes tell how many there are."""
+    picture = Image.fromarray(np.stack([_RAMP] * 3, -1))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    header, decoded = read(
+        _encode(picture, kind, save_all=True, append_images=[picture.rotate(180), picture], **options)
+    )
+    assert header.notes == ("the file holds 3 pictures; only the first is done",)
+    first = decoded if decoded.ndim == 2 else decoded[..., 0]  # GIF sees that it is gray
+    assert np.abs(first.astype(int) - _RAMP).mean() < 4
+
+
+def test_small_versions_are_no_pages(read: Read) -> None:
+    """Masks and reduced versions in a TIFF belong to the first picture."""
+    tags = {254: (4, 1), 256: (4, 1), 257: (4, 1), 258: (3, 8), 259: (3, 1), 262: (3, 1), 277: (3, 1), 278: (4, 1)}
+    first = tiff({**tags, 254: (4, 0)}, b"\x07")
+    assert read(first)[0].notes == ()
+    for kind, notes in ((1, 0), (4, 0), (2, 1), (0, 1)):
+        offset = len(first)
+        second = struct.pack("<H", 1) + struct.pack("<HHII", 254, 4, 1, kind) + bytes(4)
+        link = 8 + 2 + 12 * 10
+        both = first[:link] + struct.pack("<I", offset) + first[link + 4 :] + second
+        assert len(read(both)[0].notes) == notes
+
+
+def test_iptc_is_told(read: Read) -> None:
+    """Captions of the press cannot be carried, and the notes say so."""
+    record = b"\x1c\x02\x78\0\3abc"
+    block = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(record)) + record
+    jpeg = _encode(_RAMP, "JPEG")
+    data = jpeg[:2] + b"\xff\xed" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]
+    tags = {256: (4, 1), 257: (4, 1), 258: (3, 8), 259: (3, 1), 262: (3, 1), 277: (3, 1), 278: (4, 1)}
+    for file in (data, tiff({**tags, 33723: (7, record)}, b"\0")):
+        assert read(file)[0].notes == ("its IPTC data is not carried over",)
+
+
+def _avif(bits: int) -> bytes:
+    """An AVIF whose configuration claims a depth."""
+    data = bytearray(_encode(_RGB, "AVIF"))
+    flags = data.index(b"av1C") + 6
+    data[flags] |= {8: 0, 10: 0x40, 12: 0x60}[bits]
+    return bytes(data)
+
+
+UNSUPPORTED = {
+    "10-bit AVIF": _avif(10),
+    "12-bit AVIF": _avif(12),
+    "16-bit PPM": b"P6 2 1 65535\n" + bytes(12),
+    "L*a*b* TIFF": _encode(Image.fromarray(_RGB).convert("LAB"), "TIFF"),
+    "32-bit integers": tiff(
+        {256: (4, 1), 257: (4, 1), 258: (3, 32), 259: (3, 1), 262: (3, 1), 277: (3, 1), 278: (4, 1)}, bytes(4)
+    ),
+    "raw photograph": tiff(
+        {256: (4, 1), 257: (4, 1), 258: (3, 8), 259: (3, 1), 262: (3, 1), 277: (3, 1), 50706: (1, b"\1\4\0\0")}, b"\0"
+    ),
+    "Canon raw": b"II*\0\x10\0\0\0CR\2\0" + bytes(64),
+    "HEIF": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64),
+    "film": b"\0\0\0\x14ftypisom\0\0\0\0mp42" + bytes(64),
+    "16-bit PSD": b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 16, 3) + bytes(64),
+    "PDF": b"%PDF-1.7\n%\xe2\xe3",
+    "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(32),
+    "JPEG XL": b"\xff\x0a" + bytes(32),
+}
+
+
+@pytest.mark.parametrize("kind", UNSUPPORTED)
+def test_unsupported(read: Read, kind: str) -> None:
+    """A whole file of a kind that would not come out as it went in is refused, with a remedy."""
+    error = _error(read, UNSUPPORTED[kind])
+    assert error.error_type is ErrorType.UNSUPPORTED
+    assert "; " in str(error)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [*LOSSLESS, *LOSSY, ("WEBP", {"lossless": True}), ("GIF", {}), ("TIFF", {"compression": "jpeg"})],
+    ids=str,
+)
+def test_truncated(read: Read, kind: str, options: dict[str, Any], part: float) -> None:
+    """A file of which the end is missing is corrupt, whatever its format: no half picture is enlarged."""
+    data = _encode(_RGB, kind, **options)
+    error = _error(read, data[: int(len(data) * part)])
+    assert error.error_type is ErrorType.CORRUPT
+    assert str(error).endswith("replace it")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\0", bytes(600), b"no picture at all", b"<!DOCTYPE html><html>", b"<svg/>", b"\xfe\xdc" * 300),
+        *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"II*\0", b"MM\0+", b"BM", b"8BPS", b"RIFF....WEBP"),
+        *(b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n", b"P6 5 5 255\n", "Überall Text".encode()),
+    ],
+)
+def test_not_an_image(read: Read, data: bytes) -> None:
+    """Bytes that are no picture are corrupt, and the sentence says what to do."""
+    error = _error(read, data)
+    assert error.error_type is ErrorType.CORRUPT
+    assert str(error).endswith("replace it")
+
+
+@pytest.mark.parametrize(("offset", "wrong"), [(0, b"IDAX"), (0, b"\0\1\2\3"), (100, b"\xff" * 64)])
+def test_damaged_png(read: Read, offset: int, wrong: bytes) -> None:
+    """A PNG whose data or whose chunk names are hit by wrong bytes is damaged, not of an unknown kind."""
+    data = _encode(np.random.default_rng(1).integers(0, 256, (300, 300, 3), dtype=np.uint8), "PNG")
+    hit = data.index(b"IDAT", data.index(b"IDAT") + 4) + offset  # in the second of its chunks of data
+    assert _error(read, data[:hit] + wrong + data[hit + len(wrong) :]).error_type is ErrorType.CORRUPT
+
+
+def test_damaged_deep_png(read: Read) -> None:
+    """A 16-bit PNG of which the end is missing, or is wrong, is corrupt."""
+    data = png(200, 16, 2, [_RNG.bytes(1200) for _ in range(200)])
+    assert read(data)[0].dtype == "uint16"
+    for broken in (data[: len(data) // 2], data[: len(data) // 2] + b"\xff" * 64 + data[len(data) // 2 + 64 :]):
+        assert _error(read, broken).error_type is ErrorType.CORRUPT
+
+
+def test_too_large(read: Read) -> None:
+    """A header that claims more than the limits is refused before memory is taken, with numbers and a remedy."""
+    bomb = png(30_000, 8, 2, [b""] * 30_000)
+    error = _error(read, bomb, Limits(pixels=10**8))
+    assert (error.error_type, "--max-pixels" in str(error)) == (ErrorType.TOO_LARGE, True)
+    error = _error(read, bomb, Limits(bytes_at_once=10**9))
+    assert (error.error_type, "2700000000" in str(error), "tiled TIFF" in str(error)) == (
+        ErrorType.TOO_LARGE,
+        True,
+        True,
+    )
+    fits = _encode(_GRAY, "PNG")
+    assert read(fits, Limits(pixels=_GRAY.size, bytes_at_once=_GRAY.size))[1].shape == _GRAY.shape
+    assert _error(read, fits, Limits(pixels=_GRAY.size - 1)).error_type is ErrorType.TOO_LARGE
+    assert _error(read, fits, Limits(bytes_at_once=_GRAY.size - 1)).error_type is ErrorType.TOO_LARGE
+
+
+def test_texts_are_noted(read: Read) -> None:
+    """Texts of a PNG and comments are not carried, and the notes name them; XMP among them is carried."""
+    texts = png_chunk(b"tEXt", b"Title\0A barn") + png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x a='b'/>")
+    assert read(png(1, 8, 0, [b"\x9f"], texts))[0].notes == ("its texts (Title) are not carried over",)
+    for kind in ("JPEG", "GIF"):
+        assert read(_encode(_GRAY, kind, comment=b"a barn"))[0].notes == ("its texts (comment) are not carried over",)
+
+
+def test_a_text_that_unpacks_to_too_much(read: Read) -> None:
+    """A PNG's text of a few bytes that stands for megabytes is too large, not damage, and the remedy is told."""
+    text = png_chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(2**23)))
+    error = _error(read, png(1, 8, 0, [b"\x9f"], text))
+    assert (error.error_type, "remove the texts" in str(error)) == (ErrorType.TOO_LARGE, True)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "GIF", "AVIF"])
+def test_header_needs_no_pixels(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a file decodes nothing: the header comes even when the pixels cannot be had."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("pixels were decoded")
+
+    path = tmp_path / "picture"
+    path.write_bytes(_encode(_RGB, kind))
+    image = open_file(str(path), Limits())
+    image.close()
+    for plugin in ("ImageFile.ImageFile", "TiffImagePlugin.TiffImageFile", "WebPImagePlugin.WebPImageFile"):
+        monkeypatch.setattr(f"PIL.{plugin}.load", refuse)
+    image = open_file(str(path), Limits())
+    assert (image.header.height, image.header.width) == _GRAY.shape
+    image.close()
