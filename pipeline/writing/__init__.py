@@ -1,0 +1,1 @@
+"""Pixels to files: PNG, GeoTIFF and COG, with all that the input said of them."""

@@ -1,0 +1,206 @@
+"""Where an enlarged picture lies: where the picture lay, whichever way the file says it."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
+from rasterio.transform import Affine, GCPTransformer, RPCTransformer
+
+from pipeline.raster import Band, Georef, GroundPoint, Header, Transform
+from pipeline.writing.georef import enlarged, part
+
+HEIGHT, WIDTH = 70, 90
+
+HEADER = Header("GTiff", HEIGHT, WIDTH, "uint16", (Band("gray"),))
+
+_SIZES = st.floats(1e-9, 1e6)
+_PLACES = st.floats(-1e7, 1e7)
+
+
+@st.composite
+def transforms(draw: st.DrawFn) -> Transform:
+    """Rotated, mirrored, south up, of tiny and of huge pixels."""
+    across, down, angle = draw(_SIZES), draw(_SIZES) * draw(st.sampled_from([-1, 1])), draw(st.floats(0, math.tau))
+    a, b = across * math.cos(angle), -down * math.sin(angle)
+    d, e = across * math.sin(angle), down * math.cos(angle)
+    return Transform(a, b, draw(_PLACES), d, e, draw(_PLACES))
+
+
+def _located(georef: Georef) -> Header:
+    return replace(HEADER, georef=georef)
+
+
+def _affine(header: Header) -> Affine:
+    assert header.georef is not None
+    assert header.georef.transform is not None
+    return Affine(*header.georef.transform)
+
+
+def _assert_same_place(
+    first: Affine, first_place: tuple[float, float], second: Affine, place: tuple[float, float]
+) -> None:
+    """To 1e-9 of a pixel, or to what float64 can tell of such coordinates."""
+    one, other = first @ first_place, second @ place
+    pixel = min(math.hypot(first.a, first.d), math.hypot(first.b, first.e))
+    for here, there in zip(one, other, strict=True):
+        assert abs(here - there) <= max(1e-9 * pixel, 4 * math.ulp(max(abs(here), abs(first.c), abs(first.f), 1e-300)))
+
+
+@given(transforms(), st.integers(2, 8))
+def test_corners_stay_where_they_are(transform: Transform, scale: int) -> None:
+    """All four corners of the enlarged picture lie where those of the picture lie, whatever the transform."""
+    before = _located(Georef(transform=transform))
+    after = enlarged(before, scale, keep_dpi=False)
+    assert (after.height, after.width) == (scale * HEIGHT, scale * WIDTH)
+    for corner in ((0, 0), (WIDTH, 0), (0, HEIGHT), (WIDTH, HEIGHT)):
+        place = (corner[0] * scale, corner[1] * scale)
+        _assert_same_place(_affine(before), corner, _affine(after), place)
+
+
+@given(transforms(), st.integers(0, HEIGHT), st.integers(0, WIDTH))
+def test_a_part_lies_where_it_was_cut_out(transform: Transform, top: int, left: int) -> None:
+    """A pixel of a part lies where it lies in the whole."""
+    whole = _located(Georef(transform=transform))
+    window = part(whole, top, left, 5, 7)
+    assert (window.height, window.width) == (5, 7)
+    _assert_same_place(_affine(whole), (left + 7, top + 5), _affine(window), (7, 5))
+
+
+RPCS = {
+    "ERR_BIAS": "0.5",
+    "HEIGHT_OFF": "200",
+    "HEIGHT_SCALE": "500",
+    "LAT_OFF": "45.5",
+    "LAT_SCALE": "0.05",
+    "LONG_OFF": "11.25",
+    "LONG_SCALE": "0.07",
+    "LINE_OFF": "34.25 pixels",
+    "LINE_SCALE": "36",
+    "SAMP_OFF": "45.75",
+    "SAMP_SCALE": "44",
+    "LINE_NUM_COEFF": "0.001 0.02 -1.1 0.03 " + "0.0001 " * 16,
+    "LINE_DEN_COEFF": "1 0.001 0.002 0.001 " + "0.00001 " * 16,
+    "SAMP_NUM_COEFF": "0.002 1.05 0.01 -0.02 " + "0.0002 " * 16,
+    "SAMP_DEN_COEFF": "1 0.002 0.001 0.002 " + "0.00002 " * 16,
+}
+
+
+def _rpc_pixel(header: Header, longitude: float, latitude: float, height: float) -> tuple[float, float]:
+    """Row and column from the picture's corner, by GDAL."""
+    assert header.georef is not None
+    assert header.georef.rpcs is not None
+    numbers = {name: value.removesuffix(" pixels") for name, value in header.georef.rpcs.items()}
+    with RPCTransformer(RPC.from_gdal(numbers)) as transformer:
+        rows, columns = transformer.rowcol([longitude], [latitude], zs=[height], op=lambda place: place)
+    return float(rows[0]), float(columns[0])
+
+
+@pytest.mark.parametrize("scale", [2, 3, 8])
+def test_rational_polynomials_keep_the_place(scale: int) -> None:
+    """What GDAL's model shows at a place of the picture, it shows at `scale` times that place of the enlarged one."""
+    before = _located(Georef(rpcs=RPCS))
+    after = enlarged(before, scale, keep_dpi=False)
+    for place in ((11.2, 45.48, 150.0), (11.3, 45.53, 900.0)):
+        row, column = _rpc_pixel(before, *place)
+        assert _rpc_pixel(after, *place) == pytest.approx((scale * row, scale * column), rel=1e-12)
+    assert after.georef is not None
+    assert after.georef.rpcs is not None
+    counted = {"LINE_OFF", "SAMP_OFF", "LINE_SCALE", "SAMP_SCALE"}
+    assert {name: after.georef.rpcs[name] for name in RPCS.keys() - counted} == {
+        name: RPCS[name] for name in RPCS.keys() - counted
+    }
+
+
+def test_rational_polynomials_of_a_part_keep_the_place() -> None:
+    """A place that GDAL's model shows in the whole is shown in the part as many pixels nearer as were cut off."""
+    whole = _located(Georef(rpcs=RPCS))
+    row, column = _rpc_pixel(whole, 11.2, 45.48, 150.0)
+    window = part(whole, 11, 22, 30, 30)
+    assert _rpc_pixel(window, 11.2, 45.48, 150.0) == pytest.approx((row - 11, column - 22), rel=1e-12)
+
+
+GCPS = tuple(
+    GroundPoint(row, column, 7 + column / 100 + row / 900, 50 - row / 80, 100.0, name, "a stone")
+    for name, row, column in (("a", 0.0, 0.0), ("b", 0.5, 89.25), ("c", 70.0, 3.0), ("d", 66.0, 90.0))
+)
+
+
+def _gcp_place(header: Header, row: float, column: float) -> tuple[float, float]:
+    """On the ground, by GDAL."""
+    assert header.georef is not None
+    points = [GroundControlPoint(gcp.row, gcp.column, gcp.x, gcp.y, gcp.z) for gcp in header.georef.gcps]
+    with GCPTransformer(points) as transformer:
+        xs, ys = transformer.xy([row], [column], offset="ul")
+    return float(xs[0]), float(ys[0])
+
+
+def test_ground_control_points_keep_the_place() -> None:
+    """GDAL's fit to the points puts a pixel of the enlarged picture, and of a part of it, where it lay before."""
+    before = _located(Georef(gcps=GCPS))
+    after = enlarged(before, 3, keep_dpi=False)
+    window = part(after, 20, 30, 60, 60)
+    place = _gcp_place(before, 12.5, 31.25)
+    assert _gcp_place(after, 3 * 12.5, 3 * 31.25) == pytest.approx(place, rel=1e-12)
+    assert _gcp_place(window, 3 * 12.5 - 20, 3 * 31.25 - 30) == pytest.approx(place, rel=1e-12)
+    assert after.georef is not None
+    assert [(gcp.id, gcp.info, gcp.z) for gcp in after.georef.gcps] == [(gcp.id, gcp.info, 100.0) for gcp in GCPS]
+
+
+def _exif(**ifd: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 1, "Maker"
+    exif[0x011A], exif[0x011B] = 72.5, 300.0
+    exif.get_ifd(0x8769).update({0xA002: ifd["width"], 0xA003: ifd["height"], 0x9003: "2020:02:02 02:02:02"})
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def _read_exif(data: bytes | None) -> Image.Exif:
+    assert data is not None
+    exif = Image.Exif()
+    exif.load(data)
+    return exif
+
+
+@pytest.mark.parametrize(("keep_dpi", "density"), [(False, 4), (True, 1)])
+def test_resolution_grows_with_the_picture_unless_it_is_kept(keep_dpi: bool, density: int) -> None:
+    """DPI and EXIF say `scale` times the resolution, or the same when that is wished, and always the new size."""
+    before = replace(HEADER, dpi=(72.5, 300.0), exif=_exif(width=WIDTH, height=HEIGHT))
+    after = enlarged(before, 4, keep_dpi)
+    exif = _read_exif(after.exif)
+    assert after.dpi == (72.5 * density, 300.0 * density)
+    assert (exif[0x011A], exif[0x011B]) == after.dpi
+    assert (exif[0x0112], exif[0x010F]) == (1, "Maker")
+    assert dict(exif.get_ifd(0x8769)) == {0xA002: 4 * WIDTH, 0xA003: 4 * HEIGHT, 0x9003: "2020:02:02 02:02:02"}
+
+
+def test_a_size_beyond_16_bits_goes_into_exif() -> None:
+    """EXIF of a picture of more than 65535 pixels across says so, although it was kept in 16 bits before."""
+    exif = _read_exif(enlarged(replace(HEADER, exif=_exif(width=9000, height=9), width=9000), 8, False).exif)
+    assert exif.get_ifd(0x8769)[0xA002] == 72000
+
+
+def test_nothing_is_made_up() -> None:
+    """A header that says nothing of place, paper or EXIF says nothing of them after, and all else stays."""
+    full = replace(HEADER, nodata=7.0, tags={"a": "b"}, icc_profile=b"icc", xmp=b"xmp", notes=("n",))
+    assert enlarged(full, 2, keep_dpi=False) == replace(full, height=2 * HEIGHT, width=2 * WIDTH)
+    assert part(full, 1, 2, 3, 4) == replace(full, height=3, width=4)
+
+
+def test_statistics_of_other_pixels_are_not_repeated() -> None:
+    """What GDAL noted of the input's values is left out of the output's tags, and no other tag."""
+    band = Band("gray", tags={"STATISTICS_MEAN": "3.5", "wavelength": "550"})
+    after = enlarged(replace(HEADER, bands=(band,)), 2, keep_dpi=False)
+    assert after.bands == (replace(band, tags={"wavelength": "550"}),)
+
+
+def test_pixel_sizes_divide_without_loss() -> None:
+    """A factor of two changes the exponents of the transform's numbers only."""
+    transform = Transform(300.0379266750948, 0.1, 101985.0, 0.7, -300.041782729805, 2826915.0)
+    after = _affine(enlarged(_located(Georef(transform=transform, point=True)), 2, keep_dpi=False))
+    assert np.array_equal(np.array(after[:6]) * [2, 2, 1, 2, 2, 1], np.array(transform))
