@@ -9,29 +9,34 @@ import torch
 from torch import Tensor
 
 from .consistency import ConsistencyError, ConsistencySums
+from .domain import UNIT, Domain
 from .resample import axis_matrix, downscale, upscale
 
 
-def back_project(sr: Tensor, lr: Tensor, scale: int, iterations: int) -> Tensor:
-    """The enlargement nearest in kind to `sr` whose `downscale` is `lr`, kept within [0, 1].
+def back_project(sr: Tensor, lr: Tensor, scale: int, iterations: int, domain: Domain = UNIT) -> Tensor:
+    """The enlargement nearest in kind to `sr` whose `downscale` is `lr` where that is known, kept within its range.
 
     One iteration adds U (D U)^-1 (lr - D sr), with D = `downscale` and U = `upscale`: the limit of the classical
     iteration (Irani & Peleg 1991) in closed form, axis by axis. D U is well conditioned for bicubic (2.1 per axis).
-    Clamping to the range undoes a little of it near black and white; hence more than one iteration.
+    Clamping to the range undoes a little of it near black and white; hence more than one iteration. What is not known
+    pulls at nothing: its residual counts as 0, and those of all others still vanish in one iteration.
 
     Args:
         sr: (C, H * scale, W * scale) float32.
-        lr: (C, H, W) float32 in [0, 1]; tile-sized, since a dense (H, H) and (W, W) matrix is solved for.
+        lr: (C, H, W) float32, finite; tile-sized, since a dense (H, H) and (W, W) matrix is solved for.
         iterations: a fixed number, so that a tile's result never depends on another part of the image.
 
     Returns:
-        A new tensor like `sr` in [0, 1]. A change of `lr` reaches 16 LR pixels far by 1e-7 of its size.
+        A new tensor like `sr` in the range of `domain`. A change of `lr` reaches 16 LR pixels far by 1e-7 of its size.
     """
     rows, columns = (_inverse(length, scale).to(lr) for length in lr.shape[-2:])
-    sr = sr.clamp(0, 1)
+    low, high = (torch.as_tensor(bound).to(sr) for bound in (domain.low, domain.high))
+    sr = sr.clamp(low, high)
     for _ in range(iterations):
         residual = lr - downscale(sr, scale)
-        sr = (sr + upscale(rows @ residual @ columns.T, scale)).clamp_(0, 1)
+        if domain.known is not None:
+            residual *= domain.known
+        sr = (sr + upscale(rows @ residual @ columns.T, scale)).clamp_(low, high)
     return sr
 
 
@@ -46,4 +51,6 @@ def _inverse(length: int, scale: int) -> Tensor:
 
 def consistency_error(sr: Tensor, lr: Tensor, scale: int) -> ConsistencyError:
     """Error of a whole image: sr (C, H * scale, W * scale) against lr (C, H, W), in their units."""
-    return ConsistencySums.of(downscale(sr.double(), scale) - lr.double()).error()
+    error = ConsistencySums.of(downscale(sr.double(), scale) - lr.double()).error()
+    assert error is not None
+    return error

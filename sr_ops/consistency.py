@@ -26,9 +26,10 @@ class ConsistencyError:
 
 @dataclass(frozen=True)
 class ConsistencySums:
-    """Sums over the residuals `downscale(sr) - lr` of a part of an image, at least one pixel; those of parts add up."""
+    """Sums over the residuals `downscale(sr) - lr` of a part of an image, where known; those of parts add up."""
 
-    pixels: int
+    counts: tuple[int, ...]
+    """Known samples of each band."""
     absolute: float
     signed: float
     largest: float
@@ -36,28 +37,43 @@ class ConsistencySums:
     """One for each band."""
 
     @classmethod
-    def of(cls, residual: "Tensor") -> "ConsistencySums":
-        """Of (C, h, w), in the units in which the error is wanted."""
+    def of(cls, residual: "Tensor", known: "Tensor | None" = None) -> "ConsistencySums":
+        """Of (C, h, w), in the units in which the error is wanted; `known` alike, bool, None for everywhere."""
         residual = residual.double()
+        if known is None:
+            counts = (residual[0].numel(),) * len(residual)
+        else:
+            counts = tuple(known.sum((1, 2)).tolist())
+            residual = residual.where(known, 0.0)
         size = residual.abs()
         squared = tuple(residual.square().sum((1, 2)).tolist())
-        return cls(residual[0].numel(), float(size.sum()), float(residual.sum()), float(size.max()), squared)
+        return cls(counts, float(size.sum()), float(residual.sum()), float(size.max()), squared)
+
+    @classmethod
+    def none(cls, bands: int) -> "ConsistencySums":
+        """Of a part without a known sample."""
+        return cls((0,) * bands, 0.0, 0.0, 0.0, (0.0,) * bands)
 
     def __add__(self, other: "ConsistencySums") -> "ConsistencySums":
         return ConsistencySums(
-            self.pixels + other.pixels,
+            tuple(mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)),
             self.absolute + other.absolute,
             self.signed + other.signed,
             max(self.largest, other.largest),
             tuple(mine + theirs for mine, theirs in zip(self.squared, other.squared, strict=True)),
         )
 
-    def error(self) -> ConsistencyError:
-        samples = self.pixels * len(self.squared)
+    def error(self) -> ConsistencyError | None:
+        """None where nothing is known."""
+        samples = sum(self.counts)
+        if samples == 0:
+            return None
         return ConsistencyError(
             mae=self.absolute / samples,
             rmse=(sum(self.squared) / samples) ** 0.5,
             max=self.largest,
             bias=self.signed / samples,
-            rmse_bands=tuple((squared / self.pixels) ** 0.5 for squared in self.squared),
+            rmse_bands=tuple(
+                (squared / max(1, count)) ** 0.5 for squared, count in zip(self.squared, self.counts, strict=True)
+            ),
         )

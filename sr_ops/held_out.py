@@ -25,8 +25,12 @@ _MARGIN = 16
 _SHARE = 0.1
 """Of the pixels: less makes the answer a matter of luck, more takes lessons from small images."""
 
+_FEWEST_SQUARES = 2
 _MOST_SQUARES = 24
 """A large image has more to spare than the question needs: so it costs 0.02 s at most."""
+
+_TRIES = 16
+"""Places looked at for each square, where some of the image is not known."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,13 @@ class HeldOut:
     """Of the noise in what the network is asked to enlarge."""
 
 
-def hold_out(image: Tensor, seed: int) -> HeldOut | None:
+def hold_out(image: Tensor, seed: int, known: Tensor | None = None) -> HeldOut | None:
     """Squares spread evenly over (C, H, W) float32: a tenth of it, 24 at most, their places drawn by `seed`.
 
-    None for an image with a side below MIN_SIDE.
+    None for an image with a side below MIN_SIDE, or with no place for two squares where all is known.
+
+    Args:
+        known: (H, W) bool; None for everywhere.
     """
     height, width = image.shape[-2:]
     if min(height, width) < MIN_SIDE:
@@ -56,15 +63,20 @@ def hold_out(image: Tensor, seed: int) -> HeldOut | None:
     sides = [min(_SQUARE + 2 * _MARGIN, side // 2 * 2) for side in (height, width)]
     square = min(_SQUARE, *(side // 3 for side in sides))
     centre = (_middle(sides[0], square), _middle(sides[1], square))
-    count = max(2, min(_MOST_SQUARES, round(_SHARE * height * width / square**2)))
-    windows = []
+    pixels = height * width if known is None else int(known.sum())
+    count = max(_FEWEST_SQUARES, min(_MOST_SQUARES, round(_SHARE * pixels / square**2)))
+    windows: list[Tensor] = []
     taught = torch.ones_like(image[:1])
-    places = SobolEngine(2, scramble=True, seed=seed).draw(count).tolist()  # type: ignore[no-untyped-call]
+    draws = count if known is None else _TRIES * count
+    places = SobolEngine(2, scramble=True, seed=seed).draw(draws).tolist()  # type: ignore[no-untyped-call]
     for down, across in places:
         top, left = int(down * (height - sides[0] + 1)), int(across * (width - sides[1] + 1))
         rows, columns = slice(top, top + sides[0]), slice(left, left + sides[1])
-        windows.append(image[:, rows, columns])
-        taught[:, rows, columns][:, centre[0], centre[1]] = 0
+        if len(windows) < count and (known is None or bool(known[rows, columns].all())):
+            windows.append(image[:, rows, columns])
+            taught[:, rows, columns][:, centre[0], centre[1]] = 0
+    if len(windows) < _FEWEST_SQUARES:
+        return None
     stacked = torch.stack(windows)
     return HeldOut(stacked, centre, taught, find_damage(image, stacked), seed)
 

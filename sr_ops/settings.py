@@ -34,6 +34,9 @@ NO_PRIOR = "none"
 _BACK_PROJECTION_REACH = 16
 """LR pixels beyond which back-projection carries less than 1e-7 of a change."""
 
+_CONSERVATION_REACH = 8
+"""LR pixels from which `conservation.conserve` brings what was cut off."""
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -81,7 +84,7 @@ class Settings:
 
         Stage i works at 2^i times the LR size, so all stages together reach less than twice the first one's depth.
         """
-        return 2 * self.depth + _BACK_PROJECTION_REACH
+        return 2 * self.depth + _BACK_PROJECTION_REACH + _CONSERVATION_REACH
 
     @property
     def stage_scales(self) -> tuple[int, ...]:

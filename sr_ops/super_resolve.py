@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from .back_projection import back_project
+from .conservation import conserve
+from .damage import CLEAN
 from .dihedral import self_ensemble
+from .domain import UNIT, Domain, fill, keep_flat, nearest
 from .fit import fit
 from .held_out import HeldOut, hold_out, score
 from .networks import ResidualNetwork, build_network, fastest_dtype
@@ -54,14 +57,20 @@ def no_phase(_name: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None) -> Tensor:
+_BANDS_AT_ONCE = 4
+"""Enlarged together, where they need not be: bounds the memory of images of many bands."""
+
+
+def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, domain: Domain = UNIT) -> Tensor:
     """Enlarge (C, H, W) float32 in [0, 1] to (C, H * scale, W * scale) float32 in [0, 1], on the tensor's device.
+
+    With another `domain` samples lie between its bounds, most of them in [0, 1]; those not known are ignored, NaN too.
 
     Bit-equal for equal arguments, thread count and device class. Callers that write tiles as they come, or spread
     them over machines, use `fit_stages` and `enlarge` as this does.
     """
-    fitted = fit_stages(lr, settings, prior)
-    return _enlarge_tiled(lr, fitted.networks, settings, no_phase)
+    fitted = fit_stages(lr, settings, prior, domain=domain)
+    return _enlarge_tiled(lr, fitted.networks, settings, no_phase, domain)
 
 
 AfterStep = Callable[[int], None]
@@ -74,8 +83,9 @@ def fit_stages(
     prior: Prior | None = None,
     phase: Phase = no_phase,
     after_step: AfterStep | None = None,
+    domain: Domain = UNIT,
 ) -> Fitted:
-    """Fit one network per stage to (C, H, W) float32 in [0, 1], on the tensor's device.
+    """Fit one network per stage to what is known of (C, H, W) float32 in [0, 1], on the tensor's device.
 
     With `Method.AUTO` the first network is scored on parts of the image it did not learn from. Where it does not win
     over bicubic, or the image is too small to spare a part, `networks` is empty; so it is for an image with a side
@@ -85,7 +95,7 @@ def fit_stages(
         prior: where the fits start; None for a start from scratch.
         after_step: called after each optimiser step of each stage.
     """
-    (fitted,) = fit_stages_together([lr], settings, prior, [phase], after_step)
+    (fitted,) = fit_stages_together([lr], settings, prior, [phase], after_step, [domain])
     return fitted
 
 
@@ -95,13 +105,17 @@ def fit_stages_together(
     prior: Prior | None,
     phases: Sequence[Phase],
     after_step: AfterStep | None = None,
+    domains: Sequence[Domain] | None = None,
 ) -> list[Fitted]:
     """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
     An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
     of a stack counts for each of its images, and `after_step` is called by fits that are alone.
     """
-    images = [_stages(lr, settings, prior, phase) for lr, phase in zip(lrs, phases, strict=True)]
+    domains = domains or [UNIT] * len(lrs)
+    images = [
+        _stages(lr, domain, settings, prior, phase) for lr, domain, phase in zip(lrs, domains, phases, strict=True)
+    ]
     fitted: dict[int, Fitted] = {}
     losses: dict[int, float | None] = dict.fromkeys(range(len(images)))
     while losses:
@@ -128,13 +142,18 @@ class _Lesson:
     pairs: Sequence[Pair]
 
 
-def _stages(lr: Tensor, settings: Settings, prior: Prior | None, phase: Phase) -> Generator[_Lesson, float, Fitted]:
+def _stages(
+    lr: Tensor, domain: Domain, settings: Settings, prior: Prior | None, phase: Phase
+) -> Generator[_Lesson, float, Fitted]:
     """The stages of one image. Gives each fit away as a lesson, and is told its final loss when that is done."""
-    parts = hold_out(lr, settings.seed)
+    known = domain.known_pixels
+    lr = fill(lr, domain.known)
+    parts = hold_out(lr, settings.seed, known)
     too_small = min(lr.shape[-2:]) < MIN_SIDE or (parts is None and settings.method is Method.AUTO)
-    if settings.method is Method.BICUBIC or too_small:
+    nothing = known is not None and not bool(known.any())
+    if settings.method is Method.BICUBIC or too_small or nothing:
         return Fitted((), nan, nan, nan)
-    lesson = _lesson(lr, parts, settings, prior)
+    lesson = _lesson(lr, known, parts, settings, prior)
     loss = yield lesson
     with phase("fit"):
         result = None if parts is None else score(lesson.network, parts)
@@ -143,21 +162,27 @@ def _stages(lr: Tensor, settings: Settings, prior: Prior | None, phase: Phase) -
         return Fitted((), loss, *scores)
     networks = [lesson.network]
     while len(networks) < len(settings.stage_scales):
-        lesson = _lesson(_enlarge_tiled(lr, tuple(networks), settings, phase), None, settings, prior)
+        reached = settings.stage_scales[len(networks) - 1]
+        enlarged = _enlarge_tiled(lr, tuple(networks), settings, phase, domain)
+        lesson = _lesson(enlarged, None if known is None else nearest(known, reached), None, settings, prior)
         yield lesson
         networks.append(_as_later_stage(lesson.network))
     return Fitted(tuple(networks), loss, *scores)
 
 
-def _lesson(image: Tensor, parts: HeldOut | None, settings: Settings, prior: Prior | None) -> _Lesson:
-    """A network at its start, and the pairs of the image less the parts held out."""
+def _lesson(
+    image: Tensor, known: Tensor | None, parts: HeldOut | None, settings: Settings, prior: Prior | None
+) -> _Lesson:
+    """A network at its start, and the pairs of what is known of the image, less the parts held out."""
     bands = len(image) if prior is None else network_bands(prior, len(image))
     network = _network(bands, settings, image.device)
     if prior is not None:
         network.load_state_dict(prior[bands])
-    if parts is None:
-        return _Lesson(network, father_son_pyramid(image))
-    return _Lesson(network, father_son_pyramid(image, parts.taught, parts.damage, settings.seed))
+    taught = None if parts is None else parts.taught
+    if known is not None:
+        taught = known[None].float() if taught is None else taught * known
+    damage = CLEAN if parts is None else parts.damage
+    return _Lesson(network, father_son_pyramid(image, taught, damage, settings.seed))
 
 
 def _network(bands: int, settings: Settings, device: torch.device) -> ResidualNetwork:
@@ -202,26 +227,46 @@ def fitted_networks(
 
 @torch.inference_mode()
 def enlarge(
-    window: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase = no_phase
+    window: Tensor,
+    networks: tuple[ResidualNetwork, ...],
+    settings: Settings,
+    phase: Phase = no_phase,
+    domain: Domain = UNIT,
 ) -> Tensor:
     """Run the first `len(networks)` stages on a window of the LR image; with no network, bicubic to the full scale.
 
     Args:
-        window: (C, h, w) float32 in [0, 1].
+        window: (C, h, w) float32, in [0, 1] for the most part.
+        domain: of the window.
 
     Returns:
-        (C, h * s, w * s) float32 in [0, 1], s the scale the last of these stages reaches. Within `settings.halo` LR
-        pixels of a window border that is not an image border the result is not that of the whole image.
+        (C, h * s, w * s) float32 in the range of `domain`, s the scale the last of these stages reaches, also where
+        nothing is known. Within `settings.halo` LR pixels of a window border that is not an image border the result is
+        not that of the whole image.
     """
+    if len(window) > _BANDS_AT_ONCE and all(network.bands == 1 for network in networks):
+        starts = range(0, len(window), _BANDS_AT_ONCE)
+        spans = [(start, min(start + _BANDS_AT_ONCE, len(window))) for start in starts]
+        return torch.cat([_enlarge(window[a:b], networks, settings, phase, domain.of_bands(a, b)) for a, b in spans])
+    return _enlarge(window, networks, settings, phase, domain)
+
+
+def _enlarge(
+    window: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase, domain: Domain
+) -> Tensor:
+    window = fill(window, domain.known)
+    image, scale = window, settings.scale
     if not networks:
-        return _back_project(upscale(window, settings.scale), window, settings, settings.scale, phase)
-    image = window
+        image = _back_project(upscale(window, scale), window, settings, scale, phase, domain)
     for network, scale in zip(networks, settings.stage_scales[: len(networks)], strict=True):
         with phase("infer"):
             image = _run(network, image, settings.ensemble)
             image = resize(image, (window.shape[-2] * scale, window.shape[-1] * scale))
-        image = _back_project(image, window, settings, scale, phase)
-    return image
+        image = _back_project(image, window, settings, scale, phase, domain)
+    if settings.back_projections:
+        with phase("back_project"):
+            image = conserve(image, window, scale, domain)
+    return keep_flat(image, window, scale)
 
 
 def _run(network: ResidualNetwork, image: Tensor, ensemble: bool) -> Tensor:
@@ -232,17 +277,19 @@ def _run(network: ResidualNetwork, image: Tensor, ensemble: bool) -> Tensor:
     return self_ensemble(once, image) if ensemble else once(image)
 
 
-def _back_project(sr: Tensor, lr: Tensor, settings: Settings, scale: int, phase: Phase) -> Tensor:
+def _back_project(sr: Tensor, lr: Tensor, settings: Settings, scale: int, phase: Phase, domain: Domain) -> Tensor:
     with phase("back_project"):
-        return back_project(sr, lr, scale, settings.back_projections)
+        return back_project(sr, lr, scale, settings.back_projections, domain)
 
 
-def _enlarge_tiled(lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase) -> Tensor:
+def _enlarge_tiled(
+    lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase, domain: Domain
+) -> Tensor:
     """`enlarge` over all tiles of the LR image, put together."""
     bands, height, width = lr.shape
     scale = settings.stage_scales[len(networks) - 1] if networks else settings.scale
     canvas = lr.new_empty(bands, height * scale, width * scale)
     for tile in plan_tiles(height, width, settings.tile_size, settings.halo):
-        sr = enlarge(cut(lr, tile), networks, settings, phase)
+        sr = enlarge(cut(lr, tile), networks, settings, phase, domain.of(tile.rows.read, tile.columns.read))
         paste(canvas, tile, owned(sr, tile, scale), scale)
     return canvas

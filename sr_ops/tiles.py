@@ -1,8 +1,12 @@
 """Tile geometry: which pixels a tile owns, and which it must read to know them exactly. Whole numbers only."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from numpy.typing import NDArray
 from torch import Tensor
+
+Image = TypeVar("Image", Tensor, NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -14,6 +18,14 @@ class Span:
     read_start: int
     """Start of what is read: the owned part and the halo, clipped to the image."""
     read_stop: int
+
+    @property
+    def owned(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def read(self) -> slice:
+        return slice(self.read_start, self.read_stop)
 
 
 @dataclass(frozen=True)
@@ -57,15 +69,15 @@ def _within(part: Span, whole: Span) -> bool:
 
 def cut(image: Tensor, tile: Tile) -> Tensor:
     """The window of (..., H, W) that `tile` reads; a view."""
-    return image[..., tile.rows.read_start : tile.rows.read_stop, tile.columns.read_start : tile.columns.read_stop]
+    return image[..., tile.rows.read, tile.columns.read]
 
 
-def owned(window: Tensor, tile: Tile, scale: int) -> Tensor:
+def owned(window: Image, tile: Tile, scale: int) -> Image:
     """Drop the halo from a window (..., h * scale, w * scale) that was computed from `cut(image, tile)`; a view."""
     return window[..., _owned_slice(tile.rows, scale), _owned_slice(tile.columns, scale)]
 
 
-def paste(canvas: Tensor, tile: Tile, pixels: Tensor, scale: int, origin: tuple[int, int] = (0, 0)) -> None:
+def paste(canvas: Image, tile: Tile, pixels: Image, scale: int, origin: tuple[int, int] = (0, 0)) -> None:
     """Write `owned` pixels to their place in (..., H * scale, W * scale), in place.
 
     Args:

@@ -1,0 +1,71 @@
+"""Sums are kept where the range cuts off, and beside what is not known."""
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from sr_ops.back_projection import back_project
+from sr_ops.conservation import conserve
+from sr_ops.domain import UNIT, Domain, fill
+from sr_ops.resample import downscale, upscale
+
+
+def binary(seed: int, bands: int = 1) -> Tensor:
+    """Black and white patches of 3 x 3, with some gray."""
+    patches = torch.rand(bands, 16, 20, generator=Generator().manual_seed(seed))
+    levels = torch.where(patches < 0.3, 0.0, torch.where(patches > 0.5, 1.0, 0.4))
+    return levels.repeat_interleave(3, 1).repeat_interleave(3, 2)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mean_is_kept_where_the_range_cuts_off(scale: int, seed: int) -> None:
+    """Of black and white patches back-projection alone shifts the mean; afterwards it is the image's."""
+    lr = binary(seed)
+    cut_off = back_project(upscale(lr, scale), lr, scale, 10)
+    kept = conserve(cut_off, lr, scale, UNIT)
+    assert abs(float(cut_off.mean() - lr.mean())) > 2e-4
+    assert abs(float(kept.mean() - lr.mean())) < 5e-5
+    assert bool(((kept >= 0) & (kept <= 1)).all())
+
+
+def test_what_agrees_is_left_alone() -> None:
+    """Where nothing is cut off, not a bit changes."""
+    lr = 0.2 + 0.6 * torch.rand(3, 40, 40, generator=Generator().manual_seed(0))
+    lr = upscale(lr, 2).clamp(0.1, 0.9)
+    sr = back_project(upscale(lr, 2), lr, 2, 10, Domain(None, -9.0, 9.0))
+    assert conserve(sr, lr, 2, Domain(None, -9.0, 9.0)) is sr
+
+
+def test_the_mean_of_what_is_known_is_kept() -> None:
+    """Filters reach across the border of what is known; the sum over it is the image's even so."""
+    lr = binary(5, 2)
+    known = torch.rand(2, 48, 60, generator=Generator().manual_seed(1)) > 0.2
+    domain = Domain(known, -torch.inf, torch.inf)
+    filled = fill(lr, known)
+    sr = back_project(upscale(filled, 2), filled, 2, 10, domain)
+    sums = [
+        float(part[known.repeat_interleave(2, 1).repeat_interleave(2, 2)].mean())
+        for part in (sr, conserve(sr, filled, 2, domain))
+    ]
+    expected = float(lr[known].mean())
+    assert abs(sums[0] - expected) > 1e-4
+    assert abs(sums[1] - expected) < 1e-5
+
+
+def test_it_stays_near() -> None:
+    """Nothing changes farther than 4 pixels from what was cut off."""
+    lr = torch.full((1, 60, 60), 0.5)
+    sr = upscale(lr, 2)
+    lr[0, 30, 30] = 1.5
+    change = (conserve(sr, lr, 2, UNIT) - sr).abs() > 0
+    assert bool(change[:, 52:70, 52:70].all())
+    change[:, 52:70, 52:70] = False
+    assert not change.any()
+
+
+def test_no_room() -> None:
+    """Where nobody near has room, it is left as it is."""
+    lr, sr = torch.full((1, 20, 20), 1.2), torch.ones(1, 40, 40)
+    assert torch.equal(conserve(sr, lr, 2, UNIT), sr)
+    assert float(downscale(sr, 2).mean()) == pytest.approx(1)

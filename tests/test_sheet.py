@@ -1,0 +1,65 @@
+"""Contact sheets of large images: which windows, and how they lie side by side."""
+
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sr_ops import sheet
+from sr_ops.domain import Domain
+from sr_ops.held_out import hold_out
+from sr_ops.settings import FitSettings, Method, Settings
+from sr_ops.super_resolve import fit_stages
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(0, 5))
+def test_windows_do_not_overlap(height: int, width: int, seed: int) -> None:
+    """Each lies within the image, all are of one size, none meets another, and the same seed draws the same."""
+    windows = list(sheet.places(height, width, seed))
+    assert windows == list(sheet.places(height, width, seed))
+    sizes = {(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in windows}
+    assert sizes == {(min(height, 256), min(width, 256))}
+    assert all(rows.stop <= height and columns.stop <= width for rows, columns in windows)
+    assert len({(rows.start, columns.start) for rows, columns in windows}) == len(windows)
+    assert all(rows.start % 256 == columns.start % 256 == 0 for rows, columns in windows)
+
+
+def test_seeds_draw_others() -> None:
+    """Another seed begins elsewhere."""
+    first = [tuple(map(str, islice(sheet.places(30000, 30000, seed), 16))) for seed in range(5)]
+    assert len(set(first)) == 5
+
+
+@pytest.mark.parametrize(("bands", "number"), [(1, 16), (3, 16), (4, 12), (12, 4), (64, 1)])
+def test_more_bands_fewer_windows(bands: int, number: int) -> None:
+    """A sheet is as large in memory whatever the bands."""
+    assert sheet.windows_on(bands) == number
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 16])
+def test_side_by_side(number: int) -> None:
+    """Every window is there once, known but for its frame and for what is not known in itself; the rest is unknown."""
+    windows = [(torch.full((2, 20, 30), float(index + 1)), None) for index in range(number)]
+    hole = torch.ones(2, 20, 30, dtype=torch.bool)
+    hole[1, 10, 10] = False
+    windows[0] = (windows[0][0], hole)
+    lr, known = sheet.lay_out(windows)
+    for index in range(number):
+        assert int(((lr == index + 1) & known).sum()) == 2 * 12 * 22 - (index == 0)
+    assert int(known.sum()) == number * 2 * 12 * 22 - 1
+    assert bool((lr[known] > 0).all())
+
+
+def test_a_fit_learns_across_no_joint() -> None:
+    """Squares that are held out lie within one window, and a sheet is fitted like an image."""
+    windows = [(torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(index)), None) for index in range(4)]
+    lr, known = sheet.lay_out(windows)
+    parts = hold_out(lr, 0, known.all(0))
+    assert parts is not None
+    joints = torch.zeros_like(known)
+    joints[:, 60:68], joints[:, :, 60:68] = True, True
+    assert not (parts.taught == 0)[joints].any()
+    settings = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(2, 16, 2))
+    assert fit_stages(lr, settings, domain=Domain(known)).method is Method.ZSSR
