@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from pipeline.images import decode
+from pipeline.images import from_levels, read_levels
 from pipeline.prior import read_prior, to_bytes, weights
 from sr_ops.settings import FitSettings, Settings
 
@@ -95,7 +95,7 @@ def reptile(training: list[Case]) -> Trained:
     torch.set_num_threads(1)
     shipped = read_prior("shipped")
     assert shipped is not None
-    images = [decode(case.lr.read_bytes()).lr for case in training]
+    images = [from_levels(read_levels(str(case.lr.resolve()))) for case in training]
     fits = FitSettings(steps=MANY, crop=CROP, batch=BATCH, learning_rate=INNER_RATE)
     prior = train_reptile(images, Settings(), fits, INNER_STEPS, weights(shipped.data))
     path = OUT / "collection-reptile.safetensors"

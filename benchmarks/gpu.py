@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from jobs.scenes import photograph_scene, satellite_scene
-from pipeline.images import decode, encode_png, to_levels
+from pipeline.images import from_levels, to_levels
 from pipeline.stopwatch import Stopwatch
 from sr_ops.dihedral import ORDER
 from sr_ops.fit import fit
@@ -30,6 +30,7 @@ from sr_ops.stack import STEPS_BEFORE_CAPTURE, fit_stack
 from sr_ops.super_resolve import enlarge
 from sr_ops.tiles import cut, owned, plan_tiles
 
+from .pictures import decode, encode_png
 from .results import machine, table, write_section
 
 SCALE = 2
@@ -96,13 +97,13 @@ class Bench:
             self.wait()
 
     def lrs(self) -> list[Tensor]:
-        return [decode(png).lr.to(self.device) for png in self.pngs]
+        return [from_levels(decode(png)).to(self.device) for png in self.pngs]
 
 
 def draw_pngs(count: int, side: int) -> tuple[bytes, ...]:
     """Pictures of side x side pixels, all different."""
     scenes = [torch.from_numpy(draw(side)).permute(2, 0, 1) for draw in (satellite_scene, photograph_scene)]
-    return tuple(encode_png(scenes[number % 2].roll(number // 2, -1), None) for number in range(count))
+    return tuple(encode_png(scenes[number % 2].roll(number // 2, -1)) for number in range(count))
 
 
 def fit_flop(lessons: Sequence[Sequence[Pair]], settings: Settings) -> float:
@@ -153,7 +154,7 @@ def enlarge_all(pngs: Sequence[bytes], way: Way, bench: Bench) -> Stopwatch:
     watch, settings = Stopwatch(), bench.settings
     for first in range(0, len(pngs), way.size):
         with bench.timed(watch, "read"):
-            lrs = [decode(png).lr.to(bench.device) for png in pngs[first : first + way.size]]
+            lrs = [from_levels(decode(png)).to(bench.device) for png in pngs[first : first + way.size]]
         with bench.timed(watch, "pairs"):
             lessons = [father_son_pyramid(lr) for lr in lrs]
         with bench.timed(watch, "fit"):
@@ -162,7 +163,7 @@ def enlarge_all(pngs: Sequence[bytes], way: Way, bench: Bench) -> Stopwatch:
             for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
                 sr = enlarge(cut(lr, tile), (network,), settings, lambda phase: bench.timed(watch, phase))
                 with bench.timed(watch, "encode"):
-                    encode_png(to_levels(owned(sr, tile, SCALE)), None)
+                    encode_png(to_levels(owned(sr, tile, SCALE)))
     return watch
 
 

@@ -22,9 +22,9 @@ from torch import Generator, Tensor
 from torch.nn.functional import conv2d, pad
 
 from jobs.scenes import printed_page
-from pipeline.images import decode, encode_png
 from sr_ops.resample import downscale
 
+from .pictures import decode, encode_png
 from .quality import OUT, Case, run_and_score
 from .results import machine, table, write_section
 
@@ -49,7 +49,7 @@ def pictures(data: Path) -> Iterator[tuple[str, Tensor]]:
     """
     files = [*sorted((data / "set14").glob("*.png")), *sorted((data / "set5").glob("*.png"))]
     for file in (*files, *(data / "satellite" / name for name in SATELLITE)):
-        levels = decode(file.read_bytes()).levels.float()
+        levels = decode(file.read_bytes()).float()
         levels = levels.expand(3, -1, -1)
         height, width = (min(SIDE, side // 4 * 4) for side in levels.shape[-2:])
         top, left = 3 * (levels.shape[-2] - height) // 4, (levels.shape[-1] - width) // 4
@@ -105,7 +105,7 @@ def as_jpeg(levels: Tensor, quality: int) -> Tensor:
     buffer = io.BytesIO()
     pixels = levels.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return decode(buffer.getvalue()).levels.float()
+    return decode(buffer.getvalue()).float()
 
 
 def motion_blur(levels: Tensor, length: int, direction: float) -> Tensor:
@@ -150,7 +150,7 @@ def _store(folder: Path, kind: str, name: str, lr: Tensor, hr: Tensor) -> tuple[
     stem = f"{kind}-{name}".replace(" ", "")
     lr_file, hr_file = folder / f"{stem}.png", folder / f"{stem}-hr.png"
     for file, levels in ((lr_file, lr), (hr_file, hr)):
-        file.write_bytes(encode_png(levels.round().clamp(0, 255).byte(), None))
+        file.write_bytes(encode_png(levels.round().clamp(0, 255).byte()))
     return kind, Case("no-harm", 2, stem, lr_file, hr_file)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.evaluate import stitch
-from pipeline.images import decode
+from pipeline.images import read_levels
 
 from .bare_loop import STEPS
 from .quality import OUT, Case, run_and_score
@@ -122,7 +122,7 @@ runs: {two_s:.1f} s of work, {one_s / two_s:.2f} times as fast as one worker ({o
 
 
 def _same_pixels(tiles: Path, file: Path) -> bool:
-    return bool((stitch(str(tiles.resolve())) == decode(file.read_bytes()).levels).all())
+    return bool((stitch(str(tiles.resolve())) == read_levels(str(file.resolve()))).all())
 
 
 def write_manifest(path: Path, rows: Iterable[list[str]], *more_columns: str) -> Path:

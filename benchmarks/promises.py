@@ -19,7 +19,7 @@ from torch import Tensor
 
 from jobs.scenes import satellite_scene
 from pipeline.evaluate import stitch
-from pipeline.images import decode, to_levels
+from pipeline.images import from_levels, read_levels, to_levels
 from pipeline.prior import SHIPPED, read_prior, weights
 from sr_ops.resample import downscale
 from sr_ops.settings import Preset, preset
@@ -91,7 +91,7 @@ def consistency(data: Path, out: Path) -> Promise:
 
 def tiled_equals_untiled(data: Path) -> Promise:
     """One fit, enlarged whole and in tiles, ensemble and back-projection on, odd sides, one and two threads."""
-    lr = decode((data / "set5/LR_bicubic/X2/babyx2.png").read_bytes()).lr[:, :151, :137]
+    lr = from_levels(read_levels(str((data / "set5/LR_bicubic/X2/babyx2.png").resolve())))[:, :151, :137]
     shipped = read_prior(SHIPPED)
     assert shipped is not None
     prior = weights(shipped.data)
@@ -226,4 +226,4 @@ def _manifest(path: Path, files: list[Path]) -> Path:
 
 
 def _levels(path: Path) -> Tensor:
-    return decode(path.read_bytes()).levels
+    return read_levels(str(path.resolve()))

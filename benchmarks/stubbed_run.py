@@ -100,7 +100,7 @@ class ReadyWorker:
             yield {"answer": [answer_to_json(record)]}
 
     def _commit(self, row: Row) -> Record:
-        settings = fingerprint(for_scale(self._config.settings, row.scale), self._config.threads)
+        settings = fingerprint(for_scale(self._config.settings, row.scale), self._config.threads, self._config.form)
         commit = Commit(settings, row.key, storage.stat(row.uri).fingerprint)
         record = replace(
             _READY,

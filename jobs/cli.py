@@ -16,9 +16,10 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from pipeline.config import VERSION, Device, Executor, Existing, RunConfig, parse_scale
+from pipeline.config import VERSION, Device, Dpi, Executor, Existing, Form, RunConfig, parse_scale
 from pipeline.errors import ErrorType, LostLockError, UsageError
 from pipeline.storage_options import StorageOptions
+from pipeline.writing.formats import Format
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
@@ -116,6 +117,13 @@ def run_command(
     stack: Annotated[
         int, typer.Option(min=1, help="Images that a worker fits at once; for a GPU, where 16 is a good start.")
     ] = _SETTINGS.stack,
+    format_: Annotated[
+        Format, typer.Option("--format", help="Of the files: auto is PNG where it holds the image whole, else GeoTIFF.")
+    ] = Form.format,
+    single: Annotated[
+        bool, typer.Option("--single", help="One file for an image, under its own name in OUT/images; not tiles.")
+    ] = Form.single,
+    dpi: Annotated[Dpi, typer.Option(help="Of the files: times the scale, or the input's number.")] = Form.dpi,
     existing: Annotated[
         Existing, typer.Option(help="What to do about work that is already in the output.")
     ] = Existing.RESUME,
@@ -145,6 +153,9 @@ def run_command(
     retries: Annotated[
         int, typer.Option(min=0, help="Of one access to storage that failed in a way that may pass.")
     ] = RunConfig.retries,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Of an input; more is refused, since a small file may claim any size.")
+    ] = RunConfig.max_pixels,
     max_seconds_per_image: Annotated[float | None, typer.Option(min=0.001, help="After which an image fails.")] = None,
     max_failure_rate: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Share of failed images beyond which the run stops (exit 4).")
@@ -191,6 +202,8 @@ def run_command(
             ),
         ),
         prior=chosen_prior,
+        form=Form(format_, single, dpi),
+        max_pixels=max_pixels,
         threads=threads_per_worker,
         device=device,
         workers=workers,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.config import RunConfig
 from pipeline.evaluate import evaluate, stitch
-from pipeline.images import decode, to_levels
+from pipeline.images import from_levels, read_levels, to_levels
 from pipeline.run import Summary
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Settings
@@ -59,8 +59,8 @@ def make_collection(folder: Path) -> Path:
 
 def _compare(folder: Path, name: str) -> None:
     """Bicubic, result and truth in one picture, left to right."""
-    lr = decode((folder / "lr" / name).read_bytes()).lr
-    truth = decode((folder / "hr" / name).with_suffix(".png").read_bytes()).levels
+    lr = from_levels(read_levels(str((folder / "lr" / name).absolute())))
+    truth = read_levels(str((folder / "hr" / name).with_suffix(".png").absolute()))
     result = stitch(str((folder / "results" / "tiles" / name).absolute()))
     row = torch.cat([to_levels(upscale(lr, _SCALE)).byte(), result, truth], -1)
     _save(row, (folder / "compare" / name).with_suffix(".png"))

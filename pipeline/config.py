@@ -11,9 +11,11 @@ from typing import Any, TypeVar, get_type_hints
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
 
+from .raster import Limits
 from .storage_options import StorageOptions
+from .writing.formats import Format
 
-ALGORITHM_VERSION = 3
+ALGORITHM_VERSION = 4
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")
@@ -42,6 +44,27 @@ class Existing(StrEnum):
     """Refuse an output that already holds a run."""
 
 
+class Dpi(StrEnum):
+    SCALE = "scale"
+    """Times the scale: a print is as large as before."""
+    KEEP = "keep"
+    """The old number: a print is larger."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """As what kind of files a result is written."""
+
+    format: Format = Format.AUTO
+    single: bool = False
+    """One file for an image, under its own name, not tiles."""
+    dpi: Dpi = Dpi.SCALE
+
+    @property
+    def one_file(self) -> bool:
+        return self.single or self.format is Format.COG
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One `srpipe run`, all of it."""
@@ -54,6 +77,9 @@ class RunConfig:
     """Its scale is for the rows that name none."""
     prior: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
+    form: Form = field(default_factory=Form)
+    max_pixels: int = Limits.pixels
+    """Of an input: a small file may claim to be a huge picture."""
     threads: int = 1
     """Torch threads per worker: fixed, since sums in another order are other pixels."""
     device: Device = Device.AUTO
@@ -86,13 +112,13 @@ class RunConfig:
 
 
 @lru_cache
-def fingerprint(settings: Settings, threads: int) -> str:
-    """16 hex digits over everything that changes pixels, the image itself excepted.
+def fingerprint(settings: Settings, threads: int, form: Form) -> str:
+    """16 hex digits over everything that changes pixels or their files, the image itself excepted.
 
     The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its GPU
     was taken away should not start over. Every record names its device.
     """
-    pixels = {"algorithm": ALGORITHM_VERSION, "threads": threads, **asdict(settings)}
+    pixels = {"algorithm": ALGORITHM_VERSION, "threads": threads, **asdict(form), **asdict(settings)}
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -15,7 +15,7 @@ from sr_ops.resample import upscale
 
 from . import records, storage
 from .errors import ErrorType, ImageError, UsageError
-from .images import decode, to_levels
+from .images import from_levels, read_levels, to_levels
 from .layout import run_json, tile_position
 from .layout import table as table_uri
 from .records import Status
@@ -69,15 +69,17 @@ def evaluate(output: str) -> tuple[Score, ...]:
     return scores
 
 
-def stitch(folder: str) -> Tensor:
-    """The tiles of one image, put together: (C, H, W) uint8."""
+def stitch(place: str) -> Tensor:
+    """A result, (C, H, W) uint8: the tiles in a folder put together, or what is in one file."""
+    if not storage.is_folder(place):
+        return read_levels(place)
     grid: dict[int, dict[int, Tensor]] = defaultdict(dict)
-    for uri in storage.list_folder(folder):
+    for uri in storage.list_folder(place):
         position = tile_position(uri.rpartition("/")[2])
         if position is not None:
-            grid[position[0]][position[1]] = decode(storage.read(uri)).levels
+            grid[position[0]][position[1]] = read_levels(uri)
     if not grid:
-        raise FileNotFoundError(None, f"no tiles are in {folder}")
+        raise FileNotFoundError(None, f"no tiles are in {place}")
     return torch.cat([torch.cat([row[column] for column in sorted(row)], -1) for _, row in sorted(grid.items())], -2)
 
 
@@ -117,7 +119,7 @@ def _with_problem(score: Score, problem: str) -> Score:
 
 def _truth(uri: str, sr: Tensor) -> Tensor:
     """The reference cut to the result's size at the right and bottom, as the field crops to multiples of the scale."""
-    levels = decode(storage.read(uri)).levels
+    levels = read_levels(uri)
     bands, height, width = sr.shape
     if levels.shape[0] != bands or levels.shape[1] < height or levels.shape[2] < width:
         message = f"the reference {uri} is {tuple(levels.shape)}, the result {tuple(sr.shape)}; give the true image"
@@ -126,7 +128,7 @@ def _truth(uri: str, sr: Tensor) -> Tensor:
 
 
 def _source(uri: str, sr: Tensor, scale: int) -> Tensor:
-    lr = decode(storage.read(uri)).lr
+    lr = from_levels(read_levels(uri))
     if tuple(sr.shape) != (lr.shape[0], lr.shape[1] * scale, lr.shape[2] * scale):
         raise ImageError(ErrorType.UNSUPPORTED, f"{uri} has changed since it was done; run again, then eval")
     return lr

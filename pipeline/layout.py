@@ -9,7 +9,14 @@ from . import storage
 VERSION = 1
 """Of all this: raised when a later srpipe lays an output out in a way that an earlier one would misread."""
 
-_TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.png")
+_TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.(png|tif)")
+
+_SIDECAR = re.compile(r"(r\d{4,}_c\d{4,})\.(pgw|png\.aux\.xml)")
+
+MOSAIC = "mosaic.vrt"
+"""Beside the tiles: all of them as one picture."""
+
+_EXTENSIONS = ("png", "tif")
 
 LONGEST_NAME = 255 - len(".0123456789abcdef.json")
 """Bytes of a key's part for which a commit record's name is still one of 255 bytes."""
@@ -19,8 +26,8 @@ def tiles_folder(output: str, key: str) -> str:
     return storage.join(output, "tiles", key)
 
 
-def tile_name(row: int, column: int) -> str:
-    return f"r{row:04d}_c{column:04d}.png"
+def tile_name(row: int, column: int, extension: str) -> str:
+    return f"r{row:04d}_c{column:04d}.{extension}"
 
 
 def tile_position(name: str) -> tuple[int, int] | None:
@@ -29,11 +36,53 @@ def tile_position(name: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def world_file_name(tile: str) -> str:
+    return f"{tile.removesuffix('.png')}.pgw"
+
+
+def aux_name(tile: str) -> str:
+    return f"{tile}.aux.xml"
+
+
 def remove_other_tiles(folder: str, names: Collection[str]) -> None:
-    """Delete the tiles that an earlier run with smaller tiles left beside those of the given names. Raises OSError."""
+    """Delete the tiles that an earlier run left beside those of the given names, and what lies beside such a tile.
+
+    The mosaic is one of the names if it is to stay. Raises OSError.
+    """
     for uri in storage.list_folder(folder):
-        name = uri.rpartition("/")[2]
-        if name not in names and tile_position(name):
+        belongs_to = _belongs_to(uri.rpartition("/")[2])
+        if belongs_to is not None and belongs_to not in names:
+            storage.remove(uri)
+
+
+def _belongs_to(name: str) -> str | None:
+    """The tile that a file is or lies beside; the mosaic's own name; None for a file that is not ours."""
+    sidecar = _SIDECAR.fullmatch(name)
+    if sidecar:
+        return f"{sidecar[1]}.png"
+    return name if name == MOSAIC or tile_position(name) else None
+
+
+def single(output: str, key: str, extension: str) -> str:
+    """The one file of an image: under its own name, with another extension only if it is of another kind."""
+    return storage.join(output, "images", single_name(key, extension))
+
+
+def single_name(key: str, extension: str) -> str:
+    ends = (".tif", ".tiff") if extension == "tif" else (f".{extension}",)
+    return key if key.lower().endswith(ends) else f"{key}.{extension}"
+
+
+def single_names(key: str) -> list[str]:
+    """All that the one file of an image may be called."""
+    return [single_name(key, extension) for extension in _EXTENSIONS]
+
+
+def remove_other_files(output: str, key: str, kept: str | None) -> None:
+    """Delete what earlier runs left as the one file of an image, but for the uri that is kept. Raises OSError."""
+    for extension in _EXTENSIONS:
+        uri = single(output, key, extension)
+        if uri != kept:
             storage.remove(uri)
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,12 @@ _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EN
 def write(path: str, data: bytes) -> None:
     """Store `data` whole or not at all, replacing what was there; folders are made as needed."""
     with _synced_beside(path, data) as temporary:
+        os.replace(temporary, path)
+
+
+def copy(source: str, path: str) -> None:
+    """As `write`, what is in another file."""
+    with _synced_beside(path, source) as temporary:
         os.replace(temporary, path)
 
 
@@ -31,14 +38,18 @@ def create(path: str, data: bytes) -> None:
 
 
 @contextmanager
-def _synced_beside(path: str, data: bytes) -> Iterator[str]:
-    """`data` in a temporary file beside `path`, to be renamed or linked; made durable when that was done."""
+def _synced_beside(path: str, data: bytes | str) -> Iterator[str]:
+    """Bytes, or what is in a file, in a temporary file beside `path`, to be renamed or linked; then made durable."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".tmp-{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            if isinstance(data, str):
+                with open(data, "rb") as source:
+                    shutil.copyfileobj(source, file)
+            else:
+                file.write(data)
             file.flush()
             os.fsync(file.fileno())
         yield temporary

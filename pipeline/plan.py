@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sr_ops.settings import Settings
@@ -11,7 +11,7 @@ from sr_ops.settings import Settings
 from . import storage
 from .config import Existing, RunConfig, fingerprint, for_scale, parse_scale
 from .errors import UsageError
-from .layout import LONGEST_NAME, Commit, tile_position
+from .layout import LONGEST_NAME, Commit, single_names, tile_position
 from .manifest import Cells, Manifest
 from .storage import Source
 
@@ -182,12 +182,17 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
     claims: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         claims[row.key].append(row)
+    places = _Places(claims) if config.form.one_file else None
     kept: list[Row] = []
     duplicates = 0
     for key, claimants in claims.items():
         folder, _, name = key.rpartition("/")
-        if tile_position(name) and folder in claims:
+        message = None
+        if places is not None:
+            message = places.conflict(key)
+        elif tile_position(name) and folder in claims:
             message = f"the key {key!r} is the place of a tile of {folder!r}; give the row another id"
+        if message:
             rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
             continue
         if len({(row.uri, row.scale) for row in claimants}) == 1:
@@ -198,6 +203,34 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
         message = f"lines {lines} ask for different work under the key {key!r}; give each its own id"
         rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
     return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
+
+
+class _Places:
+    """Where the one file of each image may lie, and what folders that takes."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._files: defaultdict[str, set[str]] = defaultdict(set)
+        self._folders: defaultdict[str, set[str]] = defaultdict(set)
+        for key in keys:
+            for name in single_names(key):
+                self._files[name].add(key)
+            for folder in _folders_of(key):
+                self._folders[folder].add(key)
+
+    def conflict(self, key: str) -> str | None:
+        """Why the file of an image could be another's, or a folder of another's; None if it could not."""
+        files, folders = single_names(key), _folders_of(key)
+        others = {other for name in (*files, *folders) for other in self._files.get(name, ())}
+        others.update(other for name in files for other in self._folders.get(name, ()))
+        others.discard(key)
+        if not others:
+            return None
+        return f"the file of the key {key!r} would lie where that of {min(others)!r} does; give the row another id"
+
+
+def _folders_of(key: str) -> list[str]:
+    parts = key.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
@@ -235,7 +268,7 @@ def _key_text(written: str, uri: str, root: str) -> str:
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    settings = fingerprint(for_scale(config.settings, row.scale), config.threads)
+    settings = fingerprint(for_scale(config.settings, row.scale), config.threads, config.form)
     return Commit(settings, row.key, source.fingerprint if source else "")
 
 

@@ -59,7 +59,16 @@ class Record:
     dtype: str | None = None
     sr_width: int | None = None
     sr_height: int | None = None
+    crs: str | None = None
+    """As EPSG:<number> where it has one, else as WKT."""
+    transform: tuple[float, ...] | None = None
+    """Of the result: x = t[0] * column + t[1] * row + t[2], y = t[3] * column + t[4] * row + t[5], of pixel corners."""
+    nodata: float | None = None
+    notes: str | None = None
+    """What of the input is not in the result."""
     tiles: int | None = None
+    tiles_empty: int | None = None
+    """That were left out, since nothing is known in them."""
     output_sha256: str | None = None
     """Over the sha256 of the tiles, as hex digits, row by row: so parts of an image can be done apart."""
     steps: int | None = None
@@ -121,8 +130,9 @@ class Record:
         for name in ("started_at", "finished_at"):
             if isinstance(known[name], str):
                 known[name] = datetime.fromisoformat(known[name])
-        if known["consistency_rmse_bands"] is not None:
-            known["consistency_rmse_bands"] = tuple(known["consistency_rmse_bands"])
+        for name in ("consistency_rmse_bands", "transform"):
+            if known[name] is not None:
+                known[name] = tuple(known[name])
         return cls(**known)
 
 

@@ -29,7 +29,7 @@ def failed_work(
     held = _held_run(output)
     try:
         config = parse_config(held["config"])
-        asked = fingerprint(config.settings, config.threads)
+        asked = fingerprint(config.settings, config.threads, config.form)
         same = asked == held["config_fingerprint"]
         manifest = str(held["manifest"])
     except (KeyError, TypeError, ValueError) as error:

@@ -12,13 +12,14 @@ from typing import Protocol
 from sr_ops.settings import NO_PRIOR
 
 from . import layout, prior, records, scene, storage
-from .config import VERSION, Device, Executor, Existing, RunConfig, fingerprint
+from .config import VERSION, Executor, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
 from .layout import list_commits, list_scenes
 from .limits import LimitReachedError, Limits
 from .lock import Lock
 from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
+from .preflight import check_input, check_options, check_output
 from .prior import PriorFile
 from .records import Record, RecordSink, Status, now
 from .units import DIVISION
@@ -74,13 +75,13 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     """
     started = now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
-    _check_options(config)
+    check_options(config)
     storage.use(config.storage, config.output)
     config, prior_file = _with_prior(_with_whole_paths(config))
     manifest = read_manifest(config.manifest)
-    _check_input(config, manifest)
+    check_input(config, manifest)
     root = config.root or manifest.root
-    relative_to = _check_output(config, manifest, root)
+    relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
     with _locked(config.output, run_id) as lock:
         plan = _plan(config, manifest, root, only)
@@ -208,7 +209,8 @@ def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[
     else:
         from .worker import Worker, inline_device
 
-        yield one_by_one(Worker(config, prior_file, inline_device(config.device), DIVISION), config.output, check)
+        with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
+            yield one_by_one(worker, config.output, check)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
@@ -284,89 +286,8 @@ def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: s
     )
 
 
-def _check_options(config: RunConfig) -> None:
-    """Raises UsageError for an option that would have no effect."""
-    inline = config.executor is Executor.INLINE
-    useless = {
-        "--workers with --executor inline": inline and config.workers is not None,
-        "--address with --executor inline": inline and config.address is not None,
-        "--gpus-per-worker with --executor inline": inline and config.gpus_per_worker is not None,
-        "--gpus-per-worker with --device cpu": config.device is Device.CPU and config.gpus_per_worker is not None,
-    }
-    for options, applies in useless.items():
-        if applies:
-            raise UsageError(f"{options} has no effect; leave one of them out")
-
-
-def _check_input(config: RunConfig, manifest: Manifest) -> None:
-    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
-    uris = [storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://")]
-    if uris:
-        storage.check_service(uris[0])  # a bucket that is not there is a matter of its rows
-    inside = next(filter(storage.is_output, [manifest.uri, *uris]), None)
-    if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
-        raise UsageError(
-            f"{inside} lies in the output {config.output}, which has other S3 options than the input; choose another"
-            " --output"
-        )
-
-
-def _check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
-    """The folder that relative keys of this output stand for, None while there are none.
-
-    Raises UsageError when this run must not be mixed with what is in the output, or with its own input.
-    """
-    if _reads_results(manifest, config.output):
-        raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
-    relative_to = manifest.folder if _has_relative_keys(manifest) else None
-    storage.check_service(config.output)
-    uri = layout.run_json(config.output)
-    try:
-        held = dict(json.loads(storage.read(uri)))
-    except FileNotFoundError:
-        return relative_to
-    except OSError as error:
-        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; choose another --output") from error
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{uri} is damaged ({error}); remove it or choose another --output") from error
-    if config.existing is Existing.ERROR:
-        raise UsageError(f"{config.output} already holds a run; choose another --output or --existing resume")
-    if held.get("layout", 1) != layout.VERSION:
-        raise UsageError(
-            f"{config.output} is laid out as version {held['layout']}, this srpipe knows version {layout.VERSION};"
-            " use the srpipe that made it, or choose another --output"
-        )
-    if held.get("root") != root:
-        raise UsageError(
-            f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
-            " choose another --output or the old --root"
-        )
-    earlier = held.get("relative_to")
-    if relative_to and earlier not in (None, relative_to):
-        raise UsageError(
-            f"{config.output} holds results for uris relative to {earlier}, this manifest's are relative to"
-            f" {relative_to}; choose another --output or give every row an id"
-        )
-    return relative_to or earlier
-
-
-def _has_relative_keys(manifest: Manifest) -> bool:
-    """Whether some key is a relative uri as written, which in another folder would be another image's."""
-    return not manifest.root and any(
-        row.uri and not row.id and "://" not in row.uri and not row.uri.startswith("/") for row in manifest.rows
-    )
-
-
-def _reads_results(manifest: Manifest, output: str) -> bool:
-    """Whether a folder or pattern would find the results among the images the next time."""
-    if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
-        return False
-    tile = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0))
-    is_folder = manifest.uri == manifest.root
-    return is_folder or "**" in manifest.uri or manifest.uri.count("/") >= tile.count("/")
-
-
 def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
+    libraries = ("srpipe", "torch", "ray", "pyarrow", "pillow", "rasterio", "numpy")
     held = {
         "layout": layout.VERSION,
         "run_id": run_id,
@@ -375,8 +296,8 @@ def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: st
         "folder": manifest.folder,
         "relative_to": relative_to,
         "root": root,
-        "config_fingerprint": fingerprint(config.settings, config.threads),
+        "config_fingerprint": fingerprint(config.settings, config.threads, config.form),
         "config": asdict(config),
-        "versions": {name: version(name) for name in ("srpipe", "torch", "ray", "pyarrow", "pillow", "numpy")},
+        "versions": {name: version(name) for name in libraries},
     }
     storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())

@@ -79,6 +79,13 @@ def put(uri: str, data: bytes, options: S3Options, mode: Literal["overwrite", "c
     sync(files.loop, files._pipe_file, uri, data, mode=mode, timeout=limit)
 
 
+def upload(path: str, uri: str, options: S3Options) -> None:
+    """As `put`, what is in a local file, replacing what was there."""
+    files = filesystem(options)
+    limit = _WRITE_SECONDS + os.path.getsize(path) / _WRITE_BYTES_PER_SECOND
+    sync(files.loop, files._put_file, path, uri, timeout=limit)
+
+
 def endpoint(options: S3Options) -> str | None:
     """The url of a store that was named by option or environment, None for AWS. Raises UsageError when it is no url."""
     if options.endpoint_url is not None:

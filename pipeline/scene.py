@@ -2,6 +2,8 @@
 
     OUT/_scene/<settings>/<key>.<source>/
         weights.safetensors      the fitted networks
+        scaling.json             how the image's numbers are computed with
+        result.json              what the whole result's files say of it, and the side of its tiles
         scene.json               what the fit told; written after the weights: with it the fit is done
         group-00000-00009.json   what became of some tiles, start and stop; written after the last of them
         failed.json              why a group failed: those that follow are left alone until the next run
@@ -9,6 +11,7 @@
 Importing this file does not load torch: the driver commits.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,12 +19,14 @@ from typing import Any
 
 from sr_ops.settings import Settings
 
-from . import layout, storage
+from . import storage
 from .errors import ErrorType
-from .layout import Commit, list_scenes, remove_other_tiles, scenes_folder
+from .layout import Commit, list_scenes, scenes_folder
 from .plan import Row
+from .raster import Header
 from .records import Record, Status, now
 from .units import Division, Group, GroupRecord, Scene, divide, with_tiles
+from .writing.tidying import finish_tiles, remove_other_forms
 
 _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
 """Of the fit and of all groups."""
@@ -29,6 +34,18 @@ _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
 
 def weights_uri(output: str, commit: Commit) -> str:
     return storage.join(commit.scene_folder(output), "weights.safetensors")
+
+
+def scaling_uri(output: str, commit: Commit) -> str:
+    return storage.join(commit.scene_folder(output), "scaling.json")
+
+
+def result_uri(output: str, commit: Commit) -> str:
+    return storage.join(commit.scene_folder(output), "result.json")
+
+
+def result_to_json(made: Header, side: int) -> bytes:
+    return json.dumps({"side": side, "header": made.to_json()}).encode()
 
 
 def fit_uri(output: str, commit: Commit) -> str:
@@ -81,7 +98,9 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord]) -> Record:
 
     The record is the one that a worker would have written that did it alone, but for the seconds: they are summed.
     """
-    record = with_tiles(scene.record, [tile for group in groups for tile in group.tiles])
+    tiles = [tile for group in groups for tile in group.tiles]
+    planned = groups[-1].stop
+    record = with_tiles(scene.record, tiles, planned - len(tiles))
     parts = [record, *(group.record for group in groups)]
     seconds: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
     record = replace(
@@ -94,8 +113,11 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord]) -> Record:
     commit = _commit(record)
     uri = commit.uri(output)
     try:
-        folder = layout.tiles_folder(output, commit.key)
-        remove_other_tiles(folder, {tile.name for group in groups for tile in group.tiles})
+        result = json.loads(storage.read(result_uri(output, commit)))
+        made, names = Header.from_json(result["header"]), [tile.name for tile in tiles]
+        finish_tiles(output, commit.key, made, names, planned, result["side"])
+        if scene.row.stale:
+            remove_other_forms(output, commit.key, None)
         storage.write(uri, record.to_json().encode())
     except OSError as error:
         message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"

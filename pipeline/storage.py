@@ -10,9 +10,10 @@ import hashlib
 import os
 import posixpath
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ SCHEMES = ("file", "s3")
 
 _LIST_FROM = 16
 """Files of one folder from which on one listing is cheaper than asking for each."""
+
+_BLOCK = 1 << 20
+"""Bytes of a file that are held when it may be large."""
 
 _READ_AHEAD = 256
 """Files held in memory when many are read."""
@@ -128,9 +132,14 @@ def stat_all(uris: Iterable[str]) -> dict[str, Source]:
     return {uri: source for uri, source in known if source is not None}
 
 
-def content_source(data: bytes) -> Source:
-    """The source that bytes are, whatever a listing says of their file."""
-    return Source(len(data), hashlib.sha256(data).hexdigest())
+def content_source(path: str) -> Source:
+    """The source that the bytes of a local file are, whatever a listing says of it; they are not held in memory."""
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return Source(size, digest.hexdigest())
 
 
 def content_sources(uris: Iterable[str]) -> dict[str, Source]:
@@ -177,6 +186,24 @@ def read(uri: str) -> bytes:
         return data
 
 
+@contextmanager
+def on_disk(uri: str) -> Iterator[str]:
+    """The path of a local file with what is at `uri`: itself, or a copy for as long as the context lasts."""
+    with _as_os_errors(uri):
+        if scheme(uri) == "file":
+            with open(uri, "rb"):  # tells now that it cannot be read
+                pass
+            yield uri
+            return
+        handle, path = tempfile.mkstemp(prefix="srpipe-")
+        os.close(handle)
+        try:
+            _filesystem(uri).get_file(uri, path)
+            yield path
+        finally:
+            os.unlink(path)
+
+
 def read_all(uris: Sequence[str]) -> Iterator[bytes]:
     """What `read` gives for each, in their order; some are fetched at a time, since S3 takes as long for one."""
     with ThreadPoolExecutor(16) as pool:
@@ -194,6 +221,15 @@ def write(uri: str, data: bytes) -> None:
             local_disk.write(uri, data)
         else:
             s3.put(uri, data, _options_for(uri), "overwrite")
+
+
+def upload(path: str, uri: str) -> None:
+    """As `write`, what is in a local file, however large."""
+    with _as_os_errors(uri):
+        if scheme(uri) == "file":
+            local_disk.copy(path, uri)
+        else:
+            s3.upload(path, uri, _options_for(uri))
 
 
 def create(uri: str, data: bytes) -> bool:
@@ -331,8 +367,8 @@ def _try_stat(uri: str) -> Source | None:
 
 
 def _try_content(uri: str) -> Source | None:
-    with suppress(OSError):
-        return content_source(read(uri))
+    with suppress(OSError), on_disk(uri) as path:
+        return content_source(path)
     return None
 
 

@@ -11,10 +11,12 @@ from sr_ops.prior import train_prior as train
 from sr_ops.settings import STAGE_SCALE, FitSettings, Settings
 
 from . import prior, storage
-from .errors import ImageError, UsageError
-from .images import decode
+from .errors import ErrorType, ImageError, UsageError
 from .manifest import Manifest, read_manifest
+from .picture import Picture
 from .plan import check_row
+from .raster import Limits
+from .reading.decoders import open_image
 
 MIN_IMAGES = 4
 """Fewer images than this are no collection: what is learned from them is theirs alone."""
@@ -113,17 +115,24 @@ def _read_images(
         if len(images) == max_images:
             break
         try:
-            lr = decode(storage.read(uri)).lr
+            images.append(_read_window(uri, crop, draw))
         except ImageError as error:
             left_out.append((uri, str(error)))
-            continue
         except OSError as error:
             left_out.append((uri, storage.reason(error)))
-            continue
-        height, width = lr.shape[-2:]
-        if min(height, width) < crop:
-            left_out.append((uri, f"its {width} x {height} pixels are too few: both sides must be at least {crop}"))
-            continue
-        top, left = draw.randint(0, max(0, height - _WINDOW)), draw.randint(0, max(0, width - _WINDOW))
-        images.append(lr[:, top : top + _WINDOW, left : left + _WINDOW].clone())
     return images, left_out
+
+
+def _read_window(uri: str, crop: int, draw: Random) -> Tensor:
+    """A part of an image. Raises ImageError or OSError."""
+    with storage.on_disk(uri) as path, Picture(open_image(path, Limits())) as picture:
+        height, width = picture.height, picture.width
+        if min(height, width) < crop:
+            message = f"its {width} x {height} pixels are too few: both sides must be at least {crop}"
+            raise ImageError(ErrorType.UNSUPPORTED, message)
+        top, left = draw.randint(0, max(0, height - _WINDOW)), draw.randint(0, max(0, width - _WINDOW))
+        rows, columns = slice(top, min(height, top + _WINDOW)), slice(left, min(width, left + _WINDOW))
+        window = picture.window(rows, columns, torch.device("cpu"))
+    if window.domain.known is not None:
+        raise ImageError(ErrorType.UNSUPPORTED, "some of its samples hold no data; cut out a part without")
+    return window.lr.clone()

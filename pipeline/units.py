@@ -113,13 +113,23 @@ def divide(height: int, width: int, settings: Settings, division: Division) -> t
     return groups if len(groups) > 1 else ()
 
 
-def with_tiles(record: Record, tiles: Sequence[WrittenTile]) -> Record:
-    """The record with what all tiles of its image, row by row, say together."""
-    error = reduce(add, (tile.residuals for tile in tiles)).error()
-    return replace(
+def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Record:
+    """The record with what all tiles of its image, row by row, say together.
+
+    Args:
+        empty: how many more there would be, were anything known in them.
+    """
+    record = replace(
         record,
         tiles=len(tiles),
+        tiles_empty=empty,
         output_sha256=hashlib.sha256("".join(tile.sha256 for tile in tiles).encode()).hexdigest(),
+    )
+    error = reduce(add, (tile.residuals for tile in tiles)).error() if tiles else None
+    if error is None:
+        return record
+    return replace(
+        record,
         consistency_mae=error.mae,
         consistency_rmse=error.rmse,
         consistency_max=error.max,
@@ -156,4 +166,5 @@ def _row(fields: dict[str, Any]) -> Row:
 
 
 def _written_tile(name: str, sha256: str, residuals: dict[str, Any]) -> WrittenTile:
-    return WrittenTile(name, sha256, ConsistencySums(**{**residuals, "squared": tuple(residuals["squared"])}))
+    tuples = {name: tuple(residuals[name]) for name in ("counts", "squared")}
+    return WrittenTile(name, sha256, ConsistencySums(**{**residuals, **tuples}))

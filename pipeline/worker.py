@@ -11,7 +11,8 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -20,29 +21,29 @@ import torch
 from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
 from sr_ops.super_resolve import Fitted, fit_stages, fit_stages_together
-from sr_ops.tiles import plan_tiles
 
 from . import scene, storage
-from .config import VERSION, Device, RunConfig, fingerprint, for_scale
-from .enlarging import write_tiles
+from .config import VERSION, Device, RunConfig
+from .enlarging import tiles_of, write_tiles
 from .errors import ErrorType, ImageError, UsageError
-from .images import Picture, decode
-from .layout import Commit, remove_other_tiles, tiles_folder
-from .ledger import MOST_DEATHS, Ledger, NoLedger
+from .layout import Commit
+from .ledger import Ledger, NoLedger
+from .opening import Opened, Opener, place
 from .patience import Patience
+from .picture import Picture
 from .plan import Row
 from .prior import PriorFile, weights
+from .raster import Header
 from .records import Record, Status, now
-from .scene_weights import networks_from_bytes, networks_to_bytes
+from .scene_weights import networks_to_bytes
 from .stopwatch import DeadlineError, Stopwatch
-from .storage import Source
-from .tile_writer import store
-from .units import DIVISION, Answer, Division, Group, GroupRecord, Scene, Unit, divide, with_tiles
+from .units import DIVISION, Answer, Division, Group, GroupRecord, Scene, Unit, WrittenTile, divide, with_tiles
 from .waves import one_by_one
+from .writing.georef import name_of_crs
+from .writing.sinks import made_header, open_sink, place_of, store
+from .writing.tidying import finish_tiles, remove_other_forms
 
 _OUT_OF_MEMORY = "out of memory, in the smallest pieces too; use fewer --workers, or cut the image"
-
-_CRASHED = "{} worker processes died at work on it, of its pixels or for want of memory; check the file, or cut it"
 
 _SMALLEST_PIECE = 32
 """Side in LR pixels: below, it is nearly all halo."""
@@ -77,7 +78,7 @@ class Worker:
         self._restarted = ledger is not None
         self._ledger = ledger or NoLedger()
         self._patiently = Patience(config.retries)
-        self._held: _Held | None = None
+        self._opener = Opener(config, self._device, division, self._ledger, self._patiently)
         torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
 
     def __call__(self, unit: Unit) -> Iterator[Answer]:
@@ -88,7 +89,7 @@ class Worker:
         if isinstance(unit, Group):
             yield self._group(unit)
         else:
-            self._held = None
+            self._opener.release()
             yield from self._rows(unit)
 
     def _rows(self, unit: Sequence[Row]) -> Iterator[Answer]:
@@ -101,15 +102,25 @@ class Worker:
         rows = iter(unit)
         with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
             ready: list[_Job] = []
-            while True:
-                if alone:
+            following: list[_Job] = []
+            try:
+                while True:
+                    if alone:
+                        yield from self._together(ready)
+                        ready = []
+                    following = [(row, reader.submit(self._opener.open, row)) for row in islice(rows, stack)]
                     yield from self._together(ready)
-                    ready = []
-                following = [(row, reader.submit(self._open, row)) for row in islice(rows, stack)]
-                yield from self._together(ready)
-                if not following:
-                    return
-                ready = following
+                    if not following:
+                        return
+                    ready = following
+            finally:
+                for _, opened in (*ready, *following):  # nobody may have asked for all answers
+                    if not opened.cancel() and opened.exception() is None:
+                        opened.result().close()
+
+    def close(self) -> None:
+        """Let go of what is kept for a next unit."""
+        self._opener.release()
 
     def process(self, row: Row) -> Record:
         """Do one image, or tell how it failed. What is committed already is answered from its commit record."""
@@ -119,8 +130,8 @@ class Worker:
     def _group(self, group: Group) -> Answer:
         begun = replace(self._blank(group.row), started_at=now())
         with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
-            answer = self._process(group.row, reader.submit(self._open_group, group), None, begun)
-        self._ended(_place(group), answer)
+            answer = self._process(group.row, reader.submit(self._opener.open_group, group), None, begun)
+        self._ended(place(group), answer)
         return answer
 
     def _together(self, jobs: "list[_Job]") -> Iterator[Answer]:
@@ -134,7 +145,7 @@ class Worker:
 
     def _stacked_fits(self, jobs: "list[_Job]") -> dict[str, Fitted]:
         """The fits of a stack by key. Whatever cannot be done together is left out, and done or told in its turn."""
-        stacks: defaultdict[int, list[tuple[str, _Opened]]] = defaultdict(list)
+        stacks: defaultdict[int, list[tuple[str, Opened]]] = defaultdict(list)
         for row, opened in jobs:
             if opened.exception() is None and opened.result().picture is not None:
                 stacks[row.scale].append((row.key, opened.result()))
@@ -143,10 +154,10 @@ class Worker:
             pictures = [opened.picture for _, opened in members if opened.picture is not None]
             watches = [opened.watch for _, opened in members]
             try:
-                lrs = [picture.lr.to(self._device) for picture in pictures]
+                lrs, domains = zip(*(picture.lesson(self._device) for picture in pictures), strict=True)
                 for watch in watches:
                     watch.limit(self._config.max_seconds)
-                fitted = fit_stages_together(lrs, members[0][1].settings, self._prior, watches)
+                fitted = fit_stages_together(lrs, members[0][1].settings, self._prior, watches, domains=domains)
             except DeadlineError:
                 pass  # each is done alone, in its turn
             except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
@@ -155,10 +166,11 @@ class Worker:
                 fits.update(zip((key for key, _ in members), fitted, strict=True))
         return fits
 
-    def _process(self, row: Row, opened: "Future[_Opened]", fitted: Fitted | None, begun: Record) -> Answer:
+    def _process(self, row: Row, opened: Future[Opened], fitted: Fitted | None, begun: Record) -> Answer:
         try:
             found = opened.result()
-            return self._in_memory(row, found, fitted, replace(begun, attempt=1 + found.deaths))
+            with closing(found):
+                return self._in_memory(row, found, fitted, replace(begun, attempt=1 + found.deaths))
         except ImageError as error:
             return _failed(begun, error.error_type, str(error))
         except DeadlineError:
@@ -171,7 +183,7 @@ class Worker:
                 os._exit(1)  # no later image of this process could be done; a new one is started in its place
             return _bug(begun, error)
 
-    def _in_memory(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record) -> Answer:
+    def _in_memory(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record) -> Answer:
         """Where memory runs out, the image is computed in smaller and smaller pieces."""
         for piece in _halvings(opened.settings.tile_size):
             opened.watch.limit(self._config.max_seconds)
@@ -187,81 +199,11 @@ class Worker:
             begun = replace(begun, attempt=begun.attempt + 1)
         raise ImageError(ErrorType.MEMORY, _OUT_OF_MEMORY)
 
-    def _begin_work(self, key: str) -> int:
-        """The number of processes that died of it before. Raises ImageError when they were too many."""
-        deaths = self._ledger.begin(key)
-        if deaths >= MOST_DEATHS:
-            raise ImageError(ErrorType.CRASHED, _CRASHED.format(deaths))
-        return deaths
-
     def _ended(self, key: str, answer: Answer) -> None:
         if not (isinstance(answer, Record) and answer.error_type == ErrorType.CRASHED):  # that stays in the ledger
             self._ledger.end(key)
 
-    def _open(self, row: Row) -> "_Opened":
-        """Raises ImageError."""
-        deaths = self._begin_work(row.key)
-        watch = Stopwatch()
-        settings = for_scale(self._settings, row.scale)
-        with watch("read"):
-            data = self._read(row) if self._config.deep else None
-            source = self._stat(row) if data is None else storage.content_source(data)
-            commit = Commit(fingerprint(settings, self._config.threads), row.key, source.fingerprint)
-            earlier = None if row.redo else self._earlier(commit)
-            if earlier is not None:
-                return _Opened(settings, commit, earlier, None, watch, deaths)
-            picture = decode(self._read(row) if data is None else data)
-            begun = None if row.redo else self._begun(row, settings, commit, picture)
-            return _Opened(settings, commit, begun, None if begun is not None else picture, watch, deaths)
-
-    def _begun(self, row: Row, settings: Settings, commit: Commit, picture: Picture) -> Scene | None:
-        """The scene that a picture is, when its networks are stored already."""
-        if not divide(picture.height, picture.width, settings, self._division):
-            return None
-        try:
-            return self._patiently(lambda: scene.resume(self._output, commit, row, settings, self._division))
-        except OSError as error:
-            raise _unreadable(scene.fit_uri(self._output, commit), error) from error
-
-    def _open_group(self, group: Group) -> "_Opened":
-        """Raises ImageError."""
-        deaths = self._begin_work(_place(group))
-        watch = Stopwatch()
-        row, settings = group.row, for_scale(self._settings, group.row.scale)
-        commit = Commit(fingerprint(settings, self._config.threads), row.key, group.source)
-        with watch("read"):
-            try:
-                earlier = self._patiently(lambda: scene.answered(self._output, commit, group))
-            except OSError as error:
-                raise _unreadable(commit.scene_folder(self._output), error) from error
-            if earlier is not None:
-                return _Opened(settings, commit, earlier, None, watch, deaths)
-            if self._held is None or self._held.commit != commit:
-                self._held = None  # never two in memory
-                self._held = self._hold(group, commit, settings)
-            elif not self._config.deep:
-                _check_unchanged(row, self._stat(row), group)
-            return _Opened(settings, commit, None, self._held.picture, watch, deaths, (group, self._held.networks))
-
-    def _hold(self, group: Group, commit: Commit, settings: Settings) -> "_Held":
-        row = group.row
-        data = self._read(row)
-        _check_unchanged(row, storage.content_source(data) if self._config.deep else self._stat(row), group)
-        return _Held(commit, decode(data), self._load_networks(commit, settings))
-
-    def _load_networks(self, commit: Commit, settings: Settings) -> tuple[ResidualNetwork, ...]:
-        uri = scene.weights_uri(self._output, commit)
-        try:
-            try:
-                return networks_from_bytes(self._patiently(lambda: storage.read(uri)), settings, self._device)
-            except (FileNotFoundError, ValueError) as error:
-                storage.remove(scene.fit_uri(self._output, commit))  # the next run fits again
-                message = f"the weights {uri} are gone or damaged ({error}); run again"
-                raise ImageError(ErrorType.READ, message) from error
-        except OSError as error:
-            raise _unreadable(uri, error) from error
-
-    def _attempt(self, row: Row, opened: "_Opened", fitted: Fitted | None, begun: Record, piece: int) -> Answer:
+    def _attempt(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record, piece: int) -> Answer:
         """Computed in pieces of `piece` pixels a side, which divides that of a tile."""
         settings, commit, picture, watch = opened.settings, opened.commit, opened.picture, opened.watch
         if picture is None:
@@ -271,24 +213,29 @@ class Worker:
             torch.cuda.reset_peak_memory_stats(self._device)
         if opened.group is not None:
             return self._attempt_group(*opened.group, opened, picture, begun, piece)
+        form, header = self._config.form, picture.header
+        made = made_header(header, form, row.scale)
         if fitted is None:
+            lr, domain = picture.lesson(self._device)
             in_pieces = replace(settings, tile_size=piece)
-            fitted = fit_stages(picture.lr.to(self._device), in_pieces, self._prior, watch, watch.check)
+            fitted = fit_stages(lr, in_pieces, self._prior, watch, watch.check, domain)
         self._withdraw(row)
-        bands, height, width = picture.levels.shape
-        folder = tiles_folder(self._output, row.key)
         record = replace(
             begun,
             source_fingerprint=commit.source,
-            output_uri=folder,
+            output_uri=place_of(self._output, row.key, header, form),
             method_used=fitted.method,
             network=settings.network if fitted.networks else None,
-            width=width,
-            height=height,
-            bands=bands,
-            dtype="uint8",
-            sr_width=width * row.scale,
-            sr_height=height * row.scale,
+            width=header.width,
+            height=header.height,
+            bands=len(header.bands),
+            dtype=header.dtype,
+            sr_width=made.width,
+            sr_height=made.height,
+            crs=name_of_crs(made),
+            transform=None if made.georef is None else made.georef.transform,
+            nodata=made.nodata,
+            notes="; ".join(made.notes) or None,
             prior_bands=fitted.networks[0].bands if fitted.networks and self._prior is not None else None,
             steps=settings.fit.steps if fitted.networks else 0,
             final_loss=_finite(fitted.final_loss),
@@ -297,20 +244,20 @@ class Worker:
             fit_s=watch["fit"],
             config_fingerprint=commit.settings,
         )
-        groups = divide(height, width, settings, self._division)
+        groups = () if form.one_file else divide(header.height, header.width, settings, self._division)
         if groups:
-            return self._begin(Scene(row, self._timed(record, watch), groups), commit, fitted)
-        tiles = plan_tiles(height, width, settings.tile_size, settings.halo)
-        written = write_tiles(
-            picture, tiles, fitted.networks, settings, self._device, folder, watch, self._patiently, piece
-        )
+            return self._begin(Scene(row, self._timed(record, watch), groups), picture, commit, fitted)
+        tiles = tiles_of(header, settings)
+        with open_sink(self._output, row.key, header, form, row.scale, watch, self._patiently) as sink:
+            written = write_tiles(picture, tiles, fitted.networks, settings, self._device, watch, sink, piece)
         with watch("write"):
-            self._remove_other_tiles(folder, {tile.name for tile in written})
-        record = self._timed(replace(with_tiles(record, written), status=Status.DONE), watch)
+            self._tidy(row, header, made, written, settings)
+        empty = 0 if form.one_file else len(tiles) - len(written)
+        record = self._timed(replace(with_tiles(record, written, empty), status=Status.DONE), watch)
         store(commit.uri(self._output), record.to_json().encode(), self._patiently)
         return record
 
-    def _begin(self, begun: Scene, commit: Commit, fitted: Fitted) -> Scene:
+    def _begin(self, begun: Scene, picture: Picture, commit: Commit, fitted: Fitted) -> Scene:
         """Store the fit of a scene."""
         folder = commit.scene_folder(self._output)
         try:
@@ -318,6 +265,10 @@ class Worker:
         except OSError as error:
             message = f"cannot remove old work from {folder}: {storage.reason(error)}; run again"
             raise ImageError(ErrorType.WRITE, message) from error
+        made = made_header(picture.header, self._config.form, begun.row.scale)
+        side = self._settings.tile_size * begun.row.scale
+        store(scene.result_uri(self._output, commit), scene.result_to_json(made, side), self._patiently)
+        store(scene.scaling_uri(self._output, commit), picture.scaling.to_json(), self._patiently)
         store(scene.weights_uri(self._output, commit), networks_to_bytes(fitted.networks), self._patiently)
         store(scene.fit_uri(self._output, commit), begun.record.to_json().encode(), self._patiently)
         return begun
@@ -326,15 +277,16 @@ class Worker:
         self,
         group: Group,
         networks: tuple[ResidualNetwork, ...],
-        opened: "_Opened",
+        opened: Opened,
         picture: Picture,
         begun: Record,
         piece: int,
     ) -> GroupRecord:
         settings, commit, watch = opened.settings, opened.commit, opened.watch
-        folder = tiles_folder(self._output, commit.key)
-        tiles = plan_tiles(picture.height, picture.width, settings.tile_size, settings.halo)[group.start : group.stop]
-        written = write_tiles(picture, tiles, networks, settings, self._device, folder, watch, self._patiently, piece)
+        tiles = tiles_of(picture.header, settings)[group.start : group.stop]
+        key, scale = group.row.key, group.row.scale
+        with open_sink(self._output, key, picture.header, self._config.form, scale, watch, self._patiently) as sink:
+            written = write_tiles(picture, tiles, networks, settings, self._device, watch, sink, piece)
         timed = self._timed(replace(begun, status=Status.DONE), watch)
         record = GroupRecord(group.start, group.stop, written, timed)
         store(
@@ -357,39 +309,17 @@ class Worker:
             finished_at=finished,
         )
 
-    def _stat(self, row: Row) -> Source:
+    def _tidy(self, row: Row, header: Header, made: Header, written: Sequence[WrittenTile], settings: Settings) -> None:
+        one_file, names = self._config.form.one_file, [tile.name for tile in written]
+        where = place_of(self._output, row.key, header, self._config.form)
+        planned, side = len(tiles_of(header, settings)), settings.tile_size * settings.scale
         try:
-            return self._patiently(lambda: storage.stat(row.uri))
-        except FileNotFoundError as error:
-            raise _missing(row.uri) from error
+            if not one_file:
+                self._patiently(lambda: finish_tiles(self._output, row.key, made, names, planned, side))
+            if row.stale:
+                self._patiently(lambda: remove_other_forms(self._output, row.key, where if one_file else None))
         except OSError as error:
-            raise _unreadable(row.uri, error) from error
-
-    def _read(self, row: Row) -> bytes:
-        try:
-            return self._patiently(lambda: storage.read(row.uri))
-        except FileNotFoundError as error:
-            raise _missing(row.uri) from error
-        except OSError as error:
-            raise _unreadable(row.uri, error) from error
-
-    def _earlier(self, commit: Commit) -> Record | None:
-        """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
-        uri = commit.uri(self._output)
-        try:
-            return Record.from_json(self._patiently(lambda: storage.read(uri)))
-        except FileNotFoundError:
-            return None
-        except ValueError:
-            return None  # a damaged commit tells nothing: the image is done again
-        except OSError as error:
-            raise _unreadable(uri, error) from error
-
-    def _remove_other_tiles(self, folder: str, names: set[str]) -> None:
-        try:
-            self._patiently(lambda: remove_other_tiles(folder, names))
-        except OSError as error:
-            message = f"cannot remove old tiles from {folder}: {storage.reason(error)}; run again"
+            message = f"cannot tidy up {where}: {storage.reason(error)}; check space and access, then run again"
             raise ImageError(ErrorType.WRITE, message) from error
 
     def _withdraw(self, row: Row) -> None:
@@ -425,44 +355,7 @@ def inline_device(wanted: Device) -> str:
     return "cpu"
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """An image as it was found."""
-
-    settings: Settings
-    commit: Commit
-    """What will say that it is done."""
-    earlier: Answer | None
-    """The answer, when the work is done already."""
-    picture: Picture | None
-    """None when it is done already."""
-    watch: Stopwatch
-    deaths: int
-    """Of processes that were at work on it before."""
-    group: tuple[Group, tuple[ResidualNetwork, ...]] | None = None
-    """The tiles that are asked for and the networks for them, when it is not the whole image."""
-
-
-@dataclass(frozen=True)
-class _Held:
-    """The scene that a worker keeps for its next group."""
-
-    commit: Commit
-    picture: Picture
-    networks: tuple[ResidualNetwork, ...]
-
-
-_Job = tuple[Row, Future[_Opened]]
-
-
-def _place(group: Group) -> str:
-    """What stands in the ledger for a group: those of one scene are done at once."""
-    return f"{group.row.key}[{group.start}:{group.stop}]"
-
-
-def _check_unchanged(row: Row, source: Source, group: Group) -> None:
-    if source.fingerprint != group.source:
-        raise ImageError(ErrorType.READ, f"{row.uri} was changed while it was worked on; run again")
+_Job = tuple[Row, Future[Opened]]
 
 
 def _halvings(tile_size: int) -> Iterator[int]:
@@ -476,15 +369,6 @@ def _halvings(tile_size: int) -> Iterator[int]:
 def _is_broken_gpu(error: Exception) -> bool:
     """Whether the process can use its GPU no more: such an error of CUDA comes back at every later call."""
     return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
-
-
-def _missing(uri: str) -> ImageError:
-    return ImageError(ErrorType.MISSING, f"nothing is at {uri}; correct the uri or put the file back")
-
-
-def _unreadable(uri: str, error: OSError) -> ImageError:
-    message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
-    return ImageError(ErrorType.READ, message)
 
 
 def _bug(begun: Record, error: Exception) -> Record:

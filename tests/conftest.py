@@ -181,11 +181,12 @@ def observer() -> Watcher:
 
 @pytest.fixture
 def read_tiles() -> Callable[[str], dict[str, bytes]]:
-    """The files below OUT/tiles, as relative name -> bytes."""
+    """The files below OUT/tiles but the mosaics, as relative name -> bytes."""
 
     def read(output: str) -> dict[str, bytes]:
         folder = storage.join(output, "tiles")
-        return {uri.removeprefix(folder + "/"): storage.read(uri) for uri in storage.find(folder)}
+        uris = [uri for uri in storage.find(folder) if not uri.endswith("/mosaic.vrt")]
+        return {uri.removeprefix(folder + "/"): storage.read(uri) for uri in uris}
 
     return read
 

@@ -110,7 +110,7 @@ def failing(operation: Callable[..., Any], errors: list[OSError], only: str = ""
     ("operation", "only", "error_type"),
     [
         ("stat", "a.png", "read"),
-        ("read", "a.png", "read"),
+        ("on_disk", "a.png", "read"),
         ("read", "_commit", "read"),
         ("write", "tiles", "write"),
         ("write", "_commit", "write"),

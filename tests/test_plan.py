@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.config import Existing, RunConfig, fingerprint
+from pipeline.config import Existing, Form, RunConfig, fingerprint
 from pipeline.errors import UsageError
 from pipeline.layout import Commit
 from pipeline.manifest import Cells, Manifest, read_manifest
 from pipeline.plan import Plan, make_key, make_plan
 from pipeline.storage import Source
+from pipeline.writing.formats import Format
 from sr_ops.settings import FitSettings, Method, Network
 
 Plans = Callable[..., Plan]
@@ -136,7 +137,7 @@ def test_limit(plan: Plans) -> None:
 def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
     """What is committed for these settings and this source is done; anything else is to do, its commits stale."""
     config = tiny_config()
-    settings = fingerprint(config.settings, config.threads)
+    settings = fingerprint(config.settings, config.threads, Form())
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
     same, other_settings, other_source = (
         Commit(settings, "a.png", source),
@@ -174,9 +175,11 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
 def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_config: Callable[..., RunConfig]) -> None:
     """Other settings or threads are other work; the same are the same in every process."""
     settings = tiny_config().settings
-    assert fingerprint(replace(settings, **change), 1) != fingerprint(settings, 1) != fingerprint(settings, 2)
-    assert fingerprint(replace(settings), 1) == fingerprint(settings, 1)
-    assert fingerprint(replace(settings, method=Method("zssr"), prior="none"), 1) == fingerprint(settings, 1)
+    plain = fingerprint(settings, 1, Form())
+    assert fingerprint(replace(settings, **change), 1, Form()) != plain != fingerprint(settings, 2, Form())
+    assert fingerprint(settings, 1, Form(single=True)) != plain != fingerprint(settings, 1, Form(Format.TIF))
+    assert fingerprint(replace(settings), 1, Form()) == plain
+    assert fingerprint(replace(settings, method=Method("zssr"), prior="none"), 1, Form()) == plain
 
 
 @given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))

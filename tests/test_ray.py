@@ -87,7 +87,7 @@ def test_workers_reach_the_stores_of_the_options(
         monkeypatch.delenv(name, raising=False)
     config = tiny_config(manifest=s3_bucket, output="s3://ray/out", storage=options, executor=Executor.RAY, workers=1)
     assert run(config, observer).done == 3
-    assert len(storage.find("s3://ray/out/tiles")) == 11
+    assert len(storage.find("s3://ray/out/tiles")) == 13
     assert s3fs.S3FileSystem(endpoint_url=other_s3_endpoint).exists("ray/out/_SUCCESS")
 
 

@@ -12,7 +12,7 @@ import pytest
 import s3fs
 
 from pipeline import storage
-from pipeline.config import Executor, RunConfig
+from pipeline.config import Executor, Form, RunConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
 from pipeline.layout import list_commits
@@ -20,6 +20,7 @@ from pipeline.manifest import read_manifest
 from pipeline.prior import read_prior
 from pipeline.run import run
 from pipeline.storage_options import S3Options, StorageOptions
+from pipeline.writing.formats import Format
 
 SECRET = "wJalrXUtnFEMI"
 
@@ -288,3 +289,18 @@ def test_a_place_in_two_stores(s3_bucket: str, tiny_config: MakeConfig, observer
     options = StorageOptions(output=S3Options(further={"max_concurrency": 2}))
     with pytest.raises(UsageError, match=rf"{s3_bucket}/m.csv lies in the output .* other S3 options .* --output"):
         run(tiny_config(manifest=f"{s3_bucket}/m.csv", output=s3_bucket, storage=options), observer)
+
+
+def test_cogs_from_store_to_store(remote: str, tiny_config: MakeConfig, observer: Any, tmp_path: Path) -> None:
+    """A COG on S3 is the local one byte for byte, and no copy of an image stays on the scratch disk."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("tempfile.tempdir", str(scratch))
+        form = Form(Format.COG)
+        summary = run(tiny_config(manifest=f"{remote}/m.csv", output=f"{remote}-out", form=form), observer)
+        run(tiny_config(form=form), observer)
+    assert (summary.done, summary.failed) == (3, 0)
+    for name in ("a.png", "b.png", "sub/c.png"):
+        assert storage.read(f"{remote}-out/images/{name}.tif") == (tmp_path / f"out/images/{name}.tif").read_bytes()
+    assert not list(scratch.iterdir())

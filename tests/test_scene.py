@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import pipeline.run
 from pipeline import enlarging, scene, storage, waves, worker
 from pipeline.config import Executor, Existing, RunConfig
-from pipeline.layout import list_commits, list_scenes
+from pipeline.layout import Commit, list_commits, list_scenes
 from pipeline.plan import Row, enlarging_seconds
+from pipeline.raster import Band, Header
 from pipeline.records import Record, Status
 from pipeline.run import run
 from pipeline.units import (
@@ -241,7 +242,7 @@ def test_resume_inside_a_scene(
 def test_a_group_counts_when_its_tiles_are_durable(
     tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights, then what the fit told; of each group the tiles, then its record; then the commit; then nothing else."""
+    """Weights, then what the fit told; of each group the tiles, then its record; then the mosaic and the commit."""
     events: list[str] = []
 
     def log(name: str, act: Callable[..., None]) -> Callable[..., None]:
@@ -255,12 +256,13 @@ def test_a_group_counts_when_its_tiles_are_durable(
     for name in ("write", "remove"):
         monkeypatch.setattr(storage, name, log(name, getattr(storage, name)))
     run(tiny_config(), observer)
-    first = events.index("write weights.safetensors")
-    expected = ["write weights.safetensors", "write scene.json"]
+    fit = ["result.json", "scaling.json", "weights.safetensors", "scene.json"]
+    first = events.index("write result.json")
+    expected = [f"write {name}" for name in fit]
     groups = [f"group-{start:05}-{min(start + 3, 16):05}.json" for start in range(0, 16, 3)]
     for number, group in enumerate(groups):
         expected += ["write tiles"] * (3 if number < 5 else 1) + [f"write {group}"]
-    expected += ["write _commit", *(f"remove {name}" for name in [*groups, "scene.json", "weights.safetensors"])]
+    expected += ["write tiles", "write _commit", *(f"remove {name}" for name in sorted([*groups, *fit]))]
     assert events[first : first + len(expected)] == expected
 
 
@@ -384,7 +386,7 @@ def test_failed_group(
 
 
 @pytest.mark.usefixtures("big", "divided")
-@pytest.mark.parametrize("name", ["weights.safetensors", "scene.json", "group-00000-00003.json"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "scaling.json", "scene.json", "group-00000-00003.json"])
 @pytest.mark.parametrize("change", [None, b"", b"{}"])
 def test_damaged_working_folder(
     name: str,
@@ -396,7 +398,7 @@ def test_damaged_working_folder(
     enlarged: list[int],
     fits: list[Any],
 ) -> None:
-    """What is lost or damaged there is done again, the weights by the run after the one that missed them."""
+    """What is lost or damaged there is done again, what the fit left by the run after the one that missed it."""
     stop_after(1)
     with pytest.raises(KeyboardInterrupt):
         run(tiny_config(), observer)
@@ -407,9 +409,9 @@ def test_damaged_working_folder(
     else:
         path.write_bytes(change)
     summary = run(tiny_config(), observer)
-    if name == "weights.safetensors":
+    if name in ("weights.safetensors", "scaling.json"):
         assert summary.errors == {"read": 1}
-        assert "are gone or damaged" in observer.records[-1].error_message
+        assert "is gone or damaged" in observer.records[-1].error_message
         summary = run(tiny_config(), observer)
     assert summary.done == 1
     assert (len(fits), len(enlarged)) == (1 if name.startswith("group") else 2, 1 + 6)
@@ -498,7 +500,7 @@ def _scene(key: str, groups: int) -> Scene:
 
 
 def _group_record(group: Group) -> GroupRecord:
-    tile = WrittenTile(f"r0000_c{group.start:04}.png", "0", ConsistencySums(1, 0.25, -0.25, 0.25, (0.1, 0.2)))
+    tile = WrittenTile(f"r0000_c{group.start:04}.png", "0", ConsistencySums((1, 1), 0.25, -0.25, 0.25, (0.1, 0.2)))
     return GroupRecord(group.start, group.stop, (tile,), _record(group.row.key, **dict.fromkeys(scene._SUMMED, 0.5)))
 
 
@@ -537,9 +539,17 @@ class Pool:
                 yield from (_scene("x", 3) if row.key == "x" else _record(row.key) for row in unit)
 
 
+@pytest.fixture
+def fitted(tmp_path: Path) -> None:
+    """What the fit of x leaves for its commit."""
+    made = Header("PNG", 1, 3, "uint8", (Band("gray"),))
+    uri = scene.result_uri(str(tmp_path), Commit("s", "x", "v"))
+    storage.write(uri, scene.result_to_json(made, 1))
+
+
+@pytest.mark.usefixtures("fitted")
 def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
     """No group waits for more than the units that were handed out with its scene, and they never exceed a wave."""
-    (tmp_path / "tiles/x").mkdir(parents=True)
     pool = Pool()
     units = [[_row(key)] for key in "xabcdefg"]
     records = list(in_waves(pool, str(tmp_path), 4, nothing)(units))
@@ -549,9 +559,9 @@ def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
     assert [record.key for record in records if record.status == "done"] == ["x"]
 
 
+@pytest.mark.usefixtures("fitted")
 def test_a_group_without_an_answer(tmp_path: Path) -> None:
     """A scene one of whose groups was lost has no record; asked for again, it gets one."""
-    (tmp_path / "tiles/x").mkdir(parents=True)
     pool = Pool(silent={1})
     execute = in_waves(pool, str(tmp_path), 10, nothing)
     assert list(execute([[_row("x")]])) == []

@@ -207,22 +207,24 @@ def test_a_run_starts_from_it(srpipe: Srpipe, pictures: Path, network: str) -> N
 
 
 def test_what_cannot_be_used_is_listed(srpipe: Srpipe, pictures: Path, tmp_path: Path) -> None:
-    """Images that are missing, broken, too small or of a kind that is not read are named with the reason, and no more.
+    """Images that are missing, broken, too small or with holes are named with the reason, and no more.
 
     So are lines of the manifest that name none. The others are learned from.
     """
     bad = {
         "none.png": "No such file or directory",
-        "broken.png": "these 1 bytes are no picture that can be read; replace the file",
+        "broken.png": "the file holds text, no picture; replace it",
         "low.png": "its 40 x 19 pixels are too few: both sides must be at least 20",
         "narrow.png": "its 19 x 40 pixels are too few: both sides must be at least 20",
-        "deep.png": "the picture is of mode I;16, not 8-bit gray or RGB; convert it to 8-bit gray or RGB first",
+        "holes.tif": "some of its samples hold no data; cut out a part without",
         "folder.png": "Is a directory",
     }
     (pictures / "broken.png").write_bytes(b"?")
     Image.new("L", (40, 19)).save(pictures / "low.png")
     Image.new("L", (19, 40)).save(pictures / "narrow.png")
-    Image.fromarray(np.zeros((40, 40), np.uint16)).save(pictures / "deep.png")
+    holes = np.random.default_rng(0).random((40, 40), dtype=np.float32)
+    holes[20, 20] = np.nan
+    Image.fromarray(holes).save(pictures / "holes.tif")
     (pictures / "folder.png").mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20), dtype=np.uint8)).save(pictures / "least.png")
     with (tmp_path / "m.csv").open("w", newline="") as file:
@@ -271,7 +273,7 @@ def test_too_few_images(srpipe: Srpipe, pictures: Path, tmp_path: Path, count: i
     assert (code, out) == (2, "")
     (sentence,) = err.splitlines()
     assert sentence.startswith(f"srpipe: in: {count} images can be learned from, and a prior needs at least 4")
-    assert sentence.count("are no picture that can be read") == 3
+    assert sentence.count("no picture") + sentence.count("the file is empty") == 3
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from jobs.scenes import satellite_scene
 from pipeline import storage, worker
-from pipeline.config import Device, RunConfig, fingerprint
+from pipeline.config import Device, Form, RunConfig, fingerprint
 from pipeline.errors import UsageError
 from pipeline.layout import Commit, list_commits
 from pipeline.plan import Row
@@ -151,7 +151,7 @@ def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path,
     assert record.peak_memory_bytes > 10**7
 
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
-    commit = Commit(fingerprint(replace(tiny_settings, scale=4), 1), "a.png", source)
+    commit = Commit(fingerprint(replace(tiny_settings, scale=4), 1, Form()), "a.png", source)
     assert list_commits(str(tmp_path / "out")) == {"a.png": [commit]}
     assert Record.from_json(storage.read(commit.uri(str(tmp_path / "out")))) == record
     assert (record.config_fingerprint, record.source_fingerprint) == (commit.settings, source)
@@ -375,7 +375,7 @@ def test_committed_work_is_answered_from_its_record(
 def test_order_of_writes(
     make_worker: MakeWorker, row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old commits go before the first tile comes; the new one comes after the last tile and after stale tiles went."""
+    """Old commits go before the first tile comes; the new one comes last, after old tiles and other forms went."""
     make_worker(tile_size=8).process(row("a.png"))
     stale = _commits(tmp_path, "a.png")
     events: list[tuple[str, str]] = []
@@ -390,10 +390,12 @@ def test_order_of_writes(
     for name in ("write", "remove"):
         monkeypatch.setattr(storage, name, log(name, getattr(storage, name)))
     make_worker().process(row("a.png", stale=stale))
-    assert events == [("remove", "_commit")] + [("write", "tiles")] * 4 + [("remove", "tiles")] * 5 + [
-        ("write", "_commit")
+    tiles_and_mosaic, old_files = [("write", "tiles")] * 5, [("remove", "tiles")] * 5 + [("remove", "images")] * 2
+    assert events == [("remove", "_commit"), *tiles_and_mosaic, *old_files, ("write", "_commit")]
+    assert sorted(os.listdir(tmp_path / "out/tiles/a.png")) == [
+        "mosaic.vrt",
+        *(f"r000{r}_c000{c}.png" for r in (0, 1) for c in (0, 1)),
     ]
-    assert sorted(os.listdir(tmp_path / "out/tiles/a.png")) == [f"r000{r}_c000{c}.png" for r in (0, 1) for c in (0, 1)]
 
 
 @pytest.mark.usefixtures("images")
@@ -412,8 +414,8 @@ def test_only_tiles_are_cleaned_up(make_worker: MakeWorker, row: MakeRow, tmp_pa
     [
         (None, "missing", r"nothing is at .*/x\.png; correct the uri or put the file back"),
         ("folder", "read", r"cannot read .*/x\.png: it is a folder.*; check access"),
-        (b"", "corrupt", "these 0 bytes are no picture that can be read; replace the file"),
-        (b"P6 2 1 65535\n" + bytes(12), "unsupported", "not 255; convert it to 8-bit gray or RGB first"),
+        (b"", "corrupt", "the file is empty; replace it"),
+        (b"P6 2 1 65535\n" + bytes(12), "unsupported", "16 bits a sample that would be cut to 8; convert it"),
     ],
 )
 def test_failures(

@@ -1,0 +1,458 @@
+"""Whole runs over imagery of every kind: what rasterio and Pillow read of the results against what went in."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from PIL import Image
+from rio_cogeo.cogeo import cog_validate
+
+from pipeline.config import Dpi, Form, RunConfig
+from pipeline.reading.decoders import OpenImage
+from pipeline.records import Record
+from pipeline.run import Summary, run
+from pipeline.units import Division
+from pipeline.writing.formats import Format
+from sr_ops import sheet
+from sr_ops.resample import downscale
+from sr_ops.settings import Method, Settings
+
+MakeConfig = Callable[..., RunConfig]
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+PLACE = rasterio.Affine(300.1, 0.3, 101985.0, 0.2, -299.9, 2826915.0)
+"""Slightly rotated."""
+
+
+def waves(dtype: str, *shape: int, seed: int = 0) -> np.ndarray:
+    """(C, H, W) like imagery: smooth, with some noise, over most of the range of `dtype`, or 0.001 to 0.4 as float."""
+    bands, height, width = shape
+    rows, columns = np.mgrid[:height, :width]
+    smooth = np.stack([np.sin(rows / (5 + band)) * np.cos(columns / 7 - band) for band in range(bands)])
+    values = 0.5 + 0.4 * smooth + 0.08 * (np.random.default_rng(seed).random(shape) - 0.5)
+    if dtype == "float32":
+        return (0.001 + 0.4 * values).astype(dtype)
+    info = np.iinfo(dtype)
+    return (info.min + values * (int(info.max) - int(info.min))).round().astype(dtype)
+
+
+def write_raster(path: Path, samples: np.ndarray, mask: np.ndarray | None = None, **profile: Any) -> None:
+    bands, height, width = samples.shape
+    shape = {"count": bands, "height": height, "width": width, "dtype": samples.dtype}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path, "w", **{"driver": "GTiff", "crs": "EPSG:32618", "transform": PLACE, **shape, **profile}
+        ) as raster,
+    ):
+        raster.write(samples)
+        if mask is not None:
+            raster.write_mask(mask)
+
+
+@pytest.fixture
+def work(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> Callable[..., tuple[Record, Summary]]:
+    """Run over one file; its record."""
+
+    def do(name: str, **changes: Any) -> tuple[Record, Summary]:
+        (tmp_path / "m.csv").write_text(f"uri\n{name}\n")
+        summary = run(tiny_config(**changes), observer)
+        return observer.records[-1], summary
+
+    return do
+
+
+def mosaic(tmp_path: Path, key: str) -> Path:
+    return tmp_path / "out/tiles" / key / "mosaic.vrt"
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_radiometry_and_place(dtype: str, scale: int, tmp_path: Path, tiny_settings: Settings, work: Any) -> None:
+    """The mosaic has the input's type, CRS, bounds and mean, and shrunk again it is the input as the record says."""
+    lr = waves(dtype, 3, 33, 40)
+    write_raster(tmp_path / "a.tif", lr)
+    record, _ = work("a.tif", settings=replace(tiny_settings, scale=scale))
+    assert record.status == "done"
+    with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
+        sr = result.read()
+        assert result.crs.to_epsg() == 32618
+        corners = [(0, 0), (40, 0), (0, 33), (40, 33)]
+        places = [result.transform @ (scale * column, scale * row) for column, row in corners]
+        np.testing.assert_allclose(places, [PLACE @ corner for corner in corners], rtol=0, atol=3e-4)
+    assert sr.dtype == dtype
+    residual = downscale(torch.from_numpy(sr.astype(np.float64)), scale).numpy() - lr
+    step = 1.0 if dtype != "float32" else 1e-6
+    assert np.abs(residual).max() < 1.5 * step + (dtype == "uint8")
+    assert record.consistency_max == pytest.approx(np.abs(residual).max(), rel=1e-3, abs=1e-3 * step)
+    shift = np.abs(sr.mean((1, 2), dtype=np.float64) - lr.mean((1, 2), dtype=np.float64))
+    assert (shift < np.maximum(0.2 * step, 0.0005 * np.abs(lr.mean((1, 2))))).all()
+    assert (record.dtype, record.bands, record.crs) == (dtype, 3, "EPSG:32618")
+    assert record.transform == pytest.approx(tuple(PLACE @ PLACE.scale(1 / scale))[:6])
+
+
+def test_png_tiles_lie_where_they_should(tmp_path: Path, work: Any) -> None:
+    """Each tile by itself, with what lies beside it, has the place of its pixels in the whole."""
+    write_raster(tmp_path / "a.tif", waves("uint16", 1, 33, 40), nodata=0)
+    work("a.tif")
+    for path in sorted((tmp_path / "out/tiles/a.tif").glob("*.png")):
+        row, column = int(path.name[1:5]), int(path.name[7:11])
+        with rasterio.open(path) as tile:
+            assert (tile.crs.to_epsg(), tile.nodata, tile.dtypes) == (32618, 0, ("uint16",))
+            assert tile.transform.almost_equals(
+                PLACE @ rasterio.Affine.scale(0.5) @ rasterio.Affine.translation(32 * column, 32 * row), 1e-9
+            )
+
+
+NODATA = {
+    "uint16 0": ("uint16", 0.0),
+    "uint8 255": ("uint8", 255.0),
+    "int16 -9999": ("int16", -9999.0),
+    "float32 -3.4e38": ("float32", float(np.float32(-3.4e38))),
+    "float32 NaN": ("float32", float("nan")),
+}
+
+
+@pytest.mark.parametrize("case", NODATA)
+def test_nodata_stays_where_it_is(case: str, tmp_path: Path, work: Any) -> None:
+    """Nodata is the nearest neighbour's, sample by sample; no valid one lands on it or is drawn towards it."""
+    dtype, nodata = NODATA[case]
+    lr = waves(dtype, 2, 40, 40)
+    if nodata == nodata:
+        lr[lr == nodata] -= 1
+    if nodata == 0:
+        lr = 1 + lr // 1100  # so dark that rounding would reach it
+    lr[:, :, :13] = nodata
+    lr[0, 20:22, 20:23] = nodata
+    write_raster(tmp_path / "a.tif", lr, nodata=nodata)
+    record, _ = work("a.tif")
+    with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
+        sr, valid = result.read(), result.read_masks() > 0
+        assert result.nodata == nodata or nodata != nodata
+    with rasterio.open(tmp_path / "a.tif") as source:
+        expected = source.read_masks() > 0
+    np.testing.assert_array_equal(valid, expected.repeat(2, 1).repeat(2, 2))
+    low, high = lr[expected].min(), lr[expected].max()
+    reach = 0.3 * (float(high) - float(low))
+    assert sr[valid].min() >= float(low) - reach
+    assert sr[valid].max() <= float(high) + reach
+    shift = abs(float(sr[valid].mean(dtype=np.float64)) - float(lr[expected].mean(dtype=np.float64)))
+    assert shift < max(1e-4 * (float(high) - float(low)), 0.1 * (dtype != "float32"))
+    assert record.consistency_max is not None
+    assert record.consistency_max < max(0.003 * (float(high) - float(low)), 2.1 * (dtype != "float32"))
+
+
+def test_a_mask_becomes_the_mask(tmp_path: Path, work: Any) -> None:
+    """A mask beside the bands is enlarged by nearest: as alpha in PNG, as a mask in GeoTIFF and COG."""
+    mask = np.ones((40, 40), bool)
+    mask[:, 25:] = False
+    lr = waves("uint8", 3, 40, 40)
+    write_raster(tmp_path / "a.tif", lr, mask, photometric="RGB")
+    expected = mask.repeat(2, 0).repeat(2, 1)
+    shown = {}
+    for kind in (Format.AUTO, Format.TIF, Format.COG):
+        work("a.tif", form=Form(kind))
+        path = mosaic(tmp_path, "a.tif") if kind is not Format.COG else tmp_path / "out/images/a.tif"
+        with rasterio.open(path) as result:
+            np.testing.assert_array_equal(result.dataset_mask() > 0, expected)
+            shown[kind] = result.read([1, 2, 3])[:, expected]
+            assert result.count == (4 if kind is Format.AUTO else 3)
+    np.testing.assert_array_equal(shown[Format.AUTO], shown[Format.TIF])
+    np.testing.assert_array_equal(shown[Format.AUTO], shown[Format.COG])
+
+
+def test_georeferenced_alpha_is_a_mask(tmp_path: Path, work: Any) -> None:
+    """Where it is 0 nothing is known; it comes out by nearest."""
+    lr = np.concatenate([waves("uint8", 3, 40, 40), np.full((1, 40, 40), 255, np.uint8)])
+    lr[:, :, 30:] = 0
+    write_raster(tmp_path / "a.tif", lr, photometric="RGB", alpha="YES")
+    work("a.tif")
+    with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
+        sr = result.read()
+    np.testing.assert_array_equal(sr[3], lr[3].repeat(2, 0).repeat(2, 1))
+    assert sr[:3, :, 52:60].min() > 10  # no dark rim
+
+
+def test_alpha_of_a_picture(tmp_path: Path, work: Any) -> None:
+    """What is opaque stays so, what is transparent too, and no colour from behind shines through at the rim."""
+    rgba = np.zeros((40, 40, 4), np.uint8)
+    rgba[..., :3] = (0, 255, 0)  # hidden under alpha 0
+    rgba[:, :20] = (200, 30, 30, 255)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    record, _ = work("a.png", form=Form(single=True))
+    with Image.open(tmp_path / "out/images/a.png") as image:
+        assert image.mode == "RGBA"
+        sr = np.asarray(image).astype(int)
+    assert (sr[:, :22] == (200, 30, 30, 255)).all()
+    assert (sr[:, 58:, 3] == 0).all()
+    seen = sr[..., 3] > 20
+    assert np.abs(sr[seen][:, :3] - (200, 30, 30)).max() < 20
+    assert record.bands == 4
+
+
+def test_sixteen_bits_stay_sixteen(tmp_path: Path, work: Any) -> None:
+    """A 16-bit RGBA picture comes out as one, opaque, and agrees with the input to a few of 65,535 levels."""
+    lr = np.concatenate([waves("uint16", 3, 30, 30), np.full((1, 30, 30), 65535, np.uint16)])
+    write_raster(tmp_path / "a.png", lr, driver="PNG", crs=None, transform=None)
+    record, _ = work("a.png", form=Form(single=True))
+    with rasterio.open(tmp_path / "out/images/a.png") as result:
+        sr = result.read()
+    assert (sr.dtype, sr.shape) == ("uint16", (4, 60, 60))
+    assert (sr[3] == 65535).all()
+    residual = downscale(torch.from_numpy(sr[:3].astype(np.float64)), 2).numpy() - lr[:3]
+    assert np.abs(residual).max() < 3
+    assert record.consistency_max is not None
+    assert record.consistency_max < 3
+
+
+def made(tmp_path: Path, kind: str) -> str:
+    """A file of a kind whose tiles could differ from the whole; its name."""
+    lr = waves("uint16", 4, 70, 90)
+    name = f"{kind}.tif"
+    if kind == "nodata":
+        lr[:3, 10:40, :50] = 0
+        write_raster(tmp_path / name, lr[:3], nodata=0)
+    elif kind == "NaN":
+        floats = waves("float32", 2, 70, 90)
+        floats[0, 30:60, 20:25] = np.nan
+        write_raster(tmp_path / name, floats)
+    elif kind == "masked":
+        write_raster(tmp_path / name, waves("uint8", 3, 70, 90), waves("uint8", 1, 70, 90, seed=3)[0] > 60)
+    elif kind == "alpha":
+        name = "alpha.png"
+        write_raster(tmp_path / name, lr, driver="PNG", crs=None, transform=None)
+    else:
+        write_raster(tmp_path / name, lr)
+    return name
+
+
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.run.DIVISION", Division(pixels=1000, group_seconds=0.05))
+
+
+@pytest.mark.parametrize("kind", ["deep", "nodata", "NaN", "masked", "alpha"])
+def test_tiled_equals_untiled(
+    kind: str, tmp_path: Path, tiny_settings: Settings, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same samples in one tile, in many, and in many done in groups, for every kind of image."""
+    name = made(tmp_path, kind)
+    results = []
+    for number, (side, pixels) in enumerate([(128, 10**9), (16, 10**9), (16, 1000)]):
+        monkeypatch.setattr("pipeline.run.DIVISION", Division(pixels=pixels, group_seconds=0.05))
+        settings = replace(tiny_settings, scale=4, tile_size=side)
+        record, summary = work(name, settings=settings, output=str(tmp_path / f"out{number}"))
+        assert summary.done == 1
+        with (
+            rasterio.open(tmp_path / f"out{number}/tiles/{name}/r0000_c0000.png")
+            if False
+            else rasterio.open(whole(tmp_path / f"out{number}/tiles/{name}")) as result
+        ):
+            results.append((result.read(), result.dataset_mask()))
+        assert (record.consistency_mae or 0) > 0
+    whole_samples, whole_mask = results[0]
+    step = {"NaN": 2e-6, "alpha": 10}.get(kind, 1)  # of a colour of which little is seen, rounding moves more
+    for samples, mask in results[1:]:
+        np.testing.assert_array_equal(mask > 0, whole_mask > 0)
+        np.testing.assert_array_equal(np.isnan(samples), np.isnan(whole_samples))
+        difference = np.abs(np.nan_to_num(samples).astype(float) - np.nan_to_num(whole_samples).astype(float))
+        assert difference.max() <= step
+    np.testing.assert_array_equal(results[1][0], results[2][0])
+
+
+def whole(folder: Path) -> Path:
+    """The mosaic of a folder of tiles, or its only tile."""
+    return folder / "mosaic.vrt" if (folder / "mosaic.vrt").exists() else folder / "r0000_c0000.png"
+
+
+@pytest.fixture
+def sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images above 2,500 pixels are large: read window by window, fitted to a sheet of windows of 16 x 16."""
+    monkeypatch.setattr(sheet, "FITTED_WHOLE", 2500)
+    monkeypatch.setattr(sheet, "_SIDE", 16)
+
+
+@pytest.mark.usefixtures("sheets")
+def test_a_large_image_is_never_read_as_a_whole(tmp_path: Path, work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No window larger than a tile with its halo is asked for, and the result has the input's mean and place."""
+    lr = waves("uint16", 3, 200, 210)
+    lr[:, :120, :] = 0
+    write_raster(tmp_path / "a.tif", lr, nodata=0, tiled=True, blockxsize=16, blockysize=16)
+    asked = []
+    window = OpenImage.window
+
+    def watch(opened: Any, rows: slice, columns: slice) -> Any:
+        asked.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return window(opened, rows, columns)
+
+    monkeypatch.setattr(OpenImage, "window", watch)
+    record, _ = work("a.tif")
+    assert record.status == "done", record.error_message
+    assert max(asked) <= (16 + 2 * (2 * 3 + 16 + 8)) ** 2
+    assert record.tiles_empty == 7 * 14
+    with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
+        sr, valid = result.read(), result.read_masks() > 0
+    np.testing.assert_array_equal(valid, (lr != 0).repeat(2, 1).repeat(2, 2))
+    for band in range(3):
+        assert sr[band][valid[band]].mean() == pytest.approx(lr[band][lr[band] != 0].mean(), rel=5e-4)
+
+
+@pytest.mark.usefixtures("sheets")
+def test_nothing_but_nodata(tmp_path: Path, work: Any) -> None:
+    """An image, small or large, in which nothing is known is done: no tile, and a mosaic that says so."""
+    for side in (30, 90):
+        write_raster(tmp_path / "a.tif", np.zeros((1, side, side), np.uint16), nodata=0)
+        record, summary = work("a.tif", output=str(tmp_path / f"out/{side}"))
+        assert (summary.done, record.tiles, record.tiles_empty) == (1, 0, (-(-side // 16)) ** 2)
+        assert record.consistency_mae is None
+        with rasterio.open(tmp_path / f"out/{side}/tiles/a.tif/mosaic.vrt") as result:
+            assert not result.dataset_mask().any()
+            assert result.shape == (2 * side, 2 * side)
+
+
+@pytest.mark.parametrize("form", [Form(), Form(Format.COG)])
+def test_nothing_but_nan_for_a_while(form: Form, tmp_path: Path, work: Any) -> None:
+    """Whole tiles of NaN in floats that have no nodata value come out as NaN, not as zeros that were measured."""
+    lr = waves("float32", 2, 40, 60)
+    lr[:, :, 10:45] = np.nan
+    write_raster(tmp_path / "a.tif", lr)
+    work("a.tif", form=form)
+    with rasterio.open(tmp_path / "out/images/a.tif" if form.one_file else mosaic(tmp_path, "a.tif")) as result:
+        np.testing.assert_array_equal(np.isnan(result.read()), np.isnan(lr).repeat(2, 1).repeat(2, 2))
+
+
+def test_a_clear_picture(tmp_path: Path, work: Any) -> None:
+    """A picture of which nothing is seen is a picture all the same; so is one that is all masked."""
+    Image.new("RGBA", (5, 4), (1, 2, 3, 0)).save(tmp_path / "a.png")
+    record, _ = work("a.png")
+    with Image.open(tmp_path / "out/tiles/a.png/r0000_c0000.png") as image:
+        assert (image.size, image.mode, image.getextrema()[3]) == ((10, 8), "RGBA", (0, 0))
+    assert (record.tiles, record.tiles_empty) == (1, 0)
+    write_raster(tmp_path / "b.tif", waves("uint8", 3, 5, 4), np.zeros((5, 4), bool), crs=None, transform=None)
+    work("b.tif")
+    with rasterio.open(mosaic(tmp_path, "b.tif")) as result:
+        assert (result.shape, result.dataset_mask().any()) == ((10, 8), False)
+
+
+def test_a_cog(tmp_path: Path, work: Any) -> None:
+    """`--format cog` gives one valid COG with the input's place, nodata and names."""
+    lr = waves("int16", 5, 70, 60)
+    lr[:, :20] = -999
+    write_raster(tmp_path / "deep/a.tif" if (tmp_path / "deep").mkdir() is None else tmp_path, lr, nodata=-999)
+    with rasterio.open(tmp_path / "deep/a.tif", "r+") as raster:
+        raster.descriptions = ("blue", "green", "red", "nir", "swir")
+        raster.scales, raster.offsets = (0.0001,) * 5, (-0.1,) * 5
+    record, _ = work("deep/a.tif", form=Form(Format.COG))
+    path = tmp_path / "out/images/deep/a.tif"
+    assert record.output_uri == str(path)
+    valid, errors, _ = cog_validate(path, quiet=True)
+    assert (valid, errors) == (True, [])
+    with rasterio.open(path) as result:
+        assert (result.nodata, result.dtypes, result.scales[0], result.offsets[0]) == (
+            -999,
+            ("int16",) * 5,
+            0.0001,
+            -0.1,
+        )
+        assert result.descriptions == ("blue", "green", "red", "nir", "swir")
+        assert result.bounds == pytest.approx(rasterio.open(tmp_path / "deep/a.tif").bounds)
+        np.testing.assert_array_equal(result.read_masks() > 0, (lr != -999).repeat(2, 1).repeat(2, 2))
+    assert not (tmp_path / "out/tiles").exists()
+
+
+def test_a_png_that_cannot_hold_it_is_refused(tmp_path: Path, work: Any) -> None:
+    """float32 as PNG is a failed record with the remedy; nothing is cut to 8 bits."""
+    write_raster(tmp_path / "a.tif", waves("float32", 1, 30, 30))
+    record, _ = work("a.tif", form=Form(Format.PNG))
+    assert (record.status, record.error_type) == ("failed", "unsupported")
+    assert "float32; use --format tif or auto" in (record.error_message or "")
+
+
+def test_one_file_under_its_own_name(tmp_path: Path, work: Any) -> None:
+    """`--single` keeps name and folders, orientation is applied once, and DPI, ICC, EXIF and XMP come along."""
+    (tmp_path / "älbum").mkdir()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a barn"
+    picture = Image.fromarray(waves("uint8", 3, 30, 40).transpose(1, 2, 0))
+    picture.save(tmp_path / "älbum/a.jpg", quality=95, exif=exif, dpi=(300, 300), icc_profile=b"icc" * 50, xmp=b"<x/>")
+    for dpi, expected in ((Dpi.SCALE, 600), (Dpi.KEEP, 300)):
+        record, _ = work("älbum/a.jpg", form=Form(single=True, dpi=dpi))
+        with Image.open(tmp_path / "out/images/älbum/a.jpg.png") as image:
+            assert (image.size, image.mode) == ((60, 80), "RGB")
+            assert image.info["dpi"] == pytest.approx((expected, expected), abs=0.1)
+            assert image.info["icc_profile"] == b"icc" * 50
+            assert image.getexif().get(0x0112, 1) == 1
+            assert image.getexif()[0x010E] == "a barn"
+            assert "xmp" in image.info or "XML:com.adobe.xmp" in image.info
+        assert (record.width, record.height) == (30, 40)
+
+
+def test_one_file_says_all(tmp_path: Path, work: Any) -> None:
+    """`--single` gives a GeoTIFF where a PNG by itself would lose place or nodata; a PNG that is asked for says so."""
+    write_raster(tmp_path / "a.tif", waves("uint8", 3, 30, 30), nodata=0)
+    record, _ = work("a.tif", form=Form(single=True))
+    with rasterio.open(tmp_path / "out/images/a.tif") as result:
+        assert (result.crs.to_epsg(), result.nodata, result.shape) == (32618, 0, (60, 60))
+    assert record.notes is None
+    record, _ = work("a.tif", form=Form(Format.PNG, single=True))
+    assert record.notes == "where it lies, its nodata value and tags: not in a single PNG"
+
+
+def test_tags_come_along(tmp_path: Path, work: Any) -> None:
+    """What a raster that lies nowhere says of its bands and itself stands beside its only PNG."""
+    write_raster(tmp_path / "a.tif", waves("uint16", 1, 8, 9), crs=None, transform=None)
+    with rasterio.open(tmp_path / "a.tif", "r+") as raster:
+        raster.update_tags(SENSOR="MSI")
+        raster.set_band_description(1, "red")
+    work("a.tif")
+    with rasterio.open(tmp_path / "out/tiles/a.tif/r0000_c0000.png") as result:
+        assert (result.tags()["SENSOR"], result.descriptions) == ("MSI", ("red",))
+
+
+def test_another_form_takes_the_place_of_the_first(tmp_path: Path, work: Any) -> None:
+    """Tiles, then one file, then a COG: each run leaves nothing of what the one before made of the image."""
+    write_raster(tmp_path / "a.png", waves("uint8", 1, 30, 30), driver="PNG", crs=None, transform=None)
+
+    def files() -> Iterator[str]:
+        for folder in ("tiles", "images"):
+            yield from (path.name for path in sorted((tmp_path / "out" / folder).rglob("*")) if path.is_file())
+
+    tiles = ["mosaic.vrt", *(f"r000{row}_c000{column}.png" for row in (0, 1) for column in (0, 1))]
+    for form, expected in [
+        (Form(), tiles),
+        (Form(single=True), ["a.png"]),
+        (Form(Format.COG), ["a.png.tif"]),
+        (Form(), tiles),
+    ]:
+        work("a.png", form=form)
+        assert list(files()) == expected
+
+
+def test_files_that_would_be_one_are_refused(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """With one file an image, a and a.png would meet, and b.png would be a file and a folder: each is told so."""
+    for name in ("a", "a.png", "c.png"):
+        Image.fromarray(waves("uint8", 1, 20, 20)[0]).save(tmp_path / name, "PNG")
+    rows = "a,\na.png,\nc.png,b.png\nc.png,b.png/x\nc.png,free\n"
+    (tmp_path / "m.csv").write_text(f"uri,id\n{rows}")
+    summary = run(tiny_config(form=Form(single=True)), observer)
+    assert (summary.done, summary.errors) == (1, {"bad_row": 4})
+    assert run(tiny_config(output=str(tmp_path / "other")), observer).done == 5
+
+
+def test_bicubic_and_zssr_alike(tmp_path: Path, tiny_settings: Settings, work: Any) -> None:
+    """Flat, saturated and dark parts of a deep image come out as they are, whatever the method."""
+    lr = waves("uint16", 1, 60, 60)
+    lr[0, :25, :25], lr[0, 35:, 35:] = 65535, 0
+    write_raster(tmp_path / "a.tif", lr)
+    for method in (Method.ZSSR, Method.BICUBIC):
+        work("a.tif", settings=replace(tiny_settings, method=method))
+        with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
+            sr = result.read(1)
+        assert (sr[: 2 * 16, : 2 * 16] == 65535).all()
+        assert (sr[2 * 44 :, 2 * 44 :] == 0).all()

@@ -1,0 +1,111 @@
+"""A file's numbers to those that are computed with, and back."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.raster import DTYPES, Band, Georef, Header, Pixels
+from pipeline.samples import Scaling, find_scaling, known_samples, off_nodata, to_lr, to_native
+
+CPU = torch.device("cpu")
+
+
+def header(dtype: str, *colours: str, **said: Any) -> Header:
+    return Header("GTiff", 8, 9, dtype, tuple(map(Band, colours or ("gray", "undefined"))), **said)
+
+
+def pixels(dtype: str, bands: int = 2, seed: int = 0) -> Pixels:
+    """All over the range of the type, its ends among them."""
+    draw = np.random.default_rng(seed)
+    if dtype == "float32":
+        return Pixels(draw.normal(1000, 300, (bands, 8, 9)).astype(dtype), None)
+    info = np.iinfo(dtype)
+    samples = draw.integers(info.min, info.max, (bands, 8, 9), dtype, endpoint=True)
+    samples[:, 0, :2] = info.min, info.max
+    return Pixels(samples, None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_there_and_back(dtype: str) -> None:
+    """Every number comes back: whole ones exactly, others to the precision of float32."""
+    said, here = header(dtype), pixels(dtype)
+    scaling = find_scaling(said, [here])
+    numbers = to_native(to_lr(here, said, scaling, CPU).lr, said, scaling)
+    np.testing.assert_allclose(numbers.numpy(), here.samples, rtol=3e-7 if dtype == "float32" else 0)
+
+
+@given(st.integers(0, 60000), st.integers(2, 5000), st.integers(0, 9))
+def test_most_samples_lie_between_0_and_1(low: int, span: int, seed: int) -> None:
+    """Whatever part of 16 bits an image uses, a network sees most of it there; each band by itself."""
+    draw = np.random.default_rng(seed)
+    samples = np.stack([low + draw.integers(0, span, (40, 40)), draw.integers(0, 9, (40, 40))]).astype(np.uint16)
+    said = header("uint16")
+    lr = to_lr(Pixels(samples, None), said, find_scaling(said, [Pixels(samples, None)]), CPU).lr
+    assert float(((lr >= -1e-6) & (lr <= 1 + 1e-6)).float().mean()) > 0.97
+    assert bool((lr.amax((1, 2)) >= 1 - 1e-6).all())
+
+
+def test_eight_bits_are_never_stretched() -> None:
+    """Their line is the full range, whatever an image uses of it."""
+    dark = Pixels(np.full((2, 8, 9), 3, np.uint8), None)
+    assert find_scaling(header("uint8"), [dark]) == Scaling((0.0, 0.0), (255.0, 255.0))
+
+
+@pytest.mark.parametrize("value", [0, 700])
+def test_a_flat_image_has_a_line_too(value: int) -> None:
+    """One number everywhere, or none known at all, is computed with like any other."""
+    flat = Pixels(np.full((2, 8, 9), value, np.uint16), None)
+    for said in (header("uint16"), header("uint16", nodata=700.0)):
+        scaling = find_scaling(said, [flat])
+        window = to_lr(flat, said, scaling, CPU)
+        assert bool(window.lr.isfinite().all())
+        assert bool((to_native(window.lr, said, scaling) == value).all())
+
+
+def test_what_is_known() -> None:
+    """Nodata, NaN and infinity sample by sample; a mask and an alpha of 0 in all bands; nothing else."""
+    samples = np.ones((2, 2, 3), np.float32)
+    samples[0, 0] = -9, np.nan, np.inf
+    mask = np.array([[True, True, True], [False, True, True]])
+    known = known_samples(Pixels(samples, mask), header("float32", nodata=-9.0, mask=True))
+    np.testing.assert_array_equal(known[0], [[False, False, False], [False, True, True]])
+    np.testing.assert_array_equal(known[1], [[True, True, True], [False, True, True]])
+    rgba = np.full((4, 1, 3), 9, np.uint8)
+    rgba[3] = 0, 1, 255
+    for georef in (None, Georef()):
+        said = header("uint8", "red", "green", "blue", "alpha", georef=georef)
+        np.testing.assert_array_equal(known_samples(Pixels(rgba, None), said), [[[False, True, True]]] * 3)
+        window = to_lr(Pixels(rgba, None), said, find_scaling(said, [Pixels(rgba, None)]), CPU)
+        assert window.lr.shape == (3, 1, 3)
+        assert (window.alpha is None) == (georef is not None)  # there it is a mask
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "moved"),
+    [("uint8", 0, 1), ("uint8", 255, 254), ("int16", -9999, -9998), ("uint16", 65535, 65534)],
+)
+def test_off_nodata(dtype: str, nodata: int, moved: int) -> None:
+    """A number that would say "no data" becomes the next one; all others stay."""
+    numbers = torch.tensor([[[float(nodata), 7.0]]])
+    assert off_nodata(numbers, header(dtype, "gray", nodata=float(nodata))).tolist() == [[[moved, 7.0]]]
+    assert off_nodata(numbers, header(dtype, "gray")).tolist() == numbers.tolist()
+
+
+def test_off_nodata_of_floats() -> None:
+    """It is the next number that float32 has, towards 0."""
+    lowest = float(np.float32(-3.4e38))
+    moved = off_nodata(torch.tensor([[[lowest, 0.5]]]), header("float32", "gray", nodata=lowest))
+    assert moved.numpy()[0, 0].tolist() == [float(np.nextafter(np.float32(lowest), np.float32(0))), 0.5]
+
+
+def test_a_scaling_as_json() -> None:
+    """It comes back to the last bit, and what is none is refused."""
+    scaling = Scaling((0.1, -1 / 3), (1e-30, 65535.0))
+    assert Scaling.from_json(scaling.to_json()) == scaling
+    for damaged in (b"", b"{}", b"[]", b'{"offset": 1, "span": [2]}', b'{"offset": ["x"], "span": [2]}'):
+        with pytest.raises(ValueError, match=r"."):
+            Scaling.from_json(damaged)
