@@ -154,7 +154,7 @@ import os, signal, sys
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name != "pipeline.worker":
+        if name != {module!r}:
             return None
         sys.meta_path.remove(self)
         import importlib.util
@@ -163,33 +163,42 @@ class Finder:
 
         def exec_module(module):
             load(module)
-            decode, poison = module.decode, open({poison!r}, "rb").read()
+            opened, poison = getattr(module, {function!r}), open({poison!r}, "rb").read()
 
-            def deadly(data):
-                if data == poison:
+            def deadly(path, *rest):
+                if open(path, "rb").read() == poison:
                     os.kill(os.getpid(), signal.SIGKILL)
-                return decode(data)
+                return opened(path, *rest)
 
-            module.decode = deadly
+            setattr(module, {function!r}, deadly)
 
         spec.loader.exec_module = exec_module
         return spec
 
 sys.meta_path.insert(0, Finder())
 """
-"""A sitecustomize.py: one image kills the process that decodes it."""
+"""A sitecustomize.py: one image kills a process that calls a function to open it."""
+
+POISONS = {
+    "worker": ("pipeline.opening", "open_image", "2 worker processes died at work on it"),
+    "decoder": ("pipeline.reading.routing", "open_file", "the decoder died of signal 9 at work on"),
+}
 
 
-def test_a_poison_image(collection: Collection, out: str, tmp_path: Path, begin: Callable[..., Any]) -> None:
-    """What kills its process is recorded as crashed after two deaths, and its neighbours, twice with it, are done."""
+@pytest.mark.parametrize("victim", POISONS)
+def test_a_poison_image(
+    victim: str, collection: Collection, out: str, tmp_path: Path, begin: Callable[..., Any]
+) -> None:
+    """What kills its process twice is recorded as crashed, and its neighbours are done."""
     poison = collection.folder / NAMES[4]
     site = tmp_path / "site"
     site.mkdir()
-    (site / "sitecustomize.py").write_text(POISONED.format(poison=str(poison)))
+    module, function, sentence = POISONS[victim]
+    (site / "sitecustomize.py").write_text(POISONED.format(module=module, function=function, poison=str(poison)))
     path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH", str(Path.cwd())))))
     code, err = finish(begin(collection.command(out, "--workers", "1"), PYTHONPATH=path))
     assert code == 3, err
-    assert "2 worker processes died at work on it" in err
+    assert sentence in err
     collection.check(out, {NAMES[4]: "crashed"})
 
 
