@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-gpu clean
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -62,6 +62,15 @@ bench-rows: install
 # set5/, set14/, satellite/; about 10 minutes. Fails below 95 % right.
 bench-no-harm: with-data install
 	$(VENV)/bin/python -m benchmarks.no_harm $(DATA)
+
+# odd/, satellite/, satellite_pairs/, archive/, large/; about 10 minutes. Writes docs/fidelity.md; fails where an
+# expectation is missed.
+bench-fidelity: with-data install
+	$(VENV)/bin/python -m benchmarks.fidelity $(DATA)
+
+# Needs no data, and Linux; about 25 minutes. Writes docs/fidelity.md, draws docs/memory.png; fails above 2 GiB.
+bench-memory: $(VENV)/.bench
+	$(VENV)/bin/python -m benchmarks.memory
 
 # Needs no data; about 5 minutes. Draws docs/timeline.png.
 bench-nodes: $(VENV)/.bench

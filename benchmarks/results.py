@@ -1,4 +1,4 @@
-"""docs/results.md: one section per benchmark, each with the machine it was measured on."""
+"""docs/results.md and docs/fidelity.md: a section per benchmark, each with the machine it was measured on."""
 
 import os
 import platform
@@ -10,8 +10,12 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results.md"
+FIDELITY = RESULTS.with_name("fidelity.md")
 
-_HEADER = "# Results\n\nWritten by the benchmarks; each section names the command that makes it anew.\n"
+_HEADERS = {
+    document: f"# {title}\n\nWritten by the benchmarks; each section names the command that makes it anew.\n"
+    for document, title in ((RESULTS, "Results"), (FIDELITY, "Fidelity"))
+}
 
 
 def machine() -> str:
@@ -31,13 +35,13 @@ def _gpu() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
-def write_section(name: str, text: str) -> None:
-    """Put a section into docs/results.md in place of its earlier self."""
+def write_section(name: str, text: str, path: Path = RESULTS) -> None:
+    """Put a section into one of the documents in place of its earlier self."""
     begin, end = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
-    document = RESULTS.read_text() if RESULTS.exists() else _HEADER
+    document = path.read_text() if path.exists() else _HEADERS[path]
     document = re.sub(f"\n{begin}.*{end}\n", "", document, flags=re.DOTALL)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(f"{document}\n{begin}\n{text.strip()}\n{end}\n")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{document}\n{begin}\n{text.strip()}\n{end}\n")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

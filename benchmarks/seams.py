@@ -1,0 +1,165 @@
+"""The same image in one tile and in tiles of 64: whether a border between tiles can be told."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from jobs.scenes import satellite_scene
+from pipeline.layout import MOSAIC
+
+from .quality import OUT
+from .results import machine, table
+
+HERE = OUT / "seams"
+
+SIDE, TILE, SCALE = 320, 64, 2
+
+MOST_COUNTS = {"nodata": 1, "mask": 1, "alpha": 10}
+"""Of 65,535 that a sample may differ: one of rounding; of a colour of which little is seen rounding moves more."""
+
+STEP = 0.005
+"""How much steps across borders between tiles, against those elsewhere, may differ from what they are in one tile."""
+
+
+@dataclass(frozen=True)
+class Section:
+    text: str
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Seam:
+    """One image in both ways."""
+
+    kind: str
+    largest: int
+    """Difference of the two in counts."""
+    share: float
+    """Of the samples that differ."""
+    ratio: float
+    """Of the mean absolute difference of neighbours on both sides of a border between tiles to that of all others."""
+    ratio_in_one: float
+    """The same, at the same places, where there is but one tile."""
+
+    @property
+    def kept(self) -> bool:
+        return self.largest <= MOST_COUNTS[self.kind] and abs(self.ratio / self.ratio_in_one - 1) <= STEP
+
+
+def section() -> Section:
+    """Run all kinds, and what is to be said of them."""
+    HERE.mkdir(parents=True, exist_ok=True)
+    seams = [look(kind, make) for kind, make in _MAKERS.items()]
+    rows = [
+        [
+            seam.kind,
+            f"{seam.largest}",
+            f"{100 * seam.share:.2g} %",
+            f"{seam.ratio:.4f}",
+            f"{seam.ratio_in_one:.4f}",
+            "kept" if seam.kept else "**missed**",
+        ]
+        for seam in seams
+    ]
+    header = ["16-bit raster with", "largest difference", "samples that differ", "step ratio, tiled", "in one tile", ""]
+    most = MOST_COUNTS["alpha"]
+    text = f"""## Seams
+
+`make bench-fidelity DATA=...`. {machine()}
+
+An image of {SIDE} x {SIDE} pixels, made by code, at x{SCALE} with `--preset fast`, in one tile and in tiles of {TILE}.
+In counts of 65,535: the largest difference of the two (at most {MOST_COUNTS["nodata"]}, with alpha {most}). The step
+ratio is that of the mean step between neighbours on both sides of a border between tiles to that between all other
+pixels of the input; it is the picture's own, so it has to be that of the same places in one tile (to {100 * STEP:g} %).
+Known samples only; what is known is the same in both.
+
+{table(header, rows)}
+"""
+    return Section(text, all(seam.kept for seam in seams))
+
+
+def look(kind: str, make: Callable[[Path], None]) -> Seam:
+    """One kind of image."""
+    path = HERE / f"{kind}.{'png' if kind == 'alpha' else 'tif'}"
+    make(path)
+    (whole, known), (tiled, also_known) = (_enlarged(path, side) for side in (512, TILE))
+    assert np.array_equal(known, also_known), kind
+    difference = np.abs(whole.astype(np.int64) - tiled)[known]
+    ratios = (_step_ratio(image, known) for image in (tiled, whole))
+    return Seam(kind, int(difference.max()), float((difference > 0).mean()), *ratios)
+
+
+def _enlarged(path: Path, tile_size: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """(C, H, W) without alpha, and what is known of it."""
+    output = HERE / f"{path.stem}-{tile_size}"
+    command = [sys.executable, "-m", "jobs.cli", "run", str(path), "-o", str(output), "-s", str(SCALE)]
+    options = ("--preset", "fast", "--executor", "inline", "--existing", "overwrite", "--tile-size", str(tile_size))
+    subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
+    folder = output / "tiles" / path.name
+    mosaic = folder / MOSAIC
+    with rasterio.open(mosaic if mosaic.exists() else folder / "r0000_c0000.png") as raster:
+        samples, known = raster.read([1, 2, 3]), raster.read_masks([1, 2, 3]) > 0
+    return samples, known
+
+
+def _step_ratio(image: NDArray[Any], known: NDArray[np.bool_]) -> float:
+    """Of both directions together."""
+    steps = [_steps(image, known), _steps(image.swapaxes(1, 2), known.swapaxes(1, 2))]
+    across, inside = (float(np.concatenate(parts).mean()) for parts in zip(*steps, strict=True))
+    return across / inside
+
+
+def _steps(image: NDArray[Any], known: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Steps from column to column between pixels of the input: those across borders of tiles, and all others."""
+    steps = np.abs(np.diff(image.astype(np.float64), axis=2))[:, :, SCALE - 1 :: SCALE]
+    both = (known[:, :, 1:] & known[:, :, :-1])[:, :, SCALE - 1 :: SCALE]
+    at_border = np.arange(1, steps.shape[2] + 1) % TILE == 0
+    return steps[:, :, at_border][both[:, :, at_border]], steps[:, :, ~at_border][both[:, :, ~at_border]]
+
+
+def _scene() -> NDArray[np.uint16]:
+    """(3, SIDE, SIDE) of most of 16 bits, never 0."""
+    levels = satellite_scene(SIDE).astype(np.uint16).transpose(2, 0, 1)
+    noise = np.random.default_rng(0).integers(0, 256, levels.shape, dtype=np.uint16)
+    return 1 + 240 * levels + noise
+
+
+def _disc() -> NDArray[np.bool_]:
+    """Of a radius that crosses many tiles."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    inside: NDArray[np.bool_] = (rows - 150) ** 2 + (columns - 170) ** 2 < 120**2
+    return inside
+
+
+def _raster(path: Path, **more: Any) -> Any:
+    place = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)}
+    shape = {"width": SIDE, "height": SIDE, "dtype": "uint16"}
+    return rasterio.open(path, "w", **{"driver": "GTiff", "count": 3, **shape, **place, **more})
+
+
+def _with_nodata(path: Path) -> None:
+    with _raster(path, nodata=0) as raster:
+        raster.write(np.where(_disc(), _scene(), 0).astype(np.uint16))
+
+
+def _with_mask(path: Path) -> None:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _raster(path) as raster:
+        raster.write(_scene())
+        raster.write_mask(_disc())
+
+
+def _with_alpha(path: Path) -> None:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    fading = (65535 * np.clip(1.5 - np.hypot(rows - 150, columns - 170) / 100, 0, 1)).astype(np.uint16)
+    with _raster(path, driver="PNG", count=4, crs=None, transform=None) as raster:
+        raster.write(np.concatenate([_scene(), fading[None]]))
+
+
+_MAKERS: dict[str, Callable[[Path], None]] = {"nodata": _with_nodata, "mask": _with_mask, "alpha": _with_alpha}
