@@ -463,7 +463,8 @@ def test_too_large(read: Read) -> None:
 def test_texts_are_noted(read: Read) -> None:
     """Texts of a PNG and comments are not carried, and the notes name them; XMP among them is carried."""
     texts = png_chunk(b"tEXt", b"Title\0A barn") + png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x a='b'/>")
-    assert read(png(1, 8, 0, [b"\x9f"], texts))[0].notes == ("its texts (Title) are not carried over",)
+    for around in ((texts, b""), (b"", texts)):
+        assert read(png(1, 8, 0, [b"\x9f"], *around))[0].notes == ("its texts (Title) are not carried over",)
     for kind in ("JPEG", "GIF"):
         assert read(_encode(_GRAY, kind, comment=b"a barn"))[0].notes == ("its texts (comment) are not carried over",)
 

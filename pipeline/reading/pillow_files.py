@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,6 @@ _CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA"}
 _DEEP_PNG = {"RGB;16B": RGB, "RGBA;16B": (*RGB, ALPHA), "LA;16B": (*GRAY, ALPHA)}
 """How Pillow names what it would cut to 8 bits."""
 
-
-_NO_TEXTS = {"XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type xmp"}
-"""Of the texts of a PNG: those that are carried as what they stand for."""
 
 _MOST_NAMES = 10
 """Of texts, that are told: files are hostile."""
@@ -119,7 +117,7 @@ class PillowFile:
             exif=exif,
             xmp=tiff.xmp if tiff else _xmp(image),
             dpi=tiff.dpi if tiff else _dpi(image),
-            notes=(*_frames(image, tiff), *notes, *_lost(image, tiff)),
+            notes=(*_frames(image, tiff), *notes, *_lost(image, self._path, tiff)),
         )
 
     @property
@@ -291,11 +289,11 @@ def _frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tupl
     return (pages_note(frames),) if frames > 1 else ()
 
 
-def _lost(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
+def _lost(image: ImageFile.ImageFile, path: str, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
     photoshop = image.info.get("photoshop")
     iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
     nodata = tiff.nodata if tiff else None
-    texts = _texts(image)
+    texts = _texts(image, path)
     return (
         *(("its IPTC data is not carried over",) if iptc else ()),
         *((f"its texts ({', '.join(texts)}) are not carried over",) if texts else ()),
@@ -303,8 +301,7 @@ def _lost(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tuple[
     )
 
 
-def _texts(image: ImageFile.ImageFile) -> list[str]:
-    """Names of what the file says in words, but for what is no text to a reader."""
-    of_png = image.info if image.format == "PNG" else {}
-    names = [str(name) for name, text in of_png.items() if isinstance(text, str) and name not in _NO_TEXTS]
-    return [*names, *(["comment"] if "comment" in image.info and "comment" not in names else [])][:_MOST_NAMES]
+def _texts(image: ImageFile.ImageFile, path: str) -> list[str]:
+    """Names of what the file says in words."""
+    names = png_chunks.texts(path) if image.format == "PNG" else iter(["comment"] if "comment" in image.info else [])
+    return list(islice(dict.fromkeys(names), _MOST_NAMES))
