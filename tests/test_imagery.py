@@ -155,16 +155,22 @@ def test_a_mask_becomes_the_mask(tmp_path: Path, work: Any) -> None:
     lr = waves("uint8", 3, 40, 40)
     write_raster(tmp_path / "a.tif", lr, mask, photometric="RGB")
     expected = mask.repeat(2, 0).repeat(2, 1)
-    shown = {}
-    for kind in (Format.AUTO, Format.TIF, Format.COG):
-        work("a.tif", form=Form(kind))
-        path = mosaic(tmp_path, "a.tif") if kind is not Format.COG else tmp_path / "out/images/a.tif"
-        with rasterio.open(path) as result:
+    shown = []
+    for form, name, bands in (
+        (Form(), "tiles/a.tif/mosaic.vrt", 4),
+        (Form(single=True), "images/a.tif.png", 4),
+        (Form(Format.TIF), "tiles/a.tif/mosaic.vrt", 3),
+        (Form(Format.TIF, single=True), "images/a.tif", 3),
+        (Form(Format.COG), "images/a.tif", 3),
+    ):
+        record, _ = work("a.tif", form=form)
+        assert record.status == "done", record.error_message
+        with rasterio.open(tmp_path / "out" / name) as result:
             np.testing.assert_array_equal(result.dataset_mask() > 0, expected)
-            shown[kind] = result.read([1, 2, 3])[:, expected]
-            assert result.count == (4 if kind is Format.AUTO else 3)
-    np.testing.assert_array_equal(shown[Format.AUTO], shown[Format.TIF])
-    np.testing.assert_array_equal(shown[Format.AUTO], shown[Format.COG])
+            shown.append(result.read([1, 2, 3])[:, expected])
+            assert result.count == bands
+    for other in shown[1:]:
+        np.testing.assert_array_equal(other, shown[0])
 
 
 def test_georeferenced_alpha_is_a_mask(tmp_path: Path, work: Any) -> None:

@@ -139,9 +139,10 @@ class OneFile(Sink):
             raise ImageError(ErrorType.TOO_LARGE, f"{message}; use --format cog, or tiles, without --single")
         self._uri = uri
         self._kind = kind
-        bands = len(header.bands) - (header.mask and kind is Format.PNG)
         nothing = header.nodata if header.nodata is not None else np.nan if header.dtype == "float32" else 0
-        self._samples = np.full((bands, header.height, header.width), nothing, header.dtype)
+        self._samples = np.full((len(header.bands), header.height, header.width), nothing, header.dtype)
+        if header.has_alpha:
+            self._samples[-1] = 0
         self._mask = np.zeros((header.height, header.width), np.bool_) if header.mask else None
         self._residuals: list[ConsistencySums] = []
 
@@ -149,6 +150,7 @@ class OneFile(Sink):
         _, height, width = pixels.samples.shape
         top, left = tile.rows.start * self._scale, tile.columns.start * self._scale
         rows, columns = slice(top, top + height), slice(left, left + width)
+        pixels = _in_bands(pixels, self._kind)
         self._samples[:, rows, columns] = pixels.samples
         if self._mask is not None:
             self._mask[rows, columns] = pixels.mask
@@ -234,11 +236,16 @@ def encode(pixels: Pixels, header: Header, kind: Format) -> bytes:
     """A picture as one file; in a PNG a mask becomes alpha, as `formats.held` says."""
     if kind is not Format.PNG:
         return encode_tif(pixels.samples, pixels.mask, header)
+    return encode_png(_in_bands(pixels, kind).samples, header)
+
+
+def _in_bands(pixels: Pixels, kind: Format) -> Pixels:
+    """As the file has it: with the mask as one more band in a PNG."""
+    if pixels.mask is None or kind is not Format.PNG:
+        return pixels
     samples = pixels.samples
-    if pixels.mask is not None:
-        opaque = pixels.mask.astype(samples.dtype) * np.iinfo(samples.dtype).max
-        samples = np.concatenate([samples, opaque[None]])
-    return encode_png(samples, header)
+    opaque = pixels.mask.astype(samples.dtype) * np.iinfo(samples.dtype).max
+    return Pixels(np.concatenate([samples, opaque[None]]), None)
 
 
 def store(uri: str, data: bytes, patiently: Patience) -> None:
