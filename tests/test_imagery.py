@@ -158,7 +158,8 @@ def test_a_mask_becomes_the_mask(tmp_path: Path, work: Any) -> None:
     shown = []
     for form, name, bands in (
         (Form(), "tiles/a.tif/mosaic.vrt", 4),
-        (Form(single=True), "images/a.tif.png", 4),
+        (Form(single=True), "images/a.tif", 3),  # a PNG alone could not say where it lies
+        (Form(Format.PNG, single=True), "images/a.tif.png", 4),
         (Form(Format.TIF), "tiles/a.tif/mosaic.vrt", 3),
         (Form(Format.TIF, single=True), "images/a.tif", 3),
         (Form(Format.COG), "images/a.tif", 3),
