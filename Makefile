@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-gpu clean
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-gpu clean fuzz
 
 install: $(VENV)/.installed
 
@@ -79,6 +79,13 @@ bench-nodes: $(VENV)/.bench
 # Needs a GPU, and no data.
 bench-gpu: install
 	$(VENV)/bin/python -m benchmarks.gpu
+
+# INPUTS spoiled files through whole runs; about 5 minutes for 10,000. DATA may name a folder of real pictures to be
+# spoiled, too. Fails if anything is wrong; what is wrong is kept in bench-out/fuzz/kept/.
+INPUTS ?= 10000
+SEED ?= 0
+fuzz: install
+	$(VENV)/bin/python -m benchmarks.fuzz --inputs $(INPUTS) --seed $(SEED) $(if $(DATA),--data $(DATA))
 
 # Trains the prior that srpipe ships anew; kodak/, satellite_train/, archive/; about 15 minutes.
 prior: with-data install
