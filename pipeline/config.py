@@ -15,7 +15,7 @@ from .raster import Limits
 from .storage_options import StorageOptions
 from .writing.formats import Format
 
-ALGORITHM_VERSION = 4
+ALGORITHM_VERSION = 5
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")

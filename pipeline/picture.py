@@ -13,8 +13,8 @@ from .raster import Header, Pixels
 from .reading.decoders import OpenImage
 from .samples import Scaling, Window, find_scaling, known_samples, to_lr
 
-_HELD = 3 * sheet.FITTED_WHOLE
-"""Samples of an image that is held in memory, and fitted, as a whole."""
+HELD_WHOLE = 2048 * 2048
+"""Pixels of an image that is held in memory as a whole; of more than 3 bands, as many samples as that is of 3."""
 
 
 class Picture:
@@ -35,7 +35,8 @@ class Picture:
         self._sampled: list[Pixels] = []
         try:
             self._read(None if scaling else seed)
-            self.scaling = scaling or find_scaling(self.header, self._sampled)
+            seen = self._sampled if self._whole is None else [self._whole]
+            self.scaling = scaling or find_scaling(self.header, seen)
         except BaseException:
             opened.close()
             raise
@@ -55,7 +56,7 @@ class Picture:
     def lesson(self, device: torch.device) -> tuple[Tensor, Domain]:
         """What a fit learns from: the image, or a sheet of windows of it; empty where nothing is known."""
         windows = [to_lr(pixels, self.header, self.scaling, device) for pixels in self._sampled]
-        if self._whole is not None:
+        if self._sampled[0] is self._whole:
             return windows[0].lr, windows[0].domain
         lr, known = sheet.lay_out([(window.lr, window.domain.known) for window in windows])
         return lr, Domain(known, windows[0].domain.low, windows[0].domain.high)
@@ -78,24 +79,14 @@ class Picture:
         return Pixels(self._whole.samples[:, rows, columns], None if mask is None else mask[rows, columns])
 
     def _read(self, seed: int | None) -> None:
-        """All of a small image; of a large one what `_sample` finds, if there is a seed for it."""
-        held = self.header.height * self.header.width
-        if held <= sheet.FITTED_WHOLE and held * len(self.header.bands) <= _HELD:
+        """All of a small image, and what it is fitted to, if there is a seed for that."""
+        pixels, bands = self.height * self.width, len(self.header.bands)
+        if pixels <= HELD_WHOLE and pixels * bands <= 3 * HELD_WHOLE:
             self._whole = self._opened.whole()
             self._opened.close()
+        if self._whole is not None and sheet.is_fitted_whole(bands, self.height, self.width):
             self._sampled = [self._whole]
         elif seed is not None:
-            self._sampled = self._sample(seed)
-
-    def _sample(self, seed: int) -> list[Pixels]:
-        """Windows with enough in them; where there are too few, those with most."""
-        wanted = sheet.windows_on(len(self.header.bands))
-        found: list[tuple[float, Pixels]] = []
-        for rows, columns in sheet.places(self.height, self.width, seed):
-            pixels = self._opened.window(rows, columns)
-            found.append((float(known_samples(pixels, self.header).mean()), pixels))
-            found.sort(key=lambda pair: -min(pair[0], sheet.ENOUGH_KNOWN))
-            del found[wanted:]
-            if len(found) == wanted and found[-1][0] >= sheet.ENOUGH_KNOWN:
-                break
-        return [pixels for _, pixels in found]
+            windows = (self._pixels(*place) for place in sheet.places(self.height, self.width, seed))
+            known = ((float(known_samples(pixels, self.header).mean()), pixels) for pixels in windows)
+            self._sampled = sheet.pick(known, sheet.windows_on(bands))

@@ -1,13 +1,16 @@
 """A contact sheet of a large image: some windows of it side by side, for a fit that never holds the whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import ceil, sqrt
+from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor
 
-FITTED_WHOLE = 2048 * 2048
-"""Pixels up to which an image is fitted as a whole."""
+_Item = TypeVar("_Item")
+
+FITTED_WHOLE = 1024 * 1024
+"""Pixels up to which an image is fitted as a whole: the pyramid of more is what a worker's memory would go to."""
 
 _SIDE = 256
 """Of a window, a multiple of the blocks of JPEG."""
@@ -18,8 +21,13 @@ _SAMPLES = 48 * _SIDE**2
 _FRAME = 4
 """Pixels at the border of a window that are taken for unknown: beyond it lies another part of the image."""
 
-ENOUGH_KNOWN = 0.5
+_ENOUGH_KNOWN = 0.5
 """Share of a window that makes it worth its place."""
+
+
+def is_fitted_whole(bands: int, height: int, width: int) -> bool:
+    """Whether an image needs no sheet."""
+    return height * width <= FITTED_WHOLE and bands * height * width <= _SAMPLES
 
 
 def windows_on(bands: int) -> int:
@@ -27,12 +35,33 @@ def windows_on(bands: int) -> int:
     return max(1, min(16, _SAMPLES // (_SIDE**2 * bands)))
 
 
-def places(height: int, width: int, seed: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of all windows of an image that do not overlap, in an order drawn by `seed`."""
-    rows, columns = max(1, height // _SIDE), max(1, width // _SIDE)
+def places(height: int, width: int, seed: int, scale: int = 1) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of all windows of an image that do not overlap, in an order drawn by `seed`.
+
+    Args:
+        scale: by which they are to be enlarged before they are laid out.
+    """
+    side = _SIDE // scale
+    rows, columns = max(1, height // side), max(1, width // side)
     for place in torch.randperm(rows * columns, generator=Generator().manual_seed(seed)).tolist():
-        top, left = _SIDE * (place // columns), _SIDE * (place % columns)
-        yield slice(top, min(height, top + _SIDE)), slice(left, min(width, left + _SIDE))
+        top, left = side * (place // columns), side * (place % columns)
+        yield slice(top, min(height, top + side)), slice(left, min(width, left + side))
+
+
+def pick(candidates: Iterable[tuple[float, _Item]], number: int) -> list[_Item]:
+    """The first so many of which enough is known, and no candidate beyond them; where they are too few, the best.
+
+    Args:
+        candidates: the share that is known of each, and what it is.
+    """
+    found: list[tuple[float, _Item]] = []
+    for candidate in candidates:
+        found.append(candidate)
+        found.sort(key=lambda pair: -min(pair[0], _ENOUGH_KNOWN))
+        del found[number:]
+        if len(found) == number and found[-1][0] >= _ENOUGH_KNOWN:
+            break
+    return [item for _, item in found]
 
 
 def lay_out(windows: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:

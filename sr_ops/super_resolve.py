@@ -2,19 +2,20 @@
 
 A scale s takes ceil(log2 s) stages. Each stage runs its network under the self-ensemble, is brought down to the size
 asked for when it overshoots (x3 is x4 reduced), and is back-projected against the LR image. A later stage's network
-is fitted on what the earlier stages made of the whole image. Where the fit of the first does no better than bicubic on
-parts it did not learn from, the enlargement is bicubic, back-projected.
+is fitted on what the earlier stages made of the image, or of windows of a large one. Where the fit of the first does no
+better than bicubic on parts it did not learn from, the enlargement is bicubic, back-projected.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from math import nan
+from math import ceil, nan
 
 import torch
 from torch import Tensor
 
+from . import sheet
 from .back_projection import back_project
 from .conservation import conserve
 from .damage import CLEAN
@@ -26,9 +27,9 @@ from .networks import ResidualNetwork, build_network, fastest_dtype
 from .pairs import MIN_SIDE, Pair, father_son_pyramid, son_side
 from .prior import Prior, Weights, network_bands
 from .resample import resize, upscale
-from .settings import Method, Settings
+from .settings import STAGE_SCALE, Method, Settings
 from .stack import fit_stack
-from .tiles import cut, owned, paste, plan_tiles
+from .tiles import cut, owned, paste, plan_tiles, tile_at
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,14 @@ def no_phase(_name: str) -> AbstractContextManager[object]:
 
 _BANDS_AT_ONCE = 4
 """Enlarged together, where they need not be: bounds the memory of images of many bands."""
+
+_PIECE = {"cpu": 256, "cuda": 1024}
+"""Longest side of what a network sees at once, less the halo. What a layer makes of 256 x 256 pixels the C library's
+allocator keeps for the next one; of more (32 MB) it asks the system anew each time, which takes half as long again as
+the convolutions. A GPU would be idle with so little."""
+
+_INTERPOLATION_REACH = 2
+"""Pixels that bicubic enlargement reads on each side."""
 
 
 def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, domain: Domain = UNIT) -> Tensor:
@@ -162,12 +171,35 @@ def _stages(
         return Fitted((), loss, *scores)
     networks = [lesson.network]
     while len(networks) < len(settings.stage_scales):
-        reached = settings.stage_scales[len(networks) - 1]
-        enlarged = _enlarge_tiled(lr, tuple(networks), settings, phase, domain)
-        lesson = _lesson(enlarged, None if known is None else nearest(known, reached), None, settings, prior)
+        enlarged, known_there = _enlarged(lr, tuple(networks), settings, phase, domain)
+        lesson = _lesson(enlarged, known_there, None, settings, prior)
         yield lesson
         networks.append(_as_later_stage(lesson.network))
     return Fitted(tuple(networks), loss, *scores)
+
+
+def _enlarged(
+    lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase, domain: Domain
+) -> tuple[Tensor, Tensor | None]:
+    """What these stages make of the image for the next to learn from, (C, H, W), and what is known of it, (H, W).
+
+    Of a large one it is a sheet of windows, each computed as in its place in the image.
+    """
+    bands, height, width = lr.shape
+    scale, known = settings.stage_scales[len(networks) - 1], domain.known_pixels
+    if sheet.is_fitted_whole(bands, height * scale, width * scale):
+        enlarged = _enlarge_tiled(lr, networks, settings, phase, domain)
+        return enlarged, None if known is None else nearest(known, scale)
+    places = sheet.places(height, width, settings.seed, scale)
+    shares = ((1.0 if known is None else float(known[place].float().mean()), place) for place in places)
+    windows = []
+    for rows, columns in sheet.pick(shares, sheet.windows_on(bands)):
+        tile = tile_at(rows, columns, height, width, settings.halo)
+        sr = enlarge(cut(lr, tile), networks, settings, phase, domain.of(tile.rows.read, tile.columns.read))
+        known_here = None if domain.known is None else nearest(domain.known[:, rows, columns], scale)
+        windows.append((owned(sr, tile, scale), known_here))
+    enlarged, known_there = sheet.lay_out(windows)
+    return enlarged, known_there.all(0)
 
 
 def _lesson(
@@ -260,7 +292,7 @@ def _enlarge(
         image = _back_project(upscale(window, scale), window, settings, scale, phase, domain)
     for network, scale in zip(networks, settings.stage_scales[: len(networks)], strict=True):
         with phase("infer"):
-            image = _run(network, image, settings.ensemble)
+            image = _run(network, image, settings)
             image = resize(image, (window.shape[-2] * scale, window.shape[-1] * scale))
         image = _back_project(image, window, settings, scale, phase, domain)
     if settings.back_projections:
@@ -269,12 +301,22 @@ def _enlarge(
     return keep_flat(image, window, scale)
 
 
-def _run(network: ResidualNetwork, image: Tensor, ensemble: bool) -> Tensor:
+def _run(network: ResidualNetwork, image: Tensor, settings: Settings) -> Tensor:
+    """The network's enlargement of (C, h, w), in pieces."""
+
     def once(turned: Tensor) -> Tensor:
         enlarged: Tensor = network(turned[None].contiguous(memory_format=torch.channels_last))[0]
         return enlarged
 
-    return self_ensemble(once, image) if ensemble else once(image)
+    bands, height, width = image.shape
+    canvas = image.new_empty(bands, height * STAGE_SCALE, width * STAGE_SCALE)
+    longest = max(height, width)
+    side = ceil(longest / ceil(longest / _PIECE[image.device.type]))
+    for piece in plan_tiles(height, width, side, settings.depth + _INTERPOLATION_REACH):
+        seen = cut(image, piece)
+        enlarged = self_ensemble(once, seen) if settings.ensemble else once(seen)
+        paste(canvas, piece, owned(enlarged, piece, STAGE_SCALE), STAGE_SCALE)
+    return canvas
 
 
 def _back_project(sr: Tensor, lr: Tensor, settings: Settings, scale: int, phase: Phase, domain: Domain) -> Tensor:

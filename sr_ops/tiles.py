@@ -54,6 +54,11 @@ def plan_tiles(height: int, width: int, tile_size: int, halo: int) -> tuple[Tile
     )
 
 
+def tile_at(rows: slice, columns: slice, height: int, width: int, halo: int) -> Tile:
+    """One that owns just these LR pixels, whose grid is of no interest."""
+    return Tile(0, 0, _span(rows.start, rows.stop, height, halo), _span(columns.start, columns.stop, width, halo))
+
+
 def parts_of(tile: Tile, height: int, width: int, tile_size: int, halo: int) -> tuple[Tile, ...]:
     """The tiles of a finer grid that own together what `tile` owns; `tile_size` divides that of the grid it is of."""
     return tuple(
@@ -90,10 +95,11 @@ def paste(canvas: Image, tile: Tile, pixels: Image, scale: int, origin: tuple[in
 def _spans(length: int, tile_size: int, halo: int) -> list[Span]:
     starts = range(0, length, tile_size)
     stops = [min(start + tile_size, length) for start in starts]
-    return [
-        Span(start, stop, max(0, start - halo), min(length, stop + halo))
-        for start, stop in zip(starts, stops, strict=True)
-    ]
+    return [_span(start, stop, length, halo) for start, stop in zip(starts, stops, strict=True)]
+
+
+def _span(start: int, stop: int, length: int, halo: int) -> Span:
+    return Span(start, stop, max(0, start - halo), min(length, stop + halo))
 
 
 def _owned_slice(span: Span, scale: int) -> slice:

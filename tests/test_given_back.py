@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline import picture
 from pipeline.config import RunConfig
 from pipeline.plan import Row
 from pipeline.reading import decoders
 from pipeline.run import run
 from pipeline.units import Division
 from pipeline.worker import Worker
-from sr_ops import sheet
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -48,7 +48,7 @@ def test_after_damaged_pixels(tmp_path: Path, tiny_config: MakeConfig, observer:
 @pytest.fixture
 def windowed(tmp_path: Path, make_png: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three pictures that are read window by window, and their manifest."""
-    monkeypatch.setattr(sheet, "FITTED_WHOLE", 500)
+    monkeypatch.setattr(picture, "HELD_WHOLE", 500)
     names = [f"{number}.png" for number in range(3)]
     for number, name in enumerate(names):
         make_png(tmp_path / name, height=40, width=50, seed=number)

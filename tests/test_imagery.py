@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from rio_cogeo.cogeo import cog_validate
 
+from pipeline import picture
 from pipeline.config import Dpi, Form, RunConfig
 from pipeline.reading.decoders import OpenImage
 from pipeline.records import Record
@@ -281,6 +282,7 @@ def whole(folder: Path) -> Path:
 @pytest.fixture
 def sheets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images above 2,500 pixels are large: read window by window, fitted to a sheet of windows of 16 x 16."""
+    monkeypatch.setattr(picture, "HELD_WHOLE", 2500)
     monkeypatch.setattr(sheet, "FITTED_WHOLE", 2500)
     monkeypatch.setattr(sheet, "_SIDE", 16)
 

@@ -14,16 +14,42 @@ from sr_ops.settings import FitSettings, Method, Settings
 from sr_ops.super_resolve import fit_stages
 
 
-@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(0, 5))
-def test_windows_do_not_overlap(height: int, width: int, seed: int) -> None:
+@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(0, 5), st.sampled_from([1, 2, 4]))
+def test_windows_do_not_overlap(height: int, width: int, seed: int, scale: int) -> None:
     """Each lies within the image, all are of one size, none meets another, and the same seed draws the same."""
-    windows = list(sheet.places(height, width, seed))
-    assert windows == list(sheet.places(height, width, seed))
+    windows = list(sheet.places(height, width, seed, scale))
+    assert windows == list(sheet.places(height, width, seed, scale))
     sizes = {(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in windows}
-    assert sizes == {(min(height, 256), min(width, 256))}
+    side = 256 // scale
+    assert sizes == {(min(height, side), min(width, side))}
     assert all(rows.stop <= height and columns.stop <= width for rows, columns in windows)
     assert len({(rows.start, columns.start) for rows, columns in windows}) == len(windows)
-    assert all(rows.start % 256 == columns.start % 256 == 0 for rows, columns in windows)
+    assert all(rows.start % side == columns.start % side == 0 for rows, columns in windows)
+
+
+@given(st.lists(st.floats(0, 1)), st.integers(1, 5))
+def test_what_is_picked(shares: list[float], number: int) -> None:
+    """The first of which half is known, and nothing is looked at after them; too few: the best of all."""
+    candidates = iter(enumerate(shares))
+    picked = sheet.pick(((share, index) for index, share in candidates), number)
+    good = [index for index, share in enumerate(shares) if share >= 0.5]
+    if len(good) >= number:
+        assert sorted(picked) == good[:number]
+        assert next(candidates, (len(shares),))[0] == good[number - 1] + 1
+    else:
+        assert set(picked) >= set(good)
+        left_out = [share for index, share in enumerate(shares) if index not in picked]
+        assert len(picked) == min(number, len(shares))
+        assert max(left_out, default=0.0) <= min((shares[index] for index in picked), default=0.0)
+
+
+@pytest.mark.parametrize(
+    ("bands", "height", "width", "whole"),
+    [(1, 1024, 1024, True), (3, 1024, 1024, True), (3, 512, 2049, False), (4, 1024, 1024, False), (12, 512, 512, True)],
+)
+def test_what_is_fitted_whole(bands: int, height: int, width: int, whole: bool) -> None:
+    """What is no larger than a sheet can be."""
+    assert sheet.is_fitted_whole(bands, height, width) is whole
 
 
 def test_seeds_draw_others() -> None:

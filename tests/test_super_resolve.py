@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from sr_ops import sheet
+from sr_ops import super_resolve as module
 from sr_ops.back_projection import back_project, consistency_error
 from sr_ops.conservation import conserve
+from sr_ops.damage import Damage
 from sr_ops.dihedral import ORDER, transform
-from sr_ops.domain import UNIT
+from sr_ops.domain import UNIT, Domain, nearest
 from sr_ops.fit import fit
 from sr_ops.held_out import MIN_SIDE as HELD_OUT_MIN_SIDE
 from sr_ops.held_out import Score, hold_out, score
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
-from sr_ops.pairs import MIN_SIDE, father_son_pyramid
+from sr_ops.pairs import MIN_SIDE, Pair, father_son_pyramid
 from sr_ops.prior import Prior
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
@@ -472,6 +475,56 @@ def test_later_stages_are_fitted_on_the_enlarged_image() -> None:
     pairs = zip(first.parameters(), second.parameters(), strict=True)
     assert not all(torch.equal(one, other) for one, other in pairs)
     assert torch.equal(lr, before)
+
+
+def test_a_later_stage_of_a_large_image_learns_from_windows_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a part of the whole image's enlargement, as known as that; joints and what is not known teach nothing."""
+    monkeypatch.setattr(sheet, "FITTED_WHOLE", 48 * 48)
+    monkeypatch.setattr(sheet, "_SIDE", 16)
+    lessons: list[tuple[Tensor, Tensor | None]] = []
+
+    def spy(image: Tensor, taught: Tensor | None, damage: Damage, seed: int) -> tuple[Pair, ...]:
+        lessons.append((image, taught))
+        return father_son_pyramid(image, taught, damage, seed)
+
+    monkeypatch.setattr(module, "father_son_pyramid", spy)
+    lr, settings = noise(1, 40, 48), replace(TINY, scale=4)
+    domain = Domain(torch.ones(1, 40, 48, dtype=torch.bool))
+    assert domain.known is not None
+    domain.known[:, 20:24, 8:16] = False
+    networks = fit_stages(lr, settings, domain=domain).networks
+    _, (laid_out, taught) = lessons
+    assert laid_out.shape == (1, 64, 64)
+    assert taught is not None
+    whole = enlarge(lr, networks[:1], settings, domain=domain)
+    known = nearest(domain.known, 2)
+    places = [(top, left) for top in range(0, 80, 16) for left in range(0, 96, 16)]
+    found = []
+    for top, left in ((top, left) for top in range(4, 64, 16) for left in range(4, 64, 16)):
+        shown, learned = laid_out[0, top : top + 8, left : left + 8], taught[0, top : top + 8, left : left + 8]
+        centres = [(row + 4, column + 4) for row, column in places]
+        (at,) = [
+            (row, column)
+            for row, column in centres
+            if torch.allclose(whole[0, row : row + 8, column : column + 8], shown, atol=1e-5)
+        ]
+        found.append(at)
+        assert torch.equal(known[0, at[0] : at[0] + 8, at[1] : at[1] + 8].float(), learned)
+    assert len(set(found)) == 16
+    assert taught.sum() == sum(known[0, row : row + 8, column : column + 8].sum() for row, column in found)
+
+
+@pytest.mark.parametrize("network", Network)
+def test_pieces_leave_no_trace(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that sees the image piece by piece makes the same of it."""
+    settings = replace(TINY, network=network, depth=8, back_projections=0)
+    networks, lr = far_sighted_networks(settings), noise(1, 41, 67)
+    whole = enlarge(lr, networks, settings)
+    seen: list[tuple[int, ...]] = []
+    networks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    monkeypatch.setitem(module._PIECE, "cpu", 16)
+    torch.testing.assert_close(enlarge(lr, networks, settings), whole, rtol=0, atol=1e-6)
+    assert max(max(shape[-2:]) for shape in seen) <= 16 + 2 * (settings.depth + 2)
 
 
 @pytest.mark.parametrize(("scale", "gain"), [(2, 2.0), (4, 1.0)])

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import rasterio
 
 import pipeline.run
-from pipeline import layout
+from pipeline import layout, picture
 from pipeline.errors import ErrorType
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan
@@ -156,6 +156,7 @@ def _divided() -> Iterator[None]:
     """Images of some hundred pixels are scenes, and are read window by window."""
     with (
         patch.object(pipeline.run, "DIVISION", Division(pixels=500, group_seconds=1e-4)),
+        patch.object(picture, "HELD_WHOLE", 600),
         patch.multiple(sheet, FITTED_WHOLE=600, _SIDE=16),
     ):
         yield
