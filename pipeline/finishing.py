@@ -75,8 +75,9 @@ def _measured(sr: Tensor, window: Window, header: Header, scaling: Scaling, scal
     numbers = off_nodata(to_native(sr, header, scaling), header)
     if header.dtype == "float32":
         numbers = keep_flat(numbers, lr.nan_to_num(), scale)  # to the last bit
-    exact = numbers if header.dtype == "uint8" else numbers.double()
-    return numbers, downscale(exact, scale) - lr.to(exact)
+    exact = numbers.dtype if header.dtype == "uint8" else torch.float64
+    shrunk = [downscale(band.to(exact), scale) for band in numbers]  # one by one: in float64 all are a third of memory
+    return numbers, torch.stack(shrunk) - lr.to(exact)
 
 
 def _opacity(alpha: Tensor, of_image: Tensor, scale: int) -> Tensor:
