@@ -26,8 +26,6 @@ from .results import FIDELITY, machine, table, write_section
 HERE = OUT / "memory"
 PLOT = FIDELITY.with_name("memory.png")
 
-SCALE = 2
-
 LIMIT = 2**31
 """Bytes that the system grants each of two processes, worker and decoder, and that both together are to stay below."""
 
@@ -47,6 +45,7 @@ class Scene:
     covered: float
     """Share of its pixels that have data, at least."""
     options: tuple[str, ...] = ()
+    scale: int = 2
 
     @property
     def path(self) -> Path:
@@ -55,6 +54,7 @@ class Scene:
 
 BICUBIC = ("--method", "bicubic")
 COG = ("--format", "cog")
+FAST = ("--preset", "fast")
 
 SCENES = (
     Scene(1_000, 1.0),
@@ -62,6 +62,8 @@ SCENES = (
     Scene(16_000, 0.1, BICUBIC),
     Scene(30_000, 0.02, BICUBIC),
     Scene(16_000, 0.1, (*BICUBIC, *COG)),
+    Scene(1_000, 1.0, FAST, scale=4),
+    Scene(4_000, 0.05, FAST, scale=4),
 )
 
 
@@ -126,7 +128,7 @@ def measure(scene: Scene) -> Measured:
     """One run of `srpipe` in processes that are watched and limited. Raises RuntimeError when it does not end well."""
     output = HERE / "out"
     shutil.rmtree(output, ignore_errors=True)
-    command = [sys.executable, "-m", "jobs.cli", "run", str(scene.path), "-o", str(output), "-s", str(SCALE)]
+    command = [sys.executable, "-m", "jobs.cli", "run", str(scene.path), "-o", str(output), "-s", str(scene.scale)]
     usage = run_limited([*command, "--executor", "inline", "--json", *scene.options], LIMIT)
     if usage.code != 0:
         raise RuntimeError(f"{' '.join(scene.options)} on {scene.path} ended with exit code {usage.code}")
@@ -138,7 +140,8 @@ def draw(done: list[Measured]) -> None:
     """Peaks against the side of the scene."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    tiled = [one for one in done if COG[1] not in one.scene.options]
+    tiled = [one for one in done if COG[1] not in one.scene.options and one.scene.scale == 2]
+    larger = [one for one in done if one.scene.scale == 4]
     sides = [one.scene.side for one in tiled]
     parts = {"together": "#4a7fb5", "worker": "#d1495b", "decoder": "#edae49"}
     for part, colour in parts.items():
@@ -146,6 +149,8 @@ def draw(done: list[Measured]) -> None:
     for one in done:
         if COG[1] in one.scene.options:
             axes.plot(one.scene.side, one.usage.together / MB, "s", color=parts["together"], label="together, COG")
+    together = [one.usage.together / MB for one in larger]
+    axes.plot([one.scene.side for one in larger], together, "o:", color=parts["together"], label="together, x4")
     axes.axhline(LIMIT / MB, color="gray", linestyle="--", linewidth=1)
     axes.annotate("limit", (sides[0], LIMIT / MB), xytext=(0, -12), textcoords="offset points", color="gray")
     axes.set_xscale("log")
@@ -166,6 +171,7 @@ def memory_table(done: list[Measured], covered: dict[int, float]) -> str:
         rows.append(
             [
                 f"{one.scene.side:,}",
+                f"x{one.scene.scale}",
                 f"{' '.join(one.scene.options) or 'default'}",
                 f"{100 * covered[one.scene.side]:.0f} %",
                 *(tiles or [f"{one.record['tiles']:,}", f"{one.record['tiles_empty']:,}"]),
@@ -173,7 +179,18 @@ def memory_table(done: list[Measured], covered: dict[int, float]) -> str:
                 *(f"{part / MB:.0f}" for part in (one.usage.worker, one.usage.decoder, one.usage.together)),
             ]
         )
-    header = ["side", "options", "data", "tiles written", "skipped", "s", "worker, MB", "decoder, MB", "together, MB"]
+    header = [
+        "side",
+        "scale",
+        "options",
+        "data",
+        "tiles written",
+        "skipped",
+        "s",
+        "worker, MB",
+        "decoder, MB",
+        "together, MB",
+    ]
     return table(header, rows)
 
 
@@ -194,7 +211,7 @@ def main() -> None:
 
 `make bench-memory`. {machine()}
 
-`srpipe run --scale {SCALE} --executor inline` over one scene each: a tiled, deflated GeoTIFF of {BANDS} bands of
+`srpipe run --executor inline` over one scene each: a tiled, deflated GeoTIFF of {BANDS} bands of
 uint16, islands of data in nodata. Resident memory, sampled every 50 ms over all processes: the worker, which is the
 whole of the run here, and its decoder; libraries that both have loaded count twice. The system refuses each of the
 two more than {LIMIT / 2**30:g} GiB of data (`RLIMIT_DATA`), touched or not; both together are to stay below that:

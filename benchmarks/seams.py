@@ -3,21 +3,30 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from jobs.scenes import satellite_scene
 from pipeline.layout import MOSAIC
+from sr_ops.settings import Preset, preset
+from sr_ops.super_resolve import enlarge, fit_stages
+from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .quality import OUT
-from .results import machine, table
+from .results import FIDELITY, machine, table
 
 HERE = OUT / "seams"
+PLOT = FIDELITY.with_name("seams.png")
+
+GREYS_PER_COUNT = 64
+"""In the pictures of differences: of 4 counts and more white is made."""
 
 SIDE, TILE, SCALE = 320, 64, 2
 
@@ -81,7 +90,13 @@ pixels of the input; it is the picture's own, so it has to be that of the same p
 Known samples only; what is known is the same in both.
 
 {table(header, rows)}
+
+![The image, and two differences]({PLOT.name})
+
+The image with nodata in tiles; its largest difference over the bands from the one in one tile, {GREYS_PER_COUNT} grey
+levels a count; and, in the same grey levels, what the difference would be if tiles were computed without a halo.
 """
+    draw()
     return Section(text, all(seam.kept for seam in seams))
 
 
@@ -96,13 +111,45 @@ def look(kind: str, make: Callable[[Path], None]) -> Seam:
     return Seam(kind, int(difference.max()), float((difference > 0).mean()), *ratios)
 
 
+def draw() -> None:
+    """Write the picture, of what `look` has run before."""
+    (whole, known), (tiled, _) = (_read(HERE / f"nodata-{side}/tiles/nodata.tif") for side in (512, TILE))
+    seen = (tiled >> 8).transpose(1, 2, 0)
+    panels = [seen, *map(_in_greys, (np.where(known, tiled.astype(np.int64) - whole, 0), _without_halo()))]
+    margin = np.full((seen.shape[0], 8, 3), 255)
+    row = np.concatenate([panels[0], margin, panels[1], margin, panels[2]], 1)
+    Image.fromarray(row.astype(np.uint8)).save(PLOT, optimize=True)
+
+
+def _in_greys(difference: NDArray[Any]) -> NDArray[Any]:
+    """(C, H, W) in counts to (H, W, 3)."""
+    greys: NDArray[Any] = np.minimum(GREYS_PER_COUNT * np.abs(difference).max(0), 255)
+    return greys[..., None].repeat(3, 2)
+
+
+def _without_halo() -> NDArray[Any]:
+    """(C, H, W) in counts: the scene in tiles that read nothing of their neighbours, less that in one."""
+    settings = replace(preset(Preset.FAST, from_prior=False), scale=SCALE)
+    lr = torch.from_numpy(_scene().astype(np.float32)) / 65535
+    networks = fit_stages(lr, settings).networks
+    whole = enlarge(lr, networks, settings)
+    tiled = torch.empty_like(whole)
+    for tile in plan_tiles(SIDE, SIDE, TILE, halo=0):
+        paste(tiled, tile, owned(enlarge(cut(lr, tile), networks, settings), tile, SCALE), SCALE)
+    difference: NDArray[Any] = (65535 * (tiled - whole)).round().numpy()
+    return difference
+
+
 def _enlarged(path: Path, tile_size: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """(C, H, W) without alpha, and what is known of it."""
     output = HERE / f"{path.stem}-{tile_size}"
     command = [sys.executable, "-m", "jobs.cli", "run", str(path), "-o", str(output), "-s", str(SCALE)]
     options = ("--preset", "fast", "--executor", "inline", "--existing", "overwrite", "--tile-size", str(tile_size))
     subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
-    folder = output / "tiles" / path.name
+    return _read(output / "tiles" / path.name)
+
+
+def _read(folder: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     mosaic = folder / MOSAIC
     with rasterio.open(mosaic if mosaic.exists() else folder / "r0000_c0000.png") as raster:
         samples, known = raster.read([1, 2, 3]), raster.read_masks([1, 2, 3]) > 0
