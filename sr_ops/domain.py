@@ -70,21 +70,29 @@ def _mean_of_neighbours(image: Tensor) -> Tensor:
     return avg_pool2d(image, 3, stride=1, padding=1)
 
 
+def flat(lr: Tensor) -> Tensor:
+    """(C, H, W) bool: samples that all within 8 pixels of them are equal to, band by band.
+
+    So far from any edge back-projection carries nothing that could be seen.
+
+    Args:
+        lr: (C, H, W), filled where it is not known.
+    """
+    return _largest_near(lr) == -_largest_near(-lr)
+
+
 def keep_flat(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     """`sr` with what is flat in `lr` set to its value: where nothing changes nothing is to be invented.
-
-    Flat, band by band, is a sample that all within 8 pixels of it are equal to: so far from any edge
-    back-projection carries nothing that could be seen.
 
     Args:
         sr: (C, H * scale, W * scale).
         lr: (C, H, W), filled where it is not known.
     """
-    flat = _largest_near(lr) == -_largest_near(-lr)
-    if not bool(flat.any()):
+    still = flat(lr)
+    if not bool(still.any()):
         return sr
-    flat, values = (nearest(part, scale) for part in (flat, lr))
-    return torch.where(flat, values, sr)
+    still, values = (nearest(part, scale) for part in (still, lr))
+    return torch.where(still, values, sr)
 
 
 def _largest_near(image: Tensor) -> Tensor:

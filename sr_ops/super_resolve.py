@@ -20,7 +20,7 @@ from .back_projection import back_project
 from .conservation import conserve
 from .damage import CLEAN
 from .dihedral import self_ensemble
-from .domain import UNIT, Domain, fill, keep_flat, nearest
+from .domain import UNIT, Domain, fill, flat, keep_flat, nearest
 from .fit import fit
 from .held_out import HeldOut, hold_out, score
 from .networks import ResidualNetwork, build_network, fastest_dtype
@@ -295,10 +295,11 @@ def _enlarge(
             image = _run(network, image, settings)
             image = resize(image, (window.shape[-2] * scale, window.shape[-1] * scale))
         image = _back_project(image, window, settings, scale, phase, domain)
+    image = keep_flat(image, window, scale)
     if settings.back_projections:
         with phase("back_project"):
-            image = conserve(image, window, scale, domain)
-    return keep_flat(image, window, scale)
+            image = conserve(image, window, scale, domain, flat(window))
+    return image
 
 
 def _run(network: ResidualNetwork, image: Tensor, settings: Settings) -> Tensor:

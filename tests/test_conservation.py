@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 from sr_ops.back_projection import back_project
 from sr_ops.conservation import conserve
-from sr_ops.domain import UNIT, Domain, fill
+from sr_ops.domain import UNIT, Domain, fill, flat, keep_flat, nearest
 from sr_ops.resample import downscale, upscale
 
 
@@ -66,6 +66,22 @@ def test_dots_stay_dots(scale: int, black: bool) -> None:
     before, after = ((lr - downscale(sr, scale)).square().mean().sqrt() for sr in (cut_off, kept))
     assert float(after) < 1.4 * float(before)
     assert abs(float(kept.mean() - lr.mean())) < 1e-5
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.3])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_mean_is_kept_beside_anything_unknown(seed: int, share: float) -> None:
+    """A spike in a flat field, the unknown strewn over both: the sum of what is known is kept, and what is flat."""
+    known = torch.rand(1, 64, 64, generator=Generator().manual_seed(seed)) > share
+    known[0, 30, 30] = True
+    lr = torch.zeros(1, 64, 64)
+    lr[0, 30, 30] = 1.0
+    domain, still = Domain(known, -torch.inf, torch.inf), flat(fill(lr, known))
+    sr = keep_flat(back_project(upscale(lr, 2), lr, 2, 10, domain), lr, 2)
+    kept = conserve(sr, lr, 2, domain, still)
+    total = float(kept[nearest(known, 2)].double().sum()) / 4
+    assert total == pytest.approx(1, abs=1e-4)
+    assert bool((kept[nearest(still, 2)] == 0).all())
 
 
 def test_it_stays_near() -> None:
