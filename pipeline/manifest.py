@@ -24,7 +24,7 @@ URI_COLUMNS = ("uri", "path", "url", "image")
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif"),
-    *(".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".tga", ".avif"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".pfm", ".tga", ".avif", ".mpo", ".psd"),
 )
 """What a folder's files must end with to be taken for images."""
 

@@ -332,14 +332,20 @@ def _filesystem(uri: str) -> Any:
     return fsspec.filesystem("file")
 
 
+_LEADS_NOWHERE = Source(0, "link")
+
+
 def _found(where: str, infos: dict[str, dict[str, Any]]) -> dict[str, Source]:
     prefix = "s3://" if scheme(where) == "s3" else ""
     found = {}
     for path in sorted(infos):
         info = infos[path]
-        if info.get("islink"):  # of a local folder: what it leads to counts, and a dead one leads nowhere
-            with suppress(FileNotFoundError):
+        if info.get("islink"):  # of a local folder: what it leads to counts
+            try:
                 info = _filesystem(where).info(path)
+            except OSError:  # it leads nowhere, or in a circle: whoever opens it is told so
+                found[prefix + path] = _LEADS_NOWHERE
+                continue
         if info["type"] == "file" and not path.endswith("/"):  # S3 consoles mark a folder by an empty object
             found[prefix + path] = _source(info)
     return found

@@ -165,6 +165,17 @@ def test_folder(tmp_path: Path) -> None:
     assert manifest.user_columns.num_columns == 0
 
 
+@pytest.mark.parametrize("name", ["", "*.png"])
+def test_links_that_lead_nowhere_are_rows(tmp_path: Path, name: str) -> None:
+    """Neither a dead link nor one that leads in a circle stops a run or is lost: whoever opens it will tell."""
+    (tmp_path / "a.png").write_bytes(b"1234")
+    for link, target in (("b.png", "a.png"), ("c.png", "gone.png"), ("d.png", "d.png")):
+        (tmp_path / link).symlink_to(target)
+    manifest = read_manifest(str(tmp_path / name))
+    assert [Path(row.uri).name for row in manifest.rows] == ["a.png", "b.png", "c.png", "d.png"]
+    assert [source.size for source in manifest.sources.values()] == [4, 4, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("pattern", "root", "expected"),
     [
