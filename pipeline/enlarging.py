@@ -59,8 +59,9 @@ def write_tiles(
 
 
 def _reads_as_unknown(header: Header) -> bool:
-    """Whether nothing is taken for known in a place without a tile."""
-    return header.nodata is not None or header.mask or (header.has_alpha and not blends(header))
+    """Whether nothing is taken for known in a place without a tile: GDAL looks at the alpha of gray and RGB alone."""
+    alpha = header.has_alpha and not blends(header) and len(header.bands) in (2, 4)
+    return header.nodata is not None or header.mask or alpha
 
 
 def _enlarge(

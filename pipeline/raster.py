@@ -86,6 +86,8 @@ class Header:
     """One of DTYPES."""
     bands: tuple[Band, ...]
     """Alpha, when there is one, is the last; it is not premultiplied into the others."""
+    bits: int | None = None
+    """Of a whole number without sign, where the file has fewer than the dtype: no value is above what they hold."""
     nodata: float | None = None
     """The number that says "nothing was measured here", of every band; NaN says so always."""
     mask: bool = False
@@ -98,6 +100,8 @@ class Header:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     """Pixels per inch, across and down."""
+    png_colour: Mapping[str, bytes] | None = None
+    """The chunks of a PNG that say what its colours mean, by name: gAMA, cHRM, ..."""
     notes: tuple[str, ...] = ()
     """What of the file is not in the output: further pages, frames, metadata that no output can hold."""
 
@@ -108,6 +112,10 @@ class Header:
     @property
     def has_alpha(self) -> bool:
         return len(self.bands) > 1 and self.colours[-1] == ALPHA
+
+    def nodata_of(self, band: Band) -> float | None:
+        """An alpha is always known."""
+        return None if band.colour == ALPHA else self.nodata
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=lambda data: base64.b64encode(data).decode())
@@ -121,6 +129,8 @@ class Header:
         values["dpi"] = values["dpi"] and tuple(values["dpi"])
         for name in ("icc_profile", "exif", "xmp"):
             values[name] = values[name] and base64.b64decode(values[name])
+        if values["png_colour"] is not None:
+            values["png_colour"] = {name: base64.b64decode(data) for name, data in values["png_colour"].items()}
         if values["georef"] is not None:
             georef = values["georef"]
             georef["gcps"] = tuple(GroundPoint(**point) for point in georef["gcps"])

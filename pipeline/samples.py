@@ -62,7 +62,7 @@ def may_be_unknown(header: Header) -> bool:
 
 
 def full_range(header: Header) -> float:
-    """The largest number that the type of the samples holds."""
+    """The largest number that a sample can be."""
     return _limits(header)[1]
 
 
@@ -104,7 +104,11 @@ def to_lr(pixels: Pixels, header: Header, scaling: Scaling, device: torch.device
         known = None if here.all() else torch.from_numpy(here).to(device)
     numbers = torch.from_numpy(pixels.samples[:bands]).to(device)
     offset, span = (_column(values, device) for values in (scaling.offset, scaling.span))
-    lr = numbers.float() / 255 if header.dtype == "uint8" else ((numbers.double() - offset) / span).float()
+    lr = (
+        numbers.float() / full_range(header)
+        if header.dtype == "uint8"
+        else ((numbers.double() - offset) / span).float()
+    )
     low, high = ((end - offset) / span for end in _ends(header))
     domain = Domain(known, low.float(), high.float()) if _ends(header) != (0, 255) else Domain(known)
     if not blends(header):
@@ -161,7 +165,7 @@ def _limits(header: Header) -> tuple[float, float]:
     if header.dtype == "float32":
         return -float("inf"), float("inf")
     info = np.iinfo(header.dtype)
-    return float(info.min), float(info.max)
+    return float(info.min), float(info.max if header.bits is None else 2**header.bits - 1)
 
 
 def _column(values: Sequence[float], device: torch.device) -> Tensor:

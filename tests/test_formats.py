@@ -40,6 +40,8 @@ NOT_IN_PNG = [
     (_header(*RGB, "nir"), "4 bands that are red, green, blue, nir"),
     (_header("palette"), "1 bands that are palette"),
     (_header(*RGB, "alpha", mask=True), "a mask beside an alpha band"),
+    (replace(_header(*RGB, mask=True), nodata=0.0), "a mask beside a nodata value"),
+    (replace(_header(*RGB, "alpha", dtype="uint16"), bits=12), "an alpha of 12 bits"),
 ]
 
 
@@ -101,5 +103,15 @@ def test_what_a_geotiff_cannot_say_is_noted(chosen: Format) -> None:
         georef=Georef(gcps=(replace(gcp, id="1", info=""),)),
         notes=("names of ground control points: not in a GeoTIFF",),
     )
+    centres = replace(_header("gray"), georef=Georef(gcps=(replace(gcp, id="1", info=""),), point=True))
+    assert held(centres, chosen).notes == (
+        "that the coordinates of ground control points are of pixel centres: not in a GeoTIFF",
+    )
+    tagged = replace(_header("gray"), tags={"ns": "a", "a": "b"}, png_colour={"gAMA": b"1234", "sRGB": b"0"})
+    assert held(tagged, chosen).notes == (
+        "what a PNG says of its colours (gAMA, sRGB): not in a GeoTIFF",
+        "tags named ns: not in a GeoTIFF",
+    )
+    assert held(tagged, chosen).png_colour is None
     plain = replace(_header("gray"), georef=Georef(transform=Transform(1, 0, 0, 0, 1, 0)), xmp=b'<x a="b"/>')
     assert held(plain, chosen) == plain

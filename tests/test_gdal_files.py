@@ -259,6 +259,33 @@ def test_further_metadata_is_told(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.tif", _values("uint16", 1, 4, 4), crs=_UTM, transform=_PLACE)
     header, _ = _read(_edit(path, lambda raster: raster.update_tags(ns="SENSOR", a="b")))
     assert header.notes == ("its metadata of the domains SENSOR is not carried over",)
+    header, _ = _read(_edit(path, lambda raster: raster.update_tags(1, ns="IMAGERY", a="b")))
+    assert header.notes == ("its metadata of the domains IMAGERY, SENSOR is not carried over",)
+
+
+def test_tags_that_are_not_carried_are_told(tmp_path: Path) -> None:
+    """Tags of TIFF that GDAL makes nothing of are named, and so is the epoch of coordinates."""
+    keys = [1, 1, 1, 2, 1024, 0, 1, 2, 5120, 34736, 1, 0]
+    place = {33550: (12, [10.0, 20.0, 0.0]), 33922: (12, [0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0]), 34735: (3, keys)}
+    tags = {**_plain(7, 5, 16), **place, 34736: (12, [2021.5]), 285: (2, b"page\0"), 305: (2, b"me\0"), 65001: (3, 1)}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, _values("uint16", 1, 5, 7).tobytes()))
+    header, _ = _read(str(path))
+    assert header.notes == (
+        "the epoch of its coordinates is not carried over",
+        "its TIFF tags PageName, 65001 are not carried over",
+    )
+    assert header.tags is not None
+    assert header.tags["TIFFTAG_SOFTWARE"] == "me"
+
+
+def test_exif_of_jpeg_2000_is_told(tmp_path: Path) -> None:
+    """In the box that programs use for it."""
+    path = Path(_write(tmp_path / "a.jp2", _values("uint8", 3, 16, 16), "JP2OpenJPEG"))
+    assert _read(str(path))[0].notes == ()
+    content = b"uuidJpgTiffExif->JP2" + b"II*\0"
+    with path.open("ab") as file:
+        file.write((4 + len(content)).to_bytes(4, "big") + content)
+    assert _read(str(path))[0].notes == ("its EXIF data, in a box of JPEG 2000, is not carried over",)
 
 
 def test_classes_are_not_enlarged(tmp_path: Path) -> None:
@@ -311,22 +338,59 @@ def test_orientation(tmp_path: Path, orientation: int) -> None:
     assert len(header.notes) == (orientation != 1)
 
 
-@pytest.mark.parametrize("photometric", ["MINISBLACK", "MINISWHITE"])
-def test_white_and_black(tmp_path: Path, photometric: str) -> None:
-    """One bit becomes 0 and 255, and gray comes as it looks, whichever end of the numbers is white."""
-    place = {"crs": _UTM, "transform": _PLACE, "photometric": photometric}
+@pytest.mark.parametrize("white", [0, 1])
+def test_one_bit(tmp_path: Path, white: int) -> None:
+    """One bit becomes 0 and 255 as it looks, on Earth too."""
+    photometric = "MINISBLACK" if white else "MINISWHITE"
     values = _values("uint8", 1, 4, 9) % 2
-    looks = 255 * (values if photometric == "MINISBLACK" else 1 - values)
-    header, pixels = _read(_write(tmp_path / "a.tif", values, nbits=1, **place))
+    path = _write(tmp_path / "a.tif", values, nbits=1, crs=_UTM, transform=_PLACE, photometric=photometric)
+    header, pixels = _read(path)
     assert (header.colours, header.notes) == (("gray",), ())
-    np.testing.assert_array_equal(pixels.samples, looks)
-    for dtype, full in (("uint8", 255), ("uint16", 65535)):
-        values = _values(dtype, 1, 4, 9)
-        header, pixels = _read(_write(tmp_path / "b.tif", values, nodata=7, **place))
-        white = photometric == "MINISWHITE"
-        np.testing.assert_array_equal(pixels.samples, full - values if white else values)
-        assert header.nodata == (full - 7 if white else 7)
-        assert header.colours == ("gray",)
+    np.testing.assert_array_equal(pixels.samples, 255 * (values == white))
+
+
+def _packed(values: np.ndarray, bits: int) -> bytes:
+    """(h, w) of so many bits each, rows of whole bytes."""
+    planes = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    return b"".join(np.packbits(row).tobytes() for row in planes.reshape(len(values), -1))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 6, 8, 10, 12, 14, 16])
+@pytest.mark.parametrize("white_is_0", [True, False])
+def test_gray_as_it_looks(tmp_path: Path, bits: int, white_is_0: bool) -> None:
+    """A picture that lies nowhere comes as it looks, whichever end is white; 2 and 4 bits become 8."""
+    dtype = "uint8" if bits <= 8 else "uint16"
+    values = _values(dtype, 4, 9) & (2**bits - 1)
+    values[0, 0] = 1
+    tags = {**_plain(9, 4, bits, photometric=int(not white_is_0)), 42113: (2, b"1\0")}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, _packed(values, bits) if bits < 16 else values.tobytes()))
+    header, pixels = _read(str(path))
+    stretch = {2: 85, 4: 17}.get(bits, 1)
+    looks = stretch * (2**bits - 1 - values if white_is_0 else values)
+    np.testing.assert_array_equal(pixels.samples[0], looks)
+    assert header.nodata == looks[0, 0]
+    assert header.bits == (bits if bits in (6, 10, 12, 14) else None)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_measurements_are_not_turned_over(tmp_path: Path, dtype: str) -> None:
+    """Of a raster on Earth the numbers count, as GDAL gives them; that their least one is white is noted."""
+    values = _values(dtype, 1, 4, 9)
+    path = _write(tmp_path / "a.tif", values, crs=_UTM, transform=_PLACE, photometric="MINISWHITE", nodata=7)
+    header, pixels = _read(path)
+    np.testing.assert_array_equal(pixels.samples, values)
+    assert (header.nodata, header.colours) == (7, ("gray",))
+    assert header.notes == ("that its least value is white is not carried over; its numbers are",)
+
+
+def test_paper_is_turned_with_the_picture(tmp_path: Path) -> None:
+    """Of a picture that lay on its side the resolutions across and down change places."""
+    values = _values("uint16", 1, 5, 7)
+    tags = {**_plain(7, 5, 16), 282: (5, [204, 1]), 283: (5, [98, 1]), 296: (3, 2)}
+    for orientation, dpi in ((1, (204, 98)), (3, (204, 98)), (6, (98, 204))):
+        path = tmp_path / "a.tif"
+        path.write_bytes(tiff({**tags, 274: (3, orientation)}, values.astype("<u2").tobytes()))
+        assert _read(str(path))[0].dpi == dpi
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("uint8", 4), ("uint16", 12)])

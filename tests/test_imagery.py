@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import torch
 from PIL import Image
+from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
 
 from pipeline import picture
@@ -323,6 +324,33 @@ def test_nothing_but_nodata(tmp_path: Path, work: Any) -> None:
         with rasterio.open(tmp_path / f"out/{side}/tiles/a.tif/mosaic.vrt") as result:
             assert not result.dataset_mask().any()
             assert result.shape == (2 * side, 2 * side)
+
+
+@pytest.mark.parametrize(("bands", "left_out"), [(4, 6), (5, 0)])
+def test_clear_tiles(bands: int, left_out: int, tmp_path: Path, work: Any) -> None:
+    """They are left out where GDAL looks at the alpha; beside more bands than RGB it does not, and would see zeros."""
+    lr = waves("uint8", bands, 40, 60)
+    lr[-1] = 255
+    lr[-1, :, :32] = 0
+    write_raster(tmp_path / "a.tif", lr, photometric="RGB", alpha="YES" if bands == 4 else "NO")
+    with rasterio.open(tmp_path / "a.tif", "r+") as raster:
+        colours = ("red", "green", "blue", "undefined")[: bands - 1]
+        raster.colorinterp = [ColorInterp[colour] for colour in (*colours, "alpha")]
+    record, _ = work("a.tif")
+    assert (record.status, record.tiles_empty) == ("done", left_out)
+
+
+def test_a_mask_beside_nodata(tmp_path: Path, work: Any) -> None:
+    """Both are there in the result, where of nodata and an alpha GDAL would see nodata alone."""
+    lr, mask = waves("uint8", 3, 40, 50), np.ones((40, 50), bool)
+    lr[:, 30:34, 10:20], mask[:10] = 0, False
+    write_raster(tmp_path / "a.tif", lr, mask, nodata=0)
+    work("a.tif")
+    with rasterio.open(mosaic(tmp_path, "a.tif")) as result, rasterio.open(tmp_path / "a.tif") as source:
+        known = source.read_masks(1).repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(result.read_masks(1) > 0, known > 0)
+        samples = result.read()
+    assert (samples[:, 60:68, 20:40] == 0).all()
 
 
 @pytest.mark.parametrize("form", [Form(), Form(Format.COG)])

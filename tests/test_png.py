@@ -18,6 +18,7 @@ from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
 from pipeline.raster import RGB, Band, Georef, GroundPoint, Header, Transform
+from pipeline.reading import png_chunks
 from pipeline.writing.png import aux_xml, encode_png, world_file
 
 _RNG = np.random.default_rng(0)
@@ -86,6 +87,13 @@ def test_pillow_reads_back_what_is_said_of_colour_and_paper(bands: int, dtype: s
         assert image.info["dpi"] == pytest.approx((300.0, 72.5), abs=0.0254 / 2)
         assert dict(image.getexif()) == {0x010F: "Maker", 0x0112: 1}
         assert image.info["xmp"] == XMP
+
+
+def test_what_colours_mean_is_kept(tmp_path: Path) -> None:
+    """The chunks of a PNG that say it stand before the pixels, as they were."""
+    samples, said = _noise(3, "uint16"), {"gAMA": bytes(range(4)), "cHRM": bytes(range(32)), "cICP": bytes(4)}
+    (path := tmp_path / "a.png").write_bytes(encode_png(samples, replace(_header(samples), png_colour=said)))
+    assert png_chunks.colour(str(path)) == said
 
 
 def test_nothing_is_said_that_the_header_does_not_say() -> None:

@@ -95,6 +95,19 @@ def test_off_nodata(dtype: str, nodata: int, moved: int) -> None:
     assert off_nodata(numbers, header(dtype, "gray")).tolist() == numbers.tolist()
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("uint16", 12), ("uint8", 6)])
+def test_fewer_bits_than_the_type(dtype: str, bits: int) -> None:
+    """No number comes out that the file's bits could not hold, and all that they hold does."""
+    header = Header("GTiff", 4, 4, dtype, (Band("gray"),), bits=bits)
+    samples = np.linspace(0, 2**bits - 1, 16).astype(dtype).reshape(1, 4, 4)
+    scaling = find_scaling(header, [Pixels(samples, None)])
+    window = to_lr(Pixels(samples, None), header, scaling, torch.device("cpu"))
+    assert torch.equal(to_native(window.lr, header, scaling), torch.from_numpy(samples.astype(np.float32)))
+    assert float(to_native(window.lr + 9, header, scaling).max()) == 2**bits - 1
+    high = torch.as_tensor(window.domain.high).flatten()[0]
+    assert float(to_native(high.expand(1, 1, 1), header, scaling)) == 2**bits - 1
+
+
 def test_off_nodata_of_floats() -> None:
     """It is the next number that float32 has, towards 0."""
     lowest = float(np.float32(-3.4e38))

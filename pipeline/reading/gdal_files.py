@@ -34,8 +34,14 @@ _OPTIONS: dict[str, Any] = {
 
 _CARRIED_DOMAINS = {"", "RPC", "EXIF", "xml:XMP"}
 
+_CARRIED_TAGS = {269, 270, 280, 281, 305, 306, 315, 316, 33432}
+"""Of TIFF: those that GDAL makes metadata of, such as DocumentName, Artist and Copyright."""
+
 _OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "rio_creation_kwds"}
 """Of metadata: what GDAL makes up from the file's structure."""
+
+_STRETCHED = {1: 255, 2: 85, 4: 17}
+"""Bits of gray to what makes 8 bits of it."""
 
 _RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
@@ -86,12 +92,12 @@ class GdalFile:
         with _gdal():
             samples = self._dataset.read(self._order, window=window)
             mask = self._dataset.read_masks(1, window=window) != 0 if self.header.mask else None
-        if self._bits == 1:
-            samples *= 255
+        if self._stretch != 1:
+            samples *= self._stretch
         if self._inverted:
-            np.subtract(np.iinfo(samples.dtype).max, samples, out=samples)
+            np.subtract(self._white, samples, out=samples)
         if self._premultiplied:
-            samples = _divide_by_alpha(samples)
+            samples = _divide_by_alpha(samples, self._white)
         return Pixels(samples, mask)
 
     def _read_header(self, limits: Limits) -> Header:
@@ -100,8 +106,13 @@ class GdalFile:
         check_size(dataset.height, dataset.width, dataset.count, dtype, limits)
         colours = [colour.name.lower() for colour in dataset.colorinterp]
         georef, self._bits = _georef(dataset), _bits(dataset, dtype)
-        self._inverted = tiff is not None and tiff.photometric == tiff_tags.MIN_IS_WHITE and dtype.startswith("u")
-        if tiff is not None and tiff.photometric != tiff_tags.PALETTE and (self._bits == 1 or self._inverted):
+        shown = georef is None or self._bits == 1  # else the numbers are measurements
+        self._stretch = _STRETCHED.get(self._bits or 0, 1) if shown and dataset.count == 1 else 1
+        white_is_0 = tiff is not None and tiff.photometric == tiff_tags.MIN_IS_WHITE
+        self._inverted = white_is_0 and shown and dtype.startswith("u")
+        fewer = self._bits if self._stretch == 1 and dtype.startswith("u") else None
+        self._white = _largest(dtype, fewer)
+        if tiff is not None and tiff.photometric != tiff_tags.PALETTE and (self._bits == 1 or white_is_0):
             colours[0] = GRAY[0]  # GDAL says palette, or nothing
         _check_colours(colours, georef, tiff)
         self._order, notes = _alpha_last(colours)
@@ -119,6 +130,7 @@ class GdalFile:
             height=dataset.width if turned else dataset.height,
             width=dataset.height if turned else dataset.width,
             dtype=dtype,
+            bits=fewer,
             bands=tuple(_band(dataset, index, colour) for index, colour in zip(self._order, colours, strict=True)),
             nodata=nodata,
             mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
@@ -131,8 +143,9 @@ class GdalFile:
     def _metadata(self) -> dict[str, Any]:
         if self._tiff is not None:
             tiff = self._tiff
-            return {"icc_profile": tiff.icc_profile, "exif": tiff.exif, "xmp": tiff.xmp, "dpi": tiff.dpi}
-        xmp = self._dataset.tags(ns="xml:XMP").get("xml:XMP")
+            dpi = orientation.turn_dpi(tiff.dpi, self._orientation)
+            return {"icc_profile": tiff.icc_profile, "exif": tiff.exif, "xmp": tiff.xmp, "dpi": dpi}
+        xmp = self._dataset.tags(ns="xml:XMP").get("xml:XMP")  # of a JPEG 2000
         return {
             "icc_profile": jp2_boxes.icc_profile(self._path),
             "xmp": orientation.upright_xmp(xmp.encode()) if xmp else None,
@@ -149,9 +162,8 @@ class GdalFile:
         if nodata is None or not _holds(dtype, nodata):
             lost = said if nodata is None else nodata
             return None, (f"its nodata value {lost} cannot occur in {dtype} and is left out",) if lost else ()
-        if self._bits == 1:
-            nodata *= 255
-        return (float(np.iinfo(dtype).max - nodata) if self._inverted else nodata), ()
+        nodata *= self._stretch
+        return (self._white - nodata if self._inverted else nodata), ()
 
     def _notes(self, georef: Georef | None) -> tuple[str, ...]:
         notes, tiff = [], self._tiff
@@ -162,12 +174,17 @@ class GdalFile:
                 notes.append(
                     f"its orientation tag {tiff.orientation} is ignored, for its georeference says how it lies"
                 )
+            if tiff.photometric == tiff_tags.MIN_IS_WHITE and not self._inverted:
+                notes.append("that its least value is white is not carried over; its numbers are")
             if tiff.iptc:
                 notes.append("its IPTC data is not carried over")
-            notes += tiff.notes
-        if self._bits is not None and self._bits != 1:
+            notes += (*tiff.notes, *tiff.lost(_CARRIED_TAGS))
+        elif jp2_boxes.has_exif(self._path):
+            notes.append("its EXIF data, in a box of JPEG 2000, is not carried over")
+        if self._bits is not None and self._stretch == 1:
             notes.append(f"its {self._bits}-bit values are kept as they are in {self._dataset.dtypes[0]}")
-        domains = sorted(set(self._dataset.tag_namespaces()) - _CARRIED_DOMAINS - _OWN_DOMAINS)
+        of_bands = (self._dataset.tag_namespaces(index) for index in range(self._dataset.count + 1))
+        domains = sorted(set().union(*of_bands) - _CARRIED_DOMAINS - _OWN_DOMAINS)
         if domains:
             notes.append(f"its metadata of the domains {', '.join(domains)} is not carried over")
         return tuple(notes)
@@ -221,9 +238,9 @@ def _georef(dataset: Any) -> Georef | None:
 
 
 def _bits(dataset: Any, dtype: str) -> int | None:
-    """Bits a sample, when an integer has fewer than its type."""
-    bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
-    return int(bits) if bits and not dtype.startswith("float") else None
+    """Bits a sample, when integers have fewer than their type in all bands; the most of them."""
+    bits = [dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS") for index in range(1, dataset.count + 1)]
+    return max(map(int, bits)) if all(bits) and not dtype.startswith("float") else None
 
 
 def _check_colours(colours: list[str], georef: Georef | None, tiff: tiff_tags.TiffTags | None) -> None:
@@ -295,10 +312,16 @@ def _jp2_dpi(tags: Mapping[str, str]) -> tuple[float, float] | None:
     return (across, down) if across > 0 and down > 0 else None
 
 
-def _divide_by_alpha(samples: NDArray[Any]) -> NDArray[Any]:
+def _largest(dtype: str, bits: int | None) -> int:
+    """What white, and an alpha that hides nothing, is."""
+    if dtype.startswith("float"):
+        return 1
+    return 2**bits - 1 if bits else int(np.iinfo(dtype).max)
+
+
+def _divide_by_alpha(samples: NDArray[Any], full: int) -> NDArray[Any]:
     """(C, h, w) whose colours were multiplied by the last band, without that; clear pixels become 0."""
     colour, alpha = samples[:-1].astype(np.float64), samples[-1].astype(np.float64)
-    full = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max)
     plain = np.divide(colour * full, alpha, out=np.zeros_like(colour), where=alpha > 0)
     if samples.dtype.kind != "f":
         plain = np.minimum(np.floor(plain + 0.5), full)

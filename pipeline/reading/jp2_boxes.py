@@ -7,6 +7,8 @@ from typing import BinaryIO
 FILE_MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM_MAGIC = b"\xff\x4f\xff\x51"
 
+_EXIF = b"JpgTiffExif->JP2"
+
 _OF_BOXES = (b"jp2h", b"res ", b"asoc", b"jpch", b"jplh", b"uinf")
 """Kinds of boxes that hold boxes."""
 
@@ -51,6 +53,19 @@ def icc_profile(path: str) -> bytes | None:
 def has_palette(path: str) -> bool:
     with open(path, "rb") as file:
         return any(True for _ in _in_header(file, b"pclr"))
+
+
+def has_exif(path: str) -> bool:
+    """In a box that programs agree on beside the standard."""
+    with open(path, "rb") as file:
+        if file.read(4) == CODESTREAM_MAGIC:
+            return False
+        for kind, begin, _ in _boxes(file, 0, _size(file)):
+            if kind == b"uuid":
+                file.seek(begin)
+                if file.read(len(_EXIF)) == _EXIF:
+                    return True
+    return False
 
 
 def _in_header(file: BinaryIO, wanted: bytes) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,9 @@ from PIL import Image
 TAG = 274
 """Of EXIF and TIFF: 1 to 8."""
 
+_RESOLUTION = (282, 283)
+"""XResolution and YResolution."""
+
 _EXIF_PREFIX = b"Exif\0\0"
 
 _XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)[0-9]+""")
@@ -30,6 +33,11 @@ def lies_on_its_side(orientation: int) -> bool:
     return orientation in (5, 6, 7, 8)
 
 
+def turn_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, float] | None:
+    """Pixels per inch across and down, as stored, to those as shown."""
+    return dpi and (dpi[::-1] if lies_on_its_side(orientation) else dpi)
+
+
 def of_exif(exif: Image.Exif) -> int:
     """1 where there is none, or none that EXIF knows."""
     orientation = exif.get(TAG, 1)
@@ -43,6 +51,13 @@ def upright_exif(exif: Image.Exif) -> bytes | None:
     """
     if not len(exif):
         return None
+    if lies_on_its_side(of_exif(exif)):
+        turned = {name: exif.get(other) for name, other in (_RESOLUTION, _RESOLUTION[::-1])}
+        for name, resolution in turned.items():
+            if resolution is not None:
+                exif[name] = resolution
+            elif name in exif:
+                del exif[name]
     exif[TAG] = 1
     return exif.tobytes().removeprefix(_EXIF_PREFIX)
 

@@ -116,7 +116,8 @@ class PillowFile:
             icc_profile=image.info.get("icc_profile") or None,
             exif=exif,
             xmp=tiff.xmp if tiff else _xmp(image),
-            dpi=tiff.dpi if tiff else _dpi(image),
+            dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else _dpi(image, self._orientation),
+            png_colour=(png_chunks.colour(self._path) or None) if image.format == "PNG" else None,
             notes=(*_frames(image, tiff), *notes, *_lost(image, self._path, tiff)),
         )
 
@@ -178,7 +179,8 @@ def _palette_colours(image: ImageFile.ImageFile) -> tuple[str, ...]:
     data = np.frombuffer(bytes(palette.palette), np.uint8)
     order = _PALETTE_ORDERS.get(palette.rawmode or palette.mode)
     entries = order(data) if order else np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    colours = GRAY if (entries == entries[:, :1]).all() else RGB
+    # a profile that comes with a palette is one of RGB, which no gray picture may have
+    colours = GRAY if (entries == entries[:, :1]).all() and not image.info.get("icc_profile") else RGB
     clear = "transparency" in image.info or image.mode == "PA" or palette.mode == "RGBA"
     return (*colours, ALPHA) if clear else colours
 
@@ -273,12 +275,14 @@ def _xmp(image: ImageFile.ImageFile) -> bytes | None:
     return orientation.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp) or None
 
 
-def _dpi(image: ImageFile.ImageFile) -> tuple[float, float] | None:
+def _dpi(image: ImageFile.ImageFile, stored: int) -> tuple[float, float] | None:
     dpi = image.info.get("dpi")
     if not isinstance(dpi, tuple) or len(dpi) != 2:
         return None
     across, down = float(dpi[0]), float(dpi[1])
-    return (across, down) if math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0 else None
+    if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
+        return None
+    return orientation.turn_dpi((across, down), stored)
 
 
 def _frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
@@ -294,9 +298,12 @@ def _lost(image: ImageFile.ImageFile, path: str, tiff: tiff_tags.TiffTags | None
     iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
     nodata = tiff.nodata if tiff else None
     texts = _texts(image, path)
+    chunks = list(islice(dict.fromkeys(png_chunks.others(path)), _MOST_NAMES)) if image.format == "PNG" else []
     return (
         *(("its IPTC data is not carried over",) if iptc else ()),
         *((f"its texts ({', '.join(texts)}) are not carried over",) if texts else ()),
+        *((f"its chunks {', '.join(chunks)} are not carried over",) if chunks else ()),
+        *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
         *((f"its nodata value {nodata}, of the palette, is not carried over",) if nodata else ()),
     )
 

@@ -181,7 +181,7 @@ def _damaged(path: str, error: Exception) -> ImageError:
     cause = error.__cause__ or error
     reason = " ".join(str(cause).replace(path, "the file").split())[:200] or kind
     if "MAX_TEXT" in reason:  # Pillow's guard against texts of a PNG that unpack to gigabytes
-        message = "a text in the file unpacks to more than a decoder takes; remove the texts from the file"
+        message = "a text or profile in the file unpacks to more than a decoder takes; remove texts and profile from it"
         return ImageError(ErrorType.TOO_LARGE, message)
     if "memory" in reason.lower():
         message = f"decoding it needs more memory than a decoder may take ({reason}); convert it to a tiled TIFF"

@@ -2,14 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffTags import lookup
 
+from ..errors import ErrorType, ImageError
 from . import orientation
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -33,11 +35,29 @@ _GEOREFERENCE = (33550, 33922, 34264, 34735, 50844)
 _GDAL = (42112, 42113)
 """GDAL's metadata and nodata."""
 
-_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
+DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
 """Tags of the first directory that are EXIF as well: ImageDescription, Make, ... Copyright."""
+
+_STRUCTURE = {
+    *range(254, 260),  # NewSubfileType, ..., Compression
+    *(262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 282, 283, 284, 288, 289, 290, 291, 292, 293, 296, 317),
+    *(320, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 347),
+    *range(512, 522),  # of old-style JPEG
+    *(529, 530, 531, 532, 34735, 34736, 34737, 50674, 50838, 50839),
+}
+"""Tags that say how pixels lie in the file, and how the georeference does; what GDAL makes of them is carried."""
+
+_MOST_NAMES = 10
+"""Of tags, that are told: files are hostile."""
+
+_GEO_KEYS, _EPOCH = 34735, 5120
+"""GeoKeyDirectory, four numbers a key; CoordinateEpochGeoKey."""
 
 _EXIF_DIRECTORIES = (34665, 34853)
 """Exif, GPSInfo."""
+
+_SAID = {*_GEOREFERENCE, *_GDAL, *_EXIF_DIRECTORIES, 700, 33723, 34675}
+"""Tags that are read here: XMP, IPTC and the ICC profile among them."""
 
 _INCHES = {2: 1.0, 3: 2.54}
 """ResolutionUnit to pixels per inch; 1 is no unit."""
@@ -73,7 +93,15 @@ class TiffTags:
     xmp: bytes | None
     iptc: bool
     exif: bytes | None
+    others: tuple[int, ...]
+    """Tags that say something else than how pixels lie, where they lie on Earth, and what the fields above say."""
     notes: tuple[str, ...]
+
+    def lost(self, carried: Collection[int]) -> tuple[str, ...]:
+        """A note of all other tags than those that are carried."""
+        left = [tag for tag in self.others if tag not in carried]
+        names = [str(tag) if lookup(tag).name == "unknown" else lookup(tag).name for tag in left]
+        return (f"its TIFF tags {', '.join(names[:_MOST_NAMES])} are not carried over",) if names else ()
 
     @property
     def alpha(self) -> bool:
@@ -81,17 +109,23 @@ class TiffTags:
 
 
 def read(path: str) -> TiffTags:
-    """Raises SyntaxError, struct.error or OSError for what is no TIFF."""
+    """Raises SyntaxError, struct.error or OSError for what is no TIFF, ImageError for one whose picture comes later."""
     with warnings.catch_warnings(), open(path, "rb") as file:
         warnings.simplefilter("ignore")
         directories = _directories(file)
         first = next(directories)
-        others = [(_is_part(directory), _is_mask(directory)) for directory in directories]
-        pages = int(not _is_part(first)) + sum(not part for part, _ in others)
+        others = [(_is_part(directory), _is_mask(directory), _pixels(directory)) for directory in directories]
+        pages = 1 + sum(not part for part, _, _ in others)
         exif, notes = _exif(file, first)
+    larger = max((pixels for _, mask, pixels in others if not mask), default=0)
+    if _is_part(first) and larger > _pixels(first):
+        message = f"the first picture says that it is a small version of another, of {larger} pixels; extract that one"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    if _EPOCH in _numbers(first, _GEO_KEYS)[4::4]:
+        notes = (*notes, "the epoch of its coordinates is not carried over")
     photometric = _number(first, 262, MIN_IS_BLACK)
     return TiffTags(
-        pixels=_number(first, 256, 0) * _number(first, 257, 0),
+        pixels=_pixels(first),
         samples=_number(first, 277, 1),
         bits=max(_numbers(first, 258) or (1,)),
         signed_or_float=bool(set(_numbers(first, 339)) - {1}),
@@ -102,13 +136,14 @@ def read(path: str) -> TiffTags:
         from_gdal=any(tag in first for tag in _GDAL),
         nodata=_text(first, 42113),
         preview=50706 in first or (bool(_number(first, 254, 0) & 1) and 330 in first),
-        pages=max(pages, 1),
-        masked=any(mask for _, mask in others),
+        pages=pages,
+        masked=any(mask for _, mask, _ in others),
         dpi=_dpi(first),
         icc_profile=_bytes(first, 34675),
         xmp=orientation.upright_xmp(_bytes(first, 700)),
         iptc=33723 in first,
         exif=exif,
+        others=tuple(sorted(set(first) - _STRUCTURE - _SAID)),
         notes=notes,
     )
 
@@ -128,6 +163,10 @@ def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
         raise SyntaxError("no directory")
 
 
+def _pixels(directory: ImageFileDirectory_v2) -> int:
+    return _number(directory, 256, 0) * _number(directory, 257, 0)
+
+
 def _is_part(directory: ImageFileDirectory_v2) -> bool:
     """Of a page: a smaller version or a mask. NewSubfileType, or the older SubfileType."""
     return bool(_number(directory, 254, 0) & 5) or _number(directory, 255, 1) == 2
@@ -143,7 +182,7 @@ def _exif(file: BinaryIO, first: ImageFileDirectory_v2) -> tuple[bytes | None, t
     exif.bigtiff, exif.endian = first._bigtiff, first._endian
     try:
         exif.load_from_fp(file, first._offset)
-        for tag in _DESCRIPTIVE:
+        for tag in DESCRIPTIVE:
             if tag in exif:
                 upright[tag] = exif[tag]
         for tag in _EXIF_DIRECTORIES:

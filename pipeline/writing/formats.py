@@ -8,6 +8,9 @@ from ..raster import ALPHA, CMYK, RGB, Band, Georef, Header
 
 _MASK = Band(ALPHA)
 
+NO_TAGS = {"self", "bidx", "ns"}
+"""Names of tags that cannot be written to a GeoTIFF: rasterio takes them for something else."""
+
 
 class Format(StrEnum):
     """Of the files that are written."""
@@ -47,15 +50,21 @@ def held(header: Header, chosen: Format) -> Header:
     if chosen is Format.PNG:
         return replace(header, bands=(*header.bands, _MASK), mask=False) if header.mask else header
     notes = []
+    if header.png_colour is not None:
+        notes.append(f"what a PNG says of its colours ({', '.join(header.png_colour)})")
     if header.exif is not None:
         notes.append("EXIF")
+    names = {*(header.tags or ()), *(name for band in header.bands for name in band.tags or ())}
+    unnamed = sorted(names & NO_TAGS)
+    if unnamed:
+        notes.append(f"tags named {', '.join(unnamed)}")
     xmp = header.xmp
     if xmp is not None and not _is_xml(xmp):
         notes.append("XMP that is no XML in UTF-8")
         xmp = None
     georef, gcp_notes = _georef_in_tif(header.georef)
     notes = [f"{what}: not in a GeoTIFF" for what in (*notes, *gcp_notes)]
-    return replace(header, exif=None, xmp=xmp, georef=georef, notes=(*header.notes, *notes))
+    return replace(header, exif=None, xmp=xmp, png_colour=None, georef=georef, notes=(*header.notes, *notes))
 
 
 def _georef_in_tif(georef: Georef | None) -> tuple[Georef | None, list[str]]:
@@ -66,6 +75,8 @@ def _georef_in_tif(georef: Georef | None) -> tuple[Georef | None, list[str]]:
         return replace(georef, gcps=(), gcps_crs=None), ["ground control points beside a transform"]
     unnamed = tuple(replace(gcp, id=str(number), info="") for number, gcp in enumerate(georef.gcps, 1))
     notes = [] if unnamed == georef.gcps else ["names of ground control points"]
+    if georef.point:
+        notes.append("that the coordinates of ground control points are of pixel centres")
     # GDAL 3.10 moves the points of a file by a pixel when its coordinates are of pixel centres; these are of corners
     return replace(georef, point=False, gcps=unnamed), notes
 
@@ -76,6 +87,10 @@ def _not_in_png(header: Header) -> str | None:
         return f"samples of {header.dtype}"
     if header.mask and header.has_alpha:
         return "a mask beside an alpha band"
+    if header.mask and header.nodata is not None:  # of nodata and alpha GDAL looks at nodata alone
+        return "a mask beside a nodata value"
+    if header.bits is not None and header.has_alpha:
+        return f"an alpha of {header.bits} bits"
     colours = header.colours[:-1] if header.has_alpha else header.colours
     if colours == RGB or (len(colours) == 1 and colours != ("palette",)):
         return None

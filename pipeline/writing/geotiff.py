@@ -13,15 +13,13 @@ from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.transform import Affine
 
 from ..raster import ALPHA, CMYK, RGB, Georef, Header
+from .formats import NO_TAGS
 from .gdal_xml import dataset_tags, printable
 
 BLOCK = 512
 """Side of the blocks of pixels in a file, of which each can be read without the others."""
 
 _COLOURS = {colour.name.lower(): colour for colour in ColorInterp}
-
-_NOT_AS_NAMES = {"self", "bidx", "ns"}
-"""Names of tags that rasterio takes for something else."""
 
 
 def encode_tif(samples: NDArray[Any], mask: NDArray[np.bool_] | None, header: Header) -> bytes:
@@ -109,7 +107,7 @@ def _locate(dataset: DatasetWriter, georef: Georef) -> None:
 
 def _tag(dataset: DatasetWriter, index: int, tags: dict[str, str]) -> None:
     """Of a band, or with index 0 of the picture."""
-    named = {printable(name): printable(value) for name, value in tags.items() if name not in _NOT_AS_NAMES}
+    named = {printable(name): printable(value) for name, value in tags.items() if name not in NO_TAGS}
     if named:
         dataset.update_tags(index, **named)
 

@@ -38,7 +38,7 @@ def vrt(header: Header, tiles: Iterable[Placed]) -> bytes:
     sources = []
     for index, band in enumerate(header.bands, 1):
         element = SubElement(root, "VRTRasterBand", dataType=data_type, band=str(index))
-        gdal_xml.add_band(element, band, header.nodata)
+        gdal_xml.add_band(element, band, header.nodata_of(band))
         sources.append((element, str(index), data_type))
     if header.mask:
         mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")

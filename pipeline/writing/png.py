@@ -32,7 +32,8 @@ AUX_XML = ".png.aux.xml"
 def encode_png(samples: NDArray[Any], header: Header) -> bytes:
     """(C, H, W) of uint8 or uint16: gray, gray and alpha, RGB, or RGB and alpha; lossless.
 
-    ICC profile, EXIF, XMP and DPI go with it, the latter rounded to whole pixels per metre.
+    ICC profile, what a PNG said of its colours, EXIF, XMP and DPI go with it, the latter rounded to whole pixels per
+    metre.
     """
     bands, height, width = samples.shape
     shape = {"count": bands, "height": height, "width": width}
@@ -66,13 +67,13 @@ def aux_xml(header: Header) -> bytes:
     root = Element("PAMDataset")
     gdal_xml.add_dataset(root, header)
     for index, band in enumerate(header.bands, 1):
-        gdal_xml.add_band(SubElement(root, "PAMRasterBand", band=str(index)), band, header.nodata)
+        gdal_xml.add_band(SubElement(root, "PAMRasterBand", band=str(index)), band, header.nodata_of(band))
     return gdal_xml.to_bytes(root)
 
 
 def _chunks(header: Header) -> bytes:
     """Those of the PNG specification, third edition, that stand before the pixels."""
-    chunks = b""
+    chunks = b"".join(_chunk(name.encode(), data) for name, data in (header.png_colour or {}).items())
     if header.icc_profile is not None:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(header.icc_profile))
     if header.dpi is not None:
