@@ -173,12 +173,14 @@ def test_stat_all_is_stat_of_each(tmp_path: Path, files: int, links: bool) -> No
 
 
 def test_a_link_to_an_image_is_found(tmp_path: Path) -> None:
-    """A folder of symbolic links, as data tools make them, is a folder of files; a dead link is none."""
+    """A folder of symbolic links, as data tools make them, is a folder of files; a dead link is an empty one."""
     (tmp_path / "store").write_bytes(b"...")
     (tmp_path / "in").mkdir()
     os.symlink(tmp_path / "store", tmp_path / "in/a.png")
     os.symlink(tmp_path / "gone", tmp_path / "in/dead.png")
-    assert storage.find(str(tmp_path / "in")) == {str(tmp_path / "in/a.png"): storage.stat(str(tmp_path / "in/a.png"))}
+    found = storage.find(str(tmp_path / "in"))
+    assert found.pop(str(tmp_path / "in/dead.png")).size == 0
+    assert found == {str(tmp_path / "in/a.png"): storage.stat(str(tmp_path / "in/a.png"))}
 
 
 def test_nothing_there(tmp_path: Path) -> None:
