@@ -61,7 +61,7 @@ def no_phase(_name: str) -> AbstractContextManager[object]:
 _BANDS_AT_ONCE = 4
 """Enlarged together, where they need not be: bounds the memory of images of many bands."""
 
-_PIECE = {"cpu": 256, "cuda": 1024}
+_PIECE, _PIECE_ON_CPU = 1024, 256
 """Longest side of what a network sees at once, less the halo. What a layer makes of 256 x 256 pixels the C library's
 allocator keeps for the next one; of more (32 MB) it asks the system anew each time, which takes half as long again as
 the convolutions. A GPU would be idle with so little."""
@@ -311,8 +311,8 @@ def _run(network: ResidualNetwork, image: Tensor, settings: Settings) -> Tensor:
 
     bands, height, width = image.shape
     canvas = image.new_empty(bands, height * STAGE_SCALE, width * STAGE_SCALE)
-    longest = max(height, width)
-    side = ceil(longest / ceil(longest / _PIECE[image.device.type]))
+    longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
+    side = ceil(longest / ceil(longest / most))
     for piece in plan_tiles(height, width, side, settings.depth + _INTERPOLATION_REACH):
         seen = cut(image, piece)
         enlarged = self_ensemble(once, seen) if settings.ensemble else once(seen)

@@ -522,7 +522,7 @@ def test_pieces_leave_no_trace(network: Network, monkeypatch: pytest.MonkeyPatch
     whole = enlarge(lr, networks, settings)
     seen: list[tuple[int, ...]] = []
     networks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
-    monkeypatch.setitem(module._PIECE, "cpu", 16)
+    monkeypatch.setattr(module, "_PIECE_ON_CPU", 16)
     torch.testing.assert_close(enlarge(lr, networks, settings), whole, rtol=0, atol=1e-6)
     assert max(max(shape[-2:]) for shape in seen) <= 16 + 2 * (settings.depth + 2)
 
