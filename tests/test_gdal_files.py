@@ -372,6 +372,15 @@ def test_gray_as_it_looks(tmp_path: Path, bits: int, white_is_0: bool) -> None:
     assert header.bits == (bits if bits in (6, 10, 12, 14) else None)
 
 
+@pytest.mark.parametrize(("bits", "stretch"), [(1, 255), (2, 85), (4, 17)])
+def test_colours_of_few_bits(tmp_path: Path, bits: int, stretch: int) -> None:
+    """They become 8 bits as gray does."""
+    values = _values("uint8", 3, 4, 8) & (2**bits - 1)
+    header, pixels = _read(_write(tmp_path / "a.tif", values, nbits=bits, photometric="RGB", compress="deflate"))
+    np.testing.assert_array_equal(pixels.samples, stretch * values)
+    assert (header.bits, header.notes) == (None, ())
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_measurements_are_not_turned_over(tmp_path: Path, dtype: str) -> None:
     """Of a raster on Earth the numbers count, as GDAL gives them; that their least one is white is noted."""

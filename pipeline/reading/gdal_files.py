@@ -41,7 +41,7 @@ _OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_
 """Of metadata: what GDAL makes up from the file's structure."""
 
 _STRETCHED = {1: 255, 2: 85, 4: 17}
-"""Bits of gray to what makes 8 bits of it."""
+"""Bits to what makes 8 of them."""
 
 _RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
@@ -107,7 +107,7 @@ class GdalFile:
         colours = [colour.name.lower() for colour in dataset.colorinterp]
         georef, self._bits = _georef(dataset), _bits(dataset, dtype)
         shown = georef is None or self._bits == 1  # else the numbers are measurements
-        self._stretch = _STRETCHED.get(self._bits or 0, 1) if shown and dataset.count == 1 else 1
+        self._stretch = _STRETCHED.get(self._bits or 0, 1) if shown else 1
         white_is_0 = tiff is not None and tiff.photometric == tiff_tags.MIN_IS_WHITE
         self._inverted = white_is_0 and shown and dtype.startswith("u")
         fewer = self._bits if self._stretch == 1 and dtype.startswith("u") else None
