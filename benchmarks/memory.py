@@ -215,7 +215,8 @@ def main() -> None:
 uint16, islands of data in nodata. Resident memory, sampled every 50 ms over all processes: the worker, which is the
 whole of the run here, and its decoder; libraries that both have loaded count twice. The system refuses each of the
 two more than {LIMIT / 2**30:g} GiB of data (`RLIMIT_DATA`), touched or not; both together are to stay below that:
-**{verdict}**.
+**{verdict}**. Not the side decides, but
+whether networks are fitted and run (1,000 and 4,000), and whether something is unknown (all but 1,000).
 
 {memory_table(done, covered)}
 
