@@ -81,8 +81,8 @@ class Line:
     """What was expected and is not so."""
 
 
-def run(folder: Folder, data: Path) -> list[Line]:
-    """One `srpipe run` over all files of a folder, and a look at each."""
+def run(folder: Folder, data: Path) -> tuple[list[Line], list[str]]:
+    """One `srpipe run` over all files of a folder, a look at each, and what was expected of the run and is not so."""
     files = sorted(path for path in (data / folder.name).iterdir() if path.suffix not in _NO_IMAGES)
     place = HERE / "-".join((folder.name.replace("/", "-"), *folder.options[:2]))
     place.mkdir(parents=True, exist_ok=True)
@@ -91,9 +91,16 @@ def run(folder: Folder, data: Path) -> list[Line]:
         csv.writer(file).writerows([["uri", "id"], *([path.resolve(), path.name] for path in files)])
     command = [sys.executable, "-m", "jobs.cli", "run", str(manifest), "-o", str(place / "out"), "-s", str(SCALE)]
     fixed = ("--preset", "fast", "--executor", "inline", "--existing", "overwrite")
-    subprocess.run([*command, *fixed, *folder.options], stdout=subprocess.DEVNULL)
+    ended = subprocess.run([*command, *fixed, *folder.options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    told = ended.stderr.decode(errors="replace")
+    print(told, file=sys.stderr)
     records = {record["key"]: record for record in pq.read_table(place / "out/manifest.parquet").to_pylist()}
-    return [look(path, records[path.name], folder) for path in files]
+    code = 3 if any(record["status"] == "failed" for record in records.values()) else 0
+    missed = [
+        *([f"{folder.title} ended with {ended.returncode}, not {code}"] if ended.returncode != code else []),
+        *([f"{folder.title}: a traceback"] if "Traceback" in told else []),
+    ]
+    return [look(path, records[path.name], folder) for path in files], missed
 
 
 def look(path: Path, record: Mapping[str, Any], folder: Folder) -> Line:
@@ -182,14 +189,15 @@ def _number(value: float | None) -> str:
 def main(data: Path) -> None:
     started = time.monotonic()
     HERE.mkdir(parents=True, exist_ok=True)
-    folders = {}
+    folders, missed = {}, []
     for folder in FOLDERS:
-        folders[folder] = run(folder, data)
+        folders[folder], of_run = run(folder, data)
+        missed += [f"- {what}" for what in of_run]
         for line in folders[folder]:
             print(folder.name, line.name, line.record["status"], *line.missed, sep=" | ", file=sys.stderr, flush=True)
     seam = seams.section()
     lines = [line for folder in folders.values() for line in folder]
-    missed = [f"- {line.name}: {what}" for line in lines for what in line.missed]
+    missed += [f"- {line.name}: {what}" for line in lines for what in line.missed]
     tables = "\n\n".join(f"### {folder.title}\n\n{folder_table(lines)}" for folder, lines in folders.items())
     minutes = (time.monotonic() - started) / 60
     text = f"""## Real files
@@ -198,7 +206,8 @@ def main(data: Path) -> None:
 
 `srpipe run --scale {SCALE} --preset fast --executor inline` over {len(lines)} files. What Pillow or rasterio
 read whole, by themselves, is to be done, or refused in a sentence that names the reason; what neither reads is to fail
-with a class and a sentence. Expectations missed: **{len(missed)}**.
+with a class and a sentence. A run ends with 3 where a file failed, else with 0, and never tells a traceback.
+Expectations missed: **{len(missed)}**.
 
 {"".join(f"{line}{chr(10)}" for line in missed)}
 - *Read as*: by Pillow or rasterio, not by srpipe; all comparisons are with that.
