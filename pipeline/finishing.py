@@ -30,13 +30,12 @@ class Finished:
 
 def copied(window: Window, part: Tile, scale: int) -> Finished:
     """A part in which nothing is known: every sample as it is, `scale` x `scale` times."""
-    samples = np.ascontiguousarray(owned(_repeated(window.pixels.samples, scale), part, scale))
-    mask = None if window.pixels.mask is None else owned(_repeated(window.pixels.mask, scale), part, scale)
+    pixels = _copies(window.pixels, part, scale)
     sums = ConsistencySums.none(len(window.lr))
     if window.alpha is not None:  # which is known, and kept to the bit
         height, width = (span.stop - span.start for span in (part.rows, part.columns))
         sums = replace(sums, counts=(*sums.counts, height * width), squared=(*sums.squared, 0.0))
-    return Finished(Pixels(samples, mask), sums)
+    return Finished(pixels, sums)
 
 
 def finish(
@@ -52,7 +51,6 @@ def finish(
     """
     known = window.domain.known
     numbers, residual = _measured(sr, window, header, scaling, scale)
-    copies = copied(window, part, scale).pixels
     if alpha is not None:
         assert window.alpha is not None
         opacity = _opacity(alpha, window.alpha, scale) * full_range(header)
@@ -61,9 +59,11 @@ def finish(
         known = None if known is None else torch.cat([known, torch.ones_like(known[:1])])
     sums = ConsistencySums.of(owned(residual, part, 1), None if known is None else owned(known, part, 1))
     made = owned(numbers, part, scale).cpu().numpy().astype(header.dtype)
+    if known is None and len(made) == len(window.pixels.samples) and window.pixels.mask is None:
+        return Finished(Pixels(made, None), sums)
+    copies = _copies(window.pixels, part, scale)
     if known is not None:
-        kept = owned(_repeated(known.cpu().numpy(), scale), part, scale)
-        made = np.where(kept, made, copies.samples[: len(made)])
+        made = np.where(_repeated(owned(known, part, 1).cpu().numpy(), scale), made, copies.samples[: len(made)])
     if len(made) < len(copies.samples):  # an alpha that says which pixels are valid
         made = np.concatenate([made, copies.samples[len(made) :]])
     return Finished(Pixels(made, copies.mask), sums)
@@ -86,6 +86,12 @@ def _opacity(alpha: Tensor, of_image: Tensor, scale: int) -> Tensor:
     high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
     limited = alpha.clamp(nearest(torch.minimum(low, high), scale), nearest(high, scale))
     return conserve(limited, of_image, scale, Domain((low < high) & (of_image > 0)))
+
+
+def _copies(pixels: Pixels, part: Tile, scale: int) -> Pixels:
+    """The samples that `part` owns of a window, each `scale` x `scale` times, and their mask."""
+    mask = None if pixels.mask is None else _repeated(owned(pixels.mask, part, 1), scale)
+    return Pixels(_repeated(owned(pixels.samples, part, 1), scale), mask)
 
 
 def _repeated(image: NDArray[Any], scale: int) -> NDArray[Any]:

@@ -1,8 +1,5 @@
 """An image that is worked on: windows of it as networks want them, in memory as a whole only when it is small."""
 
-from types import TracebackType
-from typing import Self
-
 import torch
 from torch import Tensor
 
@@ -18,7 +15,7 @@ HELD_WHOLE = 2048 * 2048
 
 
 class Picture:
-    """Use as a context: it may hold a decoder, and a file."""
+    """To be closed: it may hold a decoder, and a file."""
 
     def __init__(self, opened: OpenImage, scaling: Scaling | None = None, seed: int = 0) -> None:
         """Reads what it holds and, unless it is told, finds the scaling.
@@ -63,14 +60,6 @@ class Picture:
 
     def close(self) -> None:
         self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _pixels(self, rows: slice, columns: slice) -> Pixels:
         if self._whole is None:

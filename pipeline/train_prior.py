@@ -1,6 +1,7 @@
 """`srpipe prior`: the images of a manifest become one file of weights that fits start from."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from random import Random
 
@@ -125,7 +126,7 @@ def _read_images(
 
 def _read_window(uri: str, crop: int, draw: Random) -> Tensor:
     """A part of an image. Raises ImageError or OSError."""
-    with storage.on_disk(uri) as path, Picture(open_image(path, Limits())) as picture:
+    with storage.on_disk(uri) as path, closing(Picture(open_image(path, Limits()))) as picture:
         height, width = picture.height, picture.width
         if min(height, width) < crop:
             message = f"its {width} x {height} pixels are too few: both sides must be at least {crop}"
