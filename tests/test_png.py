@@ -93,7 +93,7 @@ def test_what_colours_mean_is_kept(tmp_path: Path) -> None:
     """The chunks of a PNG that say it stand before the pixels, as they were."""
     samples, said = _noise(3, "uint16"), {"gAMA": bytes(range(4)), "cHRM": bytes(range(32)), "cICP": bytes(4)}
     (path := tmp_path / "a.png").write_bytes(encode_png(samples, replace(_header(samples), png_colour=said)))
-    assert png_chunks.colour(str(path)) == said
+    assert png_chunks.read(str(path)).colour == said
 
 
 def test_nothing_is_said_that_the_header_does_not_say() -> None:

@@ -4,7 +4,6 @@ import math
 import re
 import warnings
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,8 @@ class PillowFile:
         check_size(image.height, image.width, len(colours), dtype, limits, at_once=True)
         self._dtype, self._colours = dtype, colours
         # what stands behind the pixels of a PNG is seen only by reading all of it
-        if image.format == "PNG" and self._deep_bands is None and png_chunks.has_late_metadata(self._path):
+        chunks = png_chunks.read(self._path) if image.format == "PNG" else None
+        if chunks is not None and chunks.late_metadata and self._deep_bands is None:
             image.load()
         # TIFFs are turned by Pillow itself
         self._orientation, exif, notes = _exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
@@ -117,8 +117,8 @@ class PillowFile:
             exif=exif,
             xmp=tiff.xmp if tiff else _xmp(image),
             dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else _dpi(image, self._orientation),
-            png_colour=(png_chunks.colour(self._path) or None) if image.format == "PNG" else None,
-            notes=(*_frames(image, tiff), *notes, *_lost(image, self._path, tiff)),
+            png_colour=(chunks and chunks.colour) or None,
+            notes=(*_frames(image, tiff), *notes, *_lost(image, chunks, tiff)),
         )
 
     @property
@@ -293,22 +293,18 @@ def _frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tupl
     return (pages_note(frames),) if frames > 1 else ()
 
 
-def _lost(image: ImageFile.ImageFile, path: str, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
+def _lost(
+    image: ImageFile.ImageFile, chunks: png_chunks.PngChunks | None, tiff: tiff_tags.TiffTags | None
+) -> tuple[str, ...]:
     photoshop = image.info.get("photoshop")
     iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
     nodata = tiff.nodata if tiff else None
-    texts = _texts(image, path)
-    chunks = list(islice(dict.fromkeys(png_chunks.others(path)), _MOST_NAMES)) if image.format == "PNG" else []
+    texts = chunks.texts if chunks else ("comment",) if "comment" in image.info else ()
+    others = chunks.others if chunks else ()
     return (
         *(("its IPTC data is not carried over",) if iptc else ()),
-        *((f"its texts ({', '.join(texts)}) are not carried over",) if texts else ()),
-        *((f"its chunks {', '.join(chunks)} are not carried over",) if chunks else ()),
+        *((f"its texts ({', '.join(texts[:_MOST_NAMES])}) are not carried over",) if texts else ()),
+        *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
         *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
         *((f"its nodata value {nodata}, of the palette, is not carried over",) if nodata else ()),
     )
-
-
-def _texts(image: ImageFile.ImageFile, path: str) -> list[str]:
-    """Names of what the file says in words."""
-    names = png_chunks.texts(path) if image.format == "PNG" else iter(["comment"] if "comment" in image.info else [])
-    return list(islice(dict.fromkeys(names), _MOST_NAMES))

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 _METADATA = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
 """Keywords of texts that are EXIF or XMP."""
@@ -17,39 +18,37 @@ _KEYWORD = 80
 """Bytes, with the 0 at its end."""
 
 
-def has_late_metadata(path: str) -> bool:
-    """Whether EXIF or XMP stands behind the first of the pixels."""
-    pixels_begun = False
+@dataclass(frozen=True)
+class PngChunks:
+    """What all chunks of a PNG say."""
+
+    late_metadata: bool
+    """EXIF or XMP stands behind the first of the pixels."""
+    colour: dict[str, bytes]
+    """By name, those before the pixels that say what the colours mean, but the ICC profile."""
+    texts: tuple[str, ...]
+    """Keywords of texts that are not EXIF or XMP."""
+    others: tuple[str, ...]
+    """Kinds, which may be private ones, that nothing is made of."""
+
+
+def read(path: str) -> PngChunks:
+    """Reads the file once, its pixels not."""
+    late = pixels_begun = False
+    colour: dict[str, bytes] = {}
+    texts: dict[str, None] = {}  # in the order of the file
+    others: dict[str, None] = {}
     for kind, begin in _chunks(path):
-        if pixels_begun and (kind == b"eXIf" or (kind in _TEXTS and begin.startswith(_METADATA))):
-            return True
+        is_metadata = kind == b"eXIf" or (kind in _TEXTS and begin.startswith(_METADATA))
+        late |= pixels_begun and is_metadata
         pixels_begun |= kind == b"IDAT"
-    return False
-
-
-def colour(path: str) -> dict[str, bytes]:
-    """The chunks before the pixels that say what the colours mean, but the ICC profile."""
-    found = {}
-    for kind, begin in _chunks(path):
-        if kind in _COLOUR:
-            found[kind.decode()] = begin[: _COLOUR[kind]]
-        if kind == b"IDAT":
-            break
-    return {name: data for name, data in found.items() if len(data) == _COLOUR[name.encode()]}
-
-
-def others(path: str) -> Iterator[str]:
-    """The kinds of all chunks, which may be private ones, that nothing is made of."""
-    for kind, _ in _chunks(path):
-        if kind not in _READ and kind not in _COLOUR and kind.isalpha():
-            yield kind.decode()
-
-
-def texts(path: str) -> Iterator[str]:
-    """The keywords of all texts that are not EXIF or XMP."""
-    for kind, begin in _chunks(path):
-        if kind in _TEXTS and not begin.startswith(_METADATA):
-            yield begin.partition(b"\0")[0].decode("latin-1")
+        if kind in _TEXTS and not is_metadata:
+            texts[begin.partition(b"\0")[0].decode("latin-1")] = None
+        elif kind in _COLOUR and not pixels_begun and len(begin) >= _COLOUR[kind]:
+            colour[kind.decode()] = begin[: _COLOUR[kind]]
+        elif kind not in _READ and kind not in _COLOUR and kind.isalpha():
+            others[kind.decode()] = None
+    return PngChunks(late, colour, tuple(texts), tuple(others))
 
 
 def _chunks(path: str) -> Iterator[tuple[bytes, bytes]]:
