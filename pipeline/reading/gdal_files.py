@@ -54,17 +54,17 @@ _REMEDIES = {
 class GdalFile:
     """One raster: its header when opened, its pixels as they are asked for."""
 
-    def __init__(self, path: str, driver: str, limits: Limits) -> None:
-        """`driver` is the one of GDAL's that is tried: GTiff or JP2OpenJPEG.
+    def __init__(self, path: str, tiff: tiff_tags.TiffTags | None, limits: Limits) -> None:
+        """`tiff` is what the tags of a TIFF say; without them it is taken for a JPEG 2000.
 
         Raises:
             ImageError: unsupported or too large. Anything else that is raised, of whatever class, says: corrupt.
         """
         self._path = path
-        self._tiff = tiff_tags.read(path) if driver == "GTiff" else None
+        self._tiff = tiff
         self._upright: Pixels | None = None
         with _gdal():
-            self._dataset = rasterio.open(Path(path), driver=driver, sharing=False)
+            self._dataset = rasterio.open(Path(path), driver="GTiff" if tiff else "JP2OpenJPEG", sharing=False)
             try:
                 self.header = self._read_header(limits)
             except BaseException:

@@ -58,14 +58,22 @@ class PillowFile:
     """One picture: its header when opened, its pixels all at a time when first asked for."""
 
     def __init__(
-        self, path: str, kind: str, limits: Limits, read_deep_png: Callable[[str], NDArray[Any]] | None = None
+        self,
+        path: str,
+        kind: str,
+        limits: Limits,
+        tiff: tiff_tags.TiffTags | None = None,
+        read_deep_png: Callable[[str], NDArray[Any]] | None = None,
     ) -> None:
-        """`kind` is the one format of Pillow's that is tried; `read_deep_png` gives a 16-bit PNG's (C, h, w) as stored.
+        """`kind` is the one format of Pillow's that is tried, `tiff` what the tags of a TIFF say.
+
+        `read_deep_png` gives a 16-bit PNG's (C, h, w) as stored.
 
         Raises:
             ImageError: unsupported or too large. Anything else that is raised, of whatever class, says: corrupt.
         """
         self._path = path
+        self._tiff = tiff
         self._read_deep_png = read_deep_png
         self._samples: NDArray[Any] | None = None
         Image.MAX_IMAGE_PIXELS = limits.pixels
@@ -93,7 +101,7 @@ class PillowFile:
 
     def _read_header(self, limits: Limits) -> Header:
         image = self._image
-        tiff = tiff_tags.read(self._path) if image.format == "TIFF" else None
+        tiff = self._tiff
         dtype, colours = _layout(image, self._path, self._read_deep_png is not None)
         check_size(image.height, image.width, len(colours), dtype, limits)
         check_size(image.height, image.width, len(colours), dtype, limits, at_once=True)

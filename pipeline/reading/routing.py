@@ -57,19 +57,20 @@ def _check_path(path: str) -> None:
 
 def _decoders(path: str, kind: str, limits: Limits) -> list[Callable[[], ImageFile]]:
     """Those to be tried, best first."""
+    tiff = tiff_tags.read(path) if kind == file_kinds.TIFF else None
 
     def pillow() -> ImageFile:
-        return PillowFile(path, kind, limits, _read_png if kind == file_kinds.PNG else None)
+        return PillowFile(path, kind, limits, tiff, _read_png if kind == file_kinds.PNG else None)
 
     def gdal() -> ImageFile:
         from .gdal_files import GdalFile  # loading it takes longer than decoding a small picture
 
         if kind == file_kinds.JPEG2000:
             jp2_boxes.check_lengths(path)
-        return GdalFile(path, "GTiff" if kind == file_kinds.TIFF else "JP2OpenJPEG", limits)
+        return GdalFile(path, tiff, limits)
 
-    if kind == file_kinds.TIFF:
-        return [gdal, pillow] if _is_for_gdal(tiff_tags.read(path)) else [pillow, gdal]
+    if tiff is not None:
+        return [gdal, pillow] if _is_for_gdal(tiff) else [pillow, gdal]
     if kind == file_kinds.JPEG2000:
         with suppress(ValueError, OSError, struct.error):
             if jp2_boxes.has_palette(path):
