@@ -96,7 +96,7 @@ class Opener:
             earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
                 return Opened(settings, commit, earlier, None, watch, deaths)
-            picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), None)
+            picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), stack, None)
             with ExitStack() as unneeded:
                 unneeded.callback(picture.close)
                 begun = None if row.redo else self._begun(row, settings, commit, picture)
@@ -151,13 +151,14 @@ class Opener:
 
     def _hold(self, group: Group, commit: Commit, settings: Settings) -> _Held:
         row = group.row
-        with self._on_disk(row.uri) as path:
+        with ExitStack() as stack:
+            path = stack.enter_context(self._on_disk(row.uri))
             deep = self._config.deep
             _check_unchanged(row.uri, storage.content_source(path) if deep else self._stat(row.uri), group)
             scaling = self._stored(commit, scene.scaling_uri(self._output, commit), Scaling.from_json)
             uri = scene.weights_uri(self._output, commit)
             networks = self._stored(commit, uri, lambda data: networks_from_bytes(data, settings, self._device))
-            return _Held(commit, self._picture(path, scaling), networks)  # last: it is open from now on
+            return _Held(commit, self._picture(path, stack, scaling), networks)  # last: it is open from now on
 
     def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """What the fit of a scene left for its groups."""
@@ -171,8 +172,9 @@ class Opener:
         except OSError as error:
             raise unreadable(uri, error) from error
 
-    def _picture(self, path: str, scaling: Scaling | None) -> Picture:
-        return Picture(open_image(path, self._limits), scaling, self._config.settings.seed)
+    def _picture(self, path: str, copy: ExitStack, scaling: Scaling | None) -> Picture:
+        """The picture in a file that is there as long as `copy`: from now on as long as the picture."""
+        return Picture(open_image(path, self._limits), scaling, self._config.settings.seed, copy.pop_all().close)
 
     @contextmanager
     def _on_disk(self, uri: str) -> Iterator[str]:

@@ -1,5 +1,8 @@
 """An image that is worked on: windows of it as networks want them, in memory as a whole only when it is small."""
 
+import weakref
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -15,9 +18,15 @@ HELD_WHOLE = 2048 * 2048
 
 
 class Picture:
-    """To be closed: it may hold a decoder, and a file."""
+    """To be closed: it may hold a decoder, and a copy of its file."""
 
-    def __init__(self, opened: OpenImage, scaling: Scaling | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        opened: OpenImage,
+        scaling: Scaling | None = None,
+        seed: int = 0,
+        remove_copy: Callable[[], object] = lambda: None,
+    ) -> None:
         """Reads what it holds and, unless it is told, finds the scaling.
 
         Raises:
@@ -25,9 +34,13 @@ class Picture:
 
         Args:
             seed: draws the windows that a large image is fitted to.
+            remove_copy: takes the local copy of the file away, which is the picture's, too: decoders open the path
+                again, some to decode and others when the first one stumbles. Called once, at the latest by `close`,
+                and without it when the picture is forgotten or the process ends.
         """
         self.header: Header = opened.header
         self._opened = opened
+        self._remove_copy = weakref.finalize(self, remove_copy)
         self._whole: Pixels | None = None
         self._sampled: list[Pixels] = []
         try:
@@ -35,7 +48,7 @@ class Picture:
             seen = self._sampled if self._whole is None else [self._whole]
             self.scaling = scaling or find_scaling(self.header, seen)
         except BaseException:
-            opened.close()
+            self.close()
             raise
 
     @property
@@ -60,6 +73,7 @@ class Picture:
 
     def close(self) -> None:
         self._opened.close()
+        self._remove_copy()
 
     def _pixels(self, rows: slice, columns: slice) -> Pixels:
         if self._whole is None:
@@ -72,7 +86,7 @@ class Picture:
         pixels, bands = self.height * self.width, len(self.header.bands)
         if pixels <= HELD_WHOLE and pixels * bands <= 3 * HELD_WHOLE:
             self._whole = self._opened.whole()
-            self._opened.close()
+            self.close()
         if self._whole is not None and sheet.is_fitted_whole(bands, self.height, self.width):
             self._sampled = [self._whole]
         elif seed is not None:
