@@ -26,6 +26,7 @@ from .scene_weights import networks_from_bytes
 from .stopwatch import Stopwatch
 from .storage import Source
 from .units import Answer, Division, Group, Scene, divide
+from .writing.sinks import made_header
 
 Parsed = TypeVar("Parsed")
 
@@ -145,7 +146,9 @@ class Opener:
         if self._config.form.one_file or not divide(picture.height, picture.width, settings, self._division):
             return None
         try:
-            return self._patiently(lambda: scene.resume(self._output, commit, row, settings, self._division))
+            made = made_header(picture.header, self._config.form, row.scale)
+            result = scene.result_to_json(made, settings.tile_size * row.scale)
+            return self._patiently(lambda: scene.resume(self._output, commit, row, settings, self._division, result))
         except OSError as error:
             raise unreadable(scene.fit_uri(self._output, commit), error) from error
 

@@ -125,7 +125,12 @@ class Record:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Record":
-        """From a mapping that may hold more than a record's columns, times as text or datetime."""
+        """From a mapping that may hold more than a record's columns, times as text or datetime.
+
+        Raises ValueError for what is no record.
+        """
+        if not isinstance(values, dict) or any(values.get(name) is None for name in _ALWAYS_THERE):
+            raise ValueError("it is no record")
         known: dict[str, Any] = {name: values.get(name) for name in COLUMNS}
         for name in ("started_at", "finished_at"):
             if isinstance(known[name], str):
@@ -135,6 +140,8 @@ class Record:
                 known[name] = tuple(known[name])
         return cls(**known)
 
+
+_ALWAYS_THERE = ("manifest_line", "source_uri", "status")
 
 _ARROW_TYPES = {
     str: pa.string(),

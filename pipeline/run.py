@@ -18,6 +18,7 @@ from .layout import list_commits, list_scenes
 from .limits import LimitReachedError, Limits
 from .lock import Lock
 from .manifest import Manifest, read_manifest
+from .patience import Patience
 from .plan import Plan, Row, make_plan
 from .preflight import check_input, check_options, check_output
 from .prior import PriorFile
@@ -210,7 +211,7 @@ def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[
         from .worker import Worker, inline_device
 
         with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
-            yield one_by_one(worker, config.output, check)
+            yield one_by_one(worker, config.output, Patience(config.retries), check)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

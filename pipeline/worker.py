@@ -124,7 +124,7 @@ class Worker:
 
     def process(self, row: Row) -> Record:
         """Do one image, or tell how it failed. What is committed already is answered from its commit record."""
-        (record,) = one_by_one(self, self._output)([(row,)])
+        (record,) = one_by_one(self, self._output, self._patiently)([(row,)])
         return record
 
     def _group(self, group: Group) -> Answer:
