@@ -8,8 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.config import RunConfig
-from pipeline.evaluate import evaluate, stitch
+from pipeline.evaluate import evaluate
 from pipeline.images import from_levels, read_levels, to_levels
+from pipeline.results import stitch
 from pipeline.run import Summary
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Settings

@@ -9,7 +9,8 @@ import json
 import os
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -125,6 +126,17 @@ class Lock:
         renewed = _prolonged(self._lease)
         storage.write(self._uri, renewed.to_json())
         self._lease = renewed
+
+
+@contextmanager
+def locked(output: str, run_id: str) -> Iterator[Lock]:
+    """As long as the context lasts. Raises UsageError when another run holds it, or it cannot be known."""
+    try:
+        lock = Lock(output, run_id)
+    except OSError as error:
+        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
+    with lock:
+        yield lock
 
 
 def _prolonged(lease: Lease) -> Lease:

@@ -16,7 +16,7 @@ from .config import VERSION, Executor, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
 from .layout import list_commits, list_scenes
 from .limits import LimitReachedError, Limits
-from .lock import Lock
+from .lock import Lock, locked
 from .manifest import Manifest, read_manifest
 from .patience import Patience
 from .plan import Plan, Row, make_plan
@@ -84,7 +84,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     root = config.root or manifest.root
     relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
-    with _locked(config.output, run_id) as lock:
+    with locked(config.output, run_id) as lock:
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
         with ExitStack() as stack:
@@ -174,16 +174,6 @@ def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
         return config, None
     prior.check_fits(prior_file, config.settings)
     return replace(config, settings=replace(config.settings, prior=prior_file.sha256)), prior_file
-
-
-@contextmanager
-def _locked(output: str, run_id: str) -> Iterator[Lock]:
-    try:
-        lock = Lock(output, run_id)
-    except OSError as error:
-        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
-    with lock:
-        yield lock
 
 
 def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
