@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from sr_ops.domain import FILL_REACH, fill
+from sr_ops.domain import fill
 from sr_ops.metrics import REACH, Likeness, Part, inner
 from sr_ops.resample import upscale
 
@@ -33,8 +33,8 @@ _PART = 256
 _PARTS_TOGETHER = 2048
 """Side of a square whose parts follow each other, so that a tile is read once or twice, not once for each part."""
 
-_LR_REACH = FILL_REACH + 3
-"""LR pixels around those that are enlarged: bicubic reads 2 of them, which may have been filled."""
+_LR_REACH = 4
+"""LR pixels around those that are enlarged: bicubic reads 2 of them, and what those were filled with hangs on 2 more."""
 
 
 @dataclass(frozen=True)
