@@ -38,7 +38,6 @@ from .records import Record, Status, now
 from .scene_weights import networks_to_bytes
 from .stopwatch import DeadlineError, Stopwatch
 from .units import DIVISION, Answer, Division, Group, GroupRecord, Scene, Unit, WrittenTile, divide, with_tiles
-from .waves import one_by_one
 from .writing.georef import name_of_crs
 from .writing.sinks import made_header, open_sink, place_of, store
 from .writing.tidying import finish_tiles, remove_other_forms
@@ -121,11 +120,6 @@ class Worker:
     def close(self) -> None:
         """Let go of what is kept for a next unit."""
         self._opener.release()
-
-    def process(self, row: Row) -> Record:
-        """Do one image, or tell how it failed. What is committed already is answered from its commit record."""
-        (record,) = one_by_one(self, self._output)([(row,)])
-        return record
 
     def _group(self, group: Group) -> Answer:
         begun = replace(self._blank(group.row), started_at=now())
