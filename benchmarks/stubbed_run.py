@@ -21,13 +21,14 @@ from unittest.mock import patch
 
 from pipeline import records, storage
 from pipeline import run as run_module
+from pipeline.clock import now
 from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_scale
 from pipeline.layout import Commit
 from pipeline.ledger import Ledger
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan, Row
 from pipeline.prior import PriorFile
-from pipeline.records import Record, Status, now
+from pipeline.records import Record, Status
 from pipeline.units import Group, answer_to_json, unit_from_json
 from pipeline.waves import Execute
 from sr_ops.settings import FitSettings, Settings

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from . import layout, storage
+from .clock import now
 from .errors import LostLockError, UsageError
-from .records import now
 
 LEASE = timedelta(seconds=60)
 """Machines' clocks should agree to well within it."""

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
@@ -147,10 +147,6 @@ _ARROW_TYPES = {
 
 def _arrow_type(field: "dataclasses.Field[Any]") -> pa.DataType:
     return next(arrow for kind, arrow in _ARROW_TYPES.items() if field.type in (kind, kind | None))
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 class RecordSink:

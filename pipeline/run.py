@@ -12,6 +12,7 @@ from typing import Protocol
 from sr_ops.settings import NO_PRIOR
 
 from . import layout, prior, records, scene, storage
+from .clock import now
 from .config import VERSION, Executor, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
 from .layout import list_commits, list_scenes
@@ -21,7 +22,7 @@ from .manifest import Manifest, read_manifest
 from .plan import Plan, Row, make_plan
 from .preflight import check_input, check_options, check_output
 from .prior import PriorFile
-from .records import Record, RecordSink, Status, now
+from .records import Record, RecordSink, Status
 from .units import DIVISION
 from .waves import Execute, one_by_one
 

@@ -20,11 +20,12 @@ from typing import Any
 from sr_ops.settings import Settings
 
 from . import storage
+from .clock import now
 from .errors import ErrorType
 from .layout import Commit, list_scenes, scenes_folder
 from .plan import Row
 from .raster import Header
-from .records import Record, Status, now
+from .records import Record, Status
 from .units import Division, Group, GroupRecord, Scene, divide, with_tiles
 from .writing.tidying import finish_tiles, remove_other_forms
 

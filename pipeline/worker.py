@@ -23,6 +23,7 @@ from sr_ops.settings import Settings
 from sr_ops.super_resolve import Fitted, fit_stages, fit_stages_together
 
 from . import scene, storage
+from .clock import now
 from .config import VERSION, Device, RunConfig
 from .enlarging import tiles_of, write_tiles
 from .errors import ErrorType, ImageError, UsageError
@@ -34,7 +35,7 @@ from .picture import Picture
 from .plan import Row
 from .prior import PriorFile, weights
 from .raster import Header
-from .records import Record, Status, now
+from .records import Record, Status
 from .scene_weights import networks_to_bytes
 from .stopwatch import DeadlineError, Stopwatch
 from .units import DIVISION, Answer, Division, Group, GroupRecord, Scene, Unit, WrittenTile, divide, with_tiles

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import layout, lock, storage
+from pipeline.clock import now
 from pipeline.errors import LostLockError, UsageError
 from pipeline.lock import Lease, Lock
-from pipeline.records import now
 
 
 @pytest.fixture(params=["local", "s3"])
