@@ -26,10 +26,10 @@ from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_scale
 from pipeline.layout import Commit
 from pipeline.ledger import Ledger
 from pipeline.manifest import Manifest
-from pipeline.plan import Plan, Row
+from pipeline.plan import Plan
 from pipeline.prior import PriorFile
 from pipeline.records import Record, Status
-from pipeline.units import Group, answer_to_json, unit_from_json
+from pipeline.units import Group, Row, answer_to_json, unit_from_json
 from pipeline.waves import Execute
 from sr_ops.settings import FitSettings, Settings
 

@@ -17,7 +17,6 @@ from .layout import Commit
 from .ledger import MOST_DEATHS, Ledger
 from .patience import Patience
 from .picture import Picture
-from .plan import Row
 from .raster import Limits
 from .reading.decoders import open_image
 from .records import Record
@@ -25,7 +24,7 @@ from .samples import Scaling
 from .scene_weights import networks_from_bytes
 from .stopwatch import Stopwatch
 from .storage import Source
-from .units import Answer, Division, Group, Scene, divide
+from .units import Answer, Division, Group, Row, Scene, divide
 
 Parsed = TypeVar("Parsed")
 

@@ -11,40 +11,18 @@ from sr_ops.settings import Settings
 from . import storage
 from .config import Existing, RunConfig, fingerprint, for_scale, parse_scale
 from .errors import UsageError
+from .estimates import enlarging_seconds, fitting_seconds
 from .layout import LONGEST_NAME, Commit, single_names, tile_position
 from .manifest import Cells, Manifest
 from .storage import Source
+from .units import Row
 
 _UNIT_SECONDS = 30.0
 """Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""
 _UNIT_ROWS = 16
 
-_FLOP_PER_PIXEL = 0.46e6
-"""Of the default network for one LR pixel once through; a training step costs three times that."""
-_FLOP_PER_SECOND = 0.2e12
-"""One CPU core. Only the order of the rows and the size of units hang on it."""
-_SECONDS_PER_WRITTEN_PIXEL = 0.8e-6
-"""Back-projection, PNG and disk: 1.5 s a tile of 512 at x2 without self-ensemble, of which the network takes 0.6."""
 _PIXELS_PER_BYTE = 1.0
 """Of compressed pictures, roughly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One image asked for, checked and ready to be worked on."""
-
-    index: int
-    """Position in the manifest, from 0."""
-    line: int
-    key: str
-    uri: str
-    scale: int
-    size: int
-    """Bytes, 0 when the listing does not show it."""
-    stale: tuple[str, ...] = ()
-    """What says of this key's tiles what is no longer true once they are overwritten: commits and scenes begun."""
-    redo: bool = False
-    """Work even if a commit record says it is done."""
 
 
 @dataclass(frozen=True)
@@ -288,13 +266,4 @@ def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
 
 def _seconds(row: Row, settings: Settings) -> float:
     """A guess at the time of one row on one CPU core, from its file's size."""
-    fitting = 3 * settings.fit.steps * settings.fit.batch * (settings.fit.crop / 2) ** 2 * len(settings.stage_scales)
-    return fitting * _FLOP_PER_PIXEL / _FLOP_PER_SECOND + enlarging_seconds(row.size * _PIXELS_PER_BYTE, settings)
-
-
-def enlarging_seconds(pixels: float, settings: Settings) -> float:
-    """A guess at the time that enlarging so many LR pixels by fitted networks takes on one CPU core."""
-    members = 8 if settings.ensemble else 1
-    seen = members * pixels * sum((scale / 2) ** 2 for scale in settings.stage_scales)
-    written = pixels * settings.scale**2 * _SECONDS_PER_WRITTEN_PIXEL
-    return seen * _FLOP_PER_PIXEL / _FLOP_PER_SECOND + written
+    return fitting_seconds(settings) + enlarging_seconds(row.size * _PIXELS_PER_BYTE, settings)

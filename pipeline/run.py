@@ -19,11 +19,11 @@ from .layout import list_commits, list_scenes
 from .limits import LimitReachedError, Limits
 from .lock import Lock
 from .manifest import Manifest, read_manifest
-from .plan import Plan, Row, make_plan
+from .plan import Plan, make_plan
 from .preflight import check_input, check_options, check_output
 from .prior import PriorFile
 from .records import Record, RecordSink, Status
-from .units import DIVISION
+from .units import DIVISION, Row
 from .waves import Execute, one_by_one
 
 _ROUNDS = 3

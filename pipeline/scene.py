@@ -23,10 +23,9 @@ from . import storage
 from .clock import now
 from .errors import ErrorType
 from .layout import Commit, list_scenes, scenes_folder
-from .plan import Row
 from .raster import Header
 from .records import Record, Status
-from .units import Division, Group, GroupRecord, Scene, divide, with_tiles
+from .units import Division, Group, GroupRecord, Row, Scene, divide, with_tiles
 from .writing.tidying import finish_tiles, remove_other_forms
 
 _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")

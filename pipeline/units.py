@@ -17,8 +17,26 @@ from typing import Any
 from sr_ops.consistency import ConsistencySums
 from sr_ops.settings import Settings
 
-from .plan import Row, enlarging_seconds
+from .estimates import enlarging_seconds
 from .records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image asked for, checked and ready to be worked on."""
+
+    index: int
+    """Position in the manifest, from 0."""
+    line: int
+    key: str
+    uri: str
+    scale: int
+    size: int
+    """Bytes, 0 when the listing does not show it."""
+    stale: tuple[str, ...] = ()
+    """What says of this key's tiles what is no longer true once they are overwritten: commits and scenes begun."""
+    redo: bool = False
+    """Work even if a commit record says it is done."""
 
 
 @dataclass(frozen=True)

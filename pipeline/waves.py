@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from . import scene
-from .plan import Row
 from .records import Record
-from .units import Answer, GroupRecord, Scene, Unit
+from .units import Answer, GroupRecord, Row, Scene, Unit
 
 Execute = Callable[[Sequence[Sequence[Row]]], Iterator[Record]]
 """Works units off; records come as they are ready, in any order."""

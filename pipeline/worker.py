@@ -32,13 +32,12 @@ from .ledger import Ledger, NoLedger
 from .opening import Opened, Opener, place
 from .patience import Patience
 from .picture import Picture
-from .plan import Row
 from .prior import PriorFile, weights
 from .raster import Header
 from .records import Record, Status
 from .scene_weights import networks_to_bytes
 from .stopwatch import DeadlineError, Stopwatch
-from .units import DIVISION, Answer, Division, Group, GroupRecord, Scene, Unit, WrittenTile, divide, with_tiles
+from .units import DIVISION, Answer, Division, Group, GroupRecord, Row, Scene, Unit, WrittenTile, divide, with_tiles
 from .writing.georef import name_of_crs
 from .writing.sinks import made_header, open_sink, place_of, store
 from .writing.tidying import finish_tiles, remove_other_forms

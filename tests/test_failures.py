@@ -24,11 +24,11 @@ from pipeline.layout import list_commits, lock
 from pipeline.ledger import MOST_DEATHS, CrashLedger
 from pipeline.limits import ENOUGH, LimitReachedError, Limits
 from pipeline.patience import Patience
-from pipeline.plan import Row
 from pipeline.records import Record
 from pipeline.retry import failed_work
 from pipeline.run import run
 from pipeline.stopwatch import DeadlineError, Stopwatch
+from pipeline.units import Row
 from pipeline.worker import Worker
 from sr_ops.settings import Settings
 

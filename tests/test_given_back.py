@@ -11,10 +11,9 @@ from PIL import Image
 
 from pipeline import picture
 from pipeline.config import RunConfig
-from pipeline.plan import Row
 from pipeline.reading import decoders
 from pipeline.run import run
-from pipeline.units import Division
+from pipeline.units import Division, Row
 from pipeline.worker import Worker
 
 MakeConfig = Callable[..., RunConfig]

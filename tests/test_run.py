@@ -22,11 +22,11 @@ import pipeline.run
 from pipeline.config import Executor, Existing, Form, RunConfig, fingerprint
 from pipeline.errors import ErrorType, UsageError
 from pipeline.layout import list_commits
-from pipeline.plan import Row
 from pipeline.prior import read_prior
 from pipeline.records import Record
 from pipeline.run import Summary, run
 from pipeline.storage import stat
+from pipeline.units import Row
 from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Method, Settings
 

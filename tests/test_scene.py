@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import pipeline.run
 from pipeline import enlarging, scene, storage, waves, worker
 from pipeline.config import Executor, Existing, RunConfig
+from pipeline.estimates import enlarging_seconds
 from pipeline.layout import Commit, list_commits, list_scenes
-from pipeline.plan import Row, enlarging_seconds
 from pipeline.raster import Band, Header
 from pipeline.records import Record, Status
 from pipeline.run import run
@@ -25,6 +25,7 @@ from pipeline.units import (
     Division,
     Group,
     GroupRecord,
+    Row,
     Scene,
     Unit,
     WrittenTile,

@@ -20,10 +20,10 @@ from pipeline import storage, worker
 from pipeline.config import Device, Form, RunConfig, fingerprint
 from pipeline.errors import UsageError
 from pipeline.layout import Commit, list_commits
-from pipeline.plan import Row
 from pipeline.prior import parse_prior, read_prior, weights
 from pipeline.records import Record
 from pipeline.storage_options import S3Options, StorageOptions
+from pipeline.units import Row
 from pipeline.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
