@@ -16,10 +16,9 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from pipeline.config import VERSION, Device, Dpi, Executor, Existing, Form, RunConfig, parse_scale
+from pipeline.config import VERSION, Device, Dpi, Executor, Existing, Form, Format, RunConfig, parse_scale
 from pipeline.errors import ErrorType, LostLockError, UsageError
 from pipeline.storage_options import StorageOptions
-from pipeline.writing.formats import Format
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 

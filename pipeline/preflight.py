@@ -3,10 +3,9 @@
 import json
 
 from . import layout, storage
-from .config import Device, Executor, Existing, RunConfig
+from .config import Device, Executor, Existing, Format, RunConfig
 from .errors import UsageError
 from .manifest import Manifest
-from .writing.formats import Format
 
 
 def check_options(config: RunConfig) -> None:

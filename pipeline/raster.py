@@ -1,10 +1,12 @@
-"""What an image file says of its picture, as plain values that travel as JSON. Importing this loads nothing else."""
+"""What an image file says of its picture, as plain values that travel as JSON. Importing this loads no library."""
 
 import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .config import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +155,7 @@ class Pixels:
 class Limits:
     """What a file may ask of us: files are hostile."""
 
-    pixels: int = 2**30
+    pixels: int = MAX_PIXELS
     """Of one picture."""
     bands: int = 64
     bytes_at_once: int = 2**30

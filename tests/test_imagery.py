@@ -14,12 +14,11 @@ from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
 
 from pipeline import picture
-from pipeline.config import Dpi, Form, RunConfig
+from pipeline.config import Dpi, Form, Format, RunConfig
 from pipeline.reading.decoders import OpenImage
 from pipeline.records import Record
 from pipeline.run import Summary, run
 from pipeline.units import Division
-from pipeline.writing.formats import Format
 from sr_ops import sheet
 from sr_ops.resample import downscale
 from sr_ops.settings import Method, Settings

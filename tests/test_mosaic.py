@@ -15,8 +15,9 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
+from pipeline.config import Format
 from pipeline.raster import DTYPES, RGB, Band, Georef, GroundPoint, Header, Transform
-from pipeline.writing.formats import Format, held
+from pipeline.writing.formats import held
 from pipeline.writing.georef import part
 from pipeline.writing.geotiff import encode_tif
 from pipeline.writing.mosaic import Placed, vrt

@@ -12,7 +12,7 @@ import pytest
 import s3fs
 
 from pipeline import storage
-from pipeline.config import Executor, Form, RunConfig
+from pipeline.config import Executor, Form, Format, RunConfig
 from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
 from pipeline.layout import list_commits
@@ -20,7 +20,6 @@ from pipeline.manifest import read_manifest
 from pipeline.prior import read_prior
 from pipeline.run import run
 from pipeline.storage_options import S3Options, StorageOptions
-from pipeline.writing.formats import Format
 
 SECRET = "wJalrXUtnFEMI"
 

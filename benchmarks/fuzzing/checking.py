@@ -17,12 +17,12 @@ import rasterio
 
 import pipeline.run
 from pipeline import layout, picture
+from pipeline.config import Format
 from pipeline.errors import ErrorType
 from pipeline.manifest import Manifest
 from pipeline.plan import Plan
 from pipeline.records import Record, Status
 from pipeline.units import Division
-from pipeline.writing.formats import Format
 from sr_ops import sheet
 
 from .batch import Batch, Input

@@ -1,8 +1,8 @@
 """Which format of files holds a picture whole."""
 
 from dataclasses import replace
-from enum import StrEnum
 
+from ..config import Format
 from ..errors import ErrorType, ImageError
 from ..raster import ALPHA, CMYK, RGB, Band, Georef, Header
 
@@ -10,18 +10,6 @@ _MASK = Band(ALPHA)
 
 NO_TAGS = {"self", "bidx", "ns"}
 """Names of tags that cannot be written to a GeoTIFF: rasterio takes them for something else."""
-
-
-class Format(StrEnum):
-    """Of the files that are written."""
-
-    AUTO = "auto"
-    """PNG where it holds the picture whole, else GeoTIFF."""
-    PNG = "png"
-    TIF = "tif"
-    """GeoTIFF."""
-    COG = "cog"
-    """Cloud optimized GeoTIFF: one file for the whole picture."""
 
 
 def choose(header: Header, wanted: Format) -> Format:

@@ -21,7 +21,7 @@ from sr_ops.consistency import ConsistencySums
 from sr_ops.tiles import Tile
 
 from .. import layout, storage
-from ..config import Dpi, Form
+from ..config import Dpi, Form, Format
 from ..errors import ErrorType, ImageError
 from ..patience import Patience
 from ..raster import Header, Pixels
@@ -29,7 +29,7 @@ from ..stopwatch import Stopwatch
 from ..units import WrittenTile
 from . import georef
 from .cog import CogFile
-from .formats import Format, choose, held
+from .formats import choose, held
 from .geotiff import encode_tif
 from .png import aux_xml, encode_png, says_all, world_file
 
