@@ -17,8 +17,8 @@ from .picture import Picture
 from .raster import Header, Pixels
 from .samples import blends
 from .stopwatch import Stopwatch
-from .units import WrittenTile
 from .writing.sinks import Sink
+from .written_tile import WrittenTile
 
 
 def tiles_of(header: Header, settings: Settings) -> tuple[Tile, ...]:

@@ -19,6 +19,7 @@ from sr_ops.settings import Settings
 
 from .estimates import enlarging_seconds
 from .records import Record
+from .written_tile import WrittenTile
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,6 @@ class Scene:
         assert self.record.source_fingerprint is not None
         row = replace(self.row, stale=())
         return [Group(row, self.record.source_fingerprint, start, stop) for start, stop in self.groups]
-
-
-@dataclass(frozen=True)
-class WrittenTile:
-    """A tile that is durable."""
-
-    name: str
-    sha256: str
-    residuals: ConsistencySums
-    """Of the written pixels, in grey levels."""
 
 
 @dataclass(frozen=True)

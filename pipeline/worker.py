@@ -37,10 +37,11 @@ from .raster import Header
 from .records import Record, Status
 from .scene_weights import networks_to_bytes
 from .stopwatch import DeadlineError, Stopwatch
-from .units import DIVISION, Answer, Division, Group, GroupRecord, Row, Scene, Unit, WrittenTile, divide, with_tiles
+from .units import DIVISION, Answer, Division, Group, GroupRecord, Row, Scene, Unit, divide, with_tiles
 from .writing.georef import name_of_crs
 from .writing.sinks import made_header, open_sink, place_of, store
 from .writing.tidying import finish_tiles, remove_other_forms
+from .written_tile import WrittenTile
 
 _OUT_OF_MEMORY = "out of memory, in the smallest pieces too; use fewer --workers, or cut the image"
 

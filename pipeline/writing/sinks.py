@@ -7,7 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -25,8 +25,7 @@ from ..config import Dpi, Form, Format
 from ..errors import ErrorType, ImageError
 from ..patience import Patience
 from ..raster import Header, Pixels
-from ..stopwatch import Stopwatch
-from ..units import WrittenTile
+from ..written_tile import WrittenTile
 from . import georef
 from .cog import CogFile
 from .formats import choose, held
@@ -34,6 +33,9 @@ from .geotiff import encode_tif
 from .png import aux_xml, encode_png, says_all, world_file
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # of files being made: few lie anywhere
+
+Watch = Callable[[str], AbstractContextManager[object]]
+"""Called with "write" around encoding and storing; lets a caller measure time."""
 
 _WAITING = 2
 """Tiles that may wait to be written: more would only be more memory."""
@@ -48,11 +50,10 @@ class Sink:
     A subclass says what is done with a tile, in the thread, and what there is in the end.
     """
 
-    def __init__(self, header: Header, scale: int, watch: Stopwatch, patiently: Patience) -> None:
+    def __init__(self, header: Header, scale: int, watch: Watch, patiently: Patience) -> None:
         """
         Args:
             header: of the whole result.
-            watch: gets the time of encoding and storing as "write".
         """
         self._header = header
         self._scale = scale
@@ -100,7 +101,7 @@ class Sink:
 class TileFiles(Sink):
     """A file for each tile in one folder; beside a PNG what it cannot hold of where it lies and what it means."""
 
-    def __init__(self, folder: str, header: Header, scale: int, watch: Stopwatch, patiently: Patience, kind: Format):
+    def __init__(self, folder: str, header: Header, scale: int, watch: Watch, patiently: Patience, kind: Format):
         super().__init__(header, scale, watch, patiently)
         self._folder = folder
         self._kind = kind
@@ -130,7 +131,7 @@ class TileFiles(Sink):
 class OneFile(Sink):
     """The whole result as one PNG or GeoTIFF, put together in memory."""
 
-    def __init__(self, uri: str, header: Header, scale: int, watch: Stopwatch, patiently: Patience, kind: Format):
+    def __init__(self, uri: str, header: Header, scale: int, watch: Watch, patiently: Patience, kind: Format):
         """Raises ImageError for a result that is too large for it."""
         super().__init__(header, scale, watch, patiently)
         size = header.height * header.width * len(header.bands) * np.dtype(header.dtype).itemsize
@@ -165,7 +166,7 @@ class OneFile(Sink):
 class OneCog(Sink):
     """The whole result as one cloud optimized GeoTIFF, put together on the local disk."""
 
-    def __init__(self, uri: str, header: Header, scale: int, watch: Stopwatch, patiently: Patience):
+    def __init__(self, uri: str, header: Header, scale: int, watch: Watch, patiently: Patience):
         """Raises ImageError when the disk is full."""
         super().__init__(header, scale, watch, patiently)
         self._uri = uri
@@ -194,9 +195,7 @@ class OneCog(Sink):
         return _one_file(self._uri, sha256, self._residuals)
 
 
-def open_sink(
-    output: str, key: str, header: Header, form: Form, scale: int, watch: Stopwatch, patiently: Patience
-) -> Sink:
+def open_sink(output: str, key: str, header: Header, form: Form, scale: int, watch: Watch, patiently: Patience) -> Sink:
     """Where the tiles of an image of `header` go, enlarged by `scale`. Raises ImageError."""
     kind = _kind(header, form)
     made = made_header(header, form, scale)
