@@ -348,6 +348,7 @@ def prior_command(
     """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
     from pipeline.storage import absolute, parent, use
     from pipeline.train_prior import train_prior
+    from pipeline.training_images import read_training_images
     from pipeline.worker import inline_device
 
     from .progress import training_progress
@@ -356,7 +357,7 @@ def prior_command(
     use(storage, parent(uri))  # where it is first tried whether anything can be written
     with training_progress(steps) as progress:
         trained = train_prior(
-            manifest,
+            read_training_images(manifest),
             uri,
             Settings(network=network, width=width, depth=depth, seed=seed),
             FitSettings(steps, crop, batch, learning_rate or _PRIOR_RATES[start == NO_PRIOR]),

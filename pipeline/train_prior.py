@@ -1,4 +1,4 @@
-"""`srpipe prior`: the images of a manifest become one file of weights that fits start from."""
+"""`srpipe prior`: images of a collection become one file of weights that fits start from."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from sr_ops.prior import train_prior as train
-from sr_ops.settings import STAGE_SCALE, FitSettings, Settings
+from sr_ops.settings import FitSettings, Settings
 
 from . import prior, storage
 from .errors import ErrorType, ImageError, UsageError
-from .manifest import Manifest, read_manifest
 from .picture import Picture
-from .plan import check_row
 from .raster import Limits
 from .reading.decoders import open_image
 
@@ -24,6 +22,17 @@ MIN_IMAGES = 4
 
 _WINDOW = 768
 """Side in pixels of the most that one image gives: bounds the memory at 21 MB an image."""
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a manifest offers."""
+
+    manifest: str
+    """As given."""
+    uris: frozenset[str]
+    left_out: tuple[tuple[str, str], ...]
+    """Rows that name no image, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ Progress = Callable[[int, int], None]
 
 
 def train_prior(
-    manifest: str,
+    offered: TrainingImages,
     output: str,
     settings: Settings,
     training: FitSettings,
@@ -55,7 +64,7 @@ def train_prior(
     threads: int,
     progress: Progress | None = None,
 ) -> Trained:
-    """Train a prior on the images that a manifest names, at most `max_images` of them drawn by the seed.
+    """Train a prior on the images that are offered, at most `max_images` of them drawn by the seed.
 
     The same images, settings, thread count and device class give the same file byte for byte.
 
@@ -77,11 +86,13 @@ def train_prior(
     if storage.is_folder(output):
         raise UsageError(f"--output: {output} is a folder; name a file in it")
     storage.check_writable(storage.parent(output))
-    images, left_out = _read_images(read_manifest(manifest), training.crop, max_images, settings.seed)
+    images, left_out = _read_images(offered.uris, training.crop, max_images, settings.seed)
+    left_out = [*offered.left_out, *left_out]
     if len(images) < MIN_IMAGES:
         reasons = "".join(f"; {uri}: {reason}" for uri, reason in left_out[:3])
         raise UsageError(
-            f"{manifest}: {len(images)} images can be learned from, and a prior needs at least {MIN_IMAGES}{reasons}"
+            f"{offered.manifest}: {len(images)} images can be learned from, and a prior needs at least"
+            f" {MIN_IMAGES}{reasons}"
         )
     weights = train(
         [image.to(device) for image in images],
@@ -100,16 +111,10 @@ def train_prior(
 
 
 def _read_images(
-    manifest: Manifest, crop: int, max_images: int, seed: int
+    uris: frozenset[str], crop: int, max_images: int, seed: int
 ) -> tuple[list[Tensor], list[tuple[str, str]]]:
     """Windows of the usable images, and what was left out and why."""
-    uris: set[str] = set()
     left_out: list[tuple[str, str]] = []
-    for index, cells in enumerate(manifest.rows):
-        try:
-            uris.add(check_row(index, cells, STAGE_SCALE, manifest.folder, manifest.root).uri)
-        except (ValueError, UsageError) as error:
-            left_out.append((f"line {cells.line}", str(error)))
     draw = Random(seed)
     images: list[Tensor] = []
     for uri in draw.sample(sorted(uris), len(uris)):
