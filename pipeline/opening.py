@@ -15,7 +15,6 @@ from .config import RunConfig, fingerprint, for_scale
 from .errors import ErrorType, ImageError
 from .layout import Commit
 from .ledger import MOST_DEATHS, Ledger
-from .patience import Patience
 from .picture import Picture
 from .raster import Limits
 from .reading.decoders import open_image
@@ -24,6 +23,7 @@ from .samples import Scaling
 from .scene_weights import networks_from_bytes
 from .stopwatch import Stopwatch
 from .storage import Source
+from .storage.patience import Patience
 from .units import Answer, Division, Group, Row, Scene, divide
 
 Parsed = TypeVar("Parsed")

@@ -30,13 +30,13 @@ from .errors import ErrorType, ImageError, UsageError
 from .layout import Commit
 from .ledger import Ledger, NoLedger
 from .opening import Opened, Opener, place
-from .patience import Patience
 from .picture import Picture
 from .prior import PriorFile, weights
 from .raster import Header
 from .records import Record, Status
 from .scene_weights import networks_to_bytes
 from .stopwatch import DeadlineError, Stopwatch
+from .storage.patience import Patience
 from .units import DIVISION, Answer, Division, Group, GroupRecord, Row, Scene, Unit, divide, with_tiles
 from .writing.georef import name_of_crs
 from .writing.sinks import made_header, open_sink, place_of, store

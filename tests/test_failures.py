@@ -23,11 +23,11 @@ from pipeline.errors import ErrorType, UsageError
 from pipeline.layout import list_commits, lock
 from pipeline.ledger import MOST_DEATHS, CrashLedger
 from pipeline.limits import ENOUGH, LimitReachedError, Limits
-from pipeline.patience import Patience
 from pipeline.records import Record
 from pipeline.retry import failed_work
 from pipeline.run import run
 from pipeline.stopwatch import DeadlineError, Stopwatch
+from pipeline.storage.patience import Patience
 from pipeline.units import Row
 from pipeline.worker import Worker
 from sr_ops.settings import Settings
@@ -81,7 +81,7 @@ def test_what_will_not_pass_is_told_at_once(error: Exception) -> None:
 def make_worker(tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
     """A worker that writes to tmp_path/out and never really sleeps."""
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr("pipeline.patience.Patience.__init__.__defaults__", (lambda _seconds: None,))
+    monkeypatch.setattr("pipeline.storage.patience.Patience.__init__.__defaults__", (lambda _seconds: None,))
 
     def make(settings: Settings = tiny_settings, **options: Any) -> Worker:
         ledger = options.pop("ledger", None)

@@ -23,8 +23,8 @@ from sr_ops.tiles import Tile
 from .. import layout, storage
 from ..config import Dpi, Form, Format
 from ..errors import ErrorType, ImageError
-from ..patience import Patience
 from ..raster import Header, Pixels
+from ..storage.patience import Patience
 from ..written_tile import WrittenTile
 from . import georef
 from .cog import CogFile

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from . import storage
+from .failures import is_transient
 
 Result = TypeVar("Result")
 
@@ -14,7 +14,7 @@ _LONGEST_WAIT = 30.0
 
 
 class Patience:
-    """Calls an operation again, so many times, when its OSError is one that may pass (`storage.is_transient`)."""
+    """Calls an operation again, so many times, when its OSError is one that may pass (`is_transient`)."""
 
     def __init__(self, retries: int, sleep: Callable[[float], None] = time.sleep) -> None:
         self._retries = retries
@@ -26,7 +26,7 @@ class Patience:
             try:
                 return operation()
             except OSError as error:
-                if not storage.is_transient(error):
+                if not is_transient(error):
                     raise
             # doubled each time, and never the same for two workers that met the same trouble at once
             self._sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2**retry) * random.uniform(0.5, 1.0))

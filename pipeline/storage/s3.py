@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.asyn import sync
 
-from .errors import UsageError
-from .storage_options import S3Options, check_endpoint
+from ..errors import UsageError
+from ..storage_options import S3Options, check_endpoint
 
 _ANSWER_SECONDS = 15
 """How long a first question may take, all attempts together."""
