@@ -26,8 +26,8 @@ from . import spec, stopping
 from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
-    from pipeline.run import Summary
-    from pipeline.train_prior import Trained
+    from pipeline.driver.run import Summary
+    from pipeline.priors.training import Trained
 
     from .submit import Outcome
 
@@ -241,7 +241,7 @@ def retry_command(
     storage: StorageOptions,
 ) -> int:
     """Do again what failed in a run, with the manifest and the settings of that run."""
-    from pipeline.retry import failed_work
+    from pipeline.driver.retry import failed_work
     from pipeline.storage import absolute
 
     options = None if storage == StorageOptions() else storage
@@ -346,10 +346,10 @@ def prior_command(
     storage: StorageOptions,
 ) -> int:
     """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
+    from pipeline.driver.training_images import read_training_images
+    from pipeline.priors.training import train_prior
     from pipeline.storage import absolute, parent, use
-    from pipeline.train_prior import train_prior
-    from pipeline.training_images import read_training_images
-    from pipeline.worker import inline_device
+    from pipeline.work.worker import inline_device
 
     from .progress import training_progress
 
@@ -397,7 +397,7 @@ def _top(
 
 def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
     """Run with progress on stderr, all of it or these keys."""
-    from pipeline.run import run
+    from pipeline.driver.run import run
 
     from .progress import progress
 

@@ -17,19 +17,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline import enlarging, storage, worker
+from pipeline import storage
 from pipeline.config import Existing, RunConfig, fingerprint, parse_config
+from pipeline.driver.limits import ENOUGH, LimitReachedError, Limits
+from pipeline.driver.retry import failed_work
+from pipeline.driver.run import run
 from pipeline.errors import ErrorType, UsageError
-from pipeline.layout import list_commits, lock
-from pipeline.ledger import MOST_DEATHS, CrashLedger
-from pipeline.limits import ENOUGH, LimitReachedError, Limits
-from pipeline.records import Record
-from pipeline.retry import failed_work
-from pipeline.run import run
-from pipeline.stopwatch import DeadlineError, Stopwatch
+from pipeline.output.layout import list_commits, lock
+from pipeline.output.records import Record
 from pipeline.storage.patience import Patience
-from pipeline.units import Row
-from pipeline.worker import Worker
+from pipeline.work import enlarging, worker
+from pipeline.work.ledger import MOST_DEATHS, CrashLedger
+from pipeline.work.stopwatch import DeadlineError, Stopwatch
+from pipeline.work.units import Row
+from pipeline.work.worker import Worker
 from sr_ops.settings import Settings
 
 MakeConfig = Callable[..., RunConfig]

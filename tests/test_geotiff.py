@@ -24,10 +24,10 @@ from rio_cogeo.cogeo import cog_validate
 
 from pipeline.config import Format
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import CMYK, DTYPES, RGB, Band, Georef, GroundPoint, Header, Transform
-from pipeline.writing.cog import CogFile
-from pipeline.writing.formats import held
-from pipeline.writing.geotiff import encode_tif
+from pipeline.imagery.header import CMYK, DTYPES, RGB, Band, Georef, GroundPoint, Header, Transform
+from pipeline.imagery.writing.cog import CogFile
+from pipeline.imagery.writing.formats import held
+from pipeline.imagery.writing.geotiff import encode_tif
 
 _RNG = np.random.default_rng(0)
 

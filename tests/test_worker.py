@@ -16,15 +16,16 @@ import torch
 from PIL import Image
 
 from jobs.scenes import satellite_scene
-from pipeline import storage, worker
+from pipeline import storage
 from pipeline.config import Device, Form, RunConfig, fingerprint
 from pipeline.errors import UsageError
-from pipeline.layout import Commit, list_commits
-from pipeline.prior import parse_prior, read_prior, weights
-from pipeline.records import Record
+from pipeline.output.layout import Commit, list_commits
+from pipeline.output.records import Record
+from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from pipeline.storage_options import S3Options, StorageOptions
-from pipeline.units import Row
-from pipeline.worker import Worker
+from pipeline.work import worker
+from pipeline.work.units import Row
+from pipeline.work.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
