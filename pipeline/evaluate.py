@@ -15,15 +15,17 @@ from sr_ops.domain import fill
 from sr_ops.metrics import REACH, Likeness, Part, inner
 from sr_ops.resample import upscale
 
-from . import records, storage
+from . import storage
 from .errors import ErrorType, ImageError, UsageError
-from .images import Shown, from_levels, open_shown, to_levels
-from .layout import Commit, list_commits, run_json
-from .layout import table as table_uri
-from .lock import locked
-from .raster import Limits
-from .records import Status, now
-from .results import open_result
+from .imagery.header import Limits
+from .imagery.images import Shown, from_levels, open_shown, to_levels
+from .output import records
+from .output.clock import now
+from .output.layout import Commit, list_commits, run_json
+from .output.layout import table as table_uri
+from .output.lock import locked
+from .output.records import Status
+from .output.results import open_result
 
 _NAN = float("nan")
 
@@ -34,7 +36,7 @@ _PARTS_TOGETHER = 2048
 """Side of a square whose parts follow each other, so that a tile is read once or twice, not once for each part."""
 
 _LR_REACH = 4
-"""LR pixels around those that are enlarged: bicubic reads 2 of them, and what those were filled with hangs on 2 more."""
+"""LR pixels around what is enlarged: bicubic reads 2 of them, and what these were filled with hangs on 2 more."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from PIL import Image
 from pipeline import evaluate as evaluating
 from pipeline import storage
 from pipeline.config import Form, RunConfig
+from pipeline.driver.run import run
 from pipeline.errors import LostLockError, UsageError
 from pipeline.evaluate import Score, evaluate
-from pipeline.lock import Lock
-from pipeline.reading.decoders import OpenImage
-from pipeline.run import run
-from pipeline.units import Division
-from pipeline.writing.formats import Format
+from pipeline.imagery.reading.decoders import OpenImage
+from pipeline.imagery.writing.formats import Format
+from pipeline.output.lock import Lock
+from pipeline.work.units import Division
 from sr_ops.settings import Method, Settings
 
 MakeConfig = Callable[..., RunConfig]
@@ -203,7 +203,7 @@ def test_every_form_of_a_result(
     save(tmp_path / "hr.png", truth)
     wanted, divided = FORMS[form]
     if divided:
-        monkeypatch.setattr("pipeline.run.DIVISION", SCENE)
+        monkeypatch.setattr("pipeline.driver.run.DIVISION", SCENE)
     found, place = score("lr.png", "hr.png", scale, form=wanted)
     made = put_together(place, scale, height * scale, width * scale)
     known = np.ones(made.shape[1:], bool)
@@ -254,7 +254,7 @@ def test_nodata(form: str, tmp_path: Path, score: Any, monkeypatch: pytest.Monke
     save(tmp_path / "hr.tif", of_truth, nodata=0)
     wanted, divided = FORMS[form]
     if divided:
-        monkeypatch.setattr("pipeline.run.DIVISION", SCENE)
+        monkeypatch.setattr("pipeline.driver.run.DIVISION", SCENE)
     if form == "one png":
         wanted = Form(single=True)  # that holds nodata: a TIFF
     found, place = score("lr.tif", "hr.tif", form=wanted)
@@ -394,7 +394,7 @@ def test_tiles_half_overwritten_are_not_scored(
     def killed(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.worker.write_tiles", killed)
+    monkeypatch.setattr("pipeline.work.worker.write_tiles", killed)
     with pytest.raises(KeyboardInterrupt):
         run(tiny_config(), observer)
     (found,) = evaluate(done)
@@ -411,7 +411,7 @@ def test_from_s3_to_s3(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A scene whose image, truth and tiles lie on S3 has the scores of the local one, and no copy stays on the disk."""
-    monkeypatch.setattr("pipeline.run.DIVISION", SCENE)
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", SCENE)
     truth = scene(3, 140, 160)
     save(tmp_path / "lr.png", truth[:, ::2, ::2])
     save(tmp_path / "hr.png", truth)

@@ -11,10 +11,11 @@ import rasterio
 from PIL import Image
 from rasterio.windows import Window
 
-from pipeline import picture, storage
+from pipeline import storage
 from pipeline.config import RunConfig
-from pipeline.run import run
-from pipeline.units import Division, divide
+from pipeline.driver.run import run
+from pipeline.imagery import picture
+from pipeline.work.units import Division, divide
 from sr_ops.settings import Method, Settings
 
 MakeConfig = Callable[..., RunConfig]
@@ -149,7 +150,7 @@ def test_every_kind_as_a_scene_from_s3(
     assert run(whole, observer).done == len(names)
     observer.records.clear()
     assert divide(HEIGHT, WIDTH, settings, IN_TWO) == ((0, 2), (2, 4))
-    monkeypatch.setattr("pipeline.run.DIVISION", IN_TWO)
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", IN_TWO)
     there = tiny_config(manifest=f"{tmp_path}/there.txt", root=s3_bucket, settings=settings, deep=deep)
     run(there, observer)
     assert {record.key: record.error_message for record in observer.records} == dict.fromkeys(names)
