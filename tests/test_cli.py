@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import jobs.cli
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from pipeline.config import RunConfig
 from pipeline.prior import read_prior
 from pipeline.run import Summary
@@ -298,7 +298,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize("options", [(), ("--prior", "none", "--steps", "2")], ids=["default", "from scratch"])
 def test_defaults_do_the_whole_thing(srpipe: Srpipe, tmp_path: Path, options: tuple[str, ...]) -> None:
     """Without options a run starts from the shipped prior and gets its record; from scratch it does too."""
-    Image.fromarray(satellite_scene(32)).save(tmp_path / "t.png")
+    Image.fromarray(satellite_view(32)).save(tmp_path / "t.png")
     code, _, _ = srpipe("run", "t.png", "-s", "2", "-o", "out", "--executor", "inline", "--crop", "16", *options)
     assert code == 0
     (row,) = pq.read_table("out/manifest.parquet").to_pylist()

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from jobs.scenes import photograph_scene, satellite_scene
+from jobs.sample_pictures import photograph, satellite_view
 from sr_ops.jpeg import find_steps, round_to_steps, steps_of_quality
 
 QUALITIES = [5, 10, 30, 50, 75, 90, 95]
-SCENES = {"photograph": photograph_scene, "satellite": satellite_scene}
+SCENES = {"photograph": photograph, "satellite": satellite_view}
 
 
 def picture(name: str, side: int = 160) -> Image.Image:

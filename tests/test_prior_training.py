@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from sr_ops.fit import fit
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
 from sr_ops.pairs import Pair, octave_pairs
@@ -38,7 +38,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def scene() -> Tensor:
     """(3, 192, 192) float32: fields, a river and roads from above."""
-    return torch.from_numpy(satellite_scene(192).astype(np.float32) / 255).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(satellite_view(192).astype(np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
