@@ -14,7 +14,7 @@ from pipeline.run import Summary
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Settings
 
-from .cli import execute
+from .progress import run_with_progress
 from .report import print_scores
 from .sample_pictures import photograph, printed_page, satellite_view
 
@@ -27,7 +27,8 @@ def demo(folder: Path) -> Summary:
     """Write the collection to `folder`, run it, print the table of results and where the pictures are."""
     manifest = make_collection(folder)
     output = folder / "results"
-    summary = execute(RunConfig(manifest=str(manifest), output=str(output.absolute()), settings=Settings(scale=_SCALE)))
+    config = RunConfig(manifest=str(manifest), output=str(output.absolute()), settings=Settings(scale=_SCALE))
+    summary = run_with_progress(config)
     scores = evaluate(str(output))
     print_scores(scores)
     for name in _PICTURES:
