@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Generator, Tensor
+from torch import Tensor
 
 from jobs.sample_pictures import photograph, satellite_view
 from sr_ops.jpeg import find_steps, round_to_steps, steps_of_quality
+
+from .pictures import noise
 
 QUALITIES = [5, 10, 30, 50, 75, 90, 95]
 SCENES = {"photograph": photograph, "satellite": satellite_view}
@@ -28,10 +30,6 @@ def encoded(image: Image.Image, quality: int, **options: object) -> Image.Image:
 def as_tensor(image: Image.Image) -> Tensor:
     levels = torch.from_numpy(np.array(image)).float() / 255
     return levels[None] if levels.ndim == 2 else levels.permute(2, 0, 1)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("quality", [1, *QUALITIES, 100])

@@ -6,7 +6,7 @@ from math import isnan
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from jobs.sample_pictures import photograph, satellite_view
@@ -18,16 +18,14 @@ from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Network
 from sr_ops.stack import fit_stack
 
+from .pictures import noise
+
 CPU = torch.device("cpu")
 
 SHORT = FitSettings(steps=12, crop=24, batch=2, learning_rate=1e-3)
 
 TOLERANCE = 2e-5
 """Of the range, and of the losses' size: 20 times what was seen after `SHORT`, a tenth of what one wrong draw does."""
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
 
 
 def some_networks(
