@@ -1,6 +1,7 @@
 """The loss of JPEG, against the encoder itself."""
 
 import io
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ QUALITIES = [5, 10, 30, 50, 75, 90, 95]
 SCENES = {"photograph": photograph, "satellite": satellite_view}
 
 
+@cache
 def picture(name: str, side: int = 160) -> Image.Image:
     return Image.fromarray(SCENES[name](side))
 
