@@ -16,10 +16,10 @@ from rich.progress import (
 )
 
 from pipeline.config import RunConfig
-from pipeline.manifest import Manifest
-from pipeline.plan import Plan
-from pipeline.records import Record, Status
-from pipeline.run import Observer, Summary, run
+from pipeline.driver.manifest import Manifest
+from pipeline.driver.plan import Plan
+from pipeline.driver.run import Observer, Summary, run
+from pipeline.output.records import Record, Status
 
 from . import stopping
 

@@ -23,8 +23,8 @@ import jobs.progress
 from jobs.cli import app
 from jobs.sample_pictures import satellite_view
 from pipeline.config import RunConfig
-from pipeline.prior import read_prior
-from pipeline.run import Summary
+from pipeline.driver.run import Summary
+from pipeline.priors.prior_file import read_prior
 from sr_ops.settings import FitSettings, Settings
 
 TINY = (

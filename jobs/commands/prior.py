@@ -14,7 +14,7 @@ from ..panels import with_panels
 from ..storage_flags import StorageFlags
 
 if TYPE_CHECKING:
-    from pipeline.train_prior import Trained
+    from pipeline.priors.training import Trained
 
 _FIT = FitSettings(steps=4000, crop=64, batch=16)
 _RATES = {True: 2e-3, False: 5e-4}
@@ -85,9 +85,10 @@ def prior(
     storage: StorageFlags,
 ) -> int:
     """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
+    from pipeline.driver.training_images import read_training_images
+    from pipeline.priors.training import train_prior
     from pipeline.storage import absolute, parent, use
-    from pipeline.train_prior import train_prior
-    from pipeline.worker import inline_device
+    from pipeline.work.worker import inline_device
 
     from ..progress import training_progress
 
@@ -95,7 +96,7 @@ def prior(
     use(storage.options(), parent(place))  # where it is first tried whether anything can be written
     with training_progress(training.steps) as progress:
         trained = train_prior(
-            manifest,
+            read_training_images(manifest),
             place,
             training.settings(),
             training.fit(),

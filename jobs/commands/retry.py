@@ -39,7 +39,7 @@ def retry(
     storage: StorageFlags,
 ) -> int:
     """Do again what failed in a run, with the manifest and the settings of that run."""
-    from pipeline.retry import failed_work
+    from pipeline.driver.retry import failed_work
     from pipeline.storage import absolute
 
     options = storage.options()

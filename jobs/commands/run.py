@@ -18,7 +18,7 @@ from ..storage_flags import StorageFlags
 from .run_options import LimitOptions, MachineOptions, OutputOptions, QualityOptions, WhatOptions
 
 if TYPE_CHECKING:
-    from pipeline.run import Summary
+    from pipeline.driver.run import Summary
 
 
 @with_panels

@@ -9,9 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
-from pipeline.config import Device, Dpi, Executor, Existing, Form, RunConfig, parse_scale
+from pipeline.config import Device, Dpi, Executor, Existing, Form, Format, RunConfig, parse_scale
 from pipeline.errors import UsageError
-from pipeline.writing.formats import Format
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
