@@ -39,6 +39,7 @@ def bash(tmp_path: Path) -> Bash:
             capture_output=True,
             text=True,
             check=False,
+            timeout=60,
         )
         assert (ended.returncode, ended.stderr) == (0, "")
         return ended.stdout
@@ -47,13 +48,12 @@ def bash(tmp_path: Path) -> Bash:
 
 
 COMPLETE = """
-shopt -s expand_aliases
 source ~/.bashrc
 words=({words})
-function_of() {{ set -- $(complete -p srpipe); while [ "$1" != -F ]; do shift; done; echo "$2"; }}
 COMP_WORDS=("${{words[@]}}" {last})
 COMP_CWORD=${{#words[@]}}
-"$(function_of)" srpipe
+[[ $(complete -p srpipe) =~ -F\ ([a-z_]+) ]]
+"${{BASH_REMATCH[1]}}" srpipe
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 """What bash does for a command line: the function that is registered for its first word gets its words."""
