@@ -52,7 +52,7 @@ source ~/.bashrc
 words=({words})
 COMP_WORDS=("${{words[@]}}" {last})
 COMP_CWORD=${{#words[@]}}
-[[ $(complete -p srpipe) =~ -F\ ([a-z_]+) ]]
+[[ $(complete -p srpipe) =~ -F\\ ([a-z_]+) ]]
 "${{BASH_REMATCH[1]}}" srpipe
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
