@@ -4,9 +4,10 @@ Nothing heavy is imported before a command needs it: `srpipe --help` loads neith
 """
 
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from pipeline.config import VERSION
@@ -24,8 +25,17 @@ from .commands.submit import submit
 _TYPER_INTERRUPTED = 130
 """What Typer returns where a KeyboardInterrupt was raised."""
 
+
+class _Program(TyperGroup):
+    """Lists the commands in plain text: loading what draws their panels would take as long again as all the rest."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options | {"rich_markup_mode": None})
+
+
 app = typer.Typer(
     name="srpipe",
+    cls=_Program,
     help="Upscale image collections: every image gets its own small network, fitted to itself.",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -144,6 +144,13 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
     assert not loaded_by(f"import jobs.cli\n{show_help}\n") & HEAVY
 
 
+def test_the_list_of_commands_comes_at_once() -> None:
+    """`srpipe --help` does not even load what draws the panels of a command's options."""
+    list_commands = "import jobs.cli\njobs.cli.app(['--help'], standalone_mode=False)\n"
+    assert not loaded_by(list_commands) & {"rich", "pydantic"}
+    assert "rich" in loaded_by(list_commands.replace("['", "['run', '"))
+
+
 def test_the_check_for_heavy_imports_can_fail() -> None:
     """The check above sees a heavy library when one is loaded."""
     assert "numpy" in loaded_by("import jobs.cli, numpy") & HEAVY

@@ -89,6 +89,15 @@ def test_help_is_sentences_that_begin_with_a_verb(command: str) -> None:
         assert text.endswith("."), text
 
 
+def test_commands_are_listed_whole(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal of 80 columns, a line each: the first sentence of what it does."""
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = srpipe("--help")
+    assert (code, err) == (0, "")
+    for name, command in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(command.help.partition('. ')[0].rstrip('.'))}\.$", out, re.MULTILINE)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_in_the_readme(command: str) -> None:
     """An option or command that the README does not tell of is not there for anybody."""

@@ -13,7 +13,7 @@ def demo(
         Path, typer.Option("--output", "-o", help="Put the sample collection and its results into this folder.")
     ] = Path("srpipe-demo"),
 ) -> int:
-    """Make a small collection by code, upscale it, and show what came out."""
+    """Make a small collection, upscale it, and show what came out."""
     from ..demo import demo
 
     return EXIT_SOME_FAILED if demo(output).failed else 0

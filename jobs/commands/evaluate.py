@@ -22,7 +22,7 @@ def evaluate(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Score a run by PSNR and SSIM against the `reference` images that its manifest names."""
+    """Score a run by PSNR and SSIM. The true images are those of its manifest's column `reference`."""
     from pipeline.evaluate import evaluate
     from pipeline.storage import absolute, use
 

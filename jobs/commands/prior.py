@@ -84,7 +84,7 @@ def prior(
     training: TrainingOptions,
     storage: StorageFlags,
 ) -> int:
-    """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
+    """Learn from a collection's own images what fits start from. Use it with `srpipe run --prior FILE`."""
     from pipeline.driver.training_images import read_training_images
     from pipeline.priors.training import train_prior
     from pipeline.storage import absolute, parent, use

@@ -38,7 +38,7 @@ def retry(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Do again what failed in a run, with the manifest and the settings of that run."""
+    """Do again what failed in a run. Manifest and settings are those of that run."""
     from pipeline.driver.retry import failed_work
     from pipeline.storage import absolute
 

@@ -50,7 +50,7 @@ def run(
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> int:
-    """Upscale every image that MANIFEST names; run again to go on where it stopped."""
+    """Upscale every image that MANIFEST names. Run again to go on where it stopped."""
     config = RunConfig(
         manifest=manifest,
         output=_output(output.output, manifest, quality.scale),

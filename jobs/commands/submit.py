@@ -41,7 +41,7 @@ def submit(
     ] = True,
     json_outcome: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
-    """Start `srpipe run --config JOB_FILE` on a Ray cluster, once for each slot."""
+    """Start `srpipe run --config JOB_FILE` on a Ray cluster. Each slot is started once."""
     if slot is not None and submission_id is not None:
         raise UsageError("--slot has no effect with --submission-id; leave one of them out")
     group: Any = context.find_root().command
