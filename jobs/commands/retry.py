@@ -1,7 +1,7 @@
 """`srpipe retry`."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,6 +46,11 @@ def retry(
     config, keys = failed_work(absolute(output), error_type or [], None if options == StorageOptions() else options)
     if executor is Executor.INLINE:  # what the run said of its pool does not apply
         config = replace(config, workers=None, address=None, gpus_per_worker=None)
-    changes = {"workers": workers, "executor": executor, "address": address, "max_seconds": max_seconds_per_image}
+    changes: dict[str, Any] = {
+        "workers": workers,
+        "executor": executor,
+        "address": address,
+        "max_seconds": max_seconds_per_image,
+    }
     given = {name: value for name, value in changes.items() if value is not None}
-    return carry_out(replace(config, **given), json_summary, keys)  # type: ignore[arg-type]
+    return carry_out(replace(config, **given), json_summary, keys)
