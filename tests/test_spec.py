@@ -211,9 +211,10 @@ def test_variables_do_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         spec.check_for_cluster(str(job_file), RUN)
 
 
-def test_values_are_checked_before_they_are_sent(srpipe: Srpipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["tile-size = 3", "scale = 9", 'gpus-per-worker = "1/3"'])
+def test_values_are_checked_before_they_are_sent(srpipe: Srpipe, tmp_path: Path, line: str) -> None:
     """`srpipe submit` refuses a value out of range as `srpipe run` does, without any cluster."""
-    (tmp_path / "job.toml").write_text(WHOLE + "tile-size = 3\n")
+    (tmp_path / "job.toml").write_text(f"{WHOLE}{line}\n")
     code, _, err = srpipe("submit", "job.toml", "--address", "http://127.0.0.1:1")
     assert code == 2
-    assert "job.toml: Invalid value for '--tile-size'" in err
+    assert f"job.toml: Invalid value for '--{line.partition(' ')[0]}'" in err

@@ -15,7 +15,8 @@ from .. import spec
 from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
-from .run_options import LimitOptions, MachineOptions, OutputOptions, QualityOptions, WhatOptions
+from .quality_options import QualityOptions
+from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
 
 if TYPE_CHECKING:
     from pipeline.driver.run import Summary
