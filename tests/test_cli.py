@@ -339,7 +339,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(srpipe: Srpipe, tmp_path: Path, 
     rng = np.random.default_rng(5)
     (tmp_path / "in").mkdir()
     for number in range(14):
-        Image.fromarray(rng.integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / "in" / f"{number:02d}.png")
+        Image.fromarray(rng.integers(0, 256, (24, 24), dtype=np.uint8)).save(tmp_path / "in" / f"{number:02d}.png")
     arguments = ["run", "in", "-o", "out", *TINY, "--steps", "60"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     process = subprocess.Popen(
