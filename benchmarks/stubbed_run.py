@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_scale
 from pipeline.driver import run as run_module
 from pipeline.driver.manifest import Manifest
@@ -39,21 +40,21 @@ WORKERS = 2
 SAMPLES = 20
 """Of the memory over a run."""
 
-_READY = Record.from_dict(
-    {
-        "status": Status.DONE,
-        "attempt": 1,
-        **dict.fromkeys(("output_uri", "device", "worker", "method_used", "network", "dtype"), "x" * 20),
-        **dict.fromkeys(("output_sha256", "prior"), "0123456789abcdef" * 4),
-        **dict.fromkeys(("width", "height", "sr_width", "sr_height", "steps", "peak_memory_bytes"), 1000),
-        **dict.fromkeys(("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s"), 0.123456789),
-        **dict.fromkeys(("consistency_mae", "consistency_rmse", "consistency_max", "consistency_bias"), 0.123456789),
-        "consistency_rmse_bands": (0.123456789,) * 3,
-        "srpipe_version": VERSION,
-        "started_at": now(),
-        "finished_at": now(),
-    }
-)
+_FIELDS: dict[str, Any] = {
+    "status": Status.DONE,
+    "attempt": 1,
+    **dict.fromkeys(("output_uri", "device", "worker", "method_used", "network", "dtype"), "x" * 20),
+    **dict.fromkeys(("output_sha256", "prior"), "0123456789abcdef" * 4),
+    **dict.fromkeys(("width", "height", "sr_width", "sr_height", "steps", "peak_memory_bytes"), 1000),
+    **dict.fromkeys(("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s"), 0.123456789),
+    **dict.fromkeys(("consistency_mae", "consistency_rmse", "consistency_max", "consistency_bias"), 0.123456789),
+    "consistency_rmse_bands": (0.123456789,) * 3,
+    "srpipe_version": VERSION,
+    "started_at": now(),
+    "finished_at": now(),
+}
+
+_READY = Record(key=None, manifest_line=1, source_uri="", **_FIELDS)
 """As long as a real one."""
 
 
@@ -113,7 +114,7 @@ class ReadyWorker:
             config_fingerprint=commit.settings,
             scale=row.scale,
         )
-        storage.write(commit.uri(self._output), record.to_json().encode())
+        storage.write(commit.uri(self._output), to_json(record))
         return record
 
 

@@ -3,14 +3,15 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
 
+from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
 ALGORITHM_VERSION = 5
@@ -135,30 +136,23 @@ def fingerprint(settings: Settings, threads: int, form: Form) -> str:
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def parse_config(values: dict[str, Any]) -> RunConfig:
-    """A RunConfig from `dataclasses.asdict` of one as JSON gives it back.
+def parse_config(plain: dict[str, Any]) -> RunConfig:
+    """A RunConfig from what `codec.to_plain` made of one.
 
     Raises:
-        TypeError, ValueError: it is not, or of a version that knew other fields.
+        ValueError: it is not, or of a version that knew other fields.
     """
-    return _parse_dataclass(RunConfig, values)
+    config = from_plain(RunConfig, plain)
+    unknown = _not_in(plain, to_plain(config))
+    if unknown:
+        raise DamagedError(f"unknown: {', '.join(unknown)}")
+    return config
 
 
-Parsed = TypeVar("Parsed")
-
-
-def _parse_dataclass(kind: type[Parsed], values: dict[str, Any]) -> Parsed:
-    kinds = get_type_hints(kind)
-    parsed: dict[str, Any] = {}
-    for name, value in values.items():
-        field_kind = kinds.get(name)
-        if isinstance(field_kind, type) and is_dataclass(field_kind):
-            parsed[name] = _parse_dataclass(field_kind, value)
-        elif isinstance(field_kind, type) and issubclass(field_kind, StrEnum):
-            parsed[name] = field_kind(value)
-        else:
-            parsed[name] = value
-    return kind(**parsed)
+def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
+    """The names that stand in the one and not in the other, at any depth."""
+    inside = [_not_in(value, known[name]) for name, value in given.items() if isinstance(value, dict) and name in known]
+    return [name for name in given if name not in known] + [name for names in inside for name in names]
 
 
 @lru_cache

@@ -48,7 +48,7 @@ def test_imports_only_point_left(layer: str) -> None:
 
 
 ROOMS = (
-    *("errors", "storage_options", "config"),
+    *("errors", "codec", "storage_options", "config"),
     *("storage", "imagery", "output", "priors", "work", "driver"),
     *("evaluate",),
 )

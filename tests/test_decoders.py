@@ -295,11 +295,12 @@ def test_shapes_are_not_trusted(picture: str, lie: str, monkeypatch: pytest.Monk
     script = f"""
 import json, sys
 from multiprocessing.connection import Connection
+from pipeline.codec import to_plain
 from pipeline.imagery.header import RGB, Band, Header
 connection = Connection(int(sys.argv[-1]))
 connection.recv_bytes()
 header = Header("PNG", 40, 60, "uint8", tuple(Band(colour) for colour in RGB))
-connection.send_bytes(json.dumps({{"header": header.to_json()}}).encode())
+connection.send_bytes(json.dumps({{"header": to_plain(header)}}).encode())
 connection.recv_bytes()
 said = {{**dict(dtype="uint8", shape=[3, 40, 60], mask=False, length=7200), **dict({lie})}}
 length = said.pop("length")

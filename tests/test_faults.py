@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from PIL import Image
 
 from jobs.scenes import photograph_scene, printed_page, satellite_scene
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import Device, RunConfig
 from pipeline.driver.run import run
 from pipeline.output import records
@@ -238,7 +239,7 @@ def config_of(collection: Collection, out: str) -> RunConfig:
 def test_a_node_is_lost(collection: Collection, out: str, begin: Callable[..., Any]) -> None:
     """Its images are done on the other one, and no image is blamed for it."""
     process = begin(
-        [sys.executable, "-c", CLUSTER, json.dumps(asdict(config_of(collection, out)))],
+        [sys.executable, "-c", CLUSTER, to_json(config_of(collection, out)).decode()],
         RAY_health_check_period_ms="1000",
         RAY_health_check_timeout_ms="1000",
         RAY_health_check_failure_threshold="3",

@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 from rasterio.transform import from_gcps, from_origin
 
+from pipeline.codec import from_json, to_json
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import Georef, Header, Limits, Pixels, Transform
 from pipeline.imagery.reading import jp2_boxes
@@ -58,7 +59,7 @@ def _read(path: str, rows: slice | None = None, columns: slice | None = None) ->
     header = image.header
     pixels = image.window(rows or slice(0, header.height), columns or slice(0, header.width))
     image.close()
-    assert Header.from_json(header.to_json()).bands == header.bands
+    assert from_json(Header, to_json(header)).bands == header.bands
     assert str(pixels.samples.dtype) == header.dtype
     assert (pixels.mask is not None) == header.mask
     return header, pixels

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
+from pipeline.codec import from_json, to_json
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import Header, Limits
 from pipeline.imagery.reading.routing import open_file
@@ -39,7 +40,7 @@ def read(tmp_path: Path) -> Callable[..., tuple[Header, np.ndarray]]:
         assert samples.shape == (len(header.bands), header.height, header.width)
         assert str(samples.dtype) == header.dtype
         assert samples.flags.c_contiguous
-        assert Header.from_json(header.to_json()) == header
+        assert from_json(Header, to_json(header)) == header
         return header, samples[0] if len(samples) == 1 else samples.transpose(1, 2, 0)
 
     return read_bytes

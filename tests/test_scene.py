@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import pipeline.driver.run
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import Executor, Existing, RunConfig
 from pipeline.driver import waves
 from pipeline.driver.run import run
@@ -522,7 +523,6 @@ def test_json() -> None:
         _group_record(group),
     ]
     assert [answer_from_json(answer_to_json(answer)) for answer in answers] == answers
-    assert GroupRecord.from_json(_group_record(group).to_json()) == _group_record(group)
 
 
 class Pool:
@@ -547,7 +547,7 @@ def fitted(tmp_path: Path) -> None:
     """What the fit of x leaves for its commit."""
     made = Header("PNG", 1, 3, "uint8", (Band("gray"),))
     uri = scene.result_uri(str(tmp_path), Commit("s", "x", "v"))
-    storage.write(uri, scene.result_to_json(made, 1))
+    storage.write(uri, to_json(scene.SceneResult(1, made)))
 
 
 @pytest.mark.usefixtures("fitted")

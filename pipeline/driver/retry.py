@@ -33,7 +33,7 @@ def failed_work(
         asked = fingerprint(config.settings, config.threads, config.form)
         same = asked == held["config_fingerprint"]
         manifest = str(held["manifest"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
     if not same:
         raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")

@@ -5,13 +5,14 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
 
 from sr_ops.settings import NO_PRIOR
 
 from .. import storage
+from ..codec import DamagedError, from_json, to_plain
 from ..config import VERSION, Executor, RunConfig, fingerprint
 from ..errors import ErrorType, UsageError
 from ..output import layout, records
@@ -270,8 +271,8 @@ def _left(config: RunConfig, plan: Plan, run_id: str, tally: _Tally) -> Iterator
 
 def _committed_record(uri: str, data: bytes) -> Record:
     try:
-        return Record.from_json(data)
-    except ValueError as error:
+        return from_json(Record, data)
+    except DamagedError as error:
         raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
 
 
@@ -300,7 +301,7 @@ def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: st
         "relative_to": relative_to,
         "root": root,
         "config_fingerprint": fingerprint(config.settings, config.threads, config.form),
-        "config": asdict(config),
+        "config": to_plain(config),
         "versions": {name: version(name) for name in libraries},
     }
     storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())

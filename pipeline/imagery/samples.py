@@ -6,9 +6,8 @@ Nothing is guessed about what the numbers mean. 8 bits go from 0 to 1 by their f
 lie there, and none is cut off: 11 bits in 16 would otherwise be all but black to a network.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,18 +28,6 @@ class Scaling:
     offset: tuple[float, ...]
     span: tuple[float, ...]
     """Above 0."""
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> "Scaling":
-        """Raises ValueError for anything else."""
-        try:
-            values = json.loads(data)
-            return cls(tuple(map(float, values["offset"])), tuple(map(float, values["span"])))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"it is no scaling: {error!r}") from error
 
 
 def measured(header: Header) -> int:

@@ -5,18 +5,18 @@ put, so of two that want it one gets it. An expired lease is never overwritten b
 that was only slow then sees that it is no longer the last, and stops.
 """
 
-import json
 import os
 import socket
 import threading
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from .. import storage
+from ..codec import DamagedError, from_json, to_json
 from ..errors import LostLockError, UsageError
 from . import layout
 from .clock import now
@@ -40,9 +40,6 @@ class Lease:
     process_started: str
     """Tells the process from a later one of the same number; "" where the system does not say."""
     expires_at: str
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
 
     @property
     def holds(self) -> bool:
@@ -69,7 +66,7 @@ class Lock:
         self._lease = _prolonged(
             Lease(run_id, socket.gethostname(), process, _machine(), _process_started(process), expires_at="")
         )
-        if not storage.create(self._uri, self._lease.to_json()) and _read(self._uri) != self._lease:
+        if not storage.create(self._uri, to_json(self._lease)) and _read(self._uri) != self._lease:
             raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
         try:
             _refuse_held(output, but=self._number)  # two may have found it free, and made different numbers
@@ -124,7 +121,7 @@ class Lock:
             self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
             return
         renewed = _prolonged(self._lease)
-        storage.write(self._uri, renewed.to_json())
+        storage.write(self._uri, to_json(renewed))
         self._lease = renewed
 
 
@@ -152,8 +149,8 @@ def _numbers(output: str) -> list[int]:
 def _read(uri: str) -> Lease | None:
     """None for a lease that was given back by now, or is none."""
     try:
-        return Lease(**json.loads(storage.read(uri)))
-    except (FileNotFoundError, ValueError, TypeError):
+        return from_json(Lease, storage.read(uri))
+    except (FileNotFoundError, DamagedError):
         return None
 
 

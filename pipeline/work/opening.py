@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
 
 from .. import storage
+from ..codec import DamagedError, from_json
 from ..config import RunConfig, fingerprint, for_scale
 from ..errors import ErrorType, ImageError
 from ..imagery.header import Limits
@@ -154,7 +156,7 @@ class Opener:
         with self._on_disk(row.uri) as path:
             deep = self._config.deep
             _check_unchanged(row.uri, storage.content_source(path) if deep else self._stat(row.uri), group)
-            scaling = self._stored(commit, scene.scaling_uri(self._output, commit), Scaling.from_json)
+            scaling = self._stored(commit, scene.scaling_uri(self._output, commit), partial(from_json, Scaling))
             uri = scene.weights_uri(self._output, commit)
             networks = self._stored(commit, uri, lambda data: networks_from_bytes(data, settings, self._device))
             return _Held(commit, self._picture(path, scaling), networks)  # last: it is open from now on
@@ -197,10 +199,10 @@ class Opener:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
         uri = commit.uri(self._output)
         try:
-            return Record.from_json(self._patiently(lambda: storage.read(uri)))
+            return from_json(Record, self._patiently(lambda: storage.read(uri)))
         except FileNotFoundError:
             return None
-        except ValueError:
+        except DamagedError:
             return None  # a damaged commit tells nothing: the image is done again
         except OSError as error:
             raise unreadable(uri, error) from error

@@ -23,6 +23,7 @@ from sr_ops.settings import Settings
 from sr_ops.super_resolve import Fitted, fit_stages, fit_stages_together
 
 from .. import storage
+from ..codec import to_json
 from ..config import VERSION, Device, RunConfig
 from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.header import Header
@@ -250,7 +251,7 @@ class Worker:
             self._tidy(row, header, made, written, settings)
         empty = 0 if form.one_file else len(tiles) - len(written)
         record = self._timed(replace(with_tiles(record, written, empty), status=Status.DONE), watch)
-        store(commit.uri(self._output), record.to_json().encode(), self._patiently)
+        store(commit.uri(self._output), to_json(record), self._patiently)
         return record
 
     def _begin(self, begun: Scene, picture: Picture, commit: Commit, fitted: Fitted) -> Scene:
@@ -263,10 +264,10 @@ class Worker:
             raise ImageError(ErrorType.WRITE, message) from error
         made = made_header(picture.header, self._config.form, begun.row.scale)
         side = self._settings.tile_size * begun.row.scale
-        store(scene.result_uri(self._output, commit), scene.result_to_json(made, side), self._patiently)
-        store(scene.scaling_uri(self._output, commit), picture.scaling.to_json(), self._patiently)
+        store(scene.result_uri(self._output, commit), to_json(scene.SceneResult(side, made)), self._patiently)
+        store(scene.scaling_uri(self._output, commit), to_json(picture.scaling), self._patiently)
         store(scene.weights_uri(self._output, commit), networks_to_bytes(fitted.networks), self._patiently)
-        store(scene.fit_uri(self._output, commit), begun.record.to_json().encode(), self._patiently)
+        store(scene.fit_uri(self._output, commit), to_json(begun.record), self._patiently)
         return begun
 
     def _attempt_group(
@@ -285,9 +286,7 @@ class Worker:
             written = write_tiles(picture, tiles, networks, settings, self._device, watch, sink, piece)
         timed = self._timed(replace(begun, status=Status.DONE), watch)
         record = GroupRecord(group.start, group.stop, written, timed)
-        store(
-            scene.group_uri(self._output, commit, group.start, group.stop), record.to_json().encode(), self._patiently
-        )
+        store(scene.group_uri(self._output, commit, group.start, group.stop), to_json(record), self._patiently)
         return record
 
     def _timed(self, record: Record, watch: Stopwatch) -> Record:

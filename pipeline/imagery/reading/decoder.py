@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...codec import from_plain, to_plain
 from ...errors import ImageError
 from ..header import Limits, Pixels
 from .routing import ImageFile, open_file
@@ -48,10 +49,10 @@ def serve(connection: Connection) -> None:
         try:
             match request:
                 case {"do": "open", "path": path, "limits": values}:
-                    limits = Limits(**values)
+                    limits = from_plain(Limits, values)
                     _confine(limits)
                     file = open_file(path, limits)
-                    _reply(connection, {"header": file.header.to_json()})
+                    _reply(connection, {"header": to_plain(file.header)})
                 case {"do": "window", "rows": rows, "columns": columns} if file is not None:
                     _send(connection, file.window(slice(*rows), slice(*columns)))
                 case {"do": "close"}:

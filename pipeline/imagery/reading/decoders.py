@@ -6,7 +6,6 @@ of a decoder are not trusted, either: they are checked against what was asked.
 
 import atexit
 import json
-import math
 import os
 import socket
 import struct
@@ -15,7 +14,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...codec import DamagedError, from_plain, to_plain
 from ...errors import ErrorType, ImageError
 from ..header import DTYPES, Header, Limits, Pixels
 from .decoder import PIECE
@@ -126,7 +125,7 @@ def open_image(path: str, limits: Limits) -> OpenImage:
 def _open(decoder: "_Decoder", path: str, limits: Limits) -> OpenImage:
     with decoder.at_work(path, limits):
         try:
-            answer = decoder.ask({"do": "open", "path": path, "limits": asdict(limits)})
+            answer = decoder.ask({"do": "open", "path": path, "limits": to_plain(limits)})
         except ImageError:
             _give_back(decoder)
             raise
@@ -135,11 +134,10 @@ def _open(decoder: "_Decoder", path: str, limits: Limits) -> OpenImage:
 
 def _checked(answer: Mapping[str, Any], limits: Limits) -> Header:
     try:
-        header = Header.from_json(answer["header"])
-    except (KeyError, TypeError, ValueError) as error:
+        header = from_plain(Header, answer["header"])
+    except (KeyError, DamagedError) as error:
         raise _NonsenseError from error
-    sizes = (header.height, header.width)
-    sensible = all(isinstance(size, int) and size > 0 for size in sizes) and math.prod(sizes) <= limits.pixels
+    sensible = min(header.height, header.width) > 0 and header.height * header.width <= limits.pixels
     if not sensible or header.dtype not in DTYPES or not 0 < len(header.bands) <= limits.bands:
         raise _NonsenseError
     return header
