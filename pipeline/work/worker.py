@@ -26,15 +26,14 @@ from .. import storage
 from ..codec import to_json
 from ..config import VERSION, Device, RunConfig
 from ..errors import ErrorType, ImageError, UsageError
-from ..imagery.header import Header
 from ..imagery.picture import Picture
 from ..imagery.writing.georef import name_of_crs
 from ..output.clock import now
 from ..output.layout import Commit
 from ..output.records import Record, Status
-from ..output.sinks import made_header, open_sink, place_of, store
+from ..output.sinks import open_sink, store
+from ..output.target import Target, make_target
 from ..output.tidying import finish_tiles, remove_other_forms
-from ..output.written_tile import WrittenTile
 from ..priors.prior_file import PriorFile, weights
 from ..storage.patience import Patience
 from . import scene
@@ -210,8 +209,9 @@ class Worker:
             torch.cuda.reset_peak_memory_stats(self._device)
         if opened.group is not None:
             return self._attempt_group(*opened.group, opened, picture, begun, piece)
-        form, header = self._config.form, picture.header
-        made = made_header(header, form, row.scale)
+        header = picture.header
+        target = make_target(self._output, row.key, header, self._config.form, row.scale)
+        made = target.header
         if fitted is None:
             lr, domain = picture.lesson(self._device)
             in_pieces = replace(settings, tile_size=piece)
@@ -220,7 +220,7 @@ class Worker:
         record = replace(
             begun,
             source_fingerprint=commit.source,
-            output_uri=place_of(self._output, row.key, header, form),
+            output_uri=target.place,
             method_used=fitted.method,
             network=settings.network if fitted.networks else None,
             width=header.width,
@@ -241,20 +241,20 @@ class Worker:
             fit_s=watch["fit"],
             config_fingerprint=commit.settings,
         )
-        groups = () if form.one_file else divide(header.height, header.width, settings, self._division)
+        groups = () if target.one_file else divide(header.height, header.width, settings, self._division)
         if groups:
-            return self._begin(Scene(row, self._timed(record, watch), groups), picture, commit, fitted)
+            return self._begin(Scene(row, self._timed(record, watch), groups), target, picture, commit, fitted)
         tiles = tiles_of(header, settings)
-        with open_sink(self._output, row.key, header, form, row.scale, watch, self._patiently) as sink:
+        with open_sink(target, row.scale, watch, self._patiently) as sink:
             written = write_tiles(picture, tiles, fitted.networks, settings, self._device, watch, sink, piece)
         with watch("write"):
-            self._tidy(row, header, made, written, settings)
-        empty = 0 if form.one_file else len(tiles) - len(written)
+            self._tidy(row, target, [tile.name for tile in written], len(tiles), settings)
+        empty = 0 if target.one_file else len(tiles) - len(written)
         record = self._timed(replace(with_tiles(record, written, empty), status=Status.DONE), watch)
         store(commit.uri(self._output), to_json(record), self._patiently)
         return record
 
-    def _begin(self, begun: Scene, picture: Picture, commit: Commit, fitted: Fitted) -> Scene:
+    def _begin(self, begun: Scene, target: Target, picture: Picture, commit: Commit, fitted: Fitted) -> Scene:
         """Store the fit of a scene."""
         folder = commit.scene_folder(self._output)
         try:
@@ -262,9 +262,8 @@ class Worker:
         except OSError as error:
             message = f"cannot remove old work from {folder}: {storage.reason(error)}; run again"
             raise ImageError(ErrorType.WRITE, message) from error
-        made = made_header(picture.header, self._config.form, begun.row.scale)
         side = self._settings.tile_size * begun.row.scale
-        store(scene.result_uri(self._output, commit), to_json(scene.SceneResult(side, made)), self._patiently)
+        store(scene.result_uri(self._output, commit), to_json(scene.SceneResult(side, target.header)), self._patiently)
         store(scene.scaling_uri(self._output, commit), to_json(picture.scaling), self._patiently)
         store(scene.weights_uri(self._output, commit), networks_to_bytes(fitted.networks), self._patiently)
         store(scene.fit_uri(self._output, commit), to_json(begun.record), self._patiently)
@@ -281,8 +280,9 @@ class Worker:
     ) -> GroupRecord:
         settings, commit, watch = opened.settings, opened.commit, opened.watch
         tiles = tiles_of(picture.header, settings)[group.start : group.stop]
-        key, scale = group.row.key, group.row.scale
-        with open_sink(self._output, key, picture.header, self._config.form, scale, watch, self._patiently) as sink:
+        row = group.row
+        target = make_target(self._output, row.key, picture.header, self._config.form, row.scale)
+        with open_sink(target, row.scale, watch, self._patiently) as sink:
             written = write_tiles(picture, tiles, networks, settings, self._device, watch, sink, piece)
         timed = self._timed(replace(begun, status=Status.DONE), watch)
         record = GroupRecord(group.start, group.stop, written, timed)
@@ -304,17 +304,16 @@ class Worker:
             finished_at=finished,
         )
 
-    def _tidy(self, row: Row, header: Header, made: Header, written: Sequence[WrittenTile], settings: Settings) -> None:
-        one_file, names = self._config.form.one_file, [tile.name for tile in written]
-        where = place_of(self._output, row.key, header, self._config.form)
-        planned, side = len(tiles_of(header, settings)), settings.tile_size * settings.scale
+    def _tidy(self, row: Row, target: Target, names: Sequence[str], planned: int, settings: Settings) -> None:
+        side = settings.tile_size * settings.scale
+        kept = target.place if target.one_file else None
         try:
-            if not one_file:
-                self._patiently(lambda: finish_tiles(self._output, row.key, made, names, planned, side))
+            if not target.one_file:
+                self._patiently(lambda: finish_tiles(self._output, row.key, target.header, names, planned, side))
             if row.stale:
-                self._patiently(lambda: remove_other_forms(self._output, row.key, where if one_file else None))
+                self._patiently(lambda: remove_other_forms(self._output, row.key, kept))
         except OSError as error:
-            message = f"cannot tidy up {where}: {storage.reason(error)}; check space and access, then run again"
+            message = f"cannot tidy up {target.place}: {storage.reason(error)}; check space and access, then run again"
             raise ImageError(ErrorType.WRITE, message) from error
 
     def _withdraw(self, row: Row) -> None:
