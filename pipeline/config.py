@@ -124,15 +124,22 @@ class RunConfig:
     storage: StorageOptions = field(default_factory=StorageOptions)
     """How S3 is reached, for input and output; holds no secrets."""
 
+    def fingerprint(self, scale: int | None = None) -> str:
+        """16 hex digits over everything that changes pixels or their files, the image itself excepted.
+
+        The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its
+        GPU was taken away should not start over. Every record names its device.
+
+        Args:
+            scale: of a row; by default that of the settings.
+        """
+        settings = self.settings if scale is None else for_scale(self.settings, scale)
+        return _fingerprint(ALGORITHM_VERSION, settings, self.threads, self.form)
+
 
 @lru_cache
-def fingerprint(settings: Settings, threads: int, form: Form) -> str:
-    """16 hex digits over everything that changes pixels or their files, the image itself excepted.
-
-    The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its GPU
-    was taken away should not start over. Every record names its device.
-    """
-    pixels = {"algorithm": ALGORITHM_VERSION, "threads": threads, **asdict(form), **asdict(settings)}
+def _fingerprint(algorithm: int, settings: Settings, threads: int, form: Form) -> str:
+    pixels = {"algorithm": algorithm, "threads": threads, **asdict(form), **asdict(settings)}
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipeline import storage
 from pipeline.codec import to_json, to_plain
-from pipeline.config import Existing, RunConfig, fingerprint, parse_config
+from pipeline.config import Existing, RunConfig, parse_config
 from pipeline.driver.limits import ENOUGH, LimitReachedError, Limits
 from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
@@ -573,10 +573,8 @@ def test_retry_refuses_what_it_would_not_do_alike(
     out = str(tmp_path / "out")
     with monkeypatch.context() as patched:
         patched.setattr("pipeline.config.ALGORITHM_VERSION", 10**6)
-        fingerprint.cache_clear()
         with pytest.raises(UsageError, match="use srpipe run"):
             failed_work(out, [])
-    fingerprint.cache_clear()
     text = (tmp_path / "out/run.json").read_text()
     for damaged, sentence in (
         (text.replace('"settings"', '"zettings"'), "another version"),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.config import Existing, Form, Format, RunConfig, fingerprint
+from pipeline.config import Device, Existing, Form, Format, RunConfig
 from pipeline.driver.manifest import Cells, Manifest, read_manifest
 from pipeline.driver.plan import Plan, make_key, make_plan
 from pipeline.errors import UsageError
@@ -136,7 +136,7 @@ def test_limit(plan: Plans) -> None:
 def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
     """What is committed for these settings and this source is done; anything else is to do, its commits stale."""
     config = tiny_config()
-    settings = fingerprint(config.settings, config.threads, Form())
+    settings = config.fingerprint()
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
     same, other_settings, other_source = (
         Commit(settings, "a.png", source),
@@ -174,11 +174,17 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
 def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_config: Callable[..., RunConfig]) -> None:
     """Other settings or threads are other work; the same are the same in every process."""
     settings = tiny_config().settings
-    plain = fingerprint(settings, 1, Form())
-    assert fingerprint(replace(settings, **change), 1, Form()) != plain != fingerprint(settings, 2, Form())
-    assert fingerprint(settings, 1, Form(single=True)) != plain != fingerprint(settings, 1, Form(Format.TIF))
-    assert fingerprint(replace(settings), 1, Form()) == plain
-    assert fingerprint(replace(settings, method=Method("zssr"), prior="none"), 1, Form()) == plain
+    config = RunConfig("m.csv", "out", settings)
+    plain = config.fingerprint()
+    others = (
+        *({"settings": replace(settings, **change)}, {"threads": 2}),
+        *({"form": Form(single=True)}, {"form": Form(Format.TIF)}),
+    )
+    assert plain not in [replace(config, **other).fingerprint() for other in others]
+    assert replace(config, settings=replace(settings)).fingerprint() == plain
+    same = replace(settings, method=Method("zssr"), prior="none")
+    assert replace(config, settings=same, workers=3, device=Device.CPU, output="other").fingerprint() == plain
+    assert config.fingerprint(settings.scale) == plain != config.fingerprint(settings.scale + 1)
 
 
 @given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))

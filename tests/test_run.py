@@ -19,7 +19,7 @@ from PIL import Image
 
 import pipeline.driver.plan
 import pipeline.driver.run
-from pipeline.config import Executor, Existing, Form, RunConfig, fingerprint
+from pipeline.config import Executor, Existing, RunConfig
 from pipeline.driver.run import Summary, run
 from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits
@@ -90,7 +90,7 @@ def test_mixture(
     assert len(observer.plans) == 1
     assert sorted(record.key for record in observer.records) == sorted([*images, "broken.png", "none.png"])
 
-    settings = fingerprint(tiny_config().settings, 1, Form())
+    settings = tiny_config().fingerprint()
     commits = [f"_commit/{settings}/{name}.{stat(str(tmp_path / name)).fingerprint}.json" for name in images]
     others = [f"manifest/part-{summary.run_id}-00000.parquet", "manifest.parquet", "run.json"]
     tiles = [f"tiles/{name}" for name in read_tiles(str(out))]
@@ -136,7 +136,7 @@ def test_run_json(out: Path, tiny_config: MakeConfig, observer: Any, tmp_path: P
     summary = run(tiny_config(), observer)
     held = json.loads((out / "run.json").read_bytes())
     assert (held["run_id"], held["manifest"], held["root"]) == (summary.run_id, str(tmp_path / "m.csv"), "")
-    assert held["config_fingerprint"] == fingerprint(tiny_config().settings, 1, Form())
+    assert held["config_fingerprint"] == tiny_config().fingerprint()
     assert held["config"]["settings"]["fit"]["steps"] == 2
     assert held["versions"]["torch"] == torch.__version__
     assert (out / "_SUCCESS").read_bytes() == b""
@@ -168,7 +168,7 @@ def test_other_settings_and_back(
     first = read_tiles(str(out))
     for next_config in (changed, config):
         assert _numbers(run(next_config, observer)) == (3, 3, 0, 0, 0)
-        settings = fingerprint(next_config.settings, 1, Form())
+        settings = next_config.fingerprint()
         assert {commit.settings for commits in list_commits(str(out)).values() for commit in commits} == {settings}
         assert {row["config_fingerprint"] for row in read_records(str(out)).values()} == {settings}
         assert (read_tiles(str(out)) == first) == (next_config is config)
@@ -384,7 +384,8 @@ def test_prior_is_recorded(
     held = json.loads((out / "run.json").read_bytes())
     assert (held["config"]["prior"], held["config"]["settings"]["prior"]) == (str(tmp_path / "p"), sha256)
     settings = replace(tiny_config().settings, prior=sha256)
-    assert held["config_fingerprint"] == fingerprint(settings, 1, Form()) == rows["a.png"]["config_fingerprint"]
+    wanted = tiny_config(settings=settings).fingerprint()
+    assert held["config_fingerprint"] == wanted == rows["a.png"]["config_fingerprint"]
 
 
 def test_prior_of_one_band(

@@ -18,7 +18,7 @@ from PIL import Image
 from jobs.scenes import satellite_scene
 from pipeline import storage
 from pipeline.codec import from_json
-from pipeline.config import Device, Form, RunConfig, fingerprint
+from pipeline.config import Device, RunConfig
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit, list_commits
 from pipeline.output.records import Record
@@ -159,7 +159,7 @@ def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path,
     assert record.peak_memory_bytes > 10**7
 
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
-    commit = Commit(fingerprint(replace(tiny_settings, scale=4), 1, Form()), "a.png", source)
+    commit = Commit(RunConfig("", "", tiny_settings).fingerprint(4), "a.png", source)
     assert list_commits(str(tmp_path / "out")) == {"a.png": [commit]}
     assert from_json(Record, storage.read(commit.uri(str(tmp_path / "out")))) == record
     assert (record.config_fingerprint, record.source_fingerprint) == (commit.settings, source)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sr_ops.settings import Settings
 
 from .. import storage
-from ..config import Existing, RunConfig, fingerprint, for_scale, parse_scale
+from ..config import Existing, RunConfig, for_scale, parse_scale
 from ..errors import UsageError
 from ..output.layout import LONGEST_NAME, Commit, single_names, tile_position
 from ..storage import Source
@@ -246,8 +246,7 @@ def _key_text(written: str, uri: str, root: str) -> str:
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    settings = fingerprint(for_scale(config.settings, row.scale), config.threads, config.form)
-    return Commit(settings, row.key, source.fingerprint if source else "")
+    return Commit(config.fingerprint(row.scale), row.key, source.fingerprint if source else "")
 
 
 def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import storage
-from ..config import Existing, RunConfig, fingerprint, parse_config
+from ..config import Existing, RunConfig, parse_config
 from ..errors import ErrorType, UsageError
 from ..output import layout, records
 from ..output.records import Status
@@ -30,8 +30,7 @@ def failed_work(
     held = _held_run(output)
     try:
         config = parse_config(held["config"])
-        asked = fingerprint(config.settings, config.threads, config.form)
-        same = asked == held["config_fingerprint"]
+        same = config.fingerprint() == held["config_fingerprint"]
         manifest = str(held["manifest"])
     except (KeyError, ValueError) as error:
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error

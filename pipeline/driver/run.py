@@ -13,7 +13,7 @@ from sr_ops.settings import NO_PRIOR
 
 from .. import storage
 from ..codec import DamagedError, from_json, to_plain
-from ..config import VERSION, Executor, RunConfig, fingerprint
+from ..config import VERSION, Executor, RunConfig
 from ..errors import ErrorType, UsageError
 from ..output import layout, records
 from ..output.clock import now
@@ -300,7 +300,7 @@ def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: st
         "folder": manifest.folder,
         "relative_to": relative_to,
         "root": root,
-        "config_fingerprint": fingerprint(config.settings, config.threads, config.form),
+        "config_fingerprint": config.fingerprint(),
         "config": to_plain(config),
         "versions": {name: version(name) for name in libraries},
     }

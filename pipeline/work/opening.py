@@ -13,7 +13,7 @@ from sr_ops.settings import Settings
 
 from .. import storage
 from ..codec import DamagedError, from_json
-from ..config import RunConfig, fingerprint, for_scale
+from ..config import RunConfig, for_scale
 from ..errors import ErrorType, ImageError
 from ..imagery.header import Limits
 from ..imagery.picture import Picture
@@ -94,7 +94,7 @@ class Opener:
         with watch("read"), ExitStack() as stack:
             path = stack.enter_context(self._on_disk(row.uri)) if self._config.deep else None
             source = self._stat(row.uri) if path is None else storage.content_source(path)
-            commit = self._commit(settings, row.key, source.fingerprint)
+            commit = Commit(self._config.fingerprint(row.scale), row.key, source.fingerprint)
             earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
                 return Opened(settings, commit, earlier, None, watch, deaths)
@@ -111,7 +111,7 @@ class Opener:
         deaths = self._begin_work(place(group))
         watch = Stopwatch()
         row, settings = group.row, for_scale(self._config.settings, group.row.scale)
-        commit = self._commit(settings, row.key, group.source)
+        commit = Commit(self._config.fingerprint(row.scale), row.key, group.source)
         with watch("read"):
             try:
                 earlier = self._patiently(lambda: scene.answered(self._output, commit, group))
@@ -131,9 +131,6 @@ class Opener:
         if self._held is not None:
             self._held.picture.close()
         self._held = None
-
-    def _commit(self, settings: Settings, key: str, source: str) -> Commit:
-        return Commit(fingerprint(settings, self._config.threads, self._config.form), key, source)
 
     def _begin_work(self, key: str) -> int:
         """The number of processes that died of it before. Raises ImageError when they were too many."""
