@@ -30,7 +30,7 @@ from pipeline.work.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import enlarge
+from sr_ops.super_resolve import BICUBIC, enlarge
 
 MakePrior = Callable[..., bytes]
 MakeWorker = Callable[..., Worker]
@@ -209,7 +209,7 @@ def test_bicubic_on_demand(
     record = process(make_worker(**bicubic), row(key, scale))
     lr = images[key].astype(np.float32)[..., None] if images[key].ndim == 2 else images[key].astype(np.float32)
     bare = Settings(scale=scale, back_projections=3)
-    sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, (), bare)
+    sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, BICUBIC, bare)
     expected = (sr * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
     written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
     assert np.array_equal(np.atleast_3d(written), expected)

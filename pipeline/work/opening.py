@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import torch
 
-from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
+from sr_ops.super_resolve import Model
 
 from .. import storage
 from ..codec import DamagedError, from_json
@@ -25,7 +25,7 @@ from ..storage import Source
 from ..storage.patience import Patience
 from . import scene
 from .ledger import MOST_DEATHS, Ledger
-from .scene_weights import networks_from_bytes
+from .scene_weights import model_from_bytes
 from .stopwatch import Stopwatch
 from .units import Answer, Division, Group, Row, Scene, divide
 
@@ -52,8 +52,8 @@ class Opened:
     watch: Stopwatch
     deaths: int
     """Of processes that were at work on it before."""
-    group: tuple[Group, tuple[ResidualNetwork, ...]] | None = None
-    """The tiles that are asked for and the networks for them, when it is not the whole image."""
+    group: tuple[Group, Model] | None = None
+    """The tiles that are asked for and the model for them, when it is not the whole image."""
 
     def close(self) -> None:
         """A scene's picture stays open for the next group of it."""
@@ -67,7 +67,7 @@ class _Held:
 
     commit: Commit
     picture: Picture
-    networks: tuple[ResidualNetwork, ...]
+    model: Model
 
 
 class Opener:
@@ -124,7 +124,7 @@ class Opener:
                 self._held = self._hold(group, commit, settings)
             elif not self._config.deep:
                 _check_unchanged(row.uri, self._stat(row.uri), group)
-            return Opened(settings, commit, None, self._held.picture, watch, deaths, (group, self._held.networks))
+            return Opened(settings, commit, None, self._held.picture, watch, deaths, (group, self._held.model))
 
     def release(self) -> None:
         """Let go of the scene that is kept for its next group."""
@@ -155,8 +155,8 @@ class Opener:
             _check_unchanged(row.uri, storage.content_source(path) if deep else self._stat(row.uri), group)
             scaling = self._stored(commit, scene.scaling_uri(self._output, commit), partial(from_json, Scaling))
             uri = scene.weights_uri(self._output, commit)
-            networks = self._stored(commit, uri, lambda data: networks_from_bytes(data, settings, self._device))
-            return _Held(commit, self._picture(path, scaling), networks)  # last: it is open from now on
+            model = self._stored(commit, uri, lambda data: model_from_bytes(data, settings, self._device))
+            return _Held(commit, self._picture(path, scaling), model)  # last: it is open from now on
 
     def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """What the fit of a scene left for its groups."""

@@ -18,9 +18,8 @@ from itertools import islice
 
 import torch
 
-from sr_ops.networks import ResidualNetwork
-from sr_ops.settings import Settings
-from sr_ops.super_resolve import Fitted, fit_stages, fit_stages_together
+from sr_ops.settings import Method, Settings
+from sr_ops.super_resolve import Fitted, Model, fit_stages, fit_stages_together
 
 from .. import storage
 from ..codec import to_json
@@ -40,7 +39,7 @@ from . import scene
 from .enlarging import tiles_of, write_tiles
 from .ledger import Ledger, NoLedger
 from .opening import Opened, Opener, place
-from .scene_weights import networks_to_bytes
+from .scene_weights import model_to_bytes
 from .stopwatch import DeadlineError, Stopwatch
 from .units import DIVISION, Answer, Division, Group, GroupRecord, Row, Scene, Unit, divide, with_tiles
 
@@ -217,12 +216,13 @@ class Worker:
             in_pieces = replace(settings, tile_size=piece)
             fitted = fit_stages(lr, in_pieces, self._prior, watch, watch.check, domain)
         self._withdraw(row)
+        fits = fitted.model.method is not Method.BICUBIC
         record = replace(
             begun,
             source_fingerprint=commit.source,
             output_uri=target.place,
-            method_used=fitted.method,
-            network=settings.network if fitted.networks else None,
+            method_used=fitted.model.method,
+            network=settings.network if fits else None,
             width=header.width,
             height=header.height,
             bands=len(header.bands),
@@ -233,8 +233,8 @@ class Worker:
             transform=None if made.georef is None else made.georef.transform,
             nodata=made.nodata,
             notes="; ".join(made.notes) or None,
-            prior_bands=fitted.networks[0].bands if fitted.networks and self._prior is not None else None,
-            steps=settings.fit.steps if fitted.networks else 0,
+            prior_bands=fitted.model.networks[0].bands if fits and self._prior is not None else None,
+            steps=settings.fit.steps if fits else 0,
             final_loss=_finite(fitted.final_loss),
             reconstruction_psnr=_finite(fitted.reconstruction_psnr),
             bicubic_reconstruction_psnr=_finite(fitted.bicubic_reconstruction_psnr),
@@ -246,7 +246,7 @@ class Worker:
             return self._begin(Scene(row, self._timed(record, watch), groups), target, picture, commit, fitted)
         tiles = tiles_of(header, settings)
         with open_sink(target, row.scale, watch, self._patiently) as sink:
-            written = write_tiles(picture, tiles, fitted.networks, settings, self._device, watch, sink, piece)
+            written = write_tiles(picture, tiles, fitted.model, settings, self._device, watch, sink, piece)
         with watch("write"):
             self._tidy(row, target, [tile.name for tile in written], len(tiles), settings)
         empty = 0 if target.one_file else len(tiles) - len(written)
@@ -265,14 +265,14 @@ class Worker:
         side = self._settings.tile_size * begun.row.scale
         store(scene.result_uri(self._output, commit), to_json(scene.SceneResult(side, target.header)), self._patiently)
         store(scene.scaling_uri(self._output, commit), to_json(picture.scaling), self._patiently)
-        store(scene.weights_uri(self._output, commit), networks_to_bytes(fitted.networks), self._patiently)
+        store(scene.weights_uri(self._output, commit), model_to_bytes(fitted.model), self._patiently)
         store(scene.fit_uri(self._output, commit), to_json(begun.record), self._patiently)
         return begun
 
     def _attempt_group(
         self,
         group: Group,
-        networks: tuple[ResidualNetwork, ...],
+        model: Model,
         opened: Opened,
         picture: Picture,
         begun: Record,
@@ -283,7 +283,7 @@ class Worker:
         row = group.row
         target = make_target(self._output, row.key, picture.header, self._config.form, row.scale)
         with open_sink(target, row.scale, watch, self._patiently) as sink:
-            written = write_tiles(picture, tiles, networks, settings, self._device, watch, sink, piece)
+            written = write_tiles(picture, tiles, model, settings, self._device, watch, sink, piece)
         timed = self._timed(replace(begun, status=Status.DONE), watch)
         record = GroupRecord(group.start, group.stop, written, timed)
         store(scene.group_uri(self._output, commit, group.start, group.stop), to_json(record), self._patiently)
