@@ -27,7 +27,7 @@ from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits, lock
 from pipeline.output.records import Record
 from pipeline.storage.patience import Patience
-from pipeline.work import enlarging, worker
+from pipeline.work import enlarging, image_work
 from pipeline.work.ledger import MOST_DEATHS, CrashLedger
 from pipeline.work.stopwatch import DeadlineError, Stopwatch
 from pipeline.work.units import Row
@@ -298,7 +298,7 @@ def test_a_broken_gpu_ends_the_process(
     def exit_process(code: int) -> None:
         raise Ended(code)
 
-    monkeypatch.setattr(worker, "fit_stages", broken)
+    monkeypatch.setattr(image_work, "fit_stages", broken)
     monkeypatch.setattr(os, "_exit", exit_process)
     assert process(make_worker(), row(tmp_path, "x")).error_type == "internal"
     with pytest.raises(Ended):

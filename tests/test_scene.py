@@ -21,7 +21,7 @@ from pipeline.driver.waves import in_waves
 from pipeline.imagery.header import Band, Header
 from pipeline.output.layout import Commit, list_commits, list_scenes
 from pipeline.output.records import Record, Status
-from pipeline.work import enlarging, scene, worker
+from pipeline.work import enlarging, image_work, scene
 from pipeline.work.estimates import enlarging_seconds
 from pipeline.work.units import (
     DIVISION,
@@ -87,7 +87,7 @@ def enlarged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(len(tiles))
         return enlarging.write_tiles(picture, tiles, *more)
 
-    monkeypatch.setattr(worker, "write_tiles", count)
+    monkeypatch.setattr(image_work, "write_tiles", count)
     return calls
 
 
@@ -95,13 +95,13 @@ def enlarged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shape of every image that is fitted."""
     calls: list[tuple[int, ...]] = []
-    fit_stages = worker.fit_stages
+    fit_stages = image_work.fit_stages
 
     def count(lr: Any, *more: Any) -> Any:
         calls.append(tuple(lr.shape))
         return fit_stages(lr, *more)
 
-    monkeypatch.setattr(worker, "fit_stages", count)
+    monkeypatch.setattr(image_work, "fit_stages", count)
     return calls
 
 
@@ -347,7 +347,7 @@ def test_source_changed_in_between(
         return act
 
     with monkeypatch.context() as patched:
-        patched.setattr(worker, "write_tiles", replace_then(worker.write_tiles))
+        patched.setattr(image_work, "write_tiles", replace_then(image_work.write_tiles))
         summary = run(tiny_config(), observer)
     assert (summary.done, summary.errors, len(enlarged)) == (0, {"read": 1}, 1)
     assert observer.records[-1].error_message == f"{big} was changed while it was worked on; run again"
@@ -376,7 +376,7 @@ def test_failed_group(
                 raise ZeroDivisionError("by zero")
             return enlarging.write_tiles(picture, tiles, *more)
 
-        patched.setattr(worker, "write_tiles", lambda *arguments: enlarged.append(0) or refuse(*arguments))
+        patched.setattr(image_work, "write_tiles", lambda *arguments: enlarged.append(0) or refuse(*arguments))
         summary = run(tiny_config(), observer)
     assert (summary.done, summary.errors, len(observer.records)) == (0, {"internal": 1}, 1)
     assert "ZeroDivisionError: by zero" in observer.records[0].error_message

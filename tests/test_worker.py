@@ -24,7 +24,7 @@ from pipeline.output.layout import Commit, list_commits
 from pipeline.output.records import Record
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from pipeline.storage_options import S3Options, StorageOptions
-from pipeline.work import worker
+from pipeline.work import image_work, stacked_fits, worker
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
@@ -317,7 +317,7 @@ def test_failing_fit_of_several(
 
     keys = ["a.png", "b.png", "sub/c.png"]
     alone = [record.output_sha256 for record in make_worker(stack=1)(map(row, keys))]
-    monkeypatch.setattr(worker, "fit_stages_together", fail)
+    monkeypatch.setattr(stacked_fits, "fit_stages_together", fail)
     made = list(make_worker(stack=3)(map(row, keys)))
     assert [(record.key, record.status, record.output_sha256) for record in made] == [
         (key, "done", sha256) for key, sha256 in zip(keys, alone, strict=True)
@@ -375,7 +375,7 @@ def test_committed_work_is_answered_from_its_record(
 ) -> None:
     """A unit that is begun again does not do its finished images twice."""
     first = process(make_worker(), row("a.png"))
-    monkeypatch.setattr(worker, "fit_stages", None)
+    monkeypatch.setattr(image_work, "fit_stages", None)
     assert process(make_worker(), row("a.png")) == first
 
 
@@ -490,7 +490,7 @@ def test_errors_inside(
         def fail(*_: object) -> None:
             raise error
 
-        patched.setattr(worker, "fit_stages", fail)
+        patched.setattr(image_work, "fit_stages", fail)
         record = process(make_worker(), row("a.png"))
     assert (record.status, record.error_type) == ("failed", error_type)
     assert sentence in (record.error_message or "")
