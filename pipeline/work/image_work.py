@@ -1,4 +1,4 @@
-"""The work on an image that is open: fit, enlarge tile by tile, write, commit; or the fit of a scene, or a group of it."""
+"""The work on an open image: fit, enlarge tile by tile, write, commit; of a scene its fit, or a group of its tiles."""
 
 from collections.abc import Sequence
 from dataclasses import replace
