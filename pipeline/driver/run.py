@@ -12,8 +12,8 @@ from typing import Protocol
 from sr_ops.settings import NO_PRIOR
 
 from .. import storage
-from ..codec import DamagedError, from_json, to_plain
-from ..config import VERSION, Executor, RunConfig
+from ..codec import to_plain
+from ..config import Executor, RunConfig
 from ..errors import ErrorType, UsageError
 from ..output import layout, records
 from ..output.clock import now
@@ -22,11 +22,12 @@ from ..output.lock import Lock
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
 from ..work import scene
-from ..work.units import DIVISION, Row
+from ..work.units import DIVISION
 from .limits import LimitReachedError, Limits
 from .manifest import Manifest, read_manifest
 from .plan import Plan, make_plan
 from .preflight import check_input, check_options, check_output
+from .unworked import left, settled, unworked
 from .waves import Execute, one_by_one
 
 _ROUNDS = 3
@@ -96,11 +97,11 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
             storage.remove(layout.success(config.output))
             _write_run_json(config, run_id, manifest, root, relative_to)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
-            for record, index in _settled(config, plan, run_id):
+            for record, index in settled(config, plan, run_id):
                 sink.add(record, index)
             if execute is not None:
                 _work(execute, plan, config, sink, tally, observer, lock)
-            for record, index in _left(config, plan, run_id, tally):
+            for record, index in left(config, plan, run_id, tally.answered, tally.stopped):
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
@@ -231,63 +232,7 @@ def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None,
         units = tuple((row,) for row in waiting.values())
     for row in waiting.values():
         message = f"no worker gave an answer for this image in {_ROUNDS} attempts; run again, then look at the image"
-        yield _unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
-
-
-def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
-    """Records that need no work: bad rows, and commits whose record a killed run never wrote."""
-    for rejected in plan.rejected:
-        record = Record(
-            key=rejected.key,
-            manifest_line=rejected.line,
-            source_uri=rejected.uri,
-            status=Status.FAILED,
-            error_type=ErrorType.BAD_ROW,
-            error_message=f"line {rejected.line}: {rejected.message}",
-            srpipe_version=VERSION,
-            finished_at=now(),
-        )
-        yield record, rejected.index
-    if not plan.committed:
-        return
-    recorded = records.recorded_commits(records.latest(config.output, run_id))
-    lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
-    for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
-        yield _committed_record(uri, data), row.index
-
-
-def _left(config: RunConfig, plan: Plan, run_id: str, tally: _Tally) -> Iterator[tuple[Record, int]]:
-    """Records of the rows that were not attempted, for those that have none yet of an earlier run."""
-    stopped = [row for unit in plan.units for row in unit if row.key not in tally.answered]
-    if not plan.skipped and not stopped:
-        return
-    known = set(records.latest(config.output, run_id)["key"].to_pylist())
-    reasons = [(row, "not asked for this time") for row in plan.skipped]
-    reasons += [(row, f"not attempted: {tally.stopped}") for row in stopped]
-    for row, reason in reasons:
-        if row.key not in known:
-            yield _unworked(row, Status.SKIPPED, None, reason), row.index
-
-
-def _committed_record(uri: str, data: bytes) -> Record:
-    try:
-        return from_json(Record, data)
-    except DamagedError as error:
-        raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
-
-
-def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
-    return Record(
-        key=row.key,
-        manifest_line=row.line,
-        source_uri=row.uri,
-        status=status,
-        error_type=error_type,
-        error_message=message,
-        scale=row.scale,
-        srpipe_version=VERSION,
-        finished_at=now(),
-    )
+        yield unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
 
 
 def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
