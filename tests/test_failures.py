@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline import storage
 from pipeline.codec import to_json, to_plain
 from pipeline.config import Existing, RunConfig, parse_config
-from pipeline.driver.limits import ENOUGH, LimitReachedError, Limits
+from pipeline.driver.limits import ENOUGH, LimitReachedError, RunLimits
 from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
 from pipeline.errors import ErrorType, UsageError
@@ -311,20 +311,20 @@ def record(status: str) -> Record:
 
 def test_the_failure_rate_counts_from_twenty_images_on() -> None:
     """Over the rate, not at it; what came before there were enough counts too."""
-    limits = Limits(0.5, None)
+    limits = RunLimits(0.5, None)
     for _ in range(ENOUGH - 1):
         limits.count(record("failed"))
     for _ in range(ENOUGH - 1):
-        fine = Limits(0.5, None)
+        fine = RunLimits(0.5, None)
         fine.count(record("done"))
     with pytest.raises(LimitReachedError, match="20 of 20 images failed, over --max-failure-rate"):
         limits.count(record("failed"))
-    exactly = Limits(0.5, None)
+    exactly = RunLimits(0.5, None)
     for status in ["done", "failed"] * ENOUGH:
         exactly.count(record(status))
     with pytest.raises(LimitReachedError):
         exactly.count(record("failed"))
-    never = Limits(None, None)
+    never = RunLimits(None, None)
     for _ in range(3 * ENOUGH):
         never.count(record("failed"))
 
@@ -339,19 +339,19 @@ def test_the_time_ends_the_waiting_for_an_image() -> None:
     """Also while nothing comes; the alarm of the process is put back as it was."""
     before = signal.getsignal(signal.SIGALRM)
     started = time.monotonic()
-    watched = Limits(None, 0.0001).watch(slow(3))
+    watched = RunLimits(None, 0.0001).watch(slow(3))
     assert list(islice(watched, 3)) == [0, 1, 2]
     with pytest.raises(LimitReachedError, match="--max-hours 0"):
         next(watched)
     assert 0.3 < time.monotonic() - started < 20
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
-    assert list(Limits(None, 1).watch(iter([1, 2]))) == [1, 2]
+    assert list(RunLimits(None, 1).watch(iter([1, 2]))) == [1, 2]
 
 
 def test_a_record_is_kept_whole_before_the_time_ends_the_run() -> None:
     """The alarm waits while a record is kept, and the next is not waited for."""
-    watched = Limits(None, 0.0001).watch(slow(3))
+    watched = RunLimits(None, 0.0001).watch(slow(3))
     assert next(watched) == 0
     time.sleep(0.6)
     with pytest.raises(LimitReachedError):
@@ -363,7 +363,7 @@ def test_without_signals_the_time_is_looked_at_between_images() -> None:
     result: list[object] = []
 
     def watch() -> None:
-        limits = Limits(None, 0.0001)
+        limits = RunLimits(None, 0.0001)
         items = iter([1, 2, 3])
         try:
             for item in limits.watch(items):

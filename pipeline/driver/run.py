@@ -23,7 +23,7 @@ from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
 from ..work import scene
 from ..work.units import DIVISION
-from .limits import LimitReachedError, Limits
+from .limits import LimitReachedError, RunLimits
 from .manifest import Manifest, read_manifest
 from .plan import Plan, make_plan
 from .preflight import check_input, check_options, check_output
@@ -134,7 +134,7 @@ def _work(
     execute: Execute, plan: Plan, config: RunConfig, sink: RecordSink, tally: _Tally, observer: Observer, lock: Lock
 ) -> None:
     """Work the plan off until it is done or a limit is reached; what is in flight then is dropped."""
-    limits = Limits(config.max_failure_rate, config.max_hours)
+    limits = RunLimits(config.max_failure_rate, config.max_hours)
     with closing(_worked(execute, plan)) as worked:
         try:
             for record, index in limits.watch(worked):

@@ -129,7 +129,7 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Limits:
+class FileLimits:
     """What a file may ask of us: files are hostile."""
 
     pixels: int = MAX_PIXELS

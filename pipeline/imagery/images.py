@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .. import storage
 from ..errors import ErrorType, ImageError
-from .header import GRAY, RGB, Limits
+from .header import GRAY, RGB, FileLimits
 from .reading.decoders import open_image
 
 LEVELS = 255.0
@@ -20,7 +20,7 @@ def read_levels(uri: str) -> Tensor:
         ImageError: no picture, or one that no screen shows as it is.
         OSError: the file cannot be read.
     """
-    with storage.on_disk(uri) as path, open_image(path, Limits()) as opened:
+    with storage.on_disk(uri) as path, open_image(path, FileLimits()) as opened:
         header, samples = opened.header, opened.whole().samples
     colours = header.colours[:-1] if header.has_alpha else header.colours
     if header.dtype not in ("uint8", "uint16") or (len(colours) != len(GRAY) and colours != RGB):

@@ -15,7 +15,7 @@ from .. import storage
 from ..codec import DamagedError, from_json
 from ..config import RunConfig, for_scale
 from ..errors import ErrorType, ImageError
-from ..imagery.header import Limits
+from ..imagery.header import FileLimits
 from ..imagery.picture import Picture
 from ..imagery.reading.decoders import open_image
 from ..imagery.samples import Scaling
@@ -82,8 +82,8 @@ class Opener:
         self._division = division
         self._ledger = ledger
         self._patiently = patiently
-        seconds = max(_LEAST_DECODING, min(Limits.seconds, config.max_seconds or Limits.seconds))
-        self._limits = Limits(config.max_pixels, seconds=seconds)
+        seconds = max(_LEAST_DECODING, min(FileLimits.seconds, config.max_seconds or FileLimits.seconds))
+        self._limits = FileLimits(config.max_pixels, seconds=seconds)
         self._held: _Held | None = None
 
     def open(self, row: Row) -> Opened:

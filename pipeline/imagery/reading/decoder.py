@@ -16,7 +16,7 @@ import numpy as np
 
 from ...codec import from_plain, to_plain
 from ...errors import ImageError
-from ..header import Limits, Pixels
+from ..header import FileLimits, Pixels
 from .routing import ImageFile, open_file
 
 PIECE = 2**24
@@ -49,7 +49,7 @@ def serve(connection: Connection) -> None:
         try:
             match request:
                 case {"do": "open", "path": path, "limits": values}:
-                    limits = from_plain(Limits, values)
+                    limits = from_plain(FileLimits, values)
                     _confine(limits)
                     file = open_file(path, limits)
                     _reply(connection, {"header": to_plain(file.header)})
@@ -64,7 +64,7 @@ def serve(connection: Connection) -> None:
             _reply(connection, {"error_type": error.error_type, "message": str(error)})
 
 
-def _confine(limits: Limits) -> None:
+def _confine(limits: FileLimits) -> None:
     """Take no more memory than the largest picture needs."""
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     wanted = _OWN_MEMORY + _COPIES * limits.bytes_at_once

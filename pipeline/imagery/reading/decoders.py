@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ...codec import DamagedError, from_plain, to_plain
 from ...errors import ErrorType, ImageError
-from ..header import DTYPES, Header, Limits, Pixels
+from ..header import DTYPES, FileLimits, Header, Pixels
 from .decoder import PIECE
 
 _MOST_IDLE = 2
@@ -47,7 +47,7 @@ _alive: set["_Decoder"] = set()
 class OpenImage:
     """An open picture, for one thread at a time and the process that opened it. Use as a context."""
 
-    def __init__(self, decoder: "_Decoder", header: Header, path: str, limits: Limits) -> None:
+    def __init__(self, decoder: "_Decoder", header: Header, path: str, limits: FileLimits) -> None:
         self.header = header
         self._decoder = decoder
         self._path = path
@@ -107,7 +107,7 @@ class OpenImage:
         self.close()
 
 
-def open_image(path: str, limits: Limits) -> OpenImage:
+def open_image(path: str, limits: FileLimits) -> OpenImage:
     """Open the picture in a local file, given by its absolute path. A decoder that dies is replaced once.
 
     Raises:
@@ -122,7 +122,7 @@ def open_image(path: str, limits: Limits) -> OpenImage:
     return _open(_start(), path, limits)
 
 
-def _open(decoder: "_Decoder", path: str, limits: Limits) -> OpenImage:
+def _open(decoder: "_Decoder", path: str, limits: FileLimits) -> OpenImage:
     with decoder.at_work(path, limits):
         try:
             answer = decoder.ask({"do": "open", "path": path, "limits": to_plain(limits)})
@@ -132,7 +132,7 @@ def _open(decoder: "_Decoder", path: str, limits: Limits) -> OpenImage:
         return OpenImage(decoder, _checked(answer, limits), path, limits)
 
 
-def _checked(answer: Mapping[str, Any], limits: Limits) -> Header:
+def _checked(answer: Mapping[str, Any], limits: FileLimits) -> Header:
     try:
         header = from_plain(Header, answer["header"])
     except (KeyError, DamagedError) as error:
@@ -175,7 +175,7 @@ class _Decoder:
         self.is_lost = False
 
     @contextmanager
-    def at_work(self, path: str, limits: Limits) -> Iterator[None]:
+    def at_work(self, path: str, limits: FileLimits) -> Iterator[None]:
         """For one request: whatever goes wrong but an ImageError of the decoder's own ends it.
 
         Raises:
@@ -242,7 +242,7 @@ class _Decoder:
         self._connection.close()
 
 
-def _obituary(path: str, limits: Limits, code: int | None, late: bool) -> ImageError:
+def _obituary(path: str, limits: FileLimits, code: int | None, late: bool) -> ImageError:
     """`code` is that of the process; None when it was alive, but what it said made no sense."""
     if late:
         message = f"the decoder gave no answer on {path} for {limits.seconds:g} seconds; convert it to a tiled TIFF"

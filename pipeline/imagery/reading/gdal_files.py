@@ -15,7 +15,7 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from ...errors import ErrorType, ImageError
-from ..header import ALPHA, CMYK, DTYPES, GRAY, Band, Georef, GroundPoint, Header, Limits, Pixels, Transform
+from ..header import ALPHA, CMYK, DTYPES, GRAY, Band, FileLimits, Georef, GroundPoint, Header, Pixels, Transform
 from . import jp2_boxes, orientation, tiff_tags
 from .size_limits import check_size, pages_note
 
@@ -54,7 +54,7 @@ _REMEDIES = {
 class GdalFile:
     """One raster: its header when opened, its pixels as they are asked for."""
 
-    def __init__(self, path: str, tiff: tiff_tags.TiffTags | None, limits: Limits) -> None:
+    def __init__(self, path: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits) -> None:
         """`tiff` is what the tags of a TIFF say; without them it is taken for a JPEG 2000.
 
         Raises:
@@ -100,7 +100,7 @@ class GdalFile:
             samples = _divide_by_alpha(samples, self._white)
         return Pixels(samples, mask)
 
-    def _read_header(self, limits: Limits) -> Header:
+    def _read_header(self, limits: FileLimits) -> Header:
         dataset, tiff = self._dataset, self._tiff
         dtype = _dtype(dataset.dtypes)
         check_size(dataset.height, dataset.width, dataset.count, dtype, limits)
@@ -266,7 +266,7 @@ def _alpha_last(colours: list[str]) -> tuple[list[int], tuple[str, ...]]:
     return order, (f"its alpha band, number {order[-1]}, comes last in the output",) if moved else ()
 
 
-def _check_blocks(dataset: Any, dtype: str, limits: Limits) -> None:
+def _check_blocks(dataset: Any, dtype: str, limits: FileLimits) -> None:
     """A window takes whole blocks. Raises ImageError when one of them is too much."""
     height, width = dataset.block_shapes[0]
     together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from ...errors import ErrorType, ImageError
-from ..header import ALPHA, CMYK, GRAY, RGB, Band, Header, Limits, Pixels
+from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
 from . import jp2_boxes, orientation, png_chunks, tiff_tags
 from .size_limits import check_size, pages_note
 
@@ -61,7 +61,7 @@ class PillowFile:
         self,
         path: str,
         kind: str,
-        limits: Limits,
+        limits: FileLimits,
         tiff: tiff_tags.TiffTags | None = None,
         read_deep_png: Callable[[str], NDArray[Any]] | None = None,
     ) -> None:
@@ -99,7 +99,7 @@ class PillowFile:
         self._image.close()
         self._samples = None
 
-    def _read_header(self, limits: Limits) -> Header:
+    def _read_header(self, limits: FileLimits) -> Header:
         image = self._image
         tiff = self._tiff
         dtype, colours = _layout(image, self._path, self._read_deep_png is not None)
@@ -153,7 +153,7 @@ class PillowFile:
         return upright
 
 
-def _open(path: str, kind: str, limits: Limits) -> ImageFile.ImageFile:
+def _open(path: str, kind: str, limits: FileLimits) -> ImageFile.ImageFile:
     try:
         return Image.open(path, formats=(kind,))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
