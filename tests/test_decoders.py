@@ -23,7 +23,7 @@ from PIL import Image
 
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import FileLimits, Header
-from pipeline.imagery.reading import decoders
+from pipeline.imagery.reading import decoder_processes
 from pipeline.imagery.reading.decoders import open_image
 
 from .picture_bytes import png
@@ -38,8 +38,8 @@ _RGB = _RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
 def _leave_nothing() -> Iterator[None]:
     """Every test starts and ends without decoders."""
     yield
-    decoders._end_all()
-    decoders._idle.clear()
+    decoder_processes.end_all()
+    decoder_processes._idle.clear()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def _error(path: str, limits: FileLimits | None = None) -> ImageError:
 
 
 def _processes() -> set[int]:
-    return {decoder.process.pid for decoder in decoders._alive}
+    return {decoder.process.pid for decoder in decoder_processes._alive}
 
 
 def _gone(pid: int) -> bool:
@@ -228,7 +228,7 @@ def test_memory_for_a_smaller_window(picture: str, monkeypatch: pytest.MonkeyPat
 
     with open_image(picture, FileLimits(seconds=30)) as image:
         expected = image.window(slice(0, 3), slice(0, 2))
-        monkeypatch.setattr(decoders.np, "empty", scarce)
+        monkeypatch.setattr("pipeline.imagery.reading.decoders.np.empty", scarce)
         with pytest.raises(MemoryError):
             image.whole()
         np.testing.assert_array_equal(image.window(slice(0, 3), slice(0, 2)).samples, expected.samples)
@@ -422,7 +422,7 @@ def test_after_a_fork(picture: str) -> None:
                     image.whole()
                 with open_image(picture, FileLimits()) as own:
                     failed = int(own.whole().samples.shape != (3, 40, 60))
-                decoders._end_all()
+                decoder_processes.end_all()
             finally:
                 os._exit(failed)
         assert os.waitpid(code, 0)[1] == 0
