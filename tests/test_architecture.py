@@ -114,6 +114,34 @@ def test_one_file_knows_ray(layer: str, name: str) -> None:
     assert knowing == [REPOSITORY / layer / name]
 
 
+LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+"""Lines."""
+
+
+def lines_of(file: Path) -> int:
+    return len(file.read_text().splitlines())
+
+
+def lines_of_functions(file: Path) -> dict[str, int]:
+    """By place and name; of methods, too."""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)]
+    return {f"{file}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1 for node in nodes}
+
+
+@pytest.mark.parametrize("layer", ["pipeline", "jobs"])
+def test_files_are_of_a_size_to_be_read(layer: str) -> None:
+    """One subject does not take more."""
+    assert {file: lines for file in python_files(layer) if (lines := lines_of(file)) > LONGEST_FILE} == {}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_functions_are_of_a_size_to_be_read(layer: str) -> None:
+    """A function is a screen at most."""
+    functions = [item for file in python_files(layer) for item in lines_of_functions(file).items()]
+    assert len(functions) > 30
+    assert {name: lines for name, lines in functions if lines > LONGEST_FUNCTION} == {}
+
+
 def test_sr_ops_never_draws_from_global_randomness() -> None:
     """No call in sr_ops seeds or draws from torch's global generator."""
     for file in python_files("sr_ops"):
