@@ -55,6 +55,12 @@ ROOMS = (
 """Of the pipeline, files and folders, from the ground up: each imports from itself and from those before it."""
 
 
+def test_the_rooms_are_told() -> None:
+    """docs/architecture.md has a table of the rooms, in their order."""
+    text = (REPOSITORY / "docs/architecture.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+)/?` \|", text, re.MULTILINE)) == ROOMS
+
+
 def imports_upstairs(file: Path, folder: Path) -> list[str]:
     """The imports of a file in the pipeline's folder, relative and absolute ones, that lead to a later room."""
     parts = [folder.name, *file.relative_to(folder).with_suffix("").parts]
