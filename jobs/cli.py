@@ -200,7 +200,7 @@ def run_command(
                 tile_size=tile_size,
             ),
         ),
-        prior=chosen_prior,
+        prior_name=chosen_prior,
         form=Form(format_, single, dpi),
         max_pixels=max_pixels,
         threads=threads_per_worker,
@@ -347,7 +347,7 @@ def prior_command(
 ) -> int:
     """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
     from pipeline.driver.training_images import read_training_images
-    from pipeline.priors.training import train_prior
+    from pipeline.priors.training import train_prior_file
     from pipeline.storage import absolute, parent, use
     from pipeline.work.worker import inline_device
 
@@ -356,7 +356,7 @@ def prior_command(
     uri = absolute(output)
     use(storage, parent(uri))  # where it is first tried whether anything can be written
     with training_progress(steps) as progress:
-        trained = train_prior(
+        trained = train_prior_file(
             read_training_images(manifest),
             uri,
             Settings(network=network, width=width, depth=depth, seed=seed),

@@ -89,7 +89,7 @@ class RunConfig:
     """Absolute uri of the folder that receives everything."""
     settings: Settings = field(default_factory=Settings)
     """Its scale is for the rows that name none."""
-    prior: str = NO_PRIOR
+    prior_name: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
     form: Form = field(default_factory=Form)
     max_pixels: int = MAX_PIXELS

@@ -235,7 +235,7 @@ def test_presets(srpipe: Srpipe, configs: list[RunConfig], options: tuple[str, .
     assert srpipe("run", "m.csv", *options)[0] == 0
     settings = configs[0].settings
     steps, rate, network, prior = PRESETS[options]
-    assert (settings.fit.steps, settings.fit.learning_rate, settings.network, configs[0].prior) == (
+    assert (settings.fit.steps, settings.fit.learning_rate, settings.network, configs[0].prior_name) == (
         *(steps, rate, network, prior),
     )
     assert settings == replace(

@@ -534,7 +534,7 @@ def test_retry_from_another_folder(
     (tmp_path / "p").write_bytes(make_prior())
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    run(tiny_config(manifest="m.csv", root=".", prior="p"), observer)
+    run(tiny_config(manifest="m.csv", root=".", prior_name="p"), observer)
     (tmp_path / "late.png").write_bytes((tmp_path / "a.png").read_bytes())
     monkeypatch.chdir(tmp_path / "elsewhere")
     config, keys = failed_work(str(tmp_path / "out"), [])

@@ -374,7 +374,7 @@ def test_prior_is_recorded(
     """Every record names the prior by its sha256 and which of its networks was used; run.json also says which file."""
     (tmp_path / "p").write_bytes(make_prior())
     sha256 = hashlib.sha256(make_prior()).hexdigest()
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
     rows = read_records(str(out))
     assert {key: (row["prior"], row["prior_bands"]) for key, row in rows.items()} == {
         "a.png": (sha256, 3),
@@ -382,7 +382,7 @@ def test_prior_is_recorded(
         "sub/c.png": (sha256, 3),
     }
     held = json.loads((out / "run.json").read_bytes())
-    assert (held["config"]["prior"], held["config"]["settings"]["prior"]) == (str(tmp_path / "p"), sha256)
+    assert (held["config"]["prior_name"], held["config"]["settings"]["prior"]) == (str(tmp_path / "p"), sha256)
     settings = replace(tiny_config().settings, prior=sha256)
     wanted = tiny_config(settings=settings).fingerprint()
     assert held["config_fingerprint"] == wanted == rows["a.png"]["config_fingerprint"]
@@ -393,7 +393,7 @@ def test_prior_of_one_band(
 ) -> None:
     """A prior without a network for colour serves colour band by band, and the record says so."""
     (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
     rows = read_records(str(out))
     assert {(row["status"], row["prior_bands"], row["method_used"]) for row in rows.values()} == {("done", 1, "zssr")}
     assert {row["bands"] for row in rows.values()} == {1, 3}
@@ -409,24 +409,24 @@ def test_another_prior_is_other_work(
     pixels = {}
     for prior in ("p", "q", "none"):
         choice = prior if prior == "none" else str(tmp_path / prior)
-        assert _numbers(run(tiny_config(prior=choice), observer)) == (3, 3, 0, 0, 0)
+        assert _numbers(run(tiny_config(prior_name=choice), observer)) == (3, 3, 0, 0, 0)
         assert [len(commits) for commits in list_commits(str(out)).values()] == [1, 1, 1]
         pixels[prior] = read_tiles(str(out))
     for one, other in (("p", "q"), ("q", "none"), ("p", "none")):
         changed = {name for name in pixels[one] if pixels[one][name] != pixels[other][name]}
         assert {name.rpartition("/")[0] for name in changed} == {"a.png", "b.png", "sub/c.png"}
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
     assert read_tiles(str(out)) == pixels["p"]
     os.rename(tmp_path / "p", tmp_path / "p.old")
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "elsewhere/copy of p")), observer)) == (3, 0, 3, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "elsewhere/copy of p")), observer)) == (3, 0, 3, 0, 0)
 
 
 def test_shipped_prior_is_not_none(tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, out: Path) -> None:
     """The prior that comes with srpipe is used when it is named, and changes the pixels."""
     settings = Settings(scale=2, method=Method.ZSSR, fit=FitSettings(steps=0), ensemble=False)
-    run(tiny_config(settings=settings, prior="shipped", limit=1), observer)
+    run(tiny_config(settings=settings, prior_name="shipped", limit=1), observer)
     first = read_tiles(str(out))
-    assert _numbers(run(tiny_config(settings=settings, prior="none", limit=1), observer)) == (3, 1, 0, 0, 2)
+    assert _numbers(run(tiny_config(settings=settings, prior_name="none", limit=1), observer)) == (3, 1, 0, 0, 2)
     assert read_tiles(str(out)) != first
     shipped = read_prior("shipped")
     assert shipped is not None
@@ -445,7 +445,7 @@ def test_planning_with_a_prior_loads_no_torch(tmp_path: Path) -> None:
             def planned(self, plan, manifest): ...
             def finished(self, record): ...
 
-        assert run(RunConfig(manifest="m.csv", output=sys.argv[1], prior="shipped"), Observer()).failed == 1
+        assert run(RunConfig(manifest="m.csv", output=sys.argv[1], prior_name="shipped"), Observer()).failed == 1
         print({"ray", "torch"} & set(sys.modules), "safetensors" in sys.modules)
     """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -463,10 +463,10 @@ def test_unusable_prior(tmp_path: Path, tiny_config: MakeConfig, observer: Any, 
         "wide": "--prior: it is for the network subpixel of width 9 and depth 3, not subpixel of width 8 and depth 3",
         "broken": "--prior: .*broken is no whole safetensors file",
     }.items():
-        _refused(tiny_config(prior=str(tmp_path / name)), observer, sentence, tmp_path)
+        _refused(tiny_config(prior_name=str(tmp_path / name)), observer, sentence, tmp_path)
         assert not observer.plans
     with pytest.raises(UsageError, match="--prior: it is for the network subpixel of width 64 and depth 8, not"):
-        run(tiny_config(prior="shipped"), observer)
+        run(tiny_config(prior_name="shipped"), observer)
 
 
 def test_auto_is_bicubic_for_a_flat_image(

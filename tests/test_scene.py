@@ -181,10 +181,10 @@ def test_a_scene_starts_from_the_prior(
 ) -> None:
     """Weights far from bicubic, and a gray network for a picture in colour, are stored and read again to the bit."""
     (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
-    run(tiny_config(prior=str(tmp_path / "p")), observer)
+    run(tiny_config(prior_name=str(tmp_path / "p")), observer)
     assert observer.records[-1].prior_bands == 1
     monkeypatch.setattr("pipeline.driver.run.DIVISION", DIVISION)
-    run(tiny_config(prior=str(tmp_path / "p"), output=f"{tmp_path}/whole"), observer)
+    run(tiny_config(prior_name=str(tmp_path / "p"), output=f"{tmp_path}/whole"), observer)
     assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
     assert _content(asdict(observer.records[0])) == _content(asdict(observer.records[1]))
 

@@ -38,9 +38,9 @@ def failed_work(
         raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
     config = replace(config, storage=options or config.storage)
     storage.use(config.storage, output)
-    found = read_prior(config.prior)
+    found = read_prior(config.prior_name)
     if found is not None and found.sha256 != config.settings.prior:
-        raise UsageError(f"the prior {config.prior} is another one than when {output} was made; use srpipe run")
+        raise UsageError(f"the prior {config.prior_name} is another one than when {output} was made; use srpipe run")
     table = records.latest(output, str(held["run_id"]))
     wanted = {error_type.value for error_type in error_types or ErrorType}
     rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)

@@ -167,13 +167,14 @@ def _summary(config: RunConfig, run_id: str, plan: Plan, tally: _Tally, seconds:
 def _with_whole_paths(config: RunConfig) -> RunConfig:
     """As run.json has to hold it: `srpipe retry` may be started from another folder."""
     root = storage.absolute(config.root) if config.root else None
-    named = config.prior in (SHIPPED, NO_PRIOR)
-    return replace(config, root=root, prior=config.prior if named else storage.absolute(config.prior))
+    named = config.prior_name in (SHIPPED, NO_PRIOR)
+    prior_name = config.prior_name if named else storage.absolute(config.prior_name)
+    return replace(config, root=root, prior_name=prior_name)
 
 
 def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
     """The weights to start from, and the settings with their sha256."""
-    prior_file = read_prior(config.prior)
+    prior_file = read_prior(config.prior_name)
     if prior_file is None:
         return config, None
     check_fits(prior_file, config.settings)

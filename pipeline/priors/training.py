@@ -54,7 +54,7 @@ Progress = Callable[[int, int], None]
 """Called with the bands of the network in training and the steps done."""
 
 
-def train_prior(
+def train_prior_file(
     offered: TrainingImages,
     output: str,
     settings: Settings,
