@@ -124,17 +124,16 @@ class RunConfig:
     storage: StorageOptions = field(default_factory=StorageOptions)
     """How S3 is reached, for input and output; holds no secrets."""
 
-    def fingerprint(self, scale: int | None = None) -> str:
+    def fingerprint(self, settings: Settings | None = None) -> str:
         """16 hex digits over everything that changes pixels or their files, the image itself excepted.
 
         The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its
         GPU was taken away should not start over. Every record names its device.
 
         Args:
-            scale: of a row; by default that of the settings.
+            settings: of a row, that says something for itself; by default the run's.
         """
-        settings = self.settings if scale is None else for_scale(self.settings, scale)
-        return _fingerprint(ALGORITHM_VERSION, settings, self.threads, self.form)
+        return _fingerprint(ALGORITHM_VERSION, settings or self.settings, self.threads, self.form)
 
 
 @lru_cache

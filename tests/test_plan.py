@@ -184,7 +184,7 @@ def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_co
     assert replace(config, settings=replace(settings)).fingerprint() == plain
     same = replace(settings, method=Method("zssr"), prior="none")
     assert replace(config, settings=same, workers=3, device=Device.CPU, output="other").fingerprint() == plain
-    assert config.fingerprint(settings.scale) == plain != config.fingerprint(settings.scale + 1)
+    assert config.fingerprint(settings) == plain != config.fingerprint(replace(settings, **change))
 
 
 @given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))

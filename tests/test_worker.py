@@ -159,7 +159,7 @@ def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path,
     assert record.peak_memory_bytes > 10**7
 
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
-    commit = Commit(RunConfig("", "", tiny_settings).fingerprint(4), "a.png", source)
+    commit = Commit(RunConfig("", "", replace(tiny_settings, scale=4)).fingerprint(), "a.png", source)
     assert list_commits(str(tmp_path / "out")) == {"a.png": [commit]}
     assert from_json(Record, storage.read(commit.uri(str(tmp_path / "out")))) == record
     assert (record.config_fingerprint, record.source_fingerprint) == (commit.settings, source)

@@ -246,7 +246,8 @@ def _key_text(written: str, uri: str, root: str) -> str:
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    return Commit(config.fingerprint(row.scale), row.key, source.fingerprint if source else "")
+    settings = for_scale(config.settings, row.scale)
+    return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
 def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:

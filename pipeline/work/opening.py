@@ -94,7 +94,7 @@ class Opener:
         with watch("read"), ExitStack() as stack:
             path = stack.enter_context(self._on_disk(row.uri)) if self._config.deep else None
             source = self._stat(row.uri) if path is None else storage.content_source(path)
-            commit = Commit(self._config.fingerprint(row.scale), row.key, source.fingerprint)
+            commit = Commit(self._config.fingerprint(settings), row.key, source.fingerprint)
             earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
                 return Opened(settings, commit, earlier, None, watch, deaths)
@@ -111,7 +111,7 @@ class Opener:
         deaths = self._begin_work(place(group))
         watch = Stopwatch()
         row, settings = group.row, for_scale(self._config.settings, group.row.scale)
-        commit = Commit(self._config.fingerprint(row.scale), row.key, group.source)
+        commit = Commit(self._config.fingerprint(settings), row.key, group.source)
         with watch("read"):
             try:
                 earlier = self._patiently(lambda: scene.answered(self._output, commit, group))
