@@ -244,6 +244,8 @@ def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> R
     if cells.uri != _printable(cells.uri):
         raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
     uri = storage.absolute(cells.uri, folder)
+    if "\0" in uri or uri != _printable(uri):
+        raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
     named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
     try:
         key = make_key(text)
@@ -264,6 +266,8 @@ def _key_text(written: str, uri: str, root: str) -> str:
     """Below a root the relative path; without one the uri as it is written, without its scheme."""
     if root and storage.scheme(uri) == storage.scheme(root):
         return posixpath.relpath(uri, root)
+    if storage.is_file_uri(written):
+        return uri.lstrip("/")
     return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
 
 

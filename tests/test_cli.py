@@ -107,7 +107,6 @@ REFUSED = {
     "unknown output scheme": (("run", "good.csv", "-o", "ftp://host/out"), "ftp"),
     "unwritable output": (("run", "good.csv", "-o", "good.csv/out"), "--output"),
     "output inside the input": (("run", "pictures", "-o", "pictures/out"), "--output"),
-    "user column that is ours": (("run", "clash.csv"), "status"),
     **{f"scale {scale}": (("run", "good.csv", "-s", scale), scale) for scale in ("0", "1", "-2", "2.5e9", "9", "two")},
     "negative steps": (("run", "good.csv", "--steps", "-1"), "--steps"),
     "useless workers": (("run", "good.csv", "--executor", "inline", "--workers", "2"), "--workers"),
@@ -156,7 +155,6 @@ def test_bad_input_is_refused_in_one_sentence(
     (tmp_path / "empty.csv").write_text("uri\n")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 not really")
     (tmp_path / "good.csv").write_text("uri\npictures/a.png\n")
-    (tmp_path / "clash.csv").write_text("uri,status\npictures/a.png,new\n")
     (tmp_path / "bad_row.csv").write_text("uri,id\npictures/a.png,a\n,b\n")
     before = sorted(tmp_path.rglob("*"))
     arguments, named = REFUSED[case]
