@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 from pipeline import records, storage
 from pipeline import run as run_module
-from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_scale
+from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_row
 from pipeline.layout import Commit
 from pipeline.ledger import Ledger
 from pipeline.manifest import Manifest
@@ -100,7 +100,9 @@ class ReadyWorker:
             yield {"answer": [answer_to_json(record)]}
 
     def _commit(self, row: Row) -> Record:
-        settings = fingerprint(for_scale(self._config.settings, row.scale), self._config.threads, self._config.form)
+        settings = fingerprint(
+            for_row(self._config.settings, row.scale, row.nodata), self._config.threads, self._config.form
+        )
         commit = Commit(settings, row.key, storage.stat(row.uri).fingerprint)
         record = replace(
             _READY,

@@ -11,7 +11,7 @@ from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
 
 from . import scene, storage
-from .config import RunConfig, fingerprint, for_scale
+from .config import RunConfig, fingerprint, for_row
 from .errors import ErrorType, ImageError
 from .layout import Commit
 from .ledger import MOST_DEATHS, Ledger
@@ -88,7 +88,7 @@ class Opener:
         """The image of a row. Raises ImageError."""
         deaths = self._begin_work(row.key)
         watch = Stopwatch()
-        settings = for_scale(self._config.settings, row.scale)
+        settings = for_row(self._config.settings, row.scale, row.nodata)
         with watch("read"), ExitStack() as stack:
             path = stack.enter_context(self._on_disk(row.uri)) if self._config.deep else None
             source = self._stat(row.uri) if path is None else storage.content_source(path)
@@ -96,7 +96,7 @@ class Opener:
             earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
                 return Opened(settings, commit, earlier, None, watch, deaths)
-            picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), None)
+            picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), settings, None)
             with ExitStack() as unneeded:
                 unneeded.callback(picture.close)
                 begun = None if row.redo else self._begun(row, settings, commit, picture)
@@ -108,7 +108,8 @@ class Opener:
         """What a group of tiles needs. Raises ImageError."""
         deaths = self._begin_work(place(group))
         watch = Stopwatch()
-        row, settings = group.row, for_scale(self._config.settings, group.row.scale)
+        row = group.row
+        settings = for_row(self._config.settings, row.scale, row.nodata)
         commit = self._commit(settings, row.key, group.source)
         with watch("read"):
             try:
@@ -157,7 +158,7 @@ class Opener:
             scaling = self._stored(commit, scene.scaling_uri(self._output, commit), Scaling.from_json)
             uri = scene.weights_uri(self._output, commit)
             networks = self._stored(commit, uri, lambda data: networks_from_bytes(data, settings, self._device))
-            return _Held(commit, self._picture(path, scaling), networks)  # last: it is open from now on
+            return _Held(commit, self._picture(path, settings, scaling), networks)  # last: it is open from now on
 
     def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """What the fit of a scene left for its groups."""
@@ -171,8 +172,9 @@ class Opener:
         except OSError as error:
             raise unreadable(uri, error) from error
 
-    def _picture(self, path: str, scaling: Scaling | None) -> Picture:
-        return Picture(open_image(path, self._limits), scaling, self._config.settings.seed)
+    def _picture(self, path: str, settings: Settings, scaling: Scaling | None) -> Picture:
+        opened = open_image(path, self._limits)
+        return Picture(opened, scaling, settings.seed, settings.nodata, settings.value_range)
 
     @contextmanager
     def _on_disk(self, uri: str) -> Iterator[str]:

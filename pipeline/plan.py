@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sr_ops.settings import Settings
+from sr_ops.settings import AUTO, Settings
 
 from . import storage
-from .config import Existing, RunConfig, fingerprint, for_scale, parse_scale
+from .config import Existing, RunConfig, fingerprint, for_row, parse_nodata, parse_scale
 from .errors import UsageError
 from .layout import LONGEST_NAME, Commit, single_names, tile_position
 from .manifest import Cells, Manifest
@@ -45,6 +45,8 @@ class Row:
     """What says of this key's tiles what is no longer true once they are overwritten: commits and scenes begun."""
     redo: bool = False
     """Work even if a commit record says it is done."""
+    nodata: str = AUTO
+    """Of `Settings`."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
     rejected: list[Rejected] = []
     for index, cells in enumerate(manifest.rows):
         try:
-            rows.append(check_row(index, cells, config.settings.scale, manifest.folder, root))
+            rows.append(check_row(index, cells, config.settings, manifest.folder, root))
         except (ValueError, UsageError) as error:
             rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
@@ -195,7 +197,7 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
         if message:
             rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
             continue
-        if len({(row.uri, row.scale) for row in claimants}) == 1:
+        if len({(row.uri, row.scale, row.nodata) for row in claimants}) == 1:
             kept.append(claimants[0])
             duplicates += len(claimants) - 1
             continue
@@ -233,7 +235,7 @@ def _folders_of(key: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
-def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
+def check_row(index: int, cells: Cells, settings: Settings, folder: str, root: str) -> Row:
     """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record."""
     if cells.problem:
         raise ValueError(f"{cells.problem}; mend the line")
@@ -254,7 +256,9 @@ def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> R
             "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
         )
         raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
-    return Row(index, cells.line, key, uri, parse_scale(cells.scale) if cells.scale else scale, 0)
+    scale = parse_scale(cells.scale) if cells.scale else settings.scale
+    nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
+    return Row(index, cells.line, key, uri, scale, 0, nodata=nodata)
 
 
 def _printable(name: str) -> str:
@@ -272,13 +276,13 @@ def _key_text(written: str, uri: str, root: str) -> str:
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    settings = fingerprint(for_scale(config.settings, row.scale), config.threads, config.form)
+    settings = fingerprint(for_row(config.settings, row.scale, row.nodata), config.threads, config.form)
     return Commit(settings, row.key, source.fingerprint if source else "")
 
 
 def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
     """Longest rows first; short ones share a unit."""
-    costs = {row.index: _seconds(row, for_scale(settings, row.scale)) for row in rows}
+    costs = {row.index: _seconds(row, for_row(settings, row.scale, row.nodata)) for row in rows}
     units: list[tuple[Row, ...]] = []
     unit: list[Row] = []
     for row in sorted(rows, key=lambda row: (-costs[row.index], row.index)):

@@ -125,11 +125,13 @@ def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Reco
         tiles_empty=empty,
         output_sha256=hashlib.sha256("".join(tile.sha256 for tile in tiles).encode()).hexdigest(),
     )
-    error = reduce(add, (tile.residuals for tile in tiles)).error() if tiles else None
-    if error is None:
+    sums = reduce(add, (tile.residuals for tile in tiles)) if tiles else None
+    error = sums.error() if sums is not None else None
+    if sums is None or error is None:
         return record
     return replace(
         record,
+        samples_outside_range=sums.outside,
         consistency_mae=error.mae,
         consistency_rmse=error.rmse,
         consistency_max=error.max,

@@ -1,6 +1,5 @@
 """Files that GDAL decodes, window by window: rasters of the Earth, and what is too deep or too large for Pillow."""
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from ..errors import ErrorType, ImageError
-from ..raster import ALPHA, CMYK, DTYPES, GRAY, Band, Georef, GroundPoint, Header, Limits, Pixels, Transform
+from ..raster import ALPHA, CMYK, DTYPES, GRAY, Band, Georef, GroundPoint, Header, Limits, Pixels, Transform, holds
 from . import jp2_boxes, orientation, tiff_tags
 from .size_limits import check_size, pages_note
 
@@ -159,7 +158,7 @@ class GdalFile:
         nodata = values[0]
         if any(value != nodata and not (value != value and nodata != nodata) for value in values):
             return nodata, (f"its bands have different nodata values; that of the first, {nodata}, is used for all",)
-        if nodata is None or not _holds(dtype, nodata):
+        if nodata is None or not holds(dtype, nodata):
             lost = said if nodata is None else nodata
             return None, (f"its nodata value {lost} cannot occur in {dtype} and is left out",) if lost else ()
         nodata *= self._stretch
@@ -277,13 +276,6 @@ def _check_blocks(dataset: Any, dtype: str, limits: Limits) -> None:
             f"{limits.bytes_at_once}; convert it to a tiled TIFF"
         )
         raise ImageError(ErrorType.TOO_LARGE, message)
-
-
-def _holds(dtype: str, value: float) -> bool:
-    if dtype.startswith("float"):
-        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
-    limits = np.iinfo(dtype)
-    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
 
 
 def _band(dataset: Any, index: int, colour: str) -> Band:
