@@ -156,13 +156,13 @@ def test_two_fills_fail(tmp_path: Path, enlarge: Enlarge) -> None:
 def test_groups_of_a_scene_know(
     tmp_path: Path, enlarge: Enlarge, read_tiles: Any, monkeypatch: pytest.MonkeyPatch, method: Method
 ) -> None:
-    """Read by windows and divided among workers, it is the same image with the same fill, ends and counts."""
+    """Read by windows, and divided among workers or not, it is the same image with the same fill, ends and counts."""
     write(tmp_path / "a.tif", holed(-9999.0))
+    monkeypatch.setattr(picture, "HELD_WHOLE", 100)
     whole = enlarge("uri\na.tif\n", method=method, tile_size=16)["a.tif"]
     tiles = read_tiles(str(tmp_path / "out"))
     (tmp_path / "out").rename(tmp_path / "whole")
     monkeypatch.setattr("pipeline.run.DIVISION", Division(pixels=1000, group_seconds=0.012))
-    monkeypatch.setattr(picture, "HELD_WHOLE", 100)
     divided = enlarge("uri\na.tif\n", method=method, tile_size=16)["a.tif"]
     assert read_tiles(str(tmp_path / "out")) == tiles
     same = [name for name in whole if not name.endswith(("_s", "_at", "_bytes", "worker"))]
