@@ -1,5 +1,6 @@
 """Files that Pillow decodes, whole: photographs, scans, graphics. What Pillow would cut to 8 bits is refused."""
 
+import io
 import math
 import re
 import warnings
@@ -8,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..errors import ErrorType, ImageError
 from ..raster import ALPHA, CMYK, GRAY, RGB, Band, Header, Limits, Pixels
-from . import jp2_boxes, orientation, png_chunks, tiff_tags
+from . import jp2_boxes, jpeg_segments, orientation, png_chunks, tiff_tags
 from .size_limits import check_size, pages_note
 
 _CONVERT = "convert it to gray, RGB or CMYK first"
@@ -81,7 +82,7 @@ class PillowFile:
             warnings.simplefilter("ignore")  # of odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             _check_avif(path, kind)
-            self._image = _open(path, kind, limits)
+            self._image, self._left_out = _open(path, kind, limits)
             self._raw_mode = _raw_mode(self._image)
             try:
                 self.header = self._read_header(limits)
@@ -112,6 +113,8 @@ class PillowFile:
             image.load()
         # TIFFs are turned by Pillow itself
         self._orientation, exif, notes = _exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
+        if image.format == "JPEG2000":  # of whose boxes Pillow tells nothing
+            self._orientation = jp2_boxes.side_up(self._path)
         height, width = image.height, image.width
         if orientation.lies_on_its_side(self._orientation):
             height, width = width, height
@@ -123,10 +126,10 @@ class PillowFile:
             bands=tuple(Band(colour) for colour in colours),
             icc_profile=image.info.get("icc_profile") or None,
             exif=exif,
-            xmp=tiff.xmp if tiff else _xmp(image),
+            xmp=tiff.xmp if tiff else _xmp(image, self._path),
             dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else _dpi(image, self._orientation),
             png_colour=(chunks and chunks.colour) or None,
-            notes=(*_frames(image, tiff), *notes, *_lost(image, chunks, tiff)),
+            notes=(*_frames(image, tiff), *notes, *_lost(image, chunks, tiff), *self._left_out),
         )
 
     @property
@@ -153,9 +156,20 @@ class PillowFile:
         return upright
 
 
-def _open(path: str, kind: str, limits: Limits) -> ImageFile.ImageFile:
+def _open(path: str, kind: str, limits: Limits) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
+    """The picture, and notes of what was left out to open it."""
     try:
-        return Image.open(path, formats=(kind,))
+        try:
+            return Image.open(path, formats=(kind,)), ()
+        except UnidentifiedImageError:
+            if kind != "JPEG":
+                raise
+            with open(path, "rb") as file:
+                data, names = jpeg_segments.without_empty_headers(file.read())
+            if not names:
+                raise
+            note = f"its headers named {', '.join(names)} are empty and left out"
+            return Image.open(io.BytesIO(data), formats=(kind,)), (note,)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         message = f"the picture claims more than {limits.pixels} pixels; raise --max-pixels or cut it into parts"
         raise ImageError(ErrorType.TOO_LARGE, message) from error
@@ -278,7 +292,9 @@ def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
     return exif
 
 
-def _xmp(image: ImageFile.ImageFile) -> bytes | None:
+def _xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
+    if image.format == "JPEG2000":
+        return orientation.upright_xmp(jp2_boxes.xmp(path))
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     return orientation.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp) or None
 
