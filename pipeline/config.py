@@ -12,14 +12,18 @@ from typing import Any, TypeVar, get_type_hints
 
 from sr_ops.settings import AUTO, MAX_SCALE, MIN_SCALE, NO_PRIOR, NONE, Settings
 
-from .raster import Limits, type_range
 from .storage_options import StorageOptions
-from .writing.formats import Format
 
 ALGORITHM_VERSION = 6
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")
+
+_LARGEST_FLOAT = 3.4028234663852886e38
+"""Of 32 bits."""
+
+MAX_PIXELS = 2**30
+"""Of an input, unless another limit is asked for."""
 
 
 class Executor(StrEnum):
@@ -43,6 +47,18 @@ class Existing(StrEnum):
     """Do every row again."""
     ERROR = "error"
     """Refuse an output that already holds a run."""
+
+
+class Format(StrEnum):
+    """Of the files that are written."""
+
+    AUTO = "auto"
+    """PNG where it holds the picture whole, else GeoTIFF."""
+    PNG = "png"
+    TIF = "tif"
+    """GeoTIFF."""
+    COG = "cog"
+    """Cloud optimized GeoTIFF: one file for the whole picture."""
 
 
 class Dpi(StrEnum):
@@ -79,7 +95,7 @@ class RunConfig:
     prior: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
     form: Form = field(default_factory=Form)
-    max_pixels: int = Limits.pixels
+    max_pixels: int = MAX_PIXELS
     """Of an input: a small file may claim to be a huge picture."""
     threads: int = 1
     """Torch threads per worker: fixed, since sums in another order are other pixels."""
@@ -175,7 +191,7 @@ def parse_range(text: str) -> str:
     low, high = ends if len(ends) == 2 else (None, None)
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"the range {text!r} is none; give auto, none or LOW,HIGH, as in 0,100")
-    if max(abs(low), abs(high)) > type_range("float32")[1]:
+    if max(abs(low), abs(high)) > _LARGEST_FLOAT:
         raise ValueError(f"the range {text!r} goes beyond float32; give smaller numbers")
     return f"{low!r},{high!r}"
 

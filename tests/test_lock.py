@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import layout, lock, storage
+from pipeline import storage
 from pipeline.errors import LostLockError, UsageError
-from pipeline.lock import Lease, Lock
-from pipeline.records import now
+from pipeline.output import layout, lock
+from pipeline.output.clock import now
+from pipeline.output.lock import Lease, Lock
 
 
 @pytest.fixture(params=["local", "s3"])

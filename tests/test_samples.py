@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import samples as numbers_of
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import DTYPES, Band, Georef, Header, Pixels
-from pipeline.samples import Scaling, known_samples, off_nodata, to_lr, to_native, within
-from pipeline.survey import survey
+from pipeline.imagery import samples as numbers_of
+from pipeline.imagery.header import DTYPES, Band, Georef, Header, Pixels
+from pipeline.imagery.samples import Scaling, known_samples, off_nodata, to_lr, to_native, within
+from pipeline.imagery.survey import survey
 
 CPU = torch.device("cpu")
 

@@ -9,12 +9,12 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import picture, survey
 from pipeline.errors import ErrorType, ImageError
-from pipeline.picture import Picture
-from pipeline.raster import Band, Header, Limits, Pixels
-from pipeline.reading.decoders import open_image
-from pipeline.survey import Survey, with_nodata
+from pipeline.imagery import picture, survey
+from pipeline.imagery.header import Band, Header, Limits, Pixels
+from pipeline.imagery.picture import Picture
+from pipeline.imagery.reading.decoders import open_image
+from pipeline.imagery.survey import Survey, with_nodata
 
 LOWEST = float(np.finfo(np.float32).min)
 

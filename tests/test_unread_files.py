@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import Header, Limits
-from pipeline.reading import foreign_kinds
-from pipeline.reading.jpeg_segments import segments, without_empty_headers
-from pipeline.reading.routing import open_file
+from pipeline.imagery.header import Header, Limits
+from pipeline.imagery.reading import foreign_kinds
+from pipeline.imagery.reading.jpeg_segments import segments, without_empty_headers
+from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import tiff
 

@@ -1,0 +1,275 @@
+"""Deciding what to do before anything is started: keys, collisions, what is done already, and units of work."""
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sr_ops.settings import Settings
+
+from .. import storage
+from ..config import Existing, RunConfig, fingerprint, for_row, parse_nodata, parse_scale
+from ..errors import UsageError
+from ..output.layout import LONGEST_NAME, Commit, single_names, tile_position
+from ..storage import Source
+from ..work.estimates import enlarging_seconds, fitting_seconds
+from ..work.units import Row
+from .manifest import Cells, Manifest
+
+_UNIT_SECONDS = 30.0
+"""Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""
+_UNIT_ROWS = 16
+
+_PIXELS_PER_BYTE = 1.0
+"""Of compressed pictures, roughly."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be carried out: it becomes a failed record."""
+
+    index: int
+    line: int
+    uri: str
+    key: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    units: tuple[tuple[Row, ...], ...]
+    """What is to be done, longest first."""
+    rejected: tuple[Rejected, ...]
+    committed: tuple[tuple[Row, Commit], ...]
+    """Rows that are done already, with what says so."""
+    skipped: tuple[Row, ...]
+    """Rows that are not to be attempted this time."""
+    duplicates: int
+    """Rows that ask for the same as an earlier one; they are one with it."""
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Position in the manifest of every row that has a key of its own."""
+        todo = (row for unit in self.units for row in unit)
+        return {row.key: row.index for row in (*todo, *(row for row, _ in self.committed), *self.skipped)}
+
+    @property
+    def todo(self) -> int:
+        return sum(map(len, self.units))
+
+    def restricted(self, keys: Container[str]) -> "Plan":
+        """The same with nothing to be done but these."""
+        units = (tuple(row for row in unit if row.key in keys) for unit in self.units)
+        others = (row for unit in self.units for row in unit if row.key not in keys)
+        return replace(self, units=tuple(filter(None, units)), skipped=(*self.skipped, *others))
+
+
+def make_plan(
+    config: RunConfig,
+    manifest: Manifest,
+    root: str,
+    commits: Mapping[str, Sequence[Commit]],
+    scenes: Mapping[Commit, Sequence[str]] | None = None,
+) -> Plan:
+    """Pure but for asking storage for the size and version of the images, or with `deep` for all of their bytes.
+
+    Args:
+        root: what keys are relative to.
+        commits: what is done, by key.
+        scenes: the files of scenes that are begun.
+
+    Raises:
+        UsageError: with `strict`, the first bad row.
+    """
+    limit = len(manifest.rows) if config.limit is None else config.limit
+    rows, all_rejected, duplicates = _check_rows(config, manifest, root)
+    rejected = [row for row in all_rejected if row.index < limit]
+    if rejected and config.strict:
+        first = rejected[0]
+        raise UsageError(
+            f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
+        )
+    chosen = [row for row in rows if row.index < limit]
+    uris = [row.uri for row in chosen]
+    sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+
+    begun: defaultdict[str, list[Commit]] = defaultdict(list)
+    for commit in scenes or {}:
+        begun[commit.key].append(commit)
+
+    todo: list[Row] = []
+    committed: list[tuple[Row, Commit]] = []
+    for row in chosen:
+        wanted = _wanted_commit(row, sources.get(row.uri), config)
+        known = commits.get(row.key, [])
+        if known == [wanted] and config.existing is Existing.RESUME:
+            committed.append((row, wanted))
+            continue
+        size = sources[row.uri].size if row.uri in sources else 0
+        stale = [commit.uri(config.output) for commit in known]
+        stale += [uri for commit in begun[row.key] if scenes and commit != wanted for uri in scenes[commit]]
+        todo.append(
+            replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
+        )
+    return Plan(
+        _pack(todo, config.settings),
+        tuple(rejected),
+        tuple(committed),
+        tuple(row for row in rows if row.index >= limit),
+        duplicates,
+    )
+
+
+def make_key(text: str) -> str:
+    """A key that is safe as a relative path: unsafe characters percent-escaped, the rest kept readable.
+
+    Raises:
+        ValueError: it would leave the output, or a part is too long for a file name.
+    """
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    if text.startswith("/"):
+        raise ValueError("is an absolute path")
+    parts = text.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError("has an empty part, '.' or '..', and would point outside the output")
+    key = "/".join(_UNSAFE.sub(_percent, part) for part in parts)
+    longest = max((part.encode() for part in key.split("/")), key=len)
+    if len(longest) > LONGEST_NAME:
+        raise ValueError(f"has a part of {len(longest)} bytes, over the {LONGEST_NAME} a file name has room for")
+    return key
+
+
+_UNSAFE = re.compile(r'[%<>:"|?*\\\x00-\x1f\x7f]|[. ]$')
+"""What some file system refuses in a name; % itself, so that two keys never become one."""
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match.group().encode())
+
+
+def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[Row], list[Rejected], int]:
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    for index, cells in enumerate(manifest.rows):
+        try:
+            rows.append(check_row(index, cells, config.settings, manifest.folder, root))
+        except (ValueError, UsageError) as error:
+            rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
+    claims: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        claims[row.key].append(row)
+    places = _Places(claims) if config.form.one_file else None
+    kept: list[Row] = []
+    duplicates = 0
+    for key, claimants in claims.items():
+        folder, _, name = key.rpartition("/")
+        message = None
+        if places is not None:
+            message = places.conflict(key)
+        elif tile_position(name) and folder in claims:
+            message = f"the key {key!r} is the place of a tile of {folder!r}; give the row another id"
+        if message:
+            rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
+            continue
+        if len({(row.uri, row.scale, row.nodata) for row in claimants}) == 1:
+            kept.append(claimants[0])
+            duplicates += len(claimants) - 1
+            continue
+        lines = " and ".join(str(row.line) for row in claimants)
+        message = f"lines {lines} ask for different work under the key {key!r}; give each its own id"
+        rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
+    return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
+
+
+class _Places:
+    """Where the one file of each image may lie, and what folders that takes."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._files: defaultdict[str, set[str]] = defaultdict(set)
+        self._folders: defaultdict[str, set[str]] = defaultdict(set)
+        for key in keys:
+            for name in single_names(key):
+                self._files[name].add(key)
+            for folder in _folders_of(key):
+                self._folders[folder].add(key)
+
+    def conflict(self, key: str) -> str | None:
+        """Why the file of an image could be another's, or a folder of another's; None if it could not."""
+        files, folders = single_names(key), _folders_of(key)
+        others = {other for name in (*files, *folders) for other in self._files.get(name, ())}
+        others.update(other for name in files for other in self._folders.get(name, ()))
+        others.discard(key)
+        if not others:
+            return None
+        return f"the file of the key {key!r} would lie where that of {min(others)!r} does; give the row another id"
+
+
+def _folders_of(key: str) -> list[str]:
+    parts = key.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def check_row(index: int, cells: Cells, settings: Settings, folder: str, root: str) -> Row:
+    """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record."""
+    if cells.problem:
+        raise ValueError(f"{cells.problem}; mend the line")
+    if "\0" in cells.uri:
+        raise ValueError("the uri holds a NUL character; mend it")
+    if not cells.uri:
+        raise ValueError("the uri is empty; say where the image is")
+    if cells.uri != _printable(cells.uri):
+        raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
+    uri = storage.absolute(cells.uri, folder)
+    if "\0" in uri or uri != _printable(uri):
+        raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
+    named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
+    try:
+        key = make_key(text)
+    except ValueError as error:
+        remedy = (
+            "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
+        )
+        raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
+    scale = parse_scale(cells.scale) if cells.scale else settings.scale
+    nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
+    return Row(index, cells.line, key, uri, scale, 0, nodata=nodata)
+
+
+def _printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8, which Python keeps as lone surrogates, spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _key_text(written: str, uri: str, root: str) -> str:
+    """Below a root the relative path; without one the uri as it is written, without its scheme."""
+    if root and storage.scheme(uri) == storage.scheme(root):
+        return posixpath.relpath(uri, root)
+    if storage.is_file_uri(written):
+        return uri.lstrip("/")
+    return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
+
+
+def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
+    settings = fingerprint(for_row(config.settings, row.scale, row.nodata), config.threads, config.form)
+    return Commit(settings, row.key, source.fingerprint if source else "")
+
+
+def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
+    """Longest rows first; short ones share a unit."""
+    costs = {row.index: _seconds(row, for_row(settings, row.scale, row.nodata)) for row in rows}
+    units: list[tuple[Row, ...]] = []
+    unit: list[Row] = []
+    for row in sorted(rows, key=lambda row: (-costs[row.index], row.index)):
+        full = len(unit) == _UNIT_ROWS or sum(costs[held.index] for held in unit) + costs[row.index] > _UNIT_SECONDS
+        if unit and full:
+            units.append(tuple(unit))
+            unit = []
+        unit.append(row)
+    return (*units, tuple(unit)) if unit else tuple(units)
+
+
+def _seconds(row: Row, settings: Settings) -> float:
+    """A guess at the time of one row on one CPU core, from its file's size."""
+    return fitting_seconds(settings) + enlarging_seconds(row.size * _PIXELS_PER_BYTE, settings)

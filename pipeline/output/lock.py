@@ -1,0 +1,189 @@
+"""One run at a time on an output: a lease that its holder renews, and that runs out when the holder is gone.
+
+A lease is a small numbered object, `OUT/_lock/<number>.json`; the highest number counts. It is made by a create-only
+put, so of two that want it one gets it. An expired lease is never overwritten but followed by the next number: a holder
+that was only slow then sees that it is no longer the last, and stops.
+"""
+
+import json
+import os
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .. import storage
+from ..errors import LostLockError, UsageError
+from . import layout
+from .clock import now
+
+LEASE = timedelta(seconds=60)
+"""Machines' clocks should agree to well within it."""
+
+_RENEWALS = 4
+"""In a lease."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds an output until when."""
+
+    run_id: str
+    host: str
+    pid: int
+    machine: str
+    """Within it process numbers mean something: this start of it, and of its container; "" where it does not say."""
+    process_started: str
+    """Tells the process from a later one of the same number; "" where the system does not say."""
+    expires_at: str
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @property
+    def holds(self) -> bool:
+        """Whether its run goes on, as far as can be told: on this machine a process that is gone holds nothing."""
+        if self.is_over:
+            return False
+        elsewhere = not self.machine or self.machine != _machine()
+        return elsewhere or not _is_gone(self.pid, self.process_started)
+
+    @property
+    def is_over(self) -> bool:
+        return datetime.fromisoformat(self.expires_at) <= now()
+
+
+class Lock:
+    """The lease of one run; use as a context. A thread renews it."""
+
+    def __init__(self, output: str, run_id: str) -> None:
+        """Take the lease. Raises UsageError when another run holds it, OSError when it cannot be known."""
+        self._output = output
+        self._number = _refuse_held(output) + 1
+        process = os.getpid()
+        self._made = storage.missing_folders(layout.locks_folder(output))
+        self._lease = _prolonged(
+            Lease(run_id, socket.gethostname(), process, _machine(), _process_started(process), expires_at="")
+        )
+        if not storage.create(self._uri, self._lease.to_json()) and _read(self._uri) != self._lease:
+            raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
+        try:
+            _refuse_held(output, but=self._number)  # two may have found it free, and made different numbers
+        except UsageError:
+            storage.remove(self._uri)
+            raise
+        self._lost: str | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lock", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises LostLockError when the output is no longer this run's."""
+        if self._lost is None and self._lease.is_over:
+            self._lost = f"the lock {self._uri} could not be renewed in time; run again"
+        if self._lost is not None:
+            raise LostLockError(self._lost)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the lease back; when that fails it runs out by itself."""
+        self._ended.set()
+        self._thread.join()
+        with suppress(OSError):
+            for number in _numbers(self._output):
+                if number <= self._number:
+                    storage.remove(layout.lock(self._output, number))
+        storage.remove_empty(self._made)
+
+    @property
+    def _uri(self) -> str:
+        return layout.lock(self._output, self._number)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(LEASE.total_seconds() / _RENEWALS):
+            try:
+                self._renew_once()
+            except OSError as error:
+                if self._lease.is_over:
+                    self._lost = f"the lock {self._uri} could not be renewed ({storage.reason(error)}); run again"
+            if self._lost is not None:
+                return
+
+    def _renew_once(self) -> None:
+        later = any(number > self._number for number in _numbers(self._output))
+        mine = _read(self._uri)  # gone when another run took over and has ended since, while this process slept
+        if later or mine is None or mine.run_id != self._lease.run_id:
+            self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
+            return
+        renewed = _prolonged(self._lease)
+        storage.write(self._uri, renewed.to_json())
+        self._lease = renewed
+
+
+def _prolonged(lease: Lease) -> Lease:
+    return replace(lease, expires_at=(now() + LEASE).isoformat())
+
+
+def _refuse_held(output: str, but: int = 0) -> int:
+    """The highest number, 0 for none. Raises UsageError when a lease other than number `but` holds."""
+    numbers = _numbers(output)
+    for number in numbers:
+        lease = None if number == but else _read(layout.lock(output, number))
+        if lease is not None and lease.holds:
+            raise UsageError(
+                f"the run {lease.run_id} ({lease.host}, process {lease.pid}) is at work on {output}; wait for it, or if"
+                f" it is gone until {lease.expires_at[:19]} UTC, then run again"
+            )
+    return max(numbers, default=0)
+
+
+def _numbers(output: str) -> list[int]:
+    return [layout.lock_number(uri) for uri in storage.find(layout.locks_folder(output))]
+
+
+def _read(uri: str) -> Lease | None:
+    """None for a lease that was given back by now, or is none."""
+    try:
+        return Lease(**json.loads(storage.read(uri)))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _machine() -> str:
+    """Two containers may have one host name, and not see each other's processes."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""
+
+
+def _is_gone(pid: int, started: str) -> bool:
+    """Whether a process of this machine has ended, or its number is another's by now; what cannot be told is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    found = _process_started(pid)
+    return found == _ZOMBIE or (bool(found) and found != started)
+
+
+_ZOMBIE = "ended"
+
+
+def _process_started(pid: int) -> str:
+    """Ticks from the machine's start to the process's, where /proc tells; _ZOMBIE for one that has ended."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return _ZOMBIE if state in "ZX" else fields[18]
