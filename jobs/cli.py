@@ -34,7 +34,7 @@ from pipeline.storage_options import StorageOptions
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
-from . import spec, stopping
+from . import encoding, spec, stopping
 from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
@@ -437,6 +437,7 @@ def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
 
 def main() -> NoReturn:
     """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 4, 130 and 143 as README lists them."""
+    encoding.use_utf8()
     stopping.install()
     try:
         code = app(standalone_mode=False)

@@ -60,6 +60,10 @@ class Picture:
     def width(self) -> int:
         return self.header.width
 
+    def note(self, *notes: str) -> None:
+        """Let the header tell more."""
+        self.header = replace(self.header, notes=(*self.header.notes, *notes))
+
     def window(self, rows: slice, columns: slice, device: torch.device) -> Window:
         """Raises ImageError."""
         return to_lr(self._pixels(rows, columns), self.header, self.scaling, device)
@@ -104,6 +108,5 @@ class Picture:
         scaling = find_scaling(self.header, at_hand, seen.least, seen.largest, seen.fill, value_range)
         if scaling.cuts:
             ends = f"{number_text(min(seen.least))} to {number_text(max(seen.largest))}"
-            note = f"its values, from {ends}, are cut off at those of --range {value_range}"
-            self.header = replace(self.header, notes=(*self.header.notes, note))
+            self.note(f"its values, from {ends}, are cut off at those of --range {value_range}")
         return scaling

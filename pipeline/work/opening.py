@@ -1,7 +1,7 @@
 """Finding an image and what is known of it: its source, what is done of it already, and its pixels."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from sr_ops.settings import Settings
 from .. import storage
 from ..config import RunConfig, fingerprint, for_row
 from ..errors import ErrorType, ImageError
+from ..imagery import world_files
 from ..imagery.header import Limits
 from ..imagery.picture import Picture
 from ..imagery.reading.decoders import open_image
@@ -97,6 +98,8 @@ class Opener:
             if earlier is not None:
                 return Opened(settings, commit, earlier, None, watch, deaths)
             picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), settings, None)
+            with suppress(OSError):  # a folder that may not be listed tells of nothing beside
+                picture.note(*world_files.note(row.uri, picture.header, storage.lies_beside))
             with ExitStack() as unneeded:
                 unneeded.callback(picture.close)
                 begun = None if row.redo else self._begun(row, settings, commit, picture)
