@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 from pipeline import storage
 from pipeline.codec import to_json
-from pipeline.config import VERSION, Device, RunConfig, for_scale
+from pipeline.config import VERSION, Device, RunConfig, for_row
 from pipeline.driver import run as run_module
 from pipeline.driver.manifest import Manifest
 from pipeline.driver.plan import Plan
@@ -103,7 +103,7 @@ class ReadyWorker:
             yield {"answer": [answer_to_json(record)]}
 
     def _commit(self, row: Row) -> Record:
-        settings = self._config.fingerprint(for_scale(self._config.settings, row.scale))
+        settings = self._config.fingerprint(for_row(self._config.settings, row.scale, row.nodata))
         commit = Commit(settings, row.key, storage.stat(row.uri).fingerprint)
         record = replace(
             _READY,

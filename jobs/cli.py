@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -16,13 +16,25 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from pipeline.config import VERSION, Device, Dpi, Executor, Existing, Form, Format, RunConfig, parse_scale
+from pipeline.config import (
+    VERSION,
+    Device,
+    Dpi,
+    Executor,
+    Existing,
+    Form,
+    Format,
+    RunConfig,
+    parse_nodata,
+    parse_range,
+    parse_scale,
+)
 from pipeline.errors import ErrorType, LostLockError, UsageError
 from pipeline.storage_options import StorageOptions
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
-from . import spec, stopping
+from . import encoding, spec, stopping
 from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
@@ -113,6 +125,22 @@ def run_command(
     ] = None,
     back_projection: Annotated[int | None, typer.Option(min=0, help="Back-projection iterations; 0 for none.")] = None,
     tile_size: Annotated[int | None, typer.Option(min=16, help="Side of a tile in pixels of the input.")] = None,
+    nodata: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|VALUE",
+            help="Say which number means that nothing was measured, for rows that say none; auto: what the file "
+            "declares, or a fill that can be nothing else.",
+        ),
+    ] = _SETTINGS.nodata,
+    value_range: Annotated[
+        str,
+        typer.Option(
+            "--range",
+            metavar="auto|none|LOW,HIGH",
+            help="Keep samples of the result between these; auto: floats between the least and largest of the input.",
+        ),
+    ] = _SETTINGS.value_range,
     stack: Annotated[
         int, typer.Option(min=1, help="Images that a worker fits at once; for a GPU, where 16 is a good start.")
     ] = _SETTINGS.stack,
@@ -189,6 +217,8 @@ def run_command(
             scale=chosen_scale,
             method=method,
             seed=seed,
+            nodata=_parsed("--nodata", parse_nodata, nodata),
+            value_range=_parsed("--range", parse_range, value_range),
             stack=stack,
             fit=replace(base.fit, **_given(steps=steps, crop=crop, batch=batch, learning_rate=learning_rate)),
             **_given(
@@ -407,6 +437,7 @@ def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
 
 def main() -> NoReturn:
     """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 4, 130 and 143 as README lists them."""
+    encoding.use_utf8()
     stopping.install()
     try:
         code = app(standalone_mode=False)
@@ -459,6 +490,13 @@ def _scale(text: str) -> int:
         return parse_scale(text)
     except ValueError as error:
         raise UsageError(f"--scale: {error}") from error
+
+
+def _parsed(option: str, parse: Callable[[str], str], text: str) -> str:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def _refuse_for_bicubic(options: dict[str, Any]) -> None:

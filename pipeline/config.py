@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -9,15 +10,18 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
+from sr_ops.settings import AUTO, MAX_SCALE, MIN_SCALE, NO_PRIOR, NONE, Settings
 
 from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 5
+ALGORITHM_VERSION = 6
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")
+
+_LARGEST_FLOAT = 3.4028234663852886e38
+"""Of 32 bits."""
 
 MAX_PIXELS = 2**30
 """Of an input, unless another limit is asked for."""
@@ -162,8 +166,41 @@ def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
 
 
 @lru_cache
-def for_scale(settings: Settings, scale: int) -> Settings:
-    return replace(settings, scale=scale)
+def for_row(settings: Settings, scale: int, nodata: str) -> Settings:
+    """With what a row says for itself."""
+    return replace(settings, scale=scale, nodata=nodata)
+
+
+def parse_nodata(text: str) -> str:
+    """As `Settings.nodata` has it. Raises ValueError with a sentence for what is none."""
+    word = text.strip().lower()
+    if word in (AUTO, NONE):
+        return word
+    value = _number(word)
+    if value is None or math.isinf(value):
+        raise ValueError(f"the nodata value {text!r} is no number; give a number, nan, none or auto")
+    return repr(value + 0.0)  # -0 is 0
+
+
+def parse_range(text: str) -> str:
+    """As `Settings.value_range` has it. Raises ValueError with a sentence for what is none."""
+    word = text.strip().lower()
+    if word in (AUTO, NONE):
+        return word
+    ends = [_number(end) for end in word.split(",")]
+    low, high = ends if len(ends) == 2 else (None, None)
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"the range {text!r} is none; give auto, none or LOW,HIGH, as in 0,100")
+    if max(abs(low), abs(high)) > _LARGEST_FLOAT:
+        raise ValueError(f"the range {text!r} goes beyond float32; give smaller numbers")
+    return f"{low!r},{high!r}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def parse_scale(text: str) -> int:

@@ -107,12 +107,14 @@ REFUSED = {
     "unknown output scheme": (("run", "good.csv", "-o", "ftp://host/out"), "ftp"),
     "unwritable output": (("run", "good.csv", "-o", "good.csv/out"), "--output"),
     "output inside the input": (("run", "pictures", "-o", "pictures/out"), "--output"),
-    "user column that is ours": (("run", "clash.csv"), "status"),
     **{f"scale {scale}": (("run", "good.csv", "-s", scale), scale) for scale in ("0", "1", "-2", "2.5e9", "9", "two")},
     "negative steps": (("run", "good.csv", "--steps", "-1"), "--steps"),
     "useless workers": (("run", "good.csv", "--executor", "inline", "--workers", "2"), "--workers"),
     "a rate that is no number": (("run", "good.csv", "--learning-rate", "nan"), "--learning-rate"),
     "a seed beyond 63 bits": (("run", "good.csv", "--seed", str(2**63)), "--seed"),
+    "a nodata value that is none": (("run", "good.csv", "--nodata", "x"), "--nodata"),
+    "a range that is none": (("run", "good.csv", "--range", "5,1"), "--range"),
+    "a range of one end": (("run", "good.csv", "--range", "5"), "LOW,HIGH"),
     "odd share of a GPU": (("run", "good.csv", "--gpus-per-worker", "0.3"), "0.3"),
     "no such GPU": (("run", "good.csv", "--executor", "inline", "--device", "cuda"), "--device"),
     "no cluster there": (("run", "good.csv", "--address", "127.0.0.1:1"), "127.0.0.1:1"),
@@ -156,7 +158,6 @@ def test_bad_input_is_refused_in_one_sentence(
     (tmp_path / "empty.csv").write_text("uri\n")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 not really")
     (tmp_path / "good.csv").write_text("uri\npictures/a.png\n")
-    (tmp_path / "clash.csv").write_text("uri,status\npictures/a.png,new\n")
     (tmp_path / "bad_row.csv").write_text("uri,id\npictures/a.png,a\n,b\n")
     before = sorted(tmp_path.rglob("*"))
     arguments, named = REFUSED[case]
@@ -261,6 +262,8 @@ OPTIONS: dict[tuple[str, ...], tuple[str, object]] = {
     ("--back-projection", "3"): ("settings.back_projections", 3),
     ("--tile-size", "16"): ("settings.tile_size", 16),
     ("--stack", "3"): ("settings.stack", 3),
+    ("--nodata", "-9999"): ("settings.nodata", "-9999.0"),
+    ("--range", "0,100"): ("settings.value_range", "0.0,100.0"),
     ("--threads-per-worker", "2"): ("threads", 2),
     ("--limit", "4"): ("limit", 4),
     ("--workers", "4"): ("workers", 4),

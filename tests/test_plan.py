@@ -79,7 +79,7 @@ def _keys(plan: Plan) -> list[str]:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        (",,", "the uri is empty; say where the image is"),
+        (",x,", "the uri is empty; say where the image is"),
         ("a.png,../x,", "the id '../x' .* would point outside the output; give a plain id"),
         ("a.png,/x,", "the id '/x' is an absolute path; give a plain id"),
         ("../a.png,,", "the uri '../a.png' .*; give the row an id, or .* --root"),
@@ -121,13 +121,14 @@ def test_keys_of_uris(plan: Plans, tmp_path: Path) -> None:
     rows = f"uri\n{tmp_path}/in/a.png\nin/b.png\ns3://bucket/c.png\n"
     assert _keys(plan(rows)) == sorted([f"{tmp_path}/in/a.png"[1:], "in/b.png", "bucket/c.png"])
     assert _keys(plan(f"uri\n{tmp_path}/in/a.png\nin/b.png\n", root=f"{tmp_path}/in")) == ["a.png", "b.png"]
+    assert _keys(plan(f"uri\nfile://localhost{tmp_path}/sp%20ace.png\n")) == [f"{tmp_path}/sp ace.png"[1:]]
     outside = plan("uri\nelsewhere/a.png\n", root=f"{tmp_path}/in")
     assert "--root" in outside.rejected[0].message
 
 
 def test_limit(plan: Plans) -> None:
     """A limit takes the first rows of the manifest; the others are skipped, and bad ones beyond it do not count."""
-    made = plan('uri\na.png\nb.png\nc.png\n""\n', limit=2, commits={"c.png": [Commit("s", "c.png", "v")]})
+    made = plan("uri\na.png\nb.png\nc.png\n..\n", limit=2, commits={"c.png": [Commit("s", "c.png", "v")]})
     assert (_keys(made), [row.key for row in made.skipped], made.rejected) == (["a.png", "b.png"], ["c.png"], ())
     assert [row.key for row in plan("uri\na.png\nb.png\nc.png\n", limit=1).skipped] == ["b.png", "c.png"]
 
@@ -167,6 +168,7 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
     [
         *({"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}, {"back_projections": 0}),
         *({"prior": "0" * 64}, {"method": Method.BICUBIC}, {"method": Method.AUTO}, {"network": Network.ZSSR}),
+        *({"nodata": "none"}, {"nodata": "0.0"}, {"value_range": "none"}, {"value_range": "0.0,1.0"}),
         *({"width": 9}, {"depth": 4}, {"stack": 2}, {"fit": FitSettings(steps=3, crop=16, batch=1)}),
     ],
     ids=str,

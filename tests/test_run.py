@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -577,11 +578,17 @@ def test_option_without_effect(
     _refused(tiny_config(executor=Executor.INLINE, **option), observer, "has no effect", tmp_path)
 
 
-@pytest.mark.parametrize("column", ["status", "key", "total_s"])
-def test_user_column_that_clashes(tmp_path: Path, tiny_config: MakeConfig, observer: Any, column: str) -> None:
-    """A user's column named like one of the record is refused before any work, by name."""
+@pytest.mark.parametrize("column", ["status", "key", "total_s", "width"])
+def test_user_column_that_clashes(
+    tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords, column: str
+) -> None:
+    """A user's column named like one of the record is carried under a prefix, into parts and table."""
     (tmp_path / "m.csv").write_text(f"uri,{column}\na.png,x\n")
-    _refused(tiny_config(), observer, column, tmp_path)
+    run(tiny_config(), observer)
+    record = read_records(str(out))["a.png"]
+    assert (record["status"], record[f"manifest_{column}"]) == ("done", "x")
+    (part,) = (out / "manifest").iterdir()
+    assert pq.read_table(part)[f"manifest_{column}"].to_pylist() == ["x"]
 
 
 # ---- what comes back, goes away or is odd ---------------------------------------------------------------------------
@@ -605,7 +612,7 @@ def test_mended_row(
     tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
 ) -> None:
     """Once the bad line is out of the manifest it is out of the table, even when there is nothing else to do."""
-    (tmp_path / "m.csv").write_text('uri\na.png\n""\n')
+    (tmp_path / "m.csv").write_text("uri\na.png\n..\n")
     assert _numbers(run(tiny_config(), observer)) == (2, 1, 0, 1, 0)
     (tmp_path / "m.csv").write_text("uri\na.png\n")
     assert _numbers(run(tiny_config(), observer)) == (1, 0, 1, 0, 0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sr_ops.settings import Settings
 
 from .. import storage
-from ..config import Existing, RunConfig, for_scale, parse_scale
+from ..config import Existing, RunConfig, for_row, parse_nodata, parse_scale
 from ..errors import UsageError
 from ..output.layout import LONGEST_NAME, Commit, single_names, tile_position
 from ..storage import Source
@@ -154,7 +154,7 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
     rejected: list[Rejected] = []
     for index, cells in enumerate(manifest.rows):
         try:
-            rows.append(check_row(index, cells, config.settings.scale, manifest.folder, root))
+            rows.append(check_row(index, cells, config.settings, manifest.folder, root))
         except (ValueError, UsageError) as error:
             rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
@@ -173,7 +173,7 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
         if message:
             rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
             continue
-        if len({(row.uri, row.scale) for row in claimants}) == 1:
+        if len({(row.uri, row.scale, row.nodata) for row in claimants}) == 1:
             kept.append(claimants[0])
             duplicates += len(claimants) - 1
             continue
@@ -211,7 +211,7 @@ def _folders_of(key: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
-def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
+def check_row(index: int, cells: Cells, settings: Settings, folder: str, root: str) -> Row:
     """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record."""
     if cells.problem:
         raise ValueError(f"{cells.problem}; mend the line")
@@ -222,6 +222,8 @@ def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> R
     if cells.uri != _printable(cells.uri):
         raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
     uri = storage.absolute(cells.uri, folder)
+    if "\0" in uri or uri != _printable(uri):
+        raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
     named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
     try:
         key = make_key(text)
@@ -230,7 +232,9 @@ def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> R
             "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
         )
         raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
-    return Row(index, cells.line, key, uri, parse_scale(cells.scale) if cells.scale else scale, 0)
+    scale = parse_scale(cells.scale) if cells.scale else settings.scale
+    nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
+    return Row(index, cells.line, key, uri, scale, 0, nodata=nodata)
 
 
 def _printable(name: str) -> str:
@@ -242,17 +246,19 @@ def _key_text(written: str, uri: str, root: str) -> str:
     """Below a root the relative path; without one the uri as it is written, without its scheme."""
     if root and storage.scheme(uri) == storage.scheme(root):
         return posixpath.relpath(uri, root)
+    if storage.is_file_uri(written):
+        return uri.lstrip("/")
     return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    settings = for_scale(config.settings, row.scale)
+    settings = for_row(config.settings, row.scale, row.nodata)
     return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
 def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
     """Longest rows first; short ones share a unit."""
-    costs = {row.index: _seconds(row, for_scale(settings, row.scale)) for row in rows}
+    costs = {row.index: _seconds(row, for_row(settings, row.scale, row.nodata)) for row in rows}
     units: list[tuple[Row, ...]] = []
     unit: list[Row] = []
     for row in sorted(rows, key=lambda row: (-costs[row.index], row.index)):

@@ -1,5 +1,6 @@
 """What an image file says of its picture, as plain values that travel as JSON. Importing this loads no library."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,25 @@ CMYK = ("cyan", "magenta", "yellow", "black")
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 """Of samples that are enlarged: each holds its values exactly in float32, in which pixels are computed."""
+
+
+_FLOAT_MAX = 3.4028234663852886e38
+
+
+def holds(dtype: str, number: float) -> bool:
+    """Whether one of DTYPES can say a number."""
+    if dtype == "float32":
+        return not math.isfinite(number) or abs(number) <= _FLOAT_MAX
+    low, high = type_range(dtype)
+    return math.isfinite(number) and number == int(number) and low <= number <= high
+
+
+def type_range(dtype: str) -> tuple[float, float]:
+    """The least and the largest finite number of one of DTYPES."""
+    if dtype == "float32":
+        return -_FLOAT_MAX, _FLOAT_MAX
+    bits = int(dtype.lstrip("uint"))
+    return (0.0, 2.0**bits - 1) if dtype.startswith("u") else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
 
 
 class Transform(NamedTuple):
@@ -116,6 +136,10 @@ class Header:
     def nodata_of(self, band: Band) -> float | None:
         """An alpha is always known."""
         return None if band.colour == ALPHA else self.nodata
+
+    def holds(self, number: float) -> bool:
+        """Whether a sample can be that number."""
+        return holds(self.dtype, number)
 
 
 @dataclass(frozen=True)

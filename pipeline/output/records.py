@@ -65,6 +65,7 @@ class Record:
     transform: tuple[float, ...] | None = None
     """Of the result: x = t[0] * column + t[1] * row + t[2], y = t[3] * column + t[4] * row + t[5], of pixel corners."""
     nodata: float | None = None
+    """What the result's files declare: the input's, a fill that was recognised in it, or what --nodata told."""
     notes: str | None = None
     """What of the input is not in the result."""
     tiles: int | None = None
@@ -85,6 +86,8 @@ class Record:
     consistency_max: float | None = None
     consistency_bias: float | None = None
     consistency_rmse_bands: tuple[float, ...] | None = None
+    samples_outside_range: int | None = None
+    """Samples of the result below the least or above the largest of the input, band by band, where it is known."""
     psnr_y: float | None = None
     """Against the reference; filled in by `srpipe eval`."""
     ssim_y: float | None = None

@@ -1,7 +1,7 @@
 """Finding an image and what is known of it: its source, what is done of it already, and its pixels."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -13,8 +13,9 @@ from sr_ops.super_resolve import Model
 
 from .. import storage
 from ..codec import DamagedError, from_json
-from ..config import RunConfig, for_scale
+from ..config import RunConfig, for_row
 from ..errors import ErrorType, ImageError
+from ..imagery import world_files
 from ..imagery.header import FileLimits
 from ..imagery.picture import Picture
 from ..imagery.reading.decoders import open_image
@@ -90,7 +91,7 @@ class Opener:
         """The image of a row. Raises ImageError."""
         deaths = self._begin_work(row.key)
         watch = Stopwatch()
-        settings = for_scale(self._config.settings, row.scale)
+        settings = for_row(self._config.settings, row.scale, row.nodata)
         with watch("read"), ExitStack() as stack:
             path = stack.enter_context(self._on_disk(row.uri)) if self._config.deep else None
             source = self._stat(row.uri) if path is None else storage.content_source(path)
@@ -98,7 +99,9 @@ class Opener:
             earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
                 return Opened(settings, commit, earlier, None, watch, deaths)
-            picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), None)
+            picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), settings, None)
+            with suppress(OSError):  # a folder that may not be listed tells of nothing beside
+                picture.note(*world_files.note(row.uri, picture.header, storage.lies_beside))
             with ExitStack() as unneeded:
                 unneeded.callback(picture.close)
                 begun = None if row.redo else self._begun(row, settings, commit, picture)
@@ -110,7 +113,8 @@ class Opener:
         """What a group of tiles needs. Raises ImageError."""
         deaths = self._begin_work(place(group))
         watch = Stopwatch()
-        row, settings = group.row, for_scale(self._config.settings, group.row.scale)
+        row = group.row
+        settings = for_row(self._config.settings, row.scale, row.nodata)
         commit = Commit(self._config.fingerprint(settings), row.key, group.source)
         with watch("read"):
             try:
@@ -156,7 +160,7 @@ class Opener:
             scaling = self._stored(commit, scene.scaling_uri(self._output, commit), partial(from_json, Scaling))
             uri = scene.weights_uri(self._output, commit)
             model = self._stored(commit, uri, lambda data: model_from_bytes(data, settings, self._device))
-            return _Held(commit, self._picture(path, scaling), model)  # last: it is open from now on
+            return _Held(commit, self._picture(path, settings, scaling), model)  # last: it is open from now on
 
     def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """What the fit of a scene left for its groups."""
@@ -170,8 +174,9 @@ class Opener:
         except OSError as error:
             raise unreadable(uri, error) from error
 
-    def _picture(self, path: str, scaling: Scaling | None) -> Picture:
-        return Picture(open_image(path, self._limits), scaling, self._config.settings.seed)
+    def _picture(self, path: str, settings: Settings, scaling: Scaling | None) -> Picture:
+        opened = open_image(path, self._limits)
+        return Picture(opened, scaling, settings.seed, settings.nodata, settings.value_range)
 
     @contextmanager
     def _on_disk(self, uri: str) -> Iterator[str]:

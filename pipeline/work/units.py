@@ -12,7 +12,7 @@ from functools import reduce
 from math import ceil
 from operator import add
 
-from sr_ops.settings import Settings
+from sr_ops.settings import AUTO, Settings
 
 from ..codec import from_plain, to_json
 from ..output.records import Record
@@ -36,6 +36,8 @@ class Row:
     """What says of this key's tiles what is no longer true once they are overwritten: commits and scenes begun."""
     redo: bool = False
     """Work even if a commit record says it is done."""
+    nodata: str = AUTO
+    """Of `Settings`."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,13 @@ def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Reco
         tiles_empty=empty,
         output_sha256=hashlib.sha256("".join(tile.sha256 for tile in tiles).encode()).hexdigest(),
     )
-    error = reduce(add, (tile.residuals for tile in tiles)).error() if tiles else None
-    if error is None:
+    sums = reduce(add, (tile.residuals for tile in tiles)) if tiles else None
+    error = sums.error() if sums is not None else None
+    if sums is None or error is None:
         return record
     return replace(
         record,
+        samples_outside_range=sums.outside,
         consistency_mae=error.mae,
         consistency_rmse=error.rmse,
         consistency_max=error.max,

@@ -1,6 +1,5 @@
 """Files that GDAL decodes, window by window: rasters of the Earth, and what is too deep or too large for Pillow."""
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from ...errors import ErrorType, ImageError
-from ..header import ALPHA, CMYK, DTYPES, GRAY, FileLimits, Georef, Header, Pixels
+from ..header import ALPHA, CMYK, DTYPES, GRAY, FileLimits, Georef, Header, Pixels, holds
 from . import jp2_boxes, orientation, tiff_tags
 from .gdal_metadata import RESOLUTION, jp2_dpi, lasting_tags, read_band, read_bits, read_georef
 from .size_limits import check_size, pages_note
@@ -118,7 +117,8 @@ class GdalFile:
         self._order, notes = _alpha_last(colours)
         colours = [colours[index - 1] for index in self._order]
         self._premultiplied = tiff is not None and 1 in tiff.extra and colours[-1] == ALPHA
-        self._orientation = tiff.orientation if tiff is not None and georef is None else 1
+        self._said = tiff.orientation if tiff is not None else jp2_boxes.side_up(self._path)
+        self._orientation = self._said if georef is None else 1
         turned = orientation.lies_on_its_side(self._orientation)
         _check_blocks(dataset, dtype, limits)
         if self._orientation != 1:
@@ -137,7 +137,7 @@ class GdalFile:
             georef=georef,
             tags=lasting_tags(dataset.tags(), RESOLUTION) or None,
             **self._metadata(),
-            notes=(*notes, *nodata_notes, *self._notes(georef)),
+            notes=(*notes, *nodata_notes, *self._notes()),
         )
 
     def _metadata(self) -> dict[str, Any]:
@@ -145,11 +145,11 @@ class GdalFile:
             tiff = self._tiff
             dpi = orientation.turn_dpi(tiff.dpi, self._orientation)
             return {"icc_profile": tiff.icc_profile, "exif": tiff.exif, "xmp": tiff.xmp, "dpi": dpi}
-        xmp = self._dataset.tags(ns="xml:XMP").get("xml:XMP")  # of a JPEG 2000
+        xmp = jp2_boxes.xmp(self._path)
         return {
             "icc_profile": jp2_boxes.icc_profile(self._path),
-            "xmp": orientation.upright_xmp(xmp.encode()) if xmp else None,
-            "dpi": jp2_dpi(self._dataset.tags()),
+            "xmp": xmp if self._orientation != self._said else orientation.upright_xmp(xmp),
+            "dpi": orientation.turn_dpi(jp2_dpi(self._dataset.tags()), self._orientation),
         }
 
     def _nodata(self, dtype: str) -> tuple[float | None, tuple[str, ...]]:
@@ -159,21 +159,19 @@ class GdalFile:
         nodata = values[0]
         if any(value != nodata and not (value != value and nodata != nodata) for value in values):
             return nodata, (f"its bands have different nodata values; that of the first, {nodata}, is used for all",)
-        if nodata is None or not _holds(dtype, nodata):
+        if nodata is None or not holds(dtype, nodata):
             lost = said if nodata is None else nodata
             return None, (f"its nodata value {lost} cannot occur in {dtype} and is left out",) if lost else ()
         nodata *= self._stretch
         return (self._white - nodata if self._inverted else nodata), ()
 
-    def _notes(self, georef: Georef | None) -> tuple[str, ...]:
+    def _notes(self) -> tuple[str, ...]:
         notes, tiff = [], self._tiff
+        if self._said != self._orientation:
+            notes.append(f"its orientation tag {self._said} is ignored, for its georeference says how it lies")
         if tiff is not None:
             if tiff.pages > 1:
                 notes.append(pages_note(tiff.pages))
-            if tiff.orientation != 1 and georef is not None:
-                notes.append(
-                    f"its orientation tag {tiff.orientation} is ignored, for its georeference says how it lies"
-                )
             if tiff.photometric == tiff_tags.MIN_IS_WHITE and not self._inverted:
                 notes.append("that its least value is white is not carried over; its numbers are")
             if tiff.iptc:
@@ -251,13 +249,6 @@ def _check_blocks(dataset: Any, dtype: str, limits: FileLimits) -> None:
             f"{limits.bytes_at_once}; convert it to a tiled TIFF"
         )
         raise ImageError(ErrorType.TOO_LARGE, message)
-
-
-def _holds(dtype: str, value: float) -> bool:
-    if dtype.startswith("float"):
-        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
-    limits = np.iinfo(dtype)
-    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
 
 
 def _largest(dtype: str, bits: int | None) -> int:

@@ -1,5 +1,6 @@
 """Files that Pillow decodes, whole: photographs, scans, graphics. What Pillow would cut to 8 bits is refused."""
 
+import io
 import re
 import warnings
 from collections.abc import Callable
@@ -7,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ...errors import ErrorType, ImageError
 from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
-from . import jp2_boxes, orientation, png_chunks, tiff_tags
+from . import jp2_boxes, jpeg_segments, orientation, png_chunks, tiff_tags
 from .pillow_metadata import note_frames, note_lost, read_dpi, read_exif, read_xmp
 from .size_limits import check_size
 
@@ -77,7 +78,7 @@ class PillowFile:
             warnings.simplefilter("ignore")  # of odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             _check_avif(path, kind)
-            self._image = _open(path, kind, limits)
+            self._image, self._left_out = _open(path, kind, limits)
             self._raw_mode = _raw_mode(self._image)
             try:
                 self.header = self._read_header(limits)
@@ -108,6 +109,8 @@ class PillowFile:
             image.load()
         # TIFFs are turned by Pillow itself
         self._orientation, exif, notes = read_exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
+        if image.format == "JPEG2000":  # of whose boxes Pillow tells nothing
+            self._orientation = jp2_boxes.side_up(self._path)
         height, width = image.height, image.width
         if orientation.lies_on_its_side(self._orientation):
             height, width = width, height
@@ -119,10 +122,10 @@ class PillowFile:
             bands=tuple(Band(colour) for colour in colours),
             icc_profile=image.info.get("icc_profile") or None,
             exif=exif,
-            xmp=tiff.xmp if tiff else read_xmp(image),
+            xmp=tiff.xmp if tiff else read_xmp(image, self._path),
             dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else read_dpi(image, self._orientation),
             png_colour=(chunks and chunks.colour) or None,
-            notes=(*note_frames(image, tiff), *notes, *note_lost(image, chunks, tiff)),
+            notes=(*note_frames(image, tiff), *notes, *note_lost(image, chunks, tiff), *self._left_out),
         )
 
     @property
@@ -149,9 +152,20 @@ class PillowFile:
         return upright
 
 
-def _open(path: str, kind: str, limits: FileLimits) -> ImageFile.ImageFile:
+def _open(path: str, kind: str, limits: FileLimits) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
+    """The picture, and notes of what was left out to open it."""
     try:
-        return Image.open(path, formats=(kind,))
+        try:
+            return Image.open(path, formats=(kind,)), ()
+        except UnidentifiedImageError:
+            if kind != "JPEG":
+                raise
+            with open(path, "rb") as file:
+                data, names = jpeg_segments.without_empty_headers(file.read())
+            if not names:
+                raise
+            note = f"its headers named {', '.join(names)} are empty and left out"
+            return Image.open(io.BytesIO(data), formats=(kind,)), (note,)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         message = f"the picture claims more than {limits.pixels} pixels; raise --max-pixels or cut it into parts"
         raise ImageError(ErrorType.TOO_LARGE, message) from error

@@ -5,7 +5,7 @@ import warnings
 
 from PIL import Image, ImageFile
 
-from . import orientation, png_chunks, tiff_tags
+from . import jp2_boxes, orientation, png_chunks, tiff_tags
 from .size_limits import pages_note
 
 _MOST_NAMES = 10
@@ -35,7 +35,9 @@ def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
     return exif
 
 
-def read_xmp(image: ImageFile.ImageFile) -> bytes | None:
+def read_xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
+    if image.format == "JPEG2000":
+        return orientation.upright_xmp(jp2_boxes.xmp(path))
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     return orientation.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp) or None
 
