@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from pipeline.errors import ErrorType, UsageError
 from pipeline.layout import list_commits, lock
 from pipeline.ledger import MOST_DEATHS, CrashLedger
 from pipeline.limits import ENOUGH, LimitReachedError, Limits
+from pipeline.lock import Lock
 from pipeline.patience import Patience
 from pipeline.plan import Row
 from pipeline.records import Record
@@ -467,11 +470,11 @@ def test_a_run_whose_output_was_taken_over_stops(
     def taken_over(self: Worker, unit: Any) -> Iterator[Record]:
         for done in original(self, unit):
             Path(lock(str(tmp_path / "out"), 2)).write_text("{}")
-            current = next(thread for thread in threading.enumerate() if thread.name == "lock")
-            current._target.__self__._renew_once()  # type: ignore[attr-defined]
+            time.sleep(0.6)  # until the lease is to be renewed
             yield done
 
     monkeypatch.setattr(Worker, "__call__", taken_over)
+    monkeypatch.setattr("pipeline.run.Lock", partial(Lock, term=timedelta(seconds=2)))
     code, _, err = srpipe(
         "run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1"
     )
