@@ -45,6 +45,9 @@ from .writing.tidying import finish_tiles, remove_other_forms
 
 _OUT_OF_MEMORY = "out of memory, in the smallest pieces too; use fewer --workers, or cut the image"
 
+_FIT_PHASES = ("fit", "infer", "back_project")
+"""That the fit of all stages takes part in: the later ones learn from what the earlier made of the image."""
+
 _SMALLEST_PIECE = 32
 """Side in LR pixels: below, it is nearly all halo."""
 
@@ -157,9 +160,10 @@ class Worker:
                 lrs, domains = zip(*(picture.lesson(self._device) for picture in pictures), strict=True)
                 for watch in watches:
                     watch.limit(self._config.max_seconds)
-                fitted = fit_stages_together(lrs, members[0][1].settings, self._prior, watches, domains=domains)
+                check = watches[0].check  # all have the same limit
+                fitted = fit_stages_together(lrs, members[0][1].settings, self._prior, watches, check, domains)
             except DeadlineError:
-                pass  # each is done alone, in its turn
+                pass  # each is done alone, in its turn: of many together the time of one may be too little
             except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
                 traceback.print_exception(error, file=sys.stderr)
             else:
@@ -184,9 +188,12 @@ class Worker:
             return _bug(begun, error)
 
     def _in_memory(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record) -> Answer:
-        """Where memory runs out, the image is computed in smaller and smaller pieces."""
+        """Where memory runs out, the image is computed in smaller and smaller pieces, all within its time.
+
+        A fit in a stack was the beginning of that time; until its turn came the image waited for others.
+        """
+        opened.watch.limit(self._config.max_seconds, spent=0.0 if fitted is None else opened.watch.total(*_FIT_PHASES))
         for piece in _halvings(opened.settings.tile_size):
-            opened.watch.limit(self._config.max_seconds)
             try:
                 return self._attempt(row, opened, fitted, begun, piece)
             except (torch.OutOfMemoryError, MemoryError):

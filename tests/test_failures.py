@@ -82,9 +82,8 @@ def test_what_will_not_pass_is_told_at_once(error: Exception) -> None:
 
 @pytest.fixture
 def make_worker(tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
-    """A worker that writes to tmp_path/out and never really sleeps."""
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr("pipeline.patience.Patience.__init__.__defaults__", (lambda _seconds: None,))
+    """A worker that writes to tmp_path/out and hardly waits before it tries again."""
+    monkeypatch.setattr("pipeline.patience.FIRST_WAIT", 1e-3)
 
     def make(settings: Settings = tiny_settings, **options: Any) -> Worker:
         ledger = options.pop("ledger", None)
@@ -156,22 +155,80 @@ def test_a_stopwatch_with_a_limit() -> None:
     watch.check()
 
 
-@pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("stack", [1, 2])
 def test_an_image_that_takes_too_long_fails_alone(
-    tmp_path: Path, make_worker: Callable[..., Worker], tiny_settings: Settings, stack: int
+    tmp_path: Path,
+    make_worker: Callable[..., Worker],
+    make_png: Callable[..., np.ndarray],
+    tiny_settings: Settings,
+    stack: int,
 ) -> None:
-    """A fit of hours ends within its time, with the sentence; a worker that may take longer does the same image."""
-    endless = replace(tiny_settings, stack=stack, fit=replace(tiny_settings.fit, steps=10**6))
-    rows = [row(tmp_path, "a.png"), row(tmp_path, "sub/c.png")]
+    """A fit of hours ends within its time, in a stack too; a worker that may take longer does the same image."""
+    for name in "xy":  # of one size, so that they make a stack
+        make_png(tmp_path / name)
+    endless = replace(tiny_settings, stack=stack, fit=replace(tiny_settings.fit, steps=20_000))
+    rows = [row(tmp_path, name) for name in "xy"]
     started = time.monotonic()
-    method_bound = make_worker(endless, max_seconds=0.2) if stack == 1 else make_worker(tiny_settings, max_seconds=1e-9)
-    records = list(method_bound(rows))
+    records = list(make_worker(endless, max_seconds=0.2)(rows))
     assert time.monotonic() - started < 20
     assert [record.error_type for record in records] == ["deadline", "deadline"]
     assert "raise --max-seconds-per-image" in (records[0].error_message or "")
     assert not list_commits(str(tmp_path / "out"))
     assert make_worker(max_seconds=600).process(rows[0]).status == "done"
+
+
+def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
+    tmp_path: Path,
+    make_worker: Callable[..., Worker],
+    make_png: Callable[..., np.ndarray],
+    tiny_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has not failed when all together are over the time of one; and its part of a stack's fit counts."""
+    for name in "xy":
+        make_png(tmp_path / name)
+    rows = [row(tmp_path, name) for name in "xy"]
+    stacked, together = replace(tiny_settings, stack=2), worker.fit_stages_together
+
+    def slowly(lrs: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
+        with watches[0]("fit"), watches[1]("fit"):
+            time.sleep(1.6)
+        return together(lrs, settings, prior, watches, *rest)
+
+    monkeypatch.setattr(worker, "fit_stages_together", slowly)
+    assert [record.status for record in make_worker(stacked, max_seconds=1.5)(rows)] == ["done", "done"]
+
+    def just_in_time(lrs: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
+        fitted = together(lrs, settings, prior, watches, *rest)
+        for watch in watches:
+            watch.limit(None)
+        with watches[0]("fit"), watches[1]("fit"):
+            time.sleep(1.6)
+        return fitted
+
+    monkeypatch.setattr(worker, "fit_stages_together", just_in_time)
+    again = [replace(row(tmp_path, name), redo=True) for name in "xy"]
+    assert [record.error_type for record in make_worker(stacked, max_seconds=1.5)(again)] == ["deadline", "deadline"]
+
+
+def test_the_time_of_an_image_does_not_begin_again_where_memory_runs_out(
+    tmp_path: Path,
+    make_worker: Callable[..., Worker],
+    make_png: Callable[..., np.ndarray],
+    tiny_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three attempts in smaller and smaller pieces together may take no longer than one."""
+    make_png(tmp_path / "x", height=150, width=150)
+
+    def too_little(*_: object) -> None:
+        time.sleep(0.7)
+        raise MemoryError
+
+    monkeypatch.setattr(enlarging, "enlarge", too_little)
+    settings = replace(tiny_settings, tile_size=128)
+    assert make_worker(settings).process(row(tmp_path, "x")).error_type == "memory"
+    assert make_worker(settings, max_seconds=1.5).process(row(tmp_path, "x")).error_type == "deadline"
 
 
 def short_of_memory(most: int) -> Callable[..., Tensor]:
@@ -417,7 +474,7 @@ def test_the_time_ends_an_image_in_this_process_too(
     tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
 ) -> None:
     """Its fit of hours is dropped and told as not attempted, not as a failure."""
-    settings = replace(tiny_config().settings, fit=replace(tiny_config().settings.fit, steps=10**6))
+    settings = replace(tiny_config().settings, fit=replace(tiny_config().settings.fit, steps=20_000))
     started = time.monotonic()
     summary = run(tiny_config(settings=settings, max_hours=1 / 3600), observer)
     assert time.monotonic() - started < 30
