@@ -166,7 +166,7 @@ def test_an_image_that_takes_too_long_fails_alone(
     """A fit of hours ends within its time, in a stack too; a worker that may take longer does the same image."""
     for name in "xy":  # of one size, so that they make a stack
         make_png(tmp_path / name)
-    endless = replace(tiny_settings, stack=stack, fit=replace(tiny_settings.fit, steps=20_000))
+    endless = replace(tiny_settings, stack=stack, fit=replace(tiny_settings.fit, steps=100_000))
     rows = [row(tmp_path, name) for name in "xy"]
     started = time.monotonic()
     records = list(make_worker(endless, max_seconds=0.2)(rows))
@@ -474,7 +474,7 @@ def test_the_time_ends_an_image_in_this_process_too(
     tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
 ) -> None:
     """Its fit of hours is dropped and told as not attempted, not as a failure."""
-    settings = replace(tiny_config().settings, fit=replace(tiny_config().settings.fit, steps=20_000))
+    settings = replace(tiny_config().settings, fit=replace(tiny_config().settings.fit, steps=10**6))
     started = time.monotonic()
     summary = run(tiny_config(settings=settings, max_hours=1 / 3600), observer)
     assert time.monotonic() - started < 30
