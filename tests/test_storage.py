@@ -162,7 +162,7 @@ def test_listings_agree_with_each_other(tree: Path) -> None:
 @pytest.mark.parametrize("links", [False, True], ids=["files", "symbolic links"])
 @pytest.mark.parametrize("files", [3, 40])
 def test_stat_all_is_stat_of_each(tmp_path: Path, files: int, links: bool) -> None:
-    """One listing of a folder of many files says what asking for each of them would."""
+    """What is asked for together is what each alone would be."""
     uris = [str(tmp_path / f"{number}.png") for number in range(files)]
     for number, uri in enumerate(uris):
         target = Path(f"{uri}.target") if links else Path(uri)
