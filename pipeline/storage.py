@@ -365,7 +365,7 @@ def _try_list(folder: str, uris: list[str]) -> dict[str, Source]:
     if scheme(folder) != "s3" or len(uris) < _AT_ONCE:
         return found
     wanted = set(uris)
-    with _as_os_errors(folder), suppress(OSError):
+    with suppress(OSError), _as_os_errors(folder):
         for number, page in enumerate(s3.pages(folder, min(uris), max(uris), _options_for(folder)), 1):
             found.update((uri, _source(info)) for uri, info in page.items() if uri in wanted)
             if len(found) < number * _AT_ONCE:

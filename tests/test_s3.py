@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import s3fs
+from botocore.exceptions import EndpointConnectionError
 
 from pipeline import s3, storage
 from pipeline.config import Executor, Form, RunConfig
@@ -203,11 +204,25 @@ def test_stat_all_is_stat_of_each(s3_bucket: str, objects: int) -> None:
     uris = [f"{s3_bucket}/in/{number}.png" for number in range(objects)]
     for number, uri in enumerate(uris):
         storage.write(uri, b"." * number)
+    assert storage.stat_all([f"s3://no-such-bucket/{number}" for number in range(objects)]) == {}
     missing = [f"{s3_bucket}/in/none.png", f"{s3_bucket}/none/x.png", "s3://no-such-bucket/x.png"]
     assert storage.stat_all([*uris, *missing]) == {uri: storage.stat(uri) for uri in uris}
 
 
 @pytest.mark.parametrize(("step", "pages"), [(1, 4), (4, 1)], ids=["all of a stretch", "a few of many"])
+def test_what_cannot_be_listed_is_asked_for(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the store, or the client, has against a listing."""
+    uris = [f"{s3_bucket}/{number}.png" for number in range(20)]
+    for uri in uris:
+        storage.write(uri, b"")
+
+    def broken(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="http://store")
+
+    monkeypatch.setattr(s3, "pages", broken)
+    assert set(storage.stat_all(uris)) == set(uris)
+
+
 def test_what_else_lies_in_a_folder_is_not_listed(
     s3_bucket: str, step: int, pages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
