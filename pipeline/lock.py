@@ -12,11 +12,10 @@ import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from . import layout, storage
+from . import layout, processes, storage
 from .errors import LostLockError, UsageError
 from .records import now
 
@@ -35,9 +34,9 @@ class Lease:
     host: str
     pid: int
     machine: str
-    """Within it process numbers mean something: this start of it, and of its container; "" where it does not say."""
+    """As `processes.machine` has it."""
     process_started: str
-    """Tells the process from a later one of the same number; "" where the system does not say."""
+    """As `processes.started` has it."""
     expires_at: str
 
     def to_json(self) -> bytes:
@@ -48,8 +47,8 @@ class Lease:
         """Whether its run goes on, as far as can be told: on this machine a process that is gone holds nothing."""
         if self.is_over:
             return False
-        elsewhere = not self.machine or self.machine != _machine()
-        return elsewhere or not _is_gone(self.pid, self.process_started)
+        elsewhere = not self.machine or self.machine != processes.machine()
+        return elsewhere or not processes.is_gone(self.pid, self.process_started)
 
     @property
     def is_over(self) -> bool:
@@ -68,11 +67,10 @@ class Lock:
         self._output = output
         self._term = term
         self._number = _refuse_held(output) + 1
-        process = os.getpid()
         self._made = storage.missing_folders(layout.locks_folder(output))
-        self._lease = _prolonged(
-            Lease(run_id, socket.gethostname(), process, _machine(), _process_started(process), expires_at=""), term
-        )
+        pid = os.getpid()
+        lease = Lease(run_id, socket.gethostname(), pid, processes.machine(), processes.started(pid), expires_at="")
+        self._lease = _prolonged(lease, term)
         if not storage.create(self._uri, self._lease.to_json()) and _read(self._uri) != self._lease:
             raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
         try:
@@ -180,35 +178,3 @@ def _read(uri: str) -> Lease | None:
         return Lease(**json.loads(storage.read(uri)))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-
-
-def _machine() -> str:
-    """Two containers may have one host name, and not see each other's processes."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return ""
-
-
-def _is_gone(pid: int, started: str) -> bool:
-    """Whether a process of this machine has ended, or its number is another's by now; what cannot be told is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    found = _process_started(pid)
-    return found == _ZOMBIE or (bool(found) and found != started)
-
-
-_ZOMBIE = "ended"
-
-
-def _process_started(pid: int) -> str:
-    """Ticks from the machine's start to the process's, where /proc tells; _ZOMBIE for one that has ended."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return _ZOMBIE if state in "ZX" else fields[18]

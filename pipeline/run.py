@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sr_ops.settings import NO_PRIOR
 
-from . import layout, prior, records, scene, storage
+from . import layout, leftovers, prior, records, scene, storage
 from .config import VERSION, Executor, RunConfig, fingerprint
 from .errors import ErrorType, UsageError
 from .layout import list_commits, list_scenes
@@ -84,6 +84,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
     with _locked(config.output, run_id) as lock:
+        leftovers.sweep_output(config.output)
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
         with ExitStack() as stack:

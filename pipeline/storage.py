@@ -19,7 +19,7 @@ from typing import Any
 
 import fsspec
 
-from . import local_disk, s3
+from . import local_disk, processes, s3
 from .errors import UsageError
 from .storage_options import S3Options, StorageOptions
 
@@ -196,7 +196,7 @@ def on_disk(uri: str) -> Iterator[str]:
                 pass
             yield uri
             return
-        handle, path = tempfile.mkstemp(prefix="srpipe-")
+        handle, path = tempfile.mkstemp(prefix=processes.temporary_prefix())
         os.close(handle)
         try:
             _filesystem(uri).get_file(uri, path)
@@ -279,7 +279,7 @@ def check_writable(folder: str) -> None:
     """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
     if not check_service(folder):
         raise UsageError(f"cannot write to the output {folder}: there is no such bucket; choose another with --output")
-    probe = join(folder, f".probe-{secrets.token_hex(4)}")
+    probe = join(folder, f".probe-{processes.tag()}-{secrets.token_hex(4)}")
     try:
         missing = missing_folders(folder)
         write(probe, b"")

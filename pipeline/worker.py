@@ -22,7 +22,7 @@ from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
 from sr_ops.super_resolve import Fitted, fit_stages, fit_stages_together
 
-from . import scene, storage
+from . import leftovers, scene, storage
 from .config import VERSION, Device, RunConfig
 from .enlarging import tiles_of, write_tiles
 from .errors import ErrorType, ImageError, UsageError
@@ -72,6 +72,7 @@ class Worker:
         """
         torch.set_num_threads(config.threads)
         storage.use(config.storage, config.output)  # credentials are found here, where they are used
+        leftovers.sweep_temporary()
         self._config = config
         self._output = config.output
         self._settings = config.settings

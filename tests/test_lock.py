@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import layout, lock, storage
+from pipeline import layout, processes, storage
 from pipeline.errors import LostLockError, UsageError
 from pipeline.lock import Lease, Lock
 from pipeline.records import now
@@ -74,10 +74,10 @@ def test_a_lease_elsewhere_is_believed_until_it_expires(out: str) -> None:
 
 def test_a_process_of_this_machine_that_is_gone_holds_nothing(out: str) -> None:
     """A run that was killed can go on at once; a living process holds, but not for an earlier one of its number."""
-    here, machine = socket.gethostname(), lock._machine()
+    here, machine = socket.gethostname(), processes.machine()
     assert machine
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = lock._process_started(child.pid)
+    started = processes.started(child.pid)
     put(out, 1, host=here, machine=machine, pid=child.pid, process_started=started)
     with pytest.raises(UsageError, match="is at work"):
         Lock(out, "mine")

@@ -20,7 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from sr_ops.consistency import ConsistencySums
 from sr_ops.tiles import Tile
 
-from .. import layout, storage
+from .. import layout, processes, storage
 from ..config import Dpi, Form
 from ..errors import ErrorType, ImageError
 from ..patience import Patience
@@ -171,7 +171,7 @@ class OneCog(Sink):
         self._uri = uri
         self._residuals: list[ConsistencySums] = []
         with ExitStack() as stack:
-            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="srpipe-"))
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()))
             self._file = stack.enter_context(CogFile(header, self._folder))
             self._scratch = stack.pop_all()
 
