@@ -2,9 +2,11 @@
 
 import posixpath
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from sr_ops.settings import Settings
 
@@ -93,6 +95,7 @@ def make_plan(
     root: str,
     commits: Mapping[str, Sequence[Commit]],
     scenes: Mapping[Commit, Sequence[str]] | None = None,
+    folds_case: bool = False,
 ) -> Plan:
     """Pure but for asking storage for the size and version of the images, or with `deep` for all of their bytes.
 
@@ -100,12 +103,13 @@ def make_plan(
         root: what keys are relative to.
         commits: what is done, by key.
         scenes: the files of scenes that are begun.
+        folds_case: names that differ in case alone are one where the output is.
 
     Raises:
         UsageError: with `strict`, the first bad row.
     """
     limit = len(manifest.rows) if config.limit is None else config.limit
-    rows, all_rejected, duplicates = _check_rows(config, manifest, root)
+    rows, all_rejected, duplicates = _check_rows(config, manifest, root, folds_case)
     rejected = [row for row in all_rejected if row.index < limit]
     if rejected and config.strict:
         first = rejected[0]
@@ -116,21 +120,20 @@ def make_plan(
     uris = [row.uri for row in chosen]
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
 
-    begun: defaultdict[str, list[Commit]] = defaultdict(list)
-    for commit in scenes or {}:
-        begun[commit.key].append(commit)
+    done, begun = (_by_name(known, folds_case) for known in (chain.from_iterable(commits.values()), scenes or ()))
 
     todo: list[Row] = []
     committed: list[tuple[Row, Commit]] = []
     for row in chosen:
         wanted = _wanted_commit(row, sources.get(row.uri), config)
-        known = commits.get(row.key, [])
+        known = [_under(row.key, commit) for commit in done[_name(row.key, folds_case)]]
         if known == [wanted] and config.existing is Existing.RESUME:
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
         stale = [commit.uri(config.output) for commit in known]
-        stale += [uri for commit in begun[row.key] if scenes and commit != wanted for uri in scenes[commit]]
+        for commit in begun[_name(row.key, folds_case)]:
+            stale += scenes[commit] if scenes and _under(row.key, commit) != wanted else ()
         todo.append(
             replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
         )
@@ -171,7 +174,28 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
 
 
-def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[Row], list[Rejected], int]:
+def _name(key: str, folds_case: bool) -> str:
+    """What keys have in common that are one name where the output is; of many systems that are alike, the strictest."""
+    if not folds_case:
+        return key
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", key).casefold())
+
+
+def _by_name(commits: Iterable[Commit], folds_case: bool) -> defaultdict[str, list[Commit]]:
+    named: defaultdict[str, list[Commit]] = defaultdict(list)
+    for commit in commits:
+        named[_name(commit.key, folds_case)].append(commit)
+    return named
+
+
+def _under(key: str, commit: Commit) -> Commit:
+    """A commit as the key is spelt now, of keys that are one name."""
+    return commit if commit.key == key else replace(commit, key=key)
+
+
+def _check_rows(
+    config: RunConfig, manifest: Manifest, root: str, folds_case: bool
+) -> tuple[list[Row], list[Rejected], int]:
     rows: list[Row] = []
     rejected: list[Rejected] = []
     for index, cells in enumerate(manifest.rows):
@@ -181,28 +205,42 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
             rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        claims[row.key].append(row)
+        claims[_name(row.key, folds_case)].append(row)
     places = _Places(claims) if config.form.one_file else None
     kept: list[Row] = []
     duplicates = 0
-    for key, claimants in claims.items():
-        folder, _, name = key.rpartition("/")
-        message = None
-        if places is not None:
-            message = places.conflict(key)
-        elif tile_position(name) and folder in claims:
-            message = f"the key {key!r} is the place of a tile of {folder!r}; give the row another id"
-        if message:
-            rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
-            continue
-        if len({(row.uri, row.scale) for row in claimants}) == 1:
+    for name, claimants in claims.items():
+        message = _conflict(name, claimants, claims, places)
+        if message is None:
             kept.append(claimants[0])
             duplicates += len(claimants) - 1
-            continue
-        lines = " and ".join(str(row.line) for row in claimants)
-        message = f"lines {lines} ask for different work under the key {key!r}; give each its own id"
-        rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
+        else:
+            rejected.extend(Rejected(row.index, row.line, row.uri, row.key, message) for row in claimants)
     return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
+
+
+def _conflict(name: str, claimants: Sequence[Row], names: Container[str], places: "_Places | None") -> str | None:
+    """Why rows of one name cannot be done, all of them; None for one image, however often it is asked for.
+
+    Args:
+        names: of all rows.
+    """
+    folder, _, last = name.rpartition("/")
+    if places is not None and (conflict := places.conflict(name)):
+        return conflict
+    if places is None and tile_position(last) and folder in names:
+        return f"the key {claimants[0].key!r} is the place of a tile of {folder!r}; give the row another id"
+    lines = " and ".join(str(row.line) for row in claimants)
+    keys = dict.fromkeys(row.key for row in claimants)
+    if len(keys) > 1:
+        spelt = " and ".join(map(repr, keys))
+        return (
+            f"the keys {spelt} of lines {lines} are one name in the output, whose disk ignores case; give each an id of"
+            " its own, or choose another --output"
+        )
+    if len({(row.uri, row.scale) for row in claimants}) > 1:
+        return f"lines {lines} ask for different work under the key {claimants[0].key!r}; give each its own id"
+    return None
 
 
 class _Places:

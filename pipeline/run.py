@@ -188,7 +188,8 @@ def _locked(output: str, run_id: str) -> Iterator[Lock]:
 
 def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
     try:
-        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output))
+        folds_case = storage.folds_case(config.output)
+        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output), folds_case)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:

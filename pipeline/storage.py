@@ -291,6 +291,18 @@ def check_writable(folder: str) -> None:
         ) from error
 
 
+def folds_case(folder: str) -> bool:
+    """Whether a folder takes names that differ in case alone for one, as on macOS; never on S3. Raises OSError."""
+    if scheme(folder) != "file":
+        return False
+    name = f".probe-{processes.tag()}-{secrets.token_hex(4)}"
+    write(join(folder, name), b"")
+    try:
+        return os.path.exists(join(folder, name.upper()))
+    finally:
+        remove(join(folder, name))
+
+
 def missing_folders(folder: str) -> list[str]:
     """The local folders that a write below `folder` would make, innermost first; none on S3."""
     missing = []
