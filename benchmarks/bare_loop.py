@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.prior import read_prior, weights
+from pipeline.priors.prior_file import read_prior, weights
 from sr_ops.prior import Prior
 from sr_ops.settings import Preset, Settings, preset
 from sr_ops.super_resolve import enlarge, fit_stages

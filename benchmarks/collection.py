@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from pipeline.images import from_levels, read_levels
-from pipeline.prior import read_prior, to_bytes, weights
+from pipeline.imagery.images import from_levels, read_levels
+from pipeline.priors.prior_file import read_prior, to_bytes, weights
 from sr_ops.settings import FitSettings, Settings
 
 from .quality import OUT, Case, mean, run_and_score

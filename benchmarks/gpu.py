@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from jobs.scenes import photograph_scene, satellite_scene
-from pipeline.images import from_levels, to_levels
-from pipeline.stopwatch import Stopwatch
+from pipeline.imagery.images import from_levels, to_levels
+from pipeline.work.stopwatch import Stopwatch
 from sr_ops.dihedral import ORDER
 from sr_ops.fit import fit
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype

@@ -12,7 +12,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.layout import MOSAIC, tile_position
+from pipeline.output.layout import MOSAIC, tile_position
 
 from .references import Reference, Said, read, said_by_pillow, said_by_rasterio
 

@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import layout
 from pipeline.config import Form, fingerprint
-from pipeline.layout import Commit
+from pipeline.output import layout
+from pipeline.output.layout import Commit
 from sr_ops.settings import Settings
 
 from .quality import OUT
@@ -131,7 +131,7 @@ def memory_table(runs: list[Driver]) -> str:
 
 
 def _wave() -> int:
-    from pipeline.dataflow import _WAVE  # here: it loads Ray
+    from pipeline.driver.dataflow import _WAVE  # here: it loads Ray
 
     return _WAVE
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.evaluate import stitch
-from pipeline.images import read_levels
+from pipeline.imagery.images import read_levels
 
 from .bare_loop import STEPS
 from .quality import OUT, Case, run_and_score

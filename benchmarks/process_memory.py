@@ -68,7 +68,7 @@ class _Peaks:
             name = _command(child)
             if name == own_name:  # about to become another program: until then it shares all memory with its parent
                 continue
-            if b"pipeline.reading.decoder" in name:
+            if b"pipeline.imagery.reading.decoder" in name:
                 decoder += _resident(child)
             else:
                 worker += _resident(child)

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from jobs.scenes import satellite_scene
 from pipeline.evaluate import stitch
-from pipeline.images import from_levels, read_levels, to_levels
-from pipeline.prior import SHIPPED, read_prior, weights
+from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.resample import downscale
 from sr_ops.settings import Preset, preset
 from sr_ops.super_resolve import enlarge, fit_stages

@@ -4,7 +4,7 @@ import os
 import platform
 import re
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -26,9 +26,16 @@ def machine() -> str:
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{datetime.now(UTC):%Y-%m-%d}; {processor}, {os.cpu_count()} cores, {gigabytes:.0f} GiB, {_gpu()}; "
-        f"Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("torch", "ray", "srpipe"))
+        f"Python {platform.python_version()}{_installed('torch')}{_installed('ray')}{_installed('srpipe')}"
     )
+
+
+def _installed(name: str) -> str:
+    """A borrowed GPU machine may have torch alone."""
+    try:
+        return f", {name} {version(name)}"
+    except PackageNotFoundError:
+        return ""
 
 
 def _gpu() -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.scenes import satellite_scene
-from pipeline.layout import MOSAIC
+from pipeline.output.layout import MOSAIC
 from sr_ops.settings import Preset, preset
 from sr_ops.super_resolve import enlarge, fit_stages
 from sr_ops.tiles import cut, owned, paste, plan_tiles

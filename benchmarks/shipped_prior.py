@@ -11,7 +11,7 @@ from pathlib import Path
 
 OUT = Path("bench-out")
 
-SHIPPED = Path("pipeline/shipped_prior.safetensors")
+SHIPPED = Path("pipeline/priors/shipped_prior.safetensors")
 
 STEPS = 12_000
 

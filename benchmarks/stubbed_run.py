@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from pipeline import records, storage
-from pipeline import run as run_module
+from pipeline import storage
 from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_scale
-from pipeline.layout import Commit
-from pipeline.ledger import Ledger
-from pipeline.manifest import Manifest
-from pipeline.plan import Plan, Row
-from pipeline.prior import PriorFile
-from pipeline.records import Record, Status, now
-from pipeline.units import Group, answer_to_json, unit_from_json
-from pipeline.waves import Execute
+from pipeline.driver import run as run_module
+from pipeline.driver.manifest import Manifest
+from pipeline.driver.plan import Plan
+from pipeline.driver.waves import Execute
+from pipeline.output import records
+from pipeline.output.clock import now
+from pipeline.output.layout import Commit
+from pipeline.output.records import Record, Status
+from pipeline.priors.prior_file import PriorFile
+from pipeline.work.ledger import Ledger
+from pipeline.work.units import Group, Row, answer_to_json, unit_from_json
 from sr_ops.settings import FitSettings, Settings
 
 WORKERS = 2
@@ -173,7 +175,7 @@ class Clock:
     def executor(self, config: RunConfig, prior: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
         """In the place of `run._executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
-        from pipeline import dataflow
+        from pipeline.driver import dataflow
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),

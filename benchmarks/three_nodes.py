@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jobs.scenes import photograph_scene, satellite_scene
-from pipeline import dataflow  # before anything of Ray's: it sets Ray's environment
 from pipeline.config import Device, RunConfig
-from pipeline.manifest import Manifest
-from pipeline.plan import Plan
-from pipeline.records import Record
-from pipeline.run import run
-from pipeline.units import Answer, GroupRecord, Scene, answer_from_json
+from pipeline.driver import dataflow  # before anything of Ray's: it sets Ray's environment
+from pipeline.driver.manifest import Manifest
+from pipeline.driver.plan import Plan
+from pipeline.driver.run import run
+from pipeline.output.records import Record
+from pipeline.work.units import Answer, GroupRecord, Scene, answer_from_json
 from sr_ops.settings import Preset, preset
 
 from .quality import OUT

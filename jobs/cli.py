@@ -17,10 +17,9 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_group
 
-from pipeline.config import VERSION, Device, Dpi, Executor, Existing, Form, RunConfig, parse_scale
+from pipeline.config import VERSION, Device, Dpi, Executor, Existing, Form, Format, RunConfig, parse_scale
 from pipeline.errors import ErrorType, LostLockError, UsageError
 from pipeline.storage_options import StorageOptions
-from pipeline.writing.formats import Format
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
@@ -28,8 +27,8 @@ from . import spec, stopping
 from .storage_flags import with_storage_flags
 
 if TYPE_CHECKING:
-    from pipeline.run import Summary
-    from pipeline.train_prior import Trained
+    from pipeline.driver.run import Summary
+    from pipeline.priors.training import Trained
 
     from .submit import Outcome
 
@@ -245,7 +244,7 @@ def retry_command(
     storage: StorageOptions,
 ) -> int:
     """Do again what failed in a run, with the manifest and the settings of that run."""
-    from pipeline.retry import failed_work
+    from pipeline.driver.retry import failed_work
     from pipeline.storage import absolute
 
     options = None if storage == StorageOptions() else storage
@@ -350,9 +349,10 @@ def prior_command(
     storage: StorageOptions,
 ) -> int:
     """Learn from a collection's own images what fits start from; use it with `srpipe run --prior FILE`."""
+    from pipeline.driver.training_images import read_training_images
+    from pipeline.priors.training import train_prior
     from pipeline.storage import absolute, parent, use
-    from pipeline.train_prior import train_prior
-    from pipeline.worker import inline_device
+    from pipeline.work.worker import inline_device
 
     from .progress import training_progress
 
@@ -360,7 +360,7 @@ def prior_command(
     use(storage, parent(uri))  # where it is first tried whether anything can be written
     with training_progress(steps) as progress:
         trained = train_prior(
-            manifest,
+            read_training_images(manifest),
             uri,
             Settings(network=network, width=width, depth=depth, seed=seed),
             FitSettings(steps, crop, batch, learning_rate or _PRIOR_RATES[start == NO_PRIOR]),
@@ -400,7 +400,7 @@ def _top(
 
 def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
     """Run with progress on stderr, all of it or these keys."""
-    from pipeline.run import run
+    from pipeline.driver.run import run
 
     from .progress import progress
 

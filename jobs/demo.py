@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.config import RunConfig
+from pipeline.driver.run import Summary
 from pipeline.evaluate import evaluate, stitch
-from pipeline.images import from_levels, read_levels, to_levels
-from pipeline.run import Summary
+from pipeline.imagery.images import from_levels, read_levels, to_levels
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Settings
 

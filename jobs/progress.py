@@ -15,10 +15,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipeline.manifest import Manifest
-from pipeline.plan import Plan
-from pipeline.records import Record, Status
-from pipeline.run import Observer
+from pipeline.driver.manifest import Manifest
+from pipeline.driver.plan import Plan
+from pipeline.driver.run import Observer
+from pipeline.output.records import Record, Status
 
 from . import stopping
 

@@ -11,14 +11,15 @@ from typing import Any, TypeVar, get_type_hints
 
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
 
-from .raster import Limits
 from .storage_options import StorageOptions
-from .writing.formats import Format
 
 ALGORITHM_VERSION = 5
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")
+
+MAX_PIXELS = 2**30
+"""Of an input, unless another limit is asked for."""
 
 
 class Executor(StrEnum):
@@ -42,6 +43,18 @@ class Existing(StrEnum):
     """Do every row again."""
     ERROR = "error"
     """Refuse an output that already holds a run."""
+
+
+class Format(StrEnum):
+    """Of the files that are written."""
+
+    AUTO = "auto"
+    """PNG where it holds the picture whole, else GeoTIFF."""
+    PNG = "png"
+    TIF = "tif"
+    """GeoTIFF."""
+    COG = "cog"
+    """Cloud optimized GeoTIFF: one file for the whole picture."""
 
 
 class Dpi(StrEnum):
@@ -78,7 +91,7 @@ class RunConfig:
     prior: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
     form: Form = field(default_factory=Form)
-    max_pixels: int = Limits.pixels
+    max_pixels: int = MAX_PIXELS
     """Of an input: a small file may claim to be a huge picture."""
     threads: int = 1
     """Torch threads per worker: fixed, since sums in another order are other pixels."""

@@ -13,12 +13,13 @@ from torch import Tensor
 from sr_ops.metrics import psnr_y, ssim_y
 from sr_ops.resample import upscale
 
-from . import records, storage
+from . import storage
 from .errors import ErrorType, ImageError, UsageError
-from .images import from_levels, read_levels, to_levels
-from .layout import run_json, tile_position
-from .layout import table as table_uri
-from .records import Status
+from .imagery.images import from_levels, read_levels, to_levels
+from .output import records
+from .output.layout import run_json, tile_position
+from .output.layout import table as table_uri
+from .output.records import Status
 
 _NAN = float("nan")
 

@@ -1,6 +1,6 @@
-"""Making an enlargement agree with the image it came from, and measuring how well it does.
+"""Making an enlargement agree with the image it came from.
 
-Both use one forward model, `downscale`: what the camera of the LR image would have seen of the SR image.
+The forward model is `downscale`: what the camera of the LR image would have seen of the SR image.
 """
 
 from functools import lru_cache
@@ -8,7 +8,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .consistency import ConsistencyError, ConsistencySums
 from .domain import UNIT, Domain
 from .resample import axis_matrix, downscale, upscale
 
@@ -47,10 +46,3 @@ def _inverse(length: int, scale: int) -> Tensor:
         shrink, enlarge = axis_matrix(length * scale, length), axis_matrix(length, length * scale)
         inverse: Tensor = torch.linalg.inv(shrink @ enlarge)
         return inverse
-
-
-def consistency_error(sr: Tensor, lr: Tensor, scale: int) -> ConsistencyError:
-    """Error of a whole image: sr (C, H * scale, W * scale) against lr (C, H, W), in their units."""
-    error = ConsistencySums.of(downscale(sr.double(), scale) - lr.double()).error()
-    assert error is not None
-    return error

@@ -19,11 +19,12 @@ from hypothesis import settings
 from PIL import Image
 
 from jobs.cli import main
-from pipeline import records, storage
+from pipeline import storage
 from pipeline.config import Device, Executor, RunConfig
-from pipeline.manifest import Manifest
-from pipeline.plan import Plan
-from pipeline.records import Record
+from pipeline.driver.manifest import Manifest
+from pipeline.driver.plan import Plan
+from pipeline.output import records
+from pipeline.output.records import Record
 from pipeline.storage_options import StorageOptions
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
@@ -108,7 +109,7 @@ def make_prior() -> Callable[..., bytes]:
     ) -> bytes:
         import torch
 
-        from pipeline.prior import to_bytes
+        from pipeline.priors.prior_file import to_bytes
         from sr_ops.networks import build_network
 
         prior = {}

@@ -47,10 +47,71 @@ def test_imports_only_point_left(layer: str) -> None:
         assert packages & set(LAYERS) <= LAYERS[layer]["allowed"], file
 
 
-@pytest.mark.parametrize(("layer", "name"), [("pipeline", "dataflow.py"), ("jobs", "submit.py")])
+ROOMS = (
+    *("errors", "storage_options", "config"),
+    *("storage", "imagery", "output", "priors", "work", "driver"),
+    *("evaluate",),
+)
+"""Of the pipeline, files and folders, from the ground up: each imports from itself and from those before it."""
+
+
+def imports_upstairs(file: Path, folder: Path) -> list[str]:
+    """The imports of a file in the pipeline's folder, relative and absolute ones, that lead to a later room."""
+    parts = [folder.name, *file.relative_to(folder).with_suffix("").parts]
+    package = parts[:-1]
+    own = ROOMS.index(parts[1])
+    upstairs = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            targets = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            where = target.split(".")
+            if where[0] == folder.name and (where[1] not in ROOMS or ROOMS.index(where[1]) > own):
+                upstairs.append(f"{file.relative_to(folder.parent)}:{node.lineno} imports {target}")
+    return upstairs
+
+
+def test_rooms_import_only_from_those_before_them() -> None:
+    """Every file of the pipeline lies in a room, and imports from none that comes later."""
+    folder = REPOSITORY / "pipeline"
+    files = [file for file in python_files("pipeline") if file != folder / "__init__.py"]
+    assert {file.relative_to(folder).parts[0].removesuffix(".py") for file in files} <= set(ROOMS)
+    assert [line for file in files for line in imports_upstairs(file, folder)] == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from ..work import units",
+        "from ..work.units import Row",
+        "from .. import work",
+        "from pipeline import storage, work",
+        "from pipeline.work.units import Row",
+        "import os, pipeline.work.units",
+        "def late():\n    from ..work.units import Row",
+        "from ..nowhere import thing",
+    ],
+)
+def test_a_planted_import_is_named(planted: str, tmp_path: Path) -> None:
+    """The check above sees each way to import from a later room, and names file and import."""
+    file = tmp_path / "pipeline/output/planted.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"from .. import storage\nfrom ..config import RunConfig\nfrom . import layout\n{planted}\n")
+    (told,) = imports_upstairs(file, tmp_path / "pipeline")
+    assert re.fullmatch(r"pipeline/output/planted\.py:[45] imports pipeline\.(work|nowhere)[\w.]*", told)
+
+
+@pytest.mark.parametrize(("layer", "name"), [("pipeline", "driver/dataflow.py"), ("jobs", "submit.py")])
 def test_one_file_knows_ray(layer: str, name: str) -> None:
     """One file of the pipeline works with Ray, and one of the jobs speaks to its job server."""
-    assert [file.name for file in python_files(layer) if "ray" in imported_packages(file)] == [name]
+    knowing = [file for file in python_files(layer) if "ray" in imported_packages(file)]
+    assert knowing == [REPOSITORY / layer / name]
 
 
 def test_sr_ops_never_draws_from_global_randomness() -> None:
@@ -89,9 +150,12 @@ def test_the_check_for_heavy_imports_can_fail() -> None:
 
 def test_the_driver_plans_without_torch_or_ray() -> None:
     """Manifest, plan, prior, records and the run itself load without torch or Ray: both wait until there is work."""
-    assert not loaded_by("import pipeline.run, jobs.progress") & {"torch", "ray"}
-    read = "from pipeline import prior\nfrom sr_ops.settings import Settings\n"
-    assert not loaded_by(f"{read}prior.check_fits(prior.read_prior('shipped'), Settings())") & {"torch", "ray"}
+    assert not loaded_by("import pipeline.driver.run, jobs.progress") & {"torch", "ray"}
+    read = "from pipeline.priors import prior_file\nfrom sr_ops.settings import Settings\n"
+    assert not loaded_by(f"{read}prior_file.check_fits(prior_file.read_prior('shipped'), Settings())") & {
+        "torch",
+        "ray",
+    }
 
 
 IMPORT_NAMES = {"pillow": "PIL"}
@@ -111,7 +175,7 @@ def test_what_is_imported_is_installed() -> None:
     assert names <= {name.lower() for name in pinned}
 
 
-SHIPPED = "pipeline/shipped_prior.safetensors"
+SHIPPED = "pipeline/priors/shipped_prior.safetensors"
 
 
 def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:

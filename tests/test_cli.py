@@ -22,8 +22,8 @@ from PIL import Image
 import jobs.cli
 from jobs.scenes import satellite_scene
 from pipeline.config import RunConfig
-from pipeline.prior import read_prior
-from pipeline.run import Summary
+from pipeline.driver.run import Summary
+from pipeline.priors.prior_file import read_prior
 from sr_ops.settings import FitSettings, Settings
 
 TINY = (

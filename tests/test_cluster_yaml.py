@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-import pipeline.dataflow  # noqa: F401 - before Ray: it reads its environment once, when it is first imported
+import pipeline.driver.dataflow  # noqa: F401 - before Ray: it reads its environment once, when it is first imported
 
 # isort: split
 from ray.autoscaler._private.util import prepare_config, validate_config

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import Header, Limits
-from pipeline.reading import decoders
-from pipeline.reading.decoders import open_image
+from pipeline.imagery.header import Header, Limits
+from pipeline.imagery.reading import decoders
+from pipeline.imagery.reading.decoders import open_image
 
 from .picture_bytes import png
 
@@ -265,7 +265,8 @@ def test_a_system_without_limits_on_memory_decodes_even_so(picture: str, tmp_pat
         (tmp_path / "sitecustomize.py").write_text(
             f"import resource\ndef refuse(*_):\n    raise {error}\nresource.setrlimit = refuse\n"
         )
-        code = "import resource, sys\nfrom pipeline.raster import Limits\nfrom pipeline.reading import decoders\n"
+        code = "import resource, sys\nfrom pipeline.imagery.header import Limits\n"
+        code += "from pipeline.imagery.reading import decoders\n"
         code += "try:\n    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nexcept (OSError, ValueError):\n    pass\n"
         code += "else:\n    sys.exit('is not refused')\n"
         code += "print(decoders.open_image(sys.argv[1], Limits()).whole().samples.size)"
@@ -317,7 +318,7 @@ def test_shapes_are_not_trusted(picture: str, lie: str, monkeypatch: pytest.Monk
     script = f"""
 import json, sys
 from multiprocessing.connection import Connection
-from pipeline.raster import RGB, Band, Header
+from pipeline.imagery.header import RGB, Band, Header
 connection = Connection(int(sys.argv[-1]))
 connection.recv_bytes()
 header = Header("PNG", 40, 60, "uint8", tuple(Band(colour) for colour in RGB))
@@ -411,8 +412,8 @@ def test_ends_with_its_owner(tmp_path: Path) -> None:
     """When the process that asked is killed, its decoders end by themselves."""
     code = f"""
 import time
-from pipeline.reading import decoders
-from pipeline.raster import Limits
+from pipeline.imagery.reading import decoders
+from pipeline.imagery.header import Limits
 image = decoders.open_image({_gray(tmp_path)!r}, Limits())
 print(image._decoder.process.pid, flush=True)
 time.sleep(60)
@@ -451,9 +452,9 @@ def test_torch_is_not_loaded(tmp_path: Path) -> None:
     """A decoder starts fast: neither side of it loads torch, and small pictures do not even load GDAL."""
     code = f"""
 import sys
-from pipeline.reading.decoders import open_image
-from pipeline.raster import Limits
-from pipeline.reading.routing import open_file
+from pipeline.imagery.reading.decoders import open_image
+from pipeline.imagery.header import Limits
+from pipeline.imagery.reading.routing import open_file
 with open_image({_gray(tmp_path)!r}, Limits()) as image:
     image.whole()
 open_file({_gray(tmp_path)!r}, Limits()).window(slice(0, 1), slice(0, 1))

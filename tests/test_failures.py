@@ -19,20 +19,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline import enlarging, storage, worker
+from pipeline import storage
 from pipeline.config import Existing, RunConfig, fingerprint, parse_config
+from pipeline.driver.limits import ENOUGH, LimitReachedError, Limits
+from pipeline.driver.retry import failed_work
+from pipeline.driver.run import run
 from pipeline.errors import ErrorType, UsageError
-from pipeline.layout import list_commits, lock
-from pipeline.ledger import MOST_DEATHS, CrashLedger
-from pipeline.limits import ENOUGH, LimitReachedError, Limits
-from pipeline.lock import Lock
-from pipeline.patience import Patience
-from pipeline.plan import Row
-from pipeline.records import Record
-from pipeline.retry import failed_work
-from pipeline.run import run
-from pipeline.stopwatch import DeadlineError, Stopwatch
-from pipeline.worker import Worker
+from pipeline.output.layout import list_commits, lock
+from pipeline.output.lock import Lock
+from pipeline.output.records import Record
+from pipeline.storage.patience import Patience
+from pipeline.work import enlarging, worker
+from pipeline.work.ledger import MOST_DEATHS, CrashLedger
+from pipeline.work.stopwatch import DeadlineError, Stopwatch
+from pipeline.work.units import Row
+from pipeline.work.worker import Worker
 from sr_ops.settings import Settings
 
 MakeConfig = Callable[..., RunConfig]
@@ -83,7 +84,7 @@ def test_what_will_not_pass_is_told_at_once(error: Exception) -> None:
 @pytest.fixture
 def make_worker(tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
     """A worker that writes to tmp_path/out and hardly waits before it tries again."""
-    monkeypatch.setattr("pipeline.patience.FIRST_WAIT", 1e-3)
+    monkeypatch.setattr("pipeline.storage.patience.FIRST_WAIT", 1e-3)
 
     def make(settings: Settings = tiny_settings, **options: Any) -> Worker:
         ledger = options.pop("ledger", None)
@@ -94,6 +95,12 @@ def make_worker(tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.Mon
 
 def row(tmp_path: Path, key: str) -> Row:
     return Row(0, 1, key, str(tmp_path / key), 2, 0)
+
+
+def process(worker: Worker, row: Row) -> Record:
+    """The answer of a worker that is handed a unit of one row."""
+    (record,) = worker([row])
+    return record
 
 
 def failing(operation: Callable[..., Any], errors: list[OSError], only: str = "") -> Callable[..., Any]:
@@ -131,10 +138,10 @@ def test_every_access_of_a_worker_is_tried_again(
     undisturbed = getattr(storage, operation)
     errors: list[OSError] = [PASSING, PASSING]
     monkeypatch.setattr(storage, operation, failing(undisturbed, errors, only))
-    assert make_worker(retries=2).process(row(tmp_path, "a.png")).status == "done"
+    assert process(make_worker(retries=2), row(tmp_path, "a.png")).status == "done"
     assert not errors
     monkeypatch.setattr(storage, operation, failing(undisturbed, [PASSING] * 3, only))
-    record = make_worker(retries=2).process(replace(row(tmp_path, "a.png"), key="again"))
+    record = process(make_worker(retries=2), replace(row(tmp_path, "a.png"), key="again"))
     assert (record.status, record.error_type) == ("failed", error_type)
     assert "Connection reset by peer" in (record.error_message or "")
 
@@ -174,7 +181,7 @@ def test_an_image_that_takes_too_long_fails_alone(
     assert [record.error_type for record in records] == ["deadline", "deadline"]
     assert "raise --max-seconds-per-image" in (records[0].error_message or "")
     assert not list_commits(str(tmp_path / "out"))
-    assert make_worker(max_seconds=600).process(rows[0]).status == "done"
+    assert process(make_worker(max_seconds=600), rows[0]).status == "done"
 
 
 def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
@@ -227,8 +234,8 @@ def test_the_time_of_an_image_does_not_begin_again_where_memory_runs_out(
 
     monkeypatch.setattr(enlarging, "enlarge", too_little)
     settings = replace(tiny_settings, tile_size=128)
-    assert make_worker(settings).process(row(tmp_path, "x")).error_type == "memory"
-    assert make_worker(settings, max_seconds=1.5).process(row(tmp_path, "x")).error_type == "deadline"
+    assert process(make_worker(settings), row(tmp_path, "x")).error_type == "memory"
+    assert process(make_worker(settings, max_seconds=1.5), row(tmp_path, "x")).error_type == "deadline"
 
 
 def short_of_memory(most: int) -> Callable[..., Tensor]:
@@ -255,7 +262,7 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
     make_png(tmp_path / "big.png", height=150, width=170)
     make_png(tmp_path / "small.png", height=20, width=20)
     settings = replace(tiny_settings, tile_size=128)
-    enough = make_worker(settings).process(row(tmp_path, "big.png"))
+    enough = process(make_worker(settings), row(tmp_path, "big.png"))
     tiles = read_tiles(str(tmp_path / "out"))
     for uri in [
         commit.uri(str(tmp_path / "out"))
@@ -265,7 +272,7 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
         storage.remove(uri)
     reach = 2 * settings.halo
     monkeypatch.setattr(enlarging, "enlarge", short_of_memory((32 + reach) ** 2))
-    in_pieces = make_worker(settings).process(row(tmp_path, "big.png"))
+    in_pieces = process(make_worker(settings), row(tmp_path, "big.png"))
     assert (in_pieces.status, in_pieces.attempt, enough.attempt) == ("done", 3, 1)
     assert read_tiles(str(tmp_path / "out")) == tiles
     assert in_pieces.output_sha256 == enough.output_sha256
@@ -352,9 +359,9 @@ def test_a_broken_gpu_ends_the_process(
 
     monkeypatch.setattr(worker, "fit_stages", broken)
     monkeypatch.setattr(os, "_exit", exit_process)
-    assert make_worker().process(row(tmp_path, "x")).error_type == "internal"
+    assert process(make_worker(), row(tmp_path, "x")).error_type == "internal"
     with pytest.raises(Ended):
-        make_worker(ledger=Book()).process(row(tmp_path, "x"))
+        process(make_worker(ledger=Book()), row(tmp_path, "x"))
 
 
 def record(status: str) -> Record:
@@ -531,7 +538,7 @@ def test_a_run_whose_output_was_taken_over_stops(
             yield done
 
     monkeypatch.setattr(Worker, "__call__", taken_over)
-    monkeypatch.setattr("pipeline.run.Lock", partial(Lock, term=timedelta(seconds=2)))
+    monkeypatch.setattr("pipeline.driver.run.Lock", partial(Lock, term=timedelta(seconds=2)))
     code, _, err = srpipe(
         "run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1"
     )

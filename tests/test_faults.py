@@ -23,11 +23,12 @@ import pytest
 from PIL import Image
 
 from jobs.scenes import photograph_scene, printed_page, satellite_scene
-from pipeline import records, storage
+from pipeline import storage
 from pipeline.config import Device, RunConfig
-from pipeline.layout import list_commits
-from pipeline.records import Record
-from pipeline.run import run
+from pipeline.driver.run import run
+from pipeline.output import records
+from pipeline.output.layout import list_commits
+from pipeline.output.records import Record
 from sr_ops.settings import FitSettings, Settings
 
 from .flaky_store import Fault, flaky_store
@@ -180,8 +181,8 @@ sys.meta_path.insert(0, Finder())
 """A sitecustomize.py: one image kills a process that calls a function to open it."""
 
 POISONS = {
-    "worker": ("pipeline.opening", "open_image", "2 worker processes died at work on it"),
-    "decoder": ("pipeline.reading.routing", "open_file", "the decoder died of signal 9 at work on"),
+    "worker": ("pipeline.work.opening", "open_image", "2 worker processes died at work on it"),
+    "decoder": ("pipeline.imagery.reading.routing", "open_file", "the decoder died of signal 9 at work on"),
 }
 
 
@@ -204,9 +205,9 @@ def test_a_poison_image(
 
 CLUSTER = """
 import json, sys
-from pipeline import dataflow  # sets Ray's environment before Ray is imported
+from pipeline.driver import dataflow  # sets Ray's environment before Ray is imported
 from pipeline.config import Device, RunConfig, parse_config
-from pipeline.run import run
+from pipeline.driver.run import run
 from ray.cluster_utils import Cluster
 
 config = parse_config(json.loads(sys.argv[1]))

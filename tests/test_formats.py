@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.config import Format
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import CMYK, RGB, Band, Georef, GroundPoint, Header, Transform
-from pipeline.writing.formats import Format, choose, held
+from pipeline.imagery.header import CMYK, RGB, Band, Georef, GroundPoint, Header, Transform
+from pipeline.imagery.writing.formats import choose, held
 
 
 def _header(*colours: str, dtype: str = "uint8", mask: bool = False) -> Header:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline.run
+import pipeline.driver.run
 from benchmarks import fuzz
 from benchmarks.fuzz import Fuzzed, keep
 from benchmarks.fuzzing.batch import Batch, make_batch
@@ -102,13 +102,13 @@ def test_what_is_wrong_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that breaks one of its promises is told of, with the files that it is about."""
-    run = pipeline.run.run
+    run = pipeline.driver.run.run
 
     def run_badly(*arguments: object) -> None:
         run(*arguments)  # type: ignore[arg-type]
         spoil(workshop)
 
-    monkeypatch.setattr(pipeline.run, "run", run_badly)
+    monkeypatch.setattr(pipeline.driver.run, "run", run_badly)
     violations = workshop.run(tiled).violations
     assert any(told in violation.what and violation.paths for violation in violations)
     for started in set(tree(os.getpid())):
@@ -124,7 +124,7 @@ def test_a_bug_is_seen_and_kept(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("pipeline.worker.fit_stages", fail)
+    monkeypatch.setattr("pipeline.work.worker.fit_stages", fail)
     violation = workshop.run(tiled).violations[0]
     assert "error type internal" in violation.what
     keep(tmp_path / "kept", tiled.inputs, [(violation.what, violation.paths)])

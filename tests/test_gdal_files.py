@@ -16,10 +16,10 @@ from rasterio.rpc import RPC
 from rasterio.transform import from_gcps, from_origin
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import Georef, Header, Limits, Pixels, Transform
-from pipeline.reading import jp2_boxes
-from pipeline.reading.decoders import open_image
-from pipeline.reading.routing import open_file
+from pipeline.imagery.header import Georef, Header, Limits, Pixels, Transform
+from pipeline.imagery.reading import jp2_boxes
+from pipeline.imagery.reading.decoders import open_image
+from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import tiff
 from .test_pillow_files import TURNS

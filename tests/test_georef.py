@@ -12,8 +12,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from rasterio.transform import Affine, GCPTransformer, RPCTransformer
 
-from pipeline.raster import Band, Georef, GroundPoint, Header, Transform
-from pipeline.writing.georef import enlarged, part
+from pipeline.imagery.header import Band, Georef, GroundPoint, Header, Transform
+from pipeline.imagery.writing.georef import enlarged, part
 
 HEIGHT, WIDTH = 70, 90
 

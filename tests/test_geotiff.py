@@ -22,11 +22,12 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 from rio_cogeo.cogeo import cog_validate
 
+from pipeline.config import Format
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import CMYK, DTYPES, RGB, Band, Georef, GroundPoint, Header, Transform
-from pipeline.writing.cog import CogFile
-from pipeline.writing.formats import Format, held
-from pipeline.writing.geotiff import encode_tif
+from pipeline.imagery.header import CMYK, DTYPES, RGB, Band, Georef, GroundPoint, Header, Transform
+from pipeline.imagery.writing.cog import CogFile
+from pipeline.imagery.writing.formats import held
+from pipeline.imagery.writing.geotiff import encode_tif
 
 _RNG = np.random.default_rng(0)
 

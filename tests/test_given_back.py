@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import picture
 from pipeline.config import RunConfig
-from pipeline.plan import Row
-from pipeline.reading import decoders
-from pipeline.run import run
-from pipeline.units import Division
-from pipeline.worker import Worker
+from pipeline.driver.run import run
+from pipeline.imagery import picture
+from pipeline.imagery.reading import decoders
+from pipeline.work.units import Division, Row
+from pipeline.work.worker import Worker
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -59,7 +58,7 @@ def windowed(tmp_path: Path, make_png: Callable[..., np.ndarray], monkeypatch: p
 @pytest.mark.usefixtures("windowed")
 def test_after_the_last_scene(tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scene that a worker keeps open for its next group is closed when the run ends, or goes on elsewhere."""
-    monkeypatch.setattr("pipeline.run.DIVISION", Division(pixels=1000, group_seconds=0.012))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.012))
     assert run(tiny_config(), observer).done == 3
 
 
@@ -70,13 +69,13 @@ def _refuse(*_: object) -> None:
 @pytest.mark.usefixtures("windowed")
 @pytest.mark.parametrize(
     ("place", "instead"),
-    [("pipeline.worker.networks_to_bytes", lambda _: b"no networks"), ("pipeline.scene.resume", _refuse)],
+    [("pipeline.work.worker.networks_to_bytes", lambda _: b"no networks"), ("pipeline.work.scene.resume", _refuse)],
 )
 def test_a_scene_that_cannot_go_on(
     place: str, instead: Callable[..., Any], tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scenes whose networks are damaged, or of which nobody can tell how far they came, leave nothing open."""
-    monkeypatch.setattr("pipeline.run.DIVISION", Division(pixels=1000, group_seconds=0.012))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.012))
     monkeypatch.setattr(place, instead)
     assert run(tiny_config(), observer).errors == {"read": 3}
 

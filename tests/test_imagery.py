@@ -13,13 +13,12 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
 
-from pipeline import picture
-from pipeline.config import Dpi, Form, RunConfig
-from pipeline.reading.decoders import OpenImage
-from pipeline.records import Record
-from pipeline.run import Summary, run
-from pipeline.units import Division
-from pipeline.writing.formats import Format
+from pipeline.config import Dpi, Form, Format, RunConfig
+from pipeline.driver.run import Summary, run
+from pipeline.imagery import picture
+from pipeline.imagery.reading.decoders import OpenImage
+from pipeline.output.records import Record
+from pipeline.work.units import Division
 from sr_ops import sheet
 from sr_ops.resample import downscale
 from sr_ops.settings import Method, Settings
@@ -243,7 +242,7 @@ def made(tmp_path: Path, kind: str) -> str:
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.run.DIVISION", Division(pixels=1000, group_seconds=0.05))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.05))
 
 
 @pytest.mark.parametrize("kind", ["deep", "nodata", "NaN", "masked", "alpha"])
@@ -254,7 +253,7 @@ def test_tiled_equals_untiled(
     name = made(tmp_path, kind)
     results = []
     for number, (side, pixels) in enumerate([(128, 10**9), (16, 10**9), (16, 1000)]):
-        monkeypatch.setattr("pipeline.run.DIVISION", Division(pixels=pixels, group_seconds=0.05))
+        monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=pixels, group_seconds=0.05))
         settings = replace(tiny_settings, scale=4, tile_size=side)
         record, summary = work(name, settings=settings, output=str(tmp_path / f"out{number}"))
         assert summary.done == 1

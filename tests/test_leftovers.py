@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from pipeline import processes, storage
+from pipeline import storage
 from pipeline.config import RunConfig
-from pipeline.leftovers import sweep_output, sweep_temporary
-from pipeline.run import run
+from pipeline.driver.run import run
+from pipeline.output.leftovers import sweep_output, sweep_temporary
+from pipeline.storage import processes
 
 HOLDING = """if True:
     import sys, tempfile
-    from pipeline import local_disk, processes
+    from pipeline.storage import local_disk, processes
     from unittest import mock
 
     def wait(*_):

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import layout, processes, storage
+from pipeline import storage
 from pipeline.errors import LostLockError, UsageError
-from pipeline.lock import Lease, Lock
-from pipeline.records import now
+from pipeline.output import layout
+from pipeline.output.clock import now
+from pipeline.output.lock import Lease, Lock
+from pipeline.storage import processes
 
 
 @pytest.fixture(params=["local", "s3"])

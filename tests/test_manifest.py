@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.driver.manifest import Manifest, read_manifest
 from pipeline.errors import UsageError
-from pipeline.manifest import Manifest, read_manifest
 
 Table = list[dict[str, Any]]
 

@@ -15,12 +15,13 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from pipeline.raster import DTYPES, RGB, Band, Georef, GroundPoint, Header, Transform
-from pipeline.writing.formats import Format, held
-from pipeline.writing.georef import part
-from pipeline.writing.geotiff import encode_tif
-from pipeline.writing.mosaic import Placed, vrt
-from pipeline.writing.png import aux_xml, encode_png
+from pipeline.config import Format
+from pipeline.imagery.header import DTYPES, RGB, Band, Georef, GroundPoint, Header, Transform
+from pipeline.imagery.writing.formats import held
+from pipeline.imagery.writing.georef import part
+from pipeline.imagery.writing.geotiff import encode_tif
+from pipeline.imagery.writing.mosaic import Placed, vrt
+from pipeline.imagery.writing.png import aux_xml, encode_png
 
 _RNG = np.random.default_rng(0)
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.raster import Header, Limits
-from pipeline.reading.routing import open_file
+from pipeline.imagery.header import Header, Limits
+from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import png, png_chunk, tiff
 

@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.config import Existing, Form, RunConfig, fingerprint
+from pipeline.config import Existing, Form, Format, RunConfig, fingerprint
+from pipeline.driver.manifest import Cells, Manifest, read_manifest
+from pipeline.driver.plan import Plan, make_key, make_plan
 from pipeline.errors import UsageError
-from pipeline.layout import Commit
-from pipeline.manifest import Cells, Manifest, read_manifest
-from pipeline.plan import Plan, make_key, make_plan
+from pipeline.output.layout import Commit
 from pipeline.storage import Source
-from pipeline.writing.formats import Format
 from sr_ops.settings import FitSettings, Method, Network
 
 Plans = Callable[..., Plan]

@@ -17,9 +17,9 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
-from pipeline.raster import RGB, Band, Georef, GroundPoint, Header, Transform
-from pipeline.reading import png_chunks
-from pipeline.writing.png import aux_xml, encode_png, world_file
+from pipeline.imagery.header import RGB, Band, Georef, GroundPoint, Header, Transform
+from pipeline.imagery.reading import png_chunks
+from pipeline.imagery.writing.png import aux_xml, encode_png, world_file
 
 _RNG = np.random.default_rng(0)
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from jobs.scenes import satellite_scene
-from pipeline import prior as prior_module
 from pipeline import storage
 from pipeline.errors import UsageError
-from pipeline.prior import PriorFile, check_fits, parse_prior, read_prior, to_bytes, weights
+from pipeline.priors import prior_file as prior_module
+from pipeline.priors.prior_file import PriorFile, check_fits, parse_prior, read_prior, to_bytes, weights
 from sr_ops.metrics import psnr_y
 from sr_ops.networks import build_network
 from sr_ops.resample import downscale, upscale

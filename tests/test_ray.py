@@ -15,7 +15,7 @@ import s3fs
 
 from pipeline import storage
 from pipeline.config import Executor, RunConfig
-from pipeline.run import run
+from pipeline.driver.run import run
 from pipeline.storage_options import S3Options, StorageOptions
 
 ReadTiles = Callable[[str], dict[str, bytes]]
@@ -48,7 +48,7 @@ def test_ray_equals_inline(
 ) -> None:
     """However many workers, with a prior or without, all is as with one process, and Ray prints nothing."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("pipeline.plan._UNIT_ROWS", 2)
+    monkeypatch.setattr("pipeline.driver.plan._UNIT_ROWS", 2)
     output = f"{tmp_path}/ray"
     (tmp_path / "p").write_bytes(make_prior())
     prior = str(tmp_path / "p") if with_prior else "none"
@@ -100,14 +100,14 @@ def test_nothing_to_do_starts_nothing(
     run(tiny_config(prior=str(tmp_path / "p")), observer)
     program = """if True:
         import pickle, sys
-        from pipeline.run import run
+        from pipeline.driver.run import run
 
         class Observer:
             def planned(self, plan, manifest): ...
             def finished(self, record): ...
 
         assert run(pickle.load(sys.stdin.buffer), Observer()).already_done == 3
-        print({"ray", "torch", "pipeline.dataflow"} & set(sys.modules))
+        print({"ray", "torch", "pipeline.driver.dataflow"} & set(sys.modules))
     """
     given = pickle.dumps(tiny_config(prior=str(tmp_path / "p"), executor=Executor.RAY))
     ended = subprocess.run([sys.executable, "-c", program], input=given, capture_output=True, check=False)

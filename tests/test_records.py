@@ -12,18 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import records, storage
+from pipeline import storage
 from pipeline.errors import ErrorType
-from pipeline.layout import Commit, list_commits
-from pipeline.records import (
-    COLUMNS,
-    SCHEMA,
-    Record,
-    RecordSink,
-    Status,
-    recorded_commits,
-    to_table,
-)
+from pipeline.output import records
+from pipeline.output.layout import Commit, list_commits
+from pipeline.output.records import COLUMNS, SCHEMA, Record, RecordSink, Status, recorded_commits, to_table
 
 NO_COLUMNS = pa.table({"row": pa.nulls(0)}).select([])
 

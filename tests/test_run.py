@@ -17,16 +17,16 @@ import pytest
 import torch
 from PIL import Image
 
-import pipeline.plan
-import pipeline.run
+import pipeline.driver.plan
+import pipeline.driver.run
 from pipeline.config import Executor, Existing, Form, RunConfig, fingerprint
+from pipeline.driver.run import Summary, run
 from pipeline.errors import ErrorType, UsageError
-from pipeline.layout import list_commits
-from pipeline.plan import Row
-from pipeline.prior import read_prior
-from pipeline.records import Record
-from pipeline.run import Summary, run
+from pipeline.output.layout import list_commits
+from pipeline.output.records import Record
+from pipeline.priors.prior_file import read_prior
 from pipeline.storage import stat
+from pipeline.work.units import Row
 from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Method, Settings
 
@@ -55,7 +55,7 @@ def _snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 @pytest.fixture(autouse=True)
 def _one_part_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine, the records of these small runs are one part."""
-    monkeypatch.setattr("pipeline.records._FLUSH_SECONDS", 3600.0)
+    monkeypatch.setattr("pipeline.output.records._FLUSH_SECONDS", 3600.0)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_second_run_does_nothing(
     """What is done is skipped without loading an image; tiles, commits and parts stay as they are."""
     run(tiny_config(), observer)
     before, rows = _snapshot(out), read_records(str(out))
-    monkeypatch.setattr(pipeline.run, "_executor", None)
+    monkeypatch.setattr(pipeline.driver.run, "_executor", None)
     summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 0, 3, 0, 0)
     after = _snapshot(out)
@@ -333,7 +333,7 @@ def test_bug_inside(
 ) -> None:
     """A bug is a failed record and a traceback, not the end of the run; once mended, the same command goes on."""
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.writing.sinks.encode_png", lambda *_: 1 / 0)
+        patched.setattr("pipeline.output.sinks.encode_png", lambda *_: 1 / 0)
         summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 0, 0, 3, 0)
     assert summary.errors == {"internal": 3}
@@ -357,7 +357,7 @@ def test_silent_worker(
 
         yield execute
 
-    monkeypatch.setattr(pipeline.run, "_executor", forgetful)
+    monkeypatch.setattr(pipeline.driver.run, "_executor", forgetful)
     summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 2, 0, 1, 0)
     assert summary.errors == {"lost": 1}
@@ -438,7 +438,7 @@ def test_planning_with_a_prior_loads_no_torch(tmp_path: Path) -> None:
     program = """if True:
         import sys
         from pipeline.config import RunConfig
-        from pipeline.run import run
+        from pipeline.driver.run import run
 
         class Observer:
             def planned(self, plan, manifest): ...
@@ -685,7 +685,7 @@ def test_work_that_cannot_be_listed_is_not_done_twice(
     """When the driver cannot tell the version of a file, the worker can, and finds the commit."""
     run(tiny_config(), observer)
     before = _snapshot(tmp_path / "out" / "tiles")
-    monkeypatch.setattr(pipeline.plan.storage, "stat_all", lambda _: {})
+    monkeypatch.setattr(pipeline.driver.plan.storage, "stat_all", lambda _: {})
     summary = run(tiny_config(), observer)
     assert (summary.done, summary.failed) == (summary.rows, 0)
     assert _snapshot(tmp_path / "out" / "tiles") == before
@@ -753,7 +753,7 @@ def test_an_output_that_ignores_case_keeps_images_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two that would be written into one folder are failed rows, and nothing of them is there; the others are done."""
-    monkeypatch.setattr("pipeline.storage.folds_case", lambda _folder: True)
+    monkeypatch.setattr("pipeline.driver.run.storage.folds_case", lambda _folder: True)
     (tmp_path / "m.csv").write_text("uri,id\na.png,A.png\nb.png,a.png\nsub/c.png,\n")
     summary = run(tiny_config(), observer)
     assert (summary.done, summary.errors) == (1, {"bad_row": 2})

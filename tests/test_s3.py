@@ -12,16 +12,16 @@ import pytest
 import s3fs
 from botocore.exceptions import EndpointConnectionError
 
-from pipeline import s3, storage
-from pipeline.config import Executor, Form, RunConfig
+from pipeline import storage
+from pipeline.config import Executor, Form, Format, RunConfig
+from pipeline.driver.manifest import read_manifest
+from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
-from pipeline.layout import list_commits
-from pipeline.manifest import read_manifest
-from pipeline.prior import read_prior
-from pipeline.run import run
+from pipeline.output.layout import list_commits
+from pipeline.priors.prior_file import read_prior
+from pipeline.storage import s3
 from pipeline.storage_options import S3Options, StorageOptions
-from pipeline.writing.formats import Format
 
 SECRET = "wJalrXUtnFEMI"
 

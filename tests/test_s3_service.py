@@ -15,9 +15,10 @@ import s3fs
 from botocore.exceptions import ClientError
 from s3fs.errors import translate_boto_error
 
-from pipeline import s3, storage
+from pipeline import storage
+from pipeline.driver.manifest import read_manifest
 from pipeline.errors import UsageError
-from pipeline.manifest import read_manifest
+from pipeline.storage import s3
 from pipeline.storage_options import S3Options, StorageOptions
 
 Srpipe = Callable[..., tuple[int, str, str]]

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.raster import DTYPES, Band, Georef, Header, Pixels
-from pipeline.samples import Scaling, find_scaling, known_samples, off_nodata, to_lr, to_native
+from pipeline.imagery.header import DTYPES, Band, Georef, Header, Pixels
+from pipeline.imagery.samples import Scaling, find_scaling, known_samples, off_nodata, to_lr, to_native
 
 CPU = torch.device("cpu")
 

@@ -11,20 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pipeline.run
-from pipeline import enlarging, scene, storage, waves, worker
+import pipeline.driver.run
+from pipeline import storage
 from pipeline.config import Executor, Existing, RunConfig
-from pipeline.layout import Commit, list_commits, list_scenes
-from pipeline.plan import Row, enlarging_seconds
-from pipeline.raster import Band, Header
-from pipeline.records import Record, Status
-from pipeline.run import run
-from pipeline.units import (
+from pipeline.driver import waves
+from pipeline.driver.run import run
+from pipeline.driver.waves import in_waves
+from pipeline.imagery.header import Band, Header
+from pipeline.output.layout import Commit, list_commits, list_scenes
+from pipeline.output.records import Record, Status
+from pipeline.work import enlarging, scene, worker
+from pipeline.work.estimates import enlarging_seconds
+from pipeline.work.units import (
     DIVISION,
     Answer,
     Division,
     Group,
     GroupRecord,
+    Row,
     Scene,
     Unit,
     WrittenTile,
@@ -34,8 +38,7 @@ from pipeline.units import (
     unit_from_json,
     unit_to_json,
 )
-from pipeline.waves import in_waves
-from pipeline.worker import Worker
+from pipeline.work.worker import Worker
 from sr_ops.consistency import ConsistencySums
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
@@ -54,7 +57,7 @@ SMALL = Division(pixels=1000, group_seconds=0.012)
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.run.DIVISION", SMALL)
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", SMALL)
 
 
 @pytest.fixture
@@ -154,7 +157,7 @@ def test_divided_equals_undivided(
     run(tiny_config(settings=settings, output=f"{tmp_path}/whole"), observer)
     assert sorted(enlarged) == [1, 4, 6, 16, 16]
     enlarged.clear()
-    monkeypatch.setattr("pipeline.run.DIVISION", SMALL)
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", SMALL)
     summary = run(tiny_config(settings=settings), observer)
     assert (summary.done, summary.failed) == (5, 0)
     assert sum(enlarged) == 43
@@ -179,7 +182,7 @@ def test_a_scene_starts_from_the_prior(
     (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
     run(tiny_config(prior=str(tmp_path / "p")), observer)
     assert observer.records[-1].prior_bands == 1
-    monkeypatch.setattr("pipeline.run.DIVISION", DIVISION)
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", DIVISION)
     run(tiny_config(prior=str(tmp_path / "p"), output=f"{tmp_path}/whole"), observer)
     assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
     assert _content(asdict(observer.records[0])) == _content(asdict(observer.records[1]))
@@ -514,7 +517,7 @@ def test_json() -> None:
     units: list[Unit] = [[], [_row("a"), _row("b")], group]
     assert [unit_from_json(unit_to_json(unit)) for unit in units] == units
     answers: list[Answer] = [
-        _record("a", consistency_rmse_bands=(0.1, 1 / 3), started_at=pipeline.run.now()),
+        _record("a", consistency_rmse_bands=(0.1, 1 / 3), started_at=pipeline.driver.run.now()),
         _scene("b", 3),
         _group_record(group),
     ]
@@ -609,7 +612,7 @@ def test_two_workers_share_a_scene(
         return finish(output, begun, groups)
 
     monkeypatch.setattr(scene, "finish", listen)
-    monkeypatch.setattr("pipeline.dataflow.DIVISION", Division(pixels=50_000, group_seconds=0.012))
+    monkeypatch.setattr("pipeline.driver.dataflow.DIVISION", Division(pixels=50_000, group_seconds=0.012))
     summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
     assert (summary.done, summary.failed) == (2, 0)
     assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(25)]

@@ -249,7 +249,7 @@ def test_reason_of_a_server(answer: dict[str, str | None], sentence: str) -> Non
 
 def test_read_all_is_read_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many files come in the order asked for, over any number of batches; a missing one raises in its place."""
-    monkeypatch.setattr(storage, "_READ_AHEAD", 4)
+    monkeypatch.setattr("pipeline.storage.access._READ_AHEAD", 4)
     uris = [str(tmp_path / f"{number * 7 % 10}") for number in range(10)]
     for uri in uris:
         storage.write(uri, uri.encode())

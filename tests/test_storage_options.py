@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import jobs.cli
+from pipeline.driver.run import Summary
 from pipeline.errors import UsageError
-from pipeline.run import Summary
 from pipeline.storage_options import S3Options, StorageOptions, check_endpoint, parse_further
 
 Srpipe = Callable[..., tuple[int, str, str]]

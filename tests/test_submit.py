@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-import pipeline.dataflow  # noqa: F401 - before Ray: it reads its environment once, when it is first imported
+import pipeline.driver.dataflow  # noqa: F401 - before Ray: it reads its environment once, when it is first imported
 from pipeline.errors import UsageError
 
 # isort: split

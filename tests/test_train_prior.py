@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 import jobs.progress
-import pipeline.train_prior
+import pipeline.priors.training
 from pipeline import storage
-from pipeline.prior import parse_prior, read_prior, weights
+from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from sr_ops.networks import build_network
 from sr_ops.settings import FitSettings, Settings
 
@@ -59,7 +59,7 @@ def taught(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         )
         return {1: network.state_dict()}
 
-    monkeypatch.setattr(pipeline.train_prior, "train", train)
+    monkeypatch.setattr(pipeline.priors.training, "train", train)
     return calls
 
 
@@ -368,7 +368,7 @@ def test_bad_input_is_refused_in_one_sentence(
 ) -> None:
     """What cannot be begun: exit 2 before any training, one line on stderr that names the thing, nothing written."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(pipeline.train_prior, "train", _no_training)
+    monkeypatch.setattr(pipeline.priors.training, "train", _no_training)
     (tmp_path / "start").write_bytes(make_prior())
     before = sorted(tmp_path.rglob("*"))
     arguments, named = REFUSED[case]
@@ -388,7 +388,7 @@ def test_full_disk(srpipe: Srpipe, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    monkeypatch.setattr(pipeline.train_prior, "train", _no_training)
+    monkeypatch.setattr(pipeline.priors.training, "train", _no_training)
     code, _, err = srpipe("prior", "in", "-o", "p", *TINY)
     assert code == 2
     assert f"cannot write to the output {tmp_path}: No space left on device; choose another with --output" in err
@@ -406,7 +406,7 @@ def test_weights_that_came_to_nothing_are_not_written(
         network = build_network(settings.network, 1, settings.width, settings.depth, 0, device, torch.float32)
         return {1: {name: tensor + 1e6 for name, tensor in network.state_dict().items()}}
 
-    monkeypatch.setattr(pipeline.train_prior, "train", exploded)
+    monkeypatch.setattr(pipeline.priors.training, "train", exploded)
     code, out, err = srpipe("prior", "in", "-o", "p", *TINY)
     assert code != 0
     assert out == ""
@@ -455,7 +455,7 @@ def test_a_training_can_be_stopped(pictures: Path, tmp_path: Path, signal_number
 @pytest.mark.timeout(60)
 def test_a_bucket_is_no_file(s3_bucket: str, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An output that names a bucket, or one that is not there, is refused before the training."""
-    monkeypatch.setattr(pipeline.train_prior, "train", _no_training)
+    monkeypatch.setattr(pipeline.priors.training, "train", _no_training)
     for output in (s3_bucket, f"{s3_bucket}/", "s3://no-such-bucket", "s3://no-such-bucket/p"):
         code, out, err = srpipe("prior", "in", "-o", output, *TINY)
         assert (code, out) == (2, "")

@@ -16,15 +16,16 @@ import torch
 from PIL import Image
 
 from jobs.scenes import satellite_scene
-from pipeline import storage, worker
+from pipeline import storage
 from pipeline.config import Device, Form, RunConfig, fingerprint
 from pipeline.errors import UsageError
-from pipeline.layout import Commit, list_commits
-from pipeline.plan import Row
-from pipeline.prior import parse_prior, read_prior, weights
-from pipeline.records import Record
+from pipeline.output.layout import Commit, list_commits
+from pipeline.output.records import Record
+from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from pipeline.storage_options import S3Options, StorageOptions
-from pipeline.worker import Worker
+from pipeline.work import worker
+from pipeline.work.units import Row
+from pipeline.work.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
@@ -59,6 +60,12 @@ def row(tmp_path: Path) -> MakeRow:
     return make
 
 
+def process(worker: Worker, row: Row) -> Record:
+    """The answer of a worker that is handed a unit of one row."""
+    (record,) = worker([row])
+    return record
+
+
 def _paste(tiles: dict[str, bytes], key: str) -> np.ndarray:
     """The whole picture from its tiles, (H, W) or (H, W, 3): rows and columns are told by the names."""
     rows: dict[str, list[np.ndarray]] = {}
@@ -81,7 +88,7 @@ def test_image_becomes_tiles_and_a_record(
     tmp_path: Path,
 ) -> None:
     """The tiles put together have scale times the size, and the record tells what they are."""
-    record = make_worker().process(row(key, scale))
+    record = process(make_worker(), row(key, scale))
     tiles = read_tiles(str(tmp_path / "out"))
     lr = images[key]
     height, width = lr.shape[:2]
@@ -121,7 +128,7 @@ def test_consistency_is_that_of_the_written_pixels(
     tmp_path: Path,
 ) -> None:
     """Whoever reduces the PNGs again and subtracts the input finds the error that the record states, in grey levels."""
-    record = make_worker().process(row(key, scale))
+    record = process(make_worker(), row(key, scale))
     sr = _paste(read_tiles(str(tmp_path / "out")), key).astype(np.float64)
     lr = images[key].astype(np.float64)
     residual = np.atleast_3d(downscale(torch.from_numpy(np.atleast_3d(sr)).permute(2, 0, 1), scale).permute(1, 2, 0))
@@ -137,7 +144,7 @@ def test_consistency_is_that_of_the_written_pixels(
 def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path, tiny_settings: Settings) -> None:
     """No phase takes longer than the whole, times are UTC, and the commit record is the record."""
     before = datetime.now(UTC)
-    record = make_worker().process(row("a.png", 4))
+    record = process(make_worker(), row("a.png", 4))
     phases = (record.read_s, record.fit_s, record.infer_s, record.back_project_s, record.write_s)
     assert all(seconds is not None and seconds > 0 for seconds in phases)
     assert record.total_s is not None
@@ -173,7 +180,7 @@ def test_smallest_images(
     From 8 pixels a side on it can be fitted, from 24 on the fit can be judged.
     """
     make_png(tmp_path / "t.png", height=height, width=width)
-    record = make_worker(method=Method(method)).process(row("t.png"))
+    record = process(make_worker(method=Method(method)), row("t.png"))
     assert (record.status, record.sr_width, record.sr_height) == ("done", 2 * width, 2 * height)
     judged = min(height, width) >= 24
     assert (record.reconstruction_psnr is not None) == (record.bicubic_reconstruction_psnr is not None) == judged
@@ -198,7 +205,7 @@ def test_bicubic_on_demand(
 ) -> None:
     """Method bicubic is bicubic interpolation and back-projection exactly, and no fit, whatever prior there is."""
     bicubic = {"prior": make_prior(), "method": Method.BICUBIC, "tile_size": 64, "back_projections": 3}
-    record = make_worker(**bicubic).process(row(key, scale))
+    record = process(make_worker(**bicubic), row(key, scale))
     lr = images[key].astype(np.float32)[..., None] if images[key].ndim == 2 else images[key].astype(np.float32)
     bare = Settings(scale=scale, back_projections=3)
     sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, (), bare)
@@ -221,7 +228,7 @@ def test_a_flat_image_is_bicubic(
 ) -> None:
     """Where there is nothing to learn, auto takes bicubic, and a flat image stays flat."""
     Image.new("RGB", (40, 30), (value, value, value)).save(tmp_path / "t.png")
-    record = make_worker(prior=make_prior(), method=Method.AUTO, tile_size=64).process(row("t.png"))
+    record = process(make_worker(prior=make_prior(), method=Method.AUTO, tile_size=64), row("t.png"))
     assert (record.status, record.method_used, record.steps) == ("done", "bicubic", 0)
     assert record.network is record.prior_bands is None
     assert record.prior is not None
@@ -237,7 +244,7 @@ def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:
     prior = read_prior("shipped")
     assert prior is not None
     settings = Settings(scale=2, prior=prior.sha256, fit=FitSettings(steps=0), ensemble=False)
-    record = Worker(RunConfig("", str(tmp_path / "out"), settings), prior, "cpu").process(row("t.png"))
+    record = process(Worker(RunConfig("", str(tmp_path / "out"), settings), prior, "cpu"), row("t.png"))
     assert (record.status, record.method_used, record.network) == ("done", "zssr", "subpixel")
     assert (record.prior, record.prior_bands, record.steps) == (prior.sha256, 3, 0)
     assert record.reconstruction_psnr is not None
@@ -253,7 +260,7 @@ def test_which_network_of_a_prior_is_used(
     key: str, held: tuple[int, ...], used: int, make_worker: MakeWorker, make_prior: MakePrior, row: MakeRow
 ) -> None:
     """An image in colour starts from the network of three bands; where there is none, and in gray, from that of one."""
-    record = make_worker(prior=make_prior(bands=held)).process(row(key))
+    record = process(make_worker(prior=make_prior(bands=held)), row(key))
     assert (record.status, record.method_used, record.prior_bands) == ("done", "zssr", used)
     assert record.prior == parse_prior(make_prior(bands=held)).sha256
 
@@ -261,7 +268,7 @@ def test_which_network_of_a_prior_is_used(
 @pytest.mark.usefixtures("images")
 def test_without_a_prior(make_worker: MakeWorker, row: MakeRow) -> None:
     """A fit from scratch says so."""
-    record = make_worker().process(row("a.png"))
+    record = process(make_worker(), row("a.png"))
     assert (record.prior, record.prior_bands, record.method_used) == ("none", None, "zssr")
 
 
@@ -278,7 +285,7 @@ def test_fits_start_from_the_prior(
     """With no step the result is that of the prior's own network; a step leads on from there."""
     data = make_prior()
     bare = {"prior": data, "ensemble": False, "back_projections": 0, "tile_size": 64}
-    record = make_worker(**bare, fit=FitSettings(steps=0)).process(row(key))
+    record = process(make_worker(**bare, fit=FitSettings(steps=0)), row(key))
     assert (record.steps, record.final_loss) == (0, None)
     written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
     lr = torch.from_numpy(np.atleast_3d(images[key]).astype(np.float32)).permute(2, 0, 1) / 255
@@ -289,7 +296,7 @@ def test_fits_start_from_the_prior(
     difference = np.abs(np.atleast_3d(written).astype(int) - expected)
     assert difference.max() <= 1
     assert (difference == 0).mean() > 0.99
-    stepped = make_worker(**bare, fit=FitSettings(steps=5, crop=16, batch=1, learning_rate=0.01)).process(row(key))
+    stepped = process(make_worker(**bare, fit=FitSettings(steps=5, crop=16, batch=1, learning_rate=0.01)), row(key))
     assert stepped.output_sha256 != record.output_sha256
 
 
@@ -326,7 +333,7 @@ def test_icc_profile_is_in_every_tile(
 ) -> None:
     """Each tile alone says what its numbers mean as colours."""
     Image.fromarray(pixels()).save(tmp_path / "a.png", icc_profile=b"profile")
-    make_worker().process(row("a.png"))
+    process(make_worker(), row("a.png"))
     tiles = read_tiles(str(tmp_path / "out")).values()
     assert [Image.open(io.BytesIO(tile)).info["icc_profile"] for tile in tiles] == [b"profile"] * 4
 
@@ -357,8 +364,8 @@ def _commits(tmp_path: Path, key: str) -> tuple[str, ...]:
 @pytest.mark.usefixtures("images")
 def test_seed_changes_pixels(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) -> None:
     """The seed is the one source of chance."""
-    first = make_worker().process(row("a.png")).output_sha256
-    assert make_worker(seed=1).process(row("a.png", stale=_commits(tmp_path, "a.png"))).output_sha256 != first
+    first = process(make_worker(), row("a.png")).output_sha256
+    assert process(make_worker(seed=1), row("a.png", stale=_commits(tmp_path, "a.png"))).output_sha256 != first
 
 
 @pytest.mark.usefixtures("images")
@@ -366,9 +373,9 @@ def test_committed_work_is_answered_from_its_record(
     make_worker: MakeWorker, row: MakeRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A unit that is begun again does not do its finished images twice."""
-    first = make_worker().process(row("a.png"))
+    first = process(make_worker(), row("a.png"))
     monkeypatch.setattr(worker, "fit_stages", None)
-    assert make_worker().process(row("a.png")) == first
+    assert process(make_worker(), row("a.png")) == first
 
 
 @pytest.mark.usefixtures("images")
@@ -376,7 +383,7 @@ def test_order_of_writes(
     make_worker: MakeWorker, row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old commits go before the first tile comes; the new one comes last, after old tiles and other forms went."""
-    make_worker(tile_size=8).process(row("a.png"))
+    process(make_worker(tile_size=8), row("a.png"))
     stale = _commits(tmp_path, "a.png")
     events: list[tuple[str, str]] = []
 
@@ -389,7 +396,7 @@ def test_order_of_writes(
 
     for name in ("write", "remove"):
         monkeypatch.setattr(storage, name, log(name, getattr(storage, name)))
-    make_worker().process(row("a.png", stale=stale))
+    process(make_worker(), row("a.png", stale=stale))
     tiles_and_mosaic, old_files = [("write", "tiles")] * 5, [("remove", "tiles")] * 5 + [("remove", "images")] * 2
     assert events == [("remove", "_commit"), *tiles_and_mosaic, *old_files, ("write", "_commit")]
     assert sorted(os.listdir(tmp_path / "out/tiles/a.png")) == [
@@ -405,7 +412,7 @@ def test_only_tiles_are_cleaned_up(make_worker: MakeWorker, row: MakeRow, tmp_pa
     for path in mine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    make_worker().process(row("a.png"))
+    process(make_worker(), row("a.png"))
     assert all(path.exists() for path in mine)
 
 
@@ -432,7 +439,7 @@ def test_failures(
         (tmp_path / "x.png").write_bytes(content)
     elif content == "folder":
         (tmp_path / "x.png").mkdir()
-    record = make_worker().process(row("x.png"))
+    record = process(make_worker(), row("x.png"))
     assert (record.status, record.error_type, record.key) == ("failed", error_type, "x.png")
     assert record.error_message is not None
     assert re.search(sentence, record.error_message)
@@ -447,7 +454,7 @@ def test_failing_write(make_worker: MakeWorker, row: MakeRow, tmp_path: Path) ->
     """Where the tiles cannot be stored, the image fails and is not committed."""
     (tmp_path / "out/tiles").mkdir(parents=True)
     (tmp_path / "out/tiles/a.png").touch()
-    record = make_worker().process(row("a.png"))
+    record = process(make_worker(), row("a.png"))
     assert (record.status, record.error_type) == ("failed", "write")
     assert "check space and access, then run again" in (record.error_message or "")
     assert list_commits(str(tmp_path / "out")) == {}
@@ -483,11 +490,11 @@ def test_errors_inside(
             raise error
 
         patched.setattr(worker, "fit_stages", fail)
-        record = make_worker().process(row("a.png"))
+        record = process(make_worker(), row("a.png"))
     assert (record.status, record.error_type) == ("failed", error_type)
     assert sentence in (record.error_message or "")
     assert ("Traceback" in capsys.readouterr().err) == (error_type == "internal")
-    assert make_worker().process(row("a.png")).status == "done"
+    assert process(make_worker(), row("a.png")).status == "done"
 
 
 @pytest.mark.usefixtures("images")
@@ -504,7 +511,7 @@ def test_failing_storage_is_no_bug(
         raise PermissionError(13, "Access Denied")
 
     monkeypatch.setattr(storage, step, refuse)
-    record = make_worker().process(row("a.png"))
+    record = process(make_worker(), row("a.png"))
     assert (record.status, record.error_type) == ("failed", error_type)
     assert "Access Denied" in (record.error_message or "")
 
@@ -551,9 +558,8 @@ def test_a_stack_differs_by_rounding(
 def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
     """A worker computes with as many threads as it is told, and says so."""
     try:
-        record = Worker(RunConfig("", str(tmp_path), tiny_settings, threads=2), None, "cpu").process(
-            Row(0, 1, "x", str(tmp_path / "x"), 2, 0)
-        )
+        worker = Worker(RunConfig("", str(tmp_path), tiny_settings, threads=2), None, "cpu")
+        record = process(worker, Row(0, 1, "x", str(tmp_path / "x"), 2, 0))
         assert (torch.get_num_threads(), record.threads) == (2, 2)
     finally:
         torch.set_num_threads(1)
@@ -575,6 +581,6 @@ def test_a_worker_uses_the_storage_options(tmp_path: Path, tiny_settings: Settin
     further = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
     options = StorageOptions(S3Options(endpoint, anon=True, further=further))
     worker = Worker(RunConfig("", str(tmp_path / "out"), tiny_settings, storage=options), None, "cpu")
-    record = worker.process(Row(0, 1, "x", "s3://b/x.png", 2, 0))
+    record = process(worker, Row(0, 1, "x", "s3://b/x.png", 2, 0))
     assert record.error_type == "read"
     assert f"{endpoint}/b/x.png" in (record.error_message or "")

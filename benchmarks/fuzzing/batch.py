@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from pipeline.config import Device, Dpi, Executor, Form, RunConfig
-from pipeline.writing.formats import Format
+from pipeline.config import Device, Dpi, Executor, Form, Format, RunConfig
 from sr_ops.settings import FitSettings, Method, Settings
 
 from . import names

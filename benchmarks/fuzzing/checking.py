@@ -15,14 +15,15 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import rasterio
 
-import pipeline.run
-from pipeline import layout, picture
+import pipeline.driver.run
+from pipeline.config import Format
+from pipeline.driver.manifest import Manifest
+from pipeline.driver.plan import Plan
 from pipeline.errors import ErrorType
-from pipeline.manifest import Manifest
-from pipeline.plan import Plan
-from pipeline.records import Record, Status
-from pipeline.units import Division
-from pipeline.writing.formats import Format
+from pipeline.imagery import picture
+from pipeline.output import layout
+from pipeline.output.records import Record, Status
+from pipeline.work.units import Division
 from sr_ops import sheet
 
 from .batch import Batch, Input
@@ -114,7 +115,7 @@ class Workshop:
         outcomes: list[Outcome] = []
         try:
             with _divided() if batch.divided else ExitStack():
-                pipeline.run.run(batch.config(manifest, str(self.output)), _Nobody())
+                pipeline.driver.run.run(batch.config(manifest, str(self.output)), _Nobody())
         except Exception as error:  # noqa: BLE001 - whatever it is, no file may stop a run
             violations.append(Violation(f"the run ended with {error!r}", everything))
         else:
@@ -155,7 +156,7 @@ class _Nobody:
 def _divided() -> Iterator[None]:
     """Images of some hundred pixels are scenes, and are read window by window."""
     with (
-        patch.object(pipeline.run, "DIVISION", Division(pixels=500, group_seconds=1e-4)),
+        patch.object(pipeline.driver.run, "DIVISION", Division(pixels=500, group_seconds=1e-4)),
         patch.object(picture, "HELD_WHOLE", 600),
         patch.multiple(sheet, FITTED_WHOLE=600, _SIDE=16),
     ):

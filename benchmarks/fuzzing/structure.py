@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.reading.tiff_tags import MAGICS
+from pipeline.imagery.reading.tiff_tags import MAGICS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The run: from a manifest to records."""

@@ -1,0 +1,239 @@
+"""Units over a pool of worker processes with Ray Data: the only file that knows Ray.
+
+Units go in as one-row blocks, answers come out one by one as JSON; pixels never pass through Ray. The settings below
+each answer a trap of Ray 2.60; docs/architecture.md tells which.
+"""
+
+import gc
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import pyarrow as pa
+
+_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",  # the local cluster listens on the machine's network address
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # notices of the local scheduler would go to stdout
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # `uv run srpipe` would upload the working directory
+}
+os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+
+import ray  # noqa: E402 - Ray reads its environment when it is imported
+import ray.data  # noqa: E402
+import ray.exceptions  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+
+from ..config import Device, RunConfig  # noqa: E402
+from ..errors import UsageError  # noqa: E402
+from ..priors.prior_file import PriorFile  # noqa: E402
+from ..work.ledger import CrashLedger  # noqa: E402
+from ..work.units import DIVISION, Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from .waves import Execute, in_waves  # noqa: E402
+
+_WAVE = 2000
+"""Units of one Dataset: the driver's memory grows with its blocks."""
+
+_OBJECT_STORE_BYTES = 256 << 20
+"""Only small rows pass through it; the default would take 30 % of the machine."""
+
+_CONNECT_SECONDS = 10
+
+_NO_PROGRESS_SECONDS = 6 * 3600
+"""Ray's default gives up on a run when no row comes for half an hour; one large image may take longer."""
+
+
+class _UnitWorker:
+    """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per answer out, both as JSON."""
+
+    def __init__(self, **arguments: object) -> None:
+        from ..work.worker import Worker  # here, so that only the worker processes load torch
+
+        self._worker = Worker(**arguments)  # type: ignore[arg-type]
+
+    def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
+        for answer in self._worker(unit_from_json(batch["unit"][0])):
+            yield {"answer": [answer_to_json(answer)]}
+
+
+class _RayLedger:
+    """The ledger of a run as its workers reach it: one process, on the driver's machine, which no spot node is."""
+
+    def __init__(self, book: Any) -> None:
+        self._book = book
+
+    @classmethod
+    def start(cls) -> "_RayLedger":
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        return cls(ray.remote(num_cpus=0)(CrashLedger).options(scheduling_strategy=here).remote(_living_machines))
+
+    def suspects(self, keys: Iterable[str]) -> bool:
+        return bool(ray.get(self._book.suspects.remote(list(keys))))
+
+    def begin(self, key: str) -> int:
+        return int(ray.get(self._book.begin.remote(key, ray.get_runtime_context().get_node_id())))
+
+    def end(self, key: str) -> None:
+        ray.get(self._book.end.remote(key))
+
+
+def _living_machines() -> set[str]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return {node["NodeID"] for node in nodes if node["Alive"]}
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one worker takes of the cluster."""
+
+    device: str
+    cpus: float | None
+    gpus: float | None
+    room: int
+    """Workers that the cluster has room for now, at least 1."""
+
+
+@contextmanager
+def ray_executor(config: RunConfig, prior: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
+    """A pool of workers on a local or a joined cluster; the context gives what works units off (`waves.in_waves`).
+
+    Raises:
+        UsageError: the cluster cannot be joined, or has no GPU where one is asked for.
+    """
+    with _cluster(config):
+        share = _share(config)
+        arguments: dict[str, object] = {
+            "config": config,
+            "prior": prior,
+            "device": share.device,
+            "division": DIVISION,
+            "ledger": _RayLedger.start(),
+        }
+        workers = config.workers or share.room
+        yield in_waves(partial(_wave, workers=workers, share=share, arguments=arguments), config.output, _WAVE, check)
+
+
+def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:
+    pool_size = min(workers, len(units))
+    pool = ray.data.ActorPoolStrategy(
+        min_size=1,
+        max_size=pool_size,
+        initial_size=pool_size,
+        max_tasks_in_flight_per_actor=1,  # a short image must not queue behind a long one
+    )
+    blocks = [{"unit": unit_to_json(unit)} for unit in units]
+    answers = ray.data.from_items(blocks, override_num_blocks=len(blocks)).map_batches(
+        _UnitWorker,
+        batch_size=1,
+        compute=pool,
+        fn_constructor_kwargs=arguments,
+        num_cpus=share.cpus,
+        num_gpus=share.gpus,
+    )
+    # Without prefetching, or a finished record would wait for the next one.
+    for table in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+        yield from map(answer_from_json, cast("pa.Table", table)["answer"].to_pylist())
+    gc.collect()  # a Dataset hangs in cycles, which would otherwise stay for many waves
+
+
+def _share(config: RunConfig) -> _Share:
+    """CUDA where there is a GPU, or where one is asked for of a cluster that may yet bring it."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = resources.get("GPU", 0)
+    expected = config.device is Device.CUDA and config.workers is not None and _address(config) is not None
+    if expected or (gpus and config.device is not Device.CPU):
+        share = config.gpus_per_worker or 1.0
+        return _Share("cuda", None, share, max(1, int(gpus / share)))
+    if config.device is Device.CUDA:
+        raise UsageError("--device cuda: there is no GPU now; use --device cpu, or --workers N if the cluster grows")
+    if config.gpus_per_worker is not None:
+        raise UsageError("--gpus-per-worker: there is no GPU here; leave it out")
+    return _Share("cpu", config.threads, None, max(1, int(resources.get("CPU", 0) / config.threads)))
+
+
+@contextmanager
+def _cluster(config: RunConfig) -> Iterator[None]:
+    """Join the cluster that was named, or start a silent local one; leave it in the end."""
+    address = _address(config)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    with _stderr_discarded(), _sigterm_kept():
+        if address:
+            try:
+                _check_reachable(address)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
+        else:
+            ray.init(
+                address="local",
+                num_cpus=max(available_cpus(), config.threads * (config.workers or 1)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_OBJECT_STORE_BYTES,
+            )
+    try:
+        _set_data_context()
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raises OSError when nothing listens at host:port: Ray itself would go on trying for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+def _address(config: RunConfig) -> str | None:
+    return config.address or os.environ.get("RAY_ADDRESS")
+
+
+def _set_data_context() -> None:
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = 1  # every yielded record leaves at once
+    context.execution_no_progress_timeout_s = _NO_PROGRESS_SECONDS
+    context.max_errored_blocks = 0  # the Worker catches everything; what escapes is a bug
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # else the pool never grows
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+def available_cpus() -> int:
+    """Processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Ray's start puts its own handler in place of ours, which would end the process before records are flushed."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _stderr_discarded() -> Iterator[None]:
+    """Ray's C++ core writes a line to file descriptor 2 when it starts, whatever the log level."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,82 @@
+"""When a run stops before everything is done: too many failures, or too many hours."""
+
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+from ..output.records import Record, Status
+
+Item = TypeVar("Item")
+
+ENOUGH = 20
+"""Images worked on before their failure rate says something."""
+
+
+class LimitReachedError(BaseException):
+    """The run is to stop; the message says which limit was reached. No image must take it for its own failure."""
+
+
+class Limits:
+    """Watches one run."""
+
+    def __init__(self, max_failure_rate: float | None, max_hours: float | None) -> None:
+        self._max_failure_rate = max_failure_rate
+        self._max_hours = max_hours
+        self._worked = self._failed = 0
+        self._waiting = False
+        self._ends_at = None if max_hours is None else time.monotonic() + 3600 * max_hours
+
+    def watch(self, items: Iterator[Item]) -> Generator[Item, None, None]:
+        """The items as they come. Raises LimitReachedError when the time is up, also while it waits for the next."""
+        with self._alarm():
+            while True:
+                try:
+                    self._waiting = True
+                    self._check_time()
+                    item = next(items)
+                except StopIteration:
+                    return
+                finally:
+                    self._waiting = False
+                yield item
+
+    def count(self, record: Record) -> None:
+        """Take note of an image that was worked on. Raises LimitReachedError when too many of them failed."""
+        self._worked += 1
+        self._failed += record.status == Status.FAILED
+        if self._max_failure_rate is None or self._worked < ENOUGH:
+            return
+        if self._failed > self._max_failure_rate * self._worked:
+            raise LimitReachedError(
+                f"{self._failed} of {self._worked} images failed, over --max-failure-rate {self._max_failure_rate:g}"
+            )
+
+    def _check_time(self) -> None:
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        raise LimitReachedError(f"--max-hours {self._max_hours:g} are over")
+
+    @contextmanager
+    def _alarm(self) -> Iterator[None]:
+        """An alarm that ends the waiting for an image; only the main thread of a Unix process can have one."""
+        possible = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+        if self._ends_at is None or not possible:
+            yield
+            return
+        before = signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, max(1e-3, self._ends_at - time.monotonic()))
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _ring(self, _signal: int, _frame: FrameType | None) -> None:
+        if self._waiting:  # elsewhere a record is being kept; `watch` looks at the clock before it waits again
+            self._stop()

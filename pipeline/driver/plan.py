@@ -1,0 +1,248 @@
+"""Deciding what to do before anything is started: keys, collisions, what is done already, and units of work."""
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from sr_ops.settings import Settings
+
+from .. import storage
+from ..config import Existing, RunConfig, fingerprint, for_scale, parse_scale
+from ..errors import UsageError
+from ..output.layout import LONGEST_NAME, Commit
+from ..storage import Source
+from ..work.estimates import enlarging_seconds, fitting_seconds
+from ..work.units import Row
+from .collisions import Places, conflict, name_of
+from .manifest import Cells, Manifest
+
+_UNIT_SECONDS = 30.0
+"""Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""
+_UNIT_ROWS = 16
+
+_PIXELS_PER_BYTE = 1.0
+"""Of compressed pictures, roughly."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be carried out: it becomes a failed record."""
+
+    index: int
+    line: int
+    uri: str
+    key: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    units: tuple[tuple[Row, ...], ...]
+    """What is to be done, longest first."""
+    rejected: tuple[Rejected, ...]
+    committed: tuple[tuple[Row, Commit], ...]
+    """Rows that are done already, with what says so."""
+    skipped: tuple[Row, ...]
+    """Rows that are not to be attempted this time."""
+    duplicates: int
+    """Rows that ask for the same as an earlier one; they are one with it."""
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Position in the manifest of every row that has a key of its own."""
+        todo = (row for unit in self.units for row in unit)
+        return {row.key: row.index for row in (*todo, *(row for row, _ in self.committed), *self.skipped)}
+
+    @property
+    def todo(self) -> int:
+        return sum(map(len, self.units))
+
+    def restricted(self, keys: Container[str]) -> "Plan":
+        """The same with nothing to be done but these."""
+        units = (tuple(row for row in unit if row.key in keys) for unit in self.units)
+        others = (row for unit in self.units for row in unit if row.key not in keys)
+        return replace(self, units=tuple(filter(None, units)), skipped=(*self.skipped, *others))
+
+
+def make_plan(
+    config: RunConfig,
+    manifest: Manifest,
+    root: str,
+    commits: Mapping[str, Sequence[Commit]],
+    scenes: Mapping[Commit, Sequence[str]] | None = None,
+    folds_case: bool = False,
+) -> Plan:
+    """Pure but for asking storage for the size and version of the images, or with `deep` for all of their bytes.
+
+    Args:
+        root: what keys are relative to.
+        commits: what is done, by key.
+        scenes: the files of scenes that are begun.
+        folds_case: names that differ in case alone are one where the output is.
+
+    Raises:
+        UsageError: with `strict`, the first bad row.
+    """
+    limit = len(manifest.rows) if config.limit is None else config.limit
+    rows, all_rejected, duplicates = _check_rows(config, manifest, root, folds_case)
+    rejected = [row for row in all_rejected if row.index < limit]
+    if rejected and config.strict:
+        first = rejected[0]
+        raise UsageError(
+            f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
+        )
+    chosen = [row for row in rows if row.index < limit]
+    uris = [row.uri for row in chosen]
+    sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+
+    done, begun = (_by_name(known, folds_case) for known in (chain.from_iterable(commits.values()), scenes or ()))
+
+    todo: list[Row] = []
+    committed: list[tuple[Row, Commit]] = []
+    for row in chosen:
+        wanted = _wanted_commit(row, sources.get(row.uri), config)
+        known = [_under(row.key, commit) for commit in done[name_of(row.key, folds_case)]]
+        if known == [wanted] and config.existing is Existing.RESUME:
+            committed.append((row, wanted))
+            continue
+        size = sources[row.uri].size if row.uri in sources else 0
+        stale = [commit.uri(config.output) for commit in known]
+        for commit in begun[name_of(row.key, folds_case)]:
+            stale += scenes[commit] if scenes and _under(row.key, commit) != wanted else ()
+        todo.append(
+            replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
+        )
+    return Plan(
+        _pack(todo, config.settings),
+        tuple(rejected),
+        tuple(committed),
+        tuple(row for row in rows if row.index >= limit),
+        duplicates,
+    )
+
+
+def make_key(text: str) -> str:
+    """A key that is safe as a relative path: unsafe characters percent-escaped, the rest kept readable.
+
+    Raises:
+        ValueError: it would leave the output, or a part is too long for a file name.
+    """
+    if "\0" in text:
+        raise ValueError("holds a NUL character")
+    if text.startswith("/"):
+        raise ValueError("is an absolute path")
+    parts = text.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise ValueError("has an empty part, '.' or '..', and would point outside the output")
+    key = "/".join(_UNSAFE.sub(_percent, part) for part in parts)
+    longest = max((part.encode() for part in key.split("/")), key=len)
+    if len(longest) > LONGEST_NAME:
+        raise ValueError(f"has a part of {len(longest)} bytes, over the {LONGEST_NAME} a file name has room for")
+    return key
+
+
+_UNSAFE = re.compile(r'[%<>:"|?*\\\x00-\x1f\x7f]|[. ]$')
+"""What some file system refuses in a name; % itself, so that two keys never become one."""
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match.group().encode())
+
+
+def _by_name(commits: Iterable[Commit], folds_case: bool) -> defaultdict[str, list[Commit]]:
+    named: defaultdict[str, list[Commit]] = defaultdict(list)
+    for commit in commits:
+        named[name_of(commit.key, folds_case)].append(commit)
+    return named
+
+
+def _under(key: str, commit: Commit) -> Commit:
+    """A commit as the key is spelt now, of keys that are one name."""
+    return commit if commit.key == key else replace(commit, key=key)
+
+
+def _check_rows(
+    config: RunConfig, manifest: Manifest, root: str, folds_case: bool
+) -> tuple[list[Row], list[Rejected], int]:
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    for index, cells in enumerate(manifest.rows):
+        try:
+            rows.append(check_row(index, cells, config.settings.scale, manifest.folder, root))
+        except (ValueError, UsageError) as error:
+            rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
+    claims: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        claims[name_of(row.key, folds_case)].append(row)
+    places = Places(claims) if config.form.one_file else None
+    kept: list[Row] = []
+    duplicates = 0
+    for name, claimants in claims.items():
+        message = conflict(name, claimants, claims, places)
+        if message is None:
+            kept.append(claimants[0])
+            duplicates += len(claimants) - 1
+        else:
+            rejected.extend(Rejected(row.index, row.line, row.uri, row.key, message) for row in claimants)
+    return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
+
+
+def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
+    """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record."""
+    if cells.problem:
+        raise ValueError(f"{cells.problem}; mend the line")
+    if "\0" in cells.uri:
+        raise ValueError("the uri holds a NUL character; mend it")
+    if not cells.uri:
+        raise ValueError("the uri is empty; say where the image is")
+    if cells.uri != _printable(cells.uri):
+        raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
+    uri = storage.absolute(cells.uri, folder)
+    named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
+    try:
+        key = make_key(text)
+    except ValueError as error:
+        remedy = (
+            "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
+        )
+        raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
+    return Row(index, cells.line, key, uri, parse_scale(cells.scale) if cells.scale else scale, 0)
+
+
+def _printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8, which Python keeps as lone surrogates, spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _key_text(written: str, uri: str, root: str) -> str:
+    """Below a root the relative path; without one the uri as it is written, without its scheme."""
+    if root and storage.scheme(uri) == storage.scheme(root):
+        return posixpath.relpath(uri, root)
+    return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
+
+
+def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
+    settings = fingerprint(for_scale(config.settings, row.scale), config.threads, config.form)
+    return Commit(settings, row.key, source.fingerprint if source else "")
+
+
+def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
+    """Longest rows first; short ones share a unit."""
+    costs = {row.index: _seconds(row, for_scale(settings, row.scale)) for row in rows}
+    units: list[tuple[Row, ...]] = []
+    unit: list[Row] = []
+    for row in sorted(rows, key=lambda row: (-costs[row.index], row.index)):
+        full = len(unit) == _UNIT_ROWS or sum(costs[held.index] for held in unit) + costs[row.index] > _UNIT_SECONDS
+        if unit and full:
+            units.append(tuple(unit))
+            unit = []
+        unit.append(row)
+    return (*units, tuple(unit)) if unit else tuple(units)
+
+
+def _seconds(row: Row, settings: Settings) -> float:
+    """A guess at the time of one row on one CPU core, from its file's size."""
+    return fitting_seconds(settings) + enlarging_seconds(row.size * _PIXELS_PER_BYTE, settings)

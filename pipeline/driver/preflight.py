@@ -1,0 +1,92 @@
+"""What is looked at before anything starts, so that a refused run has written nothing."""
+
+import json
+
+from .. import storage
+from ..config import Device, Executor, Existing, Format, RunConfig
+from ..errors import UsageError
+from ..output import layout
+from .manifest import Manifest
+
+
+def check_options(config: RunConfig) -> None:
+    """Raises UsageError for an option that would have no effect."""
+    inline = config.executor is Executor.INLINE
+    useless = {
+        "--workers with --executor inline": inline and config.workers is not None,
+        "--address with --executor inline": inline and config.address is not None,
+        "--gpus-per-worker with --executor inline": inline and config.gpus_per_worker is not None,
+        "--single with --format cog": config.form.single and config.form.format is Format.COG,
+        "--gpus-per-worker with --device cpu": config.device is Device.CPU and config.gpus_per_worker is not None,
+    }
+    for options, applies in useless.items():
+        if applies:
+            raise UsageError(f"{options} has no effect; leave one of them out")
+
+
+def check_input(config: RunConfig, manifest: Manifest) -> None:
+    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
+    uris = [storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://")]
+    if uris:
+        storage.check_service(uris[0])  # a bucket that is not there is a matter of its rows
+    inside = next(filter(storage.is_output, [manifest.uri, *uris]), None)
+    if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
+        raise UsageError(
+            f"{inside} lies in the output {config.output}, which has other S3 options than the input; choose another"
+            " --output"
+        )
+
+
+def check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
+    """The folder that relative keys of this output stand for, None while there are none.
+
+    Raises UsageError when this run must not be mixed with what is in the output, or with its own input.
+    """
+    if _reads_results(manifest, config.output):
+        raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
+    relative_to = manifest.folder if _has_relative_keys(manifest) else None
+    storage.check_service(config.output)
+    uri = layout.run_json(config.output)
+    try:
+        held = dict(json.loads(storage.read(uri)))
+    except FileNotFoundError:
+        return relative_to
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; choose another --output") from error
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{uri} is damaged ({error}); remove it or choose another --output") from error
+    if config.existing is Existing.ERROR:
+        raise UsageError(f"{config.output} already holds a run; choose another --output or --existing resume")
+    if held.get("layout", 1) != layout.VERSION:
+        raise UsageError(
+            f"{config.output} is laid out as version {held['layout']}, this srpipe knows version {layout.VERSION};"
+            " use the srpipe that made it, or choose another --output"
+        )
+    if held.get("root") != root:
+        raise UsageError(
+            f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
+            " choose another --output or the old --root"
+        )
+    earlier = held.get("relative_to")
+    if relative_to and earlier not in (None, relative_to):
+        raise UsageError(
+            f"{config.output} holds results for uris relative to {earlier}, this manifest's are relative to"
+            f" {relative_to}; choose another --output or give every row an id"
+        )
+    return relative_to or earlier
+
+
+def _has_relative_keys(manifest: Manifest) -> bool:
+    """Whether some key is a relative uri as written, which in another folder would be another image's."""
+    return not manifest.root and any(
+        row.uri and not row.id and "://" not in row.uri and not row.uri.startswith("/") for row in manifest.rows
+    )
+
+
+def _reads_results(manifest: Manifest, output: str) -> bool:
+    """Whether a folder or pattern would find the results among the images the next time."""
+    if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
+        return False
+    tile = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
+    is_folder = manifest.uri == manifest.root
+    return is_folder or "**" in manifest.uri or manifest.uri.count("/") >= tile.count("/")

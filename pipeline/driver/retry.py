@@ -1,0 +1,65 @@
+"""Doing again what failed, as it was asked for: OUT itself says with which manifest and settings."""
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from .. import storage
+from ..config import Existing, RunConfig, fingerprint, parse_config
+from ..errors import ErrorType, UsageError
+from ..output import layout, records
+from ..output.records import Status
+from ..priors.prior_file import read_prior
+from ..storage_options import StorageOptions
+
+
+def failed_work(
+    output: str, error_types: Collection[ErrorType], options: StorageOptions | None = None
+) -> tuple[RunConfig, frozenset[str]]:
+    """What the last run on an output was asked for, and the keys that failed in it.
+
+    Args:
+        error_types: only failures of these kinds; none for all.
+        options: how S3 is reached; by default as in the run.
+
+    Raises:
+        UsageError: there is no run to be read, it was made by another version or prior, or nothing failed so.
+    """
+    storage.use(options or StorageOptions(), output)
+    held = _held_run(output)
+    try:
+        config = parse_config(held["config"])
+        asked = fingerprint(config.settings, config.threads, config.form)
+        same = asked == held["config_fingerprint"]
+        manifest = str(held["manifest"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
+    if not same:
+        raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
+    config = replace(config, storage=options or config.storage)
+    storage.use(config.storage, output)
+    found = read_prior(config.prior)
+    if found is not None and found.sha256 != config.settings.prior:
+        raise UsageError(f"the prior {config.prior} is another one than when {output} was made; use srpipe run")
+    table = records.latest(output, str(held["run_id"]))
+    wanted = {error_type.value for error_type in error_types or ErrorType}
+    rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)
+    keys = frozenset(key for key, status, error in rows if status == Status.FAILED and error in wanted and key)
+    if not keys:
+        kinds = f" as {', '.join(sorted(wanted))}" if error_types else ""
+        raise UsageError(f"no image of {output} failed{kinds}; there is nothing to retry")
+    # a rate of failures says nothing where all that is tried has failed before
+    return replace(config, manifest=manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys
+
+
+def _held_run(output: str) -> dict[str, Any]:
+    uri = layout.run_json(output)
+    try:
+        return dict(json.loads(storage.read(uri)))
+    except FileNotFoundError as error:
+        raise UsageError(f"{output} holds no run ({uri} is missing); give the output of a run") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{uri} is damaged ({error}); use srpipe run, which writes it anew") from error

@@ -1,0 +1,308 @@
+"""The run: manifest to plan to workers to records, in the order that leaves nothing behind when it is refused."""
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import Protocol
+
+from sr_ops.settings import NO_PRIOR
+
+from .. import storage
+from ..config import VERSION, Executor, RunConfig, fingerprint
+from ..errors import ErrorType, UsageError
+from ..output import layout, leftovers, records
+from ..output.clock import now
+from ..output.layout import list_commits, list_scenes
+from ..output.lock import Lock
+from ..output.records import Record, RecordSink, Status
+from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
+from ..work import scene
+from ..work.units import DIVISION, Row
+from .limits import LimitReachedError, Limits
+from .manifest import Manifest, read_manifest
+from .plan import Plan, make_plan
+from .preflight import check_input, check_options, check_output
+from .waves import Execute, one_by_one
+
+_ROUNDS = 3
+"""How often rows without an answer are handed out before they are given up as lost."""
+
+
+class Observer(Protocol):
+    """Who wants to see a run as it goes."""
+
+    def planned(self, plan: Plan, manifest: Manifest) -> None:
+        """Called once, before any image is worked on."""
+
+    def finished(self, record: Record) -> None:
+        """Called for every image worked on, as it ends."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended, in numbers of rows."""
+
+    run_id: str
+    output: str
+    rows: int
+    """Rows of the manifest, identical ones counted once, bad ones beyond a limit not at all."""
+    done: int
+    """Done by this run."""
+    already_done: int
+    failed: int
+    skipped: int
+    """Not attempted: not asked for, or the run stopped before."""
+    duplicates: int
+    seconds: float
+    stopped: str | None = None
+    """The limit that ended the run before everything was attempted."""
+    errors: dict[str, int] = field(default_factory=dict)
+    """Failed rows by error type."""
+
+
+def run(config: RunConfig, observer: Observer, only: Container[str] | None = None) -> Summary:
+    """Do everything that the manifest asks for and is not done yet.
+
+    Writes OUT as the table of files in README.md says. Images that cannot be done are records, not errors.
+
+    Args:
+        only: keys of the images to work on; by default all.
+
+    Raises:
+        UsageError: nothing could be begun, and nothing was written.
+        LostLockError: another run took the output over.
+    """
+    started = now()
+    run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+    check_options(config)
+    storage.use(config.storage, config.output)
+    config, prior_file = _with_prior(_with_whole_paths(config))
+    manifest = read_manifest(config.manifest)
+    check_input(config, manifest)
+    root = config.root or manifest.root
+    relative_to = check_output(config, manifest, root)
+    storage.check_writable(config.output)
+    with _locked(config.output, run_id) as lock:
+        leftovers.sweep_output(config.output)
+        plan = _plan(config, manifest, root, only)
+        tally = _Tally()
+        with ExitStack() as stack:
+            execute = stack.enter_context(_executor(config, prior_file, lock.check)) if plan.units else None
+            observer.planned(plan, manifest)
+            storage.remove(layout.success(config.output))
+            _write_run_json(config, run_id, manifest, root, relative_to)
+            sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
+            for record, index in _settled(config, plan, run_id):
+                sink.add(record, index)
+            if execute is not None:
+                _work(execute, plan, config, sink, tally, observer, lock)
+            for record, index in _left(config, plan, run_id, tally):
+                sink.add(record, index)
+        lock.check()
+        scene.tidy(config.output)
+        records.merge(config.output, run_id, plan.rows, manifest.user_columns)
+        summary = _summary(config, run_id, plan, tally, (now() - started).total_seconds())
+        if summary.done + summary.already_done == summary.rows:
+            storage.write(layout.success(config.output), b"")
+    return summary
+
+
+@dataclass
+class _Tally:
+    """What became of the rows that were worked on."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    answered: set[str] = field(default_factory=set)
+    """Keys."""
+    stopped: str | None = None
+    """The limit that ended the run."""
+
+    def add(self, record: Record) -> None:
+        self.outcomes[record.status] += 1
+        self.answered.add(record.key or "")
+        if record.error_type is not None:
+            self.errors[record.error_type] += 1
+
+
+def _work(
+    execute: Execute, plan: Plan, config: RunConfig, sink: RecordSink, tally: _Tally, observer: Observer, lock: Lock
+) -> None:
+    """Work the plan off until it is done or a limit is reached; what is in flight then is dropped."""
+    limits = Limits(config.max_failure_rate, config.max_hours)
+    with closing(_worked(execute, plan)) as worked:
+        try:
+            for record, index in limits.watch(worked):
+                lock.check()
+                sink.add(record, index)
+                tally.add(record)
+                observer.finished(record)
+                limits.count(record)
+        except LimitReachedError as limit:
+            tally.stopped = str(limit)
+
+
+def _summary(config: RunConfig, run_id: str, plan: Plan, tally: _Tally, seconds: float) -> Summary:
+    errors = tally.errors + Counter([ErrorType.BAD_ROW.value] * len(plan.rejected))
+    return Summary(
+        run_id=run_id,
+        output=config.output,
+        rows=plan.todo + len(plan.committed) + len(plan.rejected) + len(plan.skipped),
+        done=tally.outcomes[Status.DONE],
+        already_done=len(plan.committed),
+        failed=errors.total(),
+        skipped=len(plan.skipped) + plan.todo - len(tally.answered),
+        duplicates=plan.duplicates,
+        seconds=seconds,
+        stopped=tally.stopped,
+        errors=dict(errors),
+    )
+
+
+def _with_whole_paths(config: RunConfig) -> RunConfig:
+    """As run.json has to hold it: `srpipe retry` may be started from another folder."""
+    root = storage.absolute(config.root) if config.root else None
+    named = config.prior in (SHIPPED, NO_PRIOR)
+    return replace(config, root=root, prior=config.prior if named else storage.absolute(config.prior))
+
+
+def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
+    """The weights to start from, and the settings with their sha256."""
+    prior_file = read_prior(config.prior)
+    if prior_file is None:
+        return config, None
+    check_fits(prior_file, config.settings)
+    return replace(config, settings=replace(config.settings, prior=prior_file.sha256)), prior_file
+
+
+@contextmanager
+def _locked(output: str, run_id: str) -> Iterator[Lock]:
+    try:
+        lock = Lock(output, run_id)
+    except OSError as error:
+        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
+    with lock:
+        yield lock
+
+
+def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
+    try:
+        folds_case = storage.folds_case(config.output)
+        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output), folds_case)
+    except OSError as error:
+        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
+    if only is None:
+        return plan
+    restricted = plan.restricted(only)
+    if not restricted.units:
+        raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
+    return restricted
+
+
+@contextmanager
+def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
+    """Loads torch or Ray only here, when there is something to do."""
+    if config.executor is Executor.RAY:
+        from .dataflow import ray_executor
+
+        with ray_executor(config, prior_file, check) as execute:
+            yield execute
+    else:
+        from ..work.worker import Worker, inline_device
+
+        with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
+            yield one_by_one(worker, config.output, check)
+
+
+def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
+    """Exactly one record for every planned row, with the row's position; silent rows are asked again, then lost."""
+    waiting = {row.key: row for unit in plan.units for row in unit}
+    units = plan.units
+    for _ in range(_ROUNDS):
+        for record in execute(units):
+            row = waiting.pop(record.key or "", None)
+            if row is not None:
+                yield record, row.index
+        if not waiting:
+            return
+        units = tuple((row,) for row in waiting.values())
+    for row in waiting.values():
+        message = f"no worker gave an answer for this image in {_ROUNDS} attempts; run again, then look at the image"
+        yield _unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
+
+
+def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
+    """Records that need no work: bad rows, and commits whose record a killed run never wrote."""
+    for rejected in plan.rejected:
+        record = Record(
+            key=rejected.key,
+            manifest_line=rejected.line,
+            source_uri=rejected.uri,
+            status=Status.FAILED,
+            error_type=ErrorType.BAD_ROW,
+            error_message=f"line {rejected.line}: {rejected.message}",
+            srpipe_version=VERSION,
+            finished_at=now(),
+        )
+        yield record, rejected.index
+    if not plan.committed:
+        return
+    recorded = records.recorded_commits(records.latest(config.output, run_id))
+    lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
+    for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
+        yield _committed_record(uri, data), row.index
+
+
+def _left(config: RunConfig, plan: Plan, run_id: str, tally: _Tally) -> Iterator[tuple[Record, int]]:
+    """Records of the rows that were not attempted, for those that have none yet of an earlier run."""
+    stopped = [row for unit in plan.units for row in unit if row.key not in tally.answered]
+    if not plan.skipped and not stopped:
+        return
+    known = set(records.latest(config.output, run_id)["key"].to_pylist())
+    reasons = [(row, "not asked for this time") for row in plan.skipped]
+    reasons += [(row, f"not attempted: {tally.stopped}") for row in stopped]
+    for row, reason in reasons:
+        if row.key not in known:
+            yield _unworked(row, Status.SKIPPED, None, reason), row.index
+
+
+def _committed_record(uri: str, data: bytes) -> Record:
+    try:
+        return Record.from_json(data)
+    except ValueError as error:
+        raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
+
+
+def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
+    return Record(
+        key=row.key,
+        manifest_line=row.line,
+        source_uri=row.uri,
+        status=status,
+        error_type=error_type,
+        error_message=message,
+        scale=row.scale,
+        srpipe_version=VERSION,
+        finished_at=now(),
+    )
+
+
+def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
+    libraries = ("srpipe", "torch", "ray", "pyarrow", "pillow", "rasterio", "numpy")
+    held = {
+        "layout": layout.VERSION,
+        "run_id": run_id,
+        "started_at": now().isoformat(),
+        "manifest": manifest.uri,
+        "folder": manifest.folder,
+        "relative_to": relative_to,
+        "root": root,
+        "config_fingerprint": fingerprint(config.settings, config.threads, config.form),
+        "config": asdict(config),
+        "versions": {name: version(name) for name in libraries},
+    }
+    storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())

@@ -1,0 +1,116 @@
+"""What kind of file it is, told by its first bytes; names do not count."""
+
+import re
+
+from ...errors import ErrorType, ImageError
+from . import jp2_boxes, tiff_tags
+
+TIFF, JPEG2000, PNG, TGA = "TIFF", "JPEG2000", "PNG", "TGA"
+
+_MAGICS = {
+    PNG: (b"\x89PNG\r\n\x1a\n",),
+    "JPEG": (b"\xff\xd8\xff",),
+    TIFF: tiff_tags.MAGICS,
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": (b"BM",),
+    JPEG2000: (jp2_boxes.FILE_MAGIC, jp2_boxes.CODESTREAM_MAGIC),
+    "PPM": tuple(b"P%c" % letter for letter in b"123456fF7y"),
+    "PSD": (b"8BPS",),
+}
+"""Pillow's name of each format that is read, and how its files begin; WebP, AVIF and TGA are told otherwise."""
+
+_FOREIGN = {
+    b"%PDF": "a PDF document; extract its pictures",
+    b"{\\rtf": "a text; give the picture itself",
+    b"\x89HDF": "an HDF5 file; export the bands as GeoTIFF",
+    b"MATLAB": "a MATLAB file; export the bands as GeoTIFF",
+    b"CDF": "a NetCDF file; export the bands as GeoTIFF",
+    b"PK\3\4": "a ZIP archive; unpack it",
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"FUJIFILMCCD-RAW": "a camera's raw file; develop it to TIFF",
+    b"IIRO": "a camera's raw file; develop it to TIFF",
+    b"IIU\0": "a camera's raw file; develop it to TIFF",
+    b"\0MRM": "a camera's raw file; develop it to TIFF",
+    b"FOVb": "a camera's raw file; develop it to TIFF",
+    b"\xff\x0a": "a JPEG XL picture; convert it to PNG or TIFF",
+    b"\0\0\0\x0cJXL ": "a JPEG XL picture; convert it to PNG or TIFF",
+    b"\x76\x2f\x31\x01": "an OpenEXR picture; convert it to a float32 TIFF",
+    b"#?RADIANCE": "a Radiance HDR picture; convert it to a float32 TIFF",
+    b"AT&T": "a DjVu document; extract its pictures",
+    b"NITF": "a NITF file; convert it to GeoTIFF",
+}
+
+_BRANDS = {
+    b"crx ": "a camera's raw file; develop it to TIFF",
+    **dict.fromkeys(
+        (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), "a HEIF picture; convert it to PNG or TIFF"
+    ),
+}
+"""Of the ISO container that HEIF, AVIF and films share."""
+
+HEAD = 512
+"""Bytes that tell."""
+
+
+def kind_of(head: bytes) -> str:
+    """Pillow's name of the format of a file that begins with `head`: its first HEAD bytes.
+
+    Raises:
+        ImageError: corrupt for no picture, unsupported for one of a known kind that is not read.
+    """
+    if not head.strip(b"\0"):
+        what = f"begins with {len(head)} zero bytes" if head else "is empty"
+        raise ImageError(ErrorType.CORRUPT, f"the file {what}; replace it")
+    for kind, magics in _MAGICS.items():
+        if head.startswith(magics) and not (kind == "PPM" and not re.match(rb"P\d[\s#]|P[fFy]\s", head)):
+            return _checked(kind, head)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return _iso_kind(head)
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise ImageError(ErrorType.UNSUPPORTED, f"the file is {what}")
+    if _is_text(head):
+        what = _markup(head)
+        raise ImageError(ErrorType.CORRUPT, f"the file holds {what}, no picture; replace it")
+    return TGA  # which begins with anything
+
+
+def _checked(kind: str, head: bytes) -> str:
+    if kind == TIFF and head[8:10] == b"CR":
+        raise ImageError(ErrorType.UNSUPPORTED, "the file is a camera's raw file; develop it to TIFF")
+    depth = int.from_bytes(head[22:24], "big")
+    if kind == "PSD" and depth > 8:
+        raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {depth} bits a sample; convert it to a 16-bit TIFF")
+    return kind
+
+
+def _iso_kind(head: bytes) -> str:
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[start : start + 4] for start in range(16, end - 3, 4))]
+    if b"avif" in brands or b"avis" in brands:
+        return "AVIF"
+    for brand in brands:
+        if brand in _BRANDS:
+            raise ImageError(ErrorType.UNSUPPORTED, f"the file is {_BRANDS[brand]}")
+    raise ImageError(ErrorType.UNSUPPORTED, "the file is a film, not a picture; extract frames as PNG")
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # not just cut within a letter
+            return False
+        text = head[: error.start].decode()
+    return all(letter.isprintable() or letter in "\r\n\t\f\ufeff" for letter in text)
+
+
+def _markup(head: bytes) -> str:
+    start = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:100].lower()
+    if start.startswith(b"<vrtdataset"):
+        return "a virtual raster that only names other files"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    return "a drawing or text in XML" if start.startswith(b"<") else "text"

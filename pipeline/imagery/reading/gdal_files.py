@@ -1,0 +1,328 @@
+"""Files that GDAL decodes, window by window: rasters of the Earth, and what is too deep or too large for Pillow."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.session import DummySession
+from rasterio.windows import Window
+
+from ...errors import ErrorType, ImageError
+from ..header import ALPHA, CMYK, DTYPES, GRAY, Band, Georef, GroundPoint, Header, Limits, Pixels, Transform
+from . import jp2_boxes, orientation, tiff_tags
+from .size_limits import check_size, pages_note
+
+_OPTIONS: dict[str, Any] = {
+    "GDAL_CACHEMAX": 128,  # MB
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a picture is one file: nothing beside it is looked for
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # half a picture is none
+    "GTIFF_POINT_GEO_IGNORE": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing",
+    "GDAL_HTTP_TIMEOUT": "1",
+    "GDAL_HTTP_MAX_RETRY": "0",
+    "CPL_DEBUG": "OFF",
+}
+
+_CARRIED_DOMAINS = {"", "RPC", "EXIF", "xml:XMP"}
+
+_CARRIED_TAGS = {269, 270, 280, 281, 305, 306, 315, 316, 33432}
+"""Of TIFF: those that GDAL makes metadata of, such as DocumentName, Artist and Copyright."""
+
+_OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "rio_creation_kwds"}
+"""Of metadata: what GDAL makes up from the file's structure."""
+
+_STRETCHED = {1: 255, 2: 85, 4: 17}
+"""Bits to what makes 8 of them."""
+
+_RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
+
+_REMEDIES = {
+    **dict.fromkeys(("int32", "uint32", "int64", "uint64"), "convert it to uint16, int16 or float32 if its values fit"),
+    "float64": "convert it to float32 if its values fit",
+}
+
+
+class GdalFile:
+    """One raster: its header when opened, its pixels as they are asked for."""
+
+    def __init__(self, path: str, tiff: tiff_tags.TiffTags | None, limits: Limits) -> None:
+        """`tiff` is what the tags of a TIFF say; without them it is taken for a JPEG 2000.
+
+        Raises:
+            ImageError: unsupported or too large. Anything else that is raised, of whatever class, says: corrupt.
+        """
+        self._path = path
+        self._tiff = tiff
+        self._upright: Pixels | None = None
+        with _gdal():
+            self._dataset = rasterio.open(Path(path), driver="GTiff" if tiff else "JP2OpenJPEG", sharing=False)
+            try:
+                self.header = self._read_header(limits)
+            except BaseException:
+                self._dataset.close()
+                raise
+
+    def window(self, rows: slice, columns: slice) -> Pixels:
+        """Reads the blocks that the window touches. Raises rasterio's errors for a damaged file."""
+        if self._orientation == 1:
+            return self._read(rows, columns)
+        if self._upright is None:
+            stored = self._read(slice(0, self._dataset.height), slice(0, self._dataset.width))
+            mask = None if stored.mask is None else orientation.turn(stored.mask, self._orientation)
+            self._upright = Pixels(orientation.turn(stored.samples, self._orientation), mask)
+        mask = None if self._upright.mask is None else self._upright.mask[rows, columns]
+        return Pixels(self._upright.samples[:, rows, columns], mask)
+
+    def close(self) -> None:
+        self._upright = None
+        with _gdal():
+            self._dataset.close()
+
+    def _read(self, rows: slice, columns: slice) -> Pixels:
+        window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        with _gdal():
+            samples = self._dataset.read(self._order, window=window)
+            mask = self._dataset.read_masks(1, window=window) != 0 if self.header.mask else None
+        if self._stretch != 1:
+            samples *= self._stretch
+        if self._inverted:
+            np.subtract(self._white, samples, out=samples)
+        if self._premultiplied:
+            samples = _divide_by_alpha(samples, self._white)
+        return Pixels(samples, mask)
+
+    def _read_header(self, limits: Limits) -> Header:
+        dataset, tiff = self._dataset, self._tiff
+        dtype = _dtype(dataset.dtypes)
+        check_size(dataset.height, dataset.width, dataset.count, dtype, limits)
+        colours = [colour.name.lower() for colour in dataset.colorinterp]
+        georef, self._bits = _georef(dataset), _bits(dataset, dtype)
+        shown = georef is None or self._bits == 1  # else the numbers are measurements
+        self._stretch = _STRETCHED.get(self._bits or 0, 1) if shown else 1
+        white_is_0 = tiff is not None and tiff.photometric == tiff_tags.MIN_IS_WHITE
+        self._inverted = white_is_0 and shown and dtype.startswith("u")
+        fewer = self._bits if self._stretch == 1 and dtype.startswith("u") else None
+        self._white = _largest(dtype, fewer)
+        if tiff is not None and tiff.photometric != tiff_tags.PALETTE and (self._bits == 1 or white_is_0):
+            colours[0] = GRAY[0]  # GDAL says palette, or nothing
+        _check_colours(colours, georef, tiff)
+        self._order, notes = _alpha_last(colours)
+        colours = [colours[index - 1] for index in self._order]
+        self._premultiplied = tiff is not None and 1 in tiff.extra and colours[-1] == ALPHA
+        self._orientation = tiff.orientation if tiff is not None and georef is None else 1
+        turned = orientation.lies_on_its_side(self._orientation)
+        _check_blocks(dataset, dtype, limits)
+        if self._orientation != 1:
+            check_size(dataset.height, dataset.width, dataset.count, dtype, limits, at_once=True)
+        nodata, nodata_notes = self._nodata(dtype)
+        flags = dataset.mask_flag_enums[0]
+        return Header(
+            format=dataset.driver,
+            height=dataset.width if turned else dataset.height,
+            width=dataset.height if turned else dataset.width,
+            dtype=dtype,
+            bits=fewer,
+            bands=tuple(_band(dataset, index, colour) for index, colour in zip(self._order, colours, strict=True)),
+            nodata=nodata,
+            mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+            georef=georef,
+            tags=_tags(dataset.tags(), _RESOLUTION) or None,
+            **self._metadata(),
+            notes=(*notes, *nodata_notes, *self._notes(georef)),
+        )
+
+    def _metadata(self) -> dict[str, Any]:
+        if self._tiff is not None:
+            tiff = self._tiff
+            dpi = orientation.turn_dpi(tiff.dpi, self._orientation)
+            return {"icc_profile": tiff.icc_profile, "exif": tiff.exif, "xmp": tiff.xmp, "dpi": dpi}
+        xmp = self._dataset.tags(ns="xml:XMP").get("xml:XMP")  # of a JPEG 2000
+        return {
+            "icc_profile": jp2_boxes.icc_profile(self._path),
+            "xmp": orientation.upright_xmp(xmp.encode()) if xmp else None,
+            "dpi": _jp2_dpi(self._dataset.tags()),
+        }
+
+    def _nodata(self, dtype: str) -> tuple[float | None, tuple[str, ...]]:
+        """The one nodata value as pixels have it, and what became of others."""
+        values = self._dataset.nodatavals
+        said = self._tiff.nodata if self._tiff is not None else None
+        nodata = values[0]
+        if any(value != nodata and not (value != value and nodata != nodata) for value in values):
+            return nodata, (f"its bands have different nodata values; that of the first, {nodata}, is used for all",)
+        if nodata is None or not _holds(dtype, nodata):
+            lost = said if nodata is None else nodata
+            return None, (f"its nodata value {lost} cannot occur in {dtype} and is left out",) if lost else ()
+        nodata *= self._stretch
+        return (self._white - nodata if self._inverted else nodata), ()
+
+    def _notes(self, georef: Georef | None) -> tuple[str, ...]:
+        notes, tiff = [], self._tiff
+        if tiff is not None:
+            if tiff.pages > 1:
+                notes.append(pages_note(tiff.pages))
+            if tiff.orientation != 1 and georef is not None:
+                notes.append(
+                    f"its orientation tag {tiff.orientation} is ignored, for its georeference says how it lies"
+                )
+            if tiff.photometric == tiff_tags.MIN_IS_WHITE and not self._inverted:
+                notes.append("that its least value is white is not carried over; its numbers are")
+            if tiff.iptc:
+                notes.append("its IPTC data is not carried over")
+            notes += (*tiff.notes, *tiff.lost(_CARRIED_TAGS))
+        elif jp2_boxes.has_exif(self._path):
+            notes.append("its EXIF data, in a box of JPEG 2000, is not carried over")
+        if self._bits is not None and self._stretch == 1:
+            notes.append(f"its {self._bits}-bit values are kept as they are in {self._dataset.dtypes[0]}")
+        of_bands = (self._dataset.tag_namespaces(index) for index in range(self._dataset.count + 1))
+        domains = sorted(set().union(*of_bands) - _CARRIED_DOMAINS - _OWN_DOMAINS)
+        if domains:
+            notes.append(f"its metadata of the domains {', '.join(domains)} is not carried over")
+        return tuple(notes)
+
+
+def read_png(path: str) -> NDArray[Any]:
+    """(C, h, w) of a PNG as stored, all its bits kept. Raises rasterio's errors for a damaged file."""
+    with _gdal(), rasterio.open(Path(path), driver="PNG", sharing=False) as dataset:
+        samples: NDArray[Any] = dataset.read()
+        return samples
+
+
+@contextmanager
+def _gdal() -> Iterator[None]:
+    """GDAL with our options, whatever was set before."""
+    with warnings.catch_warnings(), rasterio.Env(session=DummySession(), **_OPTIONS):
+        warnings.simplefilter("ignore")  # of a missing georeference
+        yield
+
+
+def _dtype(dtypes: tuple[str, ...]) -> str:
+    """The one of all bands. Raises ImageError for one that float32 does not hold."""
+    wrong = [dtype for dtype in dtypes if dtype not in DTYPES]
+    if wrong:
+        remedy = _REMEDIES.get(wrong[0], "convert it to its amplitude in float32")
+        raise ImageError(ErrorType.UNSUPPORTED, f"the raster's numbers are {wrong[0]}, beyond float32; {remedy}")
+    if len(set(dtypes)) > 1:
+        kinds = ", ".join(sorted(set(dtypes)))
+        raise ImageError(ErrorType.UNSUPPORTED, f"the raster's bands are of several types, {kinds}; split it by type")
+    return dtypes[0]
+
+
+def _georef(dataset: Any) -> Georef | None:
+    points, points_crs = dataset.gcps
+    rpcs = dict(dataset.tags(ns="RPC"))
+    crs = dataset.crs.to_wkt() if dataset.crs else None
+    transform = None if dataset.transform.is_identity and not crs else Transform(*dataset.transform[:6])
+    if not (points or rpcs or crs or transform):
+        return None
+    return Georef(
+        crs=crs,
+        transform=transform,
+        point=dataset.tags().get("AREA_OR_POINT") == "Point",
+        gcps=tuple(
+            GroundPoint(point.row, point.col, point.x, point.y, point.z, point.id or "", point.info or "")
+            for point in points
+        ),
+        gcps_crs=points_crs.to_wkt() if points and points_crs else None,
+        rpcs=rpcs or None,
+    )
+
+
+def _bits(dataset: Any, dtype: str) -> int | None:
+    """Bits a sample, when integers have fewer than their type in all bands; the most of them."""
+    bits = [dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS") for index in range(1, dataset.count + 1)]
+    return max(map(int, bits)) if all(bits) and not dtype.startswith("float") else None
+
+
+def _check_colours(colours: list[str], georef: Georef | None, tiff: tiff_tags.TiffTags | None) -> None:
+    """Raises ImageError for those that are no intensities, or not those of the file."""
+    if "palette" in colours and georef is not None:
+        message = "the raster holds classes, and enlarging would mix them; use nearest-neighbour resampling instead"
+    elif "palette" in colours:
+        message = "the picture has a palette that only GDAL can read; convert it to RGB first"
+    elif tiff is not None and tiff.photometric == tiff_tags.CMYK and colours[0] != CMYK[0]:
+        message = "the raster has inks (CMYK), which GDAL gives as RGB only; convert it to RGB first"
+    else:
+        return
+    raise ImageError(ErrorType.UNSUPPORTED, message)
+
+
+def _alpha_last(colours: list[str]) -> tuple[list[int], tuple[str, ...]]:
+    """GDAL's numbers of the bands in the order in which we have them."""
+    order = sorted(range(1, len(colours) + 1), key=lambda index: colours[index - 1] == ALPHA)
+    if colours.count(ALPHA) > 1:
+        message = f"the raster has {colours.count(ALPHA)} alpha bands; keep one of them"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    moved = order != sorted(order)
+    return order, (f"its alpha band, number {order[-1]}, comes last in the output",) if moved else ()
+
+
+def _check_blocks(dataset: Any, dtype: str, limits: Limits) -> None:
+    """A window takes whole blocks. Raises ImageError when one of them is too much."""
+    height, width = dataset.block_shapes[0]
+    together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
+    size = height * width * together * np.dtype(dtype).itemsize
+    if size > limits.bytes_at_once:
+        message = (
+            f"the raster's blocks of {height} x {width} pixels take {size} bytes each, more than "
+            f"{limits.bytes_at_once}; convert it to a tiled TIFF"
+        )
+        raise ImageError(ErrorType.TOO_LARGE, message)
+
+
+def _holds(dtype: str, value: float) -> bool:
+    if dtype.startswith("float"):
+        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
+
+
+def _band(dataset: Any, index: int, colour: str) -> Band:
+    return Band(
+        colour=colour,
+        description=dataset.descriptions[index - 1],
+        scale=dataset.scales[index - 1],
+        offset=dataset.offsets[index - 1],
+        unit=dataset.units[index - 1],
+        tags=_tags(dataset.tags(index), ()) or None,
+    )
+
+
+def _tags(tags: Mapping[str, str], without: tuple[str, ...]) -> dict[str, str]:
+    """What holds of the enlarged picture, too: not statistics, and not what the header has in fields of its own."""
+    dropped = (*without, "AREA_OR_POINT")
+    return {name: text for name, text in tags.items() if name not in dropped and not name.startswith("STATISTICS_")}
+
+
+def _jp2_dpi(tags: Mapping[str, str]) -> tuple[float, float] | None:
+    """From what GDAL makes of the resolution box, in its words for TIFF."""
+    unit = {"2": 1.0, "3": 2.54}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "")[:1])
+    if unit is None:
+        return None
+    across, down = (float(tags.get(name, "0")) * unit for name in _RESOLUTION[:2])
+    return (across, down) if across > 0 and down > 0 else None
+
+
+def _largest(dtype: str, bits: int | None) -> int:
+    """What white, and an alpha that hides nothing, is."""
+    if dtype.startswith("float"):
+        return 1
+    return 2**bits - 1 if bits else int(np.iinfo(dtype).max)
+
+
+def _divide_by_alpha(samples: NDArray[Any], full: int) -> NDArray[Any]:
+    """(C, h, w) whose colours were multiplied by the last band, without that; clear pixels become 0."""
+    colour, alpha = samples[:-1].astype(np.float64), samples[-1].astype(np.float64)
+    plain = np.divide(colour * full, alpha, out=np.zeros_like(colour), where=alpha > 0)
+    if samples.dtype.kind != "f":
+        plain = np.minimum(np.floor(plain + 0.5), full)
+    return np.concatenate([plain.astype(samples.dtype), samples[-1:]])

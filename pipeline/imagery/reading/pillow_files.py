@@ -1,0 +1,318 @@
+"""Files that Pillow decodes, whole: photographs, scans, graphics. What Pillow would cut to 8 bits is refused."""
+
+import math
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from ...errors import ErrorType, ImageError
+from ..header import ALPHA, CMYK, GRAY, RGB, Band, Header, Limits, Pixels
+from . import jp2_boxes, orientation, png_chunks, tiff_tags
+from .size_limits import check_size, pages_note
+
+_CONVERT = "convert it to gray, RGB or CMYK first"
+
+_MODES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "1": ("uint8", GRAY),
+    "L": ("uint8", GRAY),
+    "LA": ("uint8", (*GRAY, ALPHA)),
+    "La": ("uint8", (*GRAY, ALPHA)),
+    "RGB": ("uint8", RGB),
+    "RGBA": ("uint8", (*RGB, ALPHA)),
+    "RGBa": ("uint8", (*RGB, ALPHA)),
+    "CMYK": ("uint8", CMYK),
+    "I;16": ("uint16", GRAY),
+    "I;16L": ("uint16", GRAY),
+    "I;16B": ("uint16", GRAY),
+    "I;16N": ("uint16", GRAY),
+    "F": ("float32", GRAY),
+}
+"""Pillow's modes: dtype and bands. Palettes and "I" depend on the file."""
+
+_PALETTE_ORDERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "RGB": lambda data: data.reshape(-1, 3),
+    "BGR": lambda data: data.reshape(-1, 3),
+    "BGRX": lambda data: data.reshape(-1, 4)[:, :3],
+    "RGB;L": lambda data: data.reshape(3, -1).T,
+}
+"""How palettes lie in files; others have to be loaded, and the pixels with them."""
+
+_NAMES = {"LAB": "L*a*b* colours", "HSV": "HSV colours", "YCbCr": "YCbCr colours", "I": "32-bit integers"}
+
+_CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA"}
+
+_DEEP_PNG = {"RGB;16B": RGB, "RGBA;16B": (*RGB, ALPHA), "LA;16B": (*GRAY, ALPHA)}
+"""How Pillow names what it would cut to 8 bits."""
+
+
+_MOST_NAMES = 10
+"""Of texts, that are told: files are hostile."""
+
+
+class PillowFile:
+    """One picture: its header when opened, its pixels all at a time when first asked for."""
+
+    def __init__(
+        self,
+        path: str,
+        kind: str,
+        limits: Limits,
+        tiff: tiff_tags.TiffTags | None = None,
+        read_deep_png: Callable[[str], NDArray[Any]] | None = None,
+    ) -> None:
+        """`kind` is the one format of Pillow's that is tried, `tiff` what the tags of a TIFF say.
+
+        `read_deep_png` gives a 16-bit PNG's (C, h, w) as stored.
+
+        Raises:
+            ImageError: unsupported or too large. Anything else that is raised, of whatever class, says: corrupt.
+        """
+        self._path = path
+        self._tiff = tiff
+        self._read_deep_png = read_deep_png
+        self._samples: NDArray[Any] | None = None
+        Image.MAX_IMAGE_PIXELS = limits.pixels
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            _check_avif(path, kind)
+            self._image = _open(path, kind, limits)
+            self._raw_mode = _raw_mode(self._image)
+            try:
+                self.header = self._read_header(limits)
+            except BaseException:
+                self._image.close()
+                raise
+
+    def window(self, rows: slice, columns: slice) -> Pixels:
+        """Raises what Pillow raises for a damaged file."""
+        if self._samples is None:
+            self._samples = self._decode()
+        return Pixels(self._samples[:, rows, columns], None)
+
+    def close(self) -> None:
+        self._image.close()
+        self._samples = None
+
+    def _read_header(self, limits: Limits) -> Header:
+        image = self._image
+        tiff = self._tiff
+        dtype, colours = _layout(image, self._path, self._read_deep_png is not None)
+        check_size(image.height, image.width, len(colours), dtype, limits)
+        check_size(image.height, image.width, len(colours), dtype, limits, at_once=True)
+        self._dtype, self._colours = dtype, colours
+        # what stands behind the pixels of a PNG is seen only by reading all of it
+        chunks = png_chunks.read(self._path) if image.format == "PNG" else None
+        if chunks is not None and chunks.late_metadata and self._deep_bands is None:
+            image.load()
+        # TIFFs are turned by Pillow itself
+        self._orientation, exif, notes = _exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
+        height, width = image.height, image.width
+        if orientation.lies_on_its_side(self._orientation):
+            height, width = width, height
+        return Header(
+            format=image.format or "",
+            height=height,
+            width=width,
+            dtype=dtype,
+            bands=tuple(Band(colour) for colour in colours),
+            icc_profile=image.info.get("icc_profile") or None,
+            exif=exif,
+            xmp=tiff.xmp if tiff else _xmp(image),
+            dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else _dpi(image, self._orientation),
+            png_colour=(chunks and chunks.colour) or None,
+            notes=(*_frames(image, tiff), *notes, *_lost(image, chunks, tiff)),
+        )
+
+    @property
+    def _deep_bands(self) -> tuple[str, ...] | None:
+        return _DEEP_PNG.get(self._raw_mode) if self._image.format == "PNG" else None
+
+    def _decode(self) -> NDArray[Any]:
+        """(C, H, W) as shown, as the header says."""
+        if self._deep_bands is not None and self._read_deep_png is not None:
+            stored = self._read_deep_png(self._path)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._image.load()
+            stored = _stored(self._image, self._colours)
+        transparent = self._image.info.get("transparency")
+        if len(stored) < len(self._colours):
+            stored = np.concatenate([stored, _opacity(stored, transparent, self._raw_mode)])
+        self._image.close()
+        upright = np.ascontiguousarray(orientation.turn(stored, self._orientation))
+        said = (len(self._colours), self.header.height, self.header.width)
+        if upright.shape != said or str(upright.dtype) != self._dtype:
+            raise ValueError(f"{upright.dtype} of shape {upright.shape} came where the header says {said}")
+        return upright
+
+
+def _open(path: str, kind: str, limits: Limits) -> ImageFile.ImageFile:
+    try:
+        return Image.open(path, formats=(kind,))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        message = f"the picture claims more than {limits.pixels} pixels; raise --max-pixels or cut it into parts"
+        raise ImageError(ErrorType.TOO_LARGE, message) from error
+
+
+def _layout(image: ImageFile.ImageFile, path: str, deep_png: bool) -> tuple[str, tuple[str, ...]]:
+    """The dtype and the bands. Raises ImageError for what would not come out as it went in."""
+    transparent = "transparency" in image.info
+    if image.format == "PNG" and _raw_mode(image) in _DEEP_PNG and deep_png:
+        colours = _DEEP_PNG[_raw_mode(image)]
+        return "uint16", (*colours, ALPHA) if transparent and colours == RGB else colours
+    depth = _depth(image, path)
+    if depth is not None:
+        raise _unsupported(f"{depth} bits a sample that would be cut to 8")
+    if image.mode in ("P", "PA"):
+        return "uint8", _palette_colours(image)
+    if image.mode == "I" and image.format in ("PPM", "PNG"):  # 16 bits, whose place in Pillow is this mode
+        return "uint16", GRAY
+    if image.mode not in _MODES:
+        raise _unsupported(_NAMES.get(image.mode, f"pixels of Pillow's mode {image.mode}"))
+    dtype, colours = _MODES[image.mode]
+    return dtype, (*colours, ALPHA) if transparent and ALPHA not in colours else colours
+
+
+def _palette_colours(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    palette = image.palette
+    if palette is None:
+        raise ValueError("it has no palette")
+    data = np.frombuffer(bytes(palette.palette), np.uint8)
+    order = _PALETTE_ORDERS.get(palette.rawmode or palette.mode)
+    entries = order(data) if order else np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    # a profile that comes with a palette is one of RGB, which no gray picture may have
+    colours = GRAY if (entries == entries[:, :1]).all() and not image.info.get("icc_profile") else RGB
+    clear = "transparency" in image.info or image.mode == "PA" or palette.mode == "RGBA"
+    return (*colours, ALPHA) if clear else colours
+
+
+def _unsupported(feature: str) -> ImageError:
+    return ImageError(ErrorType.UNSUPPORTED, f"the picture has {feature}; {_CONVERT}")
+
+
+def _stored(image: ImageFile.ImageFile, colours: tuple[str, ...]) -> NDArray[Any]:
+    """(C, h, w) of a decoded picture as stored; without the alpha that a transparent colour stands for."""
+    if image.mode in ("P", "PA"):
+        samples = np.asarray(image.convert("RGBA" if ALPHA in colours else "RGB"))
+        gray = colours[0] == GRAY[0]
+        return samples.transpose(2, 0, 1)[[0, *range(3, samples.shape[2])] if gray else slice(None)]
+    samples = np.asarray(image.convert(_CONVERSIONS.get(image.mode, image.mode)))
+    if image.mode == "I":
+        if samples.min() < 0 or samples.max() > 65535:
+            raise ValueError("a value is beyond 16 bits")
+        samples = samples.astype(np.uint16)
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    return samples[None] if samples.ndim == 2 else samples.transpose(2, 0, 1)
+
+
+def _opacity(samples: NDArray[Any], transparent: Any, raw_mode: str) -> NDArray[Any]:
+    """(1, h, w): 0 where all bands are the transparent colour, full elsewhere."""
+    key = np.atleast_1d(transparent)
+    stretch = {"L;2": 85, "L;4": 17}.get(raw_mode, 1)  # Pillow stretches the samples, but not their key
+    clear = (samples == key[:, None, None] * stretch).all(0, keepdims=True)
+    return np.where(clear, 0, np.iinfo(samples.dtype).max).astype(samples.dtype)
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """How the file has its samples, as Pillow's decoders name it; "" where they need not be told."""
+    if not image.tile:
+        return ""
+    arguments = image.tile[0].args
+    return arguments if isinstance(arguments, str) else str(arguments[0]) if arguments else ""
+
+
+def _depth(image: ImageFile.ImageFile, path: str) -> int | None:
+    """Bits a sample when they are more than the mode has: Pillow cuts deep colours without a word."""
+    if image.format == "JPEG2000":  # Pillow stretches what lies between 8 and 16 bits
+        depth = jp2_boxes.depth(path)
+        return depth if depth not in (8, 16) or (depth == 16 and not image.mode.startswith("I;16")) else None
+    if image.format == "PPM" and image.mode not in ("1", "I", "F"):
+        arguments = image.tile[0].args
+        largest = arguments[-1] if isinstance(arguments, tuple) and image.tile[0].codec_name.startswith("ppm") else 255
+        return int(largest).bit_length() if isinstance(largest, int) and largest > 255 else None
+    if image.format in ("PNG", "TIFF") and not image.mode.startswith(("I", "F")):
+        bits = re.search(r";(\d+)", _raw_mode(image))
+        return int(bits[1]) if bits and int(bits[1]) > 8 else None
+    return None
+
+
+def _check_avif(path: str, kind: str) -> None:
+    """Raises ImageError for more than 8 bits, as the AV1CodecConfigurationRecords tell them."""
+    if kind != "AVIF":
+        return
+    with open(path, "rb") as file:
+        data = file.read()
+    flags = [data[found.end() + 2] for found in re.finditer(b"av1C", data[:-3])]  # tier, high_bitdepth, twelve_bit, ...
+    depth = max((12 if flag & 0x20 else 10) if flag & 0x40 else 8 for flag in flags)
+    if depth > 8:
+        raise _unsupported(f"{depth} bits a sample that would be cut to 8")
+
+
+def _exif(image: ImageFile.ImageFile) -> tuple[int, bytes | None, tuple[str, ...]]:
+    """Orientation, EXIF set upright, and what is to be said of it. Never decodes pixels, as PNG's own getexif does."""
+    side_up = 1
+    try:
+        side_up = orientation.of_exif(Image.Image.getexif(image))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Pillow's word for what it leaves out as broken
+            return side_up, orientation.upright_exif(_parsed_exif(image)), ()
+    except Exception as error:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return side_up, None, (f"its EXIF data is damaged ({reason}) and not carried over",)
+
+
+def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
+    """What the file has of EXIF, parsed anew: Pillow keeps what it has parsed, but not that it warned."""
+    exif = Image.Exif()
+    if "exif" in image.info:
+        exif.load(image.info["exif"])
+    elif "Raw profile type exif" in image.info:
+        exif.load(bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:])))
+    return exif
+
+
+def _xmp(image: ImageFile.ImageFile) -> bytes | None:
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    return orientation.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp) or None
+
+
+def _dpi(image: ImageFile.ImageFile, stored: int) -> tuple[float, float] | None:
+    dpi = image.info.get("dpi")
+    if not isinstance(dpi, tuple) or len(dpi) != 2:
+        return None
+    across, down = float(dpi[0]), float(dpi[1])
+    if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
+        return None
+    return orientation.turn_dpi((across, down), stored)
+
+
+def _frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
+    if image.format == "PSD":
+        layers = len(getattr(image, "layers", ()))
+        return (f"the file holds {layers} layers; only the picture composed of them is done",) if layers > 1 else ()
+    frames = tiff.pages if tiff else getattr(image, "n_frames", 1)
+    return (pages_note(frames),) if frames > 1 else ()
+
+
+def _lost(
+    image: ImageFile.ImageFile, chunks: png_chunks.PngChunks | None, tiff: tiff_tags.TiffTags | None
+) -> tuple[str, ...]:
+    photoshop = image.info.get("photoshop")
+    iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
+    nodata = tiff.nodata if tiff else None
+    texts = chunks.texts if chunks else ("comment",) if "comment" in image.info else ()
+    others = chunks.others if chunks else ()
+    return (
+        *(("its IPTC data is not carried over",) if iptc else ()),
+        *((f"its texts ({', '.join(texts[:_MOST_NAMES])}) are not carried over",) if texts else ()),
+        *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
+        *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
+        *((f"its nodata value {nodata}, of the palette, is not carried over",) if nodata else ()),
+    )

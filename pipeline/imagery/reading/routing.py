@@ -1,0 +1,190 @@
+"""Which decoder opens a file; and every way in which one fails, told as a sentence."""
+
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ErrorType, ImageError
+from ..header import Header, Limits, Pixels
+from . import file_kinds, jp2_boxes, tiff_tags
+from .pillow_files import PillowFile
+
+_LARGE = 16 * 2**20
+"""Pixels from which on plain pictures are read window by window."""
+
+
+class ImageFile(Protocol):
+    """An open picture."""
+
+    header: Header
+
+    def window(self, rows: slice, columns: slice) -> Pixels: ...
+
+    def close(self) -> None: ...
+
+
+def open_file(path: str, limits: Limits) -> ImageFile:
+    """Raises ImageError, and nothing else, here and in `window`."""
+    _check_path(path)
+    with told(path):
+        with open(path, "rb") as file:
+            kind = file_kinds.kind_of(file.read(file_kinds.HEAD))
+        decoders = _decoders(path, kind, limits)
+    return _Told(path, decoders)
+
+
+def _check_path(path: str) -> None:
+    """Only plain files of this machine: what GDAL takes for a recipe or an address never reaches it."""
+    if not os.path.isabs(path) or "\0" in path or path.lower().startswith("/vsi"):
+        raise ImageError(ErrorType.READ, f"{path!r} is not the absolute path of a local file; give one")
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(ErrorType.MISSING, f"nothing is at {path}; check the path") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(ErrorType.READ, f"cannot look at {path} ({error}); check the path and its access") from error
+    if not stat.S_ISREG(mode):
+        raise ImageError(ErrorType.READ, f"{path} is a folder, pipe or device, not a file; give a file")
+    if not os.access(path, os.R_OK):
+        raise ImageError(ErrorType.READ, f"{path} may not be read; give access to it")
+
+
+def _decoders(path: str, kind: str, limits: Limits) -> list[Callable[[], ImageFile]]:
+    """Those to be tried, best first."""
+    tiff = tiff_tags.read(path) if kind == file_kinds.TIFF else None
+
+    def pillow() -> ImageFile:
+        return PillowFile(path, kind, limits, tiff, _read_png if kind == file_kinds.PNG else None)
+
+    def gdal() -> ImageFile:
+        from .gdal_files import GdalFile  # loading it takes longer than decoding a small picture
+
+        if kind == file_kinds.JPEG2000:
+            jp2_boxes.check_lengths(path)
+        return GdalFile(path, tiff, limits)
+
+    if tiff is not None:
+        return [gdal, pillow] if _is_for_gdal(tiff) else [pillow, gdal]
+    if kind == file_kinds.JPEG2000:
+        with suppress(ValueError, OSError, struct.error):
+            if jp2_boxes.has_palette(path):
+                return [pillow, gdal]
+        return [gdal, pillow]
+    return [pillow]
+
+
+def _read_png(path: str) -> NDArray[Any]:
+    from .gdal_files import read_png
+
+    return read_png(path)
+
+
+def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
+    """Raises ImageError for what neither can do right."""
+    if tags.photometric in tiff_tags.UNSUPPORTED:
+        what = tiff_tags.UNSUPPORTED[tags.photometric]
+        raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {what}; convert it to gray, RGB or CMYK first")
+    if tags.preview:
+        raise ImageError(ErrorType.UNSUPPORTED, "the file is a camera's raw file; develop it to TIFF")
+    if tags.photometric == tiff_tags.PALETTE and tags.bits <= 8 and not tags.georeferenced:
+        return False
+    plain = not tags.extra and tags.samples in (1, 3)
+    return (
+        tags.bits > 8
+        or tags.samples > 4
+        or tags.signed_or_float
+        or tags.georeferenced
+        or tags.from_gdal
+        or tags.masked  # of which Pillow knows nothing
+        or (bool(tags.extra) and not tags.alpha)  # Pillow drops what it has no name for
+        or (plain and tags.pixels > _LARGE)
+    )
+
+
+class _Told:
+    """The first of several decoders that can; when it stumbles over the pixels, the next that sees the same picture."""
+
+    def __init__(self, path: str, decoders: list[Callable[[], ImageFile]]) -> None:
+        self._path = path
+        self._others = decoders
+        self._file = self._next()
+        self.header = self._file.header
+
+    def window(self, rows: slice, columns: slice) -> Pixels:
+        while True:
+            try:
+                with told(self._path):
+                    pixels = self._file.window(rows, columns)
+                    return Pixels(np.ascontiguousarray(pixels.samples), pixels.mask)
+            except ImageError as error:
+                if error.error_type is not ErrorType.CORRUPT or not self._replace():
+                    raise
+
+    def close(self) -> None:
+        with told(self._path):
+            self._file.close()
+
+    def _replace(self) -> bool:
+        with suppress(ImageError):
+            if self._others:
+                other = self._next()
+                if _look(other.header) == _look(self.header):
+                    self.close()
+                    self._file = other
+                    return True
+                other.close()
+        return False
+
+    def _next(self) -> ImageFile:
+        """Raises the ImageError of the first that fails; but that of a later one when it names what is missing."""
+        first: ImageError | None = None
+        while self._others:
+            try:
+                with told(self._path):
+                    return self._others.pop(0)()
+            except ImageError as error:
+                if error.error_type is not ErrorType.CORRUPT:
+                    raise
+                first = first or error
+        assert first is not None
+        raise first
+
+
+def _look(header: Header) -> tuple[Any, ...]:
+    return header.height, header.width, header.dtype, header.colours, header.mask
+
+
+@contextmanager
+def told(path: str) -> Iterator[None]:
+    """Whatever a decoder raises becomes an ImageError: hostile files make them raise anything."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError as error:
+        message = "decoding it needs more memory than a decoder may take; convert it to a tiled TIFF"
+        raise ImageError(ErrorType.TOO_LARGE, message) from error
+    except Exception as error:  # of any class: no list would be complete
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> ImageError:
+    kind = type(error).__name__
+    if kind == "UnidentifiedImageError":
+        message = "the file is no picture that can be read; replace it"
+        return ImageError(ErrorType.CORRUPT, message)
+    cause = error.__cause__ or error
+    reason = " ".join(str(cause).replace(path, "the file").split())[:200] or kind
+    if "MAX_TEXT" in reason:  # Pillow's guard against texts of a PNG that unpack to gigabytes
+        message = "a text or profile in the file unpacks to more than a decoder takes; remove texts and profile from it"
+        return ImageError(ErrorType.TOO_LARGE, message)
+    if "memory" in reason.lower():
+        message = f"decoding it needs more memory than a decoder may take ({reason}); convert it to a tiled TIFF"
+        return ImageError(ErrorType.TOO_LARGE, message)
+    return ImageError(ErrorType.CORRUPT, f"the file is damaged ({reason}); replace it")

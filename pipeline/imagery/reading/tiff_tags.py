@@ -1,0 +1,226 @@
+"""What the directories of a TIFF say: enough to choose who decodes it, and what neither decoder tells."""
+
+import math
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffTags import lookup
+
+from ...errors import ErrorType, ImageError
+from . import orientation
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+MIN_IS_WHITE, MIN_IS_BLACK, PALETTE, CMYK = 0, 1, 3, 5
+
+UNSUPPORTED = {
+    8: "L*a*b* colours",
+    9: "L*a*b* colours",
+    10: "L*a*b* colours",
+    32803: "the raw mosaic of a camera's sensor",
+    32844: "LogLuv values",
+    32845: "LogLuv values",
+    34892: "a camera's linear raw values",
+}
+"""Photometric interpretations that cannot be enlarged as they are."""
+
+_GEOREFERENCE = (33550, 33922, 34264, 34735, 50844)
+"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory (OGC 19-008r4), RPCCoefficient."""
+
+_GDAL = (42112, 42113)
+"""GDAL's metadata and nodata."""
+
+DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
+"""Tags of the first directory that are EXIF as well: ImageDescription, Make, ... Copyright."""
+
+_STRUCTURE = {
+    *range(254, 260),  # NewSubfileType, ..., Compression
+    *(262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 282, 283, 284, 288, 289, 290, 291, 292, 293, 296, 317),
+    *(320, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 347),
+    *range(512, 522),  # of old-style JPEG
+    *(529, 530, 531, 532, 34735, 34736, 34737, 50674, 50838, 50839),
+}
+"""Tags that say how pixels lie in the file, and how the georeference does; what GDAL makes of them is carried."""
+
+_MOST_NAMES = 10
+"""Of tags, that are told: files are hostile."""
+
+_GEO_KEYS, _EPOCH = 34735, 5120
+"""GeoKeyDirectory, four numbers a key; CoordinateEpochGeoKey."""
+
+_EXIF_DIRECTORIES = (34665, 34853)
+"""Exif, GPSInfo."""
+
+_SAID = {*_GEOREFERENCE, *_GDAL, *_EXIF_DIRECTORIES, 700, 33723, 34675}
+"""Tags that are read here: XMP, IPTC and the ICC profile among them."""
+
+_INCHES = {2: 1.0, 3: 2.54}
+"""ResolutionUnit to pixels per inch; 1 is no unit."""
+
+_MOST_PAGES = 10_000
+
+
+@dataclass(frozen=True)
+class TiffTags:
+    """Of the first directory, and how many there are."""
+
+    pixels: int
+    samples: int
+    bits: int
+    """The most that any sample has."""
+    signed_or_float: bool
+    photometric: int
+    extra: tuple[int, ...]
+    """What the samples beyond colour are: 0 unspecified, 1 premultiplied alpha, 2 alpha."""
+    orientation: int
+    georeferenced: bool
+    from_gdal: bool
+    """It holds metadata or a nodata value in the tags of GDAL."""
+    nodata: str | None
+    preview: bool
+    """The first directory is but a small version of what its subdirectories hold, as in raw files of cameras."""
+    pages: int
+    """Pictures, not counting masks and smaller versions."""
+    masked: bool
+    """It has a mask that tells which pixels are to be looked at."""
+    dpi: tuple[float, float] | None
+    icc_profile: bytes | None
+    xmp: bytes | None
+    iptc: bool
+    exif: bytes | None
+    others: tuple[int, ...]
+    """Tags that say something else than how pixels lie, where they lie on Earth, and what the fields above say."""
+    notes: tuple[str, ...]
+
+    def lost(self, carried: Collection[int]) -> tuple[str, ...]:
+        """A note of all other tags than those that are carried."""
+        left = [tag for tag in self.others if tag not in carried]
+        names = [str(tag) if lookup(tag).name == "unknown" else lookup(tag).name for tag in left]
+        return (f"its TIFF tags {', '.join(names[:_MOST_NAMES])} are not carried over",) if names else ()
+
+    @property
+    def alpha(self) -> bool:
+        return bool(self.extra) and self.extra[0] in (1, 2)
+
+
+def read(path: str) -> TiffTags:
+    """Raises SyntaxError, struct.error or OSError for what is no TIFF, ImageError for one whose picture comes later."""
+    with warnings.catch_warnings(), open(path, "rb") as file:
+        warnings.simplefilter("ignore")
+        directories = _directories(file)
+        first = next(directories)
+        others = [(_is_part(directory), _is_mask(directory), _pixels(directory)) for directory in directories]
+        pages = 1 + sum(not part for part, _, _ in others)
+        exif, notes = _exif(file, first)
+    larger = max((pixels for _, mask, pixels in others if not mask), default=0)
+    if _is_part(first) and larger > _pixels(first):
+        message = f"the first picture says that it is a small version of another, of {larger} pixels; extract that one"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    if _EPOCH in _numbers(first, _GEO_KEYS)[4::4]:
+        notes = (*notes, "the epoch of its coordinates is not carried over")
+    photometric = _number(first, 262, MIN_IS_BLACK)
+    return TiffTags(
+        pixels=_pixels(first),
+        samples=_number(first, 277, 1),
+        bits=max(_numbers(first, 258) or (1,)),
+        signed_or_float=bool(set(_numbers(first, 339)) - {1}),
+        photometric=photometric,
+        extra=_numbers(first, 338),
+        orientation=_number(first, orientation.TAG, 1) if _number(first, orientation.TAG, 1) in range(1, 9) else 1,
+        georeferenced=any(tag in first for tag in _GEOREFERENCE),
+        from_gdal=any(tag in first for tag in _GDAL),
+        nodata=_text(first, 42113),
+        preview=50706 in first or (bool(_number(first, 254, 0) & 1) and 330 in first),
+        pages=pages,
+        masked=any(mask for _, mask, _ in others),
+        dpi=_dpi(first),
+        icc_profile=_bytes(first, 34675),
+        xmp=orientation.upright_xmp(_bytes(first, 700)),
+        iptc=33723 in first,
+        exif=exif,
+        others=tuple(sorted(set(first) - _STRUCTURE - _SAID)),
+        notes=notes,
+    )
+
+
+def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
+    head = file.read(16)
+    head = head[: 16 if b"+" in head[2:4] else 8]
+    offset, seen = ImageFileDirectory_v2(head).next, set[int]()
+    while offset and offset not in seen and len(seen) < _MOST_PAGES:
+        seen.add(offset)
+        directory = ImageFileDirectory_v2(head)
+        file.seek(offset)
+        directory.load(file)
+        offset = directory.next
+        yield directory
+    if not seen:
+        raise SyntaxError("no directory")
+
+
+def _pixels(directory: ImageFileDirectory_v2) -> int:
+    return _number(directory, 256, 0) * _number(directory, 257, 0)
+
+
+def _is_part(directory: ImageFileDirectory_v2) -> bool:
+    """Of a page: a smaller version or a mask. NewSubfileType, or the older SubfileType."""
+    return bool(_number(directory, 254, 0) & 5) or _number(directory, 255, 1) == 2
+
+
+def _is_mask(directory: ImageFileDirectory_v2) -> bool:
+    return bool(_number(directory, 254, 0) & 4)
+
+
+def _exif(file: BinaryIO, first: ImageFileDirectory_v2) -> tuple[bytes | None, tuple[str, ...]]:
+    """The descriptive tags, and what of EXIF the file has; none of the tags that say where pixels lie."""
+    exif, upright = Image.Exif(), Image.Exif()
+    exif.bigtiff, exif.endian = first._bigtiff, first._endian
+    try:
+        exif.load_from_fp(file, first._offset)
+        for tag in DESCRIPTIVE:
+            if tag in exif:
+                upright[tag] = exif[tag]
+        for tag in _EXIF_DIRECTORIES:
+            if tag in exif:
+                upright[tag] = exif.get_ifd(tag)
+        return orientation.upright_exif(upright), ()
+    except Exception as error:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
+        return None, (f"its EXIF data is damaged ({error}) and not carried over",)
+
+
+def _dpi(directory: ImageFileDirectory_v2) -> tuple[float, float] | None:
+    scale = _INCHES.get(_number(directory, 296, 2))
+    with suppress(KeyError, TypeError, ValueError, ArithmeticError):
+        across, down = (float(directory[tag]) * scale for tag in (282, 283)) if scale else (0.0, 0.0)
+        if math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0:
+            return across, down
+    return None
+
+
+def _numbers(directory: ImageFileDirectory_v2, tag: int) -> tuple[int, ...]:
+    value = directory.get(tag, ())
+    values = value if isinstance(value, tuple) else (value,)
+    return tuple(number for number in values if isinstance(number, int))
+
+
+def _number(directory: ImageFileDirectory_v2, tag: int, default: int) -> int:
+    return next(iter(_numbers(directory, tag)), default)
+
+
+def _bytes(directory: ImageFileDirectory_v2, tag: int) -> bytes | None:
+    value = directory.get(tag)
+    value = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+    if isinstance(value, tuple) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):
+        return bytes(value)
+    return value if isinstance(value, bytes) else None
+
+
+def _text(directory: ImageFileDirectory_v2, tag: int) -> str | None:
+    value = directory.get(tag)
+    value = value[0] if isinstance(value, tuple) and value else value
+    return value.strip(" \0") if isinstance(value, str) else None

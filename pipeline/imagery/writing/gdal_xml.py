@@ -1,0 +1,96 @@
+"""What GDAL's XML files, .aux.xml and .vrt alike, say of a picture and its bands."""
+
+import base64
+import re
+from collections.abc import Mapping
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from ..header import Band, GroundPoint, Header
+
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
+
+_COLOURS = {"y": "YCbCr_Y", "cb": "YCbCr_Cb", "cr": "YCbCr_Cr"}
+"""Whose names in XML are not the short ones."""
+
+
+def number(value: float) -> str:
+    """So that the same float64 is read."""
+    return f"{value:.17g}"
+
+
+def dataset_tags(header: Header) -> dict[str, str]:
+    """The picture's tags but those that the header says elsewhere: the resolution and what coordinates are of."""
+    tags = {name: value for name, value in (header.tags or {}).items() if name not in _RESOLUTION}
+    tags.pop("AREA_OR_POINT", None)
+    if header.georef is not None:
+        tags["AREA_OR_POINT"] = "Point" if header.georef.point else "Area"
+    return tags
+
+
+def add_dataset(parent: Element, header: Header) -> None:
+    """Add what is said of the picture: where it lies, and its tags."""
+    georef = header.georef
+    if georef is not None and georef.crs is not None:
+        _add_text(parent, "SRS", georef.crs)
+    if georef is not None and georef.transform is not None:
+        a, b, c, d, e, f = georef.transform
+        _add_text(parent, "GeoTransform", ", ".join(map(number, (c, a, b, f, d, e))))
+    if georef is not None and georef.gcps:
+        gcps = SubElement(parent, "GCPList", {"Projection": georef.gcps_crs or ""})
+        for gcp in georef.gcps:
+            SubElement(gcps, "GCP", _gcp(gcp))
+    _add_tags(parent, dataset_tags(header), None)
+    if georef is not None and georef.rpcs is not None:
+        _add_tags(parent, georef.rpcs, "RPC")
+    if header.icc_profile is not None:
+        profile = base64.b64encode(header.icc_profile).decode()
+        _add_tags(parent, {"SOURCE_ICC_PROFILE": profile}, "COLOR_PROFILE")
+
+
+def add_band(parent: Element, band: Band, nodata: float | None) -> None:
+    """Add what is said of a band."""
+    if band.description is not None:
+        _add_text(parent, "Description", band.description)
+    if nodata is not None:
+        _add_text(parent, "NoDataValue", number(nodata))
+    if band.unit is not None:
+        _add_text(parent, "UnitType", band.unit)
+    if (band.scale, band.offset) != (1.0, 0.0):
+        _add_text(parent, "Offset", number(band.offset))
+        _add_text(parent, "Scale", number(band.scale))
+    _add_text(parent, "ColorInterp", _COLOURS.get(band.colour, band.colour))
+    _add_tags(parent, band.tags or {}, None)
+
+
+def to_bytes(root: Element) -> bytes:
+    """UTF-8, indented."""
+    ElementTree.indent(root)
+    return ElementTree.tostring(root) + b"\n"
+
+
+def printable(text: str) -> str:
+    """Without the characters that no XML can hold: most control characters and lone surrogates."""
+    return _NOT_IN_XML.sub("", text)
+
+
+def _gcp(gcp: GroundPoint) -> dict[str, str]:
+    places = {"Pixel": gcp.column, "Line": gcp.row, "X": gcp.x, "Y": gcp.y, "Z": gcp.z or 0.0}
+    return {
+        "Id": printable(gcp.id),
+        "Info": printable(gcp.info),
+        **{name: number(place) for name, place in places.items()},
+    }
+
+
+def _add_tags(parent: Element, tags: Mapping[str, str], domain: str | None) -> None:
+    if tags:
+        metadata = SubElement(parent, "Metadata", {} if domain is None else {"domain": domain})
+        for name, value in tags.items():
+            SubElement(metadata, "MDI", {"key": printable(name)}).text = printable(value)
+
+
+def _add_text(parent: Element, name: str, text: str) -> None:
+    SubElement(parent, name).text = printable(text)

@@ -1,0 +1,112 @@
+"""The header of an enlarged picture, and of a part of one: every number in it that counts pixels."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Real
+
+from PIL import Image
+from rasterio.crs import CRS
+
+from ..header import Band, Georef, Header, Transform
+
+_STATISTICS = "STATISTICS_"
+"""How the tags begin in which GDAL keeps a band's least value, mean and so on."""
+
+_EXIF_IFD = 0x8769
+_IMAGE_WIDTH, _IMAGE_LENGTH = 0x0100, 0x0101
+_X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
+_PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 0xA002, 0xA003
+
+
+def enlarged(header: Header, scale: int, keep_dpi: bool) -> Header:
+    """Of the picture with `scale` x `scale` pixels for each of its own, on the same ground and the same paper.
+
+    With `keep_dpi` the paper grows instead. Statistics among the tags of bands are left out: they were of other pixels.
+    """
+    height, width, density = header.height * scale, header.width * scale, 1 if keep_dpi else scale
+    return replace(
+        header,
+        height=height,
+        width=width,
+        bands=tuple(_without_statistics(band) for band in header.bands),
+        georef=header.georef and _finer(header.georef, scale),
+        dpi=header.dpi and (header.dpi[0] * density, header.dpi[1] * density),
+        exif=header.exif and _resized_exif(header.exif, height, width, density),
+    )
+
+
+def part(header: Header, top: int, left: int, height: int, width: int) -> Header:
+    """Of a window of the picture, given in its pixels."""
+    return replace(
+        header,
+        height=height,
+        width=width,
+        georef=header.georef and _moved(header.georef, top, left),
+        exif=header.exif and _resized_exif(header.exif, height, width, 1),
+    )
+
+
+def _finer(georef: Georef, scale: int) -> Georef:
+    transform = georef.transform
+    if transform is not None:
+        a, b, c, d, e, f = transform
+        transform = Transform(a / scale, b / scale, c, d / scale, e / scale, f)
+    gcps = tuple(replace(gcp, row=gcp.row * scale, column=gcp.column * scale) for gcp in georef.gcps)
+    rpcs = georef.rpcs
+    if rpcs is not None:
+        line, sample = _number(rpcs, "LINE_OFF"), _number(rpcs, "SAMP_OFF")
+        rpcs = {
+            **rpcs,
+            "LINE_OFF": f"{(line + 0.5) * scale - 0.5:.17g}",  # counted from the centre of the first pixel
+            "SAMP_OFF": f"{(sample + 0.5) * scale - 0.5:.17g}",
+            "LINE_SCALE": f"{_number(rpcs, 'LINE_SCALE') * scale:.17g}",
+            "SAMP_SCALE": f"{_number(rpcs, 'SAMP_SCALE') * scale:.17g}",
+        }
+    return replace(georef, transform=transform, gcps=gcps, rpcs=rpcs)
+
+
+def _moved(georef: Georef, top: int, left: int) -> Georef:
+    transform = georef.transform
+    if transform is not None:
+        a, b, c, d, e, f = transform
+        transform = transform._replace(c=c + a * left + b * top, f=f + d * left + e * top)
+    gcps = tuple(replace(gcp, row=gcp.row - top, column=gcp.column - left) for gcp in georef.gcps)
+    rpcs = georef.rpcs
+    if rpcs is not None:
+        line, sample = _number(rpcs, "LINE_OFF") - top, _number(rpcs, "SAMP_OFF") - left
+        rpcs = {**rpcs, "LINE_OFF": f"{line:.17g}", "SAMP_OFF": f"{sample:.17g}"}
+    return replace(georef, transform=transform, gcps=gcps, rpcs=rpcs)
+
+
+def _number(rpcs: Mapping[str, str], name: str) -> float:
+    return float(rpcs[name].split()[0])  # some files add the unit: "2199.00 pixels"
+
+
+def _without_statistics(band: Band) -> Band:
+    tags = {name: value for name, value in (band.tags or {}).items() if not name.startswith(_STATISTICS)}
+    return replace(band, tags=tags or None)
+
+
+def _resized_exif(data: bytes, height: int, width: int, density: int) -> bytes:
+    """With the size given and `density` times the resolution, where it says them."""
+    exif = Image.Exif()
+    exif.load(data)
+    for directory, names in (
+        (exif, {_IMAGE_WIDTH: width, _IMAGE_LENGTH: height}),
+        (exif.get_ifd(_EXIF_IFD), {_PIXEL_X_DIMENSION: width, _PIXEL_Y_DIMENSION: height}),
+    ):
+        for name, size in names.items():
+            if name in directory:
+                directory[name] = size
+    for name in (_X_RESOLUTION, _Y_RESOLUTION):
+        resolution = exif.get(name)
+        if isinstance(resolution, Real) and math.isfinite(resolution):  # 0/0 is found in files
+            exif[name] = float(resolution) * density
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def name_of_crs(header: Header) -> str | None:
+    """As EPSG:<number> where it has one, else as WKT; None where nothing is said."""
+    wkt = header.georef and (header.georef.crs or header.georef.gcps_crs)
+    return str(CRS.from_wkt(wkt).to_string()) if wkt else None

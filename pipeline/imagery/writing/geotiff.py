@@ -1,0 +1,125 @@
+"""GeoTIFF with all that a header says."""
+
+import base64
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetWriter, MemoryFile
+from rasterio.transform import Affine
+
+from ..header import ALPHA, CMYK, RGB, Georef, Header
+from .formats import NO_TAGS
+from .gdal_xml import dataset_tags, printable
+
+BLOCK = 512
+"""Side of the blocks of pixels in a file, of which each can be read without the others."""
+
+_COLOURS = {colour.name.lower(): colour for colour in ColorInterp}
+
+
+def encode_tif(samples: NDArray[Any], mask: NDArray[np.bool_] | None, header: Header) -> bytes:
+    """(C, H, W) as a GeoTIFF in blocks, lossless; `mask` (H, W), True for pixels to be looked at, goes inside.
+
+    TIFF has no other name for the first of bands that are all undefined than gray.
+
+    The header must be one that `formats.held` gives for GeoTIFF; with its mask, there is one here.
+    """
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile(ext=".tif") as file:
+        with file.open(**_creation_options(header)) as dataset:
+            _describe(dataset, header)
+            dataset.write(samples)
+            if mask is not None:
+                dataset.write_mask(mask)
+        return bytes(file.read())
+
+
+def _creation_options(header: Header) -> dict[str, Any]:
+    """What rasterio must know of a GeoTIFF when it makes it."""
+    options: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": len(header.bands),
+        "height": header.height,
+        "width": header.width,
+        "dtype": header.dtype,
+        "nodata": header.nodata,
+        "compress": "DEFLATE",
+        "predictor": 3 if header.dtype == "float32" else 2,
+        "tiled": True,
+        "blockysize": _block(header.height),
+        "blockxsize": _block(header.width),
+        "interleave": "pixel",
+        "photometric": _photometric(header),
+        "alpha": "NO",  # which band is alpha is said with the colours
+        "BIGTIFF": "IF_SAFER",
+    }
+    if header.icc_profile is not None:
+        options["SOURCE_ICC_PROFILE"] = base64.b64encode(header.icc_profile).decode()
+    return options
+
+
+def _describe(dataset: DatasetWriter, header: Header) -> None:
+    """Say in a new GeoTIFF, before any pixel, what the header says."""
+    dataset.colorinterp = [_COLOURS[colour] for colour in header.colours]
+    if header.georef is not None:
+        _locate(dataset, header.georef)
+    _tag(dataset, 0, dataset_tags(header))
+    describe_print(dataset, header)
+    for index, band in enumerate(header.bands, 1):
+        _tag(dataset, index, dict(band.tags or {}))
+        if band.description is not None:
+            dataset.set_band_description(index, printable(band.description))
+        if band.unit is not None:
+            dataset.set_band_unit(index, printable(band.unit))
+    if any((band.scale, band.offset) != (1.0, 0.0) for band in header.bands):
+        dataset.scales = [band.scale for band in header.bands]
+        dataset.offsets = [band.offset for band in header.bands]
+
+
+def describe_print(dataset: DatasetWriter, header: Header) -> None:
+    """Say how large the picture is on paper, and what XMP says of it."""
+    if header.dpi is not None:
+        across, down = header.dpi
+        dataset.update_tags(TIFFTAG_XRESOLUTION=across, TIFFTAG_YRESOLUTION=down, TIFFTAG_RESOLUTIONUNIT=2)
+    if header.xmp is not None:
+        # GDAL takes a document where it otherwise takes name=value, which rasterio puts together again
+        name, _, value = header.xmp.decode().partition("=")
+        dataset.update_tags(ns="xml:XMP", **{name: value})
+
+
+def _locate(dataset: DatasetWriter, georef: Georef) -> None:
+    # first, since what coordinates are of decides how GDAL writes all others
+    dataset.update_tags(AREA_OR_POINT="Point" if georef.point else "Area")
+    if georef.crs is not None:
+        dataset.crs = CRS.from_wkt(georef.crs)
+    if georef.transform is not None:
+        dataset.transform = Affine(*georef.transform)
+    if georef.gcps:
+        points = [GroundControlPoint(p.row, p.column, p.x, p.y, p.z or 0.0, p.id, p.info) for p in georef.gcps]
+        dataset.gcps = (points, CRS.from_wkt(georef.gcps_crs) if georef.gcps_crs else CRS())
+    if georef.rpcs is not None:
+        dataset.update_tags(ns="RPC", **georef.rpcs)
+
+
+def _tag(dataset: DatasetWriter, index: int, tags: dict[str, str]) -> None:
+    """Of a band, or with index 0 of the picture."""
+    named = {printable(name): printable(value) for name, value in tags.items() if name not in NO_TAGS}
+    if named:
+        dataset.update_tags(index, **named)
+
+
+def _photometric(header: Header) -> str:
+    """Other colours than these are kept as GDAL's own metadata, and beside RGB only some of them."""
+    first, others = header.colours[: len(RGB)], header.colours[len(RGB) :]
+    if first == RGB and {*others} <= {"undefined", ALPHA}:
+        return "RGB"
+    return "CMYK" if header.colours[: len(CMYK)] == CMYK else "MINISBLACK"
+
+
+def _block(side: int) -> int:
+    """TIFF wants multiples of 16."""
+    return min(BLOCK, -(-side // 16) * 16)

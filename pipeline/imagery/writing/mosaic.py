@@ -1,0 +1,60 @@
+"""The tiles of a picture as one picture: a virtual raster (VRT) that GDAL and what is built on it opens."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement
+
+from ..header import Header
+from . import gdal_xml
+
+_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "float32": "Float32"}
+"""GDAL's names of dtypes."""
+
+_MASK = "mask,1"
+"""What GDAL calls a file's mask where the number of a band is asked for."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A file of the picture's bands, and its place in pixels of the whole."""
+
+    name: str
+    """Relative to the folder of the mosaic."""
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def vrt(header: Header, tiles: Iterable[Placed]) -> bytes:
+    """A VRT file; where there is no tile it reads as nodata, or 0 without that, and as masked.
+
+    `header` must be the one that `formats.held` gives for the tiles' format, of the whole. CMYK is not possible: GDAL
+    reads such files as RGB and alpha.
+    """
+    root = Element("VRTDataset", rasterXSize=str(header.width), rasterYSize=str(header.height))
+    gdal_xml.add_dataset(root, header)
+    data_type = _TYPES[header.dtype]
+    sources = []
+    for index, band in enumerate(header.bands, 1):
+        element = SubElement(root, "VRTRasterBand", dataType=data_type, band=str(index))
+        gdal_xml.add_band(element, band, header.nodata_of(band))
+        sources.append((element, str(index), data_type))
+    if header.mask:
+        mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
+        sources.append((mask, _MASK, "Byte"))
+    for tile in tiles:
+        for element, source_band, source_type in sources:
+            _add_source(element, tile, source_band, source_type)
+    return gdal_xml.to_bytes(root)
+
+
+def _add_source(element: Element, tile: Placed, source_band: str, data_type: str) -> None:
+    height, width = str(tile.height), str(tile.width)
+    source = SubElement(element, "SimpleSource")
+    SubElement(source, "SourceFilename", relativeToVRT="1").text = tile.name
+    SubElement(source, "SourceBand").text = source_band
+    # with its size and type said here, GDAL opens a tile only when pixels of it are asked for
+    SubElement(source, "SourceProperties", RasterXSize=width, RasterYSize=height, DataType=data_type)
+    SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
+    SubElement(source, "DstRect", xOff=str(tile.left), yOff=str(tile.top), xSize=width, ySize=height)

@@ -1,0 +1,90 @@
+"""PNG of 8 and 16 bits with all that it can say of a picture, and the files beside it that say where it lies."""
+
+import struct
+import zlib
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement
+
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+
+from ..header import Band, Header
+from . import gdal_xml
+
+_LEVEL = 4
+"""Twice as fast as zlib's usual 6 for 1 to 4 % larger files; 1 is twice as fast again, but 10 % larger."""
+
+_HEAD = 8 + 4 + 4 + 13 + 4
+"""Bytes of the signature and the first chunk, IHDR."""
+
+_INCHES = 0.0254
+"""In metres."""
+
+_LARGEST = 2**31 - 1
+"""Of PNG's numbers."""
+
+WORLD_FILE = ".pgw"
+"""Stands in the place of ".png" in the name of a world file."""
+
+AUX_XML = ".png.aux.xml"
+
+
+def encode_png(samples: NDArray[Any], header: Header) -> bytes:
+    """(C, H, W) of uint8 or uint16: gray, gray and alpha, RGB, or RGB and alpha; lossless.
+
+    ICC profile, what a PNG said of its colours, EXIF, XMP and DPI go with it, the latter rounded to whole pixels per
+    metre.
+    """
+    bands, height, width = samples.shape
+    shape = {"count": bands, "height": height, "width": width}
+    with MemoryFile(ext=".png") as file:
+        with file.open(driver="PNG", dtype=samples.dtype, zlevel=_LEVEL, **shape) as dataset:
+            dataset.write(samples)
+        data = bytes(file.read())
+    return data[:_HEAD] + _chunks(header) + data[_HEAD:]
+
+
+def world_file(header: Header) -> bytes:
+    """The six numbers of the transform, of the centre of the upper left pixel, for other programs than GDAL.
+
+    The header must have a transform.
+    """
+    assert header.georef is not None
+    assert header.georef.transform is not None
+    a, b, c, d, e, f = header.georef.transform
+    lines = (a, d, b, e, c + (a + b) / 2, f + (d + e) / 2)
+    return "".join(f"{gdal_xml.number(value)}\n" for value in lines).encode()
+
+
+def says_all(header: Header) -> bool:
+    """Whether a PNG by itself holds all that the header says; else it goes into the file beside it."""
+    silent = all(band == Band(band.colour) for band in header.bands)
+    return header.georef is None and header.nodata is None and not header.tags and silent
+
+
+def aux_xml(header: Header) -> bytes:
+    """What a PNG cannot say, for GDAL: to be stored beside it under its whole name with ".aux.xml" after it."""
+    root = Element("PAMDataset")
+    gdal_xml.add_dataset(root, header)
+    for index, band in enumerate(header.bands, 1):
+        gdal_xml.add_band(SubElement(root, "PAMRasterBand", band=str(index)), band, header.nodata_of(band))
+    return gdal_xml.to_bytes(root)
+
+
+def _chunks(header: Header) -> bytes:
+    """Those of the PNG specification, third edition, that stand before the pixels."""
+    chunks = b"".join(_chunk(name.encode(), data) for name, data in (header.png_colour or {}).items())
+    if header.icc_profile is not None:
+        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(header.icc_profile))
+    if header.dpi is not None:
+        across, down = (min(max(round(dpi / _INCHES), 1), _LARGEST) for dpi in header.dpi)
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+    if header.exif is not None:
+        chunks += _chunk(b"eXIf", header.exif)
+    if header.xmp is not None:
+        chunks += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + header.xmp)
+    return chunks
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

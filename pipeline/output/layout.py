@@ -1,0 +1,164 @@
+"""What lies where in an output: tiles, commit records, the table and the marks of a run."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from .. import storage
+
+VERSION = 1
+"""Of all this: raised when a later srpipe lays an output out in a way that an earlier one would misread."""
+
+_TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.(png|tif)")
+
+_SIDECAR = re.compile(r"(r\d{4,}_c\d{4,})\.(pgw|png\.aux\.xml)")
+
+MOSAIC = "mosaic.vrt"
+"""Beside the tiles: all of them as one picture."""
+
+_EXTENSIONS = ("png", "tif")
+
+LONGEST_NAME = 255 - len(".0123456789abcdef.json")
+"""Bytes of a key's part for which a commit record's name is still one of 255 bytes."""
+
+
+def tiles_folder(output: str, key: str) -> str:
+    return storage.join(output, "tiles", key)
+
+
+def tile_name(row: int, column: int, extension: str) -> str:
+    return f"r{row:04d}_c{column:04d}.{extension}"
+
+
+def tile_position(name: str) -> tuple[int, int] | None:
+    """Row and column of a tile by the name of its file; None for any other name."""
+    match = _TILE_NAME.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def world_file_name(tile: str) -> str:
+    return f"{tile.removesuffix('.png')}.pgw"
+
+
+def aux_name(tile: str) -> str:
+    return f"{tile}.aux.xml"
+
+
+def remove_other_tiles(folder: str, names: Collection[str]) -> None:
+    """Delete the tiles that an earlier run left beside those of the given names, and what lies beside such a tile.
+
+    The mosaic is one of the names if it is to stay. Raises OSError.
+    """
+    for uri in storage.list_folder(folder):
+        belongs_to = _belongs_to(uri.rpartition("/")[2])
+        if belongs_to is not None and belongs_to not in names:
+            storage.remove(uri)
+
+
+def _belongs_to(name: str) -> str | None:
+    """The tile that a file is or lies beside; the mosaic's own name; None for a file that is not ours."""
+    sidecar = _SIDECAR.fullmatch(name)
+    if sidecar:
+        return f"{sidecar[1]}.png"
+    return name if name == MOSAIC or tile_position(name) else None
+
+
+def single(output: str, key: str, extension: str) -> str:
+    """The one file of an image: under its own name, with another extension only if it is of another kind."""
+    return storage.join(output, "images", single_name(key, extension))
+
+
+def single_name(key: str, extension: str) -> str:
+    ends = (".tif", ".tiff") if extension == "tif" else (f".{extension}",)
+    return key if key.lower().endswith(ends) else f"{key}.{extension}"
+
+
+def single_names(key: str) -> list[str]:
+    """All that the one file of an image may be called."""
+    return [single_name(key, extension) for extension in _EXTENSIONS]
+
+
+def remove_other_files(output: str, key: str, kept: str | None) -> None:
+    """Delete what earlier runs left as the one file of an image, but for the uri that is kept. Raises OSError."""
+    for extension in _EXTENSIONS:
+        uri = single(output, key, extension)
+        if uri != kept:
+            storage.remove(uri)
+
+
+def parts_folder(output: str) -> str:
+    return storage.join(output, "manifest")
+
+
+def table(output: str) -> str:
+    return storage.join(output, "manifest.parquet")
+
+
+def run_json(output: str) -> str:
+    return storage.join(output, "run.json")
+
+
+def success(output: str) -> str:
+    return storage.join(output, "_SUCCESS")
+
+
+def locks_folder(output: str) -> str:
+    return storage.join(output, "_lock")
+
+
+def lock(output: str, number: int) -> str:
+    return storage.join(locks_folder(output), f"{number:08d}.json")
+
+
+def lock_number(uri: str) -> int:
+    """The number of a lock by its uri; 0 for any other file."""
+    stem = uri.rpartition("/")[2].removesuffix(".json")
+    return int(stem) if stem.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Which image of which source was done with which settings: all of it stands in the commit record's name."""
+
+    settings: str
+    key: str
+    source: str
+
+    def uri(self, output: str) -> str:
+        return storage.join(_commits_folder(output), self.settings, f"{self.key}.{self.source}.json")
+
+    def scene_folder(self, output: str) -> str:
+        """Where the work on a scene lies until it is committed."""
+        return storage.join(scenes_folder(output), self.settings, f"{self.key}.{self.source}")
+
+
+def list_commits(output: str) -> dict[str, list[Commit]]:
+    """All commits of an output by key, from one listing of names."""
+    folder = _commits_folder(output)
+    commits: dict[str, list[Commit]] = {}
+    for uri in storage.find(folder):
+        settings, _, name = uri.removeprefix(folder + "/").partition("/")
+        key, _, source = name.removesuffix(".json").rpartition(".")
+        if name.endswith(".json") and key:
+            commits.setdefault(key, []).append(Commit(settings, key, source))
+    return commits
+
+
+def scenes_folder(output: str) -> str:
+    return storage.join(output, "_scene")
+
+
+def list_scenes(output: str) -> dict[Commit, list[str]]:
+    """The files of every scene that is begun, by what will say that it is done, from one listing of names."""
+    folder = scenes_folder(output)
+    scenes: dict[Commit, list[str]] = {}
+    for uri in storage.find(folder):
+        settings, _, path = uri.removeprefix(folder + "/").partition("/")
+        key, _, source = path.rpartition("/")[0].rpartition(".")
+        if key:
+            scenes.setdefault(Commit(settings, key, source), []).append(uri)
+    return scenes
+
+
+def _commits_folder(output: str) -> str:
+    return storage.join(output, "_commit")

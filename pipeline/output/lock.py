@@ -1,0 +1,182 @@
+"""One run at a time on an output: a lease that its holder renews, and that runs out when the holder is gone.
+
+A lease is a small numbered object, `OUT/_lock/<number>.json`; the highest number counts. It is made by a create-only
+put, so of two that want it one gets it. An expired lease is never overwritten but followed by the next number: a holder
+that was only slow then sees that it is no longer the last, and stops.
+"""
+
+import json
+import os
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from .. import storage
+from ..errors import LostLockError, UsageError
+from ..storage import processes
+from . import layout
+from .clock import now
+
+LEASE = timedelta(seconds=60)
+"""Machines' clocks should agree to well within it."""
+
+_RENEWALS = 4
+"""In a lease."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds an output until when."""
+
+    run_id: str
+    host: str
+    pid: int
+    machine: str
+    """As `processes.machine` has it."""
+    process_started: str
+    """As `processes.started` has it."""
+    expires_at: str
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @property
+    def holds(self) -> bool:
+        """Whether its run goes on, as far as can be told: on this machine a process that is gone holds nothing."""
+        if self.is_over:
+            return False
+        elsewhere = not self.machine or self.machine != processes.machine()
+        return elsewhere or not processes.is_gone(self.pid, self.process_started)
+
+    @property
+    def is_over(self) -> bool:
+        return datetime.fromisoformat(self.expires_at) <= now()
+
+
+class Lock:
+    """The lease of one run; use as a context. A thread renews it."""
+
+    def __init__(self, output: str, run_id: str, term: timedelta = LEASE) -> None:
+        """Take the lease. Raises UsageError when another run holds it, OSError when it cannot be known.
+
+        Args:
+            term: how long the lease holds when it is not renewed.
+        """
+        self._output = output
+        self._term = term
+        self._number = _refuse_held(output) + 1
+        self._made = storage.missing_folders(layout.locks_folder(output))
+        pid = os.getpid()
+        lease = Lease(run_id, socket.gethostname(), pid, processes.machine(), processes.started(pid), expires_at="")
+        self._lease = _prolonged(lease, term)
+        if not storage.create(self._uri, self._lease.to_json()) and _read(self._uri) != self._lease:
+            raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
+        try:
+            _refuse_held(output, but=self._number)  # two may have found it free, and made different numbers
+        except UsageError:
+            storage.remove(self._uri)
+            raise
+        self._lost: str | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lock", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises LostLockError when the output is no longer this run's."""
+        if self._lost is None and self._lease.is_over:
+            self._lost = f"the lock {self._uri} could not be renewed in time; run again"
+        if self._lost is not None:
+            raise LostLockError(self._lost)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def renew(self) -> None:
+        """Prolong the lease, which its thread does in time; when it is another run's, `check` tells. Raises OSError."""
+        later = any(number > self._number for number in _numbers(self._output))
+        if later or not self._is_mine():
+            self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
+            return
+        renewed = _prolonged(self._lease, self._term)
+        storage.write(self._uri, renewed.to_json())
+        self._lease = renewed
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the lease back; when that fails it runs out by itself."""
+        self._ended.set()
+        self._thread.join()
+        with suppress(OSError):
+            self._give_back()
+        storage.remove_empty(self._made)
+
+    def _give_back(self) -> None:
+        """Remove our lease, and before it those that hold nothing and that it followed.
+
+        Who slept may find another run's lease under the number of its own: then nothing here is ours to remove. While
+        our lease is there nobody begins at a lower number.
+        """
+        if not self._is_mine():
+            return
+        for number in _numbers(self._output):
+            if number < self._number and not _holds(_read(layout.lock(self._output, number))):
+                storage.remove(layout.lock(self._output, number))
+        if self._is_mine():
+            storage.remove(self._uri)
+
+    def _is_mine(self) -> bool:
+        """Whether the lease under our number is ours: gone or another's, when a run took over while we slept."""
+        found = _read(self._uri)
+        return found is not None and found.run_id == self._lease.run_id
+
+    @property
+    def _uri(self) -> str:
+        return layout.lock(self._output, self._number)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(self._term.total_seconds() / _RENEWALS):
+            try:
+                self.renew()
+            except OSError as error:
+                if self._lease.is_over:
+                    self._lost = f"the lock {self._uri} could not be renewed ({storage.reason(error)}); run again"
+            if self._lost is not None:
+                return
+
+
+def _prolonged(lease: Lease, term: timedelta) -> Lease:
+    return replace(lease, expires_at=(now() + term).isoformat())
+
+
+def _holds(lease: Lease | None) -> bool:
+    return lease is not None and lease.holds
+
+
+def _refuse_held(output: str, but: int = 0) -> int:
+    """The highest number, 0 for none. Raises UsageError when a lease other than number `but` holds."""
+    numbers = _numbers(output)
+    for number in numbers:
+        lease = None if number == but else _read(layout.lock(output, number))
+        if lease is not None and lease.holds:
+            raise UsageError(
+                f"the run {lease.run_id} ({lease.host}, process {lease.pid}) is at work on {output}; wait for it, or if"
+                f" it is gone until {lease.expires_at[:19]} UTC, then run again"
+            )
+    return max(numbers, default=0)
+
+
+def _numbers(output: str) -> list[int]:
+    return [layout.lock_number(uri) for uri in storage.find(layout.locks_folder(output))]
+
+
+def _read(uri: str) -> Lease | None:
+    """None for a lease that was given back by now, or is none."""
+    try:
+        return Lease(**json.loads(storage.read(uri)))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

@@ -1,0 +1,307 @@
+"""Results as people read them: one record per row, Parquet parts while a run goes on, and the merged table."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .. import storage
+from ..errors import ErrorType, UsageError
+from . import layout
+from .layout import Commit
+
+_FLUSH_SECONDS = 5.0
+_FLUSH_RECORDS = 10_000
+_FLUSH_SHARE = 0.01
+"""Of the run's time so far: every part is read again at each merge, and a run of days should not leave 50,000."""
+
+
+class Status(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Not attempted: beyond a limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The result of one row. Seconds are wall-clock, sizes bytes, times UTC; None where it does not apply."""
+
+    key: str | None
+    """Identity of the image; None when the row has no usable one."""
+    manifest_line: int
+    """Where the row stands: line of a text file from 1, else number of the row."""
+    source_uri: str
+    source_fingerprint: str | None = None
+    output_uri: str | None = None
+    """Folder of the tiles."""
+    status: str
+    error_type: str | None = None
+    error_message: str | None = None
+    attempt: int = 1
+    method_used: str | None = None
+    """zssr: a network fitted to the image; or bicubic: asked for, or because a fit was not better on parts held out."""
+    network: str | None = None
+    """Which network was fitted."""
+    scale: int | None = None
+    width: int | None = None
+    """Pixels of the input, as shown: after its EXIF orientation."""
+    height: int | None = None
+    bands: int | None = None
+    dtype: str | None = None
+    sr_width: int | None = None
+    sr_height: int | None = None
+    crs: str | None = None
+    """As EPSG:<number> where it has one, else as WKT."""
+    transform: tuple[float, ...] | None = None
+    """Of the result: x = t[0] * column + t[1] * row + t[2], y = t[3] * column + t[4] * row + t[5], of pixel corners."""
+    nodata: float | None = None
+    notes: str | None = None
+    """What of the input is not in the result."""
+    tiles: int | None = None
+    tiles_empty: int | None = None
+    """That were left out, since nothing is known in them."""
+    output_sha256: str | None = None
+    """Over the sha256 of the tiles, as hex digits, row by row: so parts of an image can be done apart."""
+    steps: int | None = None
+    """Optimiser updates per stage."""
+    final_loss: float | None = None
+    """Mean L1, in units of the full range, over the first stage's last tenth of steps."""
+    reconstruction_psnr: float | None = None
+    """dB over parts of the input held out of the fit: the first stage's network on them shrunk, against themselves."""
+    bicubic_reconstruction_psnr: float | None = None
+    consistency_mae: float | None = None
+    """Of downscale(written result) - input, in native units (grey levels), as all consistency_*."""
+    consistency_rmse: float | None = None
+    consistency_max: float | None = None
+    consistency_bias: float | None = None
+    consistency_rmse_bands: tuple[float, ...] | None = None
+    psnr_y: float | None = None
+    """Against the reference; filled in by `srpipe eval`."""
+    ssim_y: float | None = None
+    read_s: float | None = None
+    """Fetching and decoding, which goes on while the image before is worked on."""
+    fit_s: float | None = None
+    infer_s: float | None = None
+    back_project_s: float | None = None
+    write_s: float | None = None
+    """Encoding and storing, which goes on while the next tile is computed."""
+    total_s: float | None = None
+    """From the start of the work on this image to its end; of a scene the sum over its fit and its groups of tiles."""
+    peak_memory_bytes: int | None = None
+    """On CUDA the most that torch held for this image; on a CPU the most the worker process ever held so far."""
+    device: str | None = None
+    threads: int | None = None
+    worker: str | None = None
+    """host:pid; of a scene, where it was fitted"""
+    seed: int | None = None
+    prior: str | None = None
+    """sha256 of the weights that fits start from; "none" for a start from scratch."""
+    prior_bands: int | None = None
+    """Bands of the prior's network that was used: 1 treats each band of an image on its own."""
+    config_fingerprint: str | None = None
+    srpipe_version: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), default=lambda value: value.isoformat(), ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """By column. Not by `dataclasses.asdict`, whose deep copies take ten times as long as the rest of a row."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Record":
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Record":
+        """From a mapping that may hold more than a record's columns, times as text or datetime."""
+        known: dict[str, Any] = {name: values.get(name) for name in COLUMNS}
+        for name in ("started_at", "finished_at"):
+            if isinstance(known[name], str):
+                known[name] = datetime.fromisoformat(known[name])
+        for name in ("consistency_rmse_bands", "transform"):
+            if known[name] is not None:
+                known[name] = tuple(known[name])
+        return cls(**known)
+
+
+_ARROW_TYPES = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us", "UTC"),
+    tuple[float, ...]: pa.list_(pa.float64()),
+}
+
+
+def _arrow_type(field: "dataclasses.Field[Any]") -> pa.DataType:
+    return next(arrow for kind, arrow in _ARROW_TYPES.items() if field.type in (kind, kind | None))
+
+
+class RecordSink:
+    """Collects the records of one run into Parquet parts, so that a stopped run leaves what it knew."""
+
+    def __init__(self, output: str, run_id: str, user_columns: pa.Table) -> None:
+        self._folder = layout.parts_folder(output)
+        self._run_id = run_id
+        self._user_columns = user_columns
+        self._held: list[tuple[Record, int]] = []
+        self._part = 0
+        self._started_at = self._flushed_at = time.monotonic()
+
+    def add(self, record: Record, row: int) -> None:
+        """`row` is the position in the manifest whose user columns the record carries."""
+        self._held.append((record, row))
+        wait = max(_FLUSH_SECONDS, _FLUSH_SHARE * (self._flushed_at - self._started_at))
+        if len(self._held) >= _FLUSH_RECORDS or time.monotonic() - self._flushed_at >= wait:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            table = to_table(record for record, _ in self._held)
+            carried = self._user_columns.take(pa.array([row for _, row in self._held]))
+            for name in carried.column_names:
+                table = table.append_column(name, carried[name])
+            write_table(storage.join(self._folder, f"part-{self._run_id}-{self._part:05d}.parquet"), table)
+            self._part += 1
+            self._held.clear()
+        self._flushed_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.flush()
+
+
+def to_table(records: Iterable[Record]) -> pa.Table:
+    return pa.Table.from_pylist([record.to_dict() for record in records], schema=SCHEMA)
+
+
+def write_table(uri: str, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    storage.write(uri, sink.getvalue().to_pybytes())
+
+
+def read_table(uri: str) -> pa.Table:
+    return _parse(storage.read(uri))
+
+
+def _parse(data: bytes) -> pa.Table:
+    return pq.read_table(pa.BufferReader(data))
+
+
+def latest(output: str, run_id: str) -> pa.Table:
+    """The latest record of each key over the parts of all runs, in the order of first appearance.
+
+    Rows without a usable key, or whose key is disputed, are those of run `run_id` only: they have no identity that
+    would tell whether the manifest was mended.
+    """
+    tables = []
+    parts = _parts(output)
+    for uri, data in zip(parts, storage.read_all(parts), strict=True):
+        try:
+            part = _parse(data)
+        except pa.ArrowException as error:
+            raise UsageError(
+                f"{uri} is damaged ({error}); remove it and run again: commits tell what is done"
+            ) from error
+        bad = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
+        tables.append(part if _run_of(uri) == run_id else part.filter(pc.invert(bad)))
+    table = _concatenate(tables)
+    last: dict[object, int] = {}
+    columns = (table["key"].to_pylist(), table["error_type"].to_pylist(), table["manifest_line"].to_pylist())
+    for index, (key, error_type, line) in enumerate(zip(*columns, strict=True)):
+        last[(line,) if error_type == ErrorType.BAD_ROW else key] = index
+    return table.take(pa.array(list(last.values()), pa.int64()))
+
+
+def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
+    """Write `latest` to OUT/manifest.parquet and return it, with the user columns as the manifest has them now.
+
+    In the order of the manifest's lines.
+
+    Args:
+        rows: the row of `user_columns` that each key of the manifest stands in.
+    """
+    table = _refreshed(latest(output, run_id), rows, user_columns).sort_by("manifest_line")
+    write_table(layout.table(output), table)
+    return table
+
+
+def recorded_commits(table: pa.Table) -> set[Commit]:
+    """The commits that records tell of."""
+    done = table.filter(pc.equal(table["status"], Status.DONE.value))
+    names = (done["config_fingerprint"], done["key"], done["source_fingerprint"])
+    return set(map(Commit, *(column.to_pylist() for column in names)))
+
+
+def append_part(output: str, run_id: str, table: pa.Table) -> None:
+    """Add a part to those of a run."""
+    number = sum(_run_of(part) == run_id for part in _parts(output))
+    write_table(storage.join(layout.parts_folder(output), f"part-{run_id}-{number:05d}.parquet"), table)
+
+
+def _refreshed(table: pa.Table, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
+    """Records of keys that the manifest still names get its user columns, the others keep what they had."""
+    current = pa.array([key in rows for key in table["key"].to_pylist()], pa.bool_())
+    renewed = table.select(COLUMNS).filter(current)
+    cells = user_columns.take(pa.array([rows[key] for key in renewed["key"].to_pylist()], pa.int64()))
+    for name in cells.column_names:
+        renewed = renewed.append_column(name, cells[name])
+    return _concatenate([renewed, table.filter(pc.invert(current))])
+
+
+def _parts(output: str) -> list[str]:
+    """The Parquet parts of all runs, oldest run first, each run's in order: as their names sort."""
+    return [uri for uri in storage.find(layout.parts_folder(output)) if uri.endswith(".parquet")]
+
+
+def _concatenate(tables: list[pa.Table]) -> pa.Table:
+    """One table of all columns; a user column that has no type in common over the runs becomes text."""
+    tables = [SCHEMA.empty_table(), *tables]
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        schemas = [pa.schema([table.schema.field(name)]) for table in tables if name in table.column_names]
+        try:
+            pa.unify_schemas(schemas, promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
+            tables = [_as_text(table, name) for table in tables]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _as_text(table: pa.Table, name: str) -> pa.Table:
+    if name not in table.column_names:
+        return table
+    cells = (
+        None if cell is None else cell if isinstance(cell, str) else cell_text(cell) for cell in table[name].to_pylist()
+    )
+    return table.set_column(table.column_names.index(name), name, pa.array(cells, pa.string()))
+
+
+def cell_text(cell: object) -> str:
+    """A user's cell as JSON, for columns that mix types."""
+    return json.dumps(cell, default=str)
+
+
+def _run_of(part: str) -> str:
+    return part.rpartition("/part-")[2].rpartition("-")[0]
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
+
+SCHEMA = pa.schema([(field.name, _arrow_type(field)) for field in dataclasses.fields(Record)])

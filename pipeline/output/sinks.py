@@ -1,0 +1,267 @@
+"""Where the tiles of one image go: to a file each, or all into one; encoded and stored in a thread of its own."""
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from rasterio.errors import NotGeoreferencedWarning
+
+from sr_ops.consistency import ConsistencySums
+from sr_ops.tiles import Tile
+
+from .. import storage
+from ..config import Dpi, Form, Format
+from ..errors import ErrorType, ImageError
+from ..imagery.header import Header, Pixels
+from ..imagery.writing import georef
+from ..imagery.writing.cog import CogFile
+from ..imagery.writing.formats import choose, held
+from ..imagery.writing.geotiff import encode_tif
+from ..imagery.writing.png import aux_xml, encode_png, says_all, world_file
+from ..storage import processes
+from ..storage.patience import Patience
+from . import layout
+from .written_tile import WrittenTile
+
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # of files being made: few lie anywhere
+
+Watch = Callable[[str], AbstractContextManager[object]]
+"""Called with "write" around encoding and storing; lets a caller measure time."""
+
+_WAITING = 2
+"""Tiles that may wait to be written: more would only be more memory."""
+
+_LARGEST_AT_ONCE = 1 << 30
+"""Bytes of samples of a result that is held in memory to be written as one file."""
+
+
+class Sink:
+    """Takes finished tiles. A context; what is not yet written when it is left by an exception never will be.
+
+    A subclass says what is done with a tile, in the thread, and what there is in the end.
+    """
+
+    def __init__(self, header: Header, scale: int, watch: Watch, patiently: Patience) -> None:
+        """
+        Args:
+            header: of the whole result.
+        """
+        self._header = header
+        self._scale = scale
+        self._watch = watch
+        self._patiently = patiently
+        self._waiting: deque[Future[None]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tile-writer")
+
+    def add(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+        """Write a tile, soon. Raises the ImageError of an earlier one."""
+        while len(self._waiting) >= _WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._timed, tile, pixels, residuals))
+
+    def finish(self) -> tuple[WrittenTile, ...]:
+        """Wait until everything is durable; the files, in the order in which their tiles were added.
+
+        Raises:
+            ImageError: something could not be written.
+        """
+        while self._waiting:
+            self._waiting.popleft().result()
+        with self._watch("write"):
+            return self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def _timed(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+        with self._watch("write"):
+            self._take(tile, pixels, residuals)
+
+    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+        raise NotImplementedError
+
+    def _end(self) -> tuple[WrittenTile, ...]:
+        raise NotImplementedError
+
+
+class TileFiles(Sink):
+    """A file for each tile in one folder; beside a PNG what it cannot hold of where it lies and what it means."""
+
+    def __init__(self, folder: str, header: Header, scale: int, watch: Watch, patiently: Patience, kind: Format):
+        super().__init__(header, scale, watch, patiently)
+        self._folder = folder
+        self._kind = kind
+        self._written: list[WrittenTile] = []
+
+    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+        name = layout.tile_name(tile.row, tile.column, self._kind)
+        height, width = pixels.samples.shape[-2:]
+        header = georef.part(
+            self._header, tile.rows.start * self._scale, tile.columns.start * self._scale, height, width
+        )
+        data = encode(pixels, header, self._kind)
+        if self._kind is Format.PNG and not says_all(header):
+            if header.georef is not None and header.georef.transform is not None:
+                self._store(layout.world_file_name(name), world_file(header))
+            self._store(layout.aux_name(name), aux_xml(header))
+        self._store(name, data)
+        self._written.append(WrittenTile(name, hashlib.sha256(data).hexdigest(), residuals))
+
+    def _end(self) -> tuple[WrittenTile, ...]:
+        return tuple(self._written)
+
+    def _store(self, name: str, data: bytes) -> None:
+        store(storage.join(self._folder, name), data, self._patiently)
+
+
+class OneFile(Sink):
+    """The whole result as one PNG or GeoTIFF, put together in memory."""
+
+    def __init__(self, uri: str, header: Header, scale: int, watch: Watch, patiently: Patience, kind: Format):
+        """Raises ImageError for a result that is too large for it."""
+        super().__init__(header, scale, watch, patiently)
+        size = header.height * header.width * len(header.bands) * np.dtype(header.dtype).itemsize
+        if size > _LARGEST_AT_ONCE:
+            message = f"{header.width} x {header.height} pixels are too many for one file that is written at once"
+            raise ImageError(ErrorType.TOO_LARGE, f"{message}; use --format cog, or tiles, without --single")
+        self._uri = uri
+        self._kind = kind
+        nothing = header.nodata if header.nodata is not None else np.nan if header.dtype == "float32" else 0
+        self._samples = np.full((len(header.bands), header.height, header.width), nothing, header.dtype)
+        if header.has_alpha:
+            self._samples[-1] = 0
+        self._mask = np.zeros((header.height, header.width), np.bool_) if header.mask else None
+        self._residuals: list[ConsistencySums] = []
+
+    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+        _, height, width = pixels.samples.shape
+        top, left = tile.rows.start * self._scale, tile.columns.start * self._scale
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        pixels = _in_bands(pixels, self._kind)
+        self._samples[:, rows, columns] = pixels.samples
+        if self._mask is not None:
+            self._mask[rows, columns] = pixels.mask
+        self._residuals.append(residuals)
+
+    def _end(self) -> tuple[WrittenTile, ...]:
+        data = encode(Pixels(self._samples, self._mask), self._header, self._kind)
+        store(self._uri, data, self._patiently)
+        return _one_file(self._uri, hashlib.sha256(data).hexdigest(), self._residuals)
+
+
+class OneCog(Sink):
+    """The whole result as one cloud optimized GeoTIFF, put together on the local disk."""
+
+    def __init__(self, uri: str, header: Header, scale: int, watch: Watch, patiently: Patience):
+        """Raises ImageError when the disk is full."""
+        super().__init__(header, scale, watch, patiently)
+        self._uri = uri
+        self._residuals: list[ConsistencySums] = []
+        with ExitStack() as stack:
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()))
+            self._file = stack.enter_context(CogFile(header, self._folder))
+            self._scratch = stack.pop_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._scratch.close()
+
+    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+        self._file.add(tile.rows.start * self._scale, tile.columns.start * self._scale, pixels.samples, pixels.mask)
+        self._residuals.append(residuals)
+
+    def _end(self) -> tuple[WrittenTile, ...]:
+        path = os.path.join(self._folder, "cog.tif")
+        self._file.finish(path)
+        with open(path, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        _stored(self._uri, lambda: storage.upload(path, self._uri), self._patiently)
+        return _one_file(self._uri, sha256, self._residuals)
+
+
+def open_sink(output: str, key: str, header: Header, form: Form, scale: int, watch: Watch, patiently: Patience) -> Sink:
+    """Where the tiles of an image of `header` go, enlarged by `scale`. Raises ImageError."""
+    kind = _kind(header, form)
+    made = made_header(header, form, scale)
+    place = place_of(output, key, header, form)
+    if kind is Format.COG:
+        return OneCog(place, made, scale, watch, patiently)
+    if form.single:
+        return OneFile(place, made, scale, watch, patiently, kind)
+    return TileFiles(place, made, scale, watch, patiently, kind)
+
+
+def place_of(output: str, key: str, header: Header, form: Form) -> str:
+    """The uri of an image's one file, or of the folder of its tiles."""
+    if not form.one_file:
+        return layout.tiles_folder(output, key)
+    kind = _kind(header, form)
+    return layout.single(output, key, "tif" if kind is Format.COG else kind)
+
+
+def made_header(header: Header, form: Form, scale: int) -> Header:
+    """What the files of a result say of it. Raises ImageError where the form cannot hold the image."""
+    kind = _kind(header, form)
+    made = held(georef.enlarged(header, scale, form.dpi is Dpi.KEEP), kind)
+    if kind is Format.PNG and form.single and not says_all(made):
+        made = replace(made, notes=(*made.notes, "where it lies, its nodata value and tags: not in a single PNG"))
+    return made
+
+
+def _kind(header: Header, form: Form) -> Format:
+    """The format of the files. With no file beside it, a PNG holds less. Raises ImageError."""
+    kind = choose(header, form.format)
+    lacks = kind is Format.PNG and form.single and not says_all(header)
+    return Format.TIF if lacks and form.format is Format.AUTO else kind
+
+
+def encode(pixels: Pixels, header: Header, kind: Format) -> bytes:
+    """A picture as one file; in a PNG a mask becomes alpha, as `formats.held` says."""
+    if kind is not Format.PNG:
+        return encode_tif(pixels.samples, pixels.mask, header)
+    return encode_png(_in_bands(pixels, kind).samples, header)
+
+
+def _in_bands(pixels: Pixels, kind: Format) -> Pixels:
+    """As the file has it: with the mask as one more band in a PNG."""
+    if pixels.mask is None or kind is not Format.PNG:
+        return pixels
+    samples = pixels.samples
+    opaque = pixels.mask.astype(samples.dtype) * np.iinfo(samples.dtype).max
+    return Pixels(np.concatenate([samples, opaque[None]]), None)
+
+
+def store(uri: str, data: bytes, patiently: Patience) -> None:
+    """Write one object of an image's results. Raises ImageError."""
+    _stored(uri, lambda: storage.write(uri, data), patiently)
+
+
+def _stored(uri: str, write: Callable[[], None], patiently: Patience) -> None:
+    try:
+        patiently(write)
+    except OSError as error:
+        message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
+        raise ImageError(ErrorType.WRITE, message) from error
+
+
+def _one_file(uri: str, sha256: str, residuals: list[ConsistencySums]) -> tuple[WrittenTile, ...]:
+    sums = reduce(add, residuals) if residuals else ConsistencySums.none(1)
+    return (WrittenTile(uri.rpartition("/")[2], sha256, sums),)

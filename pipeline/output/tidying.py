@@ -1,0 +1,42 @@
+"""What follows the last tile of an image: the mosaic, and nothing left of what earlier runs made of it."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from .. import storage
+from ..imagery.header import CMYK, Header
+from ..imagery.writing.mosaic import Placed, vrt
+from . import layout
+
+
+def finish_tiles(output: str, key: str, made: Header, names: Sequence[str], planned: int, side: int) -> None:
+    """Of an image in tiles. Raises OSError.
+
+    Args:
+        made: of the whole result.
+        names: of the tiles that were written.
+        planned: how many there are with those in which nothing is known.
+        side: of a tile, in pixels of the result.
+    """
+    folder, kept = layout.tiles_folder(output, key), set(names)
+    located = made.georef is not None or made.nodata is not None
+    if (planned > 1 or located or not kept) and made.colours != CMYK:  # which GDAL shows as RGB and alpha
+        storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [_placed(name, made, side) for name in names]))
+        kept.add(layout.MOSAIC)
+    with suppress(FileNotFoundError):  # not a tile and no mosaic
+        layout.remove_other_tiles(folder, kept)
+
+
+def _placed(name: str, made: Header, side: int) -> Placed:
+    position = layout.tile_position(name)
+    assert position is not None
+    top, left = side * position[0], side * position[1]
+    return Placed(name, top, left, min(side, made.height - top), min(side, made.width - left))
+
+
+def remove_other_forms(output: str, key: str, kept: str | None) -> None:
+    """Of an image that was done before: `kept` is the uri of its one file, None when it is in tiles. Raises OSError."""
+    layout.remove_other_files(output, key, kept)
+    if kept is not None:
+        with suppress(FileNotFoundError):
+            layout.remove_other_tiles(layout.tiles_folder(output, key), ())

@@ -1,0 +1,1 @@
+"""Weights that fits start from: as files, and how they are trained."""

@@ -1,0 +1,63 @@
+"""One way to reach files, local or on S3: absolute uris in, bytes and listings out.
+
+What other rooms use stands here, to be called as `storage.read`.
+"""
+
+from .access import (
+    Source,
+    content_source,
+    content_sources,
+    create,
+    exists,
+    find,
+    glob,
+    is_folder,
+    list_folder,
+    on_disk,
+    read,
+    read_all,
+    remove,
+    stat,
+    stat_all,
+    upload,
+    write,
+)
+from .failures import is_transient, reason
+from .folders import check_writable, folds_case, missing_folders, remove_empty, remove_empty_folders
+from .sides import check_service, is_output, use
+from .uris import SCHEMES, absolute, join, parent, scheme
+
+__all__ = [
+    "SCHEMES",
+    "Source",
+    "absolute",
+    "check_service",
+    "check_writable",
+    "content_source",
+    "content_sources",
+    "create",
+    "exists",
+    "find",
+    "folds_case",
+    "glob",
+    "is_folder",
+    "is_output",
+    "is_transient",
+    "join",
+    "list_folder",
+    "missing_folders",
+    "on_disk",
+    "parent",
+    "read",
+    "read_all",
+    "reason",
+    "remove",
+    "remove_empty",
+    "remove_empty_folders",
+    "scheme",
+    "stat",
+    "stat_all",
+    "upload",
+    "use",
+    "write",
+]

@@ -1,0 +1,234 @@
+"""S3 by s3fs: clients that neither give up at once nor wait for ever, and errors that are OSErrors and tell no secrets.
+
+botocore is loaded only when S3 is used.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.asyn import sync
+
+from ..errors import UsageError
+from ..storage_options import S3Options, check_endpoint
+
+PAGE = 1000
+"""Names in an answer to a listing, as many as S3 gives."""
+
+_ANSWER_SECONDS = 15
+"""How long a first question may take, all attempts together."""
+
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 30
+_ATTEMPTS = 5
+"""Of a request that is not answered, or answered with 5xx or SlowDown; botocore waits longer between them each time."""
+_ROUNDS = 2
+"""Of those attempts: an object whose bytes break off is asked for once more."""
+
+_WRITE_SECONDS = 300
+_WRITE_BYTES_PER_SECOND = 50_000
+"""How long a write may take, all attempts together: a store that falls silent before it has the bytes has no other
+limit, since the client waits for its "100 Continue" without one."""
+
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+
+_TRANSIENT_CODES = {
+    *("SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"),
+    *("BandwidthLimitExceeded", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"),
+    *("OperationAborted", "ConditionalRequestConflict"),
+}
+_REFUSING_CODES = {
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
+    *("InvalidSecurity", "RequestTimeTooSkewed", "NotSignedUp"),
+}
+
+
+def filesystem(options: S3Options) -> Any:
+    """The client for these options and the present environment; fsspec keeps one of each."""
+    further = dict(options.further)
+    config = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "read_timeout": _READ_SECONDS,
+        "retries": _unless_set(
+            {"AWS_RETRY_MODE": ("mode", "standard"), "AWS_MAX_ATTEMPTS": ("total_max_attempts", _ATTEMPTS)}
+        ),
+        **_checksums(options),
+        **further.pop("config_kwargs", {}),
+    }
+    if options.endpoint_url is not None:
+        further["endpoint_url"] = options.endpoint_url
+    if options.profile is not None:
+        further["profile"] = options.profile
+    files = fsspec.filesystem(
+        "s3",
+        use_listings_cache=False,
+        anon=options.anon,
+        requester_pays=options.requester_pays,
+        config_kwargs=config,
+        **further,
+    )
+    files.retries = _ROUNDS
+    return files
+
+
+def put(uri: str, data: bytes, options: S3Options, mode: Literal["overwrite", "create"]) -> None:
+    """Store an object in one request, or from 100 MB on in parts that are no object before the last one."""
+    files = filesystem(options)
+    limit = _WRITE_SECONDS + len(data) / _WRITE_BYTES_PER_SECOND
+    sync(files.loop, files._pipe_file, uri, data, mode=mode, timeout=limit)
+
+
+def upload(path: str, uri: str, options: S3Options) -> None:
+    """As `put`, what is in a local file, replacing what was there."""
+    files = filesystem(options)
+    limit = _WRITE_SECONDS + os.path.getsize(path) / _WRITE_BYTES_PER_SECOND
+    sync(files.loop, files._put_file, path, uri, timeout=limit)
+
+
+def pages(folder: str, first: str, last: str, options: S3Options) -> Iterator[dict[str, dict[str, Any]]]:
+    """The objects directly in a folder, from one uri to another in the order of their names, a request a page.
+
+    A page is uri -> "type", "size" and "ETag". Names of folders count among the PAGE names of one, and are left out.
+    """
+    files = filesystem(options)
+    bucket, _, prefix = f"{folder.removeprefix('s3://')}/".partition("/")
+    before = first.removeprefix(f"s3://{bucket}/")[:-1]
+    asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": PAGE}
+    if before:
+        asked["StartAfter"] = before
+    while True:
+        answer = sync(files.loop, files._call_s3, "list_objects_v2", **asked)
+        objects = {f"s3://{bucket}/{found['Key']}": found for found in answer.get("Contents", ())}
+        yield {uri: {"type": "file", "size": found["Size"], "ETag": found["ETag"]} for uri, found in objects.items()}
+        if not answer.get("IsTruncated") or max(objects, default="") >= last:
+            return
+        asked["ContinuationToken"] = answer["NextContinuationToken"]
+
+
+def endpoint(options: S3Options) -> str | None:
+    """The url of a store that was named by option or environment, None for AWS. Raises UsageError when it is no url."""
+    if options.endpoint_url is not None:
+        return options.endpoint_url
+    for variable in _ENDPOINT_VARIABLES:
+        if os.environ.get(variable):
+            check_endpoint(os.environ[variable], variable)
+            return os.environ[variable]
+    return None
+
+
+def check(uri: str, options: S3Options, side: str) -> bool:
+    """Ask for one name in a uri's bucket: whether the bucket is there.
+
+    Args:
+        side: "output-" or "", for the names of the command line's options.
+
+    Raises:
+        UsageError: no answer within seconds, or none with these credentials and options.
+    """
+    place = endpoint(options) or "AWS"
+    try:
+        _ask(uri, options)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        answered = answer(error)
+        what = code_without_words(error) or error.strerror or str(error)
+        if answered is None and isinstance(error, ConnectionError | TimeoutError):
+            remedy = f"check --{side}s3-endpoint-url and the network"
+            raise UsageError(f"cannot reach S3 at {place} for {uri}: {what}; {remedy}") from error
+        if answered is None or answered[1] in _REFUSING_CODES:
+            remedy = f"correct the AWS_* variables or choose a profile with --{side}s3-profile"
+            raise UsageError(f"cannot use {uri} at {place}: {what}; {remedy}") from error
+        # Denied, for one: reading may be allowed where listing is not. The calls that matter will tell.
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"cannot use {uri}: {_one_line(str(error))}; correct --{side}storage-option") from error
+    return True
+
+
+@contextmanager
+def as_os_errors() -> Iterator[None]:
+    """What the libraries below raise comes out as OSErrors: ConnectionError or TimeoutError for want of an answer."""
+    from aiohttp import ClientError
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
+
+    unanswered = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, ClientError)
+    try:
+        yield
+    except boto.SSLError as error:  # a ConnectionError that no waiting heals
+        raise OSError(None, _sentence(error)) from error
+    except (*unanswered, ResponseParserError) as error:
+        raise ConnectionError(_sentence(error)) from error
+    except boto.BotoCoreError as error:
+        raise OSError(None, _sentence(error)) from error
+    except TimeoutError as error:  # fsspec raises an empty one in the place of what was said
+        told = error.__cause__ if isinstance(error.__cause__, TimeoutError) else error
+        raise TimeoutError(_one_line(str(told)) or "no answer in time") from told.__cause__
+    except OSError as error:
+        error.args = tuple(_one_line(part) if isinstance(part, str) else part for part in error.args)
+        if error.strerror:
+            error.strerror = _one_line(error.strerror)
+        raise
+
+
+def answer(error: OSError) -> tuple[int, str] | None:
+    """HTTP status and S3 code of the answer that became this error; None when there was none."""
+    response = getattr(error.__cause__, "response", None)
+    if not isinstance(response, dict):
+        return None
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), response.get("Error", {}).get("Code", "")
+
+
+def code_without_words(error: OSError) -> str | None:
+    """The S3 code of an answer that has no message, as Ceph's refusals; None for any other error."""
+    told = getattr(error.__cause__, "response", {}).get("Error", {})
+    return str(told.get("Code")) if told and not told.get("Message") else None
+
+
+def is_transient(status: int, code: str) -> bool:
+    """Whether what S3 answered may be another answer in a while: throttled, overloaded or failing inside."""
+    return code in _TRANSIENT_CODES or status == 429 or (status >= 500 and status != 501)
+
+
+def _ask(uri: str, options: S3Options) -> None:
+    from botocore.exceptions import ParamValidationError
+
+    bucket = uri.removeprefix("s3://").partition("/")[0]
+    files = filesystem(options)
+    with as_os_errors():
+        try:
+            sync(files.loop, files._call_s3, "list_objects_v2", Bucket=bucket, MaxKeys=1, timeout=_ANSWER_SECONDS)
+        except ParamValidationError as error:  # no bucket can have such a name
+            raise FileNotFoundError(None, str(error)) from error
+
+
+def _checksums(options: S3Options) -> dict[str, str]:
+    """Stores other than AWS do not all know the checksums that botocore would add to every request."""
+    url = endpoint(options)
+    if url is None or (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        return {}
+    return _unless_set(
+        {
+            "AWS_REQUEST_CHECKSUM_CALCULATION": ("request_checksum_calculation", "when_required"),
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": ("response_checksum_validation", "when_required"),
+        }
+    )
+
+
+def _unless_set(settings: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+    """Settings by the variable that takes precedence over each."""
+    return dict(setting for variable, setting in settings.items() if variable not in os.environ)
+
+
+def _sentence(error: Exception) -> str:
+    return _one_line(f"{type(error).__name__}: {error}")
+
+
+def _one_line(text: str) -> str:
+    """Without user, password and query of urls: signatures are there."""
+    text = re.sub(r"(https?://)(?:[^/@\s\"']*@)?([^?\s\"']*)(?:\?[^\s\"']*)?", r"\1\2", text)
+    return " ".join(text.split())

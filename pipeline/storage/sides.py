@@ -1,0 +1,54 @@
+"""How this process reaches storage: which side of a run a uri is on, and the client that serves it.
+
+How S3 is reached is told once a process, by `use`; without it the environment (AWS_*) says so, as for boto.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import fsspec
+
+from ..storage_options import S3Options, StorageOptions
+from . import s3
+from .uris import scheme
+
+_options = StorageOptions()
+
+_output: str | None = None
+
+
+def use(options: StorageOptions, output: str | None) -> None:
+    """From now on, in this process, `output` and all below it are reached as the output's options say.
+
+    Everything else is reached by the input's. Credentials are looked up in the process that uses them.
+    """
+    global _options, _output
+    _options, _output = options, output
+
+
+def is_output(uri: str) -> bool:
+    """Whether a uri is the output given to `use`, or below it."""
+    return _output is not None and f"{uri}/".startswith(f"{_output}/")
+
+
+def check_service(uri: str) -> bool:
+    """Whether the bucket of an S3 uri is there; True for a local path.
+
+    Raises:
+        UsageError: S3 does not answer within seconds, or not with these credentials and options.
+    """
+    return scheme(uri) != "s3" or s3.check(uri, options_for(uri), "output-" if is_output(uri) else "")
+
+
+def options_for(uri: str) -> S3Options:
+    return _options.output if is_output(uri) else _options.input
+
+
+def filesystem(uri: str) -> Any:
+    if scheme(uri) == "s3":
+        return s3.filesystem(options_for(uri))
+    return fsspec.filesystem("file")
+
+
+def as_os_errors(uri: str) -> AbstractContextManager[None]:
+    return s3.as_os_errors() if scheme(uri) == "s3" else nullcontext()

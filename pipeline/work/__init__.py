@@ -1,0 +1,1 @@
+"""One image, or a group of the tiles of one: from what is asked for to what is stored."""

@@ -1,0 +1,100 @@
+"""From fitted networks to tiles that are stored."""
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+
+import numpy as np
+import torch
+
+from sr_ops.networks import ResidualNetwork
+from sr_ops.settings import Settings
+from sr_ops.super_resolve import enlarge
+from sr_ops.tiles import Tile, owned, parts_of, paste, plan_tiles
+
+from ..imagery.header import Header, Pixels
+from ..imagery.picture import Picture
+from ..imagery.samples import blends
+from ..output.sinks import Sink
+from ..output.written_tile import WrittenTile
+from .finishing import Finished, copied, finish
+from .stopwatch import Stopwatch
+
+
+def tiles_of(header: Header, settings: Settings) -> tuple[Tile, ...]:
+    """All tiles of an image, row by row."""
+    return plan_tiles(header.height, header.width, settings.tile_size, settings.halo)
+
+
+def write_tiles(
+    picture: Picture,
+    tiles: Sequence[Tile],
+    networks: tuple[ResidualNetwork, ...],
+    settings: Settings,
+    device: torch.device,
+    watch: Stopwatch,
+    sink: Sink,
+    piece: int,
+) -> tuple[WrittenTile, ...]:
+    """Enlarge one tile after the other into `sink`; all are durable on return, no more than three are held.
+
+    A tile is the same whichever others are asked for, and in pieces of whatever size it is computed. One without any
+    known sample is left out where that is as good: a place without a tile is nodata, or 0.
+
+    Args:
+        watch: gets "read", "infer" and "back_project".
+        piece: side in LR pixels of what is computed at once; it divides the side of a tile.
+
+    Raises:
+        ImageError: the image could not be read, or a tile not be stored.
+    """
+    header = picture.header
+    for tile in tiles:
+        parts = parts_of(tile, header.height, header.width, piece, settings.halo)
+        done = [(part, _enlarge(picture, part, networks, settings, device, watch)) for part in parts]
+        sums = reduce(add, (finished.residuals for _, finished in done))
+        if any(sums.counts) or not _reads_as_unknown(header):
+            sink.add(tile, _put_together(tile, done, settings.scale), sums)
+    return sink.finish()
+
+
+def _reads_as_unknown(header: Header) -> bool:
+    """Whether nothing is taken for known in a place without a tile: GDAL looks at the alpha of gray and RGB alone."""
+    alpha = header.has_alpha and not blends(header) and len(header.bands) in (2, 4)
+    return header.nodata is not None or header.mask or alpha
+
+
+def _enlarge(
+    picture: Picture,
+    part: Tile,
+    networks: tuple[ResidualNetwork, ...],
+    settings: Settings,
+    device: torch.device,
+    watch: Stopwatch,
+) -> Finished:
+    """What a part of a tile owns."""
+    with watch("read"):
+        window = picture.window(part.rows.read, part.columns.read, device)
+    known = window.domain.known
+    if known is not None and not bool(owned(known, part, 1).any()):
+        return copied(window, part, settings.scale)
+    sr = enlarge(window.lr, networks, settings, watch, window.domain)
+    alpha = None if window.alpha is None else enlarge(window.alpha, (), settings, watch)
+    with watch("back_project"):
+        return finish(sr, alpha, window, part, picture.header, picture.scaling, settings.scale)
+
+
+def _put_together(tile: Tile, parts: Sequence[tuple[Tile, Finished]], scale: int) -> Pixels:
+    """The parts of a tile as one."""
+    if len(parts) == 1:
+        return parts[0][1].pixels
+    origin = (tile.rows.start, tile.columns.start)
+    height, width = (scale * (span.stop - span.start) for span in (tile.rows, tile.columns))
+    first = parts[0][1].pixels
+    samples = np.empty((len(first.samples), height, width), first.samples.dtype)
+    mask = None if first.mask is None else np.empty((height, width), np.bool_)
+    for part, finished in parts:
+        paste(samples, part, finished.pixels.samples, scale, origin)
+        if mask is not None and finished.pixels.mask is not None:
+            paste(mask, part, finished.pixels.mask, scale, origin)
+    return Pixels(samples, mask)

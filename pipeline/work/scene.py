@@ -1,0 +1,145 @@
+"""A scene's working folder: what is stored of it before it is committed, and its commit.
+
+    OUT/_scene/<settings>/<key>.<source>/
+        weights.safetensors      the fitted networks
+        scaling.json             how the image's numbers are computed with
+        result.json              what the whole result's files say of it, and the side of its tiles
+        scene.json               what the fit told; written after the weights: with it the fit is done
+        group-00000-00009.json   what became of some tiles, start and stop; written after the last of them
+        failed.json              why a group failed: those that follow are left alone until the next run
+
+Importing this file does not load torch: the driver commits.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from sr_ops.settings import Settings
+
+from .. import storage
+from ..errors import ErrorType
+from ..imagery.header import Header
+from ..output.clock import now
+from ..output.layout import Commit, list_scenes, scenes_folder
+from ..output.records import Record, Status
+from ..output.tidying import finish_tiles, remove_other_forms
+from .units import Division, Group, GroupRecord, Row, Scene, divide, with_tiles
+
+_SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
+"""Of the fit and of all groups."""
+
+
+def weights_uri(output: str, commit: Commit) -> str:
+    return storage.join(commit.scene_folder(output), "weights.safetensors")
+
+
+def scaling_uri(output: str, commit: Commit) -> str:
+    return storage.join(commit.scene_folder(output), "scaling.json")
+
+
+def result_uri(output: str, commit: Commit) -> str:
+    return storage.join(commit.scene_folder(output), "result.json")
+
+
+def result_to_json(made: Header, side: int) -> bytes:
+    return json.dumps({"side": side, "header": made.to_json()}).encode()
+
+
+def fit_uri(output: str, commit: Commit) -> str:
+    return storage.join(commit.scene_folder(output), "scene.json")
+
+
+def group_uri(output: str, commit: Commit, start: int, stop: int) -> str:
+    return storage.join(commit.scene_folder(output), f"group-{start:05d}-{stop:05d}.json")
+
+
+def _failure_uri(output: str, commit: Commit) -> str:
+    return storage.join(commit.scene_folder(output), "failed.json")
+
+
+def clear(output: str, commit: Commit) -> None:
+    """Before other networks are stored, take away what the earlier ones led to. Raises OSError."""
+    for uri in storage.find(commit.scene_folder(output)):
+        storage.remove(uri)
+
+
+def resume(output: str, commit: Commit, row: Row, settings: Settings, division: Division) -> Scene | None:
+    """The scene whose fit is stored, if it is, ready to be gone on with. Raises OSError."""
+    record = None
+    with suppress(FileNotFoundError, TypeError, ValueError):  # when it is damaged, the fit is done again
+        record = Record.from_json(storage.read(fit_uri(output, commit)))
+    if record is None or record.height is None or record.width is None:
+        return None
+    storage.remove(_failure_uri(output, commit))
+    groups = divide(record.height, record.width, settings, division)
+    return Scene(row, replace(record, manifest_line=row.line, source_uri=row.uri), groups)
+
+
+def answered(output: str, commit: Commit, group: Group) -> GroupRecord | Record | None:
+    """What is known of a group before it is begun: that it is done, or that its scene has failed. Raises OSError."""
+    with suppress(FileNotFoundError, KeyError, TypeError, ValueError):  # a damaged record tells nothing
+        return GroupRecord.from_json(storage.read(group_uri(output, commit, group.start, group.stop)))
+    with suppress(FileNotFoundError, TypeError, ValueError):
+        return Record.from_json(storage.read(_failure_uri(output, commit)))
+    return None
+
+
+def fail(output: str, scene: Scene, failed: Record) -> None:
+    """Tell the workers that the groups not yet begun need not be."""
+    with suppress(OSError):  # they would be done in vain, no more
+        storage.write(_failure_uri(output, _commit(scene.record)), failed.to_json().encode())
+
+
+def finish(output: str, scene: Scene, groups: Sequence[GroupRecord]) -> Record:
+    """Commit a scene all of whose groups are done, in the order of their tiles; its record, failed if storage refuses.
+
+    The record is the one that a worker would have written that did it alone, but for the seconds: they are summed.
+    """
+    tiles = [tile for group in groups for tile in group.tiles]
+    planned = groups[-1].stop
+    record = with_tiles(scene.record, tiles, planned - len(tiles))
+    parts = [record, *(group.record for group in groups)]
+    seconds: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
+    record = replace(
+        record,
+        status=Status.DONE,
+        **seconds,
+        peak_memory_bytes=max(part.peak_memory_bytes or 0 for part in parts),
+        finished_at=now(),
+    )
+    commit = _commit(record)
+    uri = commit.uri(output)
+    try:
+        result = json.loads(storage.read(result_uri(output, commit)))
+        made, names = Header.from_json(result["header"]), [tile.name for tile in tiles]
+        finish_tiles(output, commit.key, made, names, planned, result["side"])
+        if scene.row.stale:
+            remove_other_forms(output, commit.key, None)
+        storage.write(uri, record.to_json().encode())
+    except OSError as error:
+        message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
+        failed = replace(scene.record, output_uri=None, finished_at=now())
+        return replace(failed, error_type=ErrorType.WRITE, error_message=message)
+    with suppress(OSError):  # `tidy` tries again
+        clear(output, commit)
+    return record
+
+
+def tidy(output: str) -> None:
+    """Take away what is left of scenes that are committed, and empty folders; a scene that is not done stays."""
+    with suppress(OSError):  # the next run tries again
+        for commit, uris in list_scenes(output).items():
+            if storage.exists(commit.uri(output)):
+                for uri in uris:
+                    storage.remove(uri)
+        storage.remove_empty_folders(scenes_folder(output))
+
+
+def _commit(record: Record) -> Commit:
+    assert record.key is not None
+    assert record.config_fingerprint is not None
+    assert record.source_fingerprint is not None
+    return Commit(record.config_fingerprint, record.key, record.source_fingerprint)

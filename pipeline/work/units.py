@@ -1,0 +1,179 @@
+"""What is handed out to a worker, and what it answers, as plain values and as JSON.
+
+A unit is a list of rows, or a group of the tiles of one scene. A scene is an image so large that it is divided: the
+unit that holds its row fits the networks and stores them, and answers with the groups that are then to be done.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from functools import reduce
+from math import ceil
+from operator import add
+from typing import Any
+
+from sr_ops.consistency import ConsistencySums
+from sr_ops.settings import Settings
+
+from ..output.records import Record
+from ..output.written_tile import WrittenTile
+from .estimates import enlarging_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image asked for, checked and ready to be worked on."""
+
+    index: int
+    """Position in the manifest, from 0."""
+    line: int
+    key: str
+    uri: str
+    scale: int
+    size: int
+    """Bytes, 0 when the listing does not show it."""
+    stale: tuple[str, ...] = ()
+    """What says of this key's tiles what is no longer true once they are overwritten: commits and scenes begun."""
+    redo: bool = False
+    """Work even if a commit record says it is done."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which images are scenes, and into what they are divided."""
+
+    pixels: int = 2048 * 2048
+    """LR pixels up to which a worker does an image alone: divided, it is read once more by every worker."""
+    group_seconds: float = 20.0
+    """Work of one group: as much as is lost with a worker, and as long as the others may wait for it in the end."""
+
+
+DIVISION = Division()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some tiles of a scene, to be done."""
+
+    row: Row
+    source: str
+    """Fingerprint of the source that the networks were fitted to."""
+    start: int
+    """The first of its tiles, numbered row by row from 0."""
+    stop: int
+    """One past the last."""
+
+
+Unit = Sequence[Row] | Group
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image whose networks are fitted and stored; its tiles are still to be done."""
+
+    row: Row
+    record: Record
+    """What is known of it before the first tile, the times of the fit included."""
+    groups: tuple[tuple[int, int], ...]
+    """Start and stop of each."""
+
+    def units(self) -> list[Unit]:
+        assert self.record.source_fingerprint is not None
+        row = replace(self.row, stale=())
+        return [Group(row, self.record.source_fingerprint, start, stop) for start, stop in self.groups]
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """A group that is done; it lies beside the networks until its scene is committed."""
+
+    start: int
+    stop: int
+    tiles: tuple[WrittenTile, ...]
+    record: Record
+    """Who did it, when and in how many seconds; what only a whole image has is None."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), default=datetime.isoformat)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "GroupRecord":
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "GroupRecord":
+        tiles = tuple(_written_tile(**tile) for tile in fields["tiles"])
+        return cls(fields["start"], fields["stop"], tiles, Record.from_dict(fields["record"]))
+
+
+Answer = Record | Scene | GroupRecord
+
+
+def divide(height: int, width: int, settings: Settings, division: Division) -> tuple[tuple[int, int], ...]:
+    """Start and stop of the groups of an image's tiles; none for an image that is no scene."""
+    if height * width <= division.pixels:
+        return ()
+    tiles = ceil(height / settings.tile_size) * ceil(width / settings.tile_size)
+    seconds = enlarging_seconds(height * width, settings) / tiles
+    size = max(1, round(division.group_seconds / seconds))
+    groups = tuple((start, min(start + size, tiles)) for start in range(0, tiles, size))
+    return groups if len(groups) > 1 else ()
+
+
+def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Record:
+    """The record with what all tiles of its image, row by row, say together.
+
+    Args:
+        empty: how many more there would be, were anything known in them.
+    """
+    record = replace(
+        record,
+        tiles=len(tiles),
+        tiles_empty=empty,
+        output_sha256=hashlib.sha256("".join(tile.sha256 for tile in tiles).encode()).hexdigest(),
+    )
+    error = reduce(add, (tile.residuals for tile in tiles)).error() if tiles else None
+    if error is None:
+        return record
+    return replace(
+        record,
+        consistency_mae=error.mae,
+        consistency_rmse=error.rmse,
+        consistency_max=error.max,
+        consistency_bias=error.bias,
+        consistency_rmse_bands=error.rmse_bands,
+    )
+
+
+def unit_to_json(unit: Unit) -> str:
+    return json.dumps(asdict(unit) if isinstance(unit, Group) else [asdict(row) for row in unit])
+
+
+def unit_from_json(text: str) -> Unit:
+    fields = json.loads(text)
+    return Group(**{**fields, "row": _row(fields["row"])}) if isinstance(fields, dict) else list(map(_row, fields))
+
+
+def answer_to_json(answer: Answer) -> str:
+    return json.dumps({type(answer).__name__: asdict(answer)}, default=datetime.isoformat)
+
+
+def answer_from_json(text: str) -> Answer:
+    ((kind, fields),) = json.loads(text).items()
+    if kind == Scene.__name__:
+        groups = tuple((start, stop) for start, stop in fields["groups"])
+        return Scene(_row(fields["row"]), Record.from_dict(fields["record"]), groups)
+    if kind == GroupRecord.__name__:
+        return GroupRecord.from_dict(fields)
+    return Record.from_dict(fields)
+
+
+def _row(fields: dict[str, Any]) -> Row:
+    return Row(**{**fields, "stale": tuple(fields["stale"])})
+
+
+def _written_tile(name: str, sha256: str, residuals: dict[str, Any]) -> WrittenTile:
+    tuples = {name: tuple(residuals[name]) for name in ("counts", "squared")}
+    return WrittenTile(name, sha256, ConsistencySums(**{**residuals, **tuples}))
