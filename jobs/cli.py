@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -183,7 +184,9 @@ def run_command(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Of an input; more is refused, since a small file may claim any size.")
     ] = RunConfig.max_pixels,
-    max_seconds_per_image: Annotated[float | None, typer.Option(min=0.001, help="After which an image fails.")] = None,
+    max_seconds_per_image: Annotated[
+        float | None, typer.Option(min=0.001, help="After which an image fails, its fit in a stack included.")
+    ] = None,
     max_failure_rate: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Share of failed images beyond which the run stops (exit 4).")
     ] = None,
@@ -436,7 +439,8 @@ def execute(config: RunConfig, only: Container[str] | None = None) -> "Summary":
 
 
 def main() -> NoReturn:
-    """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 4, 130 and 143 as README lists them."""
+    """Entry point of `srpipe`: exit codes 0, 1, 2, 3, 4, 129, 130 and 143 as README lists them."""
+    _open_standard_streams()
     encoding.use_utf8()
     stopping.install()
     try:
@@ -447,6 +451,16 @@ def main() -> NoReturn:
         asked = stopping.asked()  # what a signal raised may arrive as another exception: Ray makes its own of it
         code = _say("stopped; run the same command to go on", asked.exit_code) if asked else _told(error)
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Where a daemon closed them, /dev/null: else the next files opened would be taken for them, and written to."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process lives
 
 
 def _told(error: BaseException) -> int:
@@ -470,7 +484,8 @@ def _ended(summary: "Summary", as_json: bool) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"srpipe: {sentence}", file=sys.stderr)  # noqa: T201 - the one line that says why it ended
+    with suppress(OSError):  # its terminal is gone, and whoever would read it
+        print(f"srpipe: {sentence}", file=sys.stderr)  # noqa: T201 - the one line that says why it ended
     return code
 
 

@@ -34,7 +34,11 @@ _CAPTURING = Lock()
 
 
 def fit_stack(
-    networks: Sequence[ResidualNetwork], lessons: Sequence[Sequence[Pair]], settings: FitSettings, seed: int
+    networks: Sequence[ResidualNetwork],
+    lessons: Sequence[Sequence[Pair]],
+    settings: FitSettings,
+    seed: int,
+    after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Train each network in place on its own image's pairs: what `fit(network, pairs, settings, seed)` does for each.
 
@@ -47,6 +51,7 @@ def fit_stack(
         networks: N >= 1, of one class, bands, width, depth, dtype and device, where the pairs are too; they are changed
             only when all steps are done.
         lessons: the pairs of image n at place n. The images have equally many bands, and sizes that give equal crops.
+        after_step: called with the number of steps done, after each; a GPU may still be at work on the last ones.
 
     Returns:
         Each network's mean L1 loss of the last tenth of the steps; nan for no steps.
@@ -59,7 +64,7 @@ def fit_stack(
         stack = _stacked(networks)
         lesson = _StackCrops(lessons, settings, seed, bands=networks[0].bands)
         losses = torch.empty(settings.steps, len(networks), device=device)
-        _train(stack, lesson, settings, losses)
+        _train(stack, lesson, settings, losses, after_step)
         _hand_out(stack, networks)
         final: list[float] = losses[last_tenth(settings.steps)].mean(0).tolist()
     return final
@@ -180,7 +185,13 @@ class _Album:
         return self.pixels[index[..., None] + self._planes * plane[:, None, None, :, None]]
 
 
-def _train(stack: ResidualNetwork, lesson: _StackCrops, settings: FitSettings, losses: Tensor) -> None:
+def _train(
+    stack: ResidualNetwork,
+    lesson: _StackCrops,
+    settings: FitSettings,
+    losses: Tensor,
+    after_step: Callable[[int], None] | None,
+) -> None:
     """All steps; the loss before each goes to `losses` (steps, N), on the device of all."""
     optimiser, schedule = one_cycle(stack.parameters(), settings)
     crops = lesson.crops()
@@ -195,6 +206,8 @@ def _train(stack: ResidualNetwork, lesson: _StackCrops, settings: FitSettings, l
         # Never captured: the schedule changes Adam's first beta too, and a graph would keep that of its capture.
         optimiser.step()
         schedule.step()
+        if after_step is not None:
+            after_step(step + 1)
 
 
 def _backward(stack: ResidualNetwork, crops: _Crops) -> Tensor:

@@ -129,7 +129,10 @@ def fit_stages_together(
     """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
     An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
-    of a stack counts for each of its images, and `after_step` is called by fits that are alone.
+    of a stack counts for each of its images.
+
+    Args:
+        after_step: called after each optimiser step, of a stack once for all of its images.
     """
     domains = domains or [UNIT] * len(lrs)
     images = [
@@ -274,7 +277,7 @@ def _fit(lessons: Sequence[_Lesson], settings: Settings, after_step: AfterStep |
     if len(lessons) == 1:
         return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed, after_step)]
     networks, pairs = [lesson.network for lesson in lessons], [lesson.pairs for lesson in lessons]
-    return fit_stack(networks, pairs, settings.fit, settings.seed)
+    return fit_stack(networks, pairs, settings.fit, settings.seed, after_step)
 
 
 def fitted_networks(

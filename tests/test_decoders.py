@@ -263,6 +263,29 @@ def test_decoder_hangs(picture: str) -> None:
     assert _error(picture, FileLimits(seconds=1)).error_type is ErrorType.DEADLINE
 
 
+def test_a_system_without_limits_on_memory_decodes_even_so(picture: str, tmp_path: Path) -> None:
+    """macOS raises for RLIMIT_AS: ValueError or OSError, here by a Python that is told to, parent and decoder."""
+    for error in ("ValueError('current limit exceeds maximum limit')", "OSError(22, 'Invalid argument')"):
+        (tmp_path / "sitecustomize.py").write_text(
+            f"import resource\ndef refuse(*_):\n    raise {error}\nresource.setrlimit = refuse\n"
+        )
+        code = "import resource, sys\nfrom pipeline.imagery.header import Limits\n"
+        code += "from pipeline.imagery.reading import decoders\n"
+        code += "try:\n    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nexcept (OSError, ValueError):\n    pass\n"
+        code += "else:\n    sys.exit('is not refused')\n"
+        code += "print(decoders.open_image(sys.argv[1], Limits()).whole().samples.size)"
+        path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
+        ended = subprocess.run(
+            [sys.executable, "-c", code, picture],
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert int(ended.stdout) > 0
+
+
 @pytest.mark.parametrize("answer", [b"", b"[]", b"junk", b"{}", b'{"header": "{}"}', b'{"error_type": "nothing"}'])
 def test_answers_are_not_trusted(picture: str, answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder under foreign rule that answers nonsense has crashed; nothing but an ImageError comes of it."""

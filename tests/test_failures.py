@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,10 @@ from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
 from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits, lock
+from pipeline.output.lock import Lock
 from pipeline.output.records import Record
 from pipeline.storage.patience import Patience
-from pipeline.work import enlarging, image_work
+from pipeline.work import enlarging, image_work, stacked_fits
 from pipeline.work.ledger import MOST_DEATHS, CrashLedger
 from pipeline.work.stopwatch import DeadlineError, Stopwatch
 from pipeline.work.units import Row
@@ -81,9 +84,8 @@ def test_what_will_not_pass_is_told_at_once(error: Exception) -> None:
 
 @pytest.fixture
 def make_worker(tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Worker]:
-    """A worker that writes to tmp_path/out and never really sleeps."""
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr("pipeline.storage.patience.Patience.__init__.__defaults__", (lambda _seconds: None,))
+    """A worker that writes to tmp_path/out and hardly waits before it tries again."""
+    monkeypatch.setattr("pipeline.storage.patience.FIRST_WAIT", 1e-3)
 
     def make(settings: Settings = tiny_settings, **options: Any) -> Worker:
         ledger = options.pop("ledger", None)
@@ -161,22 +163,80 @@ def test_a_stopwatch_with_a_limit() -> None:
     watch.check()
 
 
-@pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("stack", [1, 2])
 def test_an_image_that_takes_too_long_fails_alone(
-    tmp_path: Path, make_worker: Callable[..., Worker], tiny_settings: Settings, stack: int
+    tmp_path: Path,
+    make_worker: Callable[..., Worker],
+    make_png: Callable[..., np.ndarray],
+    tiny_settings: Settings,
+    stack: int,
 ) -> None:
-    """A fit of hours ends within its time, with the sentence; a worker that may take longer does the same image."""
-    endless = replace(tiny_settings, stack=stack, fit=replace(tiny_settings.fit, steps=10**6))
-    rows = [row(tmp_path, "a.png"), row(tmp_path, "sub/c.png")]
+    """A fit of hours ends within its time, in a stack too; a worker that may take longer does the same image."""
+    for name in "xy":  # of one size, so that they make a stack
+        make_png(tmp_path / name)
+    endless = replace(tiny_settings, stack=stack, fit=replace(tiny_settings.fit, steps=20_000))
+    rows = [row(tmp_path, name) for name in "xy"]
     started = time.monotonic()
-    method_bound = make_worker(endless, max_seconds=0.2) if stack == 1 else make_worker(tiny_settings, max_seconds=1e-9)
-    records = list(method_bound(rows))
+    records = list(make_worker(endless, max_seconds=1)(rows))
     assert time.monotonic() - started < 20
     assert [record.error_type for record in records] == ["deadline", "deadline"]
     assert "raise --max-seconds-per-image" in (records[0].error_message or "")
     assert not list_commits(str(tmp_path / "out"))
     assert process(make_worker(max_seconds=600), rows[0]).status == "done"
+
+
+def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
+    tmp_path: Path,
+    make_worker: Callable[..., Worker],
+    make_png: Callable[..., np.ndarray],
+    tiny_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has not failed when all together are over the time of one; and its part of a stack's fit counts."""
+    for name in "xy":
+        make_png(tmp_path / name)
+    rows = [row(tmp_path, name) for name in "xy"]
+    stacked, together = replace(tiny_settings, stack=2), stacked_fits.fit_stages_together
+
+    def slowly(lrs: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
+        with watches[0]("fit"), watches[1]("fit"):
+            time.sleep(1.6)
+        return together(lrs, settings, prior, watches, *rest)
+
+    monkeypatch.setattr(stacked_fits, "fit_stages_together", slowly)
+    assert [record.status for record in make_worker(stacked, max_seconds=1.5)(rows)] == ["done", "done"]
+
+    def just_in_time(lrs: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
+        fitted = together(lrs, settings, prior, watches, *rest)
+        for watch in watches:
+            watch.limit(None)
+        with watches[0]("fit"), watches[1]("fit"):
+            time.sleep(1.6)
+        return fitted
+
+    monkeypatch.setattr(stacked_fits, "fit_stages_together", just_in_time)
+    again = [replace(row(tmp_path, name), redo=True) for name in "xy"]
+    assert [record.error_type for record in make_worker(stacked, max_seconds=1.5)(again)] == ["deadline", "deadline"]
+
+
+def test_the_time_of_an_image_does_not_begin_again_where_memory_runs_out(
+    tmp_path: Path,
+    make_worker: Callable[..., Worker],
+    make_png: Callable[..., np.ndarray],
+    tiny_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three attempts in smaller and smaller pieces together may take no longer than one."""
+    make_png(tmp_path / "x", height=150, width=150)
+
+    def too_little(*_: object) -> None:
+        time.sleep(0.7)
+        raise MemoryError
+
+    monkeypatch.setattr(enlarging, "enlarge", too_little)
+    settings = replace(tiny_settings, tile_size=128)
+    assert process(make_worker(settings), row(tmp_path, "x")).error_type == "memory"
+    assert process(make_worker(settings, max_seconds=1.5), row(tmp_path, "x")).error_type == "deadline"
 
 
 def short_of_memory(most: int) -> Callable[..., Tensor]:
@@ -475,11 +535,11 @@ def test_a_run_whose_output_was_taken_over_stops(
     def taken_over(self: Worker, unit: Any) -> Iterator[Record]:
         for done in original(self, unit):
             Path(lock(str(tmp_path / "out"), 2)).write_text("{}")
-            current = next(thread for thread in threading.enumerate() if thread.name == "lock")
-            current._target.__self__._renew_once()  # type: ignore[attr-defined]
+            time.sleep(0.6)  # until the lease is to be renewed
             yield done
 
     monkeypatch.setattr(Worker, "__call__", taken_over)
+    monkeypatch.setattr("pipeline.driver.run.Lock", partial(Lock, term=timedelta(seconds=2)))
     code, _, err = srpipe(
         "run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1"
     )

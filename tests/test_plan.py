@@ -64,10 +64,17 @@ def test_longest_key_fits_into_a_file_name(tmp_path: Path) -> None:
 def plan(tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> Plans:
     """The plan of a csv in tmp_path."""
 
-    def make(text: str, root: str = "", commits: dict[str, list[Commit]] | None = None, **changes: object) -> Plan:
+    def make(
+        text: str,
+        root: str = "",
+        commits: dict[str, list[Commit]] | None = None,
+        scenes: dict[Commit, tuple[str, ...]] | None = None,
+        folds_case: bool = False,
+        **changes: object,
+    ) -> Plan:
         (tmp_path / "m.csv").write_text(text)
         config = tiny_config(**changes)
-        return make_plan(config, read_manifest(config.manifest), root, commits or {})
+        return make_plan(config, read_manifest(config.manifest), root, commits or {}, scenes, folds_case)
 
     return make
 
@@ -124,6 +131,54 @@ def test_keys_of_uris(plan: Plans, tmp_path: Path) -> None:
     assert _keys(plan(f"uri\nfile://localhost{tmp_path}/sp%20ace.png\n")) == [f"{tmp_path}/sp ace.png"[1:]]
     outside = plan("uri\nelsewhere/a.png\n", root=f"{tmp_path}/in")
     assert "--root" in outside.rejected[0].message
+
+
+CASES = "uri,id\na.png,A.png\nb.png,a.png\nc.png,c/é\nd.png,C/e\u0301\ne.png,e/A\nf.png,E/b\ng.png,g\ng.png,g\n"
+
+
+def test_keys_that_differ_in_case_alone(plan: Plans) -> None:
+    """Where the output tells them apart they are two; where it does not, neither is done, and both rows say so."""
+    assert len(_keys(plan(CASES))) == 7
+    folded = plan(CASES, folds_case=True)
+    assert _keys(folded) == ["E/b", "e/A", "g"]
+    assert folded.duplicates == 1
+    assert [(row.line, row.key) for row in folded.rejected] == [
+        (2, "A.png"),
+        (3, "a.png"),
+        (4, "c/é"),
+        (5, "C/e\u0301"),
+    ]
+    for told in ("'A.png' and 'a.png' of lines 2 and 3", "ignores case", "choose another --output"):
+        assert told in folded.rejected[0].message
+    assert all("id of its own" in row.message for row in folded.rejected)
+
+
+def test_places_that_differ_in_case_alone(plan: Plans) -> None:
+    """A place of a tile, or of one file an image, is the same in either case where the output ignores it."""
+    tile = "uri,id\na.png,A\nb.png,a/R0000_C0001.PNG\n"
+    assert len(_keys(plan(tile))) == 2
+    assert "place of a tile" in plan(tile, folds_case=True).rejected[0].message
+    one_file = "uri,id\na.png,A\nb.png,a.TIF\n"
+    assert len(_keys(plan(one_file, form=Form(single=True)))) == 2
+    rejected = plan(one_file, form=Form(single=True), folds_case=True).rejected
+    assert [row.key for row in rejected] == ["A", "a.TIF"]
+    assert "would lie where" in rejected[0].message
+
+
+@pytest.mark.usefixtures("images")
+def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
+    """Where the output ignores case, a listing may spell a key otherwise: it is that key's commit even so."""
+    config = tiny_config()
+    settings = config.fingerprint()
+    source = storage.stat(str(tmp_path / "a.png")).fingerprint
+    listed, other = Commit(settings, "A.PNG", source), Commit(settings, "A.PNG", "0" * 16)
+    assert plan("uri\na.png\n", commits={"A.PNG": [listed]}).committed == ()
+    resumed = plan("uri\na.png\n", commits={"A.PNG": [listed]}, folds_case=True)
+    assert [(row.key, commit.key) for row, commit in resumed.committed] == [("a.png", "a.png")]
+    scenes = {commit: (f"{commit.source}/scene.json",) for commit in (listed, other)}
+    made = plan("uri\na.png\n", commits={"A.PNG": [other]}, scenes=scenes, folds_case=True)
+    ((redone,),) = made.units
+    assert redone.stale == (Commit(settings, "a.png", "0" * 16).uri(config.output), f"{'0' * 16}/scene.json")
 
 
 def test_limit(plan: Plans) -> None:

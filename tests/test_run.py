@@ -750,3 +750,21 @@ def test_relative_uris_are_remembered(tmp_path: Path, tiny_config: MakeConfig, o
     (tmp_path / "other/m.csv").write_text("uri\na.png\n")
     with pytest.raises(UsageError, match="relative to"):
         run(tiny_config(manifest=str(tmp_path / "other/m.csv")), observer)
+
+
+@pytest.mark.usefixtures("images")
+def test_an_output_that_ignores_case_keeps_images_apart(
+    tmp_path: Path,
+    tiny_config: Callable[..., RunConfig],
+    observer: Any,
+    read_records: Callable[[str], dict[Any, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two that would be written into one folder are failed rows, and nothing of them is there; the others are done."""
+    monkeypatch.setattr("pipeline.driver.run.storage.folds_case", lambda _folder: True)
+    (tmp_path / "m.csv").write_text("uri,id\na.png,A.png\nb.png,a.png\nsub/c.png,\n")
+    summary = run(tiny_config(), observer)
+    assert (summary.done, summary.errors) == (1, {"bad_row": 2})
+    told = read_records(str(tmp_path / "out"))["A.png"]
+    assert (told["status"], "ignores case" in told["error_message"]) == ("failed", True)
+    assert os.listdir(tmp_path / "out/tiles") == ["sub"]

@@ -15,7 +15,7 @@ from .. import storage
 from ..codec import to_plain
 from ..config import Executor, RunConfig
 from ..errors import ErrorType, UsageError
-from ..output import layout, records
+from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock
@@ -89,6 +89,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
     with _locked(config.output, run_id) as lock:
+        leftovers.sweep_output(config.output)
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
         with ExitStack() as stack:
@@ -193,7 +194,8 @@ def _locked(output: str, run_id: str) -> Iterator[Lock]:
 
 def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
     try:
-        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output))
+        folds_case = storage.folds_case(config.output)
+        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output), folds_case)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:

@@ -27,6 +27,7 @@ from ..imagery.writing import georef
 from ..imagery.writing.cog import CogFile
 from ..imagery.writing.geotiff import encode_tif
 from ..imagery.writing.png import aux_xml, encode_png, says_all, world_file
+from ..storage import processes
 from ..storage.patience import Patience
 from . import layout
 from .target import Target
@@ -165,7 +166,7 @@ class OneCog(Sink):
         super().__init__(target, scale, watch, patiently)
         self._residuals: list[ConsistencySums] = []
         with ExitStack() as stack:
-            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="srpipe-"))
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()))
             self._file = stack.enter_context(CogFile(target.header, self._folder))
             self._scratch = stack.pop_all()
 

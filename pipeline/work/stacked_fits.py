@@ -35,7 +35,7 @@ def stacked_fits(
         try:
             fitted = _fit_together(members, prior, device, max_seconds)
         except DeadlineError:
-            pass  # each is done alone, in its turn
+            pass  # each is done alone, in its turn: of many together the time of one may be too little
         except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
             traceback.print_exception(error, file=sys.stderr)
         else:
@@ -50,4 +50,5 @@ def _fit_together(
     watches = [opened.watch for _, opened, _ in members]
     for watch in watches:
         watch.limit(max_seconds)
-    return fit_stages_together(lrs, members[0][1].settings, prior, watches, domains=domains)
+    check = watches[0].check  # all have the same limit
+    return fit_stages_together(lrs, members[0][1].settings, prior, watches, check, domains)

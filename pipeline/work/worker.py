@@ -17,6 +17,7 @@ from sr_ops.super_resolve import Fitted
 from .. import storage
 from ..config import Device, RunConfig
 from ..errors import ErrorType, ImageError, UsageError
+from ..output import leftovers
 from ..output.clock import now
 from ..output.records import Record
 from ..priors.prior_file import PriorFile, weights
@@ -29,6 +30,9 @@ from .recording import Recorder, failed, failed_by_bug
 from .stacked_fits import stacked_fits
 from .stopwatch import DeadlineError
 from .units import DIVISION, Answer, Division, Group, Row, Unit
+
+_FIT_PHASES = ("fit", "infer", "back_project")
+"""That the fit of all stages takes part in: the later ones learn from what the earlier made of the image."""
 
 
 class Worker:
@@ -51,6 +55,7 @@ class Worker:
         """
         torch.set_num_threads(config.threads)
         storage.use(config.storage, config.output)  # credentials are found here, where they are used
+        leftovers.sweep_temporary()
         self._config = config
         self._prior = None if prior is None else weights(prior.data)
         self._device = torch.device(device)
@@ -127,7 +132,7 @@ class Worker:
         try:
             found = opened.result()
             with closing(found):
-                return self._in_memory(row, found, fitted, replace(begun, attempt=1 + found.deaths))
+                return self._in_time(row, found, fitted, replace(begun, attempt=1 + found.deaths))
         except ImageError as error:
             return failed(begun, error.error_type, str(error))
         except DeadlineError:
@@ -140,9 +145,14 @@ class Worker:
                 os._exit(1)  # no later image of this process could be done; a new one is started in its place
             return failed_by_bug(begun, error)
 
-    def _in_memory(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record) -> Answer:
+    def _in_time(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record) -> Answer:
+        """All attempts within the image's time.
+
+        A fit in a stack was the beginning of that time; until its turn came the image waited for others.
+        """
+        opened.watch.limit(self._config.max_seconds, spent=0.0 if fitted is None else opened.watch.total(*_FIT_PHASES))
+
         def attempt(piece: int, failures: int) -> Answer:
-            opened.watch.limit(self._config.max_seconds)
             return self._work(row, opened, fitted, replace(begun, attempt=begun.attempt + failures), piece)
 
         return in_smaller_pieces(attempt, opened.settings.tile_size)

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -65,10 +66,11 @@ def serve(connection: Connection) -> None:
 
 
 def _confine(limits: FileLimits) -> None:
-    """Take no more memory than the largest picture needs."""
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    """Take no more memory than the largest picture needs, where the system can be told: macOS refuses that limit."""
     wanted = _OWN_MEMORY + _COPIES * limits.bytes_at_once
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+    with suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 def _reply(connection: Connection, answer: Mapping[str, Any]) -> None:
@@ -86,8 +88,10 @@ def _send(connection: Connection, pixels: Pixels) -> None:
 
 
 def _settle() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: who started us decides
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal: who started us decides
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
 
