@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from jobs.scenes import satellite_scene
-from pipeline.evaluate import stitch
 from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.output.results import stitch
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.resample import downscale
 from sr_ops.settings import Preset, preset

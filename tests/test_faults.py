@@ -182,7 +182,7 @@ sys.meta_path.insert(0, Finder())
 """A sitecustomize.py: one image kills a process that calls a function to open it."""
 
 POISONS = {
-    "worker": ("pipeline.work.opening", "open_image", "2 worker processes died at work on it"),
+    "worker": ("pipeline.work.fetching", "open_image", "2 worker processes died at work on it"),
     "decoder": ("pipeline.imagery.reading.routing", "open_file", "the decoder died of signal 9 at work on"),
 }
 

@@ -74,6 +74,13 @@ def test_records_of_an_older_version(tmp_path: Path) -> None:
     assert _merged(tmp_path, "key", "prior_bands") == [("x", None), ("y", 1)]
 
 
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", "null", "3", '{"status": "done"}', '{"manifest_line": 1}'])
+def test_what_is_no_record(damaged: str) -> None:
+    """Damaged bytes are never taken for a record that says nothing."""
+    with pytest.raises(ValueError, match=r"no record|Expecting value"):
+        Record.from_json(damaged)
+
+
 def test_columns() -> None:
     """The table has the agreed columns, in snake_case, seconds as float64 and times in UTC."""
     assert set(AGREED_COLUMNS.split()) <= set(COLUMNS)

@@ -36,6 +36,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 from ..config import Device, RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
 from ..priors.prior_file import PriorFile  # noqa: E402
+from ..storage.patience import Patience  # noqa: E402
 from ..work.ledger import CrashLedger  # noqa: E402
 from ..work.units import DIVISION, Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
 from .waves import Execute, in_waves  # noqa: E402
@@ -119,7 +120,8 @@ def ray_executor(config: RunConfig, prior: PriorFile | None, check: Callable[[],
             "ledger": _RayLedger.start(),
         }
         workers = config.workers or share.room
-        yield in_waves(partial(_wave, workers=workers, share=share, arguments=arguments), config.output, _WAVE, check)
+        work_off = partial(_wave, workers=workers, share=share, arguments=arguments)
+        yield in_waves(work_off, config.output, _WAVE, Patience(config.retries), check)
 
 
 def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:

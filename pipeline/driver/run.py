@@ -18,9 +18,10 @@ from ..errors import ErrorType, UsageError
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.layout import list_commits, list_scenes
-from ..output.lock import Lock
+from ..output.lock import Lock, locked
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
+from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import DIVISION
 from .limits import LimitReachedError, RunLimits
@@ -88,7 +89,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     root = config.root or manifest.root
     relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
-    with _locked(config.output, run_id) as lock:
+    with locked(config.output, run_id) as lock:
         leftovers.sweep_output(config.output)
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
@@ -182,16 +183,6 @@ def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
     return replace(config, settings=replace(config.settings, prior=prior_file.sha256)), prior_file
 
 
-@contextmanager
-def _locked(output: str, run_id: str) -> Iterator[Lock]:
-    try:
-        lock = Lock(output, run_id)
-    except OSError as error:
-        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
-    with lock:
-        yield lock
-
-
 def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
     try:
         folds_case = storage.folds_case(config.output)
@@ -218,7 +209,7 @@ def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[
         from ..work.worker import Worker, inline_device
 
         with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
-            yield one_by_one(worker, config.output, check)
+            yield one_by_one(worker, config.output, Patience(config.retries), check)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

@@ -8,7 +8,8 @@ that was only slow then sees that it is no longer the last, and stops.
 import os
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -152,6 +153,17 @@ def _prolonged(lease: Lease, term: timedelta) -> Lease:
 
 def _holds(lease: Lease | None) -> bool:
     return lease is not None and lease.holds
+
+
+@contextmanager
+def locked(output: str, run_id: str) -> Iterator[Lock]:
+    """As long as the context lasts. Raises UsageError when another run holds it, or it cannot be known."""
+    try:
+        lock = Lock(output, run_id)
+    except OSError as error:
+        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
+    with lock:
+        yield lock
 
 
 def _refuse_held(output: str, but: int = 0) -> int:

@@ -14,18 +14,16 @@ from .. import storage
 from ..codec import to_json
 from ..config import RunConfig
 from ..errors import ErrorType, ImageError
-from ..imagery.header import Header
-from ..imagery.picture import Picture
 from ..imagery.writing.georef import name_of_crs
 from ..output.layout import Commit
 from ..output.records import Record, Status
 from ..output.sinks import open_sink, store
-from ..output.target import Target, make_target
+from ..output.target import Target
 from ..output.tidying import finish_tiles, remove_other_forms
 from ..storage.patience import Patience
 from . import scene
 from .enlarging import tiles_of, write_tiles
-from .opening import Opened
+from .opening import Image, Opened
 from .recording import Recorder
 from .scene_weights import model_to_bytes
 from .units import Answer, Division, Group, GroupRecord, Row, Scene, divide, with_tiles
@@ -60,38 +58,30 @@ class ImageWork:
         Raises:
             ImageError, DeadlineError, and whatever says that memory ran out.
         """
-        if opened.picture is None:
-            assert opened.earlier is not None
-            return opened.earlier
+        image = opened.found
+        if not isinstance(image, Image):
+            return image
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
-        target = make_target(self._output, row.key, opened.picture.header, self._config.form, row.scale)
-        if opened.group is not None:
-            return self._do_group(*opened.group, opened, opened.picture, target, begun, piece)
-        return self._do_image(row, opened, opened.picture, target, fitted, begun, piece)
+        if image.group is not None:
+            return self._do_group(*image.group, opened, image, begun, piece)
+        return self._do_image(row, opened, image, fitted, begun, piece)
 
     def _do_image(
-        self,
-        row: Row,
-        opened: Opened,
-        picture: Picture,
-        target: Target,
-        fitted: Fitted | None,
-        begun: Record,
-        piece: int,
+        self, row: Row, opened: Opened, image: Image, fitted: Fitted | None, begun: Record, piece: int
     ) -> Record | Scene:
-        settings, watch, header = opened.settings, opened.watch, picture.header
+        settings, watch, picture, target = opened.settings, opened.watch, image.picture, image.target
         if fitted is None:
             lr, domain = picture.lesson(self._device)
             in_pieces = replace(settings, tile_size=piece)
             fitted = fit_stages(lr, in_pieces, self._prior, watch, watch.check, domain)
         self._withdraw(row)
-        record = self._described(begun, opened, header, target, fitted)
-        groups = () if target.one_file else divide(header.height, header.width, settings, self._division)
+        record = self._described(begun, opened, image, fitted)
+        groups = () if target.one_file else divide(picture.height, picture.width, settings, self._division)
         if groups:
             begun_scene = Scene(row, self._recorder.timed(record, watch), groups)
-            return self._begin_scene(begun_scene, target, picture, opened.commit, fitted.model)
-        tiles = tiles_of(header, settings)
+            return self._begin_scene(begun_scene, image, opened.commit, fitted.model)
+        tiles = tiles_of(picture.header, settings)
         with open_sink(target, row.scale, watch, self._patiently) as sink:
             written = write_tiles(picture, tiles, fitted.model, settings, self._device, watch, sink, piece)
         with watch("write"):
@@ -102,25 +92,18 @@ class ImageWork:
         return record
 
     def _do_group(
-        self,
-        group: Group,
-        model: Model,
-        opened: Opened,
-        picture: Picture,
-        target: Target,
-        begun: Record,
-        piece: int,
+        self, group: Group, model: Model, opened: Opened, image: Image, begun: Record, piece: int
     ) -> GroupRecord:
         settings, commit, watch = opened.settings, opened.commit, opened.watch
-        tiles = tiles_of(picture.header, settings)[group.start : group.stop]
-        with open_sink(target, group.row.scale, watch, self._patiently) as sink:
-            written = write_tiles(picture, tiles, model, settings, self._device, watch, sink, piece)
+        tiles = tiles_of(image.picture.header, settings)[group.start : group.stop]
+        with open_sink(image.target, group.row.scale, watch, self._patiently) as sink:
+            written = write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece)
         timed = self._recorder.timed(replace(begun, status=Status.DONE), watch)
         record = GroupRecord(group.start, group.stop, written, timed)
         store(scene.group_uri(self._output, commit, group.start, group.stop), to_json(record), self._patiently)
         return record
 
-    def _begin_scene(self, begun: Scene, target: Target, picture: Picture, commit: Commit, model: Model) -> Scene:
+    def _begin_scene(self, begun: Scene, image: Image, commit: Commit, model: Model) -> Scene:
         """Store what its groups need."""
         folder = commit.scene_folder(self._output)
         try:
@@ -129,20 +112,24 @@ class ImageWork:
             message = f"cannot remove old work from {folder}: {storage.reason(error)}; run again"
             raise ImageError(ErrorType.WRITE, message) from error
         side = self._config.settings.tile_size * begun.row.scale
-        store(scene.result_uri(self._output, commit), to_json(scene.SceneResult(side, target.header)), self._patiently)
-        store(scene.scaling_uri(self._output, commit), to_json(picture.scaling), self._patiently)
+        store(
+            scene.result_uri(self._output, commit),
+            to_json(scene.SceneResult(side, image.target.header)),
+            self._patiently,
+        )
+        store(scene.scaling_uri(self._output, commit), to_json(image.picture.scaling), self._patiently)
         store(scene.weights_uri(self._output, commit), model_to_bytes(model), self._patiently)
         store(scene.fit_uri(self._output, commit), to_json(begun.record), self._patiently)
         return begun
 
-    def _described(self, begun: Record, opened: Opened, header: Header, target: Target, fitted: Fitted) -> Record:
+    def _described(self, begun: Record, opened: Opened, image: Image, fitted: Fitted) -> Record:
         """The record with all that is known before the first tile."""
-        made, model = target.header, fitted.model
+        header, made, model = image.picture.header, image.target.header, fitted.model
         by_networks = model.method is not Method.BICUBIC
         return replace(
             begun,
             source_fingerprint=opened.commit.source,
-            output_uri=target.place,
+            output_uri=image.target.place,
             method_used=model.method,
             network=opened.settings.network if by_networks else None,
             width=header.width,

@@ -11,7 +11,7 @@ from sr_ops.prior import Prior
 from sr_ops.super_resolve import Fitted, fit_stages_together
 
 from ..imagery.picture import Picture
-from .opening import Opened
+from .opening import Image, Opened
 from .stopwatch import DeadlineError
 
 Members = list[tuple[str, Opened, Picture]]
@@ -28,8 +28,8 @@ def stacked_fits(
     """
     stacks: defaultdict[int, Members] = defaultdict(list)
     for key, opened in images:
-        if opened.picture is not None:
-            stacks[opened.settings.scale].append((key, opened, opened.picture))
+        if isinstance(opened.found, Image):
+            stacks[opened.settings.scale].append((key, opened, opened.found.picture))
     fits: dict[str, Fitted] = {}
     for members in stacks.values():
         try:
