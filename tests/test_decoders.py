@@ -269,11 +269,11 @@ def test_a_system_without_limits_on_memory_decodes_even_so(picture: str, tmp_pat
         (tmp_path / "sitecustomize.py").write_text(
             f"import resource\ndef refuse(*_):\n    raise {error}\nresource.setrlimit = refuse\n"
         )
-        code = "import resource, sys\nfrom pipeline.imagery.header import Limits\n"
+        code = "import resource, sys\nfrom pipeline.imagery.header import FileLimits\n"
         code += "from pipeline.imagery.reading import decoders\n"
         code += "try:\n    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nexcept (OSError, ValueError):\n    pass\n"
         code += "else:\n    sys.exit('is not refused')\n"
-        code += "print(decoders.open_image(sys.argv[1], Limits()).whole().samples.size)"
+        code += "print(decoders.open_image(sys.argv[1], FileLimits()).whole().samples.size)"
         path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
         ended = subprocess.run(
             [sys.executable, "-c", code, picture],
