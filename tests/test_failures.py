@@ -539,7 +539,7 @@ def test_a_run_whose_output_was_taken_over_stops(
             yield done
 
     monkeypatch.setattr(Worker, "__call__", taken_over)
-    monkeypatch.setattr("pipeline.driver.run.Lock", partial(Lock, term=timedelta(seconds=2)))
+    monkeypatch.setattr("pipeline.output.lock.Lock", partial(Lock, term=timedelta(seconds=2)))
     code, _, err = srpipe(
         "run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1"
     )
