@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -12,7 +12,7 @@ from typing import Protocol
 from sr_ops.settings import NO_PRIOR
 
 from .. import storage
-from ..config import VERSION, Executor, RunConfig, fingerprint
+from ..config import VERSION, RunConfig, fingerprint
 from ..errors import ErrorType, UsageError
 from ..output import layout, leftovers, records
 from ..output.clock import now
@@ -21,12 +21,14 @@ from ..output.lock import Lock
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
 from ..work import scene
-from ..work.units import DIVISION, Row
+from ..work.units import Row
+from .capacity import Workers
+from .executor import executor
 from .limits import LimitReachedError, Limits
 from .manifest import Manifest, read_manifest
 from .plan import Plan, make_plan
 from .preflight import check_input, check_options, check_output
-from .waves import Execute, one_by_one
+from .waves import Execute
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -91,10 +93,13 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
         with ExitStack() as stack:
-            execute = stack.enter_context(_executor(config, prior_file, lock.check)) if plan.units else None
+            execute, workers = None, Workers(0, "nothing to do")
+            if plan.units:
+                scale = max(row.scale for unit in plan.units for row in unit)
+                execute, workers = stack.enter_context(executor(config, prior_file, scale, lock.check))
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
-            _write_run_json(config, run_id, manifest, root, relative_to)
+            _write_run_json(config, run_id, manifest, root, relative_to, workers)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
             for record, index in _settled(config, plan, run_id):
                 sink.add(record, index)
@@ -203,21 +208,6 @@ def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str]
     return restricted
 
 
-@contextmanager
-def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
-    """Loads torch or Ray only here, when there is something to do."""
-    if config.executor is Executor.RAY:
-        from .dataflow import ray_executor
-
-        with ray_executor(config, prior_file, check) as execute:
-            yield execute
-    else:
-        from ..work.worker import Worker, inline_device
-
-        with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
-            yield one_by_one(worker, config.output, check)
-
-
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
     """Exactly one record for every planned row, with the row's position; silent rows are asked again, then lost."""
     waiting = {row.key: row for unit in plan.units for row in unit}
@@ -291,7 +281,9 @@ def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: s
     )
 
 
-def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
+def _write_run_json(
+    config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None, workers: Workers
+) -> None:
     libraries = ("srpipe", "torch", "ray", "pyarrow", "pillow", "rasterio", "numpy")
     held = {
         "layout": layout.VERSION,
@@ -303,6 +295,7 @@ def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: st
         "root": root,
         "config_fingerprint": fingerprint(config.settings, config.threads, config.form),
         "config": asdict(config),
+        "workers": asdict(workers),
         "versions": {name: version(name) for name in libraries},
     }
     storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())
