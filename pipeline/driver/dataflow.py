@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -39,6 +39,7 @@ from ..priors.prior_file import PriorFile  # noqa: E402
 from ..work.ledger import CrashLedger  # noqa: E402
 from ..work.units import DIVISION, Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for  # noqa: E402
+from .ray_folder import ray_folder  # noqa: E402
 from .waves import Execute, in_waves  # noqa: E402
 
 _WAVE = 2000
@@ -205,27 +206,32 @@ def _cluster(config: RunConfig) -> Iterator[None]:
     """Join the cluster that was named, or start a silent local one; leave it in the end."""
     address = _address(config)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    with _stderr_discarded(), _sigterm_kept():
-        if address:
-            try:
-                _check_reachable(address)
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
-        else:
-            ray.init(
-                address="local",
-                num_cpus=max(1, int(room_here().processors), config.threads * (config.workers or 1)),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=_OBJECT_STORE_BYTES,
-            )
-    try:
+    with ExitStack() as stack:
+        with _stderr_discarded(), _sigterm_kept():
+            if address:
+                _join(address)
+            else:
+                folder = stack.enter_context(ray_folder())
+                ray.init(
+                    address="local",
+                    num_cpus=max(1, int(room_here().processors), config.threads * (config.workers or 1)),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=folder,
+                )
+        stack.callback(ray.shutdown)
         _set_data_context()
         yield
-    finally:
-        ray.shutdown()
+
+
+def _join(address: str) -> None:
+    try:
+        _check_reachable(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
 
 
 def _check_reachable(address: str) -> None:
