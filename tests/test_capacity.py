@@ -134,9 +134,10 @@ def test_what_a_worker_was_measured_to_hold() -> None:
         ([(4, 9 * GB)], 4, "processors for 4, memory for 6 of 1.5 GB each"),
         ([(8, 5 * GB)], 3, "processors for 8, memory for 3 of 1.5 GB each"),
         ([(8, None)], 8, "processors for 8"),
-        ([(0, 0.2 * GB)], 1, "processors for 0, memory for 0 of 1.5 GB each"),
+        ([(1, 0.2 * GB)], 1, "processors for 1, memory for 0 of 1.5 GB each"),
+        ([(0, 9 * GB)], 1, "processors for 0"),
         ([(2, -GB)], 1, "processors for 2, memory for 0 of 1.5 GB each"),
-        ([(8, 3 * GB), (1, 30 * GB)], 3, "processors for 9, memory for 22 of 1.5 GB each, on 2 nodes"),
+        ([(8, 3 * GB), (1, 30 * GB), (0, 9 * GB)], 3, "processors for 9, memory for 22 of 1.5 GB each, on 2 nodes"),
     ],
 )
 def test_processors_and_memory_together(nodes: list[tuple[int, float | None]], count: int, why: str) -> None:

@@ -48,7 +48,8 @@ def workers_for(nodes: Sequence[tuple[int, float | None]], what: str, each: floa
             None where those are not known.
         each: bytes of a worker.
     """
-    places = sum(node for node, _ in nodes)
+    nodes = [(place, memory) for place, memory in nodes if place]
+    places = sum(place for place, _ in nodes)
     known = [memory for _, memory in nodes if memory is not None]
     fitting = [place if memory is None else min(place, _whole(memory / each)) for place, memory in nodes]
     why = f"{what} for {places}"
