@@ -32,7 +32,7 @@ from pipeline.output.layout import Commit
 from pipeline.output.records import Record, Status
 from pipeline.priors.prior_file import PriorFile
 from pipeline.work.ledger import Ledger
-from pipeline.work.units import Group, Row, answer_to_json, unit_from_json
+from pipeline.work.units import Division, Group, Row, answer_to_json, unit_from_json
 from sr_ops.settings import FitSettings, Settings
 
 WORKERS = 2
@@ -174,7 +174,7 @@ class Clock:
 
     @contextmanager
     def executor(
-        self, config: RunConfig, prior: PriorFile | None, scale: int, check: Callable[[], None]
+        self, config: RunConfig, prior: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
     ) -> Iterator[tuple[Execute, Workers]]:
         """In the place of `run.executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
@@ -182,7 +182,7 @@ class Clock:
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(config, prior, scale, check) as execute_and_workers,
+            dataflow.ray_executor(config, prior, division, scale, check) as execute_and_workers,
         ):
             self.seconds["ray"] = time.monotonic() - begun
             yield execute_and_workers

@@ -37,7 +37,7 @@ from ..config import Device, RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
 from ..priors.prior_file import PriorFile  # noqa: E402
 from ..work.ledger import CrashLedger  # noqa: E402
-from ..work.units import DIVISION, Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from ..work.units import Answer, Division, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for  # noqa: E402
 from .ray_folder import ray_folder  # noqa: E402
 from .waves import Execute, in_waves  # noqa: E402
@@ -110,7 +110,7 @@ class _Share:
 
 @contextmanager
 def ray_executor(
-    config: RunConfig, prior: PriorFile | None, scale: int, check: Callable[[], None]
+    config: RunConfig, prior: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
 ) -> Iterator[tuple[Execute, Workers]]:
     """A pool of workers on a local or a joined cluster; the context gives what works units off (`waves.in_waves`).
 
@@ -126,7 +126,7 @@ def ray_executor(
             "config": config,
             "prior": prior,
             "device": share.device,
-            "division": DIVISION,
+            "division": division,
             "ledger": _RayLedger.start(),
         }
         wave = partial(_wave, workers=workers.count, share=share, arguments=arguments)

@@ -7,14 +7,14 @@ from dataclasses import replace
 from ..config import Executor, RunConfig
 from ..output.records import Record
 from ..priors.prior_file import PriorFile
-from ..work.units import DIVISION, Row
+from ..work.units import Division, Row
 from .capacity import Workers
 from .waves import Execute, one_by_one
 
 
 @contextmanager
 def executor(
-    config: RunConfig, prior_file: PriorFile | None, scale: int, check: Callable[[], None]
+    config: RunConfig, prior_file: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
 ) -> Iterator[tuple[Execute, Workers]]:
     """Loads torch or Ray only here, when there is something to do.
 
@@ -25,13 +25,13 @@ def executor(
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
 
-        with ray_executor(config, prior_file, scale, check) as (execute, workers):
+        with ray_executor(config, prior_file, division, scale, check) as (execute, workers):
             yield _telling(execute, workers), workers
     else:
         from ..work.worker import Worker, inline_device
 
         workers = Workers(1, "--executor inline")
-        with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
+        with closing(Worker(config, prior_file, inline_device(config.device), division)) as worker:
             yield _telling(one_by_one(worker, config.output, check), workers), workers
 
 

@@ -21,7 +21,7 @@ from ..output.lock import Lock
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
 from ..work import scene
-from ..work.units import Row
+from ..work.units import DIVISION, Row
 from .capacity import Workers
 from .executor import executor
 from .limits import LimitReachedError, Limits
@@ -96,7 +96,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
             execute, workers = None, Workers(0, "nothing to do")
             if plan.units:
                 scale = max(row.scale for unit in plan.units for row in unit)
-                execute, workers = stack.enter_context(executor(config, prior_file, scale, lock.check))
+                execute, workers = stack.enter_context(executor(config, prior_file, DIVISION, scale, lock.check))
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
             _write_run_json(config, run_id, manifest, root, relative_to, workers)
