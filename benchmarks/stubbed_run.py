@@ -23,6 +23,7 @@ from pipeline import storage
 from pipeline.codec import to_json
 from pipeline.config import VERSION, Device, RunConfig, for_row
 from pipeline.driver import run as run_module
+from pipeline.driver.capacity import Workers
 from pipeline.driver.manifest import Manifest
 from pipeline.driver.plan import Plan
 from pipeline.driver.waves import Execute
@@ -32,7 +33,7 @@ from pipeline.output.layout import Commit
 from pipeline.output.records import Record, Status
 from pipeline.priors.prior_file import PriorFile
 from pipeline.work.ledger import Ledger
-from pipeline.work.units import Group, Row, answer_to_json, unit_from_json
+from pipeline.work.units import Division, Group, Row, answer_to_json, unit_from_json
 from sr_ops.settings import FitSettings, Settings
 
 WORKERS = 2
@@ -173,17 +174,19 @@ class Clock:
         return patch.object(where, name, call)
 
     @contextmanager
-    def executor(self, config: RunConfig, prior: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
-        """In the place of `run._executor`: Ray is loaded here and only here, as there."""
+    def executor(
+        self, config: RunConfig, prior: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
+    ) -> Iterator[tuple[Execute, Workers]]:
+        """In the place of `run.executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
         from pipeline.driver import dataflow
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(config, prior, check) as execute,
+            dataflow.ray_executor(config, prior, division, scale, check) as execute_and_workers,
         ):
             self.seconds["ray"] = time.monotonic() - begun
-            yield execute
+            yield execute_and_workers
 
 
 def main(manifest: str, output: str, steps: int) -> None:
@@ -201,7 +204,7 @@ def main(manifest: str, output: str, steps: int) -> None:
         clock.timed(run_module, "list_commits"),
         clock.timed(run_module, "make_plan"),
         clock.timed(records, "merge"),
-        patch.object(run_module, "_executor", clock.executor),
+        patch.object(run_module, "executor", clock.executor),
     ):
         summary = run_module.run(config, watch)
     seconds = clock.seconds

@@ -28,7 +28,7 @@ from pipeline.codec import to_json
 from pipeline.config import Device, RunConfig
 from pipeline.driver.run import run
 from pipeline.output import records
-from pipeline.output.layout import list_commits
+from pipeline.output.layout import list_commits, run_json
 from pipeline.output.records import Record
 from sr_ops.settings import FitSettings, Settings
 
@@ -230,10 +230,45 @@ cluster.shutdown()
 """
 
 
+NARROW_CLUSTER = """
+import json, sys
+from dataclasses import replace
+from pipeline.driver import dataflow  # sets Ray's environment before Ray is imported
+from pipeline.config import parse_config
+from pipeline.driver.run import run
+from ray.cluster_utils import Cluster
+
+class Observer:
+    def planned(self, plan, manifest): ...
+    def finished(self, record): ...
+
+config = parse_config(json.loads(sys.argv[1]))
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
+for processors, memory in ((3, 2.5e9), (1, 9e9), (2, 0.5e9)):
+    cluster.add_node(num_cpus=processors, memory=int(memory), object_store_memory=100 << 20)
+print(run(replace(config, workers=None, address=cluster.address), Observer()).done)
+cluster.shutdown()
+"""
+
+
 def config_of(collection: Collection, out: str) -> RunConfig:
     return RunConfig(
         manifest=str(collection.manifest), output=out, settings=SETTINGS, device=Device.CPU, workers=2, retries=6
     )
+
+
+def test_no_more_workers_on_a_node_than_its_memory_holds(
+    collection: Collection, out: str, begin: Callable[..., Any]
+) -> None:
+    """Of a joined cluster: one has processors for three and memory for two, one a processor, one no memory."""
+    process = begin([sys.executable, "-c", NARROW_CLUSTER, to_json(config_of(collection, out)).decode()])
+    out_text, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out_text.split()[-1] == str(len(NAMES))
+    assert json.loads(storage.read(run_json(out)))["workers"] == {
+        "count": 3,
+        "why": "processors for 6, memory for 11 of 1.0 GB each, on 3 nodes",
+    }
 
 
 def test_a_node_is_lost(collection: Collection, out: str, begin: Callable[..., Any]) -> None:

@@ -63,9 +63,11 @@ def test_ray_equals_inline(
     here, there = read_records(str(tmp_path / "out")), read_records(output)
     assert set(here) == set(there)
     for key, row in here.items():
-        same = set(row) - {"output_uri", "worker", "peak_memory_bytes"}
+        same = set(row) - {"output_uri", "worker", "workers", "workers_why", "peak_memory_bytes"}
         same -= {name for name in row if name.endswith(("_s", "_at"))}
         assert {name: row[name] for name in same} == {name: there[key][name] for name in same}
+    assert {(row["workers"], row["workers_why"]) for row in there.values()} == {(workers, "--workers")}
+    assert {(row["workers"], row["workers_why"]) for row in here.values()} == {(1, "--executor inline")}
     assert len({row["worker"] for row in there.values()} - {row["worker"] for row in here.values()}) in (1, workers)
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 import pipeline.driver.plan
 import pipeline.driver.run
 from pipeline.config import Executor, Existing, RunConfig
+from pipeline.driver.capacity import Workers
 from pipeline.driver.run import Summary, run
 from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits
@@ -140,6 +141,7 @@ def test_run_json(out: Path, tiny_config: MakeConfig, observer: Any, tmp_path: P
     assert held["config_fingerprint"] == tiny_config().fingerprint()
     assert held["config"]["settings"]["fit"]["steps"] == 2
     assert held["versions"]["torch"] == torch.__version__
+    assert held["workers"] == {"count": 1, "why": "--executor inline"}
     assert (out / "_SUCCESS").read_bytes() == b""
 
 
@@ -149,7 +151,7 @@ def test_second_run_does_nothing(
     """What is done is skipped without loading an image; tiles, commits and parts stay as they are."""
     run(tiny_config(), observer)
     before, rows = _snapshot(out), read_records(str(out))
-    monkeypatch.setattr(pipeline.driver.run, "_executor", None)
+    monkeypatch.setattr(pipeline.driver.run, "executor", None)
     summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 0, 3, 0, 0)
     after = _snapshot(out)
@@ -350,15 +352,15 @@ def test_silent_worker(
     asked: list[list[str]] = []
 
     @contextmanager
-    def forgetful(*_: object) -> Iterator[Callable[..., Iterator[Record]]]:
+    def forgetful(*_: object) -> Iterator[tuple[Callable[..., Iterator[Record]], Workers]]:
         def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
             asked.extend([row.key for row in unit] for unit in units)
             for row in (row for unit in units for row in unit if row.key != "a.png"):
                 yield from [Record(key=row.key, manifest_line=row.line, source_uri=row.uri, status="done")] * 2
 
-        yield execute
+        yield execute, Workers(1, "")
 
-    monkeypatch.setattr(pipeline.driver.run, "_executor", forgetful)
+    monkeypatch.setattr(pipeline.driver.run, "executor", forgetful)
     summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 2, 0, 1, 0)
     assert summary.errors == {"lost": 1}

@@ -681,7 +681,7 @@ def test_two_workers_share_a_scene(
         return finish(output, begun, groups, patiently)
 
     monkeypatch.setattr(scene, "finish", listen)
-    monkeypatch.setattr("pipeline.driver.dataflow.DIVISION", Division(pixels=50_000, group_seconds=0.012))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=50_000, group_seconds=0.012))
     summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
     assert (summary.done, summary.failed) == (2, 0)
     assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(25)]

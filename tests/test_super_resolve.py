@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from sr_ops import sheet
@@ -27,7 +27,7 @@ from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
 from sr_ops.pairs import MIN_SIDE, Pair, father_son_pyramid
 from sr_ops.prior import Prior
 from sr_ops.resample import downscale, upscale
-from sr_ops.settings import FitSettings, Method, Network, Settings
+from sr_ops.settings import STAGE_SCALE, FitSettings, Method, Network, Settings
 from sr_ops.super_resolve import (
     BICUBIC,
     Fitted,
@@ -161,6 +161,35 @@ def test_the_halo_covers_the_networks_of_all_stages(scale: int, network: Network
     torch.testing.assert_close(enlarged_in_tiles(lr, networks, settings, settings.halo), whole, rtol=0, atol=1e-6)
     too_little = enlarged_in_tiles(lr, networks, settings, settings.depth // 3)
     assert float((too_little - whole).abs().max()) > 1e-3, "networks that a smaller halo would cut off"
+
+
+def farthest(change: Tensor, scale: int, centre: int, least: float) -> float:
+    """LR pixels from the middle of a changed one to that of the farthest enlarged pixel that changes so much."""
+    changed = (change.abs().amax(0) >= least).nonzero().float()
+    return float(((changed + 0.5) / scale - centre - 0.5).abs().max())
+
+
+@pytest.mark.parametrize("depth", [2, 8])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_halo_is_as_long_as_the_reaches_of_all_steps_together(scale: int, depth: int) -> None:
+    """Of the networks by their depth; of back-projection and of what keeps the sums as measured, one after another."""
+    side, centre = 49, 24
+    here = (slice(None), *2 * (slice(centre * scale, (centre + 1) * scale),))
+    gray = torch.full((1, side, side), 0.5)
+    other = gray.clone()
+    other[:, centre, centre] += 0.1
+    start, iterations = upscale(gray, scale), Settings().back_projections
+    moved = back_project(start, other, scale, iterations) - back_project(start, gray, scale, iterations)
+    draws = torch.rand(1, side, side, generator=Generator().manual_seed(0))
+    lr = torch.where(draws < 0.3, 0.0, torch.where(draws > 0.5, 1.0, 0.4))
+    sr = back_project(upscale(lr, scale), lr, scale, iterations)
+    changed = sr.clone()
+    changed[here] = 1 - sr[here].round()
+    kept = conserve(changed, lr, scale, UNIT) - conserve(sr, lr, scale, UNIT)
+    networks = sum(depth * STAGE_SCALE / stage for stage in Settings(scale=scale).stage_scales)
+    reach = networks + farthest(moved, scale, centre, 0.1 * 1e-5) + farthest(kept, scale, centre, 1e-4)
+    assert reach <= Settings(scale=scale, depth=depth).halo
+    assert reach > networks + 18  # of each something was measured
 
 
 @pytest.mark.parametrize("tile_size", [20, 33])

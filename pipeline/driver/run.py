@@ -3,8 +3,8 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Container, Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
@@ -13,7 +13,7 @@ from sr_ops.settings import NO_PRIOR
 
 from .. import storage
 from ..codec import to_plain
-from ..config import Executor, RunConfig
+from ..config import RunConfig
 from ..errors import ErrorType, UsageError
 from ..output import layout, leftovers, records
 from ..output.clock import now
@@ -21,15 +21,16 @@ from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
-from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import DIVISION
+from .capacity import Workers
+from .executor import executor
 from .limits import LimitReachedError, RunLimits
 from .manifest import Manifest, read_manifest
 from .plan import Plan, make_plan
 from .preflight import check_input, check_options, check_output
 from .unworked import left, settled, unworked
-from .waves import Execute, one_by_one
+from .waves import Execute
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -94,10 +95,13 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
         with ExitStack() as stack:
-            execute = stack.enter_context(_executor(config, prior_file, lock.check)) if plan.units else None
+            execute, workers = None, Workers(0, "nothing to do")
+            if plan.units:
+                scale = max(row.scale for unit in plan.units for row in unit)
+                execute, workers = stack.enter_context(executor(config, prior_file, DIVISION, scale, lock.check))
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
-            _write_run_json(config, run_id, manifest, root, relative_to)
+            _write_run_json(config, run_id, manifest, root, relative_to, workers)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
             for record, index in settled(config, plan, run_id):
                 sink.add(record, index)
@@ -197,21 +201,6 @@ def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str]
     return restricted
 
 
-@contextmanager
-def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
-    """Loads torch or Ray only here, when there is something to do."""
-    if config.executor is Executor.RAY:
-        from .dataflow import ray_executor
-
-        with ray_executor(config, prior_file, check) as execute:
-            yield execute
-    else:
-        from ..work.worker import Worker, inline_device
-
-        with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
-            yield one_by_one(worker, config.output, Patience(config.retries), check)
-
-
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
     """Exactly one record for every planned row, with the row's position; silent rows are asked again, then lost."""
     waiting = {row.key: row for unit in plan.units for row in unit}
@@ -229,7 +218,9 @@ def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None,
         yield unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
 
 
-def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
+def _write_run_json(
+    config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None, workers: Workers
+) -> None:
     libraries = ("srpipe", "torch", "ray", "pyarrow", "pillow", "rasterio", "numpy")
     held = {
         "layout": layout.VERSION,
@@ -241,6 +232,7 @@ def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: st
         "root": root,
         "config_fingerprint": config.fingerprint(),
         "config": to_plain(config),
+        "workers": to_plain(workers),
         "versions": {name: version(name) for name in libraries},
     }
     storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())

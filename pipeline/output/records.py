@@ -104,6 +104,10 @@ class Record:
     """On CUDA the most that torch held for this image; on a CPU the most the worker process ever held so far."""
     device: str | None = None
     threads: int | None = None
+    workers: int | None = None
+    """Worker processes that the run had at most."""
+    workers_why: str | None = None
+    """Why so many: what was asked for, or what there was room for."""
     worker: str | None = None
     """host:pid; of a scene, where it was fitted"""
     seed: int | None = None
