@@ -44,11 +44,11 @@ class _Tiles:
 
     def __init__(self, folder: str, limits: FileLimits, nodata: Nodata) -> None:
         self._folder, self._limits, self._nodata = folder, limits, nodata
+        self._tile = lru_cache(_HELD)(self._read)
         self.height, self.width, self._tiles = self._placed()
         if not self._tiles:
             raise ImageError(ErrorType.UNSUPPORTED, f"nothing is known of the picture in {folder}; it has no tiles")
-        self.bands = len(self._read(self._tiles[0].name)[0])
-        self._tile = lru_cache(_HELD)(self._checked)
+        self.bands = len(self._tile(self._tiles[0].name)[0])
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         shape = (rows.stop - rows.start, columns.stop - columns.start)
@@ -57,7 +57,7 @@ class _Tiles:
             from_rows, to_rows = _overlap(rows, tile.top, tile.height)
             from_columns, to_columns = _overlap(columns, tile.left, tile.width)
             if from_rows.start < from_rows.stop and from_columns.start < from_columns.stop:
-                of_tile, known_of_tile = self._tile(tile)
+                of_tile, known_of_tile = self._checked(tile)
                 levels[:, to_rows, to_columns] = of_tile[:, from_rows, from_columns]
                 known[to_rows, to_columns] = known_of_tile[from_rows, from_columns]
         return levels, known
@@ -75,11 +75,11 @@ class _Tiles:
         if [tile_position(name) for name in tiles] != [(0, 0)]:
             message = f"{self._folder} has {len(tiles)} tiles, and no {MOSAIC} that says where they lie"
             raise ImageError(ErrorType.CORRUPT, f"{message}; do the image anew")
-        height, width = self._read(tiles[0])[1].shape
+        height, width = self._tile(tiles[0])[1].shape
         return height, width, (Placed(tiles[0], 0, 0, height, width),)
 
     def _checked(self, tile: Placed) -> tuple[Tensor, Tensor]:
-        levels, known = self._read(tile.name)
+        levels, known = self._tile(tile.name)
         said = (self.bands, tile.height, tile.width)
         if levels.shape != said:
             message = f"{storage.join(self._folder, tile.name)} is {tuple(levels.shape)} where its mosaic says {said}"

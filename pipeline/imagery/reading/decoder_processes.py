@@ -20,7 +20,8 @@ from ...errors import ErrorType, ImageError
 from ..header import FileLimits
 from .decoder import PIECE
 
-_MOST_IDLE = 2
+_MOST_IDLE = 3
+"""A worker has two files open at once; whoever scores has an image, its result and its truth."""
 
 _LARGEST_REPLY = 2**28
 """Bytes of a header: colour profiles and XMP may be long."""
