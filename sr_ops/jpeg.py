@@ -15,7 +15,7 @@ BLOCK = 8
 _LUMA = (0.299, 0.587, 0.114)
 """Of R, G and B, as JFIF has it."""
 
-_STANDARD_STEPS = torch.tensor(
+STANDARD_STEPS = torch.tensor(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
         [12, 12, 14, 19, 26, 58, 60, 55],
@@ -46,7 +46,7 @@ _LEAST_DEVIATIONS = 6.0
 def steps_of_quality(quality: int) -> Tensor:
     """(8, 8) steps in grey levels for 1 <= quality <= 100, scaled as libjpeg does."""
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return ((_STANDARD_STEPS * percent + 50) // 100).clamp(1, 255).float()
+    return ((STANDARD_STEPS * percent + 50) // 100).clamp(1, 255).float()
 
 
 def find_steps(image: Tensor) -> Tensor | None:
@@ -113,12 +113,12 @@ def _some_blocks(brightness: Tensor) -> Tensor:
 
 
 def _transform(blocks: Tensor) -> Tensor:
-    cosines = _COSINES.to(blocks)
+    cosines = COSINES.to(blocks)
     return cosines @ blocks @ cosines.T
 
 
 def _inverse(frequencies: Tensor) -> Tensor:
-    cosines = _COSINES.to(frequencies)
+    cosines = COSINES.to(frequencies)
     return cosines.T @ frequencies @ cosines
 
 
@@ -130,4 +130,4 @@ def _cosines() -> Tensor:
     return matrix.float()
 
 
-_COSINES = _cosines()
+COSINES = _cosines()

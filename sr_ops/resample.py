@@ -108,13 +108,13 @@ def _taps(in_length: int, out_length: int) -> tuple[Tensor, Tensor]:
     centre = (torch.arange(out_length, dtype=torch.float64) + 0.5) / ratio - 0.5
     left = torch.floor(centre - width / 2)
     indices = left[:, None] + torch.arange(int(-(-width // 1)) + 2, dtype=torch.float64)
-    weights = _cubic((centre[:, None] - indices) * stretch)
+    weights = cubic((centre[:, None] - indices) * stretch)
     weights /= weights.sum(1, keepdim=True)
     wrapped = indices.long() % (2 * in_length)
     return weights, torch.minimum(wrapped, 2 * in_length - 1 - wrapped)
 
 
-def _cubic(x: Tensor) -> Tensor:
+def cubic(x: Tensor) -> Tensor:
     """Keys' cubic convolution kernel, a = -1/2: support [-2, 2], 1 at 0, 0 at the other whole numbers."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1

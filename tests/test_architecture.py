@@ -175,7 +175,7 @@ def test_what_is_imported_is_installed() -> None:
     assert names <= {name.lower() for name in pinned}
 
 
-SHIPPED = "pipeline/priors/shipped_prior.safetensors"
+SHIPPED = ["pipeline/priors/any_camera.safetensors", "pipeline/priors/shipped_prior.safetensors"]
 
 
 def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
@@ -186,5 +186,6 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
     wheel = zipfile.ZipFile(path)
     names = [name for name in wheel.namelist() if ".dist-info/" not in name]
     expected = [str(file.relative_to(REPOSITORY)) for layer in LAYERS for file in python_files(layer)]
-    assert sorted(names) == sorted([*expected, SHIPPED])
-    assert wheel.read(SHIPPED) == (REPOSITORY / SHIPPED).read_bytes()
+    assert sorted(names) == sorted([*expected, *SHIPPED])
+    for weights in SHIPPED:
+        assert wheel.read(weights) == (REPOSITORY / weights).read_bytes()

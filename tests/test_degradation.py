@@ -1,0 +1,210 @@
+"""The forward model against plain loops, dense least squares and MATLAB's bicubic; its way back by tiles and turned."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from sr_ops import dihedral
+from sr_ops.degradation import (
+    MAX_SIDE,
+    Degradation,
+    Kernel,
+    bicubic,
+    bilinear,
+    box,
+    gaussian,
+    lanczos,
+    middle,
+    turned,
+)
+from sr_ops.resample import downscale, upscale
+
+NAMED = {"bicubic": bicubic, "box": box, "bilinear": bilinear, "lanczos": lanczos}
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def lopsided(side: int = 7) -> Kernel:
+    """No symmetry at all, and a centre of mass that is no whole number."""
+    taps = noise(side, side, seed=5)
+    return Kernel(taps / taps.sum())
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_is_matlabs(scale: int) -> None:
+    """Borders included, the kernel named bicubic is `resample.downscale`."""
+    hr = noise(2, 9 * scale, 12 * scale)
+    torch.testing.assert_close(Degradation(bicubic(scale), scale).apply(hr), downscale(hr, scale), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_apply_is_correlation_sampled_at_the_first_pixel(scale: int) -> None:
+    """lr[i, j] = sum of taps[u, v] hr[scale i + u - k // 2, scale j + v - k // 2], no flip: a plain loop inside."""
+    kernel, hr = lopsided(), noise(8 * scale, 8 * scale)
+    lr = Degradation(kernel, scale).apply(hr)
+    for i, j in ((3, 3), (4, 2), (3, 5)):
+        top, left = scale * i - kernel.side // 2, scale * j - kernel.side // 2
+        expected = (kernel.taps * hr[top : top + kernel.side, left : left + kernel.side]).sum()
+        assert float(lr[i, j]) == pytest.approx(float(expected), abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", NAMED)
+def test_named_kernels_shift_nothing(name: str, scale: int) -> None:
+    """They are centred on the LR pixel, and keep a flat image and, inside, a slope."""
+    kernel = NAMED[name](scale)
+    assert kernel.centre == pytest.approx((middle(scale), middle(scale)), abs=1e-9)
+    slope = torch.arange(16.0 * scale, dtype=torch.float64).expand(16 * scale, -1)
+    lr = Degradation(kernel, scale).apply(slope)
+    expected = scale * torch.arange(16.0, dtype=torch.float64) + middle(scale)
+    torch.testing.assert_close(lr[8, 6:-6], expected[6:-6], atol=1e-9, rtol=0)
+
+
+def test_gaussian_has_its_sigmas_along_its_angle() -> None:
+    """Second moments of the taps: those of the ellipse that was asked for, y downwards."""
+    kernel = gaussian(2.0, 1.0, 30, scale=2)
+    x = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2 - middle(2)
+    variance_x, variance_y = (kernel.taps.sum(0) * x**2).sum(), (kernel.taps.sum(1) * x**2).sum()
+    covariance = (kernel.taps * x[:, None] * x[None, :]).sum()
+    cosine, sine = math.cos(math.pi / 6), math.sin(math.pi / 6)
+    assert float(variance_x) == pytest.approx(4 * cosine**2 + sine**2, rel=1e-3)
+    assert float(variance_y) == pytest.approx(4 * sine**2 + cosine**2, rel=1e-3)
+    assert float(covariance) == pytest.approx((4 - 1) * cosine * sine, rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("element", range(dihedral.ORDER))
+def test_a_turned_camera_sees_the_turned_image(scale: int, element: int) -> None:
+    """Shrinking a turned image with the turned kernel is turning the shrunk one."""
+    kernel, hr = lopsided(), noise(6 * scale, 8 * scale)
+    direct = Degradation(turned(kernel, element, scale), scale).apply(dihedral.transform(hr, element).contiguous())
+    expected = dihedral.transform(Degradation(kernel, scale).apply(hr), element)
+    torch.testing.assert_close(direct, expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_symmetric_kernels_stay_what_they_are_when_turned(name: str) -> None:
+    """Rounding apart, the side included."""
+    kernel = NAMED[name](4)
+    for element in range(dihedral.ORDER):
+        other = turned(kernel, element, 4)
+        trim = (kernel.side - other.side) // 2
+        assert trim >= 0
+        inner = kernel.taps[trim : kernel.side - trim, trim : kernel.side - trim]
+        torch.testing.assert_close(other.taps, inner, atol=1e-12, rtol=0)
+
+
+def dense(kernel: Kernel, scale: int, side: int) -> Tensor:
+    """D as a matrix: an LR grid of `side` squared, an HR grid with room for the kernel around it, zeros beyond."""
+    reach = kernel.side // 2
+    wide = side * scale + 2 * reach
+    rows = torch.zeros(side, side, wide, wide, dtype=torch.float64)
+    for i in range(side):
+        for j in range(side):
+            rows[i, j, scale * i : scale * i + kernel.side, scale * j : scale * j + kernel.side] = kernel.taps
+    return rows.reshape(side * side, wide * wide)
+
+
+@pytest.mark.parametrize(("scale", "kernel"), [(2, lopsided(5)), (3, lopsided(7)), (2, gaussian(0.8, 0.5, 20, 2, 7))])
+def test_data_step_is_the_least_squares_solution(scale: int, kernel: Kernel) -> None:
+    """Against normal equations in float64 over a grid wide enough that nothing of its end is felt."""
+    margin, side, weight = 7, 4, 0.05
+    start, lr = noise(side * scale, side * scale, seed=1), noise(side, side, seed=2)
+    degradation = Degradation(kernel, scale)
+    missing = torch.zeros(side + 2 * margin, side + 2 * margin, dtype=torch.float64)
+    missing[margin:-margin, margin:-margin] = lr - degradation.apply(start)
+    matrix = dense(kernel, scale, len(missing))
+    normal = matrix.T @ matrix + weight * torch.eye(matrix.shape[1], dtype=torch.float64)
+    change = torch.linalg.solve(normal, matrix.T @ missing.flatten())
+    wide = len(missing) * scale + 2 * (kernel.side // 2)
+    first = margin * scale + kernel.side // 2
+    inside = change.reshape(wide, wide)[first : first + side * scale, first : first + side * scale]
+    got = degradation.data_step(lr, start, weight=weight)
+    torch.testing.assert_close(got, start + inside, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_spread_is_the_adjoint_of_apply_inside(scale: int) -> None:
+    """<D x, y> = <x, D' y> where y keeps away from the border by more than the kernel reaches."""
+    degradation = Degradation(lopsided(), scale)
+    x, y = noise(12 * scale, 12 * scale, seed=1), torch.zeros(12, 12, dtype=torch.float64)
+    y[4:8, 4:8] = noise(4, 4, seed=2)
+    rim = degradation._rim
+    left = (degradation.apply(x) * y).sum()
+    right = (x * degradation._spread(torch.nn.functional.pad(y, (rim,) * 4))).sum()
+    assert float(left) == pytest.approx(float(right), abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("sigma", [0.7, 1.41, 2.4])
+def test_the_way_back_agrees_with_the_data(scale: int, sigma: float) -> None:
+    """Shrunk again the result is nearer to the LR image than the start was; an image that agrees stays as it is."""
+    degradation, hr = Degradation(gaussian(sigma, sigma, 0, scale), scale), noise(24 * scale, 24 * scale)
+    lr = degradation.apply(hr)
+    start = upscale(lr, scale)
+    before = (degradation.apply(start) - lr).square().mean()
+    after = (degradation.apply(degradation.data_step(lr, start)) - lr).square().mean()
+    assert float(after) < 0.2 * float(before)
+    torch.testing.assert_close(degradation.data_step(lr, hr), hr, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 2.4])
+def test_tiles_are_as_the_whole(sigma: float) -> None:
+    """A window with `reach` pixels around it gives what the whole image gives, to 1e-3 of what is changed."""
+    scale, degradation = 2, Degradation(gaussian(sigma, sigma, 0, 2), 2)
+    reach = degradation.reach
+    side = 2 * reach + 24
+    lr, start = noise(side, side, seed=1), noise(side * scale, side * scale, seed=2)
+    whole = degradation.data_step(lr, start)
+    window = slice(2, 2 * reach + 14)
+    larger = slice(2 * scale, (2 * reach + 14) * scale)
+    part = degradation.data_step(lr[window, window], start[larger, larger])
+    own = slice(reach * scale, (reach + 12) * scale)
+    placed = slice((reach + 2) * scale, (reach + 14) * scale)
+    scale_of_change = float((whole - start).abs().max())
+    assert float((part[own, own] - whole[placed, placed]).abs().max()) < 1e-3 * scale_of_change
+
+
+def test_reach_grows_with_the_blur_and_shrinks_with_the_noise() -> None:
+    """A wide kernel is harder to undo; noise makes the data worth less."""
+    narrow, wide = (Degradation(gaussian(sigma, sigma, 0, 2), 2).reach for sigma in (0.7, 2.4))
+    noisy = Degradation(gaussian(2.4, 2.4, 0, 2), 2, noise=0.1).reach
+    assert narrow < wide
+    assert noisy < wide
+
+
+def test_unknown_samples_pull_at_nothing() -> None:
+    """Whatever stands where nothing is known, the result is the same; and there it is the start."""
+    degradation = Degradation(gaussian(1.2, 0.7, 40, 2), 2)
+    lr, start = noise(20, 20, seed=1), noise(40, 40, seed=2)
+    known = torch.ones(20, 20, dtype=torch.bool)
+    known[5:9, 6:14] = False
+    spoiled = torch.where(known, lr, torch.full_like(lr, 1e6))
+    torch.testing.assert_close(degradation.data_step(lr, start, known), degradation.data_step(spoiled, start, known))
+    nothing = degradation.data_step(spoiled, start, torch.zeros_like(known))
+    torch.testing.assert_close(nothing, start)
+
+
+def test_no_kernel_is_refused_with_what_was_found() -> None:
+    """Even sides, oblong ones, sums other than 1, nan, and more than 65 pixels."""
+    flat = torch.full((3, 3), 1 / 9, dtype=torch.float64)
+    too_wide = torch.full((MAX_SIDE + 2, MAX_SIDE + 2), 1 / (MAX_SIDE + 2) ** 2, dtype=torch.float64)
+    for taps, said in (
+        (flat[:2, :2], "2 x 2"),
+        (flat[:, :2], "3 x 2"),
+        (too_wide, f"{MAX_SIDE + 2} x"),
+        (flat * 2, "sums to 1, not 2"),
+        (flat * torch.nan, "finite"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Kernel(taps)
+
+
+def test_sides_that_are_no_multiples_are_refused() -> None:
+    """The remedy is in the message."""
+    with pytest.raises(ValueError, match="multiples of 3, got 7 x 9: crop first"):
+        Degradation(bicubic(3), 3).apply(noise(7, 9))

@@ -1,0 +1,69 @@
+"""The network that sees the LR image and its base."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sr_ops.direct import Body, DirectNetwork, initialise
+
+BODIES = [Body(width=16, depth=4), Body(width=16, depth=3, attention="pixel")]
+
+
+def network(body: Body, bands: int, scale: int, seed: int = 0) -> DirectNetwork:
+    made = DirectNetwork(bands, scale, body, torch.float32)
+    initialise(made, torch.Generator().manual_seed(seed))
+    return made
+
+
+def inputs(bands: int, scale: int, side: int = 24) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    lr = torch.rand(2, bands, side, side, generator=generator)
+    base = torch.rand(2, bands, side * scale, side * scale, generator=generator)
+    return lr, base, torch.zeros(2, 2, 1, 1)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("body", BODIES)
+def test_untrained_it_is_the_base(body: Body, bands: int, scale: int) -> None:
+    """Bit for bit: whatever the base is, nothing is lost before anything was learned."""
+    lr, base, planes = inputs(bands, scale)
+    assert torch.equal(network(body, bands, scale)(lr, base, planes), base)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_every_input_is_heard(body: Body) -> None:
+    """LR image, base, noise and JPEG loss: a change of any changes what is added to the base."""
+    heard = network(body, 1, 2)
+    with torch.no_grad():
+        list(heard.parameters())[-2].normal_(generator=torch.Generator().manual_seed(2))
+        lr, base, planes = inputs(1, 2)
+        added = heard(lr, base, planes) - base
+        assert not torch.equal(heard(lr + 0.1, base, planes) - base, added)
+        assert not torch.allclose(heard(lr, base + 0.1, planes) - base - 0.1, added)
+        for plane in range(2):
+            told = planes.clone()
+            told[:, plane] = 0.5
+            assert not torch.equal(heard(lr, base, told) - base, added)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_it_reaches_as_far_as_its_depth(body: Body) -> None:
+    """A change of one LR pixel is felt at most `depth` LR pixels away: what a halo is made of."""
+    felt = network(body, 1, 2)
+    with torch.no_grad():
+        list(felt.parameters())[-2].normal_(generator=torch.Generator().manual_seed(2))
+        lr, base, planes = inputs(1, 2)
+        other = lr.clone()
+        other[..., 12, 12] += 0.5
+        moved = (felt(other, base, planes) - felt(lr, base, planes)).abs().amax((0, 1)).nonzero() // 2 - 12
+    assert 1 < int(moved.abs().max()) <= body.depth
+
+
+def test_weights_depend_on_the_seed_alone() -> None:
+    """Global randomness does not matter."""
+    first = network(BODIES[0], 3, 4, seed=7).state_dict()
+    torch.manual_seed(99)
+    again, other = network(BODIES[0], 3, 4, seed=7).state_dict(), network(BODIES[0], 3, 4, seed=8).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["body.0.weight"], other["body.0.weight"])

@@ -1,0 +1,143 @@
+"""What a prior learns from, against the single-image operators and other people's JPEG."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sr_ops.degradation import Degradation, Kernel, bicubic, gaussian
+from sr_ops.draws import BANK_SIDE, BASE_RANGE, JPEG_UNIT, MARGIN, NOISE_UNIT, Album, Draws, Odds, kernel_bank
+from sr_ops.resample import upscale
+
+CPU = torch.device("cpu")
+CLEAN = Odds(noise=0, jpeg=0, grey=0, border=0)
+CROP = 16
+
+
+def pictures() -> list[Tensor]:
+    """Three smooth colour pictures with edges; one just as large as a patch at x4."""
+    drawn = []
+    for seed, (height, width) in enumerate([(192, 192), (200, 240), (256, 208)]):
+        generator = torch.Generator().manual_seed(seed)
+        small = torch.rand(3, height // 8, width // 8, generator=generator)
+        drawn.append((upscale(small, 8).clamp(0, 1) * 255).byte())
+    return drawn
+
+
+def draws(scale: int, odds: Odds = CLEAN, kernels: Tensor | None = None, bands: int = 3, seed: int = 0) -> Draws:
+    album = Album(pictures(), [1, 1, 1], CPU)
+    bank = kernel_bank(scale, 50, odds, 0, CPU) if kernels is None else kernels
+    return Draws(album, bank, scale, bands, CROP, odds, seed)
+
+
+def as_bank(kernel: Kernel) -> Tensor:
+    return torch.nn.functional.pad(kernel.taps, ((BANK_SIDE - kernel.side) // 2,) * 4).float()[None]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_kernel_of_the_bank_is_one(scale: int) -> None:
+    """They sum to 1 and lie within the bank; the share of bicubic is what was asked for; some shift, some sharpen."""
+    bank = kernel_bank(scale, 400, Odds(bicubic=0.35), seed=0, device=CPU)
+    assert bank.shape == (400, BANK_SIDE, BANK_SIDE)
+    torch.testing.assert_close(bank.sum((1, 2)), torch.ones(400), atol=1e-5, rtol=0)
+    same = (bank - as_bank(bicubic(scale))).abs().amax((1, 2)) < 1e-6
+    assert int(same.sum()) == 140
+    offsets = torch.arange(BANK_SIDE) - BANK_SIDE // 2
+    centres = (bank.sum(2) * offsets).sum(1)
+    assert 0 < int((centres.abs() < 0.01).sum()) < 200
+    assert int((bank.amin((1, 2)) < -1e-3).sum()) > 150  # bicubic, Lanczos, and the sharpened ones
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_lesson_is_what_single_images_get(scale: int) -> None:
+    """Batched FFT against `Degradation`: the data step from bicubic, away from the end of the patch."""
+    kernel = gaussian(1.1, 0.7, 25, scale)
+    made = draws(scale, kernels=as_bank(kernel))
+    degradation = Degradation(kernel, scale)
+    hr = torch.stack([picture[:, : 48 * scale, : 48 * scale] for picture in pictures()]).float() / 255
+    transfer = made._transfer(as_bank(kernel).expand(3, -1, -1), 48 * scale)
+    lr = degradation.apply(hr)
+    base = made._base(lr, transfer, torch.zeros(3))
+    expected = degradation.data_step(lr, upscale(lr, scale)).clamp(*BASE_RANGE)
+    inner = slice(20 * scale, 28 * scale)
+    torch.testing.assert_close(base[..., inner, inner], expected[..., inner, inner], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_some_crops_are_whole_images(scale: int) -> None:
+    """With a border all around: what `data_step` gives for the crop alone, up to how the start goes on beyond it."""
+    kernel = gaussian(0.9, 0.9, 0, scale)
+    made = draws(scale, Odds(noise=0, jpeg=0, border=1), as_bank(kernel))
+    lr = torch.rand(2, 3, CROP + 2 * MARGIN, CROP + 2 * MARGIN, generator=torch.Generator().manual_seed(3))
+    lr = upscale(lr[..., ::4, ::4], 4)
+    transfer = made._transfer(as_bank(kernel).expand(2, -1, -1), lr.shape[-1] * scale)
+    base = made._base(lr, transfer, torch.zeros(2))[
+        ..., MARGIN * scale : -MARGIN * scale, MARGIN * scale : -MARGIN * scale
+    ]
+    alone = lr[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    expected = Degradation(kernel, scale).data_step(alone, upscale(alone, scale)).clamp(*BASE_RANGE)
+    assert float((base - expected).abs().mean()) < 2e-3
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_shapes_and_ranges(scale: int, bands: int) -> None:
+    """As `Lesson` says, with all kinds of damage drawn."""
+    lesson = draws(scale, Odds(noise=0.5, jpeg=0.5), bands=bands).lesson(6)
+    assert lesson.lr.shape == (6, bands, CROP, CROP)
+    assert lesson.base.shape == lesson.hr.shape == (6, bands, CROP * scale, CROP * scale)
+    assert lesson.planes.shape == (6, 2, 1, 1)
+    assert 0 <= float(lesson.hr.min()) <= float(lesson.hr.max()) <= 1
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in lesson)
+
+
+def test_lessons_depend_on_the_seed_alone() -> None:
+    """And follow from each other."""
+    first, again, other = draws(2), draws(2), draws(2, seed=1)
+    torch.manual_seed(5)
+    assert all(torch.equal(a, b) for a, b in zip(first.lesson(3), again.lesson(3), strict=True))
+    assert not torch.equal(first.lesson(3).hr, draws(2).lesson(3).hr)
+    assert not torch.equal(other.lesson(3).hr, draws(2).lesson(3).hr)
+
+
+def test_noise_is_as_strong_as_told() -> None:
+    """The plane times its unit is the standard deviation of what was added."""
+    flat = [torch.full((3, 160, 160), 128, dtype=torch.uint8)]
+    odds = Odds(noise=1, jpeg=0, grey=0)
+    made = Draws(Album(flat, [1], CPU), as_bank(bicubic(2)), 2, 3, 48, odds)
+    lesson = made.lesson(8)
+    told = lesson.planes[:, 0, 0, 0] * NOISE_UNIT
+    measured = lesson.lr.std((1, 2, 3))
+    rounding = 1 / 255 / 12**0.5
+    clear = (told > 4 / 255) & (told < 0.1)
+    assert int(clear.sum()) >= 3
+    torch.testing.assert_close(measured[clear], (told[clear] ** 2 + rounding**2).sqrt(), rtol=0.08, atol=0.002)
+
+
+@pytest.mark.parametrize("quality", [35, 60, 90])
+@pytest.mark.parametrize(("bands", "subsampled"), [(1, False), (3, False), (3, True)])
+def test_jpeg_is_pillows(quality: int, bands: int, subsampled: bool) -> None:
+    """What libjpeg makes of the same pixels is several times nearer than they were: grey, 4:4:4 and 4:2:0."""
+    side = CROP + 2 * MARGIN
+    drawn = 0.05 * torch.rand(3, side, side, generator=torch.Generator().manual_seed(4))
+    picture = (255 * (pictures()[0][:bands, :side, :side] / 255 + drawn[:bands]).clamp(0, 1)).round()
+    file = BytesIO()
+    pixels = picture.byte().movedim(0, -1).numpy()
+    Image.fromarray(pixels if bands == 3 else pixels[..., 0]).save(
+        file, "JPEG", quality=quality, subsampling=2 if subsampled else 0
+    )
+    theirs = torch.from_numpy(np.array(Image.open(file)).reshape(side, side, bands).copy()).movedim(-1, 0) / 255
+    ours = draws(2, bands=bands)._jpeg(picture[None] / 255, torch.tensor([quality]), torch.tensor([subsampled]))[0]
+    lost = float((theirs - picture / 255).abs().mean())
+    assert float((ours.clamp(0, 1) - theirs).abs().mean()) < 0.35 * lost
+
+
+def test_jpeg_loss_is_told() -> None:
+    """The plane times its unit is the mean step; 0 where nothing was compressed."""
+    lesson = draws(2, Odds(noise=0, jpeg=0.5)).lesson(12)
+    told = lesson.planes[:, 1, 0, 0] * JPEG_UNIT
+    assert 0 < int((told == 0).sum()) < 12
+    assert float(told[told > 0].min()) > 3  # of quality 96
