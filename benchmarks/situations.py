@@ -55,7 +55,7 @@ def _long_temporary_folder(picture: Path, work: Path) -> Row:
     folder.mkdir(exist_ok=True)
     output = work / "long"
     try:
-        ended = srpipe("run", picture, "-o", output, *PLAIN, "--workers", "1", TMPDIR=str(folder))
+        ended = srpipe("run", picture, "-o", output, *PLAIN, "--workers", "1", changes={"TMPDIR": str(folder)})
     finally:
         shutil.rmtree(folder)
     right = (ended.code == 0 and _statuses(output) == ["done"]) or (ended.code == 2 and "TMPDIR" in ended.err)
@@ -103,7 +103,7 @@ def _latin_1(picture: Path, work: Path) -> Row:
     changes = {"LOCPATH": str(work), "LC_ALL": locale}
     if not (work / locale).exists():
         changes = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    ended = srpipe("run", folder, "-o", output, *INLINE, **changes)
+    ended = srpipe("run", folder, "-o", output, *INLINE, changes=changes)
     keys = pq.read_table(output / "manifest.parquet")["key"].to_pylist() if _statuses(output) else []
     got = f"exit {ended.code}, {keys or ended.last}"
     return f"{changes['LC_ALL']} terminal", got, "the key is the name", (ended.code, keys) == (0, [name])

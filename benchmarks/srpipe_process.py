@@ -24,15 +24,13 @@ class Ended(NamedTuple):
         return (self.err.strip().splitlines() or [""])[-1]
 
 
-def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Ours with changes; None takes a variable away."""
-    inherited = {**os.environ, "PYTHONPATH": str(REPOSITORY), **changes}
-    return {name: value for name, value in inherited.items() if value is not None}
+def environment(changes: Mapping[str, str]) -> dict[str, str]:
+    """Ours with changes."""
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), **changes}
 
 
-def srpipe(*arguments: str | Path, folder: Path | None = None, **changes: str | None) -> Ended:
+def srpipe(*arguments: str | Path, changes: Mapping[str, str] | None = None) -> Ended:
     """Run it to its end, with changes to the environment."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], cwd=folder, env=environment(changes), capture_output=True, check=False
-    )
+    command = [*COMMAND, *map(str, arguments)]
+    done = subprocess.run(command, env=environment(changes or {}), capture_output=True, check=False)
     return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

@@ -95,6 +95,18 @@ def test_one_number_for_all_bands() -> None:
     assert look(both) == Survey((float(known.min()), 0.0), (float(known.max()), 0.0), -9999.0)
 
 
+@pytest.mark.parametrize("fill", [LOWEST, 3.4e38, 1e35])
+def test_an_interpolated_fill(fill: float) -> None:
+    """Where a program mixed it with its neighbours no number says it, and nothing else would be left beside it."""
+    samples = holed(TERRAIN, fill, "float32")
+    samples[29, 40:70], samples[50, 40:70] = fill / 2, fill / 16 * np.linspace(0.3, 1, 30)
+    with pytest.raises(ImageError, match=r"several numbers beyond 1e\+30.*--nodata"):
+        look(samples)
+    assert look(samples, look_for_fill=False).fill is None
+    huge = (np.random.default_rng(0).lognormal(0, 6, (48, 48)) * 1e28).astype("f4")
+    assert look(huge).fill is None  # from 1e20 to 1e36, measured
+
+
 def test_nan_beside_it() -> None:
     """NaN is unknown anyway; a declared nodata of NaN, or one that no sample has, is no other fill."""
     samples = holed(TERRAIN, LOWEST, "float32")

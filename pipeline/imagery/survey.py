@@ -27,6 +27,10 @@ _MOST_KINDS = 32
 _FEW_KINDS, _MANY_KINDS = 3, 16
 """Below the first a band may be a mask, whose 1 is as far from its 0 as may be; from the second on it is measured."""
 
+_HUGE, _ORDINARY = 1e30, 1e24
+"""Samples of no measurement, and what all others are at most where they are those of a fill, or of one that was
+interpolated: in float32 nothing of the others would be left beside them."""
+
 _ABSURD = 1e15
 """No measurement that goes with others a millionth of it, or less."""
 
@@ -126,12 +130,21 @@ class _Values:
         """The least distinct values, and how often each occurs."""
         self._high: dict[float, int] = {}
         self._kinds: set[float] = set()
+        self._huge = 0
+        """Samples of at least _HUGE."""
+        self._most_ordinary = 0.0
+        """The largest size of the others."""
 
     def add(self, values: NDArray[np.generic], kept: int) -> None:
         if not values.size:
             return
         self._low = _merged(self._low, _extremes(values, kept, False), kept, False)
         self._high = _merged(self._high, _extremes(values, kept, True), kept, True)
+        if kept > 1 and values.dtype == np.float32:
+            sizes = np.abs(values)
+            huge = sizes >= _HUGE
+            self._huge += int(huge.sum())
+            self._most_ordinary = max(self._most_ordinary, float(sizes.max(initial=0, where=~huge)))
         if len(self._kinds) < _MOST_KINDS:
             drawn = np.unique(values[:: max(1, values.size // _DRAWN)])
             self._kinds.update(map(float, drawn[:_MOST_KINDS]))
@@ -153,6 +166,11 @@ class _Values:
     def holds_within(self, value: float) -> bool:
         """Whether a value may be one of many in the middle."""
         return bool(self._low) and min(self._low) < value < max(self._high)
+
+    def is_spoiled(self, fill: float | None) -> bool:
+        """Whether huge samples other than the fill stand beside ordinary ones."""
+        of_the_fill = {**self._low, **self._high}.get(fill, 0) if fill is not None and abs(fill) >= _HUGE else 0
+        return self._huge > of_the_fill and 0 < self._most_ordinary <= _ORDINARY
 
     def fills(self, dtype: str) -> list[float]:
         """Those that can be nothing else, the farthest out first."""
@@ -222,10 +240,15 @@ def _is_usual(value: float, dtype: str) -> bool:
 
 def _fill(header: Header, bands: list[_Values], declared_is_there: bool) -> float | None:
     found = list(dict.fromkeys(value for values in bands for value in values.fills(header.dtype)))
+    remedy = "say with --nodata which number says that nothing was measured (none if none does)"
+    if len(found) < 2 and any(values.is_spoiled(found[0] if found else None) for values in bands):
+        message = (
+            f"its samples hold several numbers beyond {_HUGE:g}, as an interpolated fill leaves them; mask them, or"
+        )
+        raise ImageError(ErrorType.UNSUPPORTED, f"{message} {remedy}")
     if not found:
         return None
     names = " and ".join(map(number_text, found))
-    remedy = "say with --nodata which number says that nothing was measured (none if none does)"
     if len(found) > 1:
         message = f"its samples hold {names}, far outside all others and declared nowhere; make them one number, or"
         raise ImageError(ErrorType.UNSUPPORTED, f"{message} {remedy}")
