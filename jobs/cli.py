@@ -132,7 +132,7 @@ def run_command(
     strict: Annotated[bool, typer.Option("--strict", help="Refuse to start when any row is bad.")] = False,
     device: Annotated[Device, typer.Option(help="auto takes the GPU where there is one.")] = Device.AUTO,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes. [default: as many as there is room for]")
+        int | None, typer.Option(min=1, help="Worker processes. [default: as many as processors and memory have room for]")
     ] = None,
     threads_per_worker: Annotated[
         int, typer.Option(min=1, help="Torch threads of a worker; changes pixels slightly.")
