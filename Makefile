@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-gpu clean fuzz
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-same bench-gpu clean fuzz
 
 install: $(VENV)/.installed
 
@@ -77,6 +77,10 @@ bench-memory: $(VENV)/.bench
 # Needs no data; about 5 minutes. Draws docs/timeline.png.
 bench-nodes: $(VENV)/.bench
 	$(VENV)/bin/python -m benchmarks.three_nodes
+
+# set5/, set14/: the tiles of this revision and of BEFORE, byte by byte; about 10 minutes.
+bench-same: with-data install
+	$(VENV)/bin/python -m benchmarks.same_pixels $(DATA) $(BEFORE)
 
 # set5/, set14/, kernels/; about 25 minutes. PSNR alone: no time is taken.
 bench-kernels: with-data install
