@@ -63,10 +63,11 @@ def kernel(
 
 def _sentences(told: dict[str, float | int], scale: int) -> str:
     along = "{0:.2f} along x, {1:.2f} along y".format
+    across, down = (round(told[shift], 3) + 0.0 for shift in ("shift_x", "shift_y"))  # no "-0.000"
     blur = f"standard deviation {along(told['sigma_x'], told['sigma_y'])}" if told["least"] >= 0 else "it sharpens, too"
     return (
         f"{told['side']} x {told['side']} HR pixels; {blur}\n"
         f"transfer at half a cycle per LR pixel: {told['mtf_x']:.3f} along x, {told['mtf_y']:.3f} along y\n"
-        f"shift against the LR pixels: {told['shift_x']:+.3f} along x, {told['shift_y']:+.3f} along y, in LR pixels\n"
+        f"shift against the LR pixels: {across:+.3f} along x, {down:+.3f} along y, in LR pixels\n"
         f"its undoing at x{scale} reaches {told['reach']} LR pixels"
     )
