@@ -17,7 +17,7 @@ from sr_ops.resample import upscale
 
 from . import storage
 from .errors import ErrorType, ImageError, UsageError
-from .imagery.header import Limits
+from .imagery.header import FileLimits
 from .imagery.images import Shown, from_levels, open_shown, to_levels
 from .output import records
 from .output.clock import now
@@ -138,7 +138,9 @@ def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Sco
 
 def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness]:
     """Of a result and of bicubic to the truth. Raises ImageError, UsageError, ValueError or OSError."""
-    limits = Limits(max(Limits.pixels, 2 * row["sr_width"] * row["sr_height"]))  # it was done, so it may be read
+    limits = FileLimits(
+        max(FileLimits.pixels, 2 * row["sr_width"] * row["sr_height"])
+    )  # it was done, so it may be read
     with ExitStack() as stack:
         sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"]))
         truth = stack.enter_context(open_shown(reference, limits))

@@ -395,7 +395,7 @@ def test_tiles_half_overwritten_are_not_scored(
     def killed(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.work.worker.write_tiles", killed)
+    monkeypatch.setattr("pipeline.work.image_work.write_tiles", killed)
     with pytest.raises(KeyboardInterrupt):
         run(tiny_config(), observer)
     (found,) = evaluate(done)

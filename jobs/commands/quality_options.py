@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
-from pipeline.config import parse_scale
+from pipeline.config import parse_nodata, parse_range, parse_scale
 from pipeline.errors import UsageError
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
@@ -14,6 +14,20 @@ from sr_ops.settings import preset as make_preset
 def _scale(value: Any) -> int:
     try:
         return parse_scale(str(value))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _nodata(value: str) -> str:
+    try:
+        return parse_nodata(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _range(value: str) -> str:
+    try:
+        return parse_range(value)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -98,6 +112,24 @@ class QualityOptions:
     tile_size: Annotated[
         int | None, typer.Option(metavar="N", min=16, help="Cut the input into tiles of so many pixels a side.")
     ] = None
+    nodata: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|VALUE",
+            callback=_nodata,
+            help="Say which number means that nothing was measured, for rows that say none; auto: what the file "
+            "declares, or a fill that can be nothing else.",
+        ),
+    ] = Settings.nodata
+    value_range: Annotated[
+        str,
+        typer.Option(
+            "--range",
+            metavar="auto|none|LOW,HIGH",
+            callback=_range,
+            help="Keep samples of the result between these; auto: floats between the least and largest of the input.",
+        ),
+    ] = Settings.value_range
     stack: Annotated[
         int,
         typer.Option(
@@ -106,7 +138,7 @@ class QualityOptions:
     ] = Settings.stack
 
     def start(self) -> str:
-        """What fits start from: RunConfig.prior."""
+        """What fits start from: RunConfig.prior_name."""
         if self.prior is None:
             return NO_PRIOR if self.preset is Preset.PAPER else "shipped"
         return self.prior
@@ -127,6 +159,8 @@ class QualityOptions:
             scale=self.scale,
             method=self.method,
             seed=self.seed,
+            nodata=self.nodata,
+            value_range=self.value_range,
             stack=self.stack,
             fit=replace(base.fit, **fit),
             **network,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import storage
 from ..errors import ErrorType, ImageError
-from .header import GRAY, RGB, Limits
+from .header import GRAY, RGB, FileLimits
 from .reading.decoders import OpenImage, open_image
 from .samples import known_samples
 
@@ -35,7 +35,7 @@ class Shown(Protocol):
 
 
 @contextmanager
-def open_shown(uri: str, limits: Limits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
+def open_shown(uri: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
     """The picture in a file.
 
     Raises:
@@ -48,7 +48,7 @@ def open_shown(uri: str, limits: Limits, nodata: Nodata = "as the file says") ->
 
 def read_levels(uri: str) -> Tensor:
     """(C, H, W) uint8 of a whole picture. Raises as `open_shown` does."""
-    with open_shown(uri, Limits()) as shown:
+    with open_shown(uri, FileLimits()) as shown:
         return whole(shown)[0]
 
 

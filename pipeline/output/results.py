@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import storage
 from ..errors import ErrorType, ImageError
-from ..imagery.header import Limits
+from ..imagery.header import FileLimits
 from ..imagery.images import Nodata, Shown, open_shown, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
 from .layout import MOSAIC, tile_position
@@ -19,7 +19,7 @@ _HELD = 4
 
 
 @contextmanager
-def open_result(place: str, limits: Limits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
+def open_result(place: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
     """What is in one file, or in the tiles of a folder, as one picture: unknown, and 0, where there is no tile.
 
     Raises:
@@ -35,14 +35,14 @@ def open_result(place: str, limits: Limits, nodata: Nodata = "as the file says")
 
 def stitch(place: str) -> Tensor:
     """A whole result, (C, H, W) uint8. Raises as `open_result` does."""
-    with open_result(place, Limits()) as shown:
+    with open_result(place, FileLimits()) as shown:
         return whole(shown)[0]
 
 
 class _Tiles:
     """A picture in tiles, some of which are held."""
 
-    def __init__(self, folder: str, limits: Limits, nodata: Nodata) -> None:
+    def __init__(self, folder: str, limits: FileLimits, nodata: Nodata) -> None:
         self._folder, self._limits, self._nodata = folder, limits, nodata
         self._tile = lru_cache(_HELD)(self._read)
         self.height, self.width, self._tiles = self._placed()

@@ -12,6 +12,7 @@ from .access import (
     find,
     glob,
     is_folder,
+    lies_beside,
     list_folder,
     on_disk,
     read,
@@ -23,9 +24,9 @@ from .access import (
     write,
 )
 from .failures import is_transient, reason
-from .folders import check_writable, missing_folders, remove_empty, remove_empty_folders
+from .folders import check_writable, folds_case, missing_folders, remove_empty, remove_empty_folders
 from .sides import check_service, is_output, use
-from .uris import SCHEMES, absolute, join, parent, scheme
+from .uris import SCHEMES, absolute, is_file_uri, join, parent, scheme
 
 __all__ = [
     "SCHEMES",
@@ -38,11 +39,14 @@ __all__ = [
     "create",
     "exists",
     "find",
+    "folds_case",
     "glob",
+    "is_file_uri",
     "is_folder",
     "is_output",
     "is_transient",
     "join",
+    "lies_beside",
     "list_folder",
     "missing_folders",
     "on_disk",

@@ -11,15 +11,15 @@
 Importing this file does not load torch: the driver commits.
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sr_ops.settings import Settings
 
 from .. import storage
+from ..codec import DamagedError, from_json, to_json
 from ..errors import ErrorType
 from ..imagery.header import Header
 from ..output.clock import now
@@ -45,17 +45,14 @@ def result_uri(output: str, commit: Commit) -> str:
     return storage.join(commit.scene_folder(output), "result.json")
 
 
-def result_to_json(made: Header, side: int) -> bytes:
-    return json.dumps({"side": side, "header": made.to_json()}).encode()
+@dataclass(frozen=True)
+class SceneResult:
+    """What a scene's commit must know of its files."""
 
-
-def _result_from_json(data: bytes) -> tuple[Header, int]:
-    """Raises ValueError for anything else."""
-    try:
-        values = json.loads(data)
-        return Header.from_json(values["header"]), int(values["side"])
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"it says nothing of a result: {error!r}") from error
+    side: int
+    """Of a tile, in pixels of the result."""
+    header: Header
+    """Of the whole result."""
 
 
 def fit_uri(output: str, commit: Commit) -> str:
@@ -77,37 +74,37 @@ def clear(output: str, commit: Commit) -> None:
 
 
 def resume(
-    output: str, commit: Commit, row: Row, settings: Settings, division: Division, result: bytes
+    output: str, commit: Commit, row: Row, settings: Settings, division: Division, result: SceneResult
 ) -> Scene | None:
     """The scene whose fit is stored, if it is, ready to be gone on with. Raises OSError.
 
     Args:
-        result: what `result_to_json` gives for it: stored again, since what lies there may be damaged.
+        result: of it: stored again, since what lies there may be damaged.
     """
     record = None
-    with suppress(FileNotFoundError, TypeError, ValueError):  # when it is damaged, the fit is done again
-        record = Record.from_json(storage.read(fit_uri(output, commit)))
+    with suppress(FileNotFoundError, DamagedError):  # when it is damaged, the fit is done again
+        record = from_json(Record, storage.read(fit_uri(output, commit)))
     if record is None or record.height is None or record.width is None:
         return None
     storage.remove(_failure_uri(output, commit))
-    storage.write(result_uri(output, commit), result)
+    storage.write(result_uri(output, commit), to_json(result))
     groups = divide(record.height, record.width, settings, division)
     return Scene(row, replace(record, manifest_line=row.line, source_uri=row.uri), groups)
 
 
 def answered(output: str, commit: Commit, group: Group) -> GroupRecord | Record | None:
     """What is known of a group before it is begun: that it is done, or that its scene has failed. Raises OSError."""
-    with suppress(FileNotFoundError, KeyError, TypeError, ValueError):  # a damaged record tells nothing
-        return GroupRecord.from_json(storage.read(group_uri(output, commit, group.start, group.stop)))
-    with suppress(FileNotFoundError, TypeError, ValueError):
-        return Record.from_json(storage.read(_failure_uri(output, commit)))
+    with suppress(FileNotFoundError, DamagedError):  # a damaged record tells nothing
+        return from_json(GroupRecord, storage.read(group_uri(output, commit, group.start, group.stop)))
+    with suppress(FileNotFoundError, DamagedError):
+        return from_json(Record, storage.read(_failure_uri(output, commit)))
     return None
 
 
 def fail(output: str, scene: Scene, failed: Record) -> None:
     """Tell the workers that the groups not yet begun need not be."""
     with suppress(OSError):  # they would be done in vain, no more
-        storage.write(_failure_uri(output, _commit(scene.record)), failed.to_json().encode())
+        storage.write(_failure_uri(output, _commit(scene.record)), to_json(failed))
 
 
 def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: Patience) -> Record:
@@ -130,18 +127,18 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
     commit, names = _commit(record), [tile.name for tile in tiles]
     uri = result_uri(output, commit)
     try:
-        made, side = _result_from_json(patiently(lambda: storage.read(uri)))
-    except (FileNotFoundError, ValueError) as error:  # `resume` stores it again
+        result = from_json(SceneResult, patiently(lambda: storage.read(uri)))
+    except (FileNotFoundError, DamagedError) as error:  # `resume` stores it again
         return _failed(scene, ErrorType.READ, f"{uri} is gone or damaged ({error}); run again")
     except OSError as error:
         message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
         return _failed(scene, ErrorType.READ, message)
     uri = commit.uri(output)
     try:
-        patiently(lambda: finish_tiles(output, commit.key, made, names, planned, side))
+        patiently(lambda: finish_tiles(output, commit.key, result.header, names, planned, result.side))
         if scene.row.stale:
             patiently(lambda: remove_other_forms(output, commit.key, None))
-        patiently(lambda: storage.write(uri, record.to_json().encode()))
+        patiently(lambda: storage.write(uri, to_json(record)))
     except OSError as error:
         message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
         return _failed(scene, ErrorType.WRITE, message)
