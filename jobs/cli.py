@@ -18,6 +18,7 @@ from . import encoding, spec, stopping
 from .answers import EXIT_FATAL, EXIT_USAGE, print_result, tell_reason
 from .commands.demo import demo
 from .commands.evaluate import evaluate
+from .commands.kernel import kernel
 from .commands.prior import prior
 from .commands.retry import retry
 from .commands.run import run
@@ -47,6 +48,7 @@ app.command("retry")(retry)
 app.command("submit")(submit)
 app.command("eval")(evaluate)
 app.command("prior")(prior)
+app.command("kernel")(kernel)
 app.command("demo")(demo)
 
 
