@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-same bench-gpu clean fuzz
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-same bench-gpu cases clean fuzz
 
 install: $(VENV)/.installed
 
@@ -12,8 +12,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+# WORKERS processes; tests that start Ray are one group of it, on one of them.
+WORKERS ?= 2
 test: install
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 # Real processes, Ray and S3, and real faults; about 10 minutes.
 test-faults: install
@@ -94,6 +96,12 @@ INPUTS ?= 10000
 SEED ?= 0
 fuzz: install
 	$(VENV)/bin/python -m benchmarks.fuzz --inputs $(INPUTS) --seed $(SEED) $(if $(DATA),--data $(DATA))
+
+# What people really have, through real runs: CASES is a folder with make.py; files of others lie in ../data/cases beside it.
+# About four minutes; fails if any case is wrong.
+cases: install
+	@test -n "$(CASES)" || { echo "usage: make cases CASES=FOLDER" >&2; exit 2; }
+	$(VENV)/bin/python -m benchmarks.cases $(CASES)
 
 # Trains the prior that srpipe ships anew; kodak/, satellite_train/, archive/; about 15 minutes.
 prior: with-data install

@@ -18,16 +18,16 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from jobs.scenes import photograph_scene, satellite_scene
+from jobs.sample_pictures import photograph, satellite_view
 from pipeline.imagery.images import from_levels, to_levels
 from pipeline.work.stopwatch import Stopwatch
 from sr_ops.dihedral import ORDER
 from sr_ops.fit import fit
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
 from sr_ops.pairs import Pair, father_son_pyramid, son_side
-from sr_ops.settings import Preset, Settings, preset
+from sr_ops.settings import Method, Preset, Settings, preset
 from sr_ops.stack import STEPS_BEFORE_CAPTURE, fit_stack
-from sr_ops.super_resolve import enlarge
+from sr_ops.super_resolve import Model, enlarge
 from sr_ops.tiles import cut, owned, plan_tiles
 
 from .pictures import decode, encode_png
@@ -102,7 +102,7 @@ class Bench:
 
 def draw_pngs(count: int, side: int) -> tuple[bytes, ...]:
     """Pictures of side x side pixels, all different."""
-    scenes = [torch.from_numpy(draw(side)).permute(2, 0, 1) for draw in (satellite_scene, photograph_scene)]
+    scenes = [torch.from_numpy(draw(side)).permute(2, 0, 1) for draw in (satellite_view, photograph)]
     return tuple(encode_png(scenes[number % 2].roll(number // 2, -1)) for number in range(count))
 
 
@@ -159,9 +159,9 @@ def enlarge_all(pngs: Sequence[bytes], way: Way, bench: Bench) -> Stopwatch:
             lessons = [father_son_pyramid(lr) for lr in lrs]
         with bench.timed(watch, "fit"):
             networks = fit_group(lessons, way, bench)
-        for lr, network in zip(lrs, networks, strict=True):
+        for lr, model in zip(lrs, [Model(Method.ZSSR, (network,)) for network in networks], strict=True):
             for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
-                sr = enlarge(cut(lr, tile), (network,), settings, lambda phase: bench.timed(watch, phase))
+                sr = enlarge(cut(lr, tile), model, settings, lambda phase: bench.timed(watch, phase))
                 with bench.timed(watch, "encode"):
                     encode_png(to_levels(owned(sr, tile, SCALE)))
     return watch

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from pipeline.output.layout import MOSAIC
 from sr_ops.settings import Preset, preset
 from sr_ops.super_resolve import enlarge, fit_stages
@@ -131,11 +131,11 @@ def _without_halo() -> NDArray[Any]:
     """(C, H, W) in counts: the scene in tiles that read nothing of their neighbours, less that in one."""
     settings = replace(preset(Preset.FAST, from_prior=False), scale=SCALE)
     lr = torch.from_numpy(_scene().astype(np.float32)) / 65535
-    networks = fit_stages(lr, settings).networks
-    whole = enlarge(lr, networks, settings)
+    model = fit_stages(lr, settings).model
+    whole = enlarge(lr, model, settings)
     tiled = torch.empty_like(whole)
     for tile in plan_tiles(SIDE, SIDE, TILE, halo=0):
-        paste(tiled, tile, owned(enlarge(cut(lr, tile), networks, settings), tile, SCALE), SCALE)
+        paste(tiled, tile, owned(enlarge(cut(lr, tile), model, settings), tile, SCALE), SCALE)
     difference: NDArray[Any] = (65535 * (tiled - whole)).round().numpy()
     return difference
 
@@ -173,7 +173,7 @@ def _steps(image: NDArray[Any], known: NDArray[np.bool_]) -> tuple[NDArray[Any],
 
 def _scene() -> NDArray[np.uint16]:
     """(3, SIDE, SIDE) of most of 16 bits, never 0."""
-    levels = satellite_scene(SIDE).astype(np.uint16).transpose(2, 0, 1)
+    levels = satellite_view(SIDE).astype(np.uint16).transpose(2, 0, 1)
     noise = np.random.default_rng(0).integers(0, 256, levels.shape, dtype=np.uint16)
     return 1 + 240 * levels + noise
 

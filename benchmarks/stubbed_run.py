@@ -20,7 +20,8 @@ from typing import Any
 from unittest.mock import patch
 
 from pipeline import storage
-from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_scale
+from pipeline.codec import to_json
+from pipeline.config import VERSION, Device, RunConfig, for_row
 from pipeline.driver import run as run_module
 from pipeline.driver.capacity import Workers
 from pipeline.driver.manifest import Manifest
@@ -40,21 +41,21 @@ WORKERS = 2
 SAMPLES = 20
 """Of the memory over a run."""
 
-_READY = Record.from_dict(
-    {
-        "status": Status.DONE,
-        "attempt": 1,
-        **dict.fromkeys(("output_uri", "device", "worker", "method_used", "network", "dtype"), "x" * 20),
-        **dict.fromkeys(("output_sha256", "prior"), "0123456789abcdef" * 4),
-        **dict.fromkeys(("width", "height", "sr_width", "sr_height", "steps", "peak_memory_bytes"), 1000),
-        **dict.fromkeys(("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s"), 0.123456789),
-        **dict.fromkeys(("consistency_mae", "consistency_rmse", "consistency_max", "consistency_bias"), 0.123456789),
-        "consistency_rmse_bands": (0.123456789,) * 3,
-        "srpipe_version": VERSION,
-        "started_at": now(),
-        "finished_at": now(),
-    }
-)
+_FIELDS: dict[str, Any] = {
+    "status": Status.DONE,
+    "attempt": 1,
+    **dict.fromkeys(("output_uri", "device", "worker", "method_used", "network", "dtype"), "x" * 20),
+    **dict.fromkeys(("output_sha256", "prior"), "0123456789abcdef" * 4),
+    **dict.fromkeys(("width", "height", "sr_width", "sr_height", "steps", "peak_memory_bytes"), 1000),
+    **dict.fromkeys(("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s"), 0.123456789),
+    **dict.fromkeys(("consistency_mae", "consistency_rmse", "consistency_max", "consistency_bias"), 0.123456789),
+    "consistency_rmse_bands": (0.123456789,) * 3,
+    "srpipe_version": VERSION,
+    "started_at": now(),
+    "finished_at": now(),
+}
+
+_READY = Record(key=None, manifest_line=1, source_uri="", **_FIELDS)
 """As long as a real one."""
 
 
@@ -103,7 +104,7 @@ class ReadyWorker:
             yield {"answer": [answer_to_json(record)]}
 
     def _commit(self, row: Row) -> Record:
-        settings = fingerprint(for_scale(self._config.settings, row.scale), self._config.threads, self._config.form)
+        settings = self._config.fingerprint(for_row(self._config.settings, row.scale, row.nodata))
         commit = Commit(settings, row.key, storage.stat(row.uri).fingerprint)
         record = replace(
             _READY,
@@ -114,7 +115,7 @@ class ReadyWorker:
             config_fingerprint=commit.settings,
             scale=row.scale,
         )
-        storage.write(commit.uri(self._output), record.to_json().encode())
+        storage.write(commit.uri(self._output), to_json(record))
         return record
 
 

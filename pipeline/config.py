@@ -2,21 +2,26 @@
 
 import hashlib
 import json
+import math
 import re
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
-from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Settings
+from sr_ops.settings import AUTO, MAX_SCALE, MIN_SCALE, NO_PRIOR, NONE, Settings
 
+from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 5
+ALGORITHM_VERSION = 6
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 VERSION = version("srpipe")
+
+_LARGEST_FLOAT = 3.4028234663852886e38
+"""Of 32 bits."""
 
 MAX_PIXELS = 2**30
 """Of an input, unless another limit is asked for."""
@@ -88,7 +93,7 @@ class RunConfig:
     """Absolute uri of the folder that receives everything."""
     settings: Settings = field(default_factory=Settings)
     """Its scale is for the rows that name none."""
-    prior: str = NO_PRIOR
+    prior_name: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
     form: Form = field(default_factory=Form)
     max_pixels: int = MAX_PIXELS
@@ -123,47 +128,79 @@ class RunConfig:
     storage: StorageOptions = field(default_factory=StorageOptions)
     """How S3 is reached, for input and output; holds no secrets."""
 
+    def fingerprint(self, settings: Settings | None = None) -> str:
+        """16 hex digits over everything that changes pixels or their files, the image itself excepted.
+
+        The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its
+        GPU was taken away should not start over. Every record names its device.
+
+        Args:
+            settings: of a row, that says something for itself; by default the run's.
+        """
+        return _fingerprint(ALGORITHM_VERSION, settings or self.settings, self.threads, self.form)
+
 
 @lru_cache
-def fingerprint(settings: Settings, threads: int, form: Form) -> str:
-    """16 hex digits over everything that changes pixels or their files, the image itself excepted.
-
-    The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its GPU
-    was taken away should not start over. Every record names its device.
-    """
-    pixels = {"algorithm": ALGORITHM_VERSION, "threads": threads, **asdict(form), **asdict(settings)}
+def _fingerprint(algorithm: int, settings: Settings, threads: int, form: Form) -> str:
+    pixels = {"algorithm": algorithm, "threads": threads, **asdict(form), **asdict(settings)}
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def parse_config(values: dict[str, Any]) -> RunConfig:
-    """A RunConfig from `dataclasses.asdict` of one as JSON gives it back.
+def parse_config(plain: dict[str, Any]) -> RunConfig:
+    """A RunConfig from what `codec.to_plain` made of one.
 
     Raises:
-        TypeError, ValueError: it is not, or of a version that knew other fields.
+        ValueError: it is not, or of a version that knew other fields.
     """
-    return _parse_dataclass(RunConfig, values)
+    config = from_plain(RunConfig, plain)
+    unknown = _not_in(plain, to_plain(config))
+    if unknown:
+        raise DamagedError(f"unknown: {', '.join(unknown)}")
+    return config
 
 
-Parsed = TypeVar("Parsed")
-
-
-def _parse_dataclass(kind: type[Parsed], values: dict[str, Any]) -> Parsed:
-    kinds = get_type_hints(kind)
-    parsed: dict[str, Any] = {}
-    for name, value in values.items():
-        field_kind = kinds.get(name)
-        if isinstance(field_kind, type) and is_dataclass(field_kind):
-            parsed[name] = _parse_dataclass(field_kind, value)
-        elif isinstance(field_kind, type) and issubclass(field_kind, StrEnum):
-            parsed[name] = field_kind(value)
-        else:
-            parsed[name] = value
-    return kind(**parsed)
+def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
+    """The names that stand in the one and not in the other, at any depth."""
+    inside = [_not_in(value, known[name]) for name, value in given.items() if isinstance(value, dict) and name in known]
+    return [name for name in given if name not in known] + [name for names in inside for name in names]
 
 
 @lru_cache
-def for_scale(settings: Settings, scale: int) -> Settings:
-    return replace(settings, scale=scale)
+def for_row(settings: Settings, scale: int, nodata: str) -> Settings:
+    """With what a row says for itself."""
+    return replace(settings, scale=scale, nodata=nodata)
+
+
+def parse_nodata(text: str) -> str:
+    """As `Settings.nodata` has it. Raises ValueError with a sentence for what is none."""
+    word = text.strip().lower()
+    if word in (AUTO, NONE):
+        return word
+    value = _number(word)
+    if value is None or math.isinf(value):
+        raise ValueError(f"the nodata value {text!r} is no number; give a number, nan, none or auto")
+    return repr(value + 0.0)  # -0 is 0
+
+
+def parse_range(text: str) -> str:
+    """As `Settings.value_range` has it. Raises ValueError with a sentence for what is none."""
+    word = text.strip().lower()
+    if word in (AUTO, NONE):
+        return word
+    ends = [_number(end) for end in word.split(",")]
+    low, high = ends if len(ends) == 2 else (None, None)
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"the range {text!r} is none; give auto, none or LOW,HIGH, as in 0,100")
+    if max(abs(low), abs(high)) > _LARGEST_FLOAT:
+        raise ValueError(f"the range {text!r} goes beyond float32; give smaller numbers")
+    return f"{low!r},{high!r}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def parse_scale(text: str) -> int:

@@ -35,6 +35,8 @@ class ConsistencySums:
     largest: float
     squared: tuple[float, ...]
     """One for each band."""
+    outside: int = 0
+    """Samples of the enlargement below the least or above the largest of the image."""
 
     @classmethod
     def of(cls, residual: "Tensor", known: "Tensor | None" = None) -> "ConsistencySums":
@@ -61,6 +63,7 @@ class ConsistencySums:
             self.signed + other.signed,
             max(self.largest, other.largest),
             tuple(mine + theirs for mine, theirs in zip(self.squared, other.squared, strict=True)),
+            self.outside + other.outside,
         )
 
     def error(self) -> ConsistencyError | None:

@@ -31,6 +31,9 @@ class Method(StrEnum):
 
 NO_PRIOR = "none"
 
+AUTO, NONE = "auto", "none"
+"""Of `Settings.nodata` and `Settings.value_range`."""
+
 _BACK_PROJECTION_REACH = 16
 """LR pixels beyond which back-projection carries less than 1e-7 of a change."""
 
@@ -75,6 +78,12 @@ class Settings:
     """Iterations after every stage; 0 for none."""
     tile_size: int = 512
     """Side of a tile in LR pixels."""
+    nodata: str = AUTO
+    """What number says "nothing was measured": the file's own, or a fill that is recognised (AUTO); none at all (NONE);
+    or this one, as text."""
+    value_range: str = AUTO
+    """Between what samples of the result lie. AUTO: floats between the least and the largest of the image, band by
+    band, integers within their type. NONE: floats anywhere. Or "LOW,HIGH"."""
     stack: int = 1
     """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
 

@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 from . import dihedral
 from .fit import GRADIENT_NORM, last_tenth, one_cycle
 from .networks import ResidualNetwork
-from .pairs import Pair, draw_windows, son_side
+from .pairs import Pair, draw_places, son_side
 from .resample import upscale
 from .settings import STAGE_SCALE, FitSettings
 
@@ -62,7 +62,7 @@ def fit_stack(
     device = lessons[0][0].son.device
     with _side_stream(device):
         stack = _stacked(networks)
-        lesson = _Lesson(lessons, settings, seed, bands=networks[0].bands)
+        lesson = _StackCrops(lessons, settings, seed, bands=networks[0].bands)
         losses = torch.empty(settings.steps, len(networks), device=device)
         _train(stack, lesson, settings, losses, after_step)
         _hand_out(stack, networks)
@@ -110,7 +110,7 @@ class _Crops(NamedTuple):
     """(B, N, 2 s, 2 s): 1 where the father may be learned from, else 0."""
 
 
-class _Lesson:
+class _StackCrops:
     """Draws for every image the crops that `fit` would draw from its pairs, step by step.
 
     The windows are drawn on the CPU, and each step gathers all of them at once: cut one by one, the crops would keep a
@@ -134,7 +134,7 @@ class _Lesson:
 
     def crops(self) -> _Crops:
         """Those of the next step."""
-        drawn = {kind: draw_windows(pairs, self._side, self._batch, gen) for kind, (pairs, gen) in self._draws.items()}
+        drawn = {kind: draw_places(pairs, self._side, self._batch, gen) for kind, (pairs, gen) in self._draws.items()}
         places = [
             [(first + pair, top, left, element) for pair, top, left, element in drawn[kind]]
             for first, kind in zip(self._first, self._kinds, strict=True)
@@ -187,7 +187,7 @@ class _Album:
 
 def _train(
     stack: ResidualNetwork,
-    lesson: _Lesson,
+    lesson: _StackCrops,
     settings: FitSettings,
     losses: Tensor,
     after_step: Callable[[int], None] | None,

@@ -48,11 +48,17 @@ def test_imports_only_point_left(layer: str) -> None:
 
 
 ROOMS = (
-    *("errors", "storage_options", "config"),
+    *("errors", "codec", "storage_options", "config"),
     *("storage", "imagery", "output", "priors", "work", "driver"),
     *("evaluate",),
 )
 """Of the pipeline, files and folders, from the ground up: each imports from itself and from those before it."""
+
+
+def test_the_rooms_are_told() -> None:
+    """docs/architecture.md has a table of the rooms, in their order."""
+    text = (REPOSITORY / "docs/architecture.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+)/?` \|", text, re.MULTILINE)) == ROOMS
 
 
 def imports_upstairs(file: Path, folder: Path) -> list[str]:
@@ -114,6 +120,34 @@ def test_one_file_knows_ray(layer: str, name: str) -> None:
     assert knowing == [REPOSITORY / layer / name]
 
 
+LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+"""Lines."""
+
+
+def lines_of(file: Path) -> int:
+    return len(file.read_text().splitlines())
+
+
+def lines_of_functions(file: Path) -> dict[str, int]:
+    """By place and name; of methods, too."""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)]
+    return {f"{file}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1 for node in nodes}
+
+
+@pytest.mark.parametrize("layer", ["pipeline", "jobs"])
+def test_files_are_of_a_size_to_be_read(layer: str) -> None:
+    """One subject does not take more."""
+    assert {file: lines for file in python_files(layer) if (lines := lines_of(file)) > LONGEST_FILE} == {}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_functions_are_of_a_size_to_be_read(layer: str) -> None:
+    """A function is a screen at most."""
+    functions = [item for file in python_files(layer) for item in lines_of_functions(file).items()]
+    assert len(functions) > 30
+    assert {name: lines for name, lines in functions if lines > LONGEST_FUNCTION} == {}
+
+
 def test_sr_ops_never_draws_from_global_randomness() -> None:
     """No call in sr_ops seeds or draws from torch's global generator."""
     for file in python_files("sr_ops"):
@@ -131,7 +165,7 @@ def loaded_by(statement: str) -> set[str]:
     """The top-level packages in sys.modules after a statement in a fresh interpreter."""
     code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    return set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())  # what the statement itself printed comes before
 
 
 HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
@@ -139,8 +173,16 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     """`srpipe --help` loads neither torch nor Ray nor any other heavy library, for any command."""
-    for arguments in (["--help"], *([command, "--help"] for command in ("run", "submit", "eval", "prior", "demo"))):
-        assert not loaded_by(f"import jobs.cli\njobs.cli.app({arguments}, standalone_mode=False)") & HEAVY
+    commands = [[], *([command] for command in ("run", "retry", "submit", "eval", "prior", "demo"))]
+    show_help = f"for words in {commands}: jobs.cli.app([*words, '--help'], standalone_mode=False)"
+    assert not loaded_by(f"import jobs.cli\n{show_help}\n") & HEAVY
+
+
+def test_the_list_of_commands_comes_at_once() -> None:
+    """`srpipe --help` does not even load what draws the panels of a command's options."""
+    list_commands = "import jobs.cli\njobs.cli.app(['--help'], standalone_mode=False)\n"
+    assert not loaded_by(list_commands) & {"rich", "pydantic"}
+    assert "rich" in loaded_by(list_commands.replace("['", "['run', '"))
 
 
 def test_the_check_for_heavy_imports_can_fail() -> None:

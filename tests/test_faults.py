@@ -15,15 +15,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from jobs.scenes import photograph_scene, printed_page, satellite_scene
+from jobs.sample_pictures import photograph, printed_page, satellite_view
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import Device, RunConfig
 from pipeline.driver.run import run
 from pipeline.output import records
@@ -47,7 +48,7 @@ class Collection:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for index, name in enumerate(NAMES):
-            draw = (satellite_scene, photograph_scene, printed_page)[index % 3]
+            draw = (satellite_view, photograph, printed_page)[index % 3]
             Image.fromarray(draw(128)[index : index + 72, index : index + 80]).save(folder / name)
         self.manifest = folder / "m.csv"
         self.manifest.write_text("uri\n" + "".join(f"{name}\n" for name in NAMES))
@@ -181,7 +182,7 @@ sys.meta_path.insert(0, Finder())
 """A sitecustomize.py: one image kills a process that calls a function to open it."""
 
 POISONS = {
-    "worker": ("pipeline.work.opening", "open_image", "2 worker processes died at work on it"),
+    "worker": ("pipeline.work.fetching", "open_image", "2 worker processes died at work on it"),
     "decoder": ("pipeline.imagery.reading.routing", "open_file", "the decoder died of signal 9 at work on"),
 }
 
@@ -260,7 +261,7 @@ def test_no_more_workers_on_a_node_than_its_memory_holds(
     collection: Collection, out: str, begin: Callable[..., Any]
 ) -> None:
     """Of a joined cluster: one has processors for three and memory for two, one a processor, one no memory."""
-    process = begin([sys.executable, "-c", NARROW_CLUSTER, json.dumps(asdict(config_of(collection, out)))])
+    process = begin([sys.executable, "-c", NARROW_CLUSTER, to_json(config_of(collection, out)).decode()])
     out_text, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out_text.split()[-1] == str(len(NAMES))
@@ -273,7 +274,7 @@ def test_no_more_workers_on_a_node_than_its_memory_holds(
 def test_a_node_is_lost(collection: Collection, out: str, begin: Callable[..., Any]) -> None:
     """Its images are done on the other one, and no image is blamed for it."""
     process = begin(
-        [sys.executable, "-c", CLUSTER, json.dumps(asdict(config_of(collection, out)))],
+        [sys.executable, "-c", CLUSTER, to_json(config_of(collection, out)).decode()],
         RAY_health_check_period_ms="1000",
         RAY_health_check_timeout_ms="1000",
         RAY_health_check_failure_threshold="3",

@@ -18,7 +18,10 @@ from benchmarks.fuzzing.checking import Workshop
 from benchmarks.fuzzing.processes import tree
 from benchmarks.fuzzing.seeds import Seed, all_seeds
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.xdist_group("fuzz"),  # its seeds are drawn once
+]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +127,7 @@ def test_a_bug_is_seen_and_kept(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("pipeline.work.worker.fit_stages", fail)
+    monkeypatch.setattr("pipeline.work.image_work.fit_stages", fail)
     violation = workshop.run(tiled).violations[0]
     assert "error type internal" in violation.what
     keep(tmp_path / "kept", tiled.inputs, [(violation.what, violation.paths)])

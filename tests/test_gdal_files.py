@@ -1,6 +1,7 @@
 """Rasters: numbers to the last bit, window by window, and all that files say of where they lie and what they mean."""
 
 import math
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 from rasterio.transform import from_gcps, from_origin
 
+from pipeline.codec import from_json, to_json
 from pipeline.errors import ErrorType, ImageError
-from pipeline.imagery.header import Georef, Header, Limits, Pixels, Transform
+from pipeline.imagery.header import FileLimits, Georef, Header, Pixels, Transform
 from pipeline.imagery.reading import jp2_boxes
 from pipeline.imagery.reading.decoders import open_image
+from pipeline.imagery.reading.pillow_files import PillowFile
 from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import tiff
@@ -54,19 +58,19 @@ def _edit(path: str, change: Callable[[Any], object]) -> str:
 
 
 def _read(path: str, rows: slice | None = None, columns: slice | None = None) -> tuple[Header, Pixels]:
-    image = open_file(path, Limits())
+    image = open_file(path, FileLimits())
     header = image.header
     pixels = image.window(rows or slice(0, header.height), columns or slice(0, header.width))
     image.close()
-    assert Header.from_json(header.to_json()).bands == header.bands
+    assert from_json(Header, to_json(header)).bands == header.bands
     assert str(pixels.samples.dtype) == header.dtype
     assert (pixels.mask is not None) == header.mask
     return header, pixels
 
 
-def _error(path: str, limits: Limits | None = None) -> ImageError:
+def _error(path: str, limits: FileLimits | None = None) -> ImageError:
     def read() -> None:
-        image = open_file(path, limits or Limits())
+        image = open_file(path, limits or FileLimits())
         image.window(slice(0, image.header.height), slice(0, image.header.width))
 
     with pytest.raises(ImageError) as caught:
@@ -427,7 +431,7 @@ def test_tags_of_tiff(tmp_path: Path) -> None:
     tags = {**_plain(2, 2, 16), 34675: (7, b"profile"), 700: (1, xmp), 271: (2, b"maker\0")}
     (path := tmp_path / "a.tif").write_bytes(tiff(tags, bytes(8)))
     header, _ = _read(str(path))
-    assert (header.icc_profile, header.xmp) == (b"profile", xmp.replace(b"3", b"1"))
+    assert (header.icc_profile, header.xmp) == (b"profile", xmp)
     assert header.exif is not None
     assert b"maker" in header.exif
     path = Path(_write(tmp_path / "b.tif", _values("uint16", 1, 4, 4)))
@@ -465,7 +469,7 @@ def test_only_the_window_is_read(tmp_path: Path) -> None:
     with rasterio.open(path) as dataset:
         offset = int(dataset.get_tag_item("BLOCK_OFFSET_3_3", "TIFF", bidx=1))
     path.write_bytes(whole[:offset] + b"\xff" * 100 + whole[offset + 100 :])
-    image = open_file(str(path), Limits())
+    image = open_file(str(path), FileLimits())
     np.testing.assert_array_equal(image.window(slice(0, 48), slice(0, 64)).samples, values[:, :48])
     with pytest.raises(ImageError) as caught:
         image.window(slice(40, 64), slice(40, 64))
@@ -531,7 +535,7 @@ def test_box_without_a_length(tmp_path: Path, around: bytes) -> None:
     with pytest.raises(ValueError, match="has no length"):
         jp2_boxes.check_lengths(str(path))
     with pytest.raises(ImageError) as caught:
-        open_image(str(path), Limits(seconds=20))
+        open_image(str(path), FileLimits(seconds=20))
     assert caught.value.error_type is not ErrorType.DEADLINE
 
 
@@ -540,11 +544,11 @@ def test_limits(tmp_path: Path) -> None:
     path = _write(
         tmp_path / "a.tif", _values("uint16", 3, 16, 32), interleave="pixel", compress="deflate", blockysize=16
     )
-    assert open_file(path, Limits(pixels=512, bands=3, bytes_at_once=3 * 512 * 2)).header.width == 32
+    assert open_file(path, FileLimits(pixels=512, bands=3, bytes_at_once=3 * 512 * 2)).header.width == 32
     for limits, words in (
-        (Limits(pixels=511), "--max-pixels"),
-        (Limits(bands=2), "3 bands, more than 2"),
-        (Limits(bytes_at_once=3 * 512 * 2 - 1), "3072 bytes"),
+        (FileLimits(pixels=511), "--max-pixels"),
+        (FileLimits(bands=2), "3 bands, more than 2"),
+        (FileLimits(bytes_at_once=3 * 512 * 2 - 1), "3072 bytes"),
     ):
         error = _error(path, limits)
         assert error.error_type is ErrorType.TOO_LARGE
@@ -557,6 +561,101 @@ def test_huge_and_sparse(tmp_path: Path) -> None:
     sizes = {"width": 60_000, "height": 60_000, "count": 3, "dtype": "uint16", "tiled": True, "SPARSE_OK": True}
     with rasterio.open(path, "w", driver="GTiff", crs=_UTM, transform=_PLACE, BIGTIFF="YES", **sizes) as dataset:
         dataset.write(np.full((3, 256, 256), 7, np.uint16), window=((59_648, 59_904), (0, 256)))
-    image = open_file(path, Limits(pixels=60_000**2))
+    image = open_file(path, FileLimits(pixels=60_000**2))
     assert image.window(slice(59_648, 59_658), slice(0, 10)).samples.min() == 7
     assert image.window(slice(0, 10), slice(0, 10)).samples.max() == 0
+
+
+# ---- which way up a JPEG 2000 is -------------------------------------------------------------------------------------
+
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def _xmp(orientation: int) -> bytes:
+    return f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}" tiff:Make="x"/>
+</rdf:RDF></x:xmpmeta>""".encode()
+
+
+def _exif(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[274] = orientation
+    return exif.tobytes()[6:]
+
+
+def _box(uuid: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(uuid) + len(content), b"uuid") + uuid + content
+
+
+@pytest.mark.parametrize("palette", [False, True], ids=["GDAL", "Pillow"])
+@pytest.mark.parametrize("said", ["XMP", "EXIF", "both", "EXIF against XMP"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_orientation_of_jpeg_2000(tmp_path: Path, orientation: int, said: str, palette: bool) -> None:
+    """It is turned once, as EXIF says or else XMP, by either decoder, and its XMP says upright from then on."""
+    values = _values("uint8", 3, 20, 28)
+    path = tmp_path / "a.jp2"
+    Image.fromarray(values.transpose(1, 2, 0)).save(path)  # lossless
+    data = path.read_bytes()
+    if said != "EXIF":
+        data += _box(_XMP_UUID, _xmp(orientation if said != "EXIF against XMP" else 3))
+    if said != "XMP":
+        data += _box(b"JpgTiffExif->JP2", _exif(orientation))
+    path.write_bytes(data)
+    image = PillowFile(str(path), "JPEG2000", FileLimits()) if palette else open_file(str(path), FileLimits())
+    header = image.header
+    turned = TURNS[orientation](values.transpose(1, 2, 0))
+    assert (header.height, header.width) == turned.shape[:2]
+    for rows, columns in ((slice(0, header.height), slice(0, header.width)), (slice(3, 9), slice(5, 17))):
+        samples = image.window(rows, columns).samples.transpose(1, 2, 0)
+        np.testing.assert_array_equal(samples, turned[rows, columns])
+    image.close()
+    assert (header.xmp is None) == (said == "EXIF")
+    if header.xmp is not None:
+        assert header.xmp == _xmp(1)
+
+
+def test_orientation_of_a_georeferenced_jpeg_2000(tmp_path: Path) -> None:
+    """Its place on Earth says how it lies; the tag stays as it was, and is told."""
+    values = _values("uint8", 3, 20, 28)
+    lossless = {"QUALITY": "100", "REVERSIBLE": "YES"}
+    path = Path(_write(tmp_path / "a.jp2", values, "JP2OpenJPEG", crs=_UTM, transform=_PLACE, **lossless))
+    path.write_bytes(path.read_bytes() + _box(_XMP_UUID, _xmp(6)))
+    header, pixels = _read(str(path))
+    np.testing.assert_array_equal(pixels.samples, values)
+    assert header.xmp == _xmp(6)
+    assert "its orientation tag 6 is ignored, for its georeference says how it lies" in header.notes
+
+
+@pytest.mark.parametrize(
+    "box", [_box(b"JpgTiffExif->JP2", b"II*\0"), _box(b"JpgTiffExif->JP2", b"x"), _box(_XMP_UUID, b"")]
+)
+def test_broken_orientation_of_jpeg_2000(tmp_path: Path, box: bytes) -> None:
+    """What makes no sense turns nothing."""
+    values = _values("uint8", 3, 20, 28)
+    path = Path(_write(tmp_path / "a.jp2", values, "JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES"))
+    path.write_bytes(path.read_bytes() + box)
+    np.testing.assert_array_equal(_read(str(path))[1].samples, values)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_orientation_of_a_tiff_in_xmp_alone(tmp_path: Path, dtype: str) -> None:
+    """Nobody turns such a file, and so its XMP stays as it is; where the tag says it too, both are upright."""
+    values = np.arange(16 * 8, dtype=dtype).reshape(16, 8)
+    bits = 8 * values.itemsize
+    tags: dict[int, tuple[int, Any]] = {
+        256: (3, 8),
+        257: (3, 16),
+        258: (3, bits),
+        262: (3, 1),
+        277: (3, 1),
+        278: (3, 16),
+    }
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff({**tags, 700: (1, _xmp(6))}, values.tobytes()))
+    header, pixels = _read(str(path))
+    np.testing.assert_array_equal(pixels.samples[0], values)
+    assert header.xmp == _xmp(6)
+    path.write_bytes(tiff({**tags, 274: (3, 6), 700: (1, _xmp(6))}, values.tobytes()))
+    header, pixels = _read(str(path))
+    np.testing.assert_array_equal(pixels.samples[0], np.rot90(values, -1))
+    assert header.xmp == _xmp(1)

@@ -220,8 +220,11 @@ def test_relative_to_the_working_directory(
         ("m.jsonl", b"\n", "holds no rows; there is nothing to do"),
         ("m.csv", b"file,note\na.png,x\n", r"has no column 'uri' \(or path, url, image\); it has: file, note"),
         ("m.jsonl", b'{"file": "a.png"}\n', r"has no column 'uri' .*it has: file"),
-        ("m.csv", "uri\na.png\n".encode("utf-16"), "cannot read the manifest .*; is it really csv"),
-        ("m.csv", b"uri\n\xe9.png\n", "cannot read the manifest .*; is it really csv"),
+        ("m.csv", "uri\na.png\n".encode("utf-16-le"), "every other byte is 0.*; save it as UTF-8"),
+        ("m.csv", "uri\na.png\n".encode("utf-16")[:-1], "begins like utf-16, but is damaged; save it as UTF-8"),
+        ("m.csv", "uri,t\na.png,x\nb.png,é\n".encode("cp1252"), "byte 0xe9 in line 3 is not UTF-8; save it as UTF-8"),
+        ("m.txt", "é.png\n".encode("cp1252"), "byte 0xe9 in line 1 is not UTF-8; save it as UTF-8"),
+        ("m.jsonl", '{"uri": "é"}\n'.encode("cp1252"), "byte 0xe9 in line 1 is not UTF-8; save it as UTF-8"),
         ("m.parquet", b"uri\na.png\n", "cannot read the manifest .*; is it really parquet"),
         ("m.parquet", b"", "cannot read the manifest .*; is it really parquet"),
     ],
@@ -247,8 +250,9 @@ def test_folder_without_images(tmp_path: Path) -> None:
     [
         ('uri,id\n"a.png,1\nb.png,2\n', "line 3"),
         ("uri,site,site\na.png,1,2\n", "site"),
+        ("uri,site, site\na.png,1,2\n", "site"),
     ],
-    ids=["open quote", "two columns of one name"],
+    ids=["open quote", "two columns of one name", "two columns of one name but for a blank"],
 )
 def test_csv_that_would_lose_something(tmp_path: Path, text: str, named: str) -> None:
     """A quote that is never closed would swallow rows, a repeated name a column: both are refused."""
@@ -269,3 +273,85 @@ def test_jsonl_beyond_limits(tmp_path: Path, line: str) -> None:
     (tmp_path / "m.jsonl").write_text(f'{line}\n{{"uri": "b.png"}}\n')
     rows = read_manifest(str(tmp_path / "m.jsonl")).rows
     assert [bool(row.problem) for row in rows] == [True, False]
+
+
+# ---- tables as people's programs save them ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("m.csv", "uri\r\né.png\r\n"), ("m.txt", "é.png\r\n"), ("m.jsonl", '{"uri": "é.png"}\n')],
+)
+def test_encodings(read: Callable[..., Manifest], name: str, text: str, encoding: str) -> None:
+    """A text is read in the encoding that its mark tells, else as UTF-8."""
+    assert [row.uri for row in read(name, text.encode(encoding)).rows] == ["é.png"]
+
+
+@pytest.mark.parametrize("mark", ["le", "be"])
+def test_byte_orders(read: Callable[..., Manifest], mark: str) -> None:
+    """Either byte order of UTF-16 is told by its mark."""
+    assert read("m.csv", "\ufeffuri\né.png\n".encode(f"utf-16-{mark}")).rows[0].uri == "é.png"
+
+
+def test_long_cells(read: Callable[..., Manifest]) -> None:
+    """A cell may be as long as a country's outline."""
+    outline = "POLYGON((" + "12.5 45.5," * 50_000 + "))"
+    assert read("m.csv", f'uri,wkt\na.png,"{outline}"\n').user_columns["wkt"].to_pylist() == [outline]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("first", ["", "sep={}\n"])
+def test_what_spreadsheets_leave(read: Callable[..., Manifest], separator: str, first: str) -> None:
+    """Empty rows, and unnamed columns without a cell, are nothing; lines keep their numbers."""
+    text = "uri,id,,\na.png,x,,\n,,,\n , ,,\nb.png,y,,,,\nc.png,,,\n,,,\n".replace(",", separator)
+    manifest = read("m.csv", first.format(separator) + text)
+    skipped = bool(first)
+    assert [(row.line, row.uri, row.id, row.problem) for row in manifest.rows] == [
+        (2 + skipped, "a.png", "x", ""),
+        (5 + skipped, "b.png", "y", ""),
+        (6 + skipped, "c.png", "", ""),
+    ]
+    assert manifest.user_columns.num_columns == 0
+
+
+def test_unnamed_columns_with_cells(read: Callable[..., Manifest]) -> None:
+    """What has no name but says something is carried under its place, as the index of pandas is."""
+    carried = read("m.csv", ",uri,\n0,a.png,x\n1,b.png,\n").user_columns
+    assert carried.to_pydict() == {"column_1": ["0", "1"], "column_3": ["x", ""]}
+
+
+def test_bytes_in_parquet(read: Callable[..., Manifest]) -> None:
+    """Bytes are text where srpipe reads them, as Spark writes it; what it only carries stays bytes."""
+    cells = {"uri": "é.png", "id": "ü", "scale": "3", "nodata": "-1", "reference": "ö.png"}
+    table = pa.table({name: pa.array([text.encode()]) for name, text in cells.items()} | {"wkb": pa.array([b"ab"])})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    manifest = read("m.parquet", sink.getvalue().to_pybytes())
+    row = manifest.rows[0]
+    assert (row.uri, row.id, row.scale, row.nodata) == ("é.png", "ü", "3", "-1")
+    assert manifest.user_columns.to_pydict() == {"reference": ["ö.png"], "wkb": [b"ab"]}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_whole_floats(read: Callable[..., Manifest], suffix: str) -> None:
+    """A column of whole numbers with a gap is one of floats to pandas: 7.0 is 7, and NaN the gap."""
+    table = [
+        {"uri": f"{n}.png", "id": cell, "scale": 2.0} for n, cell in enumerate([7.0, float("nan"), 0.5, 1e300, -0.0])
+    ]
+    rows = read(f"m.{suffix}", _encode(suffix, table)).rows
+    assert [(row.id, row.scale) for row in rows] == [("7", "2"), ("", "2"), ("0.5", "2"), ("1e+300", "2"), ("0", "2")]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_columns_named_like_a_record_s(read: Callable[..., Manifest], suffix: str) -> None:
+    """They are carried under a prefix, and again under it where that name is taken; upper case makes no other name."""
+    table = [{"uri": "a.png", "width": "1", "CRS": "2", "manifest_crs": "3", "key": "4", "site": "5"}]
+    carried = read(f"m.{suffix}", _encode(suffix, table)).user_columns
+    assert {name: cells[0] for name, cells in carried.to_pydict().items()} == {
+        "manifest_width": "1",
+        "manifest_manifest_CRS": "2",
+        "manifest_crs": "3",
+        "manifest_key": "4",
+        "site": "5",
+    }

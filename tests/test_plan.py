@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.config import Existing, Form, Format, RunConfig, fingerprint
+from pipeline.config import Device, Existing, Form, Format, RunConfig
 from pipeline.driver.manifest import Cells, Manifest, read_manifest
 from pipeline.driver.plan import Plan, make_key, make_plan
 from pipeline.errors import UsageError
@@ -86,7 +86,7 @@ def _keys(plan: Plan) -> list[str]:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        (",,", "the uri is empty; say where the image is"),
+        (",x,", "the uri is empty; say where the image is"),
         ("a.png,../x,", "the id '../x' .* would point outside the output; give a plain id"),
         ("a.png,/x,", "the id '/x' is an absolute path; give a plain id"),
         ("../a.png,,", "the uri '../a.png' .*; give the row an id, or .* --root"),
@@ -128,6 +128,7 @@ def test_keys_of_uris(plan: Plans, tmp_path: Path) -> None:
     rows = f"uri\n{tmp_path}/in/a.png\nin/b.png\ns3://bucket/c.png\n"
     assert _keys(plan(rows)) == sorted([f"{tmp_path}/in/a.png"[1:], "in/b.png", "bucket/c.png"])
     assert _keys(plan(f"uri\n{tmp_path}/in/a.png\nin/b.png\n", root=f"{tmp_path}/in")) == ["a.png", "b.png"]
+    assert _keys(plan(f"uri\nfile://localhost{tmp_path}/sp%20ace.png\n")) == [f"{tmp_path}/sp ace.png"[1:]]
     outside = plan("uri\nelsewhere/a.png\n", root=f"{tmp_path}/in")
     assert "--root" in outside.rejected[0].message
 
@@ -168,7 +169,7 @@ def test_places_that_differ_in_case_alone(plan: Plans) -> None:
 def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
     """Where the output ignores case, a listing may spell a key otherwise: it is that key's commit even so."""
     config = tiny_config()
-    settings = fingerprint(config.settings, config.threads, Form())
+    settings = config.fingerprint()
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
     listed, other = Commit(settings, "A.PNG", source), Commit(settings, "A.PNG", "0" * 16)
     assert plan("uri\na.png\n", commits={"A.PNG": [listed]}).committed == ()
@@ -182,7 +183,7 @@ def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_confi
 
 def test_limit(plan: Plans) -> None:
     """A limit takes the first rows of the manifest; the others are skipped, and bad ones beyond it do not count."""
-    made = plan('uri\na.png\nb.png\nc.png\n""\n', limit=2, commits={"c.png": [Commit("s", "c.png", "v")]})
+    made = plan("uri\na.png\nb.png\nc.png\n..\n", limit=2, commits={"c.png": [Commit("s", "c.png", "v")]})
     assert (_keys(made), [row.key for row in made.skipped], made.rejected) == (["a.png", "b.png"], ["c.png"], ())
     assert [row.key for row in plan("uri\na.png\nb.png\nc.png\n", limit=1).skipped] == ["b.png", "c.png"]
 
@@ -191,7 +192,7 @@ def test_limit(plan: Plans) -> None:
 def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
     """What is committed for these settings and this source is done; anything else is to do, its commits stale."""
     config = tiny_config()
-    settings = fingerprint(config.settings, config.threads, Form())
+    settings = config.fingerprint()
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
     same, other_settings, other_source = (
         Commit(settings, "a.png", source),
@@ -222,6 +223,7 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
     [
         *({"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}, {"back_projections": 0}),
         *({"prior": "0" * 64}, {"method": Method.BICUBIC}, {"method": Method.AUTO}, {"network": Network.ZSSR}),
+        *({"nodata": "none"}, {"nodata": "0.0"}, {"value_range": "none"}, {"value_range": "0.0,1.0"}),
         *({"width": 9}, {"depth": 4}, {"stack": 2}, {"fit": FitSettings(steps=3, crop=16, batch=1)}),
     ],
     ids=str,
@@ -229,11 +231,17 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
 def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_config: Callable[..., RunConfig]) -> None:
     """Other settings or threads are other work; the same are the same in every process."""
     settings = tiny_config().settings
-    plain = fingerprint(settings, 1, Form())
-    assert fingerprint(replace(settings, **change), 1, Form()) != plain != fingerprint(settings, 2, Form())
-    assert fingerprint(settings, 1, Form(single=True)) != plain != fingerprint(settings, 1, Form(Format.TIF))
-    assert fingerprint(replace(settings), 1, Form()) == plain
-    assert fingerprint(replace(settings, method=Method("zssr"), prior="none"), 1, Form()) == plain
+    config = RunConfig("m.csv", "out", settings)
+    plain = config.fingerprint()
+    others = (
+        *({"settings": replace(settings, **change)}, {"threads": 2}),
+        *({"form": Form(single=True)}, {"form": Form(Format.TIF)}),
+    )
+    assert plain not in [replace(config, **other).fingerprint() for other in others]
+    assert replace(config, settings=replace(settings)).fingerprint() == plain
+    same = replace(settings, method=Method("zssr"), prior="none")
+    assert replace(config, settings=same, workers=3, device=Device.CPU, output="other").fingerprint() == plain
+    assert config.fingerprint(settings) == plain != config.fingerprint(replace(settings, **change))
 
 
 @given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))

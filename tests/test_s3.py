@@ -62,6 +62,7 @@ def test_remote_run_equals_local_run(
 
 
 @pytest.mark.timeout(170)
+@pytest.mark.xdist_group("ray")
 def test_worker_pool(
     remote: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,13 +112,13 @@ def test_remote_prior(
     """A prior on S3 gives what the same file gives here, under the same fingerprint; one that is not there is told."""
     storage.write(f"{remote}/priors/p.safetensors", make_prior())
     (tmp_path / "p").write_bytes(make_prior())
-    run(tiny_config(prior=str(tmp_path / "p")), observer)
-    run(tiny_config(output=f"{remote}-out", prior=f"{remote}/priors/p.safetensors"), observer)
+    run(tiny_config(prior_name=str(tmp_path / "p")), observer)
+    run(tiny_config(output=f"{remote}-out", prior_name=f"{remote}/priors/p.safetensors"), observer)
     assert read_tiles(f"{remote}-out") == read_tiles(str(tmp_path / "out"))
-    assert run(tiny_config(prior=f"{remote}/priors/p.safetensors"), observer).already_done == 3
+    assert run(tiny_config(prior_name=f"{remote}/priors/p.safetensors"), observer).already_done == 3
     for missing in (f"{remote}/priors/q", f"{remote}/priors", "s3://no-such-bucket/p"):
         with pytest.raises(UsageError, match=f"--prior: nothing is at {missing}; make one with"):
-            run(tiny_config(prior=missing), observer)
+            run(tiny_config(prior_name=missing), observer)
 
 
 def test_local_table_of_remote_images(

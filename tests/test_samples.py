@@ -1,5 +1,6 @@
 """A file's numbers to those that are computed with, and back."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.codec import DamagedError, from_json, to_json
+from pipeline.errors import ErrorType, ImageError
+from pipeline.imagery import samples as numbers_of
 from pipeline.imagery.header import DTYPES, Band, Georef, Header, Pixels
-from pipeline.imagery.samples import Scaling, find_scaling, known_samples, off_nodata, to_lr, to_native
+from pipeline.imagery.samples import Scaling, known_samples, off_nodata, to_lr, to_native, within
+from pipeline.imagery.survey import survey
 
 CPU = torch.device("cpu")
 
 
 def header(dtype: str, *colours: str, **said: Any) -> Header:
     return Header("GTiff", 8, 9, dtype, tuple(map(Band, colours or ("gray", "undefined"))), **said)
+
+
+def find_scaling(said: Header, windows: list[Pixels], value_range: str = "auto") -> Scaling:
+    """That of an image of these windows."""
+    seen = survey(said, windows, look_for_fill=False)
+    return numbers_of.find_scaling(said, windows, seen.least, seen.largest, value_range=value_range)
 
 
 def pixels(dtype: str, bands: int = 2, seed: int = 0) -> Pixels:
@@ -52,7 +63,8 @@ def test_most_samples_lie_between_0_and_1(low: int, span: int, seed: int) -> Non
 def test_eight_bits_are_never_stretched() -> None:
     """Their line is the full range, whatever an image uses of it."""
     dark = Pixels(np.full((2, 8, 9), 3, np.uint8), None)
-    assert find_scaling(header("uint8"), [dark]) == Scaling((0.0, 0.0), (255.0, 255.0))
+    ends = ((0.0, 0.0), (255.0, 255.0))
+    assert find_scaling(header("uint8"), [dark]) == Scaling(*ends, *ends, (3.0, 3.0), (3.0, 3.0))
 
 
 @pytest.mark.parametrize("value", [0, 700])
@@ -117,8 +129,51 @@ def test_off_nodata_of_floats() -> None:
 
 def test_a_scaling_as_json() -> None:
     """It comes back to the last bit, and what is none is refused."""
-    scaling = Scaling((0.1, -1 / 3), (1e-30, 65535.0))
-    assert Scaling.from_json(scaling.to_json()) == scaling
+    scaling = Scaling((0.1, -1 / 3), (1e-30, 65535.0), (-3.4e38, 0), (3.4e38, 1), (0.1, 0.2), (0.3, 0.4))
+    for fill in (None, -9999.0, float(np.finfo(np.float32).min)):
+        assert from_json(Scaling, to_json(replace(scaling, fill=fill))) == replace(scaling, fill=fill)
     for damaged in (b"", b"{}", b"[]", b'{"offset": 1, "span": [2]}', b'{"offset": ["x"], "span": [2]}'):
-        with pytest.raises(ValueError, match=r"."):
-            Scaling.from_json(damaged)
+        with pytest.raises(DamagedError, match=r"."):
+            from_json(Scaling, damaged)
+
+
+# ---- between what results lie ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ends_of_results(dtype: str) -> None:
+    """Whatever is computed: floats stay between the ends of each band, integers within their type."""
+    said, here = header(dtype), pixels(dtype)
+    scaling = find_scaling(said, [here])
+    wild = torch.linspace(-50, 50, 72).reshape(1, 8, 9).repeat(2, 1, 1)
+    made = to_native(wild, said, scaling)
+    for band, samples in zip(made.numpy(), here.samples, strict=True):
+        assert (float(band.min()), float(band.max())) == (float(samples.min()), float(samples.max()))
+    assert bool(within(made, scaling).all())
+    if dtype == "float32":
+        free = to_native(wild, said, find_scaling(said, [here], "none"))
+        assert float(free.max()) > float(here.samples.max()) + 1000
+        assert not bool(within(free, scaling).all())
+
+
+@pytest.mark.parametrize(("dtype", "ends"), [("uint8", (20, 180)), ("int16", (-7, 900)), ("float32", (0.5, 1000.25))])
+def test_a_range_that_is_told(dtype: str, ends: tuple[float, float]) -> None:
+    """Nothing lies beyond it, in what is learned from neither: or the cut would be shared out among neighbours."""
+    said, here = header(dtype), pixels(dtype)
+    scaling = find_scaling(said, [here], f"{ends[0] - (dtype != 'float32') * 0.5},{ends[1]}")
+    assert scaling.cuts
+    window = to_lr(here, said, scaling, CPU)
+    native = to_native(window.lr, said, scaling).numpy()
+    np.testing.assert_allclose(native, here.samples.astype("f8").clip(*ends), rtol=1e-6)
+    assert (native.min() >= ends[0], native.max()) == (True, ends[1])
+    assert not find_scaling(said, [Pixels(native.astype(dtype), None)], f"{ends[0]},{ends[1]}").cuts
+
+
+def test_a_range_without_a_number() -> None:
+    """Where no sample could lie in it the image fails; where it is wider than the type it changes nothing."""
+    with pytest.raises(ImageError, match=r"no uint8 sample .* range 300.0,400.0; give another --range") as caught:
+        find_scaling(header("uint8"), [pixels("uint8")], "300.0,400.0")
+    assert caught.value.error_type is ErrorType.UNSUPPORTED
+    assert find_scaling(header("uint8"), [pixels("uint8")], "-9,400") == find_scaling(
+        header("uint8"), [pixels("uint8")]
+    )

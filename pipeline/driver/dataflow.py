@@ -36,6 +36,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 from ..config import Device, RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
 from ..priors.prior_file import PriorFile  # noqa: E402
+from ..storage.patience import Patience  # noqa: E402
 from ..work.ledger import CrashLedger  # noqa: E402
 from ..work.units import Answer, Division, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for  # noqa: E402
@@ -129,8 +130,8 @@ def ray_executor(
             "division": division,
             "ledger": _RayLedger.start(),
         }
-        wave = partial(_wave, workers=workers.count, share=share, arguments=arguments)
-        yield in_waves(wave, config.output, _WAVE, check), workers
+        work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
+        yield in_waves(work_off, config.output, _WAVE, Patience(config.retries), check), workers
 
 
 def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:

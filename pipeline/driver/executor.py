@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..config import Executor, RunConfig
 from ..output.records import Record
 from ..priors.prior_file import PriorFile
+from ..storage.patience import Patience
 from ..work.units import Division, Row
 from .capacity import Workers
 from .waves import Execute, one_by_one
@@ -32,7 +33,7 @@ def executor(
 
         workers = Workers(1, "--executor inline")
         with closing(Worker(config, prior_file, inline_device(config.device), division)) as worker:
-            yield _telling(one_by_one(worker, config.output, check), workers), workers
+            yield _telling(one_by_one(worker, config.output, Patience(config.retries), check), workers), workers
 
 
 def _telling(execute: Execute, workers: Workers) -> Execute:

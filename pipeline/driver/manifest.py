@@ -1,26 +1,29 @@
 """Reading what is asked for: a table, a plain list, a folder, a glob or one image becomes rows and user columns."""
 
-import csv
-import io
-import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .. import storage
 from ..errors import UsageError
 from ..output.records import COLUMNS, cell_text
 from ..storage import Source
-
-if TYPE_CHECKING:
-    import _csv
+from .table_files import SUFFIXES, Columns, ColumnValues, as_text, read_table_file
 
 URI_COLUMNS = ("uri", "path", "url", "image")
 """Names of the column that says where the image is; the first that a table has counts."""
+
+_OWN = ("id", "scale", "nodata")
+"""Columns that say how a row is done."""
+
+PREFIX = "manifest_"
+"""Under which a user's column is carried that is named like one of a record."""
+
+REFERENCE = "reference"
+"""The user's column that `srpipe eval` reads."""
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif"),
@@ -40,6 +43,8 @@ class Cells:
     id: str
     """As written, "" when absent."""
     scale: str
+    """As written, "" when absent."""
+    nodata: str = ""
     """As written, "" when absent."""
     problem: str = ""
     """Why the line could not be read; the other cells are then empty."""
@@ -73,7 +78,7 @@ def read_manifest(manifest: str) -> Manifest:
         raise UsageError(f"the manifest {manifest} cannot be read: there is no such bucket; correct its name")
     suffix = os.path.splitext(uri)[1].lower()
     try:
-        if suffix in _TABLE_READERS and not storage.is_folder(uri):
+        if suffix in SUFFIXES and not storage.is_folder(uri):
             return _read_table(uri, suffix)
         if storage.is_folder(uri):
             return _read_folder(uri)
@@ -88,7 +93,7 @@ def read_manifest(manifest: str) -> Manifest:
         raise UsageError(f"cannot read the manifest {manifest}: {storage.reason(error)}; check access") from error
     if found:
         raise UsageError(
-            f"the manifest {manifest} is of no known kind; its name must end in {', '.join(_TABLE_READERS)}"
+            f"the manifest {manifest} is of no known kind; its name must end in {', '.join(SUFFIXES)}"
             " or like an image's"
         )
     raise UsageError(f"the manifest {manifest} does not exist; give a table, a folder or a glob")
@@ -117,11 +122,7 @@ def _from_listing(uri: str, root: str, sources: dict[str, Source], ignored: tupl
 
 
 def _read_table(uri: str, suffix: str) -> Manifest:
-    data = storage.read(uri)
-    try:
-        lines, columns = _TABLE_READERS[suffix](data)
-    except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise UsageError(f"cannot read the manifest {uri}: {error}; is it really {suffix[1:]}?") from error
+    lines, columns = read_table_file(uri, suffix, storage.read(uri), URI_COLUMNS)
     if not lines:
         raise UsageError(f"the manifest {uri} holds no rows; there is nothing to do")
     names = {name.strip().lower(): name for name in reversed(list(columns))}
@@ -131,114 +132,39 @@ def _read_table(uri: str, suffix: str) -> Manifest:
         raise UsageError(
             f"the manifest {uri} has no column {URI_COLUMNS[0]!r} (or {', '.join(URI_COLUMNS[1:])}); it has: {held}"
         )
-    id_name, scale_name = names.get("id"), names.get("scale")
+    own = {name: names[name] for name in _OWN if name in names}
 
     def cell(name: str | None, index: int) -> str:
-        value = columns[name][index] if name is not None else None
-        return "" if value is None else str(value).strip()
+        return "" if name is None else as_text(columns[name][index])
 
     rows = tuple(
-        Cells(line, cell(uri_name, index), cell(id_name, index), cell(scale_name, index), problem)
+        Cells(line, cell(uri_name, index), problem=problem, **{name: cell(own.get(name), index) for name in _OWN})
         for index, (line, problem) in enumerate(lines)
     )
-    carried = {name.strip(): values for name, values in columns.items() if name not in (uri_name, id_name, scale_name)}
-    clashes = sorted(set(carried) & set(COLUMNS))
-    if clashes:
-        raise UsageError(f"the manifest {uri} has columns named like a record's: {', '.join(clashes)}; rename them")
-    table = pa.table({name: _column(values) for name, values in carried.items()}) if carried else _no_columns(len(rows))
+    carried = {name: values for name, values in columns.items() if name not in (uri_name, *own.values())}
+    table = pa.table(_carried(carried)) if carried else _no_columns(len(rows))
     return Manifest(uri, storage.parent(uri), "", rows, table, {})
 
 
-Lines = list[tuple[int, str]]
-"""Of every row its line number and what is wrong with it ("" for nothing)."""
+def _carried(columns: Columns) -> dict[str, pa.Array]:
+    """The user's columns by the names under which records have them: none is that of a record's own column.
 
-Columns = dict[str, Sequence[Any]]
-
-
-def _read_csv(data: bytes) -> tuple[Lines, Columns]:
-    """Every cell stays the text it is: a csv has no types, and 007 must stay 007."""
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-    try:
-        return _csv_rows(reader)
-    except csv.Error as error:
-        raise csv.Error(f"line {reader.line_num}: {error}") from error
-
-
-def _csv_rows(reader: "_csv.Reader") -> tuple[Lines, Columns]:
-    header = next(reader, [])
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise csv.Error(f"more than one column is named {', '.join(twice)}")
-    lines: Lines = []
-    table: list[Sequence[str]] = []
-    line = reader.line_num + 1
-    for cells in reader:
-        first_line, line = line, reader.line_num + 1  # a quoted cell may go over several lines
-        if not cells:
-            continue  # a blank line holds no row
-        fits = len(cells) == len(header)
-        lines.append((first_line, "" if fits else f"{len(cells)} cells under {len(header)} columns"))
-        table.append(cells if fits else [""] * len(header))
-    return lines, {name: [cells[index] for cells in table] for index, name in enumerate(header)}
-
-
-def _read_jsonl(data: bytes) -> tuple[Lines, Columns]:
-    lines: Lines = []
-    objects: list[dict[str, Any]] = []
-    for number, text in enumerate(data.decode("utf-8-sig").split("\n"), 1):
-        if not text.strip():
-            continue
-        problem, value = "", {}
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:  # numbers too long and lists too deep are neither
-            problem = f"not JSON that can be read ({error})"
-        if not isinstance(value, dict):
-            problem, value = "not a JSON object", {}
-        lines.append((number, problem))
-        objects.append(value)
-    names = dict.fromkeys(name for value in objects for name in value)
-    return lines, {name: [value.get(name) for value in objects] for name in names}
-
-
-def _read_txt(data: bytes) -> tuple[Lines, Columns]:
-    """A uri a line; blank lines and lines that begin with # are no rows."""
-    numbered = enumerate(data.decode("utf-8-sig").splitlines(), 1)
-    taken = [(number, text) for number, text in numbered if text.strip() and not text.startswith("#")]
-    return [(number, "") for number, _ in taken], {"uri": [text for _, text in taken]}
-
-
-def _read_parquet(data: bytes) -> tuple[Lines, Columns]:
-    table = pq.read_table(pa.BufferReader(data))
-    return [(number, "") for number in range(1, len(table) + 1)], {
-        name: _ParquetColumn(table[name]) for name in table.column_names
-    }
-
-
-class _ParquetColumn(Sequence[Any]):
-    """A column that keeps its Arrow type when it is carried, and gives Python values when it is read."""
-
-    def __init__(self, values: pa.ChunkedArray) -> None:
-        self.values = values.combine_chunks()
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.values[index].as_py()
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-_TABLE_READERS = {
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
-    ".txt": _read_txt,
-}
+    Those are told apart without regard to case, as most readers of Parquet do.
+    """
+    taken = set(COLUMNS) | {name.strip().lower() for name in columns}
+    carried = {}
+    for name, values in columns.items():
+        plain = name.strip()
+        if plain.lower() in COLUMNS:
+            while plain.lower() in taken:
+                plain = PREFIX + plain
+            taken.add(plain.lower())
+        carried[plain] = _column([as_text(value) or None for value in values] if plain == REFERENCE else values)
+    return carried
 
 
 def _column(values: Iterable[Any]) -> pa.Array:
-    if isinstance(values, _ParquetColumn):
+    if isinstance(values, ColumnValues):
         return values.values
     values = list(values)
     if any(isinstance(value, dict | list) for value in values):

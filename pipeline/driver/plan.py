@@ -10,7 +10,7 @@ from itertools import chain
 from sr_ops.settings import Settings
 
 from .. import storage
-from ..config import Existing, RunConfig, fingerprint, for_scale, parse_scale
+from ..config import Existing, RunConfig, for_row, parse_nodata, parse_scale
 from ..errors import UsageError
 from ..output.layout import LONGEST_NAME, Commit
 from ..storage import Source
@@ -171,7 +171,7 @@ def _check_rows(
     rejected: list[Rejected] = []
     for index, cells in enumerate(manifest.rows):
         try:
-            rows.append(check_row(index, cells, config.settings.scale, manifest.folder, root))
+            rows.append(check_row(index, cells, config.settings, manifest.folder, root))
         except (ValueError, UsageError) as error:
             rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
@@ -190,7 +190,7 @@ def _check_rows(
     return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
 
 
-def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> Row:
+def check_row(index: int, cells: Cells, settings: Settings, folder: str, root: str) -> Row:
     """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record."""
     if cells.problem:
         raise ValueError(f"{cells.problem}; mend the line")
@@ -201,6 +201,8 @@ def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> R
     if cells.uri != _printable(cells.uri):
         raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
     uri = storage.absolute(cells.uri, folder)
+    if "\0" in uri or uri != _printable(uri):
+        raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
     named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
     try:
         key = make_key(text)
@@ -209,7 +211,9 @@ def check_row(index: int, cells: Cells, scale: int, folder: str, root: str) -> R
             "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
         )
         raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
-    return Row(index, cells.line, key, uri, parse_scale(cells.scale) if cells.scale else scale, 0)
+    scale = parse_scale(cells.scale) if cells.scale else settings.scale
+    nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
+    return Row(index, cells.line, key, uri, scale, 0, nodata=nodata)
 
 
 def _printable(name: str) -> str:
@@ -221,17 +225,19 @@ def _key_text(written: str, uri: str, root: str) -> str:
     """Below a root the relative path; without one the uri as it is written, without its scheme."""
     if root and storage.scheme(uri) == storage.scheme(root):
         return posixpath.relpath(uri, root)
+    if storage.is_file_uri(written):
+        return uri.lstrip("/")
     return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    settings = fingerprint(for_scale(config.settings, row.scale), config.threads, config.form)
-    return Commit(settings, row.key, source.fingerprint if source else "")
+    settings = for_row(config.settings, row.scale, row.nodata)
+    return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
 def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
     """Longest rows first; short ones share a unit."""
-    costs = {row.index: _seconds(row, for_scale(settings, row.scale)) for row in rows}
+    costs = {row.index: _seconds(row, for_row(settings, row.scale, row.nodata)) for row in rows}
     units: list[tuple[Row, ...]] = []
     unit: list[Row] = []
     for row in sorted(rows, key=lambda row: (-costs[row.index], row.index)):

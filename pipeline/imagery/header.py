@@ -1,9 +1,8 @@
 """What an image file says of its picture, as plain values that travel as JSON. Importing this loads no library."""
 
-import base64
-import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import MAX_PIXELS
@@ -20,6 +19,25 @@ CMYK = ("cyan", "magenta", "yellow", "black")
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 """Of samples that are enlarged: each holds its values exactly in float32, in which pixels are computed."""
+
+
+_FLOAT_MAX = 3.4028234663852886e38
+
+
+def holds(dtype: str, number: float) -> bool:
+    """Whether one of DTYPES can say a number."""
+    if dtype == "float32":
+        return not math.isfinite(number) or abs(number) <= _FLOAT_MAX
+    low, high = type_range(dtype)
+    return math.isfinite(number) and number == int(number) and low <= number <= high
+
+
+def type_range(dtype: str) -> tuple[float, float]:
+    """The least and the largest finite number of one of DTYPES."""
+    if dtype == "float32":
+        return -_FLOAT_MAX, _FLOAT_MAX
+    bits = int(dtype.lstrip("uint"))
+    return (0.0, 2.0**bits - 1) if dtype.startswith("u") else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
 
 
 class Transform(NamedTuple):
@@ -119,26 +137,9 @@ class Header:
         """An alpha is always known."""
         return None if band.colour == ALPHA else self.nodata
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), default=lambda data: base64.b64encode(data).decode())
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Header":
-        """Raises KeyError, TypeError or ValueError for what is no header."""
-        values: dict[str, Any] = json.loads(text)
-        values["bands"] = tuple(Band(**band) for band in values["bands"])
-        values["notes"] = tuple(values["notes"])
-        values["dpi"] = values["dpi"] and tuple(values["dpi"])
-        for name in ("icc_profile", "exif", "xmp"):
-            values[name] = values[name] and base64.b64decode(values[name])
-        if values["png_colour"] is not None:
-            values["png_colour"] = {name: base64.b64decode(data) for name, data in values["png_colour"].items()}
-        if values["georef"] is not None:
-            georef = values["georef"]
-            georef["gcps"] = tuple(GroundPoint(**point) for point in georef["gcps"])
-            georef["transform"] = georef["transform"] and Transform(*georef["transform"])
-            values["georef"] = Georef(**georef)
-        return cls(**values)
+    def holds(self, number: float) -> bool:
+        """Whether a sample can be that number."""
+        return holds(self.dtype, number)
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Limits:
+class FileLimits:
     """What a file may ask of us: files are hostile."""
 
     pixels: int = MAX_PIXELS

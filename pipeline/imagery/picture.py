@@ -1,41 +1,62 @@
 """An image that is worked on: windows of it as networks want them, in memory as a whole only when it is small."""
 
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from sr_ops import sheet
 from sr_ops.domain import Domain
+from sr_ops.settings import AUTO
 
+from . import survey
 from .header import Header, Pixels
 from .reading.decoders import OpenImage
-from .samples import Scaling, Window, find_scaling, known_samples, to_lr
+from .samples import Scaling, Window, find_scaling, known_samples, number_text, to_lr
+from .survey import with_fill, with_nodata
 
 HELD_WHOLE = 2048 * 2048
 """Pixels of an image that is held in memory as a whole; of more than 3 bands, as many samples as that is of 3."""
 
 
 class Picture:
-    """To be closed: it may hold a decoder, and a file."""
+    """To be closed: it may hold a decoder, and a copy of its file."""
 
-    def __init__(self, opened: OpenImage, scaling: Scaling | None = None, seed: int = 0) -> None:
-        """Reads what it holds and, unless it is told, finds the scaling.
+    def __init__(
+        self,
+        opened: OpenImage,
+        scaling: Scaling | None = None,
+        seed: int = 0,
+        nodata: str = AUTO,
+        value_range: str = AUTO,
+        remove_copy: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Reads what it holds and, unless it is told the scaling, all of the image, to find it.
 
         Raises:
-            ImageError: it cannot be read; `opened`, which is the picture's from now on, is closed.
+            ImageError: it cannot be read, or not understood; `opened`, the picture's from now on, is closed.
 
         Args:
             seed: draws the windows that a large image is fitted to.
+            nodata: of `Settings`, as `value_range`.
+            remove_copy: takes the local copy of the file away, which is the picture's, too: decoders open the path
+                again, some to decode and others when the first one stumbles. Called once, at the latest by `close`,
+                and without it when the picture is forgotten or the process ends.
         """
-        self.header: Header = opened.header
         self._opened = opened
+        self._remove_copy = weakref.finalize(self, remove_copy)
         self._whole: Pixels | None = None
         self._sampled: list[Pixels] = []
         try:
-            self._read(None if scaling else seed)
-            seen = self._sampled if self._whole is None else [self._whole]
-            self.scaling = scaling or find_scaling(self.header, seen)
+            self.header: Header = with_nodata(opened.header, nodata)
+            self._hold_if_small()
+            self.scaling = scaling or self._find_scaling(seed, nodata == AUTO, value_range)
+            if scaling is not None and scaling.fill is not None:
+                self.header = with_fill(self.header, scaling.fill)
         except BaseException:
-            opened.close()
+            self.close()
             raise
 
     @property
@@ -45,6 +66,10 @@ class Picture:
     @property
     def width(self) -> int:
         return self.header.width
+
+    def note(self, *notes: str) -> None:
+        """Let the header tell more."""
+        self.header = replace(self.header, notes=(*self.header.notes, *notes))
 
     def window(self, rows: slice, columns: slice, device: torch.device) -> Window:
         """Raises ImageError."""
@@ -60,6 +85,7 @@ class Picture:
 
     def close(self) -> None:
         self._opened.close()
+        self._remove_copy()
 
     def _pixels(self, rows: slice, columns: slice) -> Pixels:
         if self._whole is None:
@@ -67,15 +93,28 @@ class Picture:
         mask = self._whole.mask
         return Pixels(self._whole.samples[:, rows, columns], None if mask is None else mask[rows, columns])
 
-    def _read(self, seed: int | None) -> None:
-        """All of a small image, and what it is fitted to, if there is a seed for that."""
+    def _hold_if_small(self) -> None:
         pixels, bands = self.height * self.width, len(self.header.bands)
         if pixels <= HELD_WHOLE and pixels * bands <= 3 * HELD_WHOLE:
             self._whole = self._opened.whole()
-            self._opened.close()
-        if self._whole is not None and sheet.is_fitted_whole(bands, self.height, self.width):
-            self._sampled = [self._whole]
-        elif seed is not None:
-            windows = (self._pixels(*place) for place in sheet.places(self.height, self.width, seed))
-            known = ((float(known_samples(pixels, self.header).mean()), pixels) for pixels in windows)
+            self.close()
+            if sheet.is_fitted_whole(bands, self.height, self.width):
+                self._sampled = [self._whole]
+
+    def _find_scaling(self, seed: int, look_for_fill: bool, value_range: str) -> Scaling:
+        """Draws the windows to be fitted to, too, once it is known what a fill is."""
+        bands = len(self.header.bands)
+        windows = (self._pixels(*place) for place in survey.places(self.height, self.width, bands))
+        seen = survey.survey(self.header, windows, look_for_fill)
+        if seen.fill is not None:
+            self.header = with_fill(self.header, seen.fill)
+        if not self._sampled:
+            drawn = (self._pixels(*place) for place in sheet.places(self.height, self.width, seed))
+            known = ((float(known_samples(pixels, self.header).mean()), pixels) for pixels in drawn)
             self._sampled = sheet.pick(known, sheet.windows_on(bands))
+        at_hand = self._sampled if self._whole is None else [self._whole]
+        scaling = find_scaling(self.header, at_hand, seen.least, seen.largest, seen.fill, value_range)
+        if scaling.cuts:
+            ends = f"{number_text(min(seen.least))} to {number_text(max(seen.largest))}"
+            self.note(f"its values, from {ends}, are cut off at those of --range {value_range}")
+        return scaling

@@ -6,9 +6,9 @@ Nothing is guessed about what the numbers mean. 8 bits go from 0 to 1 by their f
 lie there, and none is cut off: 11 bits in 16 would otherwise be all but black to a network.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from math import ceil, floor
 
 import numpy as np
 import torch
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sr_ops.domain import Domain
+from sr_ops.settings import AUTO, NONE
 
-from .header import Header, Pixels
+from ..errors import ErrorType, ImageError
+from .header import Header, Pixels, type_range
 
 _PERCENTILES = (0.5, 99.5)
 
@@ -29,18 +31,21 @@ class Scaling:
     offset: tuple[float, ...]
     span: tuple[float, ...]
     """Above 0."""
+    low: tuple[float, ...]
+    """The least number that a sample of the result may be."""
+    high: tuple[float, ...]
+    least: tuple[float, ...]
+    """Of all samples of the image that are known."""
+    largest: tuple[float, ...]
+    fill: float | None = None
+    """The number that was recognised as a fill; the header of the picture has it for its nodata."""
 
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> "Scaling":
-        """Raises ValueError for anything else."""
-        try:
-            values = json.loads(data)
-            return cls(tuple(map(float, values["offset"])), tuple(map(float, values["span"])))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"it is no scaling: {error!r}") from error
+    @property
+    def cuts(self) -> bool:
+        """Whether the image itself goes beyond what the result may be."""
+        return any(low > least for low, least in zip(self.low, self.least, strict=True)) or any(
+            high < largest for high, largest in zip(self.high, self.largest, strict=True)
+        )
 
 
 def measured(header: Header) -> int:
@@ -63,14 +68,38 @@ def may_be_unknown(header: Header) -> bool:
 
 def full_range(header: Header) -> float:
     """The largest number that a sample can be."""
-    return _limits(header)[1]
+    return float("inf") if header.dtype == "float32" else _limits(header)[1]
 
 
-def find_scaling(header: Header, windows: Sequence[Pixels]) -> Scaling:
-    """The scaling of an image, by some windows of it."""
+def number_text(number: float) -> str:
+    """As the user would write it: whole numbers without a point, floats with the digits that float32 has."""
+    whole = number.is_integer() and abs(number) < 1e15
+    return str(int(number)) if whole else str(np.float32(number))
+
+
+def find_scaling(
+    header: Header,
+    windows: Sequence[Pixels],
+    least: tuple[float, ...],
+    largest: tuple[float, ...],
+    fill: float | None = None,
+    value_range: str = AUTO,
+) -> Scaling:
+    """The scaling of an image, by some windows of it, and what was seen in all of it.
+
+    Raises:
+        ImageError: unsupported; no sample of the type lies in the range.
+    """
+    ends = [_ends(header, *seen, value_range) for seen in zip(least, largest, strict=True)]
+    low, high = (tuple(end[side] for end in ends) for side in (0, 1))
+    return Scaling(*_lines(header, windows), low, high, least, largest, fill)
+
+
+def _lines(header: Header, windows: Sequence[Pixels]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Offsets and spans."""
     bands = measured(header)
     if header.dtype == "uint8":
-        return Scaling((0.0,) * bands, (full_range(header),) * bands)
+        return (0.0,) * bands, (full_range(header),) * bands
     offsets, spans = [], []
     for band in range(bands):
         known = [pixels.samples[band][known_samples(pixels, header)[band]] for pixels in windows]
@@ -80,7 +109,7 @@ def find_scaling(header: Header, windows: Sequence[Pixels]) -> Scaling:
             low, high = values.min(), values.max()
         offsets.append(float(low))
         spans.append(float(high - low) if high > low else 1.0)
-    return Scaling(tuple(offsets), tuple(spans))
+    return tuple(offsets), tuple(spans)
 
 
 @dataclass(frozen=True)
@@ -109,8 +138,11 @@ def to_lr(pixels: Pixels, header: Header, scaling: Scaling, device: torch.device
         if header.dtype == "uint8"
         else ((numbers.double() - offset) / span).float()
     )
-    low, high = ((end - offset) / span for end in _ends(header))
-    domain = Domain(known, low.float(), high.float()) if _ends(header) != (0, 255) else Domain(known)
+    low, high = (((_column(ends, device) - offset) / span).float() for ends in (scaling.low, scaling.high))
+    if scaling.cuts:  # or what lies beyond would be shared out among its neighbours
+        lr = lr.clamp(low, high)
+    full = header.dtype == "uint8" and set(scaling.low) == {0} and set(scaling.high) == {255}
+    domain = Domain(known) if full else Domain(known, low, high)
     if not blends(header):
         return Window(pixels, lr, domain, None)
     alpha = torch.from_numpy(pixels.samples[-1:]).to(device).float() / full_range(header)
@@ -118,13 +150,24 @@ def to_lr(pixels: Pixels, header: Header, scaling: Scaling, device: torch.device
 
 
 def to_native(sr: Tensor, header: Header, scaling: Scaling) -> Tensor:
-    """(C, H, W) float32 in native units, whole numbers and within the range of the file's type where that is whole."""
-    low, high = _limits(header)
+    """(C, H, W) float32 in native units and within the range of `scaling`; whole where the file's type is."""
     if header.dtype == "uint8":
-        return (sr * high + 0.5).floor_().clamp_(low, high)
+        return limited((sr * full_range(header) + 0.5).floor_(), scaling)
     offset, span = (_column(values, sr.device) for values in (scaling.offset, scaling.span))
     numbers = torch.stack([(band.double() * s + o).float() for band, s, o in zip(sr, span, offset, strict=True)])
-    return numbers if header.dtype == "float32" else (numbers + 0.5).floor_().clamp_(low, high)
+    return limited(numbers if header.dtype == "float32" else (numbers + 0.5).floor_(), scaling)
+
+
+def limited(numbers: Tensor, scaling: Scaling) -> Tensor:
+    """Native numbers (C, H, W), none beyond what a sample of the result may be."""
+    low, high = (_column(ends, numbers.device).float() for ends in (scaling.low, scaling.high))
+    return numbers.clamp(low, high)
+
+
+def within(numbers: Tensor, scaling: Scaling) -> Tensor:
+    """(C, H, W) bool: which native numbers lie between the least and the largest of the image."""
+    least, largest = (_column(ends, numbers.device).float() for ends in (scaling.least, scaling.largest))
+    return (numbers >= least) & (numbers <= largest)
 
 
 def off_nodata(numbers: Tensor, header: Header) -> Tensor:
@@ -153,19 +196,31 @@ def known_samples(pixels: Pixels, header: Header) -> NDArray[np.bool_]:
     return known
 
 
-def _ends(header: Header) -> tuple[float, float]:
-    """Between which a sample that is known lies: "no data" may be one end of what the type holds."""
+def _ends(header: Header, least: float, largest: float, value_range: str) -> tuple[float, float]:
+    """Between which a sample that is known may lie; "no data" may be one end of what the type holds.
+
+    A float has no ends of its type that would mean anything: those of the image are what its user expects.
+    """
     low, high = _limits(header)
+    if value_range == AUTO and header.dtype == "float32":
+        return least, largest
+    if value_range not in (AUTO, NONE):
+        told_low, told_high = map(float, value_range.split(","))
+        low, high = max(low, told_low), min(high, told_high)
     if header.dtype == "float32":
-        return low, high
-    return low + (header.nodata == low), high - (header.nodata == high)
+        low, high = float(np.float32(low)), float(np.float32(high))
+    else:
+        low, high = ceil(low), floor(high)
+        low, high = low + (header.nodata == low), high - (header.nodata == high)
+    if low > high:
+        message = f"no {header.dtype} sample that is known lies in the range {value_range}; give another --range"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    return low, high
 
 
 def _limits(header: Header) -> tuple[float, float]:
-    if header.dtype == "float32":
-        return -float("inf"), float("inf")
-    info = np.iinfo(header.dtype)
-    return float(info.min), float(info.max if header.bits is None else 2**header.bits - 1)
+    low, high = type_range(header.dtype)
+    return low, high if header.bits is None else 2.0**header.bits - 1
 
 
 def _column(values: Sequence[float], device: torch.device) -> Tensor:

@@ -5,17 +5,18 @@ put, so of two that want it one gets it. An expired lease is never overwritten b
 that was only slow then sees that it is no longer the last, and stops.
 """
 
-import json
 import os
 import socket
 import threading
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 from .. import storage
+from ..codec import DamagedError, from_json, to_json
 from ..errors import LostLockError, UsageError
 from ..storage import processes
 from . import layout
@@ -40,9 +41,6 @@ class Lease:
     process_started: str
     """As `processes.started` has it."""
     expires_at: str
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
 
     @property
     def holds(self) -> bool:
@@ -73,7 +71,7 @@ class Lock:
         pid = os.getpid()
         lease = Lease(run_id, socket.gethostname(), pid, processes.machine(), processes.started(pid), expires_at="")
         self._lease = _prolonged(lease, term)
-        if not storage.create(self._uri, self._lease.to_json()) and _read(self._uri) != self._lease:
+        if not storage.create(self._uri, to_json(self._lease)) and _read(self._uri) != self._lease:
             raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
         try:
             _refuse_held(output, but=self._number)  # two may have found it free, and made different numbers
@@ -102,7 +100,7 @@ class Lock:
             self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
             return
         renewed = _prolonged(self._lease, self._term)
-        storage.write(self._uri, renewed.to_json())
+        storage.write(self._uri, to_json(renewed))
         self._lease = renewed
 
     def __exit__(
@@ -157,6 +155,17 @@ def _holds(lease: Lease | None) -> bool:
     return lease is not None and lease.holds
 
 
+@contextmanager
+def locked(output: str, run_id: str) -> Iterator[Lock]:
+    """As long as the context lasts. Raises UsageError when another run holds it, or it cannot be known."""
+    try:
+        lock = Lock(output, run_id)
+    except OSError as error:
+        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
+    with lock:
+        yield lock
+
+
 def _refuse_held(output: str, but: int = 0) -> int:
     """The highest number, 0 for none. Raises UsageError when a lease other than number `but` holds."""
     numbers = _numbers(output)
@@ -177,6 +186,6 @@ def _numbers(output: str) -> list[int]:
 def _read(uri: str) -> Lease | None:
     """None for a lease that was given back by now, or is none."""
     try:
-        return Lease(**json.loads(storage.read(uri)))
-    except (FileNotFoundError, ValueError, TypeError):
+        return from_json(Lease, storage.read(uri))
+    except (FileNotFoundError, DamagedError):
         return None

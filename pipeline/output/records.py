@@ -65,6 +65,7 @@ class Record:
     transform: tuple[float, ...] | None = None
     """Of the result: x = t[0] * column + t[1] * row + t[2], y = t[3] * column + t[4] * row + t[5], of pixel corners."""
     nodata: float | None = None
+    """What the result's files declare: the input's, a fill that was recognised in it, or what --nodata told."""
     notes: str | None = None
     """What of the input is not in the result."""
     tiles: int | None = None
@@ -85,6 +86,8 @@ class Record:
     consistency_max: float | None = None
     consistency_bias: float | None = None
     consistency_rmse_bands: tuple[float, ...] | None = None
+    samples_outside_range: int | None = None
+    """Samples of the result below the least or above the largest of the input, band by band, where it is known."""
     psnr_y: float | None = None
     """Against the reference; filled in by `srpipe eval`."""
     ssim_y: float | None = None
@@ -117,28 +120,9 @@ class Record:
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), default=lambda value: value.isoformat(), ensure_ascii=False)
-
     def to_dict(self) -> dict[str, Any]:
         """By column. Not by `dataclasses.asdict`, whose deep copies take ten times as long as the rest of a row."""
         return {name: getattr(self, name) for name in COLUMNS}
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Record":
-        return cls.from_dict(json.loads(text))
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Record":
-        """From a mapping that may hold more than a record's columns, times as text or datetime."""
-        known: dict[str, Any] = {name: values.get(name) for name in COLUMNS}
-        for name in ("started_at", "finished_at"):
-            if isinstance(known[name], str):
-                known[name] = datetime.fromisoformat(known[name])
-        for name in ("consistency_rmse_bands", "transform"):
-            if known[name] is not None:
-                known[name] = tuple(known[name])
-        return cls(**known)
 
 
 _ARROW_TYPES = {

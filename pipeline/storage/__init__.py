@@ -12,6 +12,7 @@ from .access import (
     find,
     glob,
     is_folder,
+    lies_beside,
     list_folder,
     on_disk,
     read,
@@ -25,7 +26,7 @@ from .access import (
 from .failures import is_transient, reason
 from .folders import check_writable, folds_case, missing_folders, remove_empty, remove_empty_folders
 from .sides import check_service, is_output, use
-from .uris import SCHEMES, absolute, join, parent, scheme
+from .uris import SCHEMES, absolute, is_file_uri, join, parent, scheme
 
 __all__ = [
     "SCHEMES",
@@ -40,10 +41,12 @@ __all__ = [
     "find",
     "folds_case",
     "glob",
+    "is_file_uri",
     "is_folder",
     "is_output",
     "is_transient",
     "join",
+    "lies_beside",
     "list_folder",
     "missing_folders",
     "on_disk",

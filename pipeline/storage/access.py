@@ -87,6 +87,20 @@ def exists(uri: str) -> bool:
         return bool(filesystem(uri).exists(uri))
 
 
+def lies_beside(uri: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Which of some names are those of files in the folder of one; all begin as its own does up to its last point.
+
+    One request to S3. Raises OSError.
+    """
+    folder = parent(uri)
+    if scheme(uri) == "file":
+        return tuple(name for name in names if os.path.lexists(f"{folder}/{name}"))
+    stem = os.path.splitext(os.path.basename(uri))[0]
+    with as_os_errors(uri):
+        listed = {os.path.basename(path) for path in filesystem(uri).find(folder, prefix=f"{stem}.")}
+    return tuple(name for name in names if name in listed)
+
+
 def is_folder(uri: str) -> bool:
     """True for a local directory or an S3 prefix with something below it."""
     with as_os_errors(uri):

@@ -2,6 +2,8 @@
 
 import os
 import posixpath
+import re
+from urllib.parse import unquote
 
 from ..errors import UsageError
 
@@ -11,22 +13,29 @@ SCHEMES = ("file", "s3")
 def scheme(uri: str) -> str:
     """The scheme of a uri, "file" for a path. Raises UsageError for one that is not in SCHEMES."""
     name, separator, _ = uri.partition("://")
-    if not separator:
+    if not separator or is_file_uri(uri):
         return "file"
     if name.lower() not in SCHEMES:
         raise UsageError(f"{uri}: the scheme {name!r} is not supported; use a local path or an s3:// uri")
     return name.lower()
 
 
+def is_file_uri(uri: str) -> bool:
+    """Whether it is a uri of a local file (RFC 8089), not a path."""
+    return re.match("file:/", uri, re.IGNORECASE) is not None
+
+
 def absolute(uri: str, folder: str | None = None) -> str:
     """The absolute form of a uri; a relative path is taken from `folder`, by default the working directory.
 
+    Of a file: uri the path is what it names: %20 is a blank there, and `localhost` this machine.
+
     Raises:
-        UsageError: unknown scheme.
+        UsageError: unknown scheme, or a file: uri of another machine.
     """
     if scheme(uri) != "file":
         return f"{scheme(uri)}://{uri.partition('://')[2].rstrip('/')}"
-    path = uri.partition("://")[2] if "://" in uri else uri
+    path = _path_of(uri) if is_file_uri(uri) else uri
     if os.path.isabs(path):
         return os.path.normpath(path)
     if folder is not None and scheme(folder) != "file":
@@ -34,6 +43,16 @@ def absolute(uri: str, folder: str | None = None) -> str:
         inside = posixpath.normpath(posixpath.join("/", prefix, path))
         return f"s3://{bucket}{inside}"
     return os.path.normpath(os.path.join(folder or os.getcwd(), path))
+
+
+def _path_of(uri: str) -> str:
+    rest = uri[len("file:") :]
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host.lower() not in ("", "localhost"):
+            raise UsageError(f"{uri} names a file of the machine {host!r}; give a path on this one, or an s3:// uri")
+        rest = slash + path
+    return unquote(rest, errors="surrogateescape")
 
 
 def join(folder: str, *parts: str) -> str:

@@ -15,8 +15,9 @@ from sr_ops.domain import Domain, keep_flat, nearest
 from sr_ops.resample import downscale
 from sr_ops.tiles import Tile, owned
 
+from ..errors import ErrorType, ImageError
 from ..imagery.header import Header, Pixels
-from ..imagery.samples import Scaling, Window, full_range, off_nodata, to_native
+from ..imagery.samples import Scaling, Window, full_range, limited, off_nodata, to_native, within
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def finish(
         residual = torch.cat([residual, downscale(numbers[-1:].double(), scale) - window.alpha * full_range(header)])
         known = None if known is None else torch.cat([known, torch.ones_like(known[:1])])
     sums = ConsistencySums.of(owned(residual, part, 1), None if known is None else owned(known, part, 1))
+    sums = replace(sums, outside=_outside(numbers[: len(sr)], window.domain.known, part, scaling, scale))
     made = owned(numbers, part, scale).cpu().numpy().astype(header.dtype)
     if known is None and len(made) == len(window.pixels.samples) and window.pixels.mask is None:
         return Finished(Pixels(made, None), sums)
@@ -75,9 +77,27 @@ def _measured(sr: Tensor, window: Window, header: Header, scaling: Scaling, scal
     numbers = off_nodata(to_native(sr, header, scaling), header)
     if header.dtype == "float32":
         numbers = keep_flat(numbers, lr.nan_to_num(), scale)  # to the last bit
+        if scaling.cuts:
+            numbers = limited(numbers, scaling)
     exact = numbers.dtype if header.dtype == "uint8" else torch.float64
     shrunk = [downscale(band.to(exact), scale) for band in numbers]  # one by one: in float64 all are a third of memory
     return numbers, torch.stack(shrunk) - lr.to(exact)
+
+
+def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling, scale: int) -> int:
+    """How many samples that `part` owns lie outside of the image's range, where that is known.
+
+    Raises:
+        ImageError: unsupported; some are no numbers at all.
+    """
+    numbers = owned(numbers, part, scale)
+    beyond = ~within(numbers, scaling)
+    if known is not None:
+        beyond &= nearest(owned(known, part, 1), scale)
+    if not bool(numbers.where(beyond, 0.0).isfinite().all()):
+        message = "its values are beyond what float32 can be computed with; say with --nodata which of them is a fill"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    return int(beyond.sum())
 
 
 def _opacity(alpha: Tensor, of_image: Tensor, scale: int) -> Tensor:

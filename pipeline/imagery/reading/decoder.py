@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ...codec import from_plain, to_plain
 from ...errors import ImageError
-from ..header import Limits, Pixels
+from ..header import FileLimits, Pixels
 from .routing import ImageFile, open_file
 
 PIECE = 2**24
@@ -49,10 +50,10 @@ def serve(connection: Connection) -> None:
         try:
             match request:
                 case {"do": "open", "path": path, "limits": values}:
-                    limits = Limits(**values)
+                    limits = from_plain(FileLimits, values)
                     _confine(limits)
                     file = open_file(path, limits)
-                    _reply(connection, {"header": file.header.to_json()})
+                    _reply(connection, {"header": to_plain(file.header)})
                 case {"do": "window", "rows": rows, "columns": columns} if file is not None:
                     _send(connection, file.window(slice(*rows), slice(*columns)))
                 case {"do": "close"}:
@@ -64,7 +65,7 @@ def serve(connection: Connection) -> None:
             _reply(connection, {"error_type": error.error_type, "message": str(error)})
 
 
-def _confine(limits: Limits) -> None:
+def _confine(limits: FileLimits) -> None:
     """Take no more memory than the largest picture needs, where the system can be told: macOS refuses that limit."""
     wanted = _OWN_MEMORY + _COPIES * limits.bytes_at_once
     with suppress(OSError, ValueError):

@@ -3,7 +3,7 @@
 import re
 
 from ...errors import ErrorType, ImageError
-from . import jp2_boxes, tiff_tags
+from . import foreign_kinds, jp2_boxes, tiff_tags
 
 TIFF, JPEG2000, PNG, TGA = "TIFF", "JPEG2000", "PNG", "TGA"
 
@@ -19,36 +19,21 @@ _MAGICS = {
 }
 """Pillow's name of each format that is read, and how its files begin; WebP, AVIF and TGA are told otherwise."""
 
-_FOREIGN = {
-    b"%PDF": "a PDF document; extract its pictures",
-    b"{\\rtf": "a text; give the picture itself",
-    b"\x89HDF": "an HDF5 file; export the bands as GeoTIFF",
-    b"MATLAB": "a MATLAB file; export the bands as GeoTIFF",
-    b"CDF": "a NetCDF file; export the bands as GeoTIFF",
-    b"PK\3\4": "a ZIP archive; unpack it",
-    b"\x1f\x8b": "a gzip archive; unpack it",
-    b"FUJIFILMCCD-RAW": "a camera's raw file; develop it to TIFF",
-    b"IIRO": "a camera's raw file; develop it to TIFF",
-    b"IIU\0": "a camera's raw file; develop it to TIFF",
-    b"\0MRM": "a camera's raw file; develop it to TIFF",
-    b"FOVb": "a camera's raw file; develop it to TIFF",
-    b"\xff\x0a": "a JPEG XL picture; convert it to PNG or TIFF",
-    b"\0\0\0\x0cJXL ": "a JPEG XL picture; convert it to PNG or TIFF",
-    b"\x76\x2f\x31\x01": "an OpenEXR picture; convert it to a float32 TIFF",
-    b"#?RADIANCE": "a Radiance HDR picture; convert it to a float32 TIFF",
-    b"AT&T": "a DjVu document; extract its pictures",
-    b"NITF": "a NITF file; convert it to GeoTIFF",
-}
-
 _BRANDS = {
     b"crx ": "a camera's raw file; develop it to TIFF",
+    b"jxl ": "a JPEG XL picture; convert it to PNG or TIFF",
     **dict.fromkeys(
         (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), "a HEIF picture; convert it to PNG or TIFF"
     ),
 }
 """Of the ISO container that HEIF, AVIF and films share."""
 
-HEAD = 512
+_JPEG2000_BRANDS = {
+    b"mjp2": "a film, not a picture; extract frames as PNG",
+    b"jpm ": "a compound document of JPEG 2000; convert it to TIFF",
+}
+
+HEAD = 1024
 """Bytes that tell."""
 
 
@@ -58,6 +43,7 @@ def kind_of(head: bytes) -> str:
     Raises:
         ImageError: corrupt for no picture, unsupported for one of a known kind that is not read.
     """
+    _refuse(foreign_kinds.by_magic(head))
     if not head.strip(b"\0"):
         what = f"begins with {len(head)} zero bytes" if head else "is empty"
         raise ImageError(ErrorType.CORRUPT, f"the file {what}; replace it")
@@ -68,18 +54,23 @@ def kind_of(head: bytes) -> str:
         return "WEBP"
     if head[4:8] == b"ftyp":
         return _iso_kind(head)
-    for magic, what in _FOREIGN.items():
-        if head.startswith(magic):
-            raise ImageError(ErrorType.UNSUPPORTED, f"the file is {what}")
+    _refuse(foreign_kinds.by_pattern(head))
     if _is_text(head):
         what = _markup(head)
         raise ImageError(ErrorType.CORRUPT, f"the file holds {what}, no picture; replace it")
     return TGA  # which begins with anything
 
 
+def _refuse(foreign: str | None) -> None:
+    if foreign is not None:
+        raise ImageError(ErrorType.UNSUPPORTED, f"the file is {foreign}")
+
+
 def _checked(kind: str, head: bytes) -> str:
     if kind == TIFF and head[8:10] == b"CR":
         raise ImageError(ErrorType.UNSUPPORTED, "the file is a camera's raw file; develop it to TIFF")
+    if kind == JPEG2000 and head[20:24] in _JPEG2000_BRANDS:
+        raise ImageError(ErrorType.UNSUPPORTED, f"the file is {_JPEG2000_BRANDS[head[20:24]]}")
     depth = int.from_bytes(head[22:24], "big")
     if kind == "PSD" and depth > 8:
         raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {depth} bits a sample; convert it to a 16-bit TIFF")

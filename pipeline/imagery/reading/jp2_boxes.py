@@ -2,12 +2,23 @@
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
+
+from PIL import Image
+
+from . import orientation
 
 FILE_MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM_MAGIC = b"\xff\x4f\xff\x51"
 
 _EXIF = b"JpgTiffExif->JP2"
+"""What its UUID spells."""
+
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+"""UUID of XMP (ISO 16684-1), as that of EXIF agreed on beside the standard."""
+
+_LARGEST_METADATA = 2**26
 
 _OF_BOXES = (b"jp2h", b"res ", b"asoc", b"jpch", b"jplh", b"uinf")
 """Kinds of boxes that hold boxes."""
@@ -56,16 +67,34 @@ def has_palette(path: str) -> bool:
 
 
 def has_exif(path: str) -> bool:
-    """In a box that programs agree on beside the standard."""
+    return _uuid(path, _EXIF) is not None
+
+
+def side_up(path: str) -> int:
+    """The orientation that EXIF says, or without it XMP; 1 where neither does, or makes no sense."""
+    with suppress(Exception):  # of broken EXIF, for which Pillow has no class of its own
+        exif = Image.Exif()
+        exif.load(_uuid(path, _EXIF) or b"")
+        if orientation.TAG in exif:
+            return orientation.of_exif(exif)
+    return orientation.of_xmp(_uuid(path, _XMP))
+
+
+def xmp(path: str) -> bytes | None:
+    return _uuid(path, _XMP)
+
+
+def _uuid(path: str, wanted: bytes) -> bytes | None:
+    """The content of a box that a UUID names."""
     with open(path, "rb") as file:
         if file.read(4) == CODESTREAM_MAGIC:
-            return False
-        for kind, begin, _ in _boxes(file, 0, _size(file)):
+            return None
+        for kind, begin, end in _boxes(file, 0, _size(file)):
             if kind == b"uuid":
                 file.seek(begin)
-                if file.read(len(_EXIF)) == _EXIF:
-                    return True
-    return False
+                if file.read(len(wanted)) == wanted:
+                    return file.read(min(end - begin - len(wanted), _LARGEST_METADATA))
+    return None
 
 
 def _in_header(file: BinaryIO, wanted: bytes) -> Iterator[tuple[int, int]]:

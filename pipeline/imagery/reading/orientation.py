@@ -14,7 +14,7 @@ _RESOLUTION = (282, 283)
 
 _EXIF_PREFIX = b"Exif\0\0"
 
-_XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)[0-9]+""")
+_XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)([0-9]+)""")
 
 
 def turn(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -41,6 +41,13 @@ def turn_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, 
 def of_exif(exif: Image.Exif) -> int:
     """1 where there is none, or none that EXIF knows."""
     orientation = exif.get(TAG, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def of_xmp(xmp: bytes | None) -> int:
+    """1 where it says none, or none that EXIF knows."""
+    said = _XMP.search(xmp or b"")
+    orientation = int(said[2]) if said and len(said[2]) == 1 else 1
     return orientation if orientation in range(1, 9) else 1
 
 

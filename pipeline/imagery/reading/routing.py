@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ErrorType, ImageError
-from ..header import Header, Limits, Pixels
-from . import file_kinds, jp2_boxes, tiff_tags
+from ..header import FileLimits, Header, Pixels
+from . import file_kinds, jp2_boxes, tiff_tags, unread_features
 from .pillow_files import PillowFile
 
 _LARGE = 16 * 2**20
@@ -29,14 +29,15 @@ class ImageFile(Protocol):
     def close(self) -> None: ...
 
 
-def open_file(path: str, limits: Limits) -> ImageFile:
+def open_file(path: str, limits: FileLimits) -> ImageFile:
     """Raises ImageError, and nothing else, here and in `window`."""
     _check_path(path)
     with told(path):
         with open(path, "rb") as file:
             kind = file_kinds.kind_of(file.read(file_kinds.HEAD))
-        decoders = _decoders(path, kind, limits)
-    return _Told(path, decoders)
+        tiff = tiff_tags.read(path) if kind == file_kinds.TIFF else None
+        decoders = _decoders(path, kind, tiff, limits)
+    return _Told(path, decoders, lambda: unread_features.of(path, kind, tiff))
 
 
 def _check_path(path: str) -> None:
@@ -55,9 +56,10 @@ def _check_path(path: str) -> None:
         raise ImageError(ErrorType.READ, f"{path} may not be read; give access to it")
 
 
-def _decoders(path: str, kind: str, limits: Limits) -> list[Callable[[], ImageFile]]:
+def _decoders(
+    path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits
+) -> list[Callable[[], ImageFile]]:
     """Those to be tried, best first."""
-    tiff = tiff_tags.read(path) if kind == file_kinds.TIFF else None
 
     def pillow() -> ImageFile:
         return PillowFile(path, kind, limits, tiff, _read_png if kind == file_kinds.PNG else None)
@@ -110,9 +112,13 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
 class _Told:
     """The first of several decoders that can; when it stumbles over the pixels, the next that sees the same picture."""
 
-    def __init__(self, path: str, decoders: list[Callable[[], ImageFile]]) -> None:
+    def __init__(
+        self, path: str, decoders: list[Callable[[], ImageFile]], unread_feature: Callable[[], str | None]
+    ) -> None:
+        """`unread_feature` names what an intact file may have that makes all decoders call it damaged."""
         self._path = path
         self._others = decoders
+        self._unread_feature = unread_feature
         self._file = self._next()
         self.header = self._file.header
 
@@ -123,8 +129,10 @@ class _Told:
                     pixels = self._file.window(rows, columns)
                     return Pixels(np.ascontiguousarray(pixels.samples), pixels.mask)
             except ImageError as error:
-                if error.error_type is not ErrorType.CORRUPT or not self._replace():
+                if error.error_type is not ErrorType.CORRUPT:
                     raise
+                if not self._replace():
+                    raise self._explained(error) from error
 
     def close(self) -> None:
         with told(self._path):
@@ -153,7 +161,15 @@ class _Told:
                     raise
                 first = first or error
         assert first is not None
-        raise first
+        raise self._explained(first)
+
+    def _explained(self, corrupt: ImageError) -> ImageError:
+        """A whole file must not be called damaged."""
+        feature = self._unread_feature()
+        if feature is None:
+            return corrupt
+        message = f"the picture has {feature}, which is not read here; convert it to PNG or TIFF"
+        return ImageError(ErrorType.UNSUPPORTED, message)
 
 
 def _look(header: Header) -> tuple[Any, ...]:

@@ -75,6 +75,14 @@ class TiffTags:
     """The most that any sample has."""
     signed_or_float: bool
     photometric: int
+    compression: int
+    predictor: int
+    depths: tuple[int, ...]
+    """Bits of each sample."""
+    separate: bool
+    """Each band by itself, not pixel by pixel."""
+    first_part: tuple[int, int] | None
+    """Where the first strip or tile begins, and its bytes."""
     extra: tuple[int, ...]
     """What the samples beyond colour are: 0 unspecified, 1 premultiplied alpha, 2 alpha."""
     orientation: int
@@ -130,6 +138,11 @@ def read(path: str) -> TiffTags:
         bits=max(_numbers(first, 258) or (1,)),
         signed_or_float=bool(set(_numbers(first, 339)) - {1}),
         photometric=photometric,
+        compression=_number(first, 259, 1),
+        predictor=_number(first, 317, 1),
+        depths=_numbers(first, 258),
+        separate=_number(first, 284, 1) == 2,
+        first_part=_first_part(first),
         extra=_numbers(first, 338),
         orientation=_number(first, orientation.TAG, 1) if _number(first, orientation.TAG, 1) in range(1, 9) else 1,
         georeferenced=any(tag in first for tag in _GEOREFERENCE),
@@ -140,7 +153,8 @@ def read(path: str) -> TiffTags:
         masked=any(mask for _, mask, _ in others),
         dpi=_dpi(first),
         icc_profile=_bytes(first, 34675),
-        xmp=orientation.upright_xmp(_bytes(first, 700)),
+        # what only XMP says of how it lies nobody applies, and so it stays
+        xmp=orientation.upright_xmp(_bytes(first, 700)) if orientation.TAG in first else _bytes(first, 700),
         iptc=33723 in first,
         exif=exif,
         others=tuple(sorted(set(first) - _STRUCTURE - _SAID)),
@@ -165,6 +179,13 @@ def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
 
 def _pixels(directory: ImageFileDirectory_v2) -> int:
     return _number(directory, 256, 0) * _number(directory, 257, 0)
+
+
+def _first_part(directory: ImageFileDirectory_v2) -> tuple[int, int] | None:
+    starts, sizes = (_numbers(directory, 273), _numbers(directory, 279))
+    if not starts:
+        starts, sizes = (_numbers(directory, 324), _numbers(directory, 325))
+    return (starts[0], sizes[0]) if starts and sizes else None
 
 
 def _is_part(directory: ImageFileDirectory_v2) -> bool:

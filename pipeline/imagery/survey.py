@@ -1,0 +1,265 @@
+"""What all samples of an image say together: between which values they lie, and a fill that nobody declared.
+
+A fill is a number that stands where nothing was measured. It is recognised only where it cannot be anything else, and
+by all samples of the image, so that every tile and every group of tiles means the same by it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import log10
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sr_ops.settings import AUTO, NONE
+
+from ..errors import ErrorType, ImageError
+from .header import Header, Pixels
+from .samples import known_samples, measured, number_text
+
+_ENDS = 4
+"""Distinct values at each end of a band that are looked at: several may be fills."""
+
+_MOST_KINDS = 32
+"""Distinct values of a band that are told apart."""
+
+_FEW_KINDS, _MANY_KINDS = 3, 16
+"""Below the first a band may be a mask, whose 1 is as far from its 0 as may be; from the second on it is measured."""
+
+_HUGE, _ORDINARY = 1e30, 1e24
+"""Samples of no measurement, and what all others are at most where they are those of a fill, or of one that was
+interpolated: in float32 nothing of the others would be left beside them."""
+
+_ABSURD = 1e15
+"""No measurement that goes with others a millionth of it, or less."""
+
+_FAR = 100.0
+"""Times the spread of all others: how far from them lies what is no usual fill, or above them, as saturation does."""
+
+_USUAL = {-32768.0, -32767.0, -28672.0, -(2.0**31), 2.0**31}
+"""What files of GIS, MODIS and SRTM fill with, beside nines and powers of ten."""
+
+_NINES = re.compile(r"-?9{3,}(\.9+|\.0)?")
+
+_WINDOW = 512
+"""Rows that are read at once; as many columns as make _SAMPLES."""
+
+_SAMPLES = 2**22
+
+_DRAWN = 4096
+"""Samples of a window by which distinct values are told."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Of the samples that are known, band by band, without alpha; 0 in a band without any."""
+
+    least: tuple[float, ...]
+    largest: tuple[float, ...]
+    fill: float | None = None
+    """What was recognised as a fill, and is not among the others."""
+
+
+def places(height: int, width: int, bands: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of windows that cover an image, none of them large."""
+    across = max(1, _SAMPLES // (_WINDOW * bands * _WINDOW)) * _WINDOW
+    for top in range(0, height, _WINDOW):
+        for left in range(0, width, across):
+            yield slice(top, min(height, top + _WINDOW)), slice(left, min(width, left + across))
+
+
+def with_nodata(header: Header, told: str) -> Header:
+    """The header as the user has it: as the file says (AUTO), without a nodata value (NONE), or with the one told."""
+    if told == AUTO:
+        return header
+    declared = "" if header.nodata is None else number_text(header.nodata)
+    if told == NONE:
+        notes = (f"its nodata value {declared} is taken for a measurement, as --nodata none says",) if declared else ()
+        return replace(header, nodata=None, notes=(*header.notes, *notes))
+    value = float(told)
+    if not header.holds(value):
+        note = f"the nodata value {number_text(value)} that was told cannot occur in {header.dtype} and is left out"
+        return replace(header, notes=(*header.notes, note))
+    if header.nodata is None or header.nodata == value or header.nodata != header.nodata:
+        return replace(header, nodata=value)
+    note = f"its nodata value {declared} is taken for a measurement, as --nodata {number_text(value)} says"
+    return replace(header, nodata=value, notes=(*header.notes, note))
+
+
+def with_fill(header: Header, fill: float) -> Header:
+    """The header of an image in which a fill was recognised."""
+    note = f"its samples of {number_text(fill)}, declared nowhere, are taken for nodata; --nodata none keeps them"
+    if header.nodata is not None and header.nodata == header.nodata:
+        note += f"; its nodata value {number_text(header.nodata)}, which none of them has, is not carried over"
+    return replace(header, nodata=fill, notes=(*header.notes, note))
+
+
+def survey(header: Header, windows: Iterable[Pixels], look_for_fill: bool) -> Survey:
+    """
+    Args:
+        windows: that cover the image.
+        look_for_fill: where the type can hold one. 8 bits and 16 without sign are never looked at: their ends are
+            black and saturated.
+
+    Raises:
+        ImageError: unsupported; there is a fill, but more than one number, or one that may be a measurement elsewhere.
+    """
+    bands = [_Values() for _ in range(measured(header))]
+    signed = header.dtype in ("float32", "int8", "int16")
+    kept = _ENDS if look_for_fill and signed else 1
+    declared_is_there = False
+    for pixels in windows:
+        known = known_samples(pixels, header)
+        for values, samples, here in zip(bands, pixels.samples, known, strict=False):
+            values.add(samples[here], kept)
+        if header.nodata is not None and signed and not declared_is_there:
+            declared_is_there = bool((pixels.samples == np.float64(header.nodata).astype(header.dtype)).any())
+        if kept == 1 and all(values.reach(header.dtype) for values in bands):
+            break  # no other window could change anything
+    fill = _fill(header, bands, declared_is_there) if kept > 1 else None
+    ends = [values.ends_without(fill) for values in bands]
+    return Survey(tuple(low for low, _ in ends), tuple(high for _, high in ends), fill)
+
+
+class _Values:
+    """What is remembered of the samples of a band."""
+
+    def __init__(self) -> None:
+        self._low: dict[float, int] = {}
+        """The least distinct values, and how often each occurs."""
+        self._high: dict[float, int] = {}
+        self._kinds: set[float] = set()
+        self._huge = 0
+        """Samples of at least _HUGE."""
+        self._most_ordinary = 0.0
+        """The largest size of the others."""
+
+    def add(self, values: NDArray[np.generic], kept: int) -> None:
+        if not values.size:
+            return
+        self._low = _merged(self._low, _extremes(values, kept, False), kept, False)
+        self._high = _merged(self._high, _extremes(values, kept, True), kept, True)
+        if kept > 1 and values.dtype == np.float32:
+            sizes = np.abs(values)
+            huge = sizes >= _HUGE
+            self._huge += int(huge.sum())
+            self._most_ordinary = max(self._most_ordinary, float(sizes.max(initial=0, where=~huge)))
+        if len(self._kinds) < _MOST_KINDS:
+            drawn = np.unique(values[:: max(1, values.size // _DRAWN)])
+            self._kinds.update(map(float, drawn[:_MOST_KINDS]))
+
+    def reach(self, dtype: str) -> bool:
+        """Whether both ends of an integer type have been seen."""
+        if dtype == "float32" or not self._low:
+            return False
+        info = np.iinfo(dtype)
+        return min(self._low) == info.min and max(self._high) == info.max
+
+    def ends_without(self, fill: float | None) -> tuple[float, float]:
+        low, high = ([value for value in ends if value != fill] for ends in (self._low, self._high))
+        return (min(low), max(high)) if low and high else (0.0, 0.0)
+
+    def is_only(self, value: float) -> bool:
+        return not self._low or set(self._low) == {value}
+
+    def holds_within(self, value: float) -> bool:
+        """Whether a value may be one of many in the middle."""
+        return bool(self._low) and min(self._low) < value < max(self._high)
+
+    def is_spoiled(self, fill: float | None) -> bool:
+        """Whether huge samples other than the fill stand beside ordinary ones."""
+        of_the_fill = {**self._low, **self._high}.get(fill, 0) if fill is not None and abs(fill) >= _HUGE else 0
+        return self._huge > of_the_fill and 0 < self._most_ordinary <= _ORDINARY
+
+    def fills(self, dtype: str) -> list[float]:
+        """Those that can be nothing else, the farthest out first."""
+        found: list[float] = []
+        low, high, kinds = dict(self._low), dict(self._high), set(self._kinds)
+        while len(low) > 1 and len(high) > 1:
+            for value, count in ((min(low), low[min(low)]), (max(high), high[max(high)])):
+                others = [other for other in (*low, *high) if other != value]
+                if _is_fill(value, count, min(others), max(others), len(kinds - {value}), dtype):
+                    found.append(value)
+                    for seen in (low, high):
+                        seen.pop(value, None)
+                    kinds.discard(value)
+                    break
+            else:
+                break
+        return found
+
+
+def _extremes(values: NDArray[np.generic], number: int, from_above: bool) -> dict[float, int]:
+    found: dict[float, int] = {}
+    for _ in range(number):
+        if not values.size:
+            break
+        end = values.max() if from_above else values.min()
+        rest = values[values != end] if number > 1 else values[:0]
+        found[float(end)] = values.size - rest.size
+        values = rest
+    return found
+
+
+def _merged(one: dict[float, int], other: dict[float, int], kept: int, from_above: bool) -> dict[float, int]:
+    values = sorted({*one, *other}, reverse=from_above)[:kept]
+    return {value: one.get(value, 0) + other.get(value, 0) for value in values}
+
+
+def _is_fill(value: float, count: int, low: float, high: float, kinds: int, dtype: str) -> bool:
+    """Whether a value, which lies below or above all others, can be nothing else.
+
+    Args:
+        low: the least of the others.
+        high: the largest of the others.
+        kinds: distinct values among the others, at least so many.
+    """
+    gap, spread = max(low - value, value - high), high - low
+    if value == 0:  # the most usual measurement of all
+        return False
+    nines = dtype != "int8" and _NINES.fullmatch(str(np.float32(value))) is not None
+    usual = nines or _is_usual(value, dtype)
+    if abs(value) >= _ABSURD:
+        return (usual or count > 1) and max(abs(low), abs(high)) <= 1e-6 * abs(value)
+    if value < low and usual:
+        enough = 2 * spread if dtype == "int8" else spread
+        return gap >= enough and (nines or kinds >= _FEW_KINDS)
+    measured_otherwise = kinds >= _MANY_KINDS and count > 1 and gap >= _FAR * spread
+    return measured_otherwise and (usual or value < low)
+
+
+def _is_usual(value: float, dtype: str) -> bool:
+    if dtype == "int8":
+        return value == -128
+    size = abs(value)
+    power_of_ten = size >= 1e9 and abs(10.0 ** round(log10(size)) / size - 1) < 1e-6
+    of_the_type = size >= 3.4e38 or abs(size / 9.96921e36 - 1) < 1e-6  # and NetCDF's
+    return value in _USUAL or power_of_ten or of_the_type or (dtype == "int16" and value == 32767)
+
+
+def _fill(header: Header, bands: list[_Values], declared_is_there: bool) -> float | None:
+    found = list(dict.fromkeys(value for values in bands for value in values.fills(header.dtype)))
+    remedy = "say with --nodata which number says that nothing was measured (none if none does)"
+    if len(found) < 2 and any(values.is_spoiled(found[0] if found else None) for values in bands):
+        message = (
+            f"its samples hold several numbers beyond {_HUGE:g}, as an interpolated fill leaves them; mask them, or"
+        )
+        raise ImageError(ErrorType.UNSUPPORTED, f"{message} {remedy}")
+    if not found:
+        return None
+    names = " and ".join(map(number_text, found))
+    if len(found) > 1:
+        message = f"its samples hold {names}, far outside all others and declared nowhere; make them one number, or"
+        raise ImageError(ErrorType.UNSUPPORTED, f"{message} {remedy}")
+    if declared_is_there:
+        assert header.nodata is not None
+        message = f"its samples hold {names}, far outside all others, beside its nodata value"
+        raise ImageError(
+            ErrorType.UNSUPPORTED, f"{message} {number_text(header.nodata)}; make them one number, or {remedy}"
+        )
+    (fill,) = found
+    if any(values.holds_within(fill) for values in bands):
+        message = f"its samples of {names} are a fill in one band, but may be measured in another; {remedy}"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    return fill
