@@ -132,9 +132,9 @@ def _working_folder(output: Path) -> list[str]:
 
 
 def _content(row: dict[str, Any]) -> dict[str, Any]:
-    """What of a record is the same however the work was divided: all but times, process and place."""
-    times = {name for name in row if name.endswith(("_s", "_at"))}
-    return {name: row[name] for name in set(row) - times - {"worker", "peak_memory_bytes", "output_uri"}}
+    """What of a record is the same however the work was divided: all but times, processes and place."""
+    others = {name for name in row if name.endswith(("_s", "_at")) or name.startswith("worker")}
+    return {name: row[name] for name in set(row) - others - {"peak_memory_bytes", "output_uri"}}
 
 
 @pytest.mark.usefixtures("scenes")

@@ -80,7 +80,7 @@ class MachineOptions:
     workers: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Start so many worker processes.", show_default="as many as there is room for"
+            metavar="N", min=1, help="Start so many worker processes.", show_default="as processors and memory allow"
         ),
     ] = None
     threads: Annotated[
