@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from jobs.scenes import photograph_scene, satellite_scene
+from jobs.sample_pictures import photograph, satellite_view
 from pipeline.imagery.images import from_levels, to_levels
 from pipeline.work.stopwatch import Stopwatch
 from sr_ops.dihedral import ORDER
@@ -102,7 +102,7 @@ class Bench:
 
 def draw_pngs(count: int, side: int) -> tuple[bytes, ...]:
     """Pictures of side x side pixels, all different."""
-    scenes = [torch.from_numpy(draw(side)).permute(2, 0, 1) for draw in (satellite_scene, photograph_scene)]
+    scenes = [torch.from_numpy(draw(side)).permute(2, 0, 1) for draw in (satellite_view, photograph)]
     return tuple(encode_png(scenes[number % 2].roll(number // 2, -1)) for number in range(count))
 
 

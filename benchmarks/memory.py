@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 
 from .process_memory import Usage, run_limited
 from .quality import OUT
@@ -78,7 +78,7 @@ class Measured:
 
 def make_scene(scene: Scene) -> float:
     """Write it, block by block; the share of its pixels that have data."""
-    pattern = 1 + 8 * satellite_scene(PATTERN).astype(np.uint16).transpose(2, 0, 1)[:BANDS]
+    pattern = 1 + 8 * satellite_view(PATTERN).astype(np.uint16).transpose(2, 0, 1)[:BANDS]
     islands = _islands(scene)
     data = 0
     with rasterio.open(

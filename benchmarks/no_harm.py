@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.nn.functional import conv2d, pad
 
-from jobs.scenes import printed_page
+from jobs.sample_pictures import printed_page
 from sr_ops.resample import downscale
 
 from .pictures import decode, encode_png

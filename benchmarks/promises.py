@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from pipeline.evaluate import stitch
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
@@ -132,7 +132,7 @@ def broken_among_many(out: Path) -> Promise:
     folder = out / "many"
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    scene = satellite_scene(512)
+    scene = satellite_view(512)
     for number in range(500):
         top, left = rng.integers(0, 512 - 48, 2)
         Image.fromarray(scene[top : top + 48, left : left + 48]).save(folder / f"{number:03d}.png")
@@ -191,7 +191,7 @@ def help_is_quick() -> Promise:
 
 def large_scene(out: Path) -> Promise:
     """One 4096 x 4096 image at x2 in tiles, a few steps."""
-    quarter = satellite_scene(2048)
+    quarter = satellite_view(2048)
     half = np.concatenate([quarter, quarter[:, ::-1]], 1)
     Image.fromarray(np.concatenate([half, half[::-1]], 0)).save(out / "large.png", compress_level=1)
     manifest = _manifest(out / "large.csv", [out / "large.png"])

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from pipeline.output.layout import MOSAIC
 from sr_ops.settings import Preset, preset
 from sr_ops.super_resolve import enlarge, fit_stages
@@ -173,7 +173,7 @@ def _steps(image: NDArray[Any], known: NDArray[np.bool_]) -> tuple[NDArray[Any],
 
 def _scene() -> NDArray[np.uint16]:
     """(3, SIDE, SIDE) of most of 16 bits, never 0."""
-    levels = satellite_scene(SIDE).astype(np.uint16).transpose(2, 0, 1)
+    levels = satellite_view(SIDE).astype(np.uint16).transpose(2, 0, 1)
     noise = np.random.default_rng(0).integers(0, 256, levels.shape, dtype=np.uint16)
     return 1 + 240 * levels + noise
 

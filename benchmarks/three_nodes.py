@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jobs.scenes import photograph_scene, satellite_scene
+from jobs.sample_pictures import photograph, satellite_view
 from pipeline.config import Device, RunConfig
 from pipeline.driver import dataflow  # before anything of Ray's: it sets Ray's environment
 from pipeline.driver.manifest import Manifest
@@ -62,17 +62,17 @@ def make_images() -> int:
     shutil.rmtree(HERE, ignore_errors=True)
     folder = HERE / "lr"
     folder.mkdir(parents=True)
-    photograph = photograph_scene(PHOTOGRAPH_SIDE + 4 * PHOTOGRAPHS)
+    whole = photograph(PHOTOGRAPH_SIDE + 4 * PHOTOGRAPHS)
     for index in range(PHOTOGRAPHS):
         corner = 4 * index
-        part = photograph[corner : corner + PHOTOGRAPH_SIDE, corner : corner + PHOTOGRAPH_SIDE]
+        part = whole[corner : corner + PHOTOGRAPH_SIDE, corner : corner + PHOTOGRAPH_SIDE]
         Image.fromarray(part).save(folder / f"photograph{index:02}.png")
     for index in range(THUMBNAILS):
         top, left = (40 * (index // 20) % 500, 25 * (index % 20))
-        part = photograph[top : top + THUMBNAIL_SIDE, left : left + THUMBNAIL_SIDE]
+        part = whole[top : top + THUMBNAIL_SIDE, left : left + THUMBNAIL_SIDE]
         Image.fromarray(part).save(folder / f"thumbnail{index:03}.png")
     repeats = SCENE_SIDE // PATTERN_SIDE
-    scene = np.tile(satellite_scene(PATTERN_SIDE), (repeats, repeats, 1))
+    scene = np.tile(satellite_view(PATTERN_SIDE), (repeats, repeats, 1))
     Image.fromarray(scene).save(folder / "scene.png", compress_level=1)
     return PHOTOGRAPHS + THUMBNAILS + 1
 

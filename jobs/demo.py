@@ -14,23 +14,24 @@ from pipeline.imagery.images import from_levels, read_levels, to_levels
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Settings
 
-from .cli import execute
+from .progress import run_with_progress
 from .report import print_scores
-from .scenes import photograph_scene, printed_page, satellite_scene
+from .sample_pictures import photograph, printed_page, satellite_view
 
 _SCALE = 2
 
-_SCENES = {"satellite.tif": satellite_scene, "page.png": printed_page, "photograph.jpg": photograph_scene}
+_PICTURES = {"satellite.tif": satellite_view, "page.png": printed_page, "photograph.jpg": photograph}
 
 
 def demo(folder: Path) -> Summary:
     """Write the collection to `folder`, run it, print the table of results and where the pictures are."""
     manifest = make_collection(folder)
     output = folder / "results"
-    summary = execute(RunConfig(manifest=str(manifest), output=str(output.absolute()), settings=Settings(scale=_SCALE)))
+    config = RunConfig(manifest=str(manifest), output=str(output.absolute()), settings=Settings(scale=_SCALE))
+    summary = run_with_progress(config)
     scores = evaluate(str(output))
     print_scores(scores)
-    for name in _SCENES:
+    for name in _PICTURES:
         _compare(folder, name)
     print(f"input:   {folder}/lr   truth: {folder}/hr")  # noqa: T201 - the result
     print(f"results: {output}/tiles   table: {output}/manifest.parquet")  # noqa: T201
@@ -41,8 +42,8 @@ def demo(folder: Path) -> Summary:
 def make_collection(folder: Path) -> Path:
     """hr/ with the truth, lr/ with its `downscale` as TIFF, PNG and JPEG, and the manifest; returns its path."""
     rows = []
-    for name, scene in _SCENES.items():
-        hr = torch.from_numpy(scene())
+    for name, draw in _PICTURES.items():
+        hr = torch.from_numpy(draw())
         hr = hr[None] if hr.ndim == 2 else hr.permute(2, 0, 1)
         truth = Path("hr") / Path(name).with_suffix(".png")
         lr = Path("lr") / name

@@ -1,7 +1,7 @@
 """How a run shows itself on stderr: a bar on a terminal; elsewhere a plain line every few seconds, as images end."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,14 +15,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.config import RunConfig
 from pipeline.driver.manifest import Manifest
 from pipeline.driver.plan import Plan
-from pipeline.driver.run import Observer
+from pipeline.driver.run import Observer, Summary, run
 from pipeline.output.records import Record, Status
 
 from . import stopping
 
 _LINE_SECONDS = 5.0
+
+
+def run_with_progress(config: RunConfig, only: Container[str] | None = None) -> Summary:
+    """`pipeline.run.run`, which shows itself on stderr while it goes on."""
+    with progress() as observer:
+        return run(config, observer, only)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ _TYPES: dict[object, tuple[tuple[type, ...], str]] = {
     list[str]: ((list,), "a list of strings"),
 }
 _TEXT = ((str, int, float), "a string")
-"""Of all other options; numbers too, which Typer makes text of, since people write `scale = 4`."""
+"""Of all other options, those with a parser among them; numbers too, since people write `scale = 4`."""
 
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
@@ -137,12 +137,18 @@ def _read(job_file: str, command: Any) -> dict[str, Any]:
                 f"{job_file}: unknown key {key!r};"
                 f" {_nearest(key, parameters)}keys are the options of srpipe {command.name}"
             )
-        accepted, expected = _TYPES.get(parameters[key].type_descriptor.annotation, _TEXT)
+        accepted, expected = _accepted(parameters[key])
         fits = type(value) in accepted  # not isinstance: true is an int to Python
         if not fits or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
             raise UsageError(f"{job_file}: {key} = {json.dumps(value, default=str)} is not {expected}")
         values[parameters[key].name] = value
     return values
+
+
+def _accepted(parameter: TyperArgument | TyperOption) -> tuple[tuple[type, ...], str]:
+    """The types of a value as TOML has it, and what to call them."""
+    kind = parameter.type_descriptor
+    return _TEXT if kind.parameter_info.parser else _TYPES.get(kind.annotation, _TEXT)
 
 
 def _parameters(command: Any) -> list[TyperArgument | TyperOption]:

@@ -13,13 +13,14 @@ from sr_ops.consistency import ConsistencyError, ConsistencySums
 from sr_ops.resample import downscale, upscale
 from sr_ops.tiles import cut, owned, plan_tiles
 
+from .pictures import noise
+
 ITERATIONS = 10
 SCALES = [2, 3, 4]
 
 
-def noise(*shape: int, low: float = 0.0, high: float = 1.0, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
+def between(low: float, high: float, *shape: int, seed: int = 0) -> Tensor:
+    return low + (high - low) * noise(*shape, seed=seed, dtype=torch.float64)
 
 
 def error_of(sr: Tensor, lr: Tensor, scale: int) -> ConsistencyError:
@@ -30,8 +31,8 @@ def error_of(sr: Tensor, lr: Tensor, scale: int) -> ConsistencyError:
 
 def mid_gray_pair(scale: int) -> tuple[Tensor, Tensor]:
     """An enlargement and an LR image that disagree, too gray for anything to clip."""
-    lr = noise(2, 11, 14, low=0.4, high=0.6)
-    sr = noise(2, 11 * scale, 14 * scale, low=0.4, high=0.6, seed=1)
+    lr = between(0.4, 0.6, 2, 11, 14)
+    sr = between(0.4, 0.6, 2, 11 * scale, 14 * scale, seed=1)
     return sr, lr
 
 
@@ -67,15 +68,15 @@ def test_a_consistent_image_is_left_alone(scale: int) -> None:
 @pytest.mark.parametrize("iterations", [0, 1, ITERATIONS])
 def test_result_stays_in_range(iterations: int) -> None:
     """Values stay within [0, 1], without any iteration too."""
-    lr = noise(1, 9, 9).round()
-    result = back_project(noise(1, 18, 18, low=-0.5, high=1.5), lr, 2, iterations)
+    lr = noise(1, 9, 9, dtype=torch.float64).round()
+    result = back_project(between(-0.5, 1.5, 1, 18, 18), lr, 2, iterations)
     assert float(result.min()) == 0
     assert float(result.max()) == 1
 
 
 def test_more_iterations_undo_what_clipping_spoils() -> None:
     """Where the result must be clipped one iteration is not enough, and more bring it closer."""
-    lr = noise(1, 16, 16, low=0.15, high=0.85)
+    lr = between(0.15, 0.85, 1, 16, 16)
     sr = upscale(lr, 2)
     errors = [error_of(back_project(sr, lr, 2, iterations), lr, 2).rmse for iterations in (0, 1, 3, 10)]
     assert errors == sorted(errors, reverse=True)
@@ -84,7 +85,7 @@ def test_more_iterations_undo_what_clipping_spoils() -> None:
 
 def test_arguments_stay_as_they_were() -> None:
     """Neither image is written to."""
-    sr, lr = noise(1, 12, 12, low=-0.2, high=1.2), noise(1, 6, 6)
+    sr, lr = between(-0.2, 1.2, 1, 12, 12), noise(1, 6, 6, dtype=torch.float64)
     before = sr.clone(), lr.clone()
     back_project(sr, lr, 2, ITERATIONS)
     back_project(sr, lr, 2, 0).zero_()
@@ -95,7 +96,7 @@ def test_arguments_stay_as_they_were() -> None:
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_change_fades_within_16_pixels(scale: int) -> None:
     """One LR pixel changes the result near it, and beyond 16 LR pixels by less than a millionth."""
-    lr = noise(1, 45, 45)
+    lr = noise(1, 45, 45, dtype=torch.float64)
     changed = lr.clone()
     changed[0, 22, 22] = 1 - changed[0, 22, 22].round()
     sr = upscale(lr, scale)
@@ -120,7 +121,7 @@ def test_consistency_by_hand() -> None:
 
 def test_consistency_matches_numpy() -> None:
     """All figures are those of NumPy in 64-bit floats over downscale(sr) - lr."""
-    sr, lr = 255 * noise(3, 18, 24), 255 * noise(3, 9, 12, seed=1)
+    sr, lr = 255 * noise(3, 18, 24, dtype=torch.float64), 255 * noise(3, 9, 12, seed=1, dtype=torch.float64)
     residual = downscale(sr, 2).numpy() - lr.numpy()
     error = error_of(sr, lr, 2)
     assert error.mae == pytest.approx(np.abs(residual).mean(), rel=1e-12)
@@ -133,7 +134,7 @@ def test_consistency_matches_numpy() -> None:
 @pytest.mark.parametrize("tile_size", [4, 7, 50])
 def test_sums_over_tiles_are_the_error_of_the_whole(tile_size: int) -> None:
     """Residuals added tile by tile, in tiles of unequal size, give the figures of the whole image."""
-    sr, lr = 255 * noise(3, 22, 30), 255 * noise(3, 11, 15, seed=1)
+    sr, lr = 255 * noise(3, 22, 30, dtype=torch.float64), 255 * noise(3, 11, 15, seed=1, dtype=torch.float64)
     residual = downscale(sr, 2) - lr
     tiles = plan_tiles(11, 15, tile_size, 2)
     sums = reduce(add, (ConsistencySums.of(owned(cut(residual, tile), tile, 1)) for tile in tiles))

@@ -6,27 +6,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import avg_pool2d
 
 from sr_ops.damage import CLEAN, Damage, find_damage, noise_sigma
 from sr_ops.held_out import hold_out
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
-
-
-def white_noise(*shape: int, seed: int = 0) -> Tensor:
-    """Of standard deviation 1."""
-    return torch.randn(shape, generator=Generator().manual_seed(seed))
-
-
-def star(side: int) -> Tensor:
-    """(1, side, side): 14 sharp rays."""
-    fine = torch.arange(4 * side) / 4 - side / 2 + 0.1
-    rays = torch.sin(7 * torch.atan2(fine[:, None], fine) + 0.3) > 0
-    return avg_pool2d(0.2 + 0.6 * rays.float()[None], 4)
+from .pictures import checkerboard, noise, star, white_noise
 
 
 def windows_of(image: Tensor) -> Tensor:
@@ -53,11 +38,6 @@ def test_noise_is_measured_despite_texture() -> None:
     """Where a part of the image is smooth, sharp rays in the rest are not taken for noise."""
     image = torch.cat([star(200), slope(200)], dim=-1) + 0.02 * white_noise(1, 200, 400)
     assert float(noise_sigma(windows_of(image))) == pytest.approx(0.02, rel=0.25)
-
-
-def checkerboard(side: int, cell: int) -> Tensor:
-    cells = torch.arange(side) // cell
-    return 0.2 + 0.6 * ((cells[:, None] + cells) % 2).float()[None]
 
 
 @pytest.mark.parametrize(

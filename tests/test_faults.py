@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.scenes import photograph_scene, printed_page, satellite_scene
+from jobs.sample_pictures import photograph, printed_page, satellite_view
 from pipeline import storage
 from pipeline.config import Device, RunConfig
 from pipeline.driver.run import run
@@ -47,7 +47,7 @@ class Collection:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for index, name in enumerate(NAMES):
-            draw = (satellite_scene, photograph_scene, printed_page)[index % 3]
+            draw = (satellite_view, photograph, printed_page)[index % 3]
             Image.fromarray(draw(128)[index : index + 72, index : index + 80]).save(folder / name)
         self.manifest = folder / "m.csv"
         self.manifest.write_text("uri\n" + "".join(f"{name}\n" for name in NAMES))

@@ -16,6 +16,8 @@ from sr_ops.pairs import Crops, Pair, draw_crops, father_son_pyramid
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import FitSettings, Network
 
+from .pictures import checkerboard, noise
+
 SMALL = FitSettings(steps=80, crop=24, batch=4, learning_rate=5e-3)
 
 
@@ -26,16 +28,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
-
-
-def checkerboard(side: int = 48, cell: int = 6) -> Tensor:
-    """(1, side, side): sharp and periodic, so the image shrunk teaches what the image needs."""
-    cells = torch.arange(side) // cell
-    return 0.2 + 0.6 * ((cells[:, None] + cells) % 2).float()[None]
 
 
 def half_taught(image: Tensor) -> Tensor:

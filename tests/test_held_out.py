@@ -5,8 +5,7 @@ from math import inf, log10, nan
 
 import pytest
 import torch
-from torch import Generator, Tensor
-from torch.nn.functional import avg_pool2d
+from torch import Tensor
 
 from sr_ops.held_out import MIN_SIDE, HeldOut, Score, hold_out, score
 from sr_ops.jpeg import round_to_steps, steps_of_quality
@@ -14,24 +13,10 @@ from sr_ops.networks import ResidualNetwork, build_network
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Network
 
+from .pictures import noise, star, white_noise
+
 SIZES = [(24, 24), (25, 40), (49, 31), (24, 200), (48, 48), (101, 120), (160, 240), (400, 500)]
 some_sizes = pytest.mark.parametrize("size", SIZES)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
-
-
-def white_noise(*shape: int, seed: int = 0) -> Tensor:
-    """Of standard deviation 1."""
-    return torch.randn(shape, generator=Generator().manual_seed(seed))
-
-
-def star(side: int) -> Tensor:
-    """(1, side, side): 14 sharp rays."""
-    fine = torch.arange(4 * side) / 4 - side / 2 + 0.1
-    rays = torch.sin(7 * torch.atan2(fine[:, None], fine) + 0.3) > 0
-    return avg_pool2d(0.2 + 0.6 * rays.float()[None], 4)
 
 
 def held(image: Tensor, seed: int = 0) -> HeldOut:

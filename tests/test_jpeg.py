@@ -1,20 +1,24 @@
 """The loss of JPEG, against the encoder itself."""
 
 import io
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Generator, Tensor
+from torch import Tensor
 
-from jobs.scenes import photograph_scene, satellite_scene
+from jobs.sample_pictures import photograph, satellite_view
 from sr_ops.jpeg import find_steps, round_to_steps, steps_of_quality
 
+from .pictures import noise
+
 QUALITIES = [5, 10, 30, 50, 75, 90, 95]
-SCENES = {"photograph": photograph_scene, "satellite": satellite_scene}
+SCENES = {"photograph": photograph, "satellite": satellite_view}
 
 
+@cache
 def picture(name: str, side: int = 160) -> Image.Image:
     return Image.fromarray(SCENES[name](side))
 
@@ -28,10 +32,6 @@ def encoded(image: Image.Image, quality: int, **options: object) -> Image.Image:
 def as_tensor(image: Image.Image) -> Tensor:
     levels = torch.from_numpy(np.array(image)).float() / 255
     return levels[None] if levels.ndim == 2 else levels.permute(2, 0, 1)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("quality", [1, *QUALITIES, 100])

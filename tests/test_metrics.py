@@ -10,9 +10,7 @@ from torch import Tensor
 
 from sr_ops.metrics import luma, psnr_y, ssim_y
 
-
-def noise(bands: int, height: int, width: int, seed: int = 0) -> Tensor:
-    return torch.randint(0, 256, (bands, height, width), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+from .pictures import noise
 
 
 def framed(inner: Tensor, width: int, level: int) -> Tensor:
@@ -52,7 +50,7 @@ def test_luma_of_known_colours(rgb: tuple[int, int, int], y: float) -> None:
 
 def test_a_gray_image_is_its_own_luma() -> None:
     """One band is not squeezed into 16..235."""
-    gray = noise(1, 3, 4)
+    gray = noise(1, 3, 4, dtype=torch.uint8)
     assert torch.equal(luma(gray), gray[0].double())
 
 
@@ -60,14 +58,14 @@ def test_a_gray_image_is_its_own_luma() -> None:
 @pytest.mark.parametrize(("bands", "gain"), [(1, 1.0), (3, 219 / 255)])
 def test_psnr_of_a_constant_difference(difference: int, bands: int, gain: float) -> None:
     """d levels in every band are d * 219 / 255 levels of luma, in gray d: 20 log10(255 / that) dB."""
-    truth = noise(bands, 8, 9) // 2
+    truth = noise(bands, 8, 9, dtype=torch.uint8) // 2
     expected = 20 * log10(255 / (difference * gain))
     assert psnr_y(truth + difference, truth, border=0) == pytest.approx(expected, abs=1e-9)
 
 
 def test_equal_images() -> None:
     """Equal images have an infinite PSNR and an SSIM of 1."""
-    image = noise(3, 16, 16)
+    image = noise(3, 16, 16, dtype=torch.uint8)
     assert psnr_y(image, image.clone(), border=2) == inf
     assert ssim_y(image, image.clone(), border=2) == pytest.approx(1, abs=1e-12)
 
@@ -76,7 +74,7 @@ def test_equal_images() -> None:
 @pytest.mark.parametrize("border", [2, 3])
 def test_only_the_border_is_left_out(bands: int, border: int) -> None:
     """Pixels within `border` of a side do not count, the next ones do."""
-    truth = noise(bands, 18, 20)
+    truth = noise(bands, 18, 20, dtype=torch.uint8)
     damaged_border, damaged_deeper = framed(truth, border, 0), framed(truth, border + 1, 0)
     assert psnr_y(damaged_border, truth, border) == inf
     assert ssim_y(damaged_border, truth, border) == pytest.approx(1, abs=1e-12)
@@ -87,8 +85,9 @@ def test_only_the_border_is_left_out(bands: int, border: int) -> None:
 @pytest.mark.parametrize(("bands", "border"), [(1, 0), (3, 0), (3, 2)])
 def test_ssim_matches_a_plain_loop(bands: int, border: int) -> None:
     """SSIM is the mean over the windows that lie inside, in 64-bit floats."""
-    truth = noise(bands, 17, 19)
-    image = (truth.float() * 0.8 + 0.2 * noise(bands, 17, 19, seed=1).float() + 6).round().clamp(0, 255).to(torch.uint8)
+    truth = noise(bands, 17, 19, dtype=torch.uint8)
+    other = noise(bands, 17, 19, seed=1, dtype=torch.uint8)
+    image = (0.8 * truth.float() + 0.2 * other.float() + 6).round().clamp(0, 255).to(torch.uint8)
     inner = slice(border, -border or None)
     expected = reference_ssim(luma(image)[inner, inner].numpy(), luma(truth)[inner, inner].numpy())
     assert expected < 0.98
@@ -97,7 +96,7 @@ def test_ssim_matches_a_plain_loop(bands: int, border: int) -> None:
 
 def test_ssim_needs_one_window() -> None:
     """With 11 pixels there is one window; with 10 there is none and the answer is nan."""
-    image = noise(1, 30, 15)
+    image = noise(1, 30, 15, dtype=torch.uint8)
     assert ssim_y(image, image, border=2) == pytest.approx(1)
     assert isnan(ssim_y(image[..., 1:], image[..., 1:], border=2))
 
@@ -105,6 +104,6 @@ def test_ssim_needs_one_window() -> None:
 @pytest.mark.parametrize("metric", [psnr_y, ssim_y])
 def test_a_border_that_leaves_nothing_is_an_error(metric: Callable[[Tensor, Tensor, int], float]) -> None:
     """The message names the border and the size."""
-    image = noise(1, 8, 9)
+    image = noise(1, 8, 9, dtype=torch.uint8)
     with pytest.raises(ValueError, match="border of 4 leaves nothing of 8 x 9"):
         metric(image, image, 4)

@@ -8,6 +8,8 @@ from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
 from sr_ops.resample import upscale
 from sr_ops.settings import Network
 
+from .pictures import noise
+
 CPU = torch.device("cpu")
 names = pytest.mark.parametrize("name", list(Network))
 
@@ -16,10 +18,6 @@ def network(
     name: Network, bands: int = 1, width: int = 8, depth: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32
 ) -> ResidualNetwork:
     return build_network(name, bands, width, depth, seed, CPU, dtype)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 def convolutions(built: ResidualNetwork) -> list[nn.Conv2d]:

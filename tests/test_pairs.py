@@ -10,9 +10,7 @@ from sr_ops.damage import Damage
 from sr_ops.pairs import MIN_SIDE, Pair, draw_crops, father_son_pyramid, octave_pairs
 from sr_ops.resample import downscale, upscale
 
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
+from .pictures import noise
 
 
 def mask_with_holes(height: int, width: int) -> Tensor:

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from pipeline import storage
 from pipeline.errors import UsageError
 from pipeline.priors import prior_file as prior_module
@@ -160,7 +160,7 @@ def test_the_shipped_prior_knows_more_than_bicubic(bands: int) -> None:
         defaults.network, bands, defaults.width, defaults.depth, 0, torch.device("cpu"), torch.float32
     )
     network.load_state_dict(weights(held.data)[bands])
-    truth = torch.from_numpy(satellite_scene(128)).permute(2, 0, 1)[:bands] / 255
+    truth = torch.from_numpy(satellite_view(128)).permute(2, 0, 1)[:bands] / 255
     lr = downscale(truth, 2)
     with torch.inference_mode():
         enlarged = (network(lr[None])[0], upscale(lr, 2))

@@ -9,9 +9,9 @@ from time import sleep
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from sr_ops.fit import fit
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
 from sr_ops.pairs import Pair, octave_pairs
@@ -19,6 +19,8 @@ from sr_ops.prior import Prior, network_bands, train_prior
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
 from sr_ops.super_resolve import fit_stages, super_resolve
+
+from .pictures import noise
 
 BRIEF = FitSettings(steps=4, crop=16, batch=2)
 TINY = Settings(scale=2, method=Method.ZSSR, width=8, depth=3, fit=BRIEF, ensemble=False)
@@ -38,11 +40,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def scene() -> Tensor:
     """(3, 192, 192) float32: fields, a river and roads from above."""
-    return torch.from_numpy(satellite_scene(192).astype(np.float32) / 255).permute(2, 0, 1).contiguous()
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
+    return torch.from_numpy(satellite_view(192).astype(np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
 def colour(seed: int = 0) -> Tensor:

@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from sr_ops.resample import axis_matrix, downscale, resize, upscale
+
+from .pictures import noise
 
 law = settings(max_examples=40, deadline=None, derandomize=True)
 lengths = st.one_of(st.integers(1, 12), st.integers(1, 300))
@@ -17,13 +18,6 @@ seeds = st.integers(0, 2**31)
 
 IMPULSE_X2 = [-3, -9, 29, 111, 111, 29, -9, -3]
 """128 times Keys' cubic at 1.75, 1.25, 0.75, 0.25 and back: the x2 enlargement of one bright sample."""
-
-
-def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    if dtype == torch.uint8:
-        return torch.randint(0, 256, shape, generator=generator, dtype=dtype)
-    return torch.rand(shape, generator=generator, dtype=dtype)
 
 
 def keys_cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
@@ -65,7 +59,7 @@ def to_8_bits(image: np.ndarray) -> np.ndarray:
 @given(in_length=lengths, out_length=lengths, seed=seeds)
 def test_one_axis_matches_the_sample_by_sample_reference(in_length: int, out_length: int, seed: int) -> None:
     """Any axis length to any other, past the internal run of 128 too, gives imresize's numbers."""
-    image = noise(in_length, 2, seed=seed)
+    image = noise(in_length, 2, seed=seed, dtype=torch.float64)
     expected = torch.from_numpy(reference_rows(image.numpy(), out_length))
     torch.testing.assert_close(resize(image, (out_length, 2)), expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(resize(image.T, (2, out_length)), expected.T, rtol=0, atol=1e-12)
@@ -148,7 +142,7 @@ def test_constants_stay_constant(size: tuple[int, int], new_size: tuple[int, int
 @given(size=st.tuples(lengths, lengths), new_size=st.tuples(lengths, lengths), seed=seeds)
 def test_resampling_commutes_with_flips(size: tuple[int, int], new_size: tuple[int, int], seed: int) -> None:
     """A mirrored image gives the mirrored result along both axes."""
-    image = noise(*size, seed=seed)
+    image = noise(*size, seed=seed, dtype=torch.float64)
     for axis in (0, 1):
         torch.testing.assert_close(
             resize(image.flip(axis), new_size), resize(image, new_size).flip(axis), rtol=0, atol=1e-12
@@ -159,7 +153,7 @@ def test_resampling_commutes_with_flips(size: tuple[int, int], new_size: tuple[i
 @given(size=st.tuples(lengths, lengths), new_size=st.tuples(lengths, lengths), seed=seeds)
 def test_axes_are_independent(size: tuple[int, int], new_size: tuple[int, int], seed: int) -> None:
     """The result is one matrix per axis, and so the order of the axes does not matter."""
-    image = noise(*size, seed=seed)
+    image = noise(*size, seed=seed, dtype=torch.float64)
     separate = axis_matrix(size[0], new_size[0]) @ image @ axis_matrix(size[1], new_size[1]).T
     torch.testing.assert_close(resize(image, new_size), separate, rtol=0, atol=1e-12)
 
@@ -175,7 +169,7 @@ def test_downscale_is_the_adjoint_of_upscale(scale: int, length: int) -> None:
 @pytest.mark.parametrize("shape", [(5, 4), (1, 5, 4), (2, 3, 5, 4)])
 def test_leading_axes_are_a_batch(shape: tuple[int, ...]) -> None:
     """Every image of a stack is resampled by itself, and the argument is left as it was."""
-    stack = noise(*shape)
+    stack = noise(*shape, dtype=torch.float64)
     before = stack.clone()
     enlarged = upscale(stack, 3)
     assert enlarged.shape == (*shape[:-2], 15, 12)

@@ -158,7 +158,7 @@ def test_nobody_listens(srpipe: Srpipe, table: Path) -> None:
         srpipe("run", "s3://b/m.csv", "--s3-endpoint-url", endpoint),
         *(f"cannot reach S3 at {endpoint} for s3://b/m.csv", "check --s3-endpoint-url and the network"),
     )
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40
     refused(
         srpipe("run", str(table), "-o", "s3://b/out", "--output-s3-endpoint-url", endpoint),
         *(f"cannot reach S3 at {endpoint} for s3://b/out", "check --output-s3-endpoint-url"),

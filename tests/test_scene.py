@@ -136,7 +136,7 @@ def _content(row: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"scale": scale} for scale in (2, 3, 4)),
+        *({"scale": 2}, {"scale": 3, "ensemble": False}, {"scale": 4, "ensemble": False}),
         *({"method": Method.BICUBIC}, {"method": Method.AUTO}, {"network": Network.ZSSR}, {"stack": 2}),
     ],
     ids=str,
@@ -157,7 +157,8 @@ def test_divided_equals_undivided(
     run(tiny_config(settings=settings, output=f"{tmp_path}/whole"), observer)
     assert sorted(enlarged) == [1, 4, 6, 16, 16]
     enlarged.clear()
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", SMALL)
+    seconds = SMALL.group_seconds / (1 if settings.ensemble else 8)
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", replace(SMALL, group_seconds=seconds))
     summary = run(tiny_config(settings=settings), observer)
     assert (summary.done, summary.failed) == (5, 0)
     assert sum(enlarged) == 43
@@ -588,6 +589,7 @@ def test_only_the_first_failure_of_a_scene_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(170)
+@pytest.mark.xdist_group("ray")
 def test_two_workers_share_a_scene(
     tmp_path: Path,
     make_png: Callable[..., np.ndarray],
@@ -599,8 +601,9 @@ def test_two_workers_share_a_scene(
 ) -> None:
     """With Ray, both workers do groups of the one scene there is, and all is as it is undivided."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    settings = Settings(scale=2, method=Method.ZSSR, fit=FitSettings(steps=1, crop=16, batch=1), tile_size=64)
-    make_png(tmp_path / "big.png", seed=5, height=300, width=310)
+    fit = FitSettings(steps=1, crop=16, batch=1)
+    settings = Settings(scale=2, method=Method.ZSSR, fit=fit, tile_size=64, ensemble=False)
+    make_png(tmp_path / "big.png", seed=5, height=180, width=190)
     make_png(tmp_path / "a.png", seed=1)
     (tmp_path / "m.csv").write_text("uri\nbig.png\na.png\n")
     run(tiny_config(settings=settings, output=f"{tmp_path}/whole"), observer)
@@ -612,10 +615,10 @@ def test_two_workers_share_a_scene(
         return finish(output, begun, groups)
 
     monkeypatch.setattr(scene, "finish", listen)
-    monkeypatch.setattr("pipeline.driver.dataflow.DIVISION", Division(pixels=50_000, group_seconds=0.012))
+    monkeypatch.setattr("pipeline.driver.dataflow.DIVISION", Division(pixels=30_000, group_seconds=0.0015))
     summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
     assert (summary.done, summary.failed) == (2, 0)
-    assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(25)]
+    assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(9)]
     assert len({group.record.worker for group in told}) == 2
     assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
     whole, parts = read_records(f"{tmp_path}/whole"), read_records(str(tmp_path / "out"))

@@ -40,6 +40,8 @@ def parse(*arguments: str) -> tuple[dict[str, Any], Callable[[str], str]]:
 def sample(parameter: Any) -> Any:
     """A value of the parameter's type, as TOML has it."""
     annotation = parameter.type_descriptor.annotation
+    if parameter.metavar in ("2..8", "1|1/2|1/4"):
+        return "2" if annotation is int else "0.25"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return list(annotation)[-1].value
     values: dict[Any, Any] = {bool: True, int: 77, float: 0.5, str: "7"}
@@ -91,8 +93,8 @@ def test_the_nearer_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SRPIPE_SCALE", "5")
     monkeypatch.setenv("SRPIPE_SEED", "9")
     values, _ = parse("--config", str(job_file), "--seed", "1")
-    assert (values["manifest"], values["scale"], values["steps"], values["seed"]) == ("m.csv", "5", 7, 1)
-    assert (values["self_ensemble"], values["preset"], values["batch"]) == (False, "fast", None)
+    assert (values["manifest"], values["scale"], values["steps"], values["seed"]) == ("m.csv", 5, 7, 1)
+    assert (values["ensemble"], values["preset"], values["batch"]) == (False, "fast", None)
     monkeypatch.setenv("SRPIPE_CONFIG", str(job_file))
     assert parse("other.csv")[0]["manifest"] == "other.csv"
     assert parse()[0]["steps"] == 7
@@ -129,6 +131,8 @@ REFUSED = {
     "a switch for text": ("output = true", ("output = true is not a string",)),
     "out of range": ("steps = -4", ("job.toml: ", "'--steps'", "greater than or equal to 0")),
     "no such choice": ('preset = "turbo"', ("job.toml: ", "'--preset'", "'balanced'")),
+    "no such scale": ("scale = 9", ("job.toml: ", "'--scale'", "'9' cannot be made")),
+    "no such share": ('gpus-per-worker = "1/3"', ("job.toml: ", "'--gpus-per-worker'", "'1/3' is not 1, 1/2 or 1/4")),
     "not TOML": ("scale =", ("job.toml is not TOML",)),
     "no text at all": ("\udcff", ("job.toml is not TOML",)),
 }
@@ -207,9 +211,10 @@ def test_variables_do_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         spec.check_for_cluster(str(job_file), RUN)
 
 
-def test_values_are_checked_before_they_are_sent(srpipe: Srpipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["tile-size = 3", "scale = 9", 'gpus-per-worker = "1/3"'])
+def test_values_are_checked_before_they_are_sent(srpipe: Srpipe, tmp_path: Path, line: str) -> None:
     """`srpipe submit` refuses a value out of range as `srpipe run` does, without any cluster."""
-    (tmp_path / "job.toml").write_text(WHOLE + "tile-size = 3\n")
+    (tmp_path / "job.toml").write_text(f"{WHOLE}{line}\n")
     code, _, err = srpipe("submit", "job.toml", "--address", "http://127.0.0.1:1")
     assert code == 2
-    assert "job.toml: Invalid value for '--tile-size'" in err
+    assert f"job.toml: Invalid value for '--{line.partition(' ')[0]}'" in err

@@ -6,10 +6,10 @@ from math import isnan
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
-from jobs.scenes import photograph_scene, satellite_scene
+from jobs.sample_pictures import photograph, satellite_view
 from sr_ops import stack
 from sr_ops.fit import fit
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
@@ -18,16 +18,14 @@ from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Network
 from sr_ops.stack import fit_stack
 
+from .pictures import noise
+
 CPU = torch.device("cpu")
 
 SHORT = FitSettings(steps=12, crop=24, batch=2, learning_rate=1e-3)
 
 TOLERANCE = 2e-5
 """Of the range, and of the losses' size: 20 times what was seen after `SHORT`, a tenth of what one wrong draw does."""
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
 
 
 def some_networks(
@@ -75,7 +73,7 @@ def test_a_stack_learns_what_each_learns_alone(name: Network, bands: int, count:
 @pytest.mark.skipif(fastest_dtype(CPU) != torch.bfloat16, reason="this processor does not multiply bfloat16")
 def test_bfloat16_costs_no_quality() -> None:
     """With convolutions in bfloat16, which shows in the weights, PSNR is within 0.05 dB of that of single fits."""
-    scenes = [torch.from_numpy(draw(96)).permute(2, 0, 1) / 255 for draw in (satellite_scene, photograph_scene)]
+    scenes = [torch.from_numpy(draw(96)).permute(2, 0, 1) / 255 for draw in (satellite_view, photograph)]
     sons = [downscale(scene, 2) for scene in scenes]
     lessons = [father_son_pyramid(son) for son in sons]
     alone, together = some_networks(2, dtype=torch.bfloat16), some_networks(2, dtype=torch.bfloat16)

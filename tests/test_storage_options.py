@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import jobs.cli
+import jobs.progress
 from pipeline.driver.run import Summary
 from pipeline.errors import UsageError
 from pipeline.storage_options import S3Options, StorageOptions, check_endpoint, parse_further
@@ -136,11 +136,11 @@ def test_what_is_for_the_input_and_what_for_the_output(
     """Options hold for both sides unless the output has its own; unsigned and paid reading is the input's alone."""
     seen = []
 
-    def execute(config: Any) -> Summary:
+    def run(config: Any, _only: object) -> Summary:
         seen.append(config.storage)
         return Summary("id", config.output, 0, 0, 0, 0, 0, 0, 0.0)
 
-    monkeypatch.setattr(jobs.cli, "execute", execute)
+    monkeypatch.setattr(jobs.progress, "run_with_progress", run)
     assert srpipe("run", "m.csv", *options)[0] == 0
     for side, changes in zip(("input", "output"), SIDES[options], strict=True):
         assert asdict(seen[0])[side] == asdict(S3Options()) | changes

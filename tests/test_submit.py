@@ -28,7 +28,7 @@ from pipeline.errors import UsageError
 from jobs import submit
 from jobs.stopping import Stopped
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("ray")]
 
 TOKEN = "a-token-for-these-tests-only-0123456789"
 
@@ -217,7 +217,7 @@ def test_an_address_that_does_not_answer(job_file: Path, nowhere: str, tmp_path:
         assert (code, out, err.count("\n")) == (2, "", 1), err
         assert f"no job server answers at {address}" in err
         assert "--address" in err
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60  # Ray alone would wait without end; two processes start on a busy machine
 
 
 def test_an_address_that_is_none(job_file: Path, srpipe: Callable[..., tuple[int, str, str]]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from sr_ops import sheet
 from sr_ops import super_resolve as module
@@ -31,6 +30,8 @@ from sr_ops.settings import FitSettings, Method, Network, Settings
 from sr_ops.super_resolve import Fitted, Phase, enlarge, fit_stages, fit_stages_together, no_phase, super_resolve
 from sr_ops.tiles import cut, owned, paste, plan_tiles
 
+from .pictures import noise, star
+
 BRIEF = FitSettings(steps=3, crop=16, batch=2)
 TINY = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=BRIEF)
 KEEN = replace(TINY, width=8, fit=FitSettings(steps=60, crop=24, batch=4, learning_rate=5e-3))
@@ -44,17 +45,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def star(side: int) -> Tensor:
-    """(1, side, side): 14 sharp rays, alike at every scale: the small image teaches what the large one needs."""
-    fine = torch.arange(4 * side) / 4 - side / 2 + 0.1
-    rays = torch.sin(7 * torch.atan2(fine[:, None], fine) + 0.3) > 0
-    return avg_pool2d(0.2 + 0.6 * rays.float()[None], 4)
 
 
 def decisive_networks(settings: Settings, bands: int = 1) -> tuple[ResidualNetwork, ...]:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs.scenes import satellite_scene
+from jobs.sample_pictures import satellite_view
 from pipeline import storage
 from pipeline.config import Device, Form, RunConfig, fingerprint
 from pipeline.errors import UsageError
@@ -238,7 +238,7 @@ def test_a_flat_image_is_bicubic(
 
 def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:
     """On a picture with edges the shipped prior wins over bicubic, and the result is the network's."""
-    truth = torch.from_numpy(satellite_scene(96)).permute(2, 0, 1)
+    truth = torch.from_numpy(satellite_view(96)).permute(2, 0, 1)
     lr = downscale(truth.float(), 2).round().clamp(0, 255).byte()
     Image.fromarray(lr.permute(1, 2, 0).numpy()).save(tmp_path / "t.png")
     prior = read_prior("shipped")

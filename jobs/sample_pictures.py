@@ -1,6 +1,6 @@
 """Sample pictures drawn by code, so that a demonstration needs no picture files.
 
-Three scenes, a satellite view, a printed page and a photograph, have what super-resolution is
+Three pictures, a satellite view, a printed page and a photograph, have what super-resolution is
 asked to restore: crisp edges, structure recurring at several scales and fine texture. Each is
 drawn on an oversized canvas that is then reduced, as a lens and a sensor would.
 """
@@ -155,7 +155,7 @@ def _draw_farmstead(pen: _Pen, rng: Generator, x: float, y: float, turn: float) 
             pen.line([a + (b - a) * t, d + (c - d) * t], (30, 20, 20, 80), 0.8)
 
 
-def satellite_scene(size: int = 384) -> Bytes:
+def satellite_view(size: int = 384) -> Bytes:
     """A farmed valley seen from above: an RGB picture of shape (size, size, 3).
 
     The array is C-contiguous uint8 over 0..255 and the same on every call with the same size.
@@ -268,7 +268,7 @@ def _draw_grass(pen: _Pen, rng: Generator, top: float, bottom: float) -> None:
         pen.line([(x, y), (x + lean * length, y - length)], ink, (y - 180) / 140)
 
 
-def photograph_scene(size: int = 384) -> Bytes:
+def photograph(size: int = 384) -> Bytes:
     """A brick house behind a fence on a fair day: an RGB picture of shape (size, size, 3).
 
     The array is C-contiguous uint8 over 0..255 and the same on every call with the same size.

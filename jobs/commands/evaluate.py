@@ -1,0 +1,44 @@
+"""`srpipe eval`."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from ..answers import EXIT_SOME_FAILED, print_result
+from ..panels import with_panels
+from ..storage_flags import StorageFlags
+
+
+@with_panels
+def evaluate(
+    output: Annotated[
+        str,
+        typer.Argument(metavar="OUT", help="Score this output of a finished run whose manifest has references."),
+    ],
+    json_scores: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageFlags,
+) -> int:
+    """Score a run by PSNR and SSIM. The true images are those of its manifest's column `reference`."""
+    from pipeline.evaluate import evaluate
+    from pipeline.storage import absolute, use
+
+    from ..report import print_scores
+
+    use(storage.options(), absolute(output))
+    scores = evaluate(output)
+    if json_scores:
+        print_result(json.dumps({"output": output, "scores": [_finite(asdict(score)) for score in scores]}))
+    else:
+        print_scores(scores)
+    return EXIT_SOME_FAILED if any(score.problem for score in scores) else 0
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no nan and no infinity."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }

@@ -1,0 +1,56 @@
+"""`srpipe retry`."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.config import Executor
+from pipeline.errors import ErrorType
+from pipeline.storage_options import StorageOptions
+
+from ..panels import with_panels
+from ..storage_flags import StorageFlags
+from .run import carry_out
+
+_AS_BEFORE = "as in the run"
+
+
+@with_panels
+def retry(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Go through this output, in which images failed.")],
+    error_type: Annotated[
+        list[ErrorType] | None,
+        typer.Option(help="Do only what failed so; may be given more than once.", show_default="all"),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Start so many worker processes.", show_default=_AS_BEFORE)
+    ] = None,
+    executor: Annotated[
+        Executor | None, typer.Option(help="Work in a pool of Ray's, or in this process.", show_default=_AS_BEFORE)
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Join this Ray cluster.", show_default=_AS_BEFORE)] = None,
+    max_seconds_per_image: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="X", help="Fail an image that takes more seconds.", show_default=_AS_BEFORE),
+    ] = None,
+    json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageFlags,
+) -> int:
+    """Do again what failed in a run. Manifest and settings are those of that run."""
+    from pipeline.driver.retry import failed_work
+    from pipeline.storage import absolute
+
+    options = storage.options()
+    config, keys = failed_work(absolute(output), error_type or [], None if options == StorageOptions() else options)
+    if executor is Executor.INLINE:  # what the run said of its pool does not apply
+        config = replace(config, workers=None, address=None, gpus_per_worker=None)
+    changes: dict[str, Any] = {
+        "workers": workers,
+        "executor": executor,
+        "address": address,
+        "max_seconds": max_seconds_per_image,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    return carry_out(replace(config, **given), json_summary, keys)

@@ -1,0 +1,103 @@
+"""`srpipe run`."""
+
+import json
+import os
+from collections.abc import Container
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.config import RunConfig
+
+from .. import spec
+from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result
+from ..panels import with_panels
+from ..storage_flags import StorageFlags
+from .quality_options import QualityOptions
+from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
+
+if TYPE_CHECKING:
+    from pipeline.driver.run import Summary
+
+
+@with_panels
+def run(
+    manifest: Annotated[
+        str,
+        typer.Argument(
+            metavar="MANIFEST",
+            help="Read this csv, parquet, jsonl or txt table, folder, glob or image; path or s3://.",
+        ),
+    ],
+    _job_file: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Take options from this TOML job file, path or s3://, with options as keys; the command line and"
+            " SRPIPE_<OPTION> variables win over it.",
+            callback=spec.configure,
+            is_eager=True,
+            rich_help_panel=WhatOptions.panel,
+        ),
+    ] = None,
+    *,
+    what: WhatOptions,
+    quality: QualityOptions,
+    output: OutputOptions,
+    machine: MachineOptions,
+    limits: LimitOptions,
+    storage: StorageFlags,
+) -> int:
+    """Upscale every image that MANIFEST names. Run again to go on where it stopped."""
+    config = RunConfig(
+        manifest=manifest,
+        output=_output(output.output, manifest, quality.scale),
+        settings=quality.settings(),
+        prior=quality.start(),
+        form=output.form(),
+        existing=output.existing,
+        storage=storage.options(),
+        **vars(what),
+        **vars(machine),
+        **vars(limits),
+    )
+    return carry_out(config, output.json)
+
+
+def carry_out(config: RunConfig, as_json: bool, only: Container[str] | None = None) -> int:
+    """Run it, all of it or these keys; say how it ended; the exit code."""
+    from ..progress import run_with_progress
+
+    summary = run_with_progress(config, only)
+    print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary))
+    if summary.stopped:
+        return EXIT_STOPPED
+    return EXIT_SOME_FAILED if summary.failed else 0
+
+
+def _output(given: str | None, manifest: str, scale: int) -> str:
+    from pipeline import storage
+
+    if given is not None:
+        return storage.absolute(given)
+    fixed = manifest.split("*")[0].split("?")[0].split("[")[0]
+    name = fixed.rstrip("/") if fixed == manifest or fixed.endswith("/") else os.path.dirname(fixed)
+    stem = Path(os.path.abspath(name) if "://" not in name else name).stem
+    return storage.absolute(f"{stem}-x{scale}")
+
+
+def _sentence(summary: "Summary") -> str:
+    parts = [f"{summary.done} done"]
+    if summary.already_done:
+        parts.append(f"{summary.already_done} already done")
+    if summary.failed:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(summary.errors.items()))
+        parts.append(f"{summary.failed} failed ({kinds})")
+    if summary.skipped:
+        parts.append(f"{summary.skipped} skipped")
+    if summary.stopped:
+        parts.append(f"stopped ({summary.stopped})")
+    return f"{', '.join(parts)} in {summary.seconds:.0f} s; table: {summary.output}/manifest.parquet"

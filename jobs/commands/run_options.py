@@ -1,0 +1,136 @@
+"""The options of `srpipe run`, one class a panel of its help; those of its quality stand in quality_options.py.
+
+A new option is a field here: its flag, its SRPIPE_ variable and its key in a job file follow from the field's name, or
+from the flag it names instead. Where a field has the name of one of RunConfig, run.py hands it on by that.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from pipeline.config import Device, Dpi, Executor, Existing, Form, Format, RunConfig
+
+_GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
+
+
+def _gpu_share(value: Any) -> float:
+    if str(value) not in _GPU_SHARES:
+        raise typer.BadParameter(f"{str(value)!r} is not 1, 1/2 or 1/4; other shares do not pack onto GPUs")
+    return _GPU_SHARES[str(value)]
+
+
+@dataclass(frozen=True)
+class WhatOptions:
+    """Which images, and how they are told apart. Fields of RunConfig."""
+
+    panel: ClassVar = "What"
+
+    root: Annotated[str | None, typer.Option(help="Make keys relative to this folder.")] = None
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Do only the first N rows.")] = None
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse to start when any row is bad.")] = False
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Tell a changed file by the sha256 of its bytes; reads all of them at the start."),
+    ] = False
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go, and as what."""
+
+    panel: ClassVar = "Output"
+
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write everything into this folder or s3:// prefix.",
+            show_default="./<manifest>-x<scale>",
+        ),
+    ] = None
+    existing: Annotated[Existing, typer.Option(help="Choose what to do about work that is already in the output.")] = (
+        RunConfig.existing
+    )
+    format: Annotated[
+        Format,
+        typer.Option(help="Write files of this format; auto is PNG where it holds the image whole, else GeoTIFF."),
+    ] = Form.format
+    single: Annotated[
+        bool,
+        typer.Option("--single", help="Write one file for an image, under its own name in OUT/images; not tiles."),
+    ] = Form.single
+    dpi: Annotated[Dpi, typer.Option(help="Write the input's DPI times the scale, or keep its number.")] = Form.dpi
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
+
+    def form(self) -> Form:
+        return Form(self.format, self.single, self.dpi)
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """What computes. Fields of RunConfig."""
+
+    panel: ClassVar = "Machine"
+
+    device: Annotated[
+        Device, typer.Option(help="Compute on the CPU or a GPU; auto takes the GPU where there is one.")
+    ] = RunConfig.device
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Start so many worker processes.", show_default="as many as there is room for"
+        ),
+    ] = None
+    threads: Annotated[
+        int,
+        typer.Option(
+            "--threads-per-worker",
+            metavar="N",
+            min=1,
+            help="Give a worker so many torch threads; changes pixels slightly.",
+        ),
+    ] = RunConfig.threads
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(
+            metavar="1|1/2|1/4", parser=_gpu_share, help="Give a worker this share of a GPU.", show_default="1"
+        ),
+    ] = None
+    executor: Annotated[
+        Executor, typer.Option(help="Work in a pool of Ray's, or inline: in this process, one image at a time.")
+    ] = RunConfig.executor
+    address: Annotated[
+        str | None, typer.Option(help="Join this Ray cluster.", show_default="RAY_ADDRESS, else a local one")
+    ] = None
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """When an image is given up, and when the run. Fields of RunConfig."""
+
+    panel: ClassVar = "Limits"
+
+    retries: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Try so often again where storage failed in a way that may pass.")
+    ] = RunConfig.retries
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Refuse images larger than so many pixels, since a small file may claim any size."
+        ),
+    ] = RunConfig.max_pixels
+    max_seconds: Annotated[
+        float | None,
+        typer.Option("--max-seconds-per-image", metavar="X", min=0.001, help="Fail an image that takes more seconds."),
+    ] = None
+    max_failure_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", min=0.0, max=1.0, help="Stop the run (exit 4) when a larger share of its images failed."
+        ),
+    ] = None
+    max_hours: Annotated[
+        float | None, typer.Option(metavar="X", min=0.0, help="Stop the run (exit 4) after so many hours.")
+    ] = None

@@ -1,0 +1,73 @@
+"""`srpipe submit`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.errors import UsageError
+
+from .. import spec, stopping
+from ..answers import EXIT_ALREADY_SUBMITTED, print_result, tell, tell_reason
+
+if TYPE_CHECKING:
+    from ..submit import Outcome
+
+
+def submit(
+    context: typer.Context,
+    job_file: Annotated[
+        str, typer.Argument(metavar="JOB_FILE", help="Send this TOML file, as for `srpipe run --config`.")
+    ],
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_API_SERVER_ADDRESS", metavar="URL", help="Ask this job server of a cluster: http://HEAD:8265."
+        ),
+    ],
+    slot: Annotated[
+        str | None,
+        typer.Option(
+            help="Start the run of this scheduled time: a slot is started once.", show_default="now, to the second"
+        ),
+    ] = None,
+    submission_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Call the job so on the cluster.", show_default="srpipe-<JOB_FILE>-<slot>"),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended, and end with its exit code.")
+    ] = True,
+    json_outcome: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> int:
+    """Start `srpipe run --config JOB_FILE` on a Ray cluster. Each slot is started once."""
+    if slot is not None and submission_id is not None:
+        raise UsageError("--slot has no effect with --submission-id; leave one of them out")
+    group: Any = context.find_root().command
+    spec.check_for_cluster(job_file, group.commands["run"])
+    from .. import submit
+
+    job_id = submit.make_submission_id(job_file, slot, submission_id)
+    cluster = submit.connect(address)
+    try:
+        submit.submit(cluster, job_file, job_id)
+    except submit.AlreadySubmittedError as error:
+        tell_reason(str(error))
+        return EXIT_ALREADY_SUBMITTED
+    tell(f"{job_id} is submitted to {address}")
+    try:
+        outcome = submit.wait(cluster, job_id, tell) if wait else submit.Outcome(job_id, address)
+    except stopping.Stopped as stopped:
+        tell_reason(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it")
+        return stopped.exit_code
+    for line in outcome.log:
+        tell(line)
+    print_result(json.dumps(asdict(outcome)) if json_outcome else _sentence(outcome))
+    return outcome.exit_code or 0
+
+
+def _sentence(outcome: "Outcome") -> str:
+    if outcome.exit_code is None:
+        return outcome.submission_id
+    return f"{outcome.submission_id}: {outcome.status or 'LOST'}, exit code {outcome.exit_code}; {outcome.message}"

@@ -1,0 +1,54 @@
+"""Options in groups: a parameter of a command that is a dataclass is an option for each field, in a panel of --help."""
+
+import inspect
+from collections.abc import Callable
+from copy import copy
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any, get_args, get_type_hints
+
+from typer.models import OptionInfo
+
+
+def with_panels(command: Callable[..., int]) -> Callable[..., int]:
+    """A command as Typer wants it, with options, of one that takes dataclasses made from them.
+
+    Every field of such a dataclass is annotated as an option, `name: Annotated[kind, typer.Option(...)] = default`, and
+    its class says in `panel` under which title they stand. No two may have one name.
+    """
+    signature = inspect.signature(command)
+    parameters = signature.parameters.values()
+    groups: dict[str, Any] = {one.name: one.annotation for one in parameters if is_dataclass(one.annotation)}
+    options = {name: _options(group) for name, group in groups.items()}
+
+    @wraps(command)
+    def with_options(**values: Any) -> int:
+        for name, group in groups.items():
+            values[name] = group(**{option.name: values.pop(option.name) for option in options[name]})
+        return command(**values)
+
+    own = [one for one in parameters if one.name not in groups]
+    taken = [option for group in options.values() for option in group]
+    keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *taken)]
+    with_options.__signature__ = signature.replace(parameters=keyword_only)  # type: ignore[attr-defined]
+    return with_options
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=_in_panel(hints[field.name], group.panel),
+        )
+        for field in fields(group)
+    ]
+
+
+def _in_panel(annotation: Any, panel: str) -> Any:
+    kind, option = get_args(annotation)
+    shown: OptionInfo = copy(option)
+    shown.rich_help_panel = panel
+    return Annotated[kind, shown]
