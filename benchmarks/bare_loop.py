@@ -29,7 +29,7 @@ def enlarge_file(source: Path, output: Path, settings: Settings, prior: Prior) -
         pixels = np.array(image)
     lr = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float() / 255
     fitted = fit_stages(lr, settings, prior)
-    sr = enlarge(lr, fitted.networks, settings)
+    sr = enlarge(lr, fitted.model, settings)
     levels = (sr * 255 + 0.5).floor().clamp(0, 255).to(torch.uint8)
     Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).numpy())).save(output)
 

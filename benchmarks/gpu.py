@@ -25,9 +25,9 @@ from sr_ops.dihedral import ORDER
 from sr_ops.fit import fit
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
 from sr_ops.pairs import Pair, father_son_pyramid, son_side
-from sr_ops.settings import Preset, Settings, preset
+from sr_ops.settings import Method, Preset, Settings, preset
 from sr_ops.stack import STEPS_BEFORE_CAPTURE, fit_stack
-from sr_ops.super_resolve import enlarge
+from sr_ops.super_resolve import Model, enlarge
 from sr_ops.tiles import cut, owned, plan_tiles
 
 from .pictures import decode, encode_png
@@ -159,9 +159,9 @@ def enlarge_all(pngs: Sequence[bytes], way: Way, bench: Bench) -> Stopwatch:
             lessons = [father_son_pyramid(lr) for lr in lrs]
         with bench.timed(watch, "fit"):
             networks = fit_group(lessons, way, bench)
-        for lr, network in zip(lrs, networks, strict=True):
+        for lr, model in zip(lrs, [Model(Method.ZSSR, (network,)) for network in networks], strict=True):
             for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
-                sr = enlarge(cut(lr, tile), (network,), settings, lambda phase: bench.timed(watch, phase))
+                sr = enlarge(cut(lr, tile), model, settings, lambda phase: bench.timed(watch, phase))
                 with bench.timed(watch, "encode"):
                     encode_png(to_levels(owned(sr, tile, SCALE)))
     return watch

@@ -18,9 +18,10 @@ from torch import Generator, Tensor
 
 from pipeline.priors import heads
 from sr_ops import dihedral
-from sr_ops.degradation import Degradation, Kernel, bicubic, gaussian
+from sr_ops.degradation import Degradation
 from sr_ops.direct import DirectNetwork
 from sr_ops.draws import BASE_RANGE, NOISE_UNIT
+from sr_ops.kernels import Kernel, bicubic, gaussian
 from sr_ops.metrics import psnr_y
 from sr_ops.networks import fastest_dtype
 from sr_ops.resample import downscale, upscale

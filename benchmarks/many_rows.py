@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import Form, fingerprint
+from pipeline.config import RunConfig
 from pipeline.output import layout
 from pipeline.output.layout import Commit
 from sr_ops.settings import Settings
@@ -91,7 +91,7 @@ def list_remote(rows: int) -> Listing:
     begun = time.monotonic()
     backend = s3_backends["123456789012"]["aws"]
     backend.create_bucket("rows", "us-east-1")
-    settings = fingerprint(Settings(), 1, Form())
+    settings = RunConfig("", "", Settings()).fingerprint()
     for number in range(rows):
         commit = Commit(settings, f"{number:06}.png", "0123456789abcdef")
         backend.put_object("rows", commit.uri("out"), b"{}")

@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline.evaluate import stitch
 from pipeline.imagery.images import read_levels
+from pipeline.output.results import stitch
 
 from .bare_loop import STEPS
 from .quality import OUT, Case, run_and_score

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from jobs.sample_pictures import satellite_view
-from pipeline.evaluate import stitch
 from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.output.results import stitch
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.resample import downscale
 from sr_ops.settings import Preset, preset
@@ -99,12 +99,17 @@ def tiled_equals_untiled(data: Path) -> Promise:
     for threads, scale in itertools.product((1, 2), (2, 3, 4)):
         torch.set_num_threads(threads)
         settings = replace(preset(Preset.BALANCED, from_prior=True), scale=scale)
-        networks = fit_stages(lr, settings, prior).networks
-        whole = enlarge(lr, networks, settings)
+        model = fit_stages(lr, settings, prior).model
+        whole = enlarge(lr, model, settings)
         for tile_size in (48, 64, 100):
             tiled = torch.empty_like(whole)
             for tile in plan_tiles(lr.shape[1], lr.shape[2], tile_size, settings.halo):
-                paste(tiled, tile, owned(enlarge(cut(lr, tile), networks, settings), tile, scale), scale)
+                paste(
+                    tiled,
+                    tile,
+                    owned(enlarge(cut(lr, tile), model, settings), tile, scale),
+                    scale,
+                )
             before = max(before, float((tiled - whole).abs().max()))
             after = max(after, float((to_levels(tiled) - to_levels(whole)).abs().max()))
     measured = f"{before:.1e} of the range before rounding, {after:.0f} grey levels after"

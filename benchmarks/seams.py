@@ -131,11 +131,11 @@ def _without_halo() -> NDArray[Any]:
     """(C, H, W) in counts: the scene in tiles that read nothing of their neighbours, less that in one."""
     settings = replace(preset(Preset.FAST, from_prior=False), scale=SCALE)
     lr = torch.from_numpy(_scene().astype(np.float32)) / 65535
-    networks = fit_stages(lr, settings).networks
-    whole = enlarge(lr, networks, settings)
+    model = fit_stages(lr, settings).model
+    whole = enlarge(lr, model, settings)
     tiled = torch.empty_like(whole)
     for tile in plan_tiles(SIDE, SIDE, TILE, halo=0):
-        paste(tiled, tile, owned(enlarge(cut(lr, tile), networks, settings), tile, SCALE), SCALE)
+        paste(tiled, tile, owned(enlarge(cut(lr, tile), model, settings), tile, SCALE), SCALE)
     difference: NDArray[Any] = (65535 * (tiled - whole)).round().numpy()
     return difference
 

@@ -20,8 +20,10 @@ from typing import Any
 from unittest.mock import patch
 
 from pipeline import storage
-from pipeline.config import VERSION, Device, RunConfig, fingerprint, for_row
+from pipeline.codec import to_json
+from pipeline.config import VERSION, Device, RunConfig, for_row
 from pipeline.driver import run as run_module
+from pipeline.driver.capacity import Workers
 from pipeline.driver.manifest import Manifest
 from pipeline.driver.plan import Plan
 from pipeline.driver.waves import Execute
@@ -31,7 +33,7 @@ from pipeline.output.layout import Commit
 from pipeline.output.records import Record, Status
 from pipeline.priors.prior_file import PriorFile
 from pipeline.work.ledger import Ledger
-from pipeline.work.units import Group, Row, answer_to_json, unit_from_json
+from pipeline.work.units import Division, Group, Row, answer_to_json, unit_from_json
 from sr_ops.settings import FitSettings, Settings
 
 WORKERS = 2
@@ -39,21 +41,21 @@ WORKERS = 2
 SAMPLES = 20
 """Of the memory over a run."""
 
-_READY = Record.from_dict(
-    {
-        "status": Status.DONE,
-        "attempt": 1,
-        **dict.fromkeys(("output_uri", "device", "worker", "method_used", "network", "dtype"), "x" * 20),
-        **dict.fromkeys(("output_sha256", "prior"), "0123456789abcdef" * 4),
-        **dict.fromkeys(("width", "height", "sr_width", "sr_height", "steps", "peak_memory_bytes"), 1000),
-        **dict.fromkeys(("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s"), 0.123456789),
-        **dict.fromkeys(("consistency_mae", "consistency_rmse", "consistency_max", "consistency_bias"), 0.123456789),
-        "consistency_rmse_bands": (0.123456789,) * 3,
-        "srpipe_version": VERSION,
-        "started_at": now(),
-        "finished_at": now(),
-    }
-)
+_FIELDS: dict[str, Any] = {
+    "status": Status.DONE,
+    "attempt": 1,
+    **dict.fromkeys(("output_uri", "device", "worker", "method_used", "network", "dtype"), "x" * 20),
+    **dict.fromkeys(("output_sha256", "prior"), "0123456789abcdef" * 4),
+    **dict.fromkeys(("width", "height", "sr_width", "sr_height", "steps", "peak_memory_bytes"), 1000),
+    **dict.fromkeys(("read_s", "fit_s", "infer_s", "back_project_s", "write_s", "total_s"), 0.123456789),
+    **dict.fromkeys(("consistency_mae", "consistency_rmse", "consistency_max", "consistency_bias"), 0.123456789),
+    "consistency_rmse_bands": (0.123456789,) * 3,
+    "srpipe_version": VERSION,
+    "started_at": now(),
+    "finished_at": now(),
+}
+
+_READY = Record(key=None, manifest_line=1, source_uri="", **_FIELDS)
 """As long as a real one."""
 
 
@@ -102,9 +104,7 @@ class ReadyWorker:
             yield {"answer": [answer_to_json(record)]}
 
     def _commit(self, row: Row) -> Record:
-        settings = fingerprint(
-            for_row(self._config.settings, row.scale, row.nodata), self._config.threads, self._config.form
-        )
+        settings = self._config.fingerprint(for_row(self._config.settings, row.scale, row.nodata))
         commit = Commit(settings, row.key, storage.stat(row.uri).fingerprint)
         record = replace(
             _READY,
@@ -115,7 +115,7 @@ class ReadyWorker:
             config_fingerprint=commit.settings,
             scale=row.scale,
         )
-        storage.write(commit.uri(self._output), record.to_json().encode())
+        storage.write(commit.uri(self._output), to_json(record))
         return record
 
 
@@ -174,17 +174,19 @@ class Clock:
         return patch.object(where, name, call)
 
     @contextmanager
-    def executor(self, config: RunConfig, prior: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
-        """In the place of `run._executor`: Ray is loaded here and only here, as there."""
+    def executor(
+        self, config: RunConfig, prior: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
+    ) -> Iterator[tuple[Execute, Workers]]:
+        """In the place of `run.executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
         from pipeline.driver import dataflow
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(config, prior, check) as execute,
+            dataflow.ray_executor(config, prior, division, scale, check) as execute_and_workers,
         ):
             self.seconds["ray"] = time.monotonic() - begun
-            yield execute
+            yield execute_and_workers
 
 
 def main(manifest: str, output: str, steps: int) -> None:
@@ -202,7 +204,7 @@ def main(manifest: str, output: str, steps: int) -> None:
         clock.timed(run_module, "list_commits"),
         clock.timed(run_module, "make_plan"),
         clock.timed(records, "merge"),
-        patch.object(run_module, "_executor", clock.executor),
+        patch.object(run_module, "executor", clock.executor),
     ):
         summary = run_module.run(config, watch)
     seconds = clock.seconds

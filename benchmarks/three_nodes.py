@@ -178,7 +178,7 @@ def main() -> None:
         manifest=str((HERE / "lr").resolve()),
         output=str((HERE / "out").resolve()),
         settings=replace(preset(Preset.FAST, from_prior=True), scale=2),
-        prior="shipped",
+        prior_name="shipped",
         device=Device.CPU,
         workers=NODES,
         address=cluster.address,

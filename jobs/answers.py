@@ -1,6 +1,7 @@
 """What a command answers: its result on stdout, all else on stderr, and an exit code. README lists the codes."""
 
 import sys
+from contextlib import suppress
 
 EXIT_FATAL = 1
 EXIT_USAGE = 2
@@ -15,7 +16,8 @@ def print_result(text: str) -> None:
 
 def tell(line: str) -> None:
     """What goes on."""
-    print(line, file=sys.stderr)  # noqa: T201
+    with suppress(OSError):  # its terminal is gone, and whoever would read it
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 def tell_reason(sentence: str) -> None:

@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command needs it: `srpipe --help` loads neither torch nor Ray nor pyarrow.
 """
 
+import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -17,6 +18,7 @@ from . import encoding, spec, stopping
 from .answers import EXIT_FATAL, EXIT_USAGE, print_result, tell_reason
 from .commands.demo import demo
 from .commands.evaluate import evaluate
+from .commands.kernel import kernel
 from .commands.prior import prior
 from .commands.retry import retry
 from .commands.run import run
@@ -46,6 +48,7 @@ app.command("retry")(retry)
 app.command("submit")(submit)
 app.command("eval")(evaluate)
 app.command("prior")(prior)
+app.command("kernel")(kernel)
 app.command("demo")(demo)
 
 
@@ -60,7 +63,8 @@ def _top(
 
 
 def main() -> NoReturn:
-    """Entry point of `srpipe`: exit codes 0 to 5, 130 and 143 as README lists them."""
+    """Entry point of `srpipe`: exit codes 0 to 5, 129, 130 and 143 as README lists them."""
+    _open_standard_streams()
     encoding.use_utf8()
     stopping.install()
     try:
@@ -73,6 +77,16 @@ def main() -> NoReturn:
             tell_reason("stopped; run the same command to go on")
         code = asked.exit_code if asked else _told(error)
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Where a daemon closed them, /dev/null: else the next files opened would be taken for them, and written to."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process lives
 
 
 def _told(error: BaseException) -> int:

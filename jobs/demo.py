@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
-from pipeline.evaluate import evaluate, stitch
+from pipeline.evaluate import evaluate
 from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.output.results import stitch
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Settings
 

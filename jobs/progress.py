@@ -55,7 +55,7 @@ def progress() -> Iterator[Observer]:
 
 @contextmanager
 def training_progress(steps: int) -> Iterator[Callable[[int, int], None]]:
-    """What `train_prior` calls after each step: one bar a network, or a plain line every few seconds."""
+    """What `train_prior_file` calls after each step: one bar a network, or a plain line every few seconds."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _training_lines(console, steps)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as an exception that leaves through every `finally`: held records get written, workers end."""
+"""SIGINT, SIGTERM and SIGHUP as an exception through every `finally`: held records get written, workers end."""
 
 import signal
 import sys
@@ -18,11 +18,12 @@ _asked: Stopped | None = None
 
 
 def install() -> None:
-    """From now on either signal raises Stopped in the main thread."""
+    """From now on each of these signals raises Stopped in the main thread; `nohup` keeps a terminal's end from it."""
     global _asked
     _asked = None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _raise)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _raise)
     sys.unraisablehook = _quietly
 
 

@@ -4,14 +4,15 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from sr_ops.settings import AUTO, MAX_SCALE, MIN_SCALE, NO_PRIOR, NONE, Settings
 
+from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
 ALGORITHM_VERSION = 6
@@ -92,7 +93,7 @@ class RunConfig:
     """Absolute uri of the folder that receives everything."""
     settings: Settings = field(default_factory=Settings)
     """Its scale is for the rows that name none."""
-    prior: str = NO_PRIOR
+    prior_name: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
     form: Form = field(default_factory=Form)
     max_pixels: int = MAX_PIXELS
@@ -127,42 +128,41 @@ class RunConfig:
     storage: StorageOptions = field(default_factory=StorageOptions)
     """How S3 is reached, for input and output; holds no secrets."""
 
+    def fingerprint(self, settings: Settings | None = None) -> str:
+        """16 hex digits over everything that changes pixels or their files, the image itself excepted.
+
+        The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its
+        GPU was taken away should not start over. Every record names its device.
+
+        Args:
+            settings: of a row, that says something for itself; by default the run's.
+        """
+        return _fingerprint(ALGORITHM_VERSION, settings or self.settings, self.threads, self.form)
+
 
 @lru_cache
-def fingerprint(settings: Settings, threads: int, form: Form) -> str:
-    """16 hex digits over everything that changes pixels or their files, the image itself excepted.
-
-    The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its GPU
-    was taken away should not start over. Every record names its device.
-    """
-    pixels = {"algorithm": ALGORITHM_VERSION, "threads": threads, **asdict(form), **asdict(settings)}
+def _fingerprint(algorithm: int, settings: Settings, threads: int, form: Form) -> str:
+    pixels = {"algorithm": algorithm, "threads": threads, **asdict(form), **asdict(settings)}
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def parse_config(values: dict[str, Any]) -> RunConfig:
-    """A RunConfig from `dataclasses.asdict` of one as JSON gives it back.
+def parse_config(plain: dict[str, Any]) -> RunConfig:
+    """A RunConfig from what `codec.to_plain` made of one.
 
     Raises:
-        TypeError, ValueError: it is not, or of a version that knew other fields.
+        ValueError: it is not, or of a version that knew other fields.
     """
-    return _parse_dataclass(RunConfig, values)
+    config = from_plain(RunConfig, plain)
+    unknown = _not_in(plain, to_plain(config))
+    if unknown:
+        raise DamagedError(f"unknown: {', '.join(unknown)}")
+    return config
 
 
-Parsed = TypeVar("Parsed")
-
-
-def _parse_dataclass(kind: type[Parsed], values: dict[str, Any]) -> Parsed:
-    kinds = get_type_hints(kind)
-    parsed: dict[str, Any] = {}
-    for name, value in values.items():
-        field_kind = kinds.get(name)
-        if isinstance(field_kind, type) and is_dataclass(field_kind):
-            parsed[name] = _parse_dataclass(field_kind, value)
-        elif isinstance(field_kind, type) and issubclass(field_kind, StrEnum):
-            parsed[name] = field_kind(value)
-        else:
-            parsed[name] = value
-    return kind(**parsed)
+def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
+    """The names that stand in the one and not in the other, at any depth."""
+    inside = [_not_in(value, known[name]) for name, value in given.items() if isinstance(value, dict) and name in known]
+    return [name for name in given if name not in known] + [name for names in inside for name in names]
 
 
 @lru_cache

@@ -2,31 +2,49 @@
 
 import json
 import math
-from collections import defaultdict
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import torch
 from torch import Tensor
 
-from sr_ops.metrics import psnr_y, ssim_y
+from sr_ops.domain import fill
+from sr_ops.metrics import REACH, Likeness, Part, inner
 from sr_ops.resample import upscale
 
 from . import storage
 from .errors import ErrorType, ImageError, UsageError
-from .imagery.images import from_levels, read_levels, to_levels
+from .imagery.header import FileLimits
+from .imagery.images import Shown, from_levels, open_shown, to_levels
 from .output import records
-from .output.layout import run_json, tile_position
+from .output.clock import now
+from .output.layout import Commit, list_commits, run_json
 from .output.layout import table as table_uri
+from .output.lock import locked
 from .output.records import Status
+from .output.results import open_result
 
 _NAN = float("nan")
+
+_PART = 256
+"""Side in pixels of what is scored at once: SSIM takes 350 MB for it, and more than twice the time a pixel for 512."""
+
+_PARTS_TOGETHER = 2048
+"""Side of a square whose parts follow each other, so that a tile is read once or twice, not once for each part."""
+
+_LR_REACH = 4
+"""LR pixels around what is enlarged: bicubic reads 2 of them, and what these were filled with hangs on 2 more."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One image of a run against its truth, on luma of 8-bit output, without a border of `scale` pixels."""
+    """One image of a run against its truth, where both are known.
+
+    On luma of 8-bit output, without a border of `scale` pixels.
+    """
 
     key: str
     scale: int
@@ -36,7 +54,7 @@ class Score:
     psnr_y: float = _NAN
     ssim_y: float = _NAN
     bicubic_psnr_y: float = _NAN
-    """Of `upscale` alone, rounded to 8 bits."""
+    """Of `upscale` alone, rounded to 8 bits; what is not known of the input is filled first, as a network sees it."""
     bicubic_ssim_y: float = _NAN
     seconds: float = _NAN
     consistency_mae: float = _NAN
@@ -46,18 +64,41 @@ class Score:
 def evaluate(output: str) -> tuple[Score, ...]:
     """Score every row of OUT that has a reference, and fill psnr_y and ssim_y of its records.
 
+    Holds the output's lock: no run may change what is scored, nor write the same part of the table.
+
     Raises:
-        UsageError: OUT holds no finished run, or no row of it has a reference.
+        UsageError: OUT holds no finished run, no row of it has a reference, or a run is at work on it.
+        LostLockError: a run took the output over; no record was changed.
     """
     output = storage.absolute(output)
     storage.check_service(output)
+    _read_run(output)  # nothing is to be made where there is none
+    with locked(output, f"eval-{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
+        table, run_id, folder = _read_run(output)
+        rows = _with_reference(output, table)
+        commits = list_commits(output)
+        scores = tuple(_score(row, folder, commits.get(row["key"], ())) for row in rows)
+        lock.check()
+        _fill(output, run_id, table, scores)
+    return scores
+
+
+def _read_run(output: str) -> tuple[pa.Table, str, str]:
+    """The table, the id of the last run, and what its uris are relative to. Raises UsageError."""
     try:
         table = records.read_table(table_uri(output))
         run = json.loads(storage.read(run_json(output)))
+        return table, str(run["run_id"]), str(run["folder"])
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no finished run; give the --output of one") from error
     except OSError as error:
         raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
+    except (KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors, too
+        raise UsageError(f"what {output} tells of its run is damaged ({error}); run again, which mends it") from error
+
+
+def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as the manifest has them."""
     if "reference" not in table.column_names:
         raise UsageError(
             f"the manifest of {output} has no column 'reference'; name the true images in one and run again"
@@ -65,74 +106,110 @@ def evaluate(output: str) -> tuple[Score, ...]:
     rows = [row for row in table.to_pylist() if row["reference"]]
     if not rows:
         raise UsageError(f"no row of {output} has a reference; fill the column and run again")
-    scores = tuple(_score(row, run["folder"]) for row in rows)
-    _fill(output, run["run_id"], table, scores)
-    return scores
+    return rows
 
 
-def stitch(place: str) -> Tensor:
-    """A result, (C, H, W) uint8: the tiles in a folder put together, or what is in one file."""
-    if not storage.is_folder(place):
-        return read_levels(place)
-    grid: dict[int, dict[int, Tensor]] = defaultdict(dict)
-    for uri in storage.list_folder(place):
-        position = tile_position(uri.rpartition("/")[2])
-        if position is not None:
-            grid[position[0]][position[1]] = read_levels(uri)
-    if not grid:
-        raise FileNotFoundError(None, f"no tiles are in {place}")
-    return torch.cat([torch.cat([row[column] for column in sorted(row)], -1) for _, row in sorted(grid.items())], -2)
-
-
-def _score(row: dict[str, Any], folder: str) -> Score:
+def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Score:
+    """`commits` are those of its key."""
     blank = Score(row["key"] or row["source_uri"], row["scale"] or 0, row["status"])
     if row["status"] != Status.DONE:
-        return _with_problem(blank, f"{row['status']}: {row['error_message']}")
+        return replace(blank, problem=f"{row['status']}: {row['error_message']}")
+    if Commit(row["config_fingerprint"], row["key"], row["source_fingerprint"]) not in commits:
+        return replace(blank, problem="a run has begun to do it anew and did not end; run again, then eval")
     try:
-        sr = stitch(row["output_uri"])
-        truth = _truth(storage.absolute(str(row["reference"]), folder), sr)
-        lr = _source(row["source_uri"], sr, row["scale"])
-        return _figures(row, blank, sr, truth, lr)
+        ours, bicubic = _likenesses(row, storage.absolute(str(row["reference"]), folder))
     except (ImageError, UsageError, ValueError) as error:
-        return _with_problem(blank, str(error))
+        return replace(blank, problem=str(error))
     except OSError as error:
-        return _with_problem(blank, f"cannot read its reference or result: {storage.reason(error)}")
-
-
-def _figures(row: dict[str, Any], blank: Score, sr: Tensor, truth: Tensor, lr: Tensor) -> Score:
-    scale = blank.scale
-    bicubic = to_levels(upscale(lr, scale))
+        return replace(blank, problem=f"cannot read its reference or result: {storage.reason(error)}")
+    if not ours.pixels:
+        return replace(blank, problem="nothing is known both of it and of its reference")
     return replace(
         blank,
-        psnr_y=psnr_y(sr, truth, scale),
-        ssim_y=ssim_y(sr, truth, scale),
-        bicubic_psnr_y=psnr_y(bicubic, truth, scale),
-        bicubic_ssim_y=ssim_y(bicubic, truth, scale),
+        psnr_y=ours.psnr,
+        ssim_y=ours.ssim,
+        bicubic_psnr_y=bicubic.psnr,
+        bicubic_ssim_y=bicubic.ssim,
         seconds=row["total_s"],
         consistency_mae=row["consistency_mae"],
         consistency_max=row["consistency_max"],
     )
 
 
-def _with_problem(score: Score, problem: str) -> Score:
-    return replace(score, problem=problem)
+def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness]:
+    """Of a result and of bicubic to the truth. Raises ImageError, UsageError, ValueError or OSError."""
+    limits = FileLimits(
+        max(FileLimits.pixels, 2 * row["sr_width"] * row["sr_height"])
+    )  # it was done, so it may be read
+    with ExitStack() as stack:
+        sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"]))
+        truth = stack.enter_context(open_shown(reference, limits))
+        lr = stack.enter_context(open_shown(row["source_uri"], limits, row["nodata"]))
+        _check_sizes(row, reference, sr, truth, lr)
+        ours, bicubic = Likeness(), Likeness()
+        for part in _parts(inner(sr.height, sr.width, row["scale"])):
+            of_sr, of_bicubic = _part_likenesses(part, sr, truth, lr, row["scale"])
+            ours, bicubic = ours + of_sr, bicubic + of_bicubic
+    return ours, bicubic
 
 
-def _truth(uri: str, sr: Tensor) -> Tensor:
-    """The reference cut to the result's size at the right and bottom, as the field crops to multiples of the scale."""
-    levels = read_levels(uri)
-    bands, height, width = sr.shape
-    if levels.shape[0] != bands or levels.shape[1] < height or levels.shape[2] < width:
-        message = f"the reference {uri} is {tuple(levels.shape)}, the result {tuple(sr.shape)}; give the true image"
+def _check_sizes(row: dict[str, Any], reference: str, sr: Shown, truth: Shown, lr: Shown) -> None:
+    """The reference is cut to the result's size at the right and bottom, as the field crops to multiples of the scale.
+
+    Raises ImageError.
+    """
+    made, true = ((shown.bands, shown.height, shown.width) for shown in (sr, truth))
+    if truth.bands != sr.bands or truth.height < sr.height or truth.width < sr.width:
+        message = f"the reference {reference} is {true}, the result {made}; give the true image"
         raise ImageError(ErrorType.UNSUPPORTED, message)
-    return levels[:, :height, :width]
+    if made != (lr.bands, lr.height * row["scale"], lr.width * row["scale"]):
+        message = f"{row['source_uri']} has changed since it was done; run again, then eval"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
 
 
-def _source(uri: str, sr: Tensor, scale: int) -> Tensor:
-    lr = from_levels(read_levels(uri))
-    if tuple(sr.shape) != (lr.shape[0], lr.shape[1] * scale, lr.shape[2] * scale):
-        raise ImageError(ErrorType.UNSUPPORTED, f"{uri} has changed since it was done; run again, then eval")
-    return lr
+def _parts(whole: Part) -> Iterator[Part]:
+    for square in _cut(whole, _PARTS_TOGETHER):
+        yield from _cut(square, _PART)
+
+
+def _cut(whole: Part, side: int) -> Iterator[Part]:
+    rows, columns = whole
+    for top in range(rows.start, rows.stop, side):
+        for left in range(columns.start, columns.stop, side):
+            yield slice(top, min(top + side, rows.stop)), slice(left, min(left + side, columns.stop))
+
+
+def _part_likenesses(part: Part, sr: Shown, truth: Shown, lr: Shown, scale: int) -> tuple[Likeness, Likeness]:
+    """As `_likenesses`, of the pixels of a part and of the SSIM windows around them."""
+    whole = inner(sr.height, sr.width, scale)
+    rows, columns = (
+        slice(max(own.start - REACH, edge.start), min(own.stop + REACH, edge.stop))
+        for own, edge in zip(part, whole, strict=True)
+    )
+    levels, known = sr.window(rows, columns)
+    true, true_known = truth.window(rows, columns)
+    known = known & true_known
+    if not bool(known.any()):
+        return Likeness(), Likeness()
+    own = _within(part[0], rows.start), _within(part[1], columns.start)
+    bicubic = _bicubic(lr, rows, columns, scale)
+    return Likeness.of(levels, true, known, own), Likeness.of(bicubic, true, known, own)
+
+
+def _within(part: slice, first: int) -> slice:
+    """A part as it lies in what begins at `first`."""
+    return slice(part.start - first, part.stop - first)
+
+
+def _bicubic(lr: Shown, rows: slice, columns: slice, scale: int) -> Tensor:
+    """A window of the bicubic enlargement of an image, as rounded levels."""
+    near_rows, near_columns = (
+        slice(max(0, part.start // scale - _LR_REACH), min(size, -(-part.stop // scale) + _LR_REACH))
+        for part, size in ((rows, lr.height), (columns, lr.width))
+    )
+    levels, known = lr.window(near_rows, near_columns)
+    enlarged = to_levels(upscale(fill(from_levels(levels), known.expand(levels.shape)), scale))
+    return enlarged[:, _within(rows, near_rows.start * scale), _within(columns, near_columns.start * scale)]
 
 
 def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:

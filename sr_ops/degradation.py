@@ -14,126 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
-from . import dihedral
-from .resample import cubic
-
-MAX_SIDE = 65
-"""Of a kernel, in HR pixels."""
+from .kernels import Kernel
 
 LEAST_WEIGHT = 1e-3
 """Of the start in a data step at x2 where there is no noise: below, rounding to 8 bits is amplified."""
 
 NOISE_WEIGHT = 3.0
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """The camera's blur on the HR grid.
-
-    Args:
-        taps: (k, k) float64, k odd and at most `MAX_SIDE`, summing to 1; may be negative (makers sharpen).
-    """
-
-    taps: Tensor
-
-    def __post_init__(self) -> None:
-        height, width = self.taps.shape
-        if height != width or height % 2 == 0 or height > MAX_SIDE:
-            raise ValueError(f"a kernel has an odd side of at most {MAX_SIDE}, not {height} x {width}")
-        if not bool(torch.isfinite(self.taps).all()) or abs(float(self.taps.sum()) - 1) > 1e-6:
-            raise ValueError(f"a kernel is finite and sums to 1, not {float(self.taps.sum())}")
-
-    @property
-    def side(self) -> int:
-        return len(self.taps)
-
-    @cached_property
-    def centre(self) -> tuple[float, float]:
-        """Row and column of the centre of mass, in HR pixels from HR pixel (scale * i, scale * j)."""
-        offsets = torch.arange(self.side, dtype=torch.float64) - self.side // 2
-        return float((self.taps.sum(1) * offsets).sum()), float((self.taps.sum(0) * offsets).sum())
-
-
-def turned(kernel: Kernel, element: int, scale: int) -> Kernel:
-    """The kernel of the same camera for images that were turned by an element of the dihedral group.
-
-    A turn is about the middle of an LR pixel, not about the middle tap.
-    """
-    room = kernel.side // 2 + scale - 1
-    around = torch.zeros(2 * room + scale, 2 * room + scale, dtype=torch.float64)  # its middle is that of the LR pixel
-    inside = slice(room - kernel.side // 2, room + kernel.side // 2 + 1)
-    around[inside, inside] = kernel.taps
-    around = dihedral.transform(around, element)
-    taps = around[: 2 * room + 1, : 2 * room + 1]
-    edge = 0
-    while edge < room and not bool(_border(taps, edge).any()):
-        edge += 1
-    return Kernel(taps[edge : 2 * room + 1 - edge, edge : 2 * room + 1 - edge])
-
-
-def _border(taps: Tensor, edge: int) -> Tensor:
-    """The samples of the square ring `edge` samples inside the border."""
-    last = len(taps) - 1 - edge
-    inside = slice(edge, last + 1)
-    return torch.cat([taps[edge, inside], taps[last, inside], taps[inside, edge], taps[inside, last]])
-
-
-def middle(scale: int) -> float:
-    """Where the centre of an LR pixel lies, in HR pixels from its first HR pixel, when nothing is shifted."""
-    return (scale - 1) / 2
-
-
-def gaussian(sigma_1: float, sigma_2: float, degrees: float, scale: int, side: int | None = None) -> Kernel:
-    """A Gaussian of standard deviations `sigma_1` along `degrees` (from the x axis towards y) and `sigma_2` across.
-
-    Sigmas are in HR pixels; it is centred on the LR pixel and sampled at the HR pixels' centres.
-    """
-    side = side or _odd(2 * math.ceil(4 * max(sigma_1, sigma_2) + middle(scale)) + 1)
-    x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
-    angle = math.radians(degrees)
-    along = x[None, :] * math.cos(angle) + x[:, None] * math.sin(angle)
-    across = x[:, None] * math.cos(angle) - x[None, :] * math.sin(angle)
-    return _normalised(torch.exp(-0.5 * ((along / sigma_1) ** 2 + (across / sigma_2) ** 2)))
-
-
-def bicubic(scale: int) -> Kernel:
-    """MATLAB's antialiased bicubic, inside the image `resample.downscale`."""
-    side = _odd(2 * math.ceil(2 * scale + middle(scale)) + 1)
-    x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
-    row = cubic(x / scale)
-    return _normalised(row[:, None] * row[None, :])
-
-
-def box(scale: int) -> Kernel:
-    """The mean of the LR pixel's HR pixels."""
-    side = _odd(2 * scale - 1)
-    row = torch.zeros(side, dtype=torch.float64)
-    row[side // 2 : side // 2 + scale] = 1
-    return _normalised(row[:, None] * row[None, :])
-
-
-def bilinear(scale: int) -> Kernel:
-    """A triangle, antialiased: as wide as two LR pixels."""
-    side = _odd(2 * math.ceil(scale + middle(scale)) + 1)
-    x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
-    row = (1 - x.abs() / scale).clamp_min(0)
-    return _normalised(row[:, None] * row[None, :])
-
-
-def lanczos(scale: int) -> Kernel:
-    """Lanczos of three lobes, antialiased: as wide as six LR pixels."""
-    side = _odd(2 * math.ceil(3 * scale + middle(scale)) + 1)
-    x = (torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)) / scale
-    row = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
-    return _normalised(row[:, None] * row[None, :])
-
-
-def _odd(side: int) -> int:
-    return side + 1 - side % 2
-
-
-def _normalised(taps: Tensor) -> Kernel:
-    return Kernel(taps / taps.sum())
 
 
 def data_weight(scale: int, noise: float) -> float:

@@ -16,8 +16,9 @@ from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from . import dihedral
-from .degradation import LEAST_WEIGHT, NOISE_WEIGHT, Kernel, bicubic, bilinear, box, lanczos, middle
+from .degradation import LEAST_WEIGHT, NOISE_WEIGHT
 from .jpeg import BLOCK, COSINES, steps_of_quality
+from .kernels import Kernel, bicubic, bilinear, box, lanczos, middle
 from .resample import axis_matrix
 
 MARGIN = 16

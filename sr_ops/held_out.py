@@ -86,7 +86,7 @@ def _middle(length: int, part: int) -> slice:
 
 
 @dataclass(frozen=True)
-class Score:
+class HeldOutScore:
     """How a fit does on the squares."""
 
     learned: float
@@ -100,7 +100,7 @@ class Score:
 
 
 @torch.inference_mode()
-def score(network: ResidualNetwork, held_out: HeldOut) -> Score:
+def score(network: ResidualNetwork, held_out: HeldOut) -> HeldOutScore:
     """How the network does on the squares, beside bicubic, without self-ensemble and back-projection.
 
     The sons are damaged as the image is: what sharpens its noise, or its JPEG blocks, must not win.
@@ -109,7 +109,7 @@ def score(network: ResidualNetwork, held_out: HeldOut) -> Score:
     sons = held_out.damage.put_into(sons, Generator().manual_seed(held_out.seed))
     sons = sons.contiguous(memory_format=torch.channels_last)
     learned, bicubic = (_psnr(enlarged, held_out) for enlarged in (network(sons), upscale(sons, STAGE_SCALE)))
-    return Score(learned, bicubic)
+    return HeldOutScore(learned, bicubic)
 
 
 def _psnr(enlarged: Tensor, held_out: HeldOut) -> float:

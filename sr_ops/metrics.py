@@ -1,10 +1,20 @@
 """PSNR and SSIM as the super-resolution field reports them: on luma, of rounded 8-bit images, without the border."""
 
+from dataclasses import dataclass, replace
+from math import inf, log10, nan
+
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 _SSIM_WINDOW = 11
+
+REACH = _SSIM_WINDOW // 2
+"""Pixels around one that its SSIM depends on."""
+
+Part = tuple[slice, slice]
+"""Rows and columns, with a start and a stop."""
 
 
 def luma(image: Tensor) -> Tensor:
@@ -19,34 +29,91 @@ def luma(image: Tensor) -> Tensor:
     return y
 
 
-def psnr_y(image: Tensor, truth: Tensor, border: int) -> float:
-    """PSNR in dB of the luma of two (C, H, W) images of 8-bit levels, peak 255; inf when they are equal.
+@dataclass(frozen=True)
+class Likeness:
+    """How like its truth a part of an image is, on luma, as sums; those of parts add up."""
 
-    Args:
-        border: pixels left out on every side; the field leaves out `scale`.
-    """
-    error = (_inner(image, border) - _inner(truth, border)).square().mean()
-    return float(10 * torch.log10(255**2 / error))
+    squared: float = 0.0
+    """Of differences in luma."""
+    pixels: int = 0
+    similarity: float = 0.0
+    """SSIM (Wang et al. 2004: 11 x 11 Gaussian window, sigma 1.5), of all windows."""
+    windows: int = 0
+
+    @classmethod
+    def of(cls, image: Tensor, truth: Tensor, known: Tensor | None = None, part: Part | None = None) -> "Likeness":
+        """Of two (C, H, W) of 8-bit levels: of pixels that are known, and windows in which all pixels are.
+
+        Args:
+            known: (H, W) bool, None for everywhere.
+            part: the pixels, and the centres of windows, that count; None for all.
+        """
+        y, y_truth = luma(image), luma(truth)
+        owned = torch.zeros(y.shape, dtype=torch.bool, device=y.device)
+        owned[part or (...,)] = True
+        error = (y - y_truth)[owned if known is None else owned & known].square()
+        of_pixels = cls(float(error.sum()), error.numel())
+        if min(y.shape) < _SSIM_WINDOW:
+            return of_pixels
+        centres = owned[_INSIDE]
+        if known is not None:
+            centres = centres & (max_pool2d((~known)[None].float(), _SSIM_WINDOW, stride=1)[0] == 0)
+        values = _ssim(y, y_truth)[centres]
+        return replace(of_pixels, similarity=float(values.sum()), windows=values.numel())
+
+    def __add__(self, other: "Likeness") -> "Likeness":
+        return Likeness(
+            self.squared + other.squared,
+            self.pixels + other.pixels,
+            self.similarity + other.similarity,
+            self.windows + other.windows,
+        )
+
+    @property
+    def psnr(self) -> float:
+        """In dB, peak 255: inf for equal pixels, nan for none."""
+        if not self.pixels:
+            return nan
+        return 10 * log10(255**2 / (self.squared / self.pixels)) if self.squared else inf
+
+    @property
+    def ssim(self) -> float:
+        """The mean over the windows; nan for none."""
+        return self.similarity / self.windows if self.windows else nan
+
+
+_INSIDE = (slice(REACH, -REACH), slice(REACH, -REACH))
+"""Centres of windows that do not hang over: the field's SSIM is of these."""
+
+
+def inner(height: int, width: int, border: int) -> Part:
+    """An image without `border` pixels on every side; the field leaves out `scale`. Raises ValueError for nothing."""
+    if min(height, width) <= 2 * border:
+        raise ValueError(f"a border of {border} leaves nothing of {height} x {width} pixels")
+    return slice(border, height - border), slice(border, width - border)
+
+
+def psnr_y(image: Tensor, truth: Tensor, border: int) -> float:
+    """PSNR in dB of the luma of two (C, H, W) images of 8-bit levels, without a border, as `Likeness` has it."""
+    image, truth = _without_border(image, truth, border)
+    error = (luma(image) - luma(truth)).square()
+    return Likeness(float(error.sum()), error.numel()).psnr
 
 
 def ssim_y(image: Tensor, truth: Tensor, border: int) -> float:
-    """Mean SSIM (Wang et al. 2004: 11 x 11 Gaussian window, sigma 1.5) of the luma, arguments as in `psnr_y`.
+    """Mean SSIM of the luma, arguments as in `psnr_y`; nan when less than one window is left."""
+    return Likeness.of(*_without_border(image, truth, border)).ssim
 
-    nan when less than one window is left.
-    """
-    inner, inner_truth = _inner(image, border), _inner(truth, border)
-    if min(inner.shape) < _SSIM_WINDOW:
-        return float("nan")
+
+def _without_border(image: Tensor, truth: Tensor, border: int) -> tuple[Tensor, Tensor]:
+    height, width = image.shape[-2:]
+    rows, columns = inner(height, width, border)
+    return image[:, rows, columns], truth[:, rows, columns]
+
+
+def _ssim(y: Tensor, truth: Tensor) -> Tensor:
+    """(H - 10, W - 10): of every window that lies inside."""
     _, values = structural_similarity_index_measure(
-        inner[None, None], inner_truth[None, None], data_range=255.0, sigma=1.5, return_full_image=True
+        y[None, None], truth[None, None], data_range=255.0, sigma=1.5, return_full_image=True
     )
-    reach = _SSIM_WINDOW // 2  # windows around the outermost pixels hang over, and are no windows of the field's SSIM
-    return float(values[..., reach:-reach, reach:-reach].mean())
-
-
-def _inner(image: Tensor, border: int) -> Tensor:
-    y = luma(image)
-    height, width = y.shape
-    if min(height, width) <= 2 * border:
-        raise ValueError(f"a border of {border} leaves nothing of {height} x {width} pixels")
-    return y[border : height - border, border : width - border]
+    return torch.as_tensor(values)[0, 0][_INSIDE]

@@ -42,7 +42,7 @@ class Pair:
     """(1, H, W) float32: 1 where the father may be learned from, 0 where it is held out; None for everywhere."""
 
 
-class Window(NamedTuple):
+class CropPlace(NamedTuple):
     """Where a crop is cut, and how it is turned."""
 
     pair: int
@@ -121,17 +121,17 @@ def son_side(pairs: Sequence[Pair], crop: int) -> int:
     return min(crop // STAGE_SCALE, *(min(pair.son.shape[-2:]) for pair in pairs))
 
 
-def draw_windows(pairs: Sequence[Pair], side: int, batch: int, generator: Generator) -> list[Window]:
+def draw_places(pairs: Sequence[Pair], side: int, batch: int, generator: Generator) -> list[CropPlace]:
     """Places for `batch` crops of `side` pixels of sons; the draws depend on `generator`, odds and sizes alone."""
     odds = torch.tensor([pair.weight for pair in pairs])
-    windows = []
+    places = []
     for index in torch.multinomial(odds, batch, replacement=True, generator=generator).tolist():
         height, width = pairs[index].son.shape[-2:]
         top = int(torch.randint(height - side + 1, (), generator=generator))
         left = int(torch.randint(width - side + 1, (), generator=generator))
         element = int(torch.randint(dihedral.ORDER, (), generator=generator))
-        windows.append(Window(index, top, left, element))
-    return windows
+        places.append(CropPlace(index, top, left, element))
+    return places
 
 
 def draw_crops(pairs: Sequence[Pair], crop: int, batch: int, generator: Generator) -> Crops:
@@ -143,7 +143,7 @@ def draw_crops(pairs: Sequence[Pair], crop: int, batch: int, generator: Generato
     sons: list[Tensor] = []
     fathers: list[Tensor] = []
     taught: list[Tensor] = []
-    for index, top, left, element in draw_windows(pairs, side, batch, generator):
+    for index, top, left, element in draw_places(pairs, side, batch, generator):
         pair = pairs[index]
         for crops, source, ratio in (
             (sons, pair.son, 1),

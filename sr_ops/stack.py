@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 from . import dihedral
 from .fit import GRADIENT_NORM, last_tenth, one_cycle
 from .networks import ResidualNetwork
-from .pairs import Pair, draw_windows, son_side
+from .pairs import Pair, draw_places, son_side
 from .resample import upscale
 from .settings import STAGE_SCALE, FitSettings
 
@@ -34,7 +34,11 @@ _CAPTURING = Lock()
 
 
 def fit_stack(
-    networks: Sequence[ResidualNetwork], lessons: Sequence[Sequence[Pair]], settings: FitSettings, seed: int
+    networks: Sequence[ResidualNetwork],
+    lessons: Sequence[Sequence[Pair]],
+    settings: FitSettings,
+    seed: int,
+    after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Train each network in place on its own image's pairs: what `fit(network, pairs, settings, seed)` does for each.
 
@@ -47,6 +51,7 @@ def fit_stack(
         networks: N >= 1, of one class, bands, width, depth, dtype and device, where the pairs are too; they are changed
             only when all steps are done.
         lessons: the pairs of image n at place n. The images have equally many bands, and sizes that give equal crops.
+        after_step: called with the number of steps done, after each; a GPU may still be at work on the last ones.
 
     Returns:
         Each network's mean L1 loss of the last tenth of the steps; nan for no steps.
@@ -57,9 +62,9 @@ def fit_stack(
     device = lessons[0][0].son.device
     with _side_stream(device):
         stack = _stacked(networks)
-        lesson = _Lesson(lessons, settings, seed, bands=networks[0].bands)
+        lesson = _StackCrops(lessons, settings, seed, bands=networks[0].bands)
         losses = torch.empty(settings.steps, len(networks), device=device)
-        _train(stack, lesson, settings, losses)
+        _train(stack, lesson, settings, losses, after_step)
         _hand_out(stack, networks)
         final: list[float] = losses[last_tenth(settings.steps)].mean(0).tolist()
     return final
@@ -105,7 +110,7 @@ class _Crops(NamedTuple):
     """(B, N, 2 s, 2 s): 1 where the father may be learned from, else 0."""
 
 
-class _Lesson:
+class _StackCrops:
     """Draws for every image the crops that `fit` would draw from its pairs, step by step.
 
     The windows are drawn on the CPU, and each step gathers all of them at once: cut one by one, the crops would keep a
@@ -129,7 +134,7 @@ class _Lesson:
 
     def crops(self) -> _Crops:
         """Those of the next step."""
-        drawn = {kind: draw_windows(pairs, self._side, self._batch, gen) for kind, (pairs, gen) in self._draws.items()}
+        drawn = {kind: draw_places(pairs, self._side, self._batch, gen) for kind, (pairs, gen) in self._draws.items()}
         places = [
             [(first + pair, top, left, element) for pair, top, left, element in drawn[kind]]
             for first, kind in zip(self._first, self._kinds, strict=True)
@@ -180,7 +185,13 @@ class _Album:
         return self.pixels[index[..., None] + self._planes * plane[:, None, None, :, None]]
 
 
-def _train(stack: ResidualNetwork, lesson: _Lesson, settings: FitSettings, losses: Tensor) -> None:
+def _train(
+    stack: ResidualNetwork,
+    lesson: _StackCrops,
+    settings: FitSettings,
+    losses: Tensor,
+    after_step: Callable[[int], None] | None,
+) -> None:
     """All steps; the loss before each goes to `losses` (steps, N), on the device of all."""
     optimiser, schedule = one_cycle(stack.parameters(), settings)
     crops = lesson.crops()
@@ -195,6 +206,8 @@ def _train(stack: ResidualNetwork, lesson: _Lesson, settings: FitSettings, losse
         # Never captured: the schedule changes Adam's first beta too, and a graph would keep that of its capture.
         optimiser.step()
         schedule.step()
+        if after_step is not None:
+            after_step(step + 1)
 
 
 def _backward(stack: ResidualNetwork, crops: _Crops) -> Tensor:

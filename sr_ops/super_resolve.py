@@ -7,9 +7,9 @@ better than bicubic on parts it did not learn from, the enlargement is bicubic, 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, nan
 
 import torch
@@ -33,21 +33,31 @@ from .tiles import cut, owned, paste, plan_tiles, tile_at
 
 
 @dataclass(frozen=True)
+class Model:
+    """How one image is enlarged."""
+
+    method: Method
+    """ZSSR or BICUBIC: what AUTO came to."""
+    networks: tuple[ResidualNetwork, ...] = ()
+    """One per stage, of the first stages for a start; BICUBIC has none."""
+
+
+BICUBIC = Model(Method.BICUBIC)
+"""Interpolation and back-projection alone."""
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What was learned from one image."""
 
-    networks: tuple[ResidualNetwork, ...]
-    """One per stage; none means plain bicubic, by choice or because a fit would not have been better."""
-    final_loss: float
+    model: Model
+    """Bicubic by choice, or because a fit was not possible or would not have been better."""
+    final_loss: float = nan
     """Mean L1 of the first stage's last tenth of steps; nan without a fit."""
-    reconstruction_psnr: float
+    reconstruction_psnr: float = nan
     """PSNR in dB of the first network on parts it did not learn from (`held_out`); nan where none could be spared."""
-    bicubic_reconstruction_psnr: float
+    bicubic_reconstruction_psnr: float = nan
     """The same for bicubic."""
-
-    @property
-    def method(self) -> Method:
-        return Method.ZSSR if self.networks else Method.BICUBIC
 
 
 Phase = Callable[[str], AbstractContextManager[object]]
@@ -79,7 +89,7 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, do
     them over machines, use `fit_stages` and `enlarge` as this does.
     """
     fitted = fit_stages(lr, settings, prior, domain=domain)
-    return _enlarge_tiled(lr, fitted.networks, settings, no_phase, domain)
+    return _enlarge_tiled(lr, fitted.model, settings, no_phase, domain)
 
 
 AfterStep = Callable[[int], None]
@@ -97,7 +107,7 @@ def fit_stages(
     """Fit one network per stage to what is known of (C, H, W) float32 in [0, 1], on the tensor's device.
 
     With `Method.AUTO` the first network is scored on parts of the image it did not learn from. Where it does not win
-    over bicubic, or the image is too small to spare a part, `networks` is empty; so it is for an image with a side
+    over bicubic, or the image is too small to spare a part, the model is BICUBIC; so it is for an image with a side
     shorter than `pairs.MIN_SIDE`, whatever the method.
 
     Args:
@@ -119,28 +129,24 @@ def fit_stages_together(
     """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
     An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
-    of a stack counts for each of its images, and `after_step` is called by fits that are alone.
+    of a stack counts for each of its images.
+
+    Args:
+        after_step: called after each optimiser step, of a stack once for all of its images.
     """
     domains = domains or [UNIT] * len(lrs)
     images = [
-        _stages(lr, domain, settings, prior, phase) for lr, domain, phase in zip(lrs, domains, phases, strict=True)
+        _Stages(lr, domain, settings, prior, phase) for lr, domain, phase in zip(lrs, domains, phases, strict=True)
     ]
-    fitted: dict[int, Fitted] = {}
-    losses: dict[int, float | None] = dict.fromkeys(range(len(images)))
-    while losses:
-        lessons: dict[int, _Lesson] = {}
-        for index, loss in losses.items():
-            try:
-                lessons[index] = images[index].send(loss)  # type: ignore[arg-type]  # None starts a generator
-            except StopIteration as end:
-                fitted[index] = end.value
-        losses = {}
+    while lessons := {index: lesson for index, image in enumerate(images) if (lesson := image.lesson()) is not None}:
         for stack in _stackable(lessons, settings.fit.crop):
             with ExitStack() as measured:
                 for index in stack:
                     measured.enter_context(phases[index]("fit"))
-                losses.update(zip(stack, _fit([lessons[index] for index in stack], settings, after_step), strict=True))
-    return [fitted[index] for index in range(len(images))]
+                losses = _fit([lessons[index] for index in stack], settings, after_step)
+            for index, loss in zip(stack, losses, strict=True):
+                images[index].learned(loss)
+    return [image.fitted for image in images]
 
 
 @dataclass(frozen=True)
@@ -151,51 +157,78 @@ class _Lesson:
     pairs: Sequence[Pair]
 
 
-def _stages(
-    lr: Tensor, domain: Domain, settings: Settings, prior: Prior | None, phase: Phase
-) -> Generator[_Lesson, float, Fitted]:
-    """The stages of one image. Gives each fit away as a lesson, and is told its final loss when that is done."""
-    known = domain.known_pixels
-    lr = fill(lr, domain.known)
-    parts = hold_out(lr, settings.seed, known)
-    too_small = min(lr.shape[-2:]) < MIN_SIDE or (parts is None and settings.method is Method.AUTO)
-    nothing = known is not None and not bool(known.any())
-    if settings.method is Method.BICUBIC or too_small or nothing:
-        return Fitted((), nan, nan, nan)
-    lesson = _lesson(lr, known, parts, settings, prior)
-    loss = yield lesson
-    with phase("fit"):
-        result = None if parts is None else score(lesson.network, parts)
-    scores = (nan, nan) if result is None else (result.learned, result.bicubic)
-    if settings.method is Method.AUTO and result is not None and not result.fit_wins:
-        return Fitted((), loss, *scores)
-    networks = [lesson.network]
-    while len(networks) < len(settings.stage_scales):
-        enlarged, known_there = _enlarged(lr, tuple(networks), settings, phase, domain)
-        lesson = _lesson(enlarged, known_there, None, settings, prior)
-        yield lesson
-        networks.append(_as_later_stage(lesson.network))
-    return Fitted(tuple(networks), loss, *scores)
+class _Stages:
+    """The stages of one image, fitted one after the other by whoever asks for `lesson` and then calls `learned`."""
+
+    def __init__(self, lr: Tensor, domain: Domain, settings: Settings, prior: Prior | None, phase: Phase) -> None:
+        self._domain, self._known = domain, domain.known_pixels
+        self._settings, self._prior, self._phase = settings, prior, phase
+        self._lr = fill(lr, domain.known)
+        self._parts = hold_out(self._lr, settings.seed, self._known)
+        self._networks: list[ResidualNetwork] = []
+        self._taught: _Lesson | None = None
+        self.fitted = Fitted(BICUBIC)
+        """What was learned, as far as it goes."""
+        too_small = min(lr.shape[-2:]) < MIN_SIDE or (self._parts is None and settings.method is Method.AUTO)
+        nothing = self._known is not None and not bool(self._known.any())
+        self._ended = settings.method is Method.BICUBIC or too_small or nothing
+
+    def lesson(self) -> "_Lesson | None":
+        """What the network of the next stage is to learn from; None when nothing is left to be fitted."""
+        if self._ended:
+            return None
+        if not self._networks:
+            image, known, parts = self._lr, self._known, self._parts
+        else:
+            model = Model(Method.ZSSR, tuple(self._networks))
+            image, known = _enlarged(self._lr, model, self._settings, self._phase, self._domain)
+            parts = None
+        self._taught = _lesson(image, known, parts, self._settings, self._prior)
+        return self._taught
+
+    def learned(self, loss: float) -> None:
+        """The network of the last lesson is fitted, with this final loss."""
+        assert self._taught is not None
+        network, self._taught = self._taught.network, None
+        if self._networks:
+            self._networks.append(_as_later_stage(network))
+        elif self._first_wins(network, loss):
+            self._networks.append(network)
+        else:
+            self._ended = True
+            return
+        self._ended = len(self._networks) == len(self._settings.stage_scales)
+        self.fitted = replace(self.fitted, model=Model(Method.ZSSR, tuple(self._networks)))
+
+    def _first_wins(self, network: ResidualNetwork, loss: float) -> bool:
+        """Take the scores of the first network, and whether it is kept."""
+        if self._parts is None:
+            self.fitted = Fitted(BICUBIC, loss)
+            return True
+        with self._phase("fit"):
+            result = score(network, self._parts)
+        self.fitted = Fitted(BICUBIC, loss, result.learned, result.bicubic)
+        return self._settings.method is not Method.AUTO or result.fit_wins
 
 
 def _enlarged(
-    lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase, domain: Domain
+    lr: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain
 ) -> tuple[Tensor, Tensor | None]:
     """What these stages make of the image for the next to learn from, (C, H, W), and what is known of it, (H, W).
 
     Of a large one it is a sheet of windows, each computed as in its place in the image.
     """
     bands, height, width = lr.shape
-    scale, known = settings.stage_scales[len(networks) - 1], domain.known_pixels
+    scale, known = settings.stage_scales[len(model.networks) - 1], domain.known_pixels
     if sheet.is_fitted_whole(bands, height * scale, width * scale):
-        enlarged = _enlarge_tiled(lr, networks, settings, phase, domain)
+        enlarged = _enlarge_tiled(lr, model, settings, phase, domain)
         return enlarged, None if known is None else nearest(known, scale)
     places = sheet.places(height, width, settings.seed, scale)
     shares = ((1.0 if known is None else float(known[place].float().mean()), place) for place in places)
     windows = []
     for rows, columns in sheet.pick(shares, sheet.windows_on(bands)):
         tile = tile_at(rows, columns, height, width, settings.halo)
-        sr = enlarge(cut(lr, tile), networks, settings, phase, domain.of(tile.rows.read, tile.columns.read))
+        sr = enlarge(cut(lr, tile), model, settings, phase, domain.of(tile.rows.read, tile.columns.read))
         known_here = None if domain.known is None else nearest(domain.known[:, rows, columns], scale)
         windows.append((owned(sr, tile, scale), known_here))
     enlarged, known_there = sheet.lay_out(windows)
@@ -244,13 +277,13 @@ def _fit(lessons: Sequence[_Lesson], settings: Settings, after_step: AfterStep |
     if len(lessons) == 1:
         return [fit(lessons[0].network, lessons[0].pairs, settings.fit, settings.seed, after_step)]
     networks, pairs = [lesson.network for lesson in lessons], [lesson.pairs for lesson in lessons]
-    return fit_stack(networks, pairs, settings.fit, settings.seed)
+    return fit_stack(networks, pairs, settings.fit, settings.seed, after_step)
 
 
 def fitted_networks(
     weights: Sequence[Weights], bands: int, settings: Settings, device: torch.device
 ) -> tuple[ResidualNetwork, ...]:
-    """`Fitted.networks` anew from the `state_dict` of each and the bands they have in common, for `enlarge`."""
+    """The networks of a `Model` anew from the `state_dict` of each and the bands they have in common, for `enlarge`."""
     networks = [_network(bands, settings, device).eval() for _ in weights]
     for network, parameters in zip(networks, weights, strict=True):
         network.load_state_dict(parameters)
@@ -260,12 +293,12 @@ def fitted_networks(
 @torch.inference_mode()
 def enlarge(
     window: Tensor,
-    networks: tuple[ResidualNetwork, ...],
+    model: Model,
     settings: Settings,
     phase: Phase = no_phase,
     domain: Domain = UNIT,
 ) -> Tensor:
-    """Run the first `len(networks)` stages on a window of the LR image; with no network, bicubic to the full scale.
+    """Run as many stages as the model has networks on a window of the LR image; BICUBIC goes to the full scale.
 
     Args:
         window: (C, h, w) float32, in [0, 1] for the most part.
@@ -276,21 +309,19 @@ def enlarge(
         nothing is known. Within `settings.halo` LR pixels of a window border that is not an image border the result is
         not that of the whole image.
     """
-    if len(window) > _BANDS_AT_ONCE and all(network.bands == 1 for network in networks):
+    if len(window) > _BANDS_AT_ONCE and all(network.bands == 1 for network in model.networks):
         starts = range(0, len(window), _BANDS_AT_ONCE)
         spans = [(start, min(start + _BANDS_AT_ONCE, len(window))) for start in starts]
-        return torch.cat([_enlarge(window[a:b], networks, settings, phase, domain.of_bands(a, b)) for a, b in spans])
-    return _enlarge(window, networks, settings, phase, domain)
+        return torch.cat([_enlarge(window[a:b], model, settings, phase, domain.of_bands(a, b)) for a, b in spans])
+    return _enlarge(window, model, settings, phase, domain)
 
 
-def _enlarge(
-    window: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase, domain: Domain
-) -> Tensor:
+def _enlarge(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
     window = fill(window, domain.known)
     image, scale = window, settings.scale
-    if not networks:
+    if model.method is Method.BICUBIC:
         image = _back_project(upscale(window, scale), window, settings, scale, phase, domain)
-    for network, scale in zip(networks, settings.stage_scales[: len(networks)], strict=True):
+    for network, scale in zip(model.networks, settings.stage_scales[: len(model.networks)], strict=True):
         with phase("infer"):
             image = _run(network, image, settings)
             image = resize(image, (window.shape[-2] * scale, window.shape[-1] * scale))
@@ -325,14 +356,13 @@ def _back_project(sr: Tensor, lr: Tensor, settings: Settings, scale: int, phase:
         return back_project(sr, lr, scale, settings.back_projections, domain)
 
 
-def _enlarge_tiled(
-    lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, phase: Phase, domain: Domain
-) -> Tensor:
+def _enlarge_tiled(lr: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
     """`enlarge` over all tiles of the LR image, put together."""
     bands, height, width = lr.shape
-    scale = settings.stage_scales[len(networks) - 1] if networks else settings.scale
+    stages = len(model.networks)
+    scale = settings.scale if model.method is Method.BICUBIC else settings.stage_scales[stages - 1]
     canvas = lr.new_empty(bands, height * scale, width * scale)
     for tile in plan_tiles(height, width, settings.tile_size, settings.halo):
-        sr = enlarge(cut(lr, tile), networks, settings, phase, domain.of(tile.rows.read, tile.columns.read))
+        sr = enlarge(cut(lr, tile), model, settings, phase, domain.of(tile.rows.read, tile.columns.read))
         paste(canvas, tile, owned(sr, tile, scale), scale)
     return canvas

@@ -48,11 +48,17 @@ def test_imports_only_point_left(layer: str) -> None:
 
 
 ROOMS = (
-    *("errors", "storage_options", "config"),
+    *("errors", "codec", "storage_options", "config"),
     *("storage", "imagery", "output", "priors", "work", "driver"),
     *("evaluate",),
 )
 """Of the pipeline, files and folders, from the ground up: each imports from itself and from those before it."""
+
+
+def test_the_rooms_are_told() -> None:
+    """docs/architecture.md has a table of the rooms, in their order."""
+    text = (REPOSITORY / "docs/architecture.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+)/?` \|", text, re.MULTILINE)) == ROOMS
 
 
 def imports_upstairs(file: Path, folder: Path) -> list[str]:
@@ -112,6 +118,34 @@ def test_one_file_knows_ray(layer: str, name: str) -> None:
     """One file of the pipeline works with Ray, and one of the jobs speaks to its job server."""
     knowing = [file for file in python_files(layer) if "ray" in imported_packages(file)]
     assert knowing == [REPOSITORY / layer / name]
+
+
+LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+"""Lines."""
+
+
+def lines_of(file: Path) -> int:
+    return len(file.read_text().splitlines())
+
+
+def lines_of_functions(file: Path) -> dict[str, int]:
+    """By place and name; of methods, too."""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)]
+    return {f"{file}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1 for node in nodes}
+
+
+@pytest.mark.parametrize("layer", ["pipeline", "jobs"])
+def test_files_are_of_a_size_to_be_read(layer: str) -> None:
+    """One subject does not take more."""
+    assert {file: lines for file in python_files(layer) if (lines := lines_of(file)) > LONGEST_FILE} == {}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_functions_are_of_a_size_to_be_read(layer: str) -> None:
+    """A function is a screen at most."""
+    functions = [item for file in python_files(layer) for item in lines_of_functions(file).items()]
+    assert len(functions) > 30
+    assert {name: lines for name, lines in functions if lines > LONGEST_FUNCTION} == {}
 
 
 def test_sr_ops_never_draws_from_global_randomness() -> None:

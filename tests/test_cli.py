@@ -218,7 +218,7 @@ def test_presets(srpipe: Srpipe, configs: list[RunConfig], options: tuple[str, .
     assert srpipe("run", "m.csv", *options)[0] == 0
     settings = configs[0].settings
     steps, rate, network, prior = PRESETS[options]
-    assert (settings.fit.steps, settings.fit.learning_rate, settings.network, configs[0].prior) == (
+    assert (settings.fit.steps, settings.fit.learning_rate, settings.network, configs[0].prior_name) == (
         *(steps, rate, network, prior),
     )
     assert settings == replace(
@@ -262,11 +262,11 @@ FIELDS = {
 
 TEXTS: dict[str, dict[str, object]] = {
     "2..8": {"3": 3, "8": 8},
-    "auto|none|VALUE": {"-9999": "-9999.0", "none": "none", "auto": "auto"},
-    "auto|none|LOW,HIGH": {"0,100": "0.0,100.0", "none": "none", "-1.5,2": "-1.5,2.0"},
     "1|1/2|1/4": {"1/4": 0.25, "1/2": 0.5, "1": 1.0},
     "URL": {"http://host:1": "http://host:1"},
     "KEY=VALUE": {"max_concurrency=2": 2},
+    "auto|none|VALUE": {"-9999": "-9999.0", "none": "none"},
+    "auto|none|LOW,HIGH": {"0,100": "0.0,100.0", "none": "none"},
 }
 """What may be given for an option, by what help says of it; and the value that is meant."""
 
@@ -337,7 +337,7 @@ def test_defaults_do_the_whole_thing(srpipe: Srpipe, tmp_path: Path, options: tu
     assert row["reconstruction_psnr"] is not None
 
 
-@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_stopped_run_goes_on_where_it_stopped(srpipe: Srpipe, tmp_path: Path, signal_number: int, code: int) -> None:
     """A signal ends the run with its exit code; what was done is recorded, and the same command does the rest."""
     rng = np.random.default_rng(5)
@@ -361,6 +361,45 @@ def test_a_stopped_run_goes_on_where_it_stopped(srpipe: Srpipe, tmp_path: Path, 
     _, out, _ = srpipe(*arguments)
     assert f"{14 - committed} done, {committed} already done" in out
     assert len(pq.read_table(tmp_path / "out" / "manifest.parquet")) == 14
+
+
+def test_a_run_whose_terminal_is_closed_is_stopped_by_its_signal(tmp_path: Path) -> None:
+    """The hang-up comes, and the terminal that was written to is no more: exit 129, not that of a failed print."""
+    for name in "abcd":
+        Image.fromarray(np.random.default_rng(5).integers(0, 256, (40, 40), dtype=np.uint8)).save(
+            tmp_path / name, "PNG"
+        )
+    (tmp_path / "m.txt").write_text("a\nb\nc\nd\n")
+    ours, theirs = os.openpty()
+    take_terminal = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from jobs.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", take_terminal, "run", "m.txt", "-o", "out", *TINY, "--steps", "10000"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out/run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.close(ours)
+    assert process.wait(60) == 129
+    assert not list(tmp_path.glob("out/_lock/*"))
+
+
+def test_a_run_without_standard_streams_is_a_run(tmp_path: Path, srpipe: Srpipe) -> None:
+    """As a daemon may be started; its files get no number that a child takes for its input or its output."""
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "jobs.cli", "run", "a.png", "-o", "out", *TINY]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+    assert subprocess.run(closed, cwd=tmp_path, env=environment, check=False).returncode == 0
+    assert pq.read_table(tmp_path / "out/manifest.parquet")["status"].to_pylist() == ["done"]
+    _, out, _ = srpipe(*command[3:])
+    assert "already done" in out
 
 
 def test_eval_tells_what_it_cannot_score(srpipe: Srpipe, collection: Path) -> None:

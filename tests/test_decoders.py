@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.imagery.header import Header, Limits
-from pipeline.imagery.reading import decoders
+from pipeline.imagery.header import FileLimits, Header
+from pipeline.imagery.reading import decoder_processes
 from pipeline.imagery.reading.decoders import open_image
 
 from .picture_bytes import png
@@ -38,8 +38,8 @@ _RGB = _RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
 def _leave_nothing() -> Iterator[None]:
     """Every test starts and ends without decoders."""
     yield
-    decoders._end_all()
-    decoders._idle.clear()
+    decoder_processes.end_all()
+    decoder_processes._idle.clear()
 
 
 @pytest.fixture
@@ -60,14 +60,14 @@ def raster(tmp_path: Path) -> str:
     return str(path)
 
 
-def _error(path: str, limits: Limits | None = None) -> ImageError:
+def _error(path: str, limits: FileLimits | None = None) -> ImageError:
     with pytest.raises(ImageError) as caught:
-        open_image(path, limits or Limits())
+        open_image(path, limits or FileLimits())
     return caught.value
 
 
 def _processes() -> set[int]:
-    return {decoder.process.pid for decoder in decoders._alive}
+    return {decoder.process.pid for decoder in decoder_processes._alive}
 
 
 def _gone(pid: int) -> bool:
@@ -84,14 +84,14 @@ def _gone(pid: int) -> bool:
 
 def test_windows_and_whole(picture: str, raster: str) -> None:
     """Windows are parts of the whole, samples and mask, of all sizes and shapes."""
-    with open_image(picture, Limits()) as image:
+    with open_image(picture, FileLimits()) as image:
         np.testing.assert_array_equal(image.whole().samples, _RGB.transpose(2, 0, 1))
         np.testing.assert_array_equal(
             image.window(slice(3, 40), slice(59, 60)).samples, _RGB.transpose(2, 0, 1)[:, 3:, 59:]
         )
     with rasterio.open(raster) as dataset:
         values, shown = dataset.read(), dataset.dataset_mask() != 0
-    with open_image(raster, Limits()) as image:
+    with open_image(raster, FileLimits()) as image:
         pixels = image.whole()
         np.testing.assert_array_equal(pixels.samples, values)
         np.testing.assert_array_equal(pixels.mask, shown)
@@ -104,7 +104,7 @@ def test_windows_and_whole(picture: str, raster: str) -> None:
 @pytest.mark.parametrize("part", [slice(0, 41), slice(-1, 4), slice(5, 5), slice(None), slice(0, 10, 2)])
 def test_no_window(picture: str, part: slice) -> None:
     """What is no part of the picture is a mistake of the one who asks, and the picture stays open."""
-    with open_image(picture, Limits()) as image:
+    with open_image(picture, FileLimits()) as image:
         with pytest.raises(ValueError, match="pixels"):
             image.window(part, slice(0, 1))
         assert image.whole().samples.shape == (3, 40, 60)
@@ -112,7 +112,7 @@ def test_no_window(picture: str, part: slice) -> None:
 
 def test_too_much_at_once(raster: str) -> None:
     """A window of more bytes than the limit is refused before it is read; smaller ones are not."""
-    with open_image(raster, Limits(bytes_at_once=2**20)) as image:
+    with open_image(raster, FileLimits(bytes_at_once=2**20)) as image:
         with pytest.raises(ImageError, match="30000000 bytes") as caught:
             image.whole()
         assert caught.value.error_type is ErrorType.TOO_LARGE
@@ -120,28 +120,29 @@ def test_too_much_at_once(raster: str) -> None:
 
 
 def test_processes_are_reused(picture: str, raster: str) -> None:
-    """One after the other, files share a process, also after one that is no picture; two at most wait idle."""
-    with open_image(picture, Limits()):
+    """One after the other, files share a process, also after one that is no picture; three at most wait idle."""
+    with open_image(picture, FileLimits()):
         first = _processes()
     with pytest.raises(ImageError):
-        open_image(str(Path(picture).parent), Limits())
-    with open_image(raster, Limits()):
+        open_image(str(Path(picture).parent), FileLimits())
+    with open_image(raster, FileLimits()):
         assert _processes() == first
-    with open_image(picture, Limits()), open_image(raster, Limits()), open_image(picture, Limits()) as third:
-        assert len(_processes()) == 3
-        assert third.whole().samples.shape == (3, 40, 60)
-    assert len(_processes()) == 2
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_image(path, FileLimits())) for path in (picture, raster, raster, picture)]
+        assert len(_processes()) == 4
+        assert opened[-1].whole().samples.shape == (3, 40, 60)
+    assert len(_processes()) == 3
 
 
 def test_closed(picture: str) -> None:
     """A picture that was closed gives nothing more, least of all of the next one, and is closed but once."""
-    with open_image(picture, Limits()) as image:
+    with open_image(picture, FileLimits()) as image:
         pass
-    with open_image(picture, Limits()):
+    with open_image(picture, FileLimits()):
         image.close()
         with pytest.raises(ValueError, match="closed"):
             image.whole()
-        with open_image(picture, Limits()) as other:
+        with open_image(picture, FileLimits()) as other:
             assert other.whole().samples.shape == (3, 40, 60)
         assert len(_processes()) == 2
 
@@ -152,7 +153,7 @@ def test_threads(tmp_path: Path) -> None:
     def check(number: int) -> bool:
         path = tmp_path / f"{number}.png"
         Image.fromarray(np.full((50, 50), number, np.uint8)).save(path)
-        with open_image(str(path), Limits()) as image:
+        with open_image(str(path), FileLimits()) as image:
             return all((image.whole().samples == number).all() for _ in range(20))
 
     with ThreadPoolExecutor(4) as pool:
@@ -162,10 +163,10 @@ def test_threads(tmp_path: Path) -> None:
 
 def test_decoder_dies_between(picture: str) -> None:
     """An idle decoder that was killed is replaced without a word."""
-    with open_image(picture, Limits()):
+    with open_image(picture, FileLimits()):
         (pid,) = _processes()
     os.kill(pid, signal.SIGKILL)
-    with open_image(picture, Limits()) as image:
+    with open_image(picture, FileLimits()) as image:
         assert image.whole().samples.shape == (3, 40, 60)
     assert pid not in _processes()
 
@@ -173,7 +174,7 @@ def test_decoder_dies_between(picture: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_decoder_dies_at_work(raster: str, number: signal.Signals) -> None:
     """A decoder that dies at work ends the picture with the signal's number, and the next file is well."""
-    with open_image(raster, Limits()) as image:
+    with open_image(raster, FileLimits()) as image:
         (pid,) = _processes()
         os.kill(pid, signal.SIGSTOP)
         threading.Timer(0.3, lambda: (os.kill(pid, number), os.kill(pid, signal.SIGCONT))).start()
@@ -183,7 +184,7 @@ def test_decoder_dies_at_work(raster: str, number: signal.Signals) -> None:
         assert raster in str(caught.value)
         with pytest.raises(RuntimeError, match="open it again"):
             image.whole()
-    with open_image(raster, Limits()) as image:
+    with open_image(raster, FileLimits()) as image:
         assert image.window(slice(0, 1), slice(0, 1)).samples.shape == (3, 1, 1)
 
 
@@ -222,9 +223,9 @@ def test_memory_for_a_smaller_window(picture: str, monkeypatch: pytest.MonkeyPat
             raise MemoryError
         return np.zeros(shape, dtype)
 
-    with open_image(picture, Limits(seconds=30)) as image:
+    with open_image(picture, FileLimits(seconds=30)) as image:
         expected = image.window(slice(0, 3), slice(0, 2))
-        monkeypatch.setattr(decoders.np, "empty", scarce)
+        monkeypatch.setattr("pipeline.imagery.reading.decoders.np.empty", scarce)
         with pytest.raises(MemoryError):
             image.whole()
         np.testing.assert_array_equal(image.window(slice(0, 3), slice(0, 2)).samples, expected.samples)
@@ -237,14 +238,14 @@ def test_no_thread_watches(picture: str, monkeypatch: pytest.MonkeyPatch) -> Non
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with open_image(picture, Limits(seconds=30)) as image:
+    with open_image(picture, FileLimits(seconds=30)) as image:
         assert image.whole().samples.size > 0
 
 
 def test_decoder_hangs(picture: str) -> None:
     """A decoder that gives no answer in time is killed, and the picture is over its deadline."""
-    open_image(picture, Limits()).close()  # on a busy machine its decoder takes longer to start
-    with open_image(picture, Limits(seconds=1)) as image:
+    open_image(picture, FileLimits()).close()  # on a busy machine its decoder takes longer to start
+    with open_image(picture, FileLimits(seconds=1)) as image:
         (pid,) = _processes()
         os.kill(pid, signal.SIGSTOP)
         begun = time.monotonic()
@@ -253,10 +254,33 @@ def test_decoder_hangs(picture: str) -> None:
         assert caught.value.error_type is ErrorType.DEADLINE
         assert time.monotonic() - begun < 5
     assert _gone(pid)
-    with open_image(picture, Limits()):
+    with open_image(picture, FileLimits()):
         (pid,) = _processes()
     os.kill(pid, signal.SIGSTOP)
-    assert _error(picture, Limits(seconds=1)).error_type is ErrorType.DEADLINE
+    assert _error(picture, FileLimits(seconds=1)).error_type is ErrorType.DEADLINE
+
+
+def test_a_system_without_limits_on_memory_decodes_even_so(picture: str, tmp_path: Path) -> None:
+    """macOS raises for RLIMIT_AS: ValueError or OSError, here by a Python that is told to, parent and decoder."""
+    for error in ("ValueError('current limit exceeds maximum limit')", "OSError(22, 'Invalid argument')"):
+        (tmp_path / "sitecustomize.py").write_text(
+            f"import resource\ndef refuse(*_):\n    raise {error}\nresource.setrlimit = refuse\n"
+        )
+        code = "import resource, sys\nfrom pipeline.imagery.header import FileLimits\n"
+        code += "from pipeline.imagery.reading import decoders\n"
+        code += "try:\n    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nexcept (OSError, ValueError):\n    pass\n"
+        code += "else:\n    sys.exit('is not refused')\n"
+        code += "print(decoders.open_image(sys.argv[1], FileLimits()).whole().samples.size)"
+        path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
+        ended = subprocess.run(
+            [sys.executable, "-c", code, picture],
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert int(ended.stdout) > 0
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"junk", b"{}", b'{"header": "{}"}', b'{"error_type": "nothing"}'])
@@ -295,11 +319,12 @@ def test_shapes_are_not_trusted(picture: str, lie: str, monkeypatch: pytest.Monk
     script = f"""
 import json, sys
 from multiprocessing.connection import Connection
+from pipeline.codec import to_plain
 from pipeline.imagery.header import RGB, Band, Header
 connection = Connection(int(sys.argv[-1]))
 connection.recv_bytes()
 header = Header("PNG", 40, 60, "uint8", tuple(Band(colour) for colour in RGB))
-connection.send_bytes(json.dumps({{"header": header.to_json()}}).encode())
+connection.send_bytes(json.dumps({{"header": to_plain(header)}}).encode())
 connection.recv_bytes()
 said = {{**dict(dtype="uint8", shape=[3, 40, 60], mask=False, length=7200), **dict({lie})}}
 length = said.pop("length")
@@ -308,7 +333,7 @@ connection.send_bytes(bytes(length))
 connection.recv_bytes()
 """
     _instead(monkeypatch, script)
-    image = open_image(picture, Limits())
+    image = open_image(picture, FileLimits())
     with pytest.raises(ImageError, match="makes no sense") as caught:
         image.whole()
     assert caught.value.error_type is ErrorType.CRASHED
@@ -319,7 +344,7 @@ def test_memory_is_confined(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     side = 30_000
     path.write_bytes(png(side, 8, 2, [b""] * side))
-    small = Limits(bytes_at_once=2**20)
+    small = FileLimits(bytes_at_once=2**20)
     assert _error(str(path), small).error_type is ErrorType.TOO_LARGE
     with open_image(_gray(tmp_path), small):
         (pid,) = _processes()
@@ -365,7 +390,7 @@ def test_names_do_not_count(tmp_path: Path, name: str) -> None:
     (tmp_path / "made.tif").rename(tmp_path / "file")
     path = tmp_path / name
     path.symlink_to(tmp_path / "file")
-    with open_image(str(path), Limits()) as image:
+    with open_image(str(path), FileLimits()) as image:
         np.testing.assert_array_equal(image.whole().samples, values)
 
 
@@ -390,8 +415,8 @@ def test_ends_with_its_owner(tmp_path: Path) -> None:
     code = f"""
 import time
 from pipeline.imagery.reading import decoders
-from pipeline.imagery.header import Limits
-image = decoders.open_image({_gray(tmp_path)!r}, Limits())
+from pipeline.imagery.header import FileLimits
+image = decoders.open_image({_gray(tmp_path)!r}, FileLimits())
 print(image._decoder.process.pid, flush=True)
 time.sleep(60)
 """
@@ -406,8 +431,8 @@ time.sleep(60)
 
 def test_after_a_fork(picture: str) -> None:
     """A forked process opens pictures with decoders of its own, and leaves those of its parent alone."""
-    with open_image(picture, Limits()) as image:
-        with open_image(picture, Limits()):
+    with open_image(picture, FileLimits()) as image:
+        with open_image(picture, FileLimits()):
             pass
         code = os.fork()
         if code == 0:
@@ -415,9 +440,9 @@ def test_after_a_fork(picture: str) -> None:
             try:
                 with pytest.raises(RuntimeError):
                     image.whole()
-                with open_image(picture, Limits()) as own:
+                with open_image(picture, FileLimits()) as own:
                     failed = int(own.whole().samples.shape != (3, 40, 60))
-                decoders._end_all()
+                decoder_processes.end_all()
             finally:
                 os._exit(failed)
         assert os.waitpid(code, 0)[1] == 0
@@ -430,11 +455,11 @@ def test_torch_is_not_loaded(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pipeline.imagery.reading.decoders import open_image
-from pipeline.imagery.header import Limits
+from pipeline.imagery.header import FileLimits
 from pipeline.imagery.reading.routing import open_file
-with open_image({_gray(tmp_path)!r}, Limits()) as image:
+with open_image({_gray(tmp_path)!r}, FileLimits()) as image:
     image.whole()
-open_file({_gray(tmp_path)!r}, Limits()).window(slice(0, 1), slice(0, 1))
+open_file({_gray(tmp_path)!r}, FileLimits()).window(slice(0, 1), slice(0, 1))
 print({{"torch", "rasterio", "ray"}} & set(sys.modules))
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -511,7 +536,7 @@ def test_spoiled_files(
     spoiled: Callable[[bytes], str], data: bytes, changes: list[tuple[float, bytes]], keep: float
 ) -> None:
     """Whatever happens to a file, it is a picture with pixels as its header says, or an ImageError with a sentence."""
-    limits = Limits(pixels=10**6, bytes_at_once=10**7, seconds=30)
+    limits = FileLimits(pixels=10**6, bytes_at_once=10**7, seconds=30)
     told: ImageError | None = None
     try:
         with open_image(spoiled(_change(data, changes, keep)), limits) as image:

@@ -7,21 +7,9 @@ import torch
 from torch import Tensor
 
 from sr_ops import dihedral
-from sr_ops.degradation import (
-    MAX_SIDE,
-    Degradation,
-    Kernel,
-    bicubic,
-    bilinear,
-    box,
-    gaussian,
-    lanczos,
-    middle,
-    turned,
-)
+from sr_ops.degradation import Degradation
+from sr_ops.kernels import MAX_SIDE, NAMED, Kernel, bicubic, gaussian, middle, turned
 from sr_ops.resample import downscale, upscale
-
-NAMED = {"bicubic": bicubic, "box": box, "bilinear": bilinear, "lanczos": lanczos}
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

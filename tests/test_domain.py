@@ -16,7 +16,7 @@ from sr_ops.held_out import hold_out
 from sr_ops.networks import ResidualNetwork
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import enlarge, fit_stages, super_resolve
+from sr_ops.super_resolve import BICUBIC, enlarge, fit_stages, super_resolve
 
 SETTINGS = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=3, crop=16, batch=2))
 
@@ -124,7 +124,7 @@ def test_tiles_are_exact_beside_unknown_samples(scale: int, network: Network) ->
     domain = Domain(known, -torch.inf, torch.inf)
     settings = replace(SETTINGS, scale=scale, network=network, ensemble=scale == 2)
     fitted = fit_stages(lr, settings, domain=domain)
-    whole = enlarge(lr, fitted.networks, settings, domain=domain)
+    whole = enlarge(lr, fitted.model, settings, domain=domain)
     tiled = super_resolve(lr, replace(settings, tile_size=32), domain=domain)
     assert float((whole - tiled)[nearest(known, scale)].abs().max()) < 2e-5
 
@@ -162,7 +162,7 @@ def test_held_out_squares_are_known() -> None:
 def test_nothing_known_is_bicubic() -> None:
     """An image without a single known sample is not fitted."""
     nothing = torch.zeros(3, 48, 56, dtype=torch.bool)
-    assert fit_stages(image() * torch.nan, SETTINGS, domain=Domain(nothing)).method is Method.BICUBIC
+    assert fit_stages(image() * torch.nan, SETTINGS, domain=Domain(nothing)).model.method is Method.BICUBIC
 
 
 def test_many_bands_are_enlarged_some_at_a_time() -> None:
@@ -170,10 +170,10 @@ def test_many_bands_are_enlarged_some_at_a_time() -> None:
     lr, known = image(7, 30, 30), slanted(7, 30, 30)
     high = torch.linspace(0.6, 1.0, 7)[:, None, None]
     settings = replace(SETTINGS, method=Method.BICUBIC)
-    sr = enlarge(lr, (), settings, domain=Domain(known, 0.0, high))
+    sr = enlarge(lr, BICUBIC, settings, domain=Domain(known, 0.0, high))
     for band in range(7):
         span = slice(band, band + 1)
-        alone = enlarge(lr[span], (), settings, domain=Domain(known[span], 0.0, high[span]))
+        alone = enlarge(lr[span], BICUBIC, settings, domain=Domain(known[span], 0.0, high[span]))
         assert torch.allclose(sr[span], alone, atol=1e-6)
 
 

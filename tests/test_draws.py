@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sr_ops.degradation import Degradation, Kernel, bicubic, gaussian
+from sr_ops.degradation import Degradation
 from sr_ops.draws import BANK_SIDE, BASE_RANGE, JPEG_UNIT, MARGIN, NOISE_UNIT, Album, Draws, Odds, kernel_bank
+from sr_ops.kernels import Kernel, bicubic, gaussian
 from sr_ops.resample import upscale
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from PIL import Image
 
 from jobs.sample_pictures import photograph, printed_page, satellite_view
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import Device, RunConfig
 from pipeline.driver.run import run
 from pipeline.output import records
-from pipeline.output.layout import list_commits
+from pipeline.output.layout import list_commits, run_json
 from pipeline.output.records import Record
 from sr_ops.settings import FitSettings, Settings
 
@@ -181,7 +182,7 @@ sys.meta_path.insert(0, Finder())
 """A sitecustomize.py: one image kills a process that calls a function to open it."""
 
 POISONS = {
-    "worker": ("pipeline.work.opening", "open_image", "2 worker processes died at work on it"),
+    "worker": ("pipeline.work.fetching", "open_image", "2 worker processes died at work on it"),
     "decoder": ("pipeline.imagery.reading.routing", "open_file", "the decoder died of signal 9 at work on"),
 }
 
@@ -229,16 +230,51 @@ cluster.shutdown()
 """
 
 
+NARROW_CLUSTER = """
+import json, sys
+from dataclasses import replace
+from pipeline.driver import dataflow  # sets Ray's environment before Ray is imported
+from pipeline.config import parse_config
+from pipeline.driver.run import run
+from ray.cluster_utils import Cluster
+
+class Observer:
+    def planned(self, plan, manifest): ...
+    def finished(self, record): ...
+
+config = parse_config(json.loads(sys.argv[1]))
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
+for processors, memory in ((3, 2.5e9), (1, 9e9), (2, 0.5e9)):
+    cluster.add_node(num_cpus=processors, memory=int(memory), object_store_memory=100 << 20)
+print(run(replace(config, workers=None, address=cluster.address), Observer()).done)
+cluster.shutdown()
+"""
+
+
 def config_of(collection: Collection, out: str) -> RunConfig:
     return RunConfig(
         manifest=str(collection.manifest), output=out, settings=SETTINGS, device=Device.CPU, workers=2, retries=6
     )
 
 
+def test_no_more_workers_on_a_node_than_its_memory_holds(
+    collection: Collection, out: str, begin: Callable[..., Any]
+) -> None:
+    """Of a joined cluster: one has processors for three and memory for two, one a processor, one no memory."""
+    process = begin([sys.executable, "-c", NARROW_CLUSTER, to_json(config_of(collection, out)).decode()])
+    out_text, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out_text.split()[-1] == str(len(NAMES))
+    assert json.loads(storage.read(run_json(out)))["workers"] == {
+        "count": 3,
+        "why": "processors for 6, memory for 11 of 1.0 GB each, on 3 nodes",
+    }
+
+
 def test_a_node_is_lost(collection: Collection, out: str, begin: Callable[..., Any]) -> None:
     """Its images are done on the other one, and no image is blamed for it."""
     process = begin(
-        [sys.executable, "-c", CLUSTER, json.dumps(asdict(config_of(collection, out)))],
+        [sys.executable, "-c", CLUSTER, to_json(config_of(collection, out)).decode()],
         RAY_health_check_period_ms="1000",
         RAY_health_check_timeout_ms="1000",
         RAY_health_check_failure_threshold="3",

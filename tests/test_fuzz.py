@@ -127,7 +127,7 @@ def test_a_bug_is_seen_and_kept(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("pipeline.work.worker.fit_stages", fail)
+    monkeypatch.setattr("pipeline.work.image_work.fit_stages", fail)
     violation = workshop.run(tiled).violations[0]
     assert "error type internal" in violation.what
     keep(tmp_path / "kept", tiled.inputs, [(violation.what, violation.paths)])

@@ -17,8 +17,9 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 from rasterio.transform import from_gcps, from_origin
 
+from pipeline.codec import from_json, to_json
 from pipeline.errors import ErrorType, ImageError
-from pipeline.imagery.header import Georef, Header, Limits, Pixels, Transform
+from pipeline.imagery.header import FileLimits, Georef, Header, Pixels, Transform
 from pipeline.imagery.reading import jp2_boxes
 from pipeline.imagery.reading.decoders import open_image
 from pipeline.imagery.reading.pillow_files import PillowFile
@@ -57,19 +58,19 @@ def _edit(path: str, change: Callable[[Any], object]) -> str:
 
 
 def _read(path: str, rows: slice | None = None, columns: slice | None = None) -> tuple[Header, Pixels]:
-    image = open_file(path, Limits())
+    image = open_file(path, FileLimits())
     header = image.header
     pixels = image.window(rows or slice(0, header.height), columns or slice(0, header.width))
     image.close()
-    assert Header.from_json(header.to_json()).bands == header.bands
+    assert from_json(Header, to_json(header)).bands == header.bands
     assert str(pixels.samples.dtype) == header.dtype
     assert (pixels.mask is not None) == header.mask
     return header, pixels
 
 
-def _error(path: str, limits: Limits | None = None) -> ImageError:
+def _error(path: str, limits: FileLimits | None = None) -> ImageError:
     def read() -> None:
-        image = open_file(path, limits or Limits())
+        image = open_file(path, limits or FileLimits())
         image.window(slice(0, image.header.height), slice(0, image.header.width))
 
     with pytest.raises(ImageError) as caught:
@@ -468,7 +469,7 @@ def test_only_the_window_is_read(tmp_path: Path) -> None:
     with rasterio.open(path) as dataset:
         offset = int(dataset.get_tag_item("BLOCK_OFFSET_3_3", "TIFF", bidx=1))
     path.write_bytes(whole[:offset] + b"\xff" * 100 + whole[offset + 100 :])
-    image = open_file(str(path), Limits())
+    image = open_file(str(path), FileLimits())
     np.testing.assert_array_equal(image.window(slice(0, 48), slice(0, 64)).samples, values[:, :48])
     with pytest.raises(ImageError) as caught:
         image.window(slice(40, 64), slice(40, 64))
@@ -534,7 +535,7 @@ def test_box_without_a_length(tmp_path: Path, around: bytes) -> None:
     with pytest.raises(ValueError, match="has no length"):
         jp2_boxes.check_lengths(str(path))
     with pytest.raises(ImageError) as caught:
-        open_image(str(path), Limits(seconds=20))
+        open_image(str(path), FileLimits(seconds=20))
     assert caught.value.error_type is not ErrorType.DEADLINE
 
 
@@ -543,11 +544,11 @@ def test_limits(tmp_path: Path) -> None:
     path = _write(
         tmp_path / "a.tif", _values("uint16", 3, 16, 32), interleave="pixel", compress="deflate", blockysize=16
     )
-    assert open_file(path, Limits(pixels=512, bands=3, bytes_at_once=3 * 512 * 2)).header.width == 32
+    assert open_file(path, FileLimits(pixels=512, bands=3, bytes_at_once=3 * 512 * 2)).header.width == 32
     for limits, words in (
-        (Limits(pixels=511), "--max-pixels"),
-        (Limits(bands=2), "3 bands, more than 2"),
-        (Limits(bytes_at_once=3 * 512 * 2 - 1), "3072 bytes"),
+        (FileLimits(pixels=511), "--max-pixels"),
+        (FileLimits(bands=2), "3 bands, more than 2"),
+        (FileLimits(bytes_at_once=3 * 512 * 2 - 1), "3072 bytes"),
     ):
         error = _error(path, limits)
         assert error.error_type is ErrorType.TOO_LARGE
@@ -560,7 +561,7 @@ def test_huge_and_sparse(tmp_path: Path) -> None:
     sizes = {"width": 60_000, "height": 60_000, "count": 3, "dtype": "uint16", "tiled": True, "SPARSE_OK": True}
     with rasterio.open(path, "w", driver="GTiff", crs=_UTM, transform=_PLACE, BIGTIFF="YES", **sizes) as dataset:
         dataset.write(np.full((3, 256, 256), 7, np.uint16), window=((59_648, 59_904), (0, 256)))
-    image = open_file(path, Limits(pixels=60_000**2))
+    image = open_file(path, FileLimits(pixels=60_000**2))
     assert image.window(slice(59_648, 59_658), slice(0, 10)).samples.min() == 7
     assert image.window(slice(0, 10), slice(0, 10)).samples.max() == 0
 
@@ -600,7 +601,7 @@ def test_orientation_of_jpeg_2000(tmp_path: Path, orientation: int, said: str, p
     if said != "XMP":
         data += _box(b"JpgTiffExif->JP2", _exif(orientation))
     path.write_bytes(data)
-    image = PillowFile(str(path), "JPEG2000", Limits()) if palette else open_file(str(path), Limits())
+    image = PillowFile(str(path), "JPEG2000", FileLimits()) if palette else open_file(str(path), FileLimits())
     header = image.header
     turned = TURNS[orientation](values.transpose(1, 2, 0))
     assert (header.height, header.width) == turned.shape[:2]

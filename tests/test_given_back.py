@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.config import RunConfig
 from pipeline.driver.run import run
 from pipeline.imagery import picture
-from pipeline.imagery.reading import decoders
+from pipeline.imagery.reading import decoder_processes
 from pipeline.work.units import Division, Row
 from pipeline.work.worker import Worker
 
@@ -22,11 +22,11 @@ MakeConfig = Callable[..., RunConfig]
 @pytest.fixture(autouse=True)
 def _all_idle() -> Iterator[None]:
     """None is at work at the start and in the end of a test."""
-    decoders._end_all()
-    decoders._idle.clear()
+    decoder_processes.end_all()
+    decoder_processes._idle.clear()
     yield
-    assert decoders._alive == set(decoders._idle)
-    assert len(decoders._idle) <= 2
+    assert decoder_processes._alive == set(decoder_processes._idle)
+    assert len(decoder_processes._idle) <= 2
 
 
 def _write_manifest(tmp_path: Path, names: list[str]) -> None:
@@ -69,7 +69,7 @@ def _refuse(*_: object) -> None:
 @pytest.mark.usefixtures("windowed")
 @pytest.mark.parametrize(
     ("place", "instead"),
-    [("pipeline.work.worker.networks_to_bytes", lambda _: b"no networks"), ("pipeline.work.scene.resume", _refuse)],
+    [("pipeline.work.image_work.model_to_bytes", lambda _: b"no networks"), ("pipeline.work.scene.resume", _refuse)],
 )
 def test_a_scene_that_cannot_go_on(
     place: str, instead: Callable[..., Any], tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch

@@ -46,7 +46,8 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 def test_shipped_heads_lift_a_picture_that_was_shrunk() -> None:
     """Each lifts its base on bicubic's own forward model; there is one for each scale, and for three bands and one."""
-    from sr_ops.degradation import Degradation, bicubic
+    from sr_ops.degradation import Degradation
+    from sr_ops.kernels import bicubic
     from sr_ops.resample import upscale
 
     shipped = heads.read(heads.SHIPPED, torch.float32)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.held_out import MIN_SIDE, HeldOut, Score, hold_out, score
+from sr_ops.held_out import MIN_SIDE, HeldOut, HeldOutScore, hold_out, score
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.networks import ResidualNetwork, build_network
 from sr_ops.resample import downscale, upscale
@@ -216,7 +216,7 @@ def test_the_sons_of_a_jpeg_are_rounded_to_its_steps() -> None:
 )
 def test_who_wins(learned: float, bicubic: float, wins: bool) -> None:
     """Better than bicubic; a tie is none, and a fit gone astray never wins."""
-    assert Score(learned, bicubic).fit_wins == wins
+    assert HeldOutScore(learned, bicubic).fit_wins == wins
 
 
 def test_psnr_against_the_image_itself() -> None:

@@ -207,6 +207,21 @@ def test_alpha_of_a_picture(tmp_path: Path, work: Any) -> None:
     assert record.bands == 4
 
 
+def test_what_is_clear_stays_clear_whatever_lies_beside_it(tmp_path: Path, work: Any) -> None:
+    """Dots and rims of many opacities lack something after their enlargement; none of it goes where nothing is seen."""
+    rng = np.random.default_rng(0)
+    alpha = rng.choice([0, 0, 40, 130, 255], (40, 40)).astype(np.uint8)
+    rgba = np.dstack([rng.integers(0, 256, (40, 40, 3), np.uint8), alpha])
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    work("a.png", form=Form(single=True))
+    with Image.open(tmp_path / "out/images/a.png") as image:
+        sr = np.asarray(image)[..., 3].astype(int)
+    clear = (alpha == 0).repeat(2, 0).repeat(2, 1)
+    assert (sr[clear] == 0).all()
+    assert (sr[~clear] > 0).any()
+    assert abs(sr.mean() - alpha.mean()) < 0.02 * alpha.mean()  # it goes where something is seen
+
+
 def test_sixteen_bits_stay_sixteen(tmp_path: Path, work: Any) -> None:
     """A 16-bit RGBA picture comes out as one, opaque, and agrees with the input to a few of 65,535 levels."""
     lr = np.concatenate([waves("uint16", 3, 30, 30), np.full((1, 30, 30), 65535, np.uint16)])

@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -14,9 +16,10 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import LostLockError, UsageError
-from pipeline.output import layout, lock
+from pipeline.output import layout
 from pipeline.output.clock import now
 from pipeline.output.lock import Lease, Lock
+from pipeline.storage import processes
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -37,6 +40,10 @@ def put(out: str, number: int, **changes: object) -> Lease:
 
 def numbers(out: str) -> list[int]:
     return [layout.lock_number(uri) for uri in storage.find(layout.locks_folder(out))]
+
+
+def held(out: str, number: int) -> Lease:
+    return Lease(**json.loads(storage.read(layout.lock(out, number))))
 
 
 EXPIRED = (now() - timedelta(seconds=1)).isoformat()
@@ -69,10 +76,10 @@ def test_a_lease_elsewhere_is_believed_until_it_expires(out: str) -> None:
 
 def test_a_process_of_this_machine_that_is_gone_holds_nothing(out: str) -> None:
     """A run that was killed can go on at once; a living process holds, but not for an earlier one of its number."""
-    here, machine = socket.gethostname(), lock._machine()
+    here, machine = socket.gethostname(), processes.machine()
     assert machine
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = lock._process_started(child.pid)
+    started = processes.started(child.pid)
     put(out, 1, host=here, machine=machine, pid=child.pid, process_started=started)
     with pytest.raises(UsageError, match="is at work"):
         Lock(out, "mine")
@@ -139,15 +146,12 @@ def test_an_answer_that_was_lost_is_found_out(out: str, monkeypatch: pytest.Monk
         assert numbers(out) == [1]
 
 
-def test_the_lease_is_renewed_while_the_run_goes_on(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lease_is_renewed_while_the_run_goes_on(out: str) -> None:
     """Long after its first lease has run out, nobody else gets it."""
-    monkeypatch.setattr(lock, "LEASE", timedelta(seconds=0.4))
-    with Lock(out, "mine") as mine:
-        first = lock._read(layout.lock(out, 1))
-        assert first is not None
-        mine._ended.wait(1.2)
-        renewed = lock._read(layout.lock(out, 1))
-        assert renewed is not None
+    with Lock(out, "mine", timedelta(seconds=0.4)) as mine:
+        first = held(out, 1)
+        time.sleep(1.2)
+        renewed = held(out, 1)
         assert renewed.expires_at > first.expires_at
         assert renewed.holds
         mine.check()
@@ -158,7 +162,7 @@ def test_who_was_silent_too_long_notices(out: str) -> None:
     with Lock(out, "slow") as slow:
         slow.check()
         put(out, 2)
-        slow._renew_once()
+        slow.renew()
         with pytest.raises(LostLockError, match="another run has taken"):
             slow.check()
     assert numbers(out) == [2]
@@ -168,36 +172,59 @@ def test_who_slept_through_another_run_notices(out: str) -> None:
     """A lock that was taken away meanwhile, and whose taker has ended, is not taken up again."""
     with Lock(out, "asleep") as asleep:
         storage.remove(layout.lock(out, 1))
-        asleep._renew_once()
+        asleep.renew()
         with pytest.raises(LostLockError, match="another run has taken"):
             asleep.check()
     with Lock(out, "asleep") as asleep:
         put(out, 1)
-        asleep._renew_once()
+        asleep.renew()
         with pytest.raises(LostLockError, match="another run has taken"):
             asleep.check()
 
 
+def test_who_wakes_leaves_a_later_run_its_lease(out: str) -> None:
+    """A sleeps with lease 1, B takes 2 and ends, C begins at 1 again: A goes, and C's lease stays, as do all below it.
+
+    So does a lease that holds beside our own; what holds nothing goes with ours.
+    """
+    with Lock(out, "A"):
+        storage.remove(layout.lock(out, 1))
+        put(out, 1, run_id="C")
+    assert held(out, 1).run_id == "C"
+    put(out, 1, run_id="B", expires_at=EXPIRED)
+    with Lock(out, "A"):
+        storage.remove(layout.lock(out, 2))
+        put(out, 2, run_id="C")
+    assert numbers(out) == [1, 2]
+    for number in (1, 2):
+        put(out, number, run_id="B", expires_at=EXPIRED)
+    with Lock(out, "A"):
+        put(out, 2, run_id="B")
+    assert numbers(out) == [2]
+
+
 def test_a_lease_that_is_over_is_lost_whatever_the_renewal_does(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A put that hangs for minutes does not make its driver the holder meanwhile."""
-    with Lock(out, "mine") as mine:
+    answered = threading.Event()
+    monkeypatch.setattr(storage, "write", lambda _uri, _data: answered.wait(10))
+    with Lock(out, "mine", timedelta(seconds=0.4)) as mine:
         mine.check()
-        monkeypatch.setattr(mine, "_lease", replace(mine._lease, expires_at=EXPIRED))
+        time.sleep(0.5)
         with pytest.raises(LostLockError, match="could not be renewed in time"):
             mine.check()
+        answered.set()
 
 
 def test_who_cannot_renew_gives_up_when_the_lease_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failing store is forgiven within the lease, and ends the run after it."""
-    monkeypatch.setattr(lock, "LEASE", timedelta(seconds=0.4))
 
     def broken(_uri: str, _data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    with Lock(str(tmp_path / "out"), "mine") as mine:
+    with Lock(str(tmp_path / "out"), "mine", timedelta(seconds=0.4)) as mine:
         monkeypatch.setattr(storage, "write", broken)
         mine.check()
-        mine._thread.join(10)
+        time.sleep(0.6)
         with pytest.raises(LostLockError, match="could not be renewed"):
             mine.check()
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
+from pipeline.codec import from_json, to_json
 from pipeline.errors import ErrorType, ImageError
-from pipeline.imagery.header import Header, Limits
+from pipeline.imagery.header import FileLimits, Header
 from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import png, png_chunk, tiff
@@ -29,17 +30,17 @@ _RAMP = np.add.outer(np.arange(20), np.arange(24)).astype(np.uint8) * 5
 def read(tmp_path: Path) -> Callable[..., tuple[Header, np.ndarray]]:
     """Header and (H, W) or (H, W, C) of the bytes of a file."""
 
-    def read_bytes(data: bytes, limits: Limits | None = None) -> tuple[Header, np.ndarray]:
+    def read_bytes(data: bytes, limits: FileLimits | None = None) -> tuple[Header, np.ndarray]:
         path = tmp_path / "picture"
         path.write_bytes(data)
-        image = open_file(str(path), limits or Limits())
+        image = open_file(str(path), limits or FileLimits())
         header = image.header
         samples = image.window(slice(0, header.height), slice(0, header.width)).samples
         image.close()
         assert samples.shape == (len(header.bands), header.height, header.width)
         assert str(samples.dtype) == header.dtype
         assert samples.flags.c_contiguous
-        assert Header.from_json(header.to_json()) == header
+        assert from_json(Header, to_json(header)) == header
         return header, samples[0] if len(samples) == 1 else samples.transpose(1, 2, 0)
 
     return read_bytes
@@ -55,7 +56,7 @@ def _encode(picture: np.ndarray | Image.Image, kind: str, **options: Any) -> byt
     return buffer.getvalue()
 
 
-def _error(read: Read, data: bytes, limits: Limits | None = None) -> ImageError:
+def _error(read: Read, data: bytes, limits: FileLimits | None = None) -> ImageError:
     with pytest.raises(ImageError) as caught:
         read(data, limits)
     return caught.value
@@ -498,18 +499,18 @@ def test_damaged_deep_png(read: Read) -> None:
 def test_too_large(read: Read) -> None:
     """A header that claims more than the limits is refused before memory is taken, with numbers and a remedy."""
     bomb = png(30_000, 8, 2, [b""] * 30_000)
-    error = _error(read, bomb, Limits(pixels=10**8))
+    error = _error(read, bomb, FileLimits(pixels=10**8))
     assert (error.error_type, "--max-pixels" in str(error)) == (ErrorType.TOO_LARGE, True)
-    error = _error(read, bomb, Limits(bytes_at_once=10**9))
+    error = _error(read, bomb, FileLimits(bytes_at_once=10**9))
     assert (error.error_type, "2700000000" in str(error), "tiled TIFF" in str(error)) == (
         ErrorType.TOO_LARGE,
         True,
         True,
     )
     fits = _encode(_GRAY, "PNG")
-    assert read(fits, Limits(pixels=_GRAY.size, bytes_at_once=_GRAY.size))[1].shape == _GRAY.shape
-    assert _error(read, fits, Limits(pixels=_GRAY.size - 1)).error_type is ErrorType.TOO_LARGE
-    assert _error(read, fits, Limits(bytes_at_once=_GRAY.size - 1)).error_type is ErrorType.TOO_LARGE
+    assert read(fits, FileLimits(pixels=_GRAY.size, bytes_at_once=_GRAY.size))[1].shape == _GRAY.shape
+    assert _error(read, fits, FileLimits(pixels=_GRAY.size - 1)).error_type is ErrorType.TOO_LARGE
+    assert _error(read, fits, FileLimits(bytes_at_once=_GRAY.size - 1)).error_type is ErrorType.TOO_LARGE
 
 
 def test_texts_are_noted(read: Read) -> None:
@@ -537,10 +538,10 @@ def test_header_needs_no_pixels(tmp_path: Path, kind: str, monkeypatch: pytest.M
 
     path = tmp_path / "picture"
     path.write_bytes(_encode(_RGB, kind))
-    image = open_file(str(path), Limits())
+    image = open_file(str(path), FileLimits())
     image.close()
     for plugin in ("ImageFile.ImageFile", "TiffImagePlugin.TiffImageFile", "WebPImagePlugin.WebPImageFile"):
         monkeypatch.setattr(f"PIL.{plugin}.load", refuse)
-    image = open_file(str(path), Limits())
+    image = open_file(str(path), FileLimits())
     assert (image.header.height, image.header.width) == _GRAY.shape
     image.close()

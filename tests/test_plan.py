@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.config import Existing, Form, Format, RunConfig, fingerprint
+from pipeline.config import Device, Existing, Form, Format, RunConfig
 from pipeline.driver.manifest import Cells, Manifest, read_manifest
 from pipeline.driver.plan import Plan, make_key, make_plan
 from pipeline.errors import UsageError
@@ -64,10 +64,17 @@ def test_longest_key_fits_into_a_file_name(tmp_path: Path) -> None:
 def plan(tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> Plans:
     """The plan of a csv in tmp_path."""
 
-    def make(text: str, root: str = "", commits: dict[str, list[Commit]] | None = None, **changes: object) -> Plan:
+    def make(
+        text: str,
+        root: str = "",
+        commits: dict[str, list[Commit]] | None = None,
+        scenes: dict[Commit, tuple[str, ...]] | None = None,
+        folds_case: bool = False,
+        **changes: object,
+    ) -> Plan:
         (tmp_path / "m.csv").write_text(text)
         config = tiny_config(**changes)
-        return make_plan(config, read_manifest(config.manifest), root, commits or {})
+        return make_plan(config, read_manifest(config.manifest), root, commits or {}, scenes, folds_case)
 
     return make
 
@@ -126,6 +133,54 @@ def test_keys_of_uris(plan: Plans, tmp_path: Path) -> None:
     assert "--root" in outside.rejected[0].message
 
 
+CASES = "uri,id\na.png,A.png\nb.png,a.png\nc.png,c/é\nd.png,C/e\u0301\ne.png,e/A\nf.png,E/b\ng.png,g\ng.png,g\n"
+
+
+def test_keys_that_differ_in_case_alone(plan: Plans) -> None:
+    """Where the output tells them apart they are two; where it does not, neither is done, and both rows say so."""
+    assert len(_keys(plan(CASES))) == 7
+    folded = plan(CASES, folds_case=True)
+    assert _keys(folded) == ["E/b", "e/A", "g"]
+    assert folded.duplicates == 1
+    assert [(row.line, row.key) for row in folded.rejected] == [
+        (2, "A.png"),
+        (3, "a.png"),
+        (4, "c/é"),
+        (5, "C/e\u0301"),
+    ]
+    for told in ("'A.png' and 'a.png' of lines 2 and 3", "ignores case", "choose another --output"):
+        assert told in folded.rejected[0].message
+    assert all("id of its own" in row.message for row in folded.rejected)
+
+
+def test_places_that_differ_in_case_alone(plan: Plans) -> None:
+    """A place of a tile, or of one file an image, is the same in either case where the output ignores it."""
+    tile = "uri,id\na.png,A\nb.png,a/R0000_C0001.PNG\n"
+    assert len(_keys(plan(tile))) == 2
+    assert "place of a tile" in plan(tile, folds_case=True).rejected[0].message
+    one_file = "uri,id\na.png,A\nb.png,a.TIF\n"
+    assert len(_keys(plan(one_file, form=Form(single=True)))) == 2
+    rejected = plan(one_file, form=Form(single=True), folds_case=True).rejected
+    assert [row.key for row in rejected] == ["A", "a.TIF"]
+    assert "would lie where" in rejected[0].message
+
+
+@pytest.mark.usefixtures("images")
+def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
+    """Where the output ignores case, a listing may spell a key otherwise: it is that key's commit even so."""
+    config = tiny_config()
+    settings = config.fingerprint()
+    source = storage.stat(str(tmp_path / "a.png")).fingerprint
+    listed, other = Commit(settings, "A.PNG", source), Commit(settings, "A.PNG", "0" * 16)
+    assert plan("uri\na.png\n", commits={"A.PNG": [listed]}).committed == ()
+    resumed = plan("uri\na.png\n", commits={"A.PNG": [listed]}, folds_case=True)
+    assert [(row.key, commit.key) for row, commit in resumed.committed] == [("a.png", "a.png")]
+    scenes = {commit: (f"{commit.source}/scene.json",) for commit in (listed, other)}
+    made = plan("uri\na.png\n", commits={"A.PNG": [other]}, scenes=scenes, folds_case=True)
+    ((redone,),) = made.units
+    assert redone.stale == (Commit(settings, "a.png", "0" * 16).uri(config.output), f"{'0' * 16}/scene.json")
+
+
 def test_limit(plan: Plans) -> None:
     """A limit takes the first rows of the manifest; the others are skipped, and bad ones beyond it do not count."""
     made = plan("uri\na.png\nb.png\nc.png\n..\n", limit=2, commits={"c.png": [Commit("s", "c.png", "v")]})
@@ -137,7 +192,7 @@ def test_limit(plan: Plans) -> None:
 def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
     """What is committed for these settings and this source is done; anything else is to do, its commits stale."""
     config = tiny_config()
-    settings = fingerprint(config.settings, config.threads, Form())
+    settings = config.fingerprint()
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
     same, other_settings, other_source = (
         Commit(settings, "a.png", source),
@@ -176,11 +231,17 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
 def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_config: Callable[..., RunConfig]) -> None:
     """Other settings or threads are other work; the same are the same in every process."""
     settings = tiny_config().settings
-    plain = fingerprint(settings, 1, Form())
-    assert fingerprint(replace(settings, **change), 1, Form()) != plain != fingerprint(settings, 2, Form())
-    assert fingerprint(settings, 1, Form(single=True)) != plain != fingerprint(settings, 1, Form(Format.TIF))
-    assert fingerprint(replace(settings), 1, Form()) == plain
-    assert fingerprint(replace(settings, method=Method("zssr"), prior="none"), 1, Form()) == plain
+    config = RunConfig("m.csv", "out", settings)
+    plain = config.fingerprint()
+    others = (
+        *({"settings": replace(settings, **change)}, {"threads": 2}),
+        *({"form": Form(single=True)}, {"form": Form(Format.TIF)}),
+    )
+    assert plain not in [replace(config, **other).fingerprint() for other in others]
+    assert replace(config, settings=replace(settings)).fingerprint() == plain
+    same = replace(settings, method=Method("zssr"), prior="none")
+    assert replace(config, settings=same, workers=3, device=Device.CPU, output="other").fingerprint() == plain
+    assert config.fingerprint(settings) == plain != config.fingerprint(replace(settings, **change))
 
 
 @given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))

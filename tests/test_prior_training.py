@@ -266,8 +266,8 @@ def test_a_fit_of_no_steps_is_the_prior_itself(name: Network, held: tuple[int, .
     prior = {count: trained[count] for count in held}
     lr = noise(bands, 20, 26)
     fitted = fit_stages(lr, settings, prior)
-    assert len(fitted.networks) == 2
-    for network in fitted.networks:
+    assert len(fitted.model.networks) == 2
+    for network in fitted.model.networks:
         assert network.bands == expected
         assert equal({0: network.state_dict()}, {0: prior[expected]})
     once = replace(settings, scale=2, back_projections=0)
@@ -283,7 +283,7 @@ def test_fits_do_not_change_the_prior() -> None:
     prior = train_prior([colour(), gray()], TINY, BRIEF)
     before = copied(prior)
     fitted = fit_stages(colour(3), TINY, prior)
-    assert not equal({0: fitted.networks[0].state_dict()}, {0: prior[3]})
+    assert not equal({0: fitted.model.networks[0].state_dict()}, {0: prior[3]})
     assert equal(prior, before)
 
 

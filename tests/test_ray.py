@@ -52,10 +52,10 @@ def test_ray_equals_inline(
     output = f"{tmp_path}/ray"
     (tmp_path / "p").write_bytes(make_prior())
     prior = str(tmp_path / "p") if with_prior else "none"
-    expected = run(tiny_config(prior=prior), observer)
+    expected = run(tiny_config(prior_name=prior), observer)
     capfd.readouterr()
     handler = signal.getsignal(signal.SIGTERM)
-    summary = run(tiny_config(prior=prior, executor=Executor.RAY, workers=workers, output=output), observer)
+    summary = run(tiny_config(prior_name=prior, executor=Executor.RAY, workers=workers, output=output), observer)
     assert capfd.readouterr() == ("", "")
     assert signal.getsignal(signal.SIGTERM) is handler
     assert (summary.done, summary.errors) == (expected.done, expected.errors) == (4, {"corrupt": 1, "missing": 1})
@@ -63,9 +63,11 @@ def test_ray_equals_inline(
     here, there = read_records(str(tmp_path / "out")), read_records(output)
     assert set(here) == set(there)
     for key, row in here.items():
-        same = set(row) - {"output_uri", "worker", "peak_memory_bytes"}
+        same = set(row) - {"output_uri", "worker", "workers", "workers_why", "peak_memory_bytes"}
         same -= {name for name in row if name.endswith(("_s", "_at"))}
         assert {name: row[name] for name in same} == {name: there[key][name] for name in same}
+    assert {(row["workers"], row["workers_why"]) for row in there.values()} == {(workers, "--workers")}
+    assert {(row["workers"], row["workers_why"]) for row in here.values()} == {(1, "--executor inline")}
     assert len({row["worker"] for row in there.values()} - {row["worker"] for row in here.values()}) in (1, workers)
 
 
@@ -97,7 +99,7 @@ def test_nothing_to_do_starts_nothing(
 ) -> None:
     """A run whose rows are all done loads neither Ray nor torch, with a prior too."""
     (tmp_path / "p").write_bytes(make_prior())
-    run(tiny_config(prior=str(tmp_path / "p")), observer)
+    run(tiny_config(prior_name=str(tmp_path / "p")), observer)
     program = """if True:
         import pickle, sys
         from pipeline.driver.run import run
@@ -109,6 +111,6 @@ def test_nothing_to_do_starts_nothing(
         assert run(pickle.load(sys.stdin.buffer), Observer()).already_done == 3
         print({"ray", "torch", "pipeline.driver.dataflow"} & set(sys.modules))
     """
-    given = pickle.dumps(tiny_config(prior=str(tmp_path / "p"), executor=Executor.RAY))
+    given = pickle.dumps(tiny_config(prior_name=str(tmp_path / "p"), executor=Executor.RAY))
     ended = subprocess.run([sys.executable, "-c", program], input=given, capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"set()\n", b"")

@@ -1,6 +1,5 @@
 """Records, commit records and the merged table."""
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
+from pipeline.codec import DamagedError, from_json, from_plain, to_json, to_plain
 from pipeline.errors import ErrorType
 from pipeline.output import records
 from pipeline.output.layout import Commit, list_commits
@@ -51,8 +51,7 @@ _records = st.builds(
 @given(_records)
 def test_json_round_trip(record: Record) -> None:
     """A commit record reads back as what was written, to the last digit and microsecond."""
-    assert Record.from_json(record.to_json()) == record
-    assert Record.from_json(record.to_json().encode()) == record
+    assert from_json(Record, to_json(record)) == record
 
 
 @given(st.lists(_records, max_size=3))
@@ -60,19 +59,26 @@ def test_parquet_round_trip(held: list[Record]) -> None:
     """So does a row of the table."""
     sink = pa.BufferOutputStream()
     pq.write_table(to_table(held), sink)
-    assert [Record.from_dict(row) for row in pq.read_table(sink.getvalue()).to_pylist()] == held
+    assert [from_plain(Record, row) for row in pq.read_table(sink.getvalue()).to_pylist()] == held
 
 
 def test_records_of_an_older_version(tmp_path: Path) -> None:
     """A commit record and a part from before a column came read as records without it, beside those that have it."""
-    values = json.loads(_record("x", prior="none", prior_bands=3).to_json())
+    values = to_plain(_record("x", prior="none", prior_bands=3))
     del values["prior_bands"]
-    old = Record.from_json(json.dumps(values))
+    old = from_plain(Record, values)
     assert (old.prior, old.prior_bands, old.status) == ("none", None, "done")
     folder = tmp_path / "manifest"
     records.write_table(str(folder / "part-20250101-a-00000.parquet"), to_table([old]).drop_columns("prior_bands"))
     records.write_table(str(folder / "part-20260101-a-00000.parquet"), to_table([_record("y", prior_bands=1)]))
     assert _merged(tmp_path, "key", "prior_bands") == [("x", None), ("y", 1)]
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", "null", "3", '{"status": "done"}', '{"manifest_line": 1}'])
+def test_what_is_no_record(damaged: str) -> None:
+    """Damaged bytes are never taken for a record that says nothing."""
+    with pytest.raises(DamagedError, match=r"Expect|missing required"):
+        from_json(Record, damaged)
 
 
 def test_columns() -> None:

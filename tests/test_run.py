@@ -20,7 +20,8 @@ from PIL import Image
 
 import pipeline.driver.plan
 import pipeline.driver.run
-from pipeline.config import Executor, Existing, Form, RunConfig, fingerprint
+from pipeline.config import Executor, Existing, RunConfig
+from pipeline.driver.capacity import Workers
 from pipeline.driver.run import Summary, run
 from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits
@@ -91,7 +92,7 @@ def test_mixture(
     assert len(observer.plans) == 1
     assert sorted(record.key for record in observer.records) == sorted([*images, "broken.png", "none.png"])
 
-    settings = fingerprint(tiny_config().settings, 1, Form())
+    settings = tiny_config().fingerprint()
     commits = [f"_commit/{settings}/{name}.{stat(str(tmp_path / name)).fingerprint}.json" for name in images]
     others = [f"manifest/part-{summary.run_id}-00000.parquet", "manifest.parquet", "run.json"]
     tiles = [f"tiles/{name}" for name in read_tiles(str(out))]
@@ -137,9 +138,10 @@ def test_run_json(out: Path, tiny_config: MakeConfig, observer: Any, tmp_path: P
     summary = run(tiny_config(), observer)
     held = json.loads((out / "run.json").read_bytes())
     assert (held["run_id"], held["manifest"], held["root"]) == (summary.run_id, str(tmp_path / "m.csv"), "")
-    assert held["config_fingerprint"] == fingerprint(tiny_config().settings, 1, Form())
+    assert held["config_fingerprint"] == tiny_config().fingerprint()
     assert held["config"]["settings"]["fit"]["steps"] == 2
     assert held["versions"]["torch"] == torch.__version__
+    assert held["workers"] == {"count": 1, "why": "--executor inline"}
     assert (out / "_SUCCESS").read_bytes() == b""
 
 
@@ -149,7 +151,7 @@ def test_second_run_does_nothing(
     """What is done is skipped without loading an image; tiles, commits and parts stay as they are."""
     run(tiny_config(), observer)
     before, rows = _snapshot(out), read_records(str(out))
-    monkeypatch.setattr(pipeline.driver.run, "_executor", None)
+    monkeypatch.setattr(pipeline.driver.run, "executor", None)
     summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 0, 3, 0, 0)
     after = _snapshot(out)
@@ -169,7 +171,7 @@ def test_other_settings_and_back(
     first = read_tiles(str(out))
     for next_config in (changed, config):
         assert _numbers(run(next_config, observer)) == (3, 3, 0, 0, 0)
-        settings = fingerprint(next_config.settings, 1, Form())
+        settings = next_config.fingerprint()
         assert {commit.settings for commits in list_commits(str(out)).values() for commit in commits} == {settings}
         assert {row["config_fingerprint"] for row in read_records(str(out)).values()} == {settings}
         assert (read_tiles(str(out)) == first) == (next_config is config)
@@ -350,15 +352,15 @@ def test_silent_worker(
     asked: list[list[str]] = []
 
     @contextmanager
-    def forgetful(*_: object) -> Iterator[Callable[..., Iterator[Record]]]:
+    def forgetful(*_: object) -> Iterator[tuple[Callable[..., Iterator[Record]], Workers]]:
         def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
             asked.extend([row.key for row in unit] for unit in units)
             for row in (row for unit in units for row in unit if row.key != "a.png"):
                 yield from [Record(key=row.key, manifest_line=row.line, source_uri=row.uri, status="done")] * 2
 
-        yield execute
+        yield execute, Workers(1, "")
 
-    monkeypatch.setattr(pipeline.driver.run, "_executor", forgetful)
+    monkeypatch.setattr(pipeline.driver.run, "executor", forgetful)
     summary = run(tiny_config(), observer)
     assert _numbers(summary) == (3, 2, 0, 1, 0)
     assert summary.errors == {"lost": 1}
@@ -375,7 +377,7 @@ def test_prior_is_recorded(
     """Every record names the prior by its sha256 and which of its networks was used; run.json also says which file."""
     (tmp_path / "p").write_bytes(make_prior())
     sha256 = hashlib.sha256(make_prior()).hexdigest()
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
     rows = read_records(str(out))
     assert {key: (row["prior"], row["prior_bands"]) for key, row in rows.items()} == {
         "a.png": (sha256, 3),
@@ -383,9 +385,10 @@ def test_prior_is_recorded(
         "sub/c.png": (sha256, 3),
     }
     held = json.loads((out / "run.json").read_bytes())
-    assert (held["config"]["prior"], held["config"]["settings"]["prior"]) == (str(tmp_path / "p"), sha256)
+    assert (held["config"]["prior_name"], held["config"]["settings"]["prior"]) == (str(tmp_path / "p"), sha256)
     settings = replace(tiny_config().settings, prior=sha256)
-    assert held["config_fingerprint"] == fingerprint(settings, 1, Form()) == rows["a.png"]["config_fingerprint"]
+    wanted = tiny_config(settings=settings).fingerprint()
+    assert held["config_fingerprint"] == wanted == rows["a.png"]["config_fingerprint"]
 
 
 def test_prior_of_one_band(
@@ -393,7 +396,7 @@ def test_prior_of_one_band(
 ) -> None:
     """A prior without a network for colour serves colour band by band, and the record says so."""
     (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
     rows = read_records(str(out))
     assert {(row["status"], row["prior_bands"], row["method_used"]) for row in rows.values()} == {("done", 1, "zssr")}
     assert {row["bands"] for row in rows.values()} == {1, 3}
@@ -409,24 +412,24 @@ def test_another_prior_is_other_work(
     pixels = {}
     for prior in ("p", "q", "none"):
         choice = prior if prior == "none" else str(tmp_path / prior)
-        assert _numbers(run(tiny_config(prior=choice), observer)) == (3, 3, 0, 0, 0)
+        assert _numbers(run(tiny_config(prior_name=choice), observer)) == (3, 3, 0, 0, 0)
         assert [len(commits) for commits in list_commits(str(out)).values()] == [1, 1, 1]
         pixels[prior] = read_tiles(str(out))
     for one, other in (("p", "q"), ("q", "none"), ("p", "none")):
         changed = {name for name in pixels[one] if pixels[one][name] != pixels[other][name]}
         assert {name.rpartition("/")[0] for name in changed} == {"a.png", "b.png", "sub/c.png"}
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "p")), observer)) == (3, 3, 0, 0, 0)
     assert read_tiles(str(out)) == pixels["p"]
     os.rename(tmp_path / "p", tmp_path / "p.old")
-    assert _numbers(run(tiny_config(prior=str(tmp_path / "elsewhere/copy of p")), observer)) == (3, 0, 3, 0, 0)
+    assert _numbers(run(tiny_config(prior_name=str(tmp_path / "elsewhere/copy of p")), observer)) == (3, 0, 3, 0, 0)
 
 
 def test_shipped_prior_is_not_none(tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, out: Path) -> None:
     """The prior that comes with srpipe is used when it is named, and changes the pixels."""
     settings = Settings(scale=2, method=Method.ZSSR, fit=FitSettings(steps=0), ensemble=False)
-    run(tiny_config(settings=settings, prior="shipped", limit=1), observer)
+    run(tiny_config(settings=settings, prior_name="shipped", limit=1), observer)
     first = read_tiles(str(out))
-    assert _numbers(run(tiny_config(settings=settings, prior="none", limit=1), observer)) == (3, 1, 0, 0, 2)
+    assert _numbers(run(tiny_config(settings=settings, prior_name="none", limit=1), observer)) == (3, 1, 0, 0, 2)
     assert read_tiles(str(out)) != first
     shipped = read_prior("shipped")
     assert shipped is not None
@@ -445,7 +448,7 @@ def test_planning_with_a_prior_loads_no_torch(tmp_path: Path) -> None:
             def planned(self, plan, manifest): ...
             def finished(self, record): ...
 
-        assert run(RunConfig(manifest="m.csv", output=sys.argv[1], prior="shipped"), Observer()).failed == 1
+        assert run(RunConfig(manifest="m.csv", output=sys.argv[1], prior_name="shipped"), Observer()).failed == 1
         print({"ray", "torch"} & set(sys.modules), "safetensors" in sys.modules)
     """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -463,10 +466,10 @@ def test_unusable_prior(tmp_path: Path, tiny_config: MakeConfig, observer: Any, 
         "wide": "--prior: it is for the network subpixel of width 9 and depth 3, not subpixel of width 8 and depth 3",
         "broken": "--prior: .*broken is no whole safetensors file",
     }.items():
-        _refused(tiny_config(prior=str(tmp_path / name)), observer, sentence, tmp_path)
+        _refused(tiny_config(prior_name=str(tmp_path / name)), observer, sentence, tmp_path)
         assert not observer.plans
     with pytest.raises(UsageError, match="--prior: it is for the network subpixel of width 64 and depth 8, not"):
-        run(tiny_config(prior="shipped"), observer)
+        run(tiny_config(prior_name="shipped"), observer)
 
 
 def test_auto_is_bicubic_for_a_flat_image(
@@ -749,3 +752,21 @@ def test_relative_uris_are_remembered(tmp_path: Path, tiny_config: MakeConfig, o
     (tmp_path / "other/m.csv").write_text("uri\na.png\n")
     with pytest.raises(UsageError, match="relative to"):
         run(tiny_config(manifest=str(tmp_path / "other/m.csv")), observer)
+
+
+@pytest.mark.usefixtures("images")
+def test_an_output_that_ignores_case_keeps_images_apart(
+    tmp_path: Path,
+    tiny_config: Callable[..., RunConfig],
+    observer: Any,
+    read_records: Callable[[str], dict[Any, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two that would be written into one folder are failed rows, and nothing of them is there; the others are done."""
+    monkeypatch.setattr("pipeline.driver.run.storage.folds_case", lambda _folder: True)
+    (tmp_path / "m.csv").write_text("uri,id\na.png,A.png\nb.png,a.png\nsub/c.png,\n")
+    summary = run(tiny_config(), observer)
+    assert (summary.done, summary.errors) == (1, {"bad_row": 2})
+    told = read_records(str(tmp_path / "out"))["A.png"]
+    assert (told["status"], "ignores case" in told["error_message"]) == ("failed", True)
+    assert os.listdir(tmp_path / "out/tiles") == ["sub"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import s3fs
+from botocore.exceptions import EndpointConnectionError
 
 from pipeline import storage
 from pipeline.config import Executor, Form, Format, RunConfig
@@ -19,6 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
 from pipeline.output.layout import list_commits
 from pipeline.priors.prior_file import read_prior
+from pipeline.storage import s3
 from pipeline.storage_options import S3Options, StorageOptions
 
 SECRET = "wJalrXUtnFEMI"
@@ -110,13 +112,13 @@ def test_remote_prior(
     """A prior on S3 gives what the same file gives here, under the same fingerprint; one that is not there is told."""
     storage.write(f"{remote}/priors/p.safetensors", make_prior())
     (tmp_path / "p").write_bytes(make_prior())
-    run(tiny_config(prior=str(tmp_path / "p")), observer)
-    run(tiny_config(output=f"{remote}-out", prior=f"{remote}/priors/p.safetensors"), observer)
+    run(tiny_config(prior_name=str(tmp_path / "p")), observer)
+    run(tiny_config(output=f"{remote}-out", prior_name=f"{remote}/priors/p.safetensors"), observer)
     assert read_tiles(f"{remote}-out") == read_tiles(str(tmp_path / "out"))
-    assert run(tiny_config(prior=f"{remote}/priors/p.safetensors"), observer).already_done == 3
+    assert run(tiny_config(prior_name=f"{remote}/priors/p.safetensors"), observer).already_done == 3
     for missing in (f"{remote}/priors/q", f"{remote}/priors", "s3://no-such-bucket/p"):
         with pytest.raises(UsageError, match=f"--prior: nothing is at {missing}; make one with"):
-            run(tiny_config(prior=missing), observer)
+            run(tiny_config(prior_name=missing), observer)
 
 
 def test_local_table_of_remote_images(
@@ -203,8 +205,46 @@ def test_stat_all_is_stat_of_each(s3_bucket: str, objects: int) -> None:
     uris = [f"{s3_bucket}/in/{number}.png" for number in range(objects)]
     for number, uri in enumerate(uris):
         storage.write(uri, b"." * number)
+    assert storage.stat_all([f"s3://no-such-bucket/{number}" for number in range(objects)]) == {}
     missing = [f"{s3_bucket}/in/none.png", f"{s3_bucket}/none/x.png", "s3://no-such-bucket/x.png"]
     assert storage.stat_all([*uris, *missing]) == {uri: storage.stat(uri) for uri in uris}
+
+
+def test_what_cannot_be_listed_is_asked_for(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the store, or the client, has against a listing."""
+    uris = [f"{s3_bucket}/{number}.png" for number in range(20)]
+    for uri in uris:
+        storage.write(uri, b"")
+
+    def broken(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="http://store")
+
+    monkeypatch.setattr(s3, "pages", broken)
+    assert set(storage.stat_all(uris)) == set(uris)
+
+
+@pytest.mark.parametrize(("step", "pages"), [(1, 4), (4, 1)], ids=["all of a stretch", "a few of many"])
+def test_what_else_lies_in_a_folder_is_not_listed(
+    s3_bucket: str, step: int, pages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages are asked for while each tells of many rows: never more requests than twice those of the rows alone."""
+    monkeypatch.setattr(s3, "PAGE", 20)
+    folder = f"{s3_bucket}/in"
+    for number in range(100):
+        storage.write(f"{folder}/{number:03d}", b"." * number)
+    uris = [f"{folder}/{number:03d}" for number in range(10, 90, step)]
+    expected = {uri: storage.stat(uri) for uri in uris}
+    asked, call = [], s3fs.S3FileSystem._call_s3
+
+    async def counted(self: s3fs.S3FileSystem, method: str, *arguments: Any, **further: Any) -> Any:
+        asked.append(method)
+        return await call(self, method, *arguments, **further)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    assert storage.stat_all(uris) == expected
+    assert asked.count("list_objects_v2") == pages
+    assert asked.count("head_object") == len(asked) - pages <= len(uris)
+    assert step > 1 or len(asked) == pages
 
 
 def test_nothing_is_cached(s3_bucket: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.codec import DamagedError, from_json, to_json
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery import samples as numbers_of
 from pipeline.imagery.header import DTYPES, Band, Georef, Header, Pixels
@@ -130,10 +131,10 @@ def test_a_scaling_as_json() -> None:
     """It comes back to the last bit, and what is none is refused."""
     scaling = Scaling((0.1, -1 / 3), (1e-30, 65535.0), (-3.4e38, 0), (3.4e38, 1), (0.1, 0.2), (0.3, 0.4))
     for fill in (None, -9999.0, float(np.finfo(np.float32).min)):
-        assert Scaling.from_json(replace(scaling, fill=fill).to_json()) == replace(scaling, fill=fill)
+        assert from_json(Scaling, to_json(replace(scaling, fill=fill))) == replace(scaling, fill=fill)
     for damaged in (b"", b"{}", b"[]", b'{"offset": 1, "span": [2]}', b'{"offset": ["x"], "span": [2]}'):
-        with pytest.raises(ValueError, match=r"."):
-            Scaling.from_json(damaged)
+        with pytest.raises(DamagedError, match=r"."):
+            from_json(Scaling, damaged)
 
 
 # ---- between what results lie ----------------------------------------------------------------------------------------

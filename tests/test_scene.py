@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import pipeline.driver.run
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import Executor, Existing, RunConfig
 from pipeline.driver import waves
 from pipeline.driver.run import run
@@ -20,7 +21,8 @@ from pipeline.driver.waves import in_waves
 from pipeline.imagery.header import Band, Header
 from pipeline.output.layout import Commit, list_commits, list_scenes
 from pipeline.output.records import Record, Status
-from pipeline.work import enlarging, scene, worker
+from pipeline.storage.patience import Patience
+from pipeline.work import enlarging, image_work, scene
 from pipeline.work.estimates import enlarging_seconds
 from pipeline.work.units import (
     DIVISION,
@@ -45,6 +47,9 @@ from sr_ops.settings import FitSettings, Method, Network, Settings
 MakeConfig = Callable[..., RunConfig]
 ReadTiles = Callable[[str], dict[str, bytes]]
 ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
+
+
+ONCE = Patience(0)
 
 
 def nothing() -> None:
@@ -86,7 +91,7 @@ def enlarged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(len(tiles))
         return enlarging.write_tiles(picture, tiles, *more)
 
-    monkeypatch.setattr(worker, "write_tiles", count)
+    monkeypatch.setattr(image_work, "write_tiles", count)
     return calls
 
 
@@ -94,13 +99,13 @@ def enlarged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shape of every image that is fitted."""
     calls: list[tuple[int, ...]] = []
-    fit_stages = worker.fit_stages
+    fit_stages = image_work.fit_stages
 
     def count(lr: Any, *more: Any) -> Any:
         calls.append(tuple(lr.shape))
         return fit_stages(lr, *more)
 
-    monkeypatch.setattr(worker, "fit_stages", count)
+    monkeypatch.setattr(image_work, "fit_stages", count)
     return calls
 
 
@@ -181,10 +186,10 @@ def test_a_scene_starts_from_the_prior(
 ) -> None:
     """Weights far from bicubic, and a gray network for a picture in colour, are stored and read again to the bit."""
     (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
-    run(tiny_config(prior=str(tmp_path / "p")), observer)
+    run(tiny_config(prior_name=str(tmp_path / "p")), observer)
     assert observer.records[-1].prior_bands == 1
     monkeypatch.setattr("pipeline.driver.run.DIVISION", DIVISION)
-    run(tiny_config(prior=str(tmp_path / "p"), output=f"{tmp_path}/whole"), observer)
+    run(tiny_config(prior_name=str(tmp_path / "p"), output=f"{tmp_path}/whole"), observer)
     assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
     assert _content(asdict(observer.records[0])) == _content(asdict(observer.records[1]))
 
@@ -194,9 +199,9 @@ def test_times_are_those_of_all_parts(tiny_config: MakeConfig, observer: Any, mo
     """Seconds are summed over the fit and the groups; the end is that of the last."""
     told: list[Any] = []
 
-    def finish(output: str, begun: Scene, groups: list[GroupRecord]) -> Record:
+    def finish(output: str, begun: Scene, groups: list[GroupRecord], patiently: Patience) -> Record:
         told.extend([begun.record, *(group.record for group in groups)])
-        return scene.finish(output, begun, groups)
+        return scene.finish(output, begun, groups, patiently)
 
     monkeypatch.setattr(waves, "scene", type("Scenes", (), {"finish": staticmethod(finish)}))
     run(tiny_config(), observer)
@@ -347,7 +352,7 @@ def test_source_changed_in_between(
         return act
 
     with monkeypatch.context() as patched:
-        patched.setattr(worker, "write_tiles", replace_then(worker.write_tiles))
+        patched.setattr(image_work, "write_tiles", replace_then(image_work.write_tiles))
         summary = run(tiny_config(), observer)
     assert (summary.done, summary.errors, len(enlarged)) == (0, {"read": 1}, 1)
     assert observer.records[-1].error_message == f"{big} was changed while it was worked on; run again"
@@ -376,7 +381,7 @@ def test_failed_group(
                 raise ZeroDivisionError("by zero")
             return enlarging.write_tiles(picture, tiles, *more)
 
-        patched.setattr(worker, "write_tiles", lambda *arguments: enlarged.append(0) or refuse(*arguments))
+        patched.setattr(image_work, "write_tiles", lambda *arguments: enlarged.append(0) or refuse(*arguments))
         summary = run(tiny_config(), observer)
     assert (summary.done, summary.errors, len(observer.records)) == (0, {"internal": 1}, 1)
     assert "ZeroDivisionError: by zero" in observer.records[0].error_message
@@ -390,8 +395,10 @@ def test_failed_group(
 
 
 @pytest.mark.usefixtures("big", "divided")
-@pytest.mark.parametrize("name", ["weights.safetensors", "scaling.json", "scene.json", "group-00000-00003.json"])
-@pytest.mark.parametrize("change", [None, b"", b"{}"])
+@pytest.mark.parametrize(
+    "name", ["weights.safetensors", "scaling.json", "result.json", "scene.json", "group-00000-00003.json"]
+)
+@pytest.mark.parametrize("change", [None, b"{}", b"[]"])
 def test_damaged_working_folder(
     name: str,
     change: bytes | None,
@@ -418,7 +425,70 @@ def test_damaged_working_folder(
         assert "is gone or damaged" in observer.records[-1].error_message
         summary = run(tiny_config(), observer)
     assert summary.done == 1
-    assert (len(fits), len(enlarged)) == (1 if name.startswith("group") else 2, 1 + 6)
+    redone = {"result.json": (1, 6), "group-00000-00003.json": (1, 1 + 6)}
+    assert (len(fits), len(enlarged)) == redone.get(name, (2, 1 + 6))
+
+
+@pytest.mark.usefixtures("big", "divided")
+@pytest.mark.parametrize("change", [None, b"\xff\xfe", b'{"side": 32, "header": "[]"}'])
+def test_damaged_while_it_is_worked_on(
+    change: bytes | None,
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    read_tiles: ReadTiles,
+    enlarged: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the commit needs and cannot read fails the image; the next run has nothing left to do but to commit it."""
+
+    def spoil() -> None:
+        (path,) = (tmp_path / "out/_scene").rglob("result.json")
+        path.unlink() if change is None else path.write_bytes(change)
+
+    run(tiny_config(output=f"{tmp_path}/whole"), observer)
+    finish = scene.finish
+    with monkeypatch.context() as patched:
+        patched.setattr(scene, "finish", lambda *arguments: spoil() or finish(*arguments))
+        assert run(tiny_config(), observer).errors == {"read": 1}
+    assert "result.json is gone or damaged" in observer.records[-1].error_message
+    enlarged.clear()
+    assert run(tiny_config(), observer).done == 1
+    assert enlarged == []
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+    assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("big", "divided")
+@pytest.mark.parametrize(
+    ("operation", "only", "error_type"),
+    [("read", "/result.json", "read"), ("write", "/mosaic.vrt", "write"), ("write", "/_commit/", "write")],
+)
+def test_a_commit_is_tried_again(
+    operation: str,
+    only: str,
+    error_type: str,
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faults of storage that pass cost a scene nothing, at most so many as are asked for; then it fails by them."""
+    undisturbed, faults = getattr(storage, operation), 1
+
+    def disturbed(uri: str, *data: bytes) -> Any:
+        nonlocal faults
+        if only in uri and faults:
+            faults -= 1
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return undisturbed(uri, *data)
+
+    monkeypatch.setattr(storage, operation, disturbed)
+    assert run(tiny_config(retries=1), observer).done == 1
+    assert faults == 0
+    faults = 2
+    assert run(tiny_config(retries=1, output=f"{tmp_path}/again"), observer).errors == {error_type: 1}
+    assert "Connection reset by peer" in observer.records[-1].error_message
 
 
 @pytest.mark.usefixtures("big", "divided")
@@ -523,7 +593,6 @@ def test_json() -> None:
         _group_record(group),
     ]
     assert [answer_from_json(answer_to_json(answer)) for answer in answers] == answers
-    assert GroupRecord.from_json(_group_record(group).to_json()) == _group_record(group)
 
 
 class Pool:
@@ -548,7 +617,7 @@ def fitted(tmp_path: Path) -> None:
     """What the fit of x leaves for its commit."""
     made = Header("PNG", 1, 3, "uint8", (Band("gray"),))
     uri = scene.result_uri(str(tmp_path), Commit("s", "x", "v"))
-    storage.write(uri, scene.result_to_json(made, 1))
+    storage.write(uri, to_json(scene.SceneResult(1, made)))
 
 
 @pytest.mark.usefixtures("fitted")
@@ -556,7 +625,7 @@ def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
     """No group waits for more than the units that were handed out with its scene, and they never exceed a wave."""
     pool = Pool()
     units = [[_row(key)] for key in "xabcdefg"]
-    records = list(in_waves(pool, str(tmp_path), 4, nothing)(units))
+    records = list(in_waves(pool, str(tmp_path), 4, ONCE, nothing)(units))
     starts = [[unit.start if isinstance(unit, Group) else unit[0].key for unit in wave] for wave in pool.waves]
     assert starts == [["x", "a", "b", "c"], [0, 1, 2, "d"], ["e", "f", "g"]]
     assert [record.key for record in records] == ["a", "b", "c", "x", "d", "e", "f", "g"]
@@ -567,7 +636,7 @@ def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
 def test_a_group_without_an_answer(tmp_path: Path) -> None:
     """A scene one of whose groups was lost has no record; asked for again, it gets one."""
     pool = Pool(silent={1})
-    execute = in_waves(pool, str(tmp_path), 10, nothing)
+    execute = in_waves(pool, str(tmp_path), 10, ONCE, nothing)
     assert list(execute([[_row("x")]])) == []
     pool.silent = set()
     assert [record.status for record in execute([[_row("x")]])] == ["done"]
@@ -583,7 +652,7 @@ def test_only_the_first_failure_of_a_scene_is_told(tmp_path: Path) -> None:
             else:
                 yield _scene("x", 3)
 
-    (record,) = in_waves(work_off, str(tmp_path), 10, nothing)([[_row("x")]])
+    (record,) = in_waves(work_off, str(tmp_path), 10, ONCE, nothing)([[_row("x")]])
     assert (record.status, record.error_message) == ("failed", "0")
     assert list_commits(str(tmp_path)) == {}
 
@@ -610,12 +679,12 @@ def test_two_workers_share_a_scene(
     told: list[GroupRecord] = []
     finish = scene.finish
 
-    def listen(output: str, begun: Scene, groups: list[GroupRecord]) -> Record:
+    def listen(output: str, begun: Scene, groups: list[GroupRecord], patiently: Patience) -> Record:
         told.extend(groups)
-        return finish(output, begun, groups)
+        return finish(output, begun, groups, patiently)
 
     monkeypatch.setattr(scene, "finish", listen)
-    monkeypatch.setattr("pipeline.driver.dataflow.DIVISION", Division(pixels=30_000, group_seconds=0.0015))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=30_000, group_seconds=0.0015))
     summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
     assert (summary.done, summary.failed) == (2, 0)
     assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(9)]
@@ -626,8 +695,10 @@ def test_two_workers_share_a_scene(
     assert not (tmp_path / "out/_scene").exists()
 
 
-def test_a_scene_is_not_committed_by_who_lost_the_lock(tmp_path: Path) -> None:
-    """The last group is in, and another run has the output by now: nothing of it is touched."""
+@pytest.mark.usefixtures("fitted")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_scene_is_not_touched_by_who_lost_the_lock(fails: bool, tmp_path: Path) -> None:
+    """The last group is in, or failed, and another run has the output by now: nothing in it is changed."""
 
     class LostError(Exception):
         pass
@@ -635,8 +706,17 @@ def test_a_scene_is_not_committed_by_who_lost_the_lock(tmp_path: Path) -> None:
     def lost() -> None:
         raise LostError
 
-    def work_off(_units: object) -> Iterator[Answer]:
-        yield Record(key="x", manifest_line=1, source_uri="x", status="done")
+    def work_off(units: Any) -> Iterator[Answer]:
+        for unit in units:
+            if isinstance(unit, Group):
+                yield _record("x", error_message="failed") if fails else _group_record(unit)
+            else:
+                yield _scene("x", 1)
 
+    before = storage.find(str(tmp_path))
     with pytest.raises(LostError):
-        list(in_waves(work_off, str(tmp_path), 10, lost)([[_row("x")]]))
+        list(in_waves(work_off, str(tmp_path), 10, ONCE, lost)([[_row("x")]]))
+    assert storage.find(str(tmp_path)) == before
+    finished = list(in_waves(work_off, str(tmp_path), 10, ONCE, nothing)([[_row("x")]]))
+    assert [record.status for record in finished] == ["failed" if fails else "done"]
+    assert storage.find(str(tmp_path)) != before

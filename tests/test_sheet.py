@@ -88,4 +88,4 @@ def test_a_fit_learns_across_no_joint() -> None:
     joints[:, 60:68], joints[:, :, 60:68] = True, True
     assert not (parts.taught == 0)[joints].any()
     settings = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(2, 16, 2))
-    assert fit_stages(lr, settings, domain=Domain(known)).method is Method.ZSSR
+    assert fit_stages(lr, settings, domain=Domain(known)).model.method is Method.ZSSR

@@ -12,7 +12,7 @@ from jobs import stopping
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     stopping.install()
     yield
@@ -20,7 +20,9 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+SIGNALS = pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 
 
 @SIGNALS
@@ -30,6 +32,14 @@ def test_a_signal_is_an_exception(number: int, code: int) -> None:
     with pytest.raises(stopping.Stopped) as stopped:
         os.kill(os.getpid(), number)
     assert stopped.value.exit_code == code
+
+
+def test_what_nohup_started_outlives_its_terminal() -> None:
+    """A hang-up that was ignored from the start stays ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stopping.install()
+    os.kill(os.getpid(), signal.SIGHUP)
+    stopping.check()
 
 
 class Finalised:

@@ -168,7 +168,7 @@ def test_listings_agree_with_each_other(tree: Path) -> None:
 @pytest.mark.parametrize("links", [False, True], ids=["files", "symbolic links"])
 @pytest.mark.parametrize("files", [3, 40])
 def test_stat_all_is_stat_of_each(tmp_path: Path, files: int, links: bool) -> None:
-    """One listing of a folder of many files says what asking for each of them would."""
+    """What is asked for together is what each alone would be."""
     uris = [str(tmp_path / f"{number}.png") for number in range(files)]
     for number, uri in enumerate(uris):
         target = Path(f"{uri}.target") if links else Path(uri)
@@ -265,3 +265,17 @@ def test_read_all_is_read_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [next(reading) for _ in range(6)] == [uri.encode() for uri in uris[:6]]
     with pytest.raises(FileNotFoundError):
         next(reading)
+
+
+def test_a_folder_that_ignores_case_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By trying: this one does not; with a system that finds a name in whatever case it does. Nothing stays behind."""
+    assert not storage.folds_case(str(tmp_path))
+    assert not storage.folds_case("s3://bucket/out")
+    there = os.path.exists
+
+    def in_any_case(path: str) -> bool:
+        return there(path) or os.path.basename(path).lower() in map(str.lower, os.listdir(os.path.dirname(path)))
+
+    monkeypatch.setattr(os.path, "exists", in_any_case)
+    assert storage.folds_case(str(tmp_path))
+    assert os.listdir(tmp_path) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from sr_ops import sheet
 from sr_ops import super_resolve as module
@@ -21,13 +21,23 @@ from sr_ops.dihedral import ORDER, transform
 from sr_ops.domain import UNIT, Domain, nearest
 from sr_ops.fit import fit
 from sr_ops.held_out import MIN_SIDE as HELD_OUT_MIN_SIDE
-from sr_ops.held_out import Score, hold_out, score
+from sr_ops.held_out import HeldOutScore, hold_out, score
 from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
 from sr_ops.pairs import MIN_SIDE, Pair, father_son_pyramid
 from sr_ops.prior import Prior
 from sr_ops.resample import downscale, upscale
-from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import Fitted, Phase, enlarge, fit_stages, fit_stages_together, no_phase, super_resolve
+from sr_ops.settings import STAGE_SCALE, FitSettings, Method, Network, Settings
+from sr_ops.super_resolve import (
+    BICUBIC,
+    Fitted,
+    Model,
+    Phase,
+    enlarge,
+    fit_stages,
+    fit_stages_together,
+    no_phase,
+    super_resolve,
+)
 from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .pictures import noise, star
@@ -77,7 +87,7 @@ def enlarged_in_tiles(lr: Tensor, networks: tuple[ResidualNetwork, ...], setting
     (bands, height, width), scale = lr.shape, settings.scale
     canvas = torch.full((bands, height * scale, width * scale), torch.nan)
     for tile in plan_tiles(height, width, settings.tile_size, halo):
-        paste(canvas, tile, owned(enlarge(cut(lr, tile), networks, settings), tile, scale), scale)
+        paste(canvas, tile, owned(enlarge(cut(lr, tile), Model(Method.ZSSR, networks), settings), tile, scale), scale)
     return canvas
 
 
@@ -92,8 +102,8 @@ def test_shape_type_and_range(scale: int, bands: int) -> None:
     lr = noise(bands, 9, 12)
     settings = replace(TINY, scale=scale)
     fitted = fit_stages(lr, settings)
-    assert fitted.method is Method.ZSSR
-    assert len(fitted.networks) == len(settings.stage_scales)
+    assert fitted.model.method is Method.ZSSR
+    assert len(fitted.model.networks) == len(settings.stage_scales)
     sr = super_resolve(lr, settings)
     assert sr.shape == (bands, 9 * scale, 12 * scale)
     assert sr.dtype == torch.float32
@@ -102,8 +112,9 @@ def test_shape_type_and_range(scale: int, bands: int) -> None:
 
 def assert_no_seam(lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings) -> None:
     """Also that the image is one on which a seam would show, and that back-projection has something to do."""
-    whole = enlarge(lr, networks, settings)
-    assert float((whole - enlarge(lr, networks, replace(settings, back_projections=0))).abs().max()) > 0.1
+    model = Model(Method.ZSSR, networks)
+    whole = enlarge(lr, model, settings)
+    assert float((whole - enlarge(lr, model, replace(settings, back_projections=0))).abs().max()) > 0.1
     tiled = enlarged_in_tiles(lr, networks, settings, settings.halo)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
     without_halo = enlarged_in_tiles(lr, networks, settings, 0)
@@ -136,10 +147,39 @@ def test_the_halo_covers_the_networks_of_all_stages(scale: int, network: Network
     settings = replace(blind, scale=scale, width=1, depth=24, tile_size=20)
     lr = 0.1 * noise(1, 5, 120)
     networks = far_sighted_networks(settings)
-    whole = enlarge(lr, networks, settings)
+    whole = enlarge(lr, Model(Method.ZSSR, networks), settings)
     torch.testing.assert_close(enlarged_in_tiles(lr, networks, settings, settings.halo), whole, rtol=0, atol=1e-6)
     too_little = enlarged_in_tiles(lr, networks, settings, settings.depth // 3)
     assert float((too_little - whole).abs().max()) > 1e-3, "networks that a smaller halo would cut off"
+
+
+def farthest(change: Tensor, scale: int, centre: int, least: float) -> float:
+    """LR pixels from the middle of a changed one to that of the farthest enlarged pixel that changes so much."""
+    changed = (change.abs().amax(0) >= least).nonzero().float()
+    return float(((changed + 0.5) / scale - centre - 0.5).abs().max())
+
+
+@pytest.mark.parametrize("depth", [2, 8])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_halo_is_as_long_as_the_reaches_of_all_steps_together(scale: int, depth: int) -> None:
+    """Of the networks by their depth; of back-projection and of what keeps the sums as measured, one after another."""
+    side, centre = 49, 24
+    here = (slice(None), *2 * (slice(centre * scale, (centre + 1) * scale),))
+    gray = torch.full((1, side, side), 0.5)
+    other = gray.clone()
+    other[:, centre, centre] += 0.1
+    start, iterations = upscale(gray, scale), Settings().back_projections
+    moved = back_project(start, other, scale, iterations) - back_project(start, gray, scale, iterations)
+    draws = torch.rand(1, side, side, generator=Generator().manual_seed(0))
+    lr = torch.where(draws < 0.3, 0.0, torch.where(draws > 0.5, 1.0, 0.4))
+    sr = back_project(upscale(lr, scale), lr, scale, iterations)
+    changed = sr.clone()
+    changed[here] = 1 - sr[here].round()
+    kept = conserve(changed, lr, scale, UNIT) - conserve(sr, lr, scale, UNIT)
+    networks = sum(depth * STAGE_SCALE / stage for stage in Settings(scale=scale).stage_scales)
+    reach = networks + farthest(moved, scale, centre, 0.1 * 1e-5) + farthest(kept, scale, centre, 1e-4)
+    assert reach <= Settings(scale=scale, depth=depth).halo
+    assert reach > networks + 18  # of each something was measured
 
 
 @pytest.mark.parametrize("tile_size", [20, 33])
@@ -179,16 +219,16 @@ def test_the_first_fit_by_hand(network: Network, bands: int, monkeypatch: pytest
     parts = hold_out(lr, 5)
     assert parts is not None
     loss = fit(by_hand, father_son_pyramid(lr, parts.taught), settings.fit, 5)
-    answers: list[Score] = []
+    answers: list[HeldOutScore] = []
 
-    def answering(*arguments: Any) -> Score:
+    def answering(*arguments: Any) -> HeldOutScore:
         answers.append(score(*arguments))
         return answers[-1]
 
     monkeypatch.setattr("sr_ops.super_resolve.score", answering)
     fitted = fit_stages(lr, settings)
     assert fitted.final_loss == loss
-    torch.testing.assert_close(fitted.networks[0].state_dict(), by_hand.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(fitted.model.networks[0].state_dict(), by_hand.state_dict(), rtol=0, atol=0)
     assert answers == [score(by_hand, parts)]
     assert figures(fitted) == (loss, answers[0].learned, answers[0].bicubic)
 
@@ -197,11 +237,11 @@ def test_later_fits_by_hand() -> None:
     """Each learns from all of what the networks before it made of the image, from weights of the settings' seed."""
     lr = noise(1, 26, 28)
     settings = replace(TINY, scale=8, seed=5)
-    networks = fit_stages(lr, settings).networks
+    networks = fit_stages(lr, settings).model.networks
     assert len(networks) == 3
     for stage in (1, 2):
         by_hand = untrained(1, settings)
-        fit(by_hand, father_son_pyramid(enlarge(lr, networks[:stage], settings)), settings.fit, 5)
+        fit(by_hand, father_son_pyramid(enlarge(lr, Model(Method.ZSSR, networks[:stage]), settings)), settings.fit, 5)
         torch.testing.assert_close(networks[stage].state_dict(), by_hand.state_dict(), rtol=0, atol=0)
 
 
@@ -223,8 +263,8 @@ def test_an_image_too_small_to_fit_becomes_bicubic(size: tuple[int, int], scale:
     lr = noise(1, *size)
     settings = replace(TINY, scale=scale, method=method)
     fitted = fit_stages(lr, settings)
-    assert fitted.networks == ()
-    assert fitted.method is Method.BICUBIC
+    assert fitted.model.networks == ()
+    assert fitted.model.method is Method.BICUBIC
     assert all(map(isnan, figures(fitted)))
     assert torch.equal(super_resolve(lr, settings), bicubic(lr, settings))
 
@@ -234,11 +274,11 @@ def test_an_image_too_small_to_be_asked_is_fitted_only_on_demand(size: tuple[int
     """Where no part can be spared, `auto` fits nothing; `zssr` fits all of the image and has no PSNR to tell."""
     lr = noise(1, *size)
     auto = fit_stages(lr, replace(TINY, method=Method.AUTO))
-    assert auto.method is Method.BICUBIC
+    assert auto.model.method is Method.BICUBIC
     assert all(map(isnan, figures(auto)))
     fitted = fit_stages(lr, TINY)
     assert fitted.final_loss == fit(untrained(1, TINY), father_son_pyramid(lr), TINY.fit, 0)
-    assert fitted.method is Method.ZSSR
+    assert fitted.model.method is Method.ZSSR
     assert all(map(isnan, figures(fitted)[1:]))
 
 
@@ -249,10 +289,10 @@ def test_auto_keeps_a_fit_that_wins(scale: int) -> None:
     settings = replace(KEEN, scale=scale)
     auto = fit_stages(lr, replace(settings, method=Method.AUTO))
     zssr = fit_stages(lr, settings)
-    assert auto.method is zssr.method is Method.ZSSR
+    assert auto.model.method is zssr.model.method is Method.ZSSR
     assert auto.reconstruction_psnr > auto.bicubic_reconstruction_psnr
     assert figures(auto) == figures(zssr)
-    assert torch.equal(enlarge(lr, auto.networks, settings), enlarge(lr, zssr.networks, settings))
+    assert torch.equal(enlarge(lr, auto.model, settings), enlarge(lr, zssr.model, settings))
 
 
 HOPELESS = {
@@ -267,11 +307,11 @@ def test_auto_drops_a_fit_that_does_not_win(case: str) -> None:
     lr, brief = HOPELESS[case]
     settings = replace(TINY, fit=brief)
     auto, zssr = fit_stages(lr, replace(settings, method=Method.AUTO)), fit_stages(lr, settings)
-    assert (auto.method, auto.networks) == (Method.BICUBIC, ())
-    assert (zssr.method, len(zssr.networks)) == (Method.ZSSR, 1)
+    assert (auto.model.method, auto.model.networks) == (Method.BICUBIC, ())
+    assert (zssr.model.method, len(zssr.model.networks)) == (Method.ZSSR, 1)
     assert figures(auto) == figures(zssr)
     assert not any(map(isnan, figures(auto)))
-    assert torch.equal(enlarge(lr, zssr.networks, settings), bicubic(lr, settings)) == (case == "flat")
+    assert torch.equal(enlarge(lr, zssr.model, settings), bicubic(lr, settings)) == (case == "flat")
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -292,10 +332,10 @@ def test_the_first_stage_learns_from_sons_as_damaged_as_the_image() -> None:
     sons = father_son_pyramid(lr, parts.taught, parts.damage, settings.seed)
     fitted = fit_stages(lr, settings)
     assert fitted.final_loss == fit(untrained(1, settings), sons, settings.fit, settings.seed)
-    enlarged = enlarge(lr, fitted.networks[:1], settings)
+    enlarged = enlarge(lr, Model(Method.ZSSR, fitted.model.networks[:1]), settings)
     second = untrained(1, settings)
     fit(second, father_son_pyramid(enlarged), settings.fit, settings.seed)
-    for fitted_weight, weight in zip(fitted.networks[1].parameters(), second.parameters(), strict=True):
+    for fitted_weight, weight in zip(fitted.model.networks[1].parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(fitted_weight, weight, rtol=1e-3, atol=1e-4)
 
 
@@ -305,8 +345,8 @@ def test_bicubic_fits_nothing(scale: int) -> None:
     lr = star(40)
     settings = replace(TINY, scale=scale, method=Method.BICUBIC)
     fitted = fit_stages(lr, settings, None, no_fit)
-    assert fitted.method is Method.BICUBIC
-    assert fitted.networks == ()
+    assert fitted.model.method is Method.BICUBIC
+    assert fitted.model.networks == ()
     assert all(map(isnan, figures(fitted)))
     assert torch.equal(super_resolve(lr, settings), bicubic(lr, settings))
 
@@ -353,8 +393,8 @@ def test_the_ensemble_has_no_direction(element: int) -> None:
     lr = noise(1, 10, 14)
 
     def difference(chosen: Settings) -> float:
-        turned_first = enlarge(transform(lr, element).contiguous(), networks, chosen)
-        return float((turned_first - transform(enlarge(lr, networks, chosen), element)).abs().max())
+        turned_first = enlarge(transform(lr, element).contiguous(), Model(Method.ZSSR, networks), chosen)
+        return float((turned_first - transform(enlarge(lr, Model(Method.ZSSR, networks), chosen), element)).abs().max())
 
     assert difference(settings) < 1e-5
     assert difference(replace(settings, ensemble=False)) > 1e-2
@@ -390,15 +430,15 @@ def test_phases_are_reported() -> None:
     assert [name for name, _ in groupby(entered)] == ["fit", "infer", "back_project", "fit"]
     assert left == entered, "phases follow each other, none inside another"
     entered.clear()
-    enlarge(lr, fitted.networks, settings, phase)
+    enlarge(lr, fitted.model, settings, phase)
     assert [name for name, _ in groupby(entered)] == ["infer", "back_project"] * 2
     entered.clear()
-    enlarge(lr, (), settings, phase)
+    enlarge(lr, BICUBIC, settings, phase)
     assert set(entered) <= {"infer", "back_project"}
 
 
 def equal_weights(one: Fitted, other: Fitted) -> bool:
-    states = [[network.state_dict() for network in fitted.networks] for fitted in (one, other)]
+    states = [[network.state_dict() for network in fitted.model.networks] for fitted in (one, other)]
     return len(states[0]) == len(states[1]) and all(
         torch.equal(tensor, theirs[name]) for mine, theirs in zip(*states, strict=True) for name, tensor in mine.items()
     )
@@ -410,7 +450,7 @@ def test_images_that_nothing_joins_are_fitted_as_if_alone(prior: Prior | None) -
     settings = replace(TINY, scale=4)
     lrs = [noise(3, 26, 30), noise(1, 30, 26), noise(1, 10, 12), noise(1, 5, 40), noise(2, 26, 26)]
     together = fit_stages_together(lrs, settings, prior, [no_phase] * len(lrs))
-    assert [len(fitted.networks) for fitted in together] == [2, 2, 2, 0, 2]
+    assert [len(fitted.model.networks) for fitted in together] == [2, 2, 2, 0, 2]
     for lr, fitted in zip(lrs, together, strict=True):
         alone = fit_stages(lr, settings, prior)
         assert equal_weights(fitted, alone)
@@ -422,15 +462,15 @@ def test_images_fitted_together_are_what_they_are_alone() -> None:
     settings = replace(KEEN, scale=4, method=Method.AUTO)
     lrs = [star(40), torch.full((1, 30, 40), 0.5), 1 - star(48), star(40).flip(-1)[:, 4:]]
     together = fit_stages_together(lrs, settings, None, [no_phase] * len(lrs))
-    assert [fitted.method for fitted in together] == [Method.ZSSR, Method.BICUBIC, Method.ZSSR, Method.ZSSR]
+    assert [fitted.model.method for fitted in together] == [Method.ZSSR, Method.BICUBIC, Method.ZSSR, Method.ZSSR]
     for lr, fitted in zip(lrs, together, strict=True):
         alone = fit_stages(lr, settings)
         assert figures(fitted)[0] == pytest.approx(figures(alone)[0], rel=0.05)
-        if alone.networks:
+        if alone.model.networks:
             assert figures(fitted)[1:] == pytest.approx(figures(alone)[1:], abs=0.1)
-            assert psnr(enlarge(lr, fitted.networks, settings), enlarge(lr, alone.networks, settings)) > 40
-            assert [network.autocast_dtype for network in fitted.networks] == [
-                network.autocast_dtype for network in alone.networks
+            assert psnr(enlarge(lr, fitted.model, settings), enlarge(lr, alone.model, settings)) > 40
+            assert [network.autocast_dtype for network in fitted.model.networks] == [
+                network.autocast_dtype for network in alone.model.networks
             ]
 
 
@@ -463,7 +503,7 @@ def test_later_stages_are_fitted_on_the_enlarged_image() -> None:
     """The second network is another one than the first, and the image is not written to."""
     lr = noise(1, 16, 16)
     before = lr.clone()
-    first, second = fit_stages(lr, replace(TINY, scale=4)).networks
+    first, second = fit_stages(lr, replace(TINY, scale=4)).model.networks
     pairs = zip(first.parameters(), second.parameters(), strict=True)
     assert not all(torch.equal(one, other) for one, other in pairs)
     assert torch.equal(lr, before)
@@ -484,11 +524,11 @@ def test_a_later_stage_of_a_large_image_learns_from_windows_of_it(monkeypatch: p
     domain = Domain(torch.ones(1, 40, 48, dtype=torch.bool))
     assert domain.known is not None
     domain.known[:, 20:24, 8:16] = False
-    networks = fit_stages(lr, settings, domain=domain).networks
+    networks = fit_stages(lr, settings, domain=domain).model.networks
     _, (laid_out, taught) = lessons
     assert laid_out.shape == (1, 64, 64)
     assert taught is not None
-    whole = enlarge(lr, networks[:1], settings, domain=domain)
+    whole = enlarge(lr, Model(Method.ZSSR, networks[:1]), settings, domain=domain)
     known = nearest(domain.known, 2)
     places = [(top, left) for top in range(0, 80, 16) for left in range(0, 96, 16)]
     found = []
@@ -511,11 +551,11 @@ def test_pieces_leave_no_trace(network: Network, monkeypatch: pytest.MonkeyPatch
     """A network that sees the image piece by piece makes the same of it."""
     settings = replace(TINY, network=network, depth=8, back_projections=0)
     networks, lr = far_sighted_networks(settings), noise(1, 41, 67)
-    whole = enlarge(lr, networks, settings)
+    whole = enlarge(lr, Model(Method.ZSSR, networks), settings)
     seen: list[tuple[int, ...]] = []
     networks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     monkeypatch.setattr(module, "_PIECE_ON_CPU", 16)
-    torch.testing.assert_close(enlarge(lr, networks, settings), whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(enlarge(lr, Model(Method.ZSSR, networks), settings), whole, rtol=0, atol=1e-6)
     assert max(max(shape[-2:]) for shape in seen) <= 16 + 2 * (settings.depth + 2)
 
 
@@ -531,7 +571,7 @@ def test_a_fitted_network_beats_bicubic(scale: int, gain: float) -> None:
 
 def test_later_stages_run_in_float32() -> None:
     """Only the first stage may use bfloat16: it alone reads the same bits in every tile."""
-    networks = fit_stages(noise(1, 24, 24), replace(TINY, scale=8)).networks
+    networks = fit_stages(noise(1, 24, 24), replace(TINY, scale=8)).model.networks
     assert [network.autocast_dtype for network in networks] == [
         fastest_dtype(torch.device("cpu")),
         *2 * [torch.float32],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery import picture, survey
-from pipeline.imagery.header import Band, Header, Limits, Pixels
+from pipeline.imagery.header import Band, FileLimits, Header, Pixels
 from pipeline.imagery.picture import Picture
 from pipeline.imagery.reading.decoders import open_image
 from pipeline.imagery.survey import Survey, with_nodata
@@ -259,13 +259,13 @@ def test_scene(tmp_path: Path, corner: Any) -> None:
     samples[corner] = -32768
     assert samples.size > picture.HELD_WHOLE
     path = str(_raster(tmp_path / "a.tif", samples))
-    found = Picture(open_image(path, Limits()))
+    found = Picture(open_image(path, FileLimits()))
     found.close()
     assert (found.header.nodata, found.scaling.fill) == (-32768, -32768)
     assert (found.scaling.least, found.scaling.largest) == ((500,), (1099,))
-    told = Picture(open_image(path, Limits()), found.scaling)
+    told = Picture(open_image(path, FileLimits()), found.scaling)
     told.close()
     assert told.header == found.header
-    without = Picture(open_image(path, Limits()), nodata="none")
+    without = Picture(open_image(path, FileLimits()), nodata="none")
     without.close()
     assert (without.header.nodata, without.scaling.fill, without.scaling.least) == (None, None, (-32768,))

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sr_ops.degradation import bicubic
 from sr_ops.direct import Body, DirectNetwork, initialise
 from sr_ops.draws import BANK_SIDE, Album, Draws, Odds
+from sr_ops.kernels import bicubic
 from sr_ops.resample import upscale
 from sr_ops.training import Schedule, Training
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.imagery.header import Header, Limits
+from pipeline.imagery.header import FileLimits, Header
 from pipeline.imagery.reading import foreign_kinds
 from pipeline.imagery.reading.jpeg_segments import segments, without_empty_headers
 from pipeline.imagery.reading.routing import open_file
@@ -35,7 +35,7 @@ _FRAME = JPEG.index(b"\xff\xc0")
 
 def _read(path: Path, data: bytes) -> tuple[Header, np.ndarray]:
     path.write_bytes(data)
-    image = open_file(str(path), Limits())
+    image = open_file(str(path), FileLimits())
     header = image.header
     samples = image.window(slice(0, header.height), slice(0, header.width)).samples
     image.close()

@@ -17,19 +17,20 @@ from PIL import Image
 
 from jobs.sample_pictures import satellite_view
 from pipeline import storage
-from pipeline.config import Device, Form, RunConfig, fingerprint
+from pipeline.codec import from_json
+from pipeline.config import Device, RunConfig
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit, list_commits
 from pipeline.output.records import Record
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from pipeline.storage_options import S3Options, StorageOptions
-from pipeline.work import worker
+from pipeline.work import image_work, stacked_fits, worker
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
 from sr_ops.networks import build_network, fastest_dtype
 from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import enlarge
+from sr_ops.super_resolve import BICUBIC, enlarge
 
 MakePrior = Callable[..., bytes]
 MakeWorker = Callable[..., Worker]
@@ -158,9 +159,9 @@ def test_times_and_commit(make_worker: MakeWorker, row: MakeRow, tmp_path: Path,
     assert record.peak_memory_bytes > 10**7
 
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
-    commit = Commit(fingerprint(replace(tiny_settings, scale=4), 1, Form()), "a.png", source)
+    commit = Commit(RunConfig("", "", replace(tiny_settings, scale=4)).fingerprint(), "a.png", source)
     assert list_commits(str(tmp_path / "out")) == {"a.png": [commit]}
-    assert Record.from_json(storage.read(commit.uri(str(tmp_path / "out")))) == record
+    assert from_json(Record, storage.read(commit.uri(str(tmp_path / "out")))) == record
     assert (record.config_fingerprint, record.source_fingerprint) == (commit.settings, source)
 
 
@@ -208,7 +209,7 @@ def test_bicubic_on_demand(
     record = process(make_worker(**bicubic), row(key, scale))
     lr = images[key].astype(np.float32)[..., None] if images[key].ndim == 2 else images[key].astype(np.float32)
     bare = Settings(scale=scale, back_projections=3)
-    sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, (), bare)
+    sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, BICUBIC, bare)
     expected = (sr * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
     written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
     assert np.array_equal(np.atleast_3d(written), expected)
@@ -316,7 +317,7 @@ def test_failing_fit_of_several(
 
     keys = ["a.png", "b.png", "sub/c.png"]
     alone = [record.output_sha256 for record in make_worker(stack=1)(map(row, keys))]
-    monkeypatch.setattr(worker, "fit_stages_together", fail)
+    monkeypatch.setattr(stacked_fits, "fit_stages_together", fail)
     made = list(make_worker(stack=3)(map(row, keys)))
     assert [(record.key, record.status, record.output_sha256) for record in made] == [
         (key, "done", sha256) for key, sha256 in zip(keys, alone, strict=True)
@@ -374,7 +375,7 @@ def test_committed_work_is_answered_from_its_record(
 ) -> None:
     """A unit that is begun again does not do its finished images twice."""
     first = process(make_worker(), row("a.png"))
-    monkeypatch.setattr(worker, "fit_stages", None)
+    monkeypatch.setattr(image_work, "fit_stages", None)
     assert process(make_worker(), row("a.png")) == first
 
 
@@ -489,7 +490,7 @@ def test_errors_inside(
         def fail(*_: object) -> None:
             raise error
 
-        patched.setattr(worker, "fit_stages", fail)
+        patched.setattr(image_work, "fit_stages", fail)
         record = process(make_worker(), row("a.png"))
     assert (record.status, record.error_type) == ("failed", error_type)
     assert sentence in (record.error_message or "")

@@ -86,7 +86,7 @@ def prior(
 ) -> int:
     """Learn from a collection's own images what fits start from. Use it with `srpipe run --prior FILE`."""
     from pipeline.driver.training_images import read_training_images
-    from pipeline.priors.training import train_prior
+    from pipeline.priors.training import train_prior_file
     from pipeline.storage import absolute, parent, use
     from pipeline.work.worker import inline_device
 
@@ -95,7 +95,7 @@ def prior(
     place = absolute(output)
     use(storage.options(), parent(place))  # where it is first tried whether anything can be written
     with training_progress(training.steps) as progress:
-        trained = train_prior(
+        trained = train_prior_file(
             read_training_images(manifest),
             place,
             training.settings(),

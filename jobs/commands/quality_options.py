@@ -18,24 +18,24 @@ def _scale(value: Any) -> int:
         raise typer.BadParameter(str(error)) from error
 
 
+def _nodata(value: str) -> str:
+    try:
+        return parse_nodata(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _range(value: str) -> str:
+    try:
+        return parse_range(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def _seed(value: int) -> int:
     if value >= 2**63:
         raise typer.BadParameter(f"{value} is not below 2 ** 63")
     return value
-
-
-def _nodata(text: str) -> str:
-    try:
-        return parse_nodata(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def _range(text: str) -> str:
-    try:
-        return parse_range(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class QualityOptions:
         str,
         typer.Option(
             metavar="auto|none|VALUE",
-            parser=_nodata,
-            help="Take this number for one that was not measured, none at all, or what the file declares and fills that"
-            " can be nothing else (auto), where a row says none.",
+            callback=_nodata,
+            help="Say which number means that nothing was measured, for rows that say none; auto: what the file "
+            "declares, or a fill that can be nothing else.",
         ),
     ] = Settings.nodata
     value_range: Annotated[
@@ -126,8 +126,8 @@ class QualityOptions:
         typer.Option(
             "--range",
             metavar="auto|none|LOW,HIGH",
-            parser=_range,
-            help="Keep results between these; auto keeps floats between the least and the largest of the input.",
+            callback=_range,
+            help="Keep samples of the result between these; auto: floats between the least and largest of the input.",
         ),
     ] = Settings.value_range
     stack: Annotated[
@@ -138,7 +138,7 @@ class QualityOptions:
     ] = Settings.stack
 
     def start(self) -> str:
-        """What fits start from: RunConfig.prior."""
+        """What fits start from: RunConfig.prior_name."""
         if self.prior is None:
             return NO_PRIOR if self.preset is Preset.PAPER else "shipped"
         return self.prior

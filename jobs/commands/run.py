@@ -56,7 +56,7 @@ def run(
         manifest=manifest,
         output=_output(output.output, manifest, quality.scale),
         settings=quality.settings(),
-        prior=quality.start(),
+        prior_name=quality.start(),
         form=output.form(),
         existing=output.existing,
         storage=storage.options(),

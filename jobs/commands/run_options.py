@@ -123,7 +123,12 @@ class LimitOptions:
     ] = RunConfig.max_pixels
     max_seconds: Annotated[
         float | None,
-        typer.Option("--max-seconds-per-image", metavar="X", min=0.001, help="Fail an image that takes more seconds."),
+        typer.Option(
+            "--max-seconds-per-image",
+            metavar="X",
+            min=0.001,
+            help="Fail an image that takes more seconds, its fit in a stack included.",
+        ),
     ] = None
     max_failure_rate: Annotated[
         float | None,

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -36,8 +36,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 from ..config import Device, RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
 from ..priors.prior_file import PriorFile  # noqa: E402
+from ..storage.patience import Patience  # noqa: E402
 from ..work.ledger import CrashLedger  # noqa: E402
-from ..work.units import DIVISION, Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from ..work.units import Answer, Division, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for  # noqa: E402
+from .ray_folder import ray_folder  # noqa: E402
 from .waves import Execute, in_waves  # noqa: E402
 
 _WAVE = 2000
@@ -86,9 +89,13 @@ class _RayLedger:
         ray.get(self._book.end.remote(key))
 
 
-def _living_machines() -> set[str]:
+def _nodes() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return {node["NodeID"] for node in nodes if node["Alive"]}
+    return nodes
+
+
+def _living_machines() -> set[str]:
+    return {node["NodeID"] for node in _nodes() if node["Alive"]}
 
 
 @dataclass(frozen=True)
@@ -98,28 +105,33 @@ class _Share:
     device: str
     cpus: float | None
     gpus: float | None
-    room: int
-    """Workers that the cluster has room for now, at least 1."""
+    memory: float | None
+    """Bytes that Ray is to set aside; None where it need not watch them."""
 
 
 @contextmanager
-def ray_executor(config: RunConfig, prior: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
+def ray_executor(
+    config: RunConfig, prior: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
+) -> Iterator[tuple[Execute, Workers]]:
     """A pool of workers on a local or a joined cluster; the context gives what works units off (`waves.in_waves`).
+
+    Args:
+        scale: the largest of any image: a worker's memory grows with it.
 
     Raises:
         UsageError: the cluster cannot be joined, or has no GPU where one is asked for.
     """
     with _cluster(config):
-        share = _share(config)
+        share, workers = _share(config, worker_bytes(config.settings, scale))
         arguments: dict[str, object] = {
             "config": config,
             "prior": prior,
             "device": share.device,
-            "division": DIVISION,
+            "division": division,
             "ledger": _RayLedger.start(),
         }
-        workers = config.workers or share.room
-        yield in_waves(partial(_wave, workers=workers, share=share, arguments=arguments), config.output, _WAVE, check)
+        work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
+        yield in_waves(work_off, config.output, _WAVE, Patience(config.retries), check), workers
 
 
 def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:
@@ -138,6 +150,7 @@ def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[st
         fn_constructor_kwargs=arguments,
         num_cpus=share.cpus,
         num_gpus=share.gpus,
+        memory=share.memory,
     )
     # Without prefetching, or a finished record would wait for the next one.
     for table in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
@@ -145,19 +158,48 @@ def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[st
     gc.collect()  # a Dataset hangs in cycles, which would otherwise stay for many waves
 
 
-def _share(config: RunConfig) -> _Share:
-    """CUDA where there is a GPU, or where one is asked for of a cluster that may yet bring it."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = resources.get("GPU", 0)
+def _share(config: RunConfig, each: float) -> tuple[_Share, Workers]:
+    """What a worker of `each` bytes takes, and how many of them there may be.
+
+    CUDA where there is a GPU, or where one is asked for of a cluster that may yet bring it.
+    """
+    gpus = _total("GPU")
     expected = config.device is Device.CUDA and config.workers is not None and _address(config) is not None
     if expected or (gpus and config.device is not Device.CPU):
         share = config.gpus_per_worker or 1.0
-        return _Share("cuda", None, share, max(1, int(gpus / share)))
+        memory, workers = _fitting(config, "GPU", share, each)
+        return _Share("cuda", None, share, memory), workers
     if config.device is Device.CUDA:
         raise UsageError("--device cuda: there is no GPU now; use --device cpu, or --workers N if the cluster grows")
     if config.gpus_per_worker is not None:
         raise UsageError("--gpus-per-worker: there is no GPU here; leave it out")
-    return _Share("cpu", config.threads, None, max(1, int(resources.get("CPU", 0) / config.threads)))
+    memory, workers = _fitting(config, "CPU", config.threads, each)
+    return _Share("cpu", config.threads, None, memory), workers
+
+
+def _fitting(config: RunConfig, resource: str, share: float, each: float) -> tuple[float | None, Workers]:
+    """The bytes that Ray is to set aside for a worker, and how many workers there are room for.
+
+    On a joined cluster Ray knows the memory of each node, at most 70 % of it for workers, and puts no more on a node
+    than fit there, on nodes that come later, too. Of this machine we know more: what is free now. Who says how many
+    workers they want gets them.
+    """
+    if config.workers is not None:
+        return None, Workers(config.workers, "--workers")
+    what = {"CPU": "processors", "GPU": "GPUs"}[resource]
+    if _address(config) is None:
+        room = room_here()
+        memory = None if room.memory is None else room.memory - RUN_BYTES
+        return None, workers_for([(int(_total(resource) / share), memory)], what, each)
+    nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
+    offered = [(int(node.get(resource, 0) / share), node.get("memory")) for node in nodes]
+    fits_somewhere = any(places and memory and memory >= each for places, memory in offered)
+    return each if fits_somewhere else None, workers_for(offered, what, each)
+
+
+def _total(resource: str) -> float:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get(resource, 0)
 
 
 @contextmanager
@@ -165,27 +207,32 @@ def _cluster(config: RunConfig) -> Iterator[None]:
     """Join the cluster that was named, or start a silent local one; leave it in the end."""
     address = _address(config)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    with _stderr_discarded(), _sigterm_kept():
-        if address:
-            try:
-                _check_reachable(address)
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
-        else:
-            ray.init(
-                address="local",
-                num_cpus=max(available_cpus(), config.threads * (config.workers or 1)),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=_OBJECT_STORE_BYTES,
-            )
-    try:
+    with ExitStack() as stack:
+        with _stderr_discarded(), _sigterm_kept():
+            if address:
+                _join(address)
+            else:
+                folder = stack.enter_context(ray_folder())
+                ray.init(
+                    address="local",
+                    num_cpus=max(1, int(room_here().processors), config.threads * (config.workers or 1)),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=folder,
+                )
+        stack.callback(ray.shutdown)
         _set_data_context()
         yield
-    finally:
-        ray.shutdown()
+
+
+def _join(address: str) -> None:
+    try:
+        _check_reachable(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
 
 
 def _check_reachable(address: str) -> None:
@@ -207,11 +254,6 @@ def _set_data_context() -> None:
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # else the pool never grows
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-
-
-def available_cpus() -> int:
-    """Processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class LimitReachedError(BaseException):
     """The run is to stop; the message says which limit was reached. No image must take it for its own failure."""
 
 
-class Limits:
+class RunLimits:
     """Watches one run."""
 
     def __init__(self, max_failure_rate: float | None, max_hours: float | None) -> None:

@@ -5,16 +5,18 @@ import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from sr_ops.settings import Settings
 
 from .. import storage
-from ..config import Existing, RunConfig, fingerprint, for_row, parse_nodata, parse_scale
+from ..config import Existing, RunConfig, for_row, parse_nodata, parse_scale
 from ..errors import UsageError
-from ..output.layout import LONGEST_NAME, Commit, single_names, tile_position
+from ..output.layout import LONGEST_NAME, Commit
 from ..storage import Source
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import Row
+from .collisions import Places, conflict, name_of
 from .manifest import Cells, Manifest
 
 _UNIT_SECONDS = 30.0
@@ -71,6 +73,7 @@ def make_plan(
     root: str,
     commits: Mapping[str, Sequence[Commit]],
     scenes: Mapping[Commit, Sequence[str]] | None = None,
+    folds_case: bool = False,
 ) -> Plan:
     """Pure but for asking storage for the size and version of the images, or with `deep` for all of their bytes.
 
@@ -78,12 +81,13 @@ def make_plan(
         root: what keys are relative to.
         commits: what is done, by key.
         scenes: the files of scenes that are begun.
+        folds_case: names that differ in case alone are one where the output is.
 
     Raises:
         UsageError: with `strict`, the first bad row.
     """
     limit = len(manifest.rows) if config.limit is None else config.limit
-    rows, all_rejected, duplicates = _check_rows(config, manifest, root)
+    rows, all_rejected, duplicates = _check_rows(config, manifest, root, folds_case)
     rejected = [row for row in all_rejected if row.index < limit]
     if rejected and config.strict:
         first = rejected[0]
@@ -94,21 +98,20 @@ def make_plan(
     uris = [row.uri for row in chosen]
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
 
-    begun: defaultdict[str, list[Commit]] = defaultdict(list)
-    for commit in scenes or {}:
-        begun[commit.key].append(commit)
+    done, begun = (_by_name(known, folds_case) for known in (chain.from_iterable(commits.values()), scenes or ()))
 
     todo: list[Row] = []
     committed: list[tuple[Row, Commit]] = []
     for row in chosen:
         wanted = _wanted_commit(row, sources.get(row.uri), config)
-        known = commits.get(row.key, [])
+        known = [_under(row.key, commit) for commit in done[name_of(row.key, folds_case)]]
         if known == [wanted] and config.existing is Existing.RESUME:
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
         stale = [commit.uri(config.output) for commit in known]
-        stale += [uri for commit in begun[row.key] if scenes and commit != wanted for uri in scenes[commit]]
+        for commit in begun[name_of(row.key, folds_case)]:
+            stale += scenes[commit] if scenes and _under(row.key, commit) != wanted else ()
         todo.append(
             replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
         )
@@ -149,7 +152,21 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
 
 
-def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[Row], list[Rejected], int]:
+def _by_name(commits: Iterable[Commit], folds_case: bool) -> defaultdict[str, list[Commit]]:
+    named: defaultdict[str, list[Commit]] = defaultdict(list)
+    for commit in commits:
+        named[name_of(commit.key, folds_case)].append(commit)
+    return named
+
+
+def _under(key: str, commit: Commit) -> Commit:
+    """A commit as the key is spelt now, of keys that are one name."""
+    return commit if commit.key == key else replace(commit, key=key)
+
+
+def _check_rows(
+    config: RunConfig, manifest: Manifest, root: str, folds_case: bool
+) -> tuple[list[Row], list[Rejected], int]:
     rows: list[Row] = []
     rejected: list[Rejected] = []
     for index, cells in enumerate(manifest.rows):
@@ -159,56 +176,18 @@ def _check_rows(config: RunConfig, manifest: Manifest, root: str) -> tuple[list[
             rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        claims[row.key].append(row)
-    places = _Places(claims) if config.form.one_file else None
+        claims[name_of(row.key, folds_case)].append(row)
+    places = Places(claims) if config.form.one_file else None
     kept: list[Row] = []
     duplicates = 0
-    for key, claimants in claims.items():
-        folder, _, name = key.rpartition("/")
-        message = None
-        if places is not None:
-            message = places.conflict(key)
-        elif tile_position(name) and folder in claims:
-            message = f"the key {key!r} is the place of a tile of {folder!r}; give the row another id"
-        if message:
-            rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
-            continue
-        if len({(row.uri, row.scale, row.nodata) for row in claimants}) == 1:
+    for name, claimants in claims.items():
+        message = conflict(name, claimants, claims, places)
+        if message is None:
             kept.append(claimants[0])
             duplicates += len(claimants) - 1
-            continue
-        lines = " and ".join(str(row.line) for row in claimants)
-        message = f"lines {lines} ask for different work under the key {key!r}; give each its own id"
-        rejected.extend(Rejected(row.index, row.line, row.uri, key, message) for row in claimants)
+        else:
+            rejected.extend(Rejected(row.index, row.line, row.uri, row.key, message) for row in claimants)
     return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
-
-
-class _Places:
-    """Where the one file of each image may lie, and what folders that takes."""
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._files: defaultdict[str, set[str]] = defaultdict(set)
-        self._folders: defaultdict[str, set[str]] = defaultdict(set)
-        for key in keys:
-            for name in single_names(key):
-                self._files[name].add(key)
-            for folder in _folders_of(key):
-                self._folders[folder].add(key)
-
-    def conflict(self, key: str) -> str | None:
-        """Why the file of an image could be another's, or a folder of another's; None if it could not."""
-        files, folders = single_names(key), _folders_of(key)
-        others = {other for name in (*files, *folders) for other in self._files.get(name, ())}
-        others.update(other for name in files for other in self._folders.get(name, ()))
-        others.discard(key)
-        if not others:
-            return None
-        return f"the file of the key {key!r} would lie where that of {min(others)!r} does; give the row another id"
-
-
-def _folders_of(key: str) -> list[str]:
-    parts = key.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def check_row(index: int, cells: Cells, settings: Settings, folder: str, root: str) -> Row:
@@ -252,8 +231,8 @@ def _key_text(written: str, uri: str, root: str) -> str:
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    settings = fingerprint(for_row(config.settings, row.scale, row.nodata), config.threads, config.form)
-    return Commit(settings, row.key, source.fingerprint if source else "")
+    settings = for_row(config.settings, row.scale, row.nodata)
+    return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
 def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:

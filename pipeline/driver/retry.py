@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import storage
-from ..config import Existing, RunConfig, fingerprint, parse_config
+from ..config import Existing, RunConfig, parse_config
 from ..errors import ErrorType, UsageError
 from ..output import layout, records
 from ..output.records import Status
@@ -30,18 +30,17 @@ def failed_work(
     held = _held_run(output)
     try:
         config = parse_config(held["config"])
-        asked = fingerprint(config.settings, config.threads, config.form)
-        same = asked == held["config_fingerprint"]
+        same = config.fingerprint() == held["config_fingerprint"]
         manifest = str(held["manifest"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
     if not same:
         raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
     config = replace(config, storage=options or config.storage)
     storage.use(config.storage, output)
-    found = read_prior(config.prior)
+    found = read_prior(config.prior_name)
     if found is not None and found.sha256 != config.settings.prior:
-        raise UsageError(f"the prior {config.prior} is another one than when {output} was made; use srpipe run")
+        raise UsageError(f"the prior {config.prior_name} is another one than when {output} was made; use srpipe run")
     table = records.latest(output, str(held["run_id"]))
     wanted = {error_type.value for error_type in error_types or ErrorType}
     rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)

@@ -3,30 +3,34 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Container, Generator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Protocol
 
 from sr_ops.settings import NO_PRIOR
 
 from .. import storage
-from ..config import VERSION, Executor, RunConfig, fingerprint
+from ..codec import to_plain
+from ..config import RunConfig
 from ..errors import ErrorType, UsageError
-from ..output import layout, records
+from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.layout import list_commits, list_scenes
-from ..output.lock import Lock
+from ..output.lock import Lock, locked
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
 from ..work import scene
-from ..work.units import DIVISION, Row
-from .limits import LimitReachedError, Limits
+from ..work.units import DIVISION
+from .capacity import Workers
+from .executor import executor
+from .limits import LimitReachedError, RunLimits
 from .manifest import Manifest, read_manifest
 from .plan import Plan, make_plan
 from .preflight import check_input, check_options, check_output
-from .waves import Execute, one_by_one
+from .unworked import left, settled, unworked
+from .waves import Execute
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -86,20 +90,24 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     root = config.root or manifest.root
     relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
-    with _locked(config.output, run_id) as lock:
+    with locked(config.output, run_id) as lock:
+        leftovers.sweep_output(config.output)
         plan = _plan(config, manifest, root, only)
         tally = _Tally()
         with ExitStack() as stack:
-            execute = stack.enter_context(_executor(config, prior_file, lock.check)) if plan.units else None
+            execute, workers = None, Workers(0, "nothing to do")
+            if plan.units:
+                scale = max(row.scale for unit in plan.units for row in unit)
+                execute, workers = stack.enter_context(executor(config, prior_file, DIVISION, scale, lock.check))
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
-            _write_run_json(config, run_id, manifest, root, relative_to)
+            _write_run_json(config, run_id, manifest, root, relative_to, workers)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
-            for record, index in _settled(config, plan, run_id):
+            for record, index in settled(config, plan, run_id):
                 sink.add(record, index)
             if execute is not None:
                 _work(execute, plan, config, sink, tally, observer, lock)
-            for record, index in _left(config, plan, run_id, tally):
+            for record, index in left(config, plan, run_id, tally.answered, tally.stopped):
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
@@ -132,7 +140,7 @@ def _work(
     execute: Execute, plan: Plan, config: RunConfig, sink: RecordSink, tally: _Tally, observer: Observer, lock: Lock
 ) -> None:
     """Work the plan off until it is done or a limit is reached; what is in flight then is dropped."""
-    limits = Limits(config.max_failure_rate, config.max_hours)
+    limits = RunLimits(config.max_failure_rate, config.max_hours)
     with closing(_worked(execute, plan)) as worked:
         try:
             for record, index in limits.watch(worked):
@@ -165,32 +173,24 @@ def _summary(config: RunConfig, run_id: str, plan: Plan, tally: _Tally, seconds:
 def _with_whole_paths(config: RunConfig) -> RunConfig:
     """As run.json has to hold it: `srpipe retry` may be started from another folder."""
     root = storage.absolute(config.root) if config.root else None
-    named = config.prior in (SHIPPED, NO_PRIOR)
-    return replace(config, root=root, prior=config.prior if named else storage.absolute(config.prior))
+    named = config.prior_name in (SHIPPED, NO_PRIOR)
+    prior_name = config.prior_name if named else storage.absolute(config.prior_name)
+    return replace(config, root=root, prior_name=prior_name)
 
 
 def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
     """The weights to start from, and the settings with their sha256."""
-    prior_file = read_prior(config.prior)
+    prior_file = read_prior(config.prior_name)
     if prior_file is None:
         return config, None
     check_fits(prior_file, config.settings)
     return replace(config, settings=replace(config.settings, prior=prior_file.sha256)), prior_file
 
 
-@contextmanager
-def _locked(output: str, run_id: str) -> Iterator[Lock]:
-    try:
-        lock = Lock(output, run_id)
-    except OSError as error:
-        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
-    with lock:
-        yield lock
-
-
 def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
     try:
-        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output))
+        folds_case = storage.folds_case(config.output)
+        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output), folds_case)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:
@@ -199,21 +199,6 @@ def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str]
     if not restricted.units:
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
     return restricted
-
-
-@contextmanager
-def _executor(config: RunConfig, prior_file: PriorFile | None, check: Callable[[], None]) -> Iterator[Execute]:
-    """Loads torch or Ray only here, when there is something to do."""
-    if config.executor is Executor.RAY:
-        from .dataflow import ray_executor
-
-        with ray_executor(config, prior_file, check) as execute:
-            yield execute
-    else:
-        from ..work.worker import Worker, inline_device
-
-        with closing(Worker(config, prior_file, inline_device(config.device), DIVISION)) as worker:
-            yield one_by_one(worker, config.output, check)
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
@@ -230,66 +215,12 @@ def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None,
         units = tuple((row,) for row in waiting.values())
     for row in waiting.values():
         message = f"no worker gave an answer for this image in {_ROUNDS} attempts; run again, then look at the image"
-        yield _unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
+        yield unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
 
 
-def _settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
-    """Records that need no work: bad rows, and commits whose record a killed run never wrote."""
-    for rejected in plan.rejected:
-        record = Record(
-            key=rejected.key,
-            manifest_line=rejected.line,
-            source_uri=rejected.uri,
-            status=Status.FAILED,
-            error_type=ErrorType.BAD_ROW,
-            error_message=f"line {rejected.line}: {rejected.message}",
-            srpipe_version=VERSION,
-            finished_at=now(),
-        )
-        yield record, rejected.index
-    if not plan.committed:
-        return
-    recorded = records.recorded_commits(records.latest(config.output, run_id))
-    lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
-    for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
-        yield _committed_record(uri, data), row.index
-
-
-def _left(config: RunConfig, plan: Plan, run_id: str, tally: _Tally) -> Iterator[tuple[Record, int]]:
-    """Records of the rows that were not attempted, for those that have none yet of an earlier run."""
-    stopped = [row for unit in plan.units for row in unit if row.key not in tally.answered]
-    if not plan.skipped and not stopped:
-        return
-    known = set(records.latest(config.output, run_id)["key"].to_pylist())
-    reasons = [(row, "not asked for this time") for row in plan.skipped]
-    reasons += [(row, f"not attempted: {tally.stopped}") for row in stopped]
-    for row, reason in reasons:
-        if row.key not in known:
-            yield _unworked(row, Status.SKIPPED, None, reason), row.index
-
-
-def _committed_record(uri: str, data: bytes) -> Record:
-    try:
-        return Record.from_json(data)
-    except ValueError as error:
-        raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
-
-
-def _unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
-    return Record(
-        key=row.key,
-        manifest_line=row.line,
-        source_uri=row.uri,
-        status=status,
-        error_type=error_type,
-        error_message=message,
-        scale=row.scale,
-        srpipe_version=VERSION,
-        finished_at=now(),
-    )
-
-
-def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None) -> None:
+def _write_run_json(
+    config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None, workers: Workers
+) -> None:
     libraries = ("srpipe", "torch", "ray", "pyarrow", "pillow", "rasterio", "numpy")
     held = {
         "layout": layout.VERSION,
@@ -299,8 +230,9 @@ def _write_run_json(config: RunConfig, run_id: str, manifest: Manifest, root: st
         "folder": manifest.folder,
         "relative_to": relative_to,
         "root": root,
-        "config_fingerprint": fingerprint(config.settings, config.threads, config.form),
-        "config": asdict(config),
+        "config_fingerprint": config.fingerprint(),
+        "config": to_plain(config),
+        "workers": to_plain(workers),
         "versions": {name: version(name) for name in libraries},
     }
     storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())

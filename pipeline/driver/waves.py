@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..output.records import Record
+from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import Answer, GroupRecord, Row, Scene, Unit
 
@@ -11,7 +12,11 @@ Execute = Callable[[Sequence[Sequence[Row]]], Iterator[Record]]
 
 
 def in_waves(
-    work_off: Callable[[Sequence[Unit]], Iterable[Answer]], output: str, wave: int, check: Callable[[], None]
+    work_off: Callable[[Sequence[Unit]], Iterable[Answer]],
+    output: str,
+    wave: int,
+    patiently: Patience,
+    check: Callable[[], None],
 ) -> Execute:
     """What gives a record for every row of its units, by handing out at most `wave` units at a time.
 
@@ -19,11 +24,12 @@ def in_waves(
 
     Args:
         work_off: hands units out and gives the answers as they are ready, one for each row and one for each group.
+        patiently: calls what commits a scene again where its failure may pass.
         check: raises when the output is no longer ours to write to; called before a scene is committed.
     """
 
     def execute(units: Sequence[Sequence[Row]]) -> Iterator[Record]:
-        scenes = _Scenes(output)
+        scenes = _Scenes(output, patiently)
         queue: list[Unit] = list(units)
         while queue:
             handed_out, queue = queue[:wave], queue[wave:]
@@ -42,17 +48,21 @@ def in_waves(
 
 
 def one_by_one(
-    worker: Callable[[Unit], Iterable[Answer]], output: str, check: Callable[[], None] = lambda: None
+    worker: Callable[[Unit], Iterable[Answer]],
+    output: str,
+    patiently: Patience,
+    check: Callable[[], None] = lambda: None,
 ) -> Execute:
     """Everything by one worker in this process, a scene from its beginning to its end."""
-    return in_waves(lambda units: (answer for unit in units for answer in worker(unit)), output, 1, check)
+    return in_waves(lambda units: (answer for unit in units for answer in worker(unit)), output, 1, patiently, check)
 
 
 class _Scenes:
     """The scenes that are begun, and what became of their groups so far."""
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, patiently: Patience) -> None:
         self._output = output
+        self._patiently = patiently
         self._begun: dict[str, tuple[Scene, dict[tuple[int, int], GroupRecord]]] = {}
         self._failed: set[str] = set()
 
@@ -76,4 +86,4 @@ class _Scenes:
         if len(done) < len(begun.groups):
             return None
         del self._begun[key]
-        return scene.finish(self._output, begun, [done[group] for group in begun.groups])
+        return scene.finish(self._output, begun, [done[group] for group in begun.groups], self._patiently)

@@ -1,10 +1,8 @@
 """What an image file says of its picture, as plain values that travel as JSON. Importing this loads no library."""
 
-import base64
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import MAX_PIXELS
@@ -143,27 +141,6 @@ class Header:
         """Whether a sample can be that number."""
         return holds(self.dtype, number)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), default=lambda data: base64.b64encode(data).decode())
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Header":
-        """Raises KeyError, TypeError or ValueError for what is no header."""
-        values: dict[str, Any] = json.loads(text)
-        values["bands"] = tuple(Band(**band) for band in values["bands"])
-        values["notes"] = tuple(values["notes"])
-        values["dpi"] = values["dpi"] and tuple(values["dpi"])
-        for name in ("icc_profile", "exif", "xmp"):
-            values[name] = values[name] and base64.b64decode(values[name])
-        if values["png_colour"] is not None:
-            values["png_colour"] = {name: base64.b64decode(data) for name, data in values["png_colour"].items()}
-        if values["georef"] is not None:
-            georef = values["georef"]
-            georef["gcps"] = tuple(GroundPoint(**point) for point in georef["gcps"])
-            georef["transform"] = georef["transform"] and Transform(*georef["transform"])
-            values["georef"] = Georef(**georef)
-        return cls(**values)
-
 
 @dataclass(frozen=True)
 class Pixels:
@@ -176,7 +153,7 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Limits:
+class FileLimits:
     """What a file may ask of us: files are hostile."""
 
     pixels: int = MAX_PIXELS

@@ -1,4 +1,9 @@
-"""Pictures as screens show them, for scores: 8-bit levels of gray or RGB."""
+"""Pictures as screens show them, for scores: 8-bit levels of gray or RGB, and where they are known."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -6,30 +11,50 @@ from torch import Tensor
 
 from .. import storage
 from ..errors import ErrorType, ImageError
-from .header import GRAY, RGB, Limits
-from .reading.decoders import open_image
+from .header import GRAY, RGB, FileLimits
+from .reading.decoders import OpenImage, open_image
+from .samples import known_samples
 
 LEVELS = 255.0
 """The full range of 8 bits."""
 
+Nodata = float | Literal["as the file says"] | None
+"""The number that says "no data" in a file: a PNG, and a file whose user knows better, do not say it."""
 
-def read_levels(uri: str) -> Tensor:
-    """(C, H, W) uint8, C = 1 or 3; 16 bits are brought down to 8, and alpha is left out.
+
+class Shown(Protocol):
+    """An open picture."""
+
+    bands: int
+    """1 or 3; 16 bits are brought down to 8, and alpha is left out."""
+    height: int
+    width: int
+
+    def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+        """(bands, h, w) uint8, and (h, w) bool: where all bands are known. Raises ImageError, OSError, MemoryError."""
+
+
+@contextmanager
+def open_shown(uri: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
+    """The picture in a file.
 
     Raises:
         ImageError: no picture, or one that no screen shows as it is.
         OSError: the file cannot be read.
     """
-    with storage.on_disk(uri) as path, open_image(path, Limits()) as opened:
-        header, samples = opened.header, opened.whole().samples
-    colours = header.colours[:-1] if header.has_alpha else header.colours
-    if header.dtype not in ("uint8", "uint16") or (len(colours) != len(GRAY) and colours != RGB):
-        what = f"{len(header.bands)} bands ({', '.join(header.colours)}) of {header.dtype}"
-        raise ImageError(ErrorType.UNSUPPORTED, f"{uri} has {what}; scores are of gray and RGB in 8 or 16 bits")
-    levels = samples[: len(colours)]
-    if header.dtype == "uint16":
-        levels = np.round(levels * (LEVELS / np.iinfo(np.uint16).max)).astype(np.uint8)
-    return torch.from_numpy(levels)
+    with storage.on_disk(uri) as path, open_image(path, limits) as opened:
+        yield _File(opened, uri, nodata)
+
+
+def read_levels(uri: str) -> Tensor:
+    """(C, H, W) uint8 of a whole picture. Raises as `open_shown` does."""
+    with open_shown(uri, FileLimits()) as shown:
+        return whole(shown)[0]
+
+
+def whole(shown: Shown) -> tuple[Tensor, Tensor]:
+    """All of a picture, as `window` gives it."""
+    return shown.window(slice(0, shown.height), slice(0, shown.width))
 
 
 def from_levels(levels: Tensor) -> Tensor:
@@ -40,3 +65,25 @@ def from_levels(levels: Tensor) -> Tensor:
 def to_levels(sr: Tensor) -> Tensor:
     """[0, 1] to grey levels rounded half up, as float32."""
     return (sr * LEVELS + 0.5).floor_().clamp_(0, LEVELS)
+
+
+class _File:
+    """One file."""
+
+    def __init__(self, opened: OpenImage, uri: str, nodata: Nodata) -> None:
+        header = opened.header
+        colours = header.colours[:-1] if header.has_alpha else header.colours
+        if header.dtype not in ("uint8", "uint16") or (len(colours) != len(GRAY) and colours != RGB):
+            what = f"{len(header.bands)} bands ({', '.join(header.colours)}) of {header.dtype}"
+            raise ImageError(ErrorType.UNSUPPORTED, f"{uri} has {what}; scores are of gray and RGB in 8 or 16 bits")
+        self.bands, self.height, self.width = len(colours), header.height, header.width
+        self._opened = opened
+        self._header = header if nodata == "as the file says" else replace(header, nodata=nodata)
+
+    def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+        pixels = self._opened.window(rows, columns)
+        known = known_samples(pixels, self._header).all(0)
+        levels = pixels.samples[: self.bands]
+        if self._header.dtype == "uint16":
+            levels = np.round(levels * (LEVELS / np.iinfo(np.uint16).max)).astype(np.uint8)
+        return torch.from_numpy(levels), torch.from_numpy(known)

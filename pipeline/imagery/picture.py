@@ -1,5 +1,7 @@
 """An image that is worked on: windows of it as networks want them, in memory as a whole only when it is small."""
 
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -20,7 +22,7 @@ HELD_WHOLE = 2048 * 2048
 
 
 class Picture:
-    """To be closed: it may hold a decoder, and a file."""
+    """To be closed: it may hold a decoder, and a copy of its file."""
 
     def __init__(
         self,
@@ -29,6 +31,7 @@ class Picture:
         seed: int = 0,
         nodata: str = AUTO,
         value_range: str = AUTO,
+        remove_copy: Callable[[], object] = lambda: None,
     ) -> None:
         """Reads what it holds and, unless it is told the scaling, all of the image, to find it.
 
@@ -38,8 +41,12 @@ class Picture:
         Args:
             seed: draws the windows that a large image is fitted to.
             nodata: of `Settings`, as `value_range`.
+            remove_copy: takes the local copy of the file away, which is the picture's, too: decoders open the path
+                again, some to decode and others when the first one stumbles. Called once, at the latest by `close`,
+                and without it when the picture is forgotten or the process ends.
         """
         self._opened = opened
+        self._remove_copy = weakref.finalize(self, remove_copy)
         self._whole: Pixels | None = None
         self._sampled: list[Pixels] = []
         try:
@@ -49,7 +56,7 @@ class Picture:
             if scaling is not None and scaling.fill is not None:
                 self.header = with_fill(self.header, scaling.fill)
         except BaseException:
-            opened.close()
+            self.close()
             raise
 
     @property
@@ -78,6 +85,7 @@ class Picture:
 
     def close(self) -> None:
         self._opened.close()
+        self._remove_copy()
 
     def _pixels(self, rows: slice, columns: slice) -> Pixels:
         if self._whole is None:
@@ -89,7 +97,7 @@ class Picture:
         pixels, bands = self.height * self.width, len(self.header.bands)
         if pixels <= HELD_WHOLE and pixels * bands <= 3 * HELD_WHOLE:
             self._whole = self._opened.whole()
-            self._opened.close()
+            self.close()
             if sheet.is_fitted_whole(bands, self.height, self.width):
                 self._sampled = [self._whole]
 

@@ -6,9 +6,8 @@ Nothing is guessed about what the numbers mean. 8 bits go from 0 to 1 by their f
 lie there, and none is cut off: 11 bits in 16 would otherwise be all but black to a network.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
@@ -23,9 +22,6 @@ from ..errors import ErrorType, ImageError
 from .header import Header, Pixels, type_range
 
 _PERCENTILES = (0.5, 99.5)
-
-
-_OF_BANDS = ("offset", "span", "low", "high", "least", "largest")
 
 
 @dataclass(frozen=True)
@@ -50,19 +46,6 @@ class Scaling:
         return any(low > least for low, least in zip(self.low, self.least, strict=True)) or any(
             high < largest for high, largest in zip(self.high, self.largest, strict=True)
         )
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> "Scaling":
-        """Raises ValueError for anything else."""
-        try:
-            values = json.loads(data)
-            bands = {name: tuple(map(float, values[name])) for name in _OF_BANDS}
-            return cls(**bands, fill=None if values["fill"] is None else float(values["fill"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"it is no scaling: {error!r}") from error
 
 
 def measured(header: Header) -> int:

@@ -5,19 +5,20 @@ put, so of two that want it one gets it. An expired lease is never overwritten b
 that was only slow then sees that it is no longer the last, and stops.
 """
 
-import json
 import os
 import socket
 import threading
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from .. import storage
+from ..codec import DamagedError, from_json, to_json
 from ..errors import LostLockError, UsageError
+from ..storage import processes
 from . import layout
 from .clock import now
 
@@ -36,21 +37,18 @@ class Lease:
     host: str
     pid: int
     machine: str
-    """Within it process numbers mean something: this start of it, and of its container; "" where it does not say."""
+    """As `processes.machine` has it."""
     process_started: str
-    """Tells the process from a later one of the same number; "" where the system does not say."""
+    """As `processes.started` has it."""
     expires_at: str
-
-    def to_json(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
 
     @property
     def holds(self) -> bool:
         """Whether its run goes on, as far as can be told: on this machine a process that is gone holds nothing."""
         if self.is_over:
             return False
-        elsewhere = not self.machine or self.machine != _machine()
-        return elsewhere or not _is_gone(self.pid, self.process_started)
+        elsewhere = not self.machine or self.machine != processes.machine()
+        return elsewhere or not processes.is_gone(self.pid, self.process_started)
 
     @property
     def is_over(self) -> bool:
@@ -60,16 +58,20 @@ class Lease:
 class Lock:
     """The lease of one run; use as a context. A thread renews it."""
 
-    def __init__(self, output: str, run_id: str) -> None:
-        """Take the lease. Raises UsageError when another run holds it, OSError when it cannot be known."""
+    def __init__(self, output: str, run_id: str, term: timedelta = LEASE) -> None:
+        """Take the lease. Raises UsageError when another run holds it, OSError when it cannot be known.
+
+        Args:
+            term: how long the lease holds when it is not renewed.
+        """
         self._output = output
+        self._term = term
         self._number = _refuse_held(output) + 1
-        process = os.getpid()
         self._made = storage.missing_folders(layout.locks_folder(output))
-        self._lease = _prolonged(
-            Lease(run_id, socket.gethostname(), process, _machine(), _process_started(process), expires_at="")
-        )
-        if not storage.create(self._uri, self._lease.to_json()) and _read(self._uri) != self._lease:
+        pid = os.getpid()
+        lease = Lease(run_id, socket.gethostname(), pid, processes.machine(), processes.started(pid), expires_at="")
+        self._lease = _prolonged(lease, term)
+        if not storage.create(self._uri, to_json(self._lease)) and _read(self._uri) != self._lease:
             raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
         try:
             _refuse_held(output, but=self._number)  # two may have found it free, and made different numbers
@@ -91,6 +93,16 @@ class Lock:
     def __enter__(self) -> Self:
         return self
 
+    def renew(self) -> None:
+        """Prolong the lease, which its thread does in time; when it is another run's, `check` tells. Raises OSError."""
+        later = any(number > self._number for number in _numbers(self._output))
+        if later or not self._is_mine():
+            self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
+            return
+        renewed = _prolonged(self._lease, self._term)
+        storage.write(self._uri, to_json(renewed))
+        self._lease = renewed
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -98,38 +110,60 @@ class Lock:
         self._ended.set()
         self._thread.join()
         with suppress(OSError):
-            for number in _numbers(self._output):
-                if number <= self._number:
-                    storage.remove(layout.lock(self._output, number))
+            self._give_back()
         storage.remove_empty(self._made)
+
+    def _give_back(self) -> None:
+        """Remove our lease, and before it those that hold nothing and that it followed.
+
+        Who slept may find another run's lease under the number of its own: then nothing here is ours to remove. While
+        our lease is there nobody begins at a lower number.
+        """
+        if not self._is_mine():
+            return
+        for number in _numbers(self._output):
+            if number < self._number and not _holds(_read(layout.lock(self._output, number))):
+                storage.remove(layout.lock(self._output, number))
+        if self._is_mine():
+            storage.remove(self._uri)
+
+    def _is_mine(self) -> bool:
+        """Whether the lease under our number is ours: gone or another's, when a run took over while we slept."""
+        found = _read(self._uri)
+        return found is not None and found.run_id == self._lease.run_id
 
     @property
     def _uri(self) -> str:
         return layout.lock(self._output, self._number)
 
     def _renew(self) -> None:
-        while not self._ended.wait(LEASE.total_seconds() / _RENEWALS):
+        while not self._ended.wait(self._term.total_seconds() / _RENEWALS):
             try:
-                self._renew_once()
+                self.renew()
             except OSError as error:
                 if self._lease.is_over:
                     self._lost = f"the lock {self._uri} could not be renewed ({storage.reason(error)}); run again"
             if self._lost is not None:
                 return
 
-    def _renew_once(self) -> None:
-        later = any(number > self._number for number in _numbers(self._output))
-        mine = _read(self._uri)  # gone when another run took over and has ended since, while this process slept
-        if later or mine is None or mine.run_id != self._lease.run_id:
-            self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
-            return
-        renewed = _prolonged(self._lease)
-        storage.write(self._uri, renewed.to_json())
-        self._lease = renewed
+
+def _prolonged(lease: Lease, term: timedelta) -> Lease:
+    return replace(lease, expires_at=(now() + term).isoformat())
 
 
-def _prolonged(lease: Lease) -> Lease:
-    return replace(lease, expires_at=(now() + LEASE).isoformat())
+def _holds(lease: Lease | None) -> bool:
+    return lease is not None and lease.holds
+
+
+@contextmanager
+def locked(output: str, run_id: str) -> Iterator[Lock]:
+    """As long as the context lasts. Raises UsageError when another run holds it, or it cannot be known."""
+    try:
+        lock = Lock(output, run_id)
+    except OSError as error:
+        raise UsageError(f"cannot lock the output {output}: {storage.reason(error)}; check access") from error
+    with lock:
+        yield lock
 
 
 def _refuse_held(output: str, but: int = 0) -> int:
@@ -152,38 +186,6 @@ def _numbers(output: str) -> list[int]:
 def _read(uri: str) -> Lease | None:
     """None for a lease that was given back by now, or is none."""
     try:
-        return Lease(**json.loads(storage.read(uri)))
-    except (FileNotFoundError, ValueError, TypeError):
+        return from_json(Lease, storage.read(uri))
+    except (FileNotFoundError, DamagedError):
         return None
-
-
-def _machine() -> str:
-    """Two containers may have one host name, and not see each other's processes."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return ""
-
-
-def _is_gone(pid: int, started: str) -> bool:
-    """Whether a process of this machine has ended, or its number is another's by now; what cannot be told is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    found = _process_started(pid)
-    return found == _ZOMBIE or (bool(found) and found != started)
-
-
-_ZOMBIE = "ended"
-
-
-def _process_started(pid: int) -> str:
-    """Ticks from the machine's start to the process's, where /proc tells; _ZOMBIE for one that has ended."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return _ZOMBIE if state in "ZX" else fields[18]

@@ -104,6 +104,10 @@ class Record:
     """On CUDA the most that torch held for this image; on a CPU the most the worker process ever held so far."""
     device: str | None = None
     threads: int | None = None
+    workers: int | None = None
+    """Worker processes that the run had at most."""
+    workers_why: str | None = None
+    """Why so many: what was asked for, or what there was room for."""
     worker: str | None = None
     """host:pid; of a scene, where it was fitted"""
     seed: int | None = None
@@ -116,28 +120,9 @@ class Record:
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), default=lambda value: value.isoformat(), ensure_ascii=False)
-
     def to_dict(self) -> dict[str, Any]:
         """By column. Not by `dataclasses.asdict`, whose deep copies take ten times as long as the rest of a row."""
         return {name: getattr(self, name) for name in COLUMNS}
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "Record":
-        return cls.from_dict(json.loads(text))
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Record":
-        """From a mapping that may hold more than a record's columns, times as text or datetime."""
-        known: dict[str, Any] = {name: values.get(name) for name in COLUMNS}
-        for name in ("started_at", "finished_at"):
-            if isinstance(known[name], str):
-                known[name] = datetime.fromisoformat(known[name])
-        for name in ("consistency_rmse_bands", "transform"):
-            if known[name] is not None:
-                known[name] = tuple(known[name])
-        return cls(**known)
 
 
 _ARROW_TYPES = {

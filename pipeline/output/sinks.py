@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from functools import reduce
 from operator import add
 from types import TracebackType
@@ -21,16 +20,17 @@ from sr_ops.consistency import ConsistencySums
 from sr_ops.tiles import Tile
 
 from .. import storage
-from ..config import Dpi, Form, Format
+from ..config import Format
 from ..errors import ErrorType, ImageError
 from ..imagery.header import Header, Pixels
 from ..imagery.writing import georef
 from ..imagery.writing.cog import CogFile
-from ..imagery.writing.formats import choose, held
 from ..imagery.writing.geotiff import encode_tif
 from ..imagery.writing.png import aux_xml, encode_png, says_all, world_file
+from ..storage import processes
 from ..storage.patience import Patience
 from . import layout
+from .target import Target
 from .written_tile import WrittenTile
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # of files being made: few lie anywhere
@@ -51,12 +51,8 @@ class Sink:
     A subclass says what is done with a tile, in the thread, and what there is in the end.
     """
 
-    def __init__(self, header: Header, scale: int, watch: Watch, patiently: Patience) -> None:
-        """
-        Args:
-            header: of the whole result.
-        """
-        self._header = header
+    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
+        self._target = target
         self._scale = scale
         self._watch = watch
         self._patiently = patiently
@@ -102,20 +98,19 @@ class Sink:
 class TileFiles(Sink):
     """A file for each tile in one folder; beside a PNG what it cannot hold of where it lies and what it means."""
 
-    def __init__(self, folder: str, header: Header, scale: int, watch: Watch, patiently: Patience, kind: Format):
-        super().__init__(header, scale, watch, patiently)
-        self._folder = folder
-        self._kind = kind
+    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
+        super().__init__(target, scale, watch, patiently)
         self._written: list[WrittenTile] = []
 
     def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
-        name = layout.tile_name(tile.row, tile.column, self._kind)
+        kind = self._target.kind
+        name = layout.tile_name(tile.row, tile.column, kind)
         height, width = pixels.samples.shape[-2:]
         header = georef.part(
-            self._header, tile.rows.start * self._scale, tile.columns.start * self._scale, height, width
+            self._target.header, tile.rows.start * self._scale, tile.columns.start * self._scale, height, width
         )
-        data = encode(pixels, header, self._kind)
-        if self._kind is Format.PNG and not says_all(header):
+        data = encode(pixels, header, kind)
+        if kind is Format.PNG and not says_all(header):
             if header.georef is not None and header.georef.transform is not None:
                 self._store(layout.world_file_name(name), world_file(header))
             self._store(layout.aux_name(name), aux_xml(header))
@@ -126,21 +121,20 @@ class TileFiles(Sink):
         return tuple(self._written)
 
     def _store(self, name: str, data: bytes) -> None:
-        store(storage.join(self._folder, name), data, self._patiently)
+        store(storage.join(self._target.place, name), data, self._patiently)
 
 
 class OneFile(Sink):
     """The whole result as one PNG or GeoTIFF, put together in memory."""
 
-    def __init__(self, uri: str, header: Header, scale: int, watch: Watch, patiently: Patience, kind: Format):
+    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
         """Raises ImageError for a result that is too large for it."""
-        super().__init__(header, scale, watch, patiently)
+        super().__init__(target, scale, watch, patiently)
+        header = target.header
         size = header.height * header.width * len(header.bands) * np.dtype(header.dtype).itemsize
         if size > _LARGEST_AT_ONCE:
             message = f"{header.width} x {header.height} pixels are too many for one file that is written at once"
             raise ImageError(ErrorType.TOO_LARGE, f"{message}; use --format cog, or tiles, without --single")
-        self._uri = uri
-        self._kind = kind
         nothing = header.nodata if header.nodata is not None else np.nan if header.dtype == "float32" else 0
         self._samples = np.full((len(header.bands), header.height, header.width), nothing, header.dtype)
         if header.has_alpha:
@@ -152,29 +146,28 @@ class OneFile(Sink):
         _, height, width = pixels.samples.shape
         top, left = tile.rows.start * self._scale, tile.columns.start * self._scale
         rows, columns = slice(top, top + height), slice(left, left + width)
-        pixels = _in_bands(pixels, self._kind)
+        pixels = _in_bands(pixels, self._target.kind)
         self._samples[:, rows, columns] = pixels.samples
         if self._mask is not None:
             self._mask[rows, columns] = pixels.mask
         self._residuals.append(residuals)
 
     def _end(self) -> tuple[WrittenTile, ...]:
-        data = encode(Pixels(self._samples, self._mask), self._header, self._kind)
-        store(self._uri, data, self._patiently)
-        return _one_file(self._uri, hashlib.sha256(data).hexdigest(), self._residuals)
+        data = encode(Pixels(self._samples, self._mask), self._target.header, self._target.kind)
+        store(self._target.place, data, self._patiently)
+        return _one_file(self._target.place, hashlib.sha256(data).hexdigest(), self._residuals)
 
 
 class OneCog(Sink):
     """The whole result as one cloud optimized GeoTIFF, put together on the local disk."""
 
-    def __init__(self, uri: str, header: Header, scale: int, watch: Watch, patiently: Patience):
+    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
         """Raises ImageError when the disk is full."""
-        super().__init__(header, scale, watch, patiently)
-        self._uri = uri
+        super().__init__(target, scale, watch, patiently)
         self._residuals: list[ConsistencySums] = []
         with ExitStack() as stack:
-            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="srpipe-"))
-            self._file = stack.enter_context(CogFile(header, self._folder))
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()))
+            self._file = stack.enter_context(CogFile(target.header, self._folder))
             self._scratch = stack.pop_all()
 
     def __exit__(
@@ -192,44 +185,18 @@ class OneCog(Sink):
         self._file.finish(path)
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        _stored(self._uri, lambda: storage.upload(path, self._uri), self._patiently)
-        return _one_file(self._uri, sha256, self._residuals)
+        place = self._target.place
+        _stored(place, lambda: storage.upload(path, place), self._patiently)
+        return _one_file(place, sha256, self._residuals)
 
 
-def open_sink(output: str, key: str, header: Header, form: Form, scale: int, watch: Watch, patiently: Patience) -> Sink:
-    """Where the tiles of an image of `header` go, enlarged by `scale`. Raises ImageError."""
-    kind = _kind(header, form)
-    made = made_header(header, form, scale)
-    place = place_of(output, key, header, form)
-    if kind is Format.COG:
-        return OneCog(place, made, scale, watch, patiently)
-    if form.single:
-        return OneFile(place, made, scale, watch, patiently, kind)
-    return TileFiles(place, made, scale, watch, patiently, kind)
-
-
-def place_of(output: str, key: str, header: Header, form: Form) -> str:
-    """The uri of an image's one file, or of the folder of its tiles."""
-    if not form.one_file:
-        return layout.tiles_folder(output, key)
-    kind = _kind(header, form)
-    return layout.single(output, key, "tif" if kind is Format.COG else kind)
-
-
-def made_header(header: Header, form: Form, scale: int) -> Header:
-    """What the files of a result say of it. Raises ImageError where the form cannot hold the image."""
-    kind = _kind(header, form)
-    made = held(georef.enlarged(header, scale, form.dpi is Dpi.KEEP), kind)
-    if kind is Format.PNG and form.single and not says_all(made):
-        made = replace(made, notes=(*made.notes, "where it lies, its nodata value and tags: not in a single PNG"))
-    return made
-
-
-def _kind(header: Header, form: Form) -> Format:
-    """The format of the files. With no file beside it, a PNG holds less. Raises ImageError."""
-    kind = choose(header, form.format)
-    lacks = kind is Format.PNG and form.single and not says_all(header)
-    return Format.TIF if lacks and form.format is Format.AUTO else kind
+def open_sink(target: Target, scale: int, watch: Watch, patiently: Patience) -> Sink:
+    """Where the tiles of an image go, enlarged by `scale`. Raises ImageError."""
+    if not target.one_file:
+        return TileFiles(target, scale, watch, patiently)
+    if target.kind is Format.COG:
+        return OneCog(target, scale, watch, patiently)
+    return OneFile(target, scale, watch, patiently)
 
 
 def encode(pixels: Pixels, header: Header, kind: Format) -> bytes:

@@ -13,7 +13,7 @@ from sr_ops.settings import FitSettings, Settings
 
 from .. import storage
 from ..errors import ErrorType, ImageError, UsageError
-from ..imagery.header import Limits
+from ..imagery.header import FileLimits
 from ..imagery.picture import Picture
 from ..imagery.reading.decoders import open_image
 from . import prior_file
@@ -54,7 +54,7 @@ Progress = Callable[[int, int], None]
 """Called with the bands of the network in training and the steps done."""
 
 
-def train_prior(
+def train_prior_file(
     offered: TrainingImages,
     output: str,
     settings: Settings,
@@ -132,7 +132,7 @@ def _read_images(
 
 def _read_window(uri: str, crop: int, draw: Random) -> Tensor:
     """A part of an image. Raises ImageError or OSError."""
-    with storage.on_disk(uri) as path, closing(Picture(open_image(path, Limits()))) as picture:
+    with storage.on_disk(uri) as path, closing(Picture(open_image(path, FileLimits()))) as picture:
         height, width = picture.height, picture.width
         if min(height, width) < crop:
             message = f"its {width} x {height} pixels are too few: both sides must be at least {crop}"

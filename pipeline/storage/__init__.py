@@ -24,7 +24,7 @@ from .access import (
     write,
 )
 from .failures import is_transient, reason
-from .folders import check_writable, missing_folders, remove_empty, remove_empty_folders
+from .folders import check_writable, folds_case, missing_folders, remove_empty, remove_empty_folders
 from .sides import check_service, is_output, use
 from .uris import SCHEMES, absolute, is_file_uri, join, parent, scheme
 
@@ -39,6 +39,7 @@ __all__ = [
     "create",
     "exists",
     "find",
+    "folds_case",
     "glob",
     "is_file_uri",
     "is_folder",

@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from . import local_disk, s3
+from . import local_disk, processes, s3
 from .sides import as_os_errors, filesystem, options_for
 from .uris import parent, scheme
 
-_LIST_FROM = 16
-"""Files of one folder from which on one listing is cheaper than asking for each."""
+_AT_ONCE = 16
+"""Requests: as long as this many files take to be asked for, a page of a listing takes."""
 
 _BLOCK = 1 << 20
 """Bytes of a file that are held when it may be large."""
@@ -48,14 +48,15 @@ def stat(uri: str) -> Source:
 
 
 def stat_all(uris: Iterable[str]) -> dict[str, Source]:
-    """The source of every uri that can be known; folders with many of them are listed, not asked file by file.
+    """The source of every uri that can be known; S3 folders with many of them are listed, not asked file by file.
 
-    What cannot be known is left out: the worker meets the same error and makes it the image's record.
+    However much else lies in a folder, it takes no more requests than twice those for its uris alone. What cannot be
+    known is left out: the worker meets the same error and makes it the image's record.
     """
     folders: dict[str, list[str]] = {}
     for uri in uris:
         folders.setdefault(parent(uri), []).append(uri)
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         listed = dict(item for part in pool.map(_try_list, folders, folders.values()) for item in part.items())
         asked = [uri for uris in folders.values() for uri in uris if uri not in listed]
         answers = dict(zip(asked, pool.map(_try_stat, asked), strict=True))
@@ -140,7 +141,7 @@ def on_disk(uri: str) -> Iterator[str]:
                 pass
             yield uri
             return
-        handle, path = tempfile.mkstemp(prefix="srpipe-")
+        handle, path = tempfile.mkstemp(prefix=processes.temporary_prefix())
         os.close(handle)
         try:
             filesystem(uri).get_file(uri, path)
@@ -229,11 +230,17 @@ def _source(info: dict[str, Any]) -> Source:
 
 
 def _try_list(folder: str, uris: list[str]) -> dict[str, Source]:
-    """The files of a folder when it is worth listing and can be."""
-    if len(uris) >= _LIST_FROM:
-        with suppress(OSError):
-            return list_folder(folder)
-    return {}
+    """What a listing tells of files of one folder, for as long as it is worth it: many in a page, and S3."""
+    found: dict[str, Source] = {}
+    if scheme(folder) != "s3" or len(uris) < _AT_ONCE:
+        return found
+    wanted = set(uris)
+    with suppress(OSError), as_os_errors(folder):
+        for number, page in enumerate(s3.pages(folder, min(uris), max(uris), options_for(folder)), 1):
+            found.update((uri, _source(info)) for uri, info in page.items() if uri in wanted)
+            if len(found) < number * _AT_ONCE:
+                break
+    return found
 
 
 def _try_stat(uri: str) -> Source | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ..errors import UsageError
+from . import processes
 from .access import remove, write
 from .failures import reason
 from .sides import check_service
@@ -16,7 +17,7 @@ def check_writable(folder: str) -> None:
     """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
     if not check_service(folder):
         raise UsageError(f"cannot write to the output {folder}: there is no such bucket; choose another with --output")
-    probe = join(folder, f".probe-{secrets.token_hex(4)}")
+    probe = join(folder, f".probe-{processes.tag()}-{secrets.token_hex(4)}")
     try:
         missing = missing_folders(folder)
         write(probe, b"")
@@ -26,6 +27,18 @@ def check_writable(folder: str) -> None:
         raise UsageError(
             f"cannot write to the output {folder}: {reason(error)}; choose another with --output"
         ) from error
+
+
+def folds_case(folder: str) -> bool:
+    """Whether a folder takes names that differ in case alone for one, as on macOS; never on S3. Raises OSError."""
+    if scheme(folder) != "file":
+        return False
+    name = f".probe-{processes.tag()}-{secrets.token_hex(4)}"
+    write(join(folder, name), b"")
+    try:
+        return os.path.exists(join(folder, name.upper()))
+    finally:
+        remove(join(folder, name))
 
 
 def missing_folders(folder: str) -> list[str]:

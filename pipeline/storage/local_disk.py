@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from . import processes
+
 _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 """How a file system says that it has no hard links, as FAT has none."""
 
@@ -42,7 +44,7 @@ def _synced_beside(path: str, data: bytes | str) -> Iterator[str]:
     """Bytes, or what is in a file, in a temporary file beside `path`, to be renamed or linked; then made durable."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".tmp-{secrets.token_hex(8)}")
+    temporary = os.path.join(folder, f".tmp-{processes.tag()}-{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
             if isinstance(data, str):

@@ -9,7 +9,8 @@ from .failures import is_transient
 
 Result = TypeVar("Result")
 
-_FIRST_WAIT = 0.5
+FIRST_WAIT = 0.5
+"""Seconds."""
 _LONGEST_WAIT = 30.0
 
 
@@ -29,5 +30,5 @@ class Patience:
                 if not is_transient(error):
                     raise
             # doubled each time, and never the same for two workers that met the same trouble at once
-            self._sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2**retry) * random.uniform(0.5, 1.0))
+            self._sleep(min(_LONGEST_WAIT, FIRST_WAIT * 2**retry) * random.uniform(0.5, 1.0))
         return operation()

@@ -16,6 +16,9 @@ from fsspec.asyn import sync
 from ..errors import UsageError
 from ..storage_options import S3Options, check_endpoint
 
+PAGE = 1000
+"""Names in an answer to a listing, as many as S3 gives."""
+
 _ANSWER_SECONDS = 15
 """How long a first question may take, all attempts together."""
 
@@ -84,6 +87,26 @@ def upload(path: str, uri: str, options: S3Options) -> None:
     files = filesystem(options)
     limit = _WRITE_SECONDS + os.path.getsize(path) / _WRITE_BYTES_PER_SECOND
     sync(files.loop, files._put_file, path, uri, timeout=limit)
+
+
+def pages(folder: str, first: str, last: str, options: S3Options) -> Iterator[dict[str, dict[str, Any]]]:
+    """The objects directly in a folder, from one uri to another in the order of their names, a request a page.
+
+    A page is uri -> "type", "size" and "ETag". Names of folders count among the PAGE names of one, and are left out.
+    """
+    files = filesystem(options)
+    bucket, _, prefix = f"{folder.removeprefix('s3://')}/".partition("/")
+    before = first.removeprefix(f"s3://{bucket}/")[:-1]
+    asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": PAGE}
+    if before:
+        asked["StartAfter"] = before
+    while True:
+        answer = sync(files.loop, files._call_s3, "list_objects_v2", **asked)
+        objects = {f"s3://{bucket}/{found['Key']}": found for found in answer.get("Contents", ())}
+        yield {uri: {"type": "file", "size": found["Size"], "ETag": found["ETag"]} for uri, found in objects.items()}
+        if not answer.get("IsTruncated") or max(objects, default="") >= last:
+            return
+        asked["ContinuationToken"] = answer["NextContinuationToken"]
 
 
 def endpoint(options: S3Options) -> str | None:

@@ -1,4 +1,4 @@
-"""From fitted networks to tiles that are stored."""
+"""From a model of an image to tiles that are stored."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -7,9 +7,8 @@ from operator import add
 import numpy as np
 import torch
 
-from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
-from sr_ops.super_resolve import enlarge
+from sr_ops.super_resolve import BICUBIC, Model, enlarge
 from sr_ops.tiles import Tile, owned, parts_of, paste, plan_tiles
 
 from ..imagery.header import Header, Pixels
@@ -29,7 +28,7 @@ def tiles_of(header: Header, settings: Settings) -> tuple[Tile, ...]:
 def write_tiles(
     picture: Picture,
     tiles: Sequence[Tile],
-    networks: tuple[ResidualNetwork, ...],
+    model: Model,
     settings: Settings,
     device: torch.device,
     watch: Stopwatch,
@@ -51,7 +50,7 @@ def write_tiles(
     header = picture.header
     for tile in tiles:
         parts = parts_of(tile, header.height, header.width, piece, settings.halo)
-        done = [(part, _enlarge(picture, part, networks, settings, device, watch)) for part in parts]
+        done = [(part, _enlarge(picture, part, model, settings, device, watch)) for part in parts]
         sums = reduce(add, (finished.residuals for _, finished in done))
         if any(sums.counts) or not _reads_as_unknown(header):
             sink.add(tile, _put_together(tile, done, settings.scale), sums)
@@ -67,7 +66,7 @@ def _reads_as_unknown(header: Header) -> bool:
 def _enlarge(
     picture: Picture,
     part: Tile,
-    networks: tuple[ResidualNetwork, ...],
+    model: Model,
     settings: Settings,
     device: torch.device,
     watch: Stopwatch,
@@ -78,8 +77,8 @@ def _enlarge(
     known = window.domain.known
     if known is not None and not bool(owned(known, part, 1).any()):
         return copied(window, part, settings.scale)
-    sr = enlarge(window.lr, networks, settings, watch, window.domain)
-    alpha = None if window.alpha is None else enlarge(window.alpha, (), settings, watch)
+    sr = enlarge(window.lr, model, settings, watch, window.domain)
+    alpha = None if window.alpha is None else enlarge(window.alpha, BICUBIC, settings, watch)
     with watch("back_project"):
         return finish(sr, alpha, window, part, picture.header, picture.scaling, settings.scale)
 

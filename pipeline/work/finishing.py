@@ -105,7 +105,7 @@ def _opacity(alpha: Tensor, of_image: Tensor, scale: int) -> Tensor:
     low = -max_pool2d(-of_image, 3, stride=1, padding=1)
     high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
     limited = alpha.clamp(nearest(torch.minimum(low, high), scale), nearest(high, scale))
-    return conserve(limited, of_image, scale, Domain((low < high) & (of_image > 0)))
+    return conserve(limited, of_image, scale, Domain(low < high))  # what is clear is not: there both are 0
 
 
 def _copies(pixels: Pixels, part: Tile, scale: int) -> Pixels:

@@ -1,72 +1,60 @@
 """Finding an image and what is known of it: its source, what is done of it already, and its pixels."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 
-from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Settings
+from sr_ops.super_resolve import Model
 
 from .. import storage
-from ..config import RunConfig, fingerprint, for_row
+from ..codec import DamagedError, from_json
+from ..config import RunConfig, for_row
 from ..errors import ErrorType, ImageError
 from ..imagery import world_files
-from ..imagery.header import Limits
 from ..imagery.picture import Picture
-from ..imagery.reading.decoders import open_image
-from ..imagery.samples import Scaling
 from ..output.layout import Commit
 from ..output.records import Record
-from ..storage import Source
+from ..output.target import Target, make_target
 from ..storage.patience import Patience
 from . import scene
+from .fetching import Fetcher, unreadable
+from .kept_scene import SceneKeeper
 from .ledger import MOST_DEATHS, Ledger
-from .scene_weights import networks_from_bytes
 from .stopwatch import Stopwatch
 from .units import Answer, Division, Group, Row, Scene, divide
-
-Parsed = TypeVar("Parsed")
 
 _CRASHED = "{} worker processes died at work on it, of its pixels or for want of memory; check the file, or cut it"
 
 
-_LEAST_DECODING = 10.0
-"""Seconds that a decoder is given at least: it may have to be started."""
+@dataclass(frozen=True)
+class Image:
+    """An image that is to be worked on, or tiles of it."""
+
+    picture: Picture
+    target: Target
+    group: tuple[Group, Model] | None = None
+    """The tiles that are asked for and the model for them, when it is not the whole image."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An image as it was found."""
+    """What was found where an image should be."""
 
     settings: Settings
     commit: Commit
     """What will say that it is done."""
-    earlier: Answer | None
+    found: Image | Answer
     """The answer, when the work is done already."""
-    picture: Picture | None
-    """None when it is done already."""
     watch: Stopwatch
     deaths: int
     """Of processes that were at work on it before."""
-    group: tuple[Group, tuple[ResidualNetwork, ...]] | None = None
-    """The tiles that are asked for and the networks for them, when it is not the whole image."""
 
     def close(self) -> None:
         """A scene's picture stays open for the next group of it."""
-        if self.picture is not None and self.group is None:
-            self.picture.close()
-
-
-@dataclass(frozen=True)
-class _Held:
-    """The scene that a worker keeps for its next group."""
-
-    commit: Commit
-    picture: Picture
-    networks: tuple[ResidualNetwork, ...]
+        if isinstance(self.found, Image) and self.found.group is None:
+            self.found.picture.close()
 
 
 class Opener:
@@ -77,35 +65,35 @@ class Opener:
     ) -> None:
         self._config = config
         self._output = config.output
-        self._device = device
         self._division = division
         self._ledger = ledger
         self._patiently = patiently
-        seconds = max(_LEAST_DECODING, min(Limits.seconds, config.max_seconds or Limits.seconds))
-        self._limits = Limits(config.max_pixels, seconds=seconds)
-        self._held: _Held | None = None
+        self._fetcher = Fetcher(config, patiently)
+        self._keeper = SceneKeeper(config.output, device, self._fetcher, patiently)
 
     def open(self, row: Row) -> Opened:
         """The image of a row. Raises ImageError."""
         deaths = self._begin_work(row.key)
         watch = Stopwatch()
         settings = for_row(self._config.settings, row.scale, row.nodata)
-        with watch("read"), ExitStack() as stack:
-            path = stack.enter_context(self._on_disk(row.uri)) if self._config.deep else None
-            source = self._stat(row.uri) if path is None else storage.content_source(path)
-            commit = self._commit(settings, row.key, source.fingerprint)
+        with watch("read"), ExitStack() as copy:
+            source, path = self._fetcher.source(row.uri, copy)
+            commit = Commit(self._config.fingerprint(settings), row.key, source.fingerprint)
             earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
-                return Opened(settings, commit, earlier, None, watch, deaths)
-            picture = self._picture(path or stack.enter_context(self._on_disk(row.uri)), settings, None)
-            with suppress(OSError):  # a folder that may not be listed tells of nothing beside
-                picture.note(*world_files.note(row.uri, picture.header, storage.lies_beside))
+                return Opened(settings, commit, earlier, watch, deaths)
+            path = path or self._fetcher.on_disk(row.uri, copy)
             with ExitStack() as unneeded:
+                picture = self._fetcher.picture(path, copy, settings, None)
                 unneeded.callback(picture.close)
-                begun = None if row.redo else self._begun(row, settings, commit, picture)
-                if begun is None:
-                    unneeded.pop_all()
-            return Opened(settings, commit, begun, None if begun is not None else picture, watch, deaths)
+                with suppress(OSError):  # a folder that may not be listed tells of nothing beside
+                    picture.note(*world_files.note(row.uri, picture.header, storage.lies_beside))
+                target = make_target(self._output, row.key, picture.header, self._config.form, row.scale)
+                begun = None if row.redo else self._begun(row, settings, commit, picture, target)
+                if begun is not None:
+                    return Opened(settings, commit, begun, watch, deaths)
+                unneeded.pop_all()
+            return Opened(settings, commit, Image(picture, target), watch, deaths)
 
     def open_group(self, group: Group) -> Opened:
         """What a group of tiles needs. Raises ImageError."""
@@ -113,29 +101,21 @@ class Opener:
         watch = Stopwatch()
         row = group.row
         settings = for_row(self._config.settings, row.scale, row.nodata)
-        commit = self._commit(settings, row.key, group.source)
+        commit = Commit(self._config.fingerprint(settings), row.key, group.source)
         with watch("read"):
             try:
                 earlier = self._patiently(lambda: scene.answered(self._output, commit, group))
             except OSError as error:
                 raise unreadable(commit.scene_folder(self._output), error) from error
             if earlier is not None:
-                return Opened(settings, commit, earlier, None, watch, deaths)
-            if self._held is None or self._held.commit != commit:
-                self.release()  # never two in memory
-                self._held = self._hold(group, commit, settings)
-            elif not self._config.deep:
-                _check_unchanged(row.uri, self._stat(row.uri), group)
-            return Opened(settings, commit, None, self._held.picture, watch, deaths, (group, self._held.networks))
+                return Opened(settings, commit, earlier, watch, deaths)
+            kept = self._keeper.scene_of(group, commit, settings)
+            target = make_target(self._output, row.key, kept.picture.header, self._config.form, row.scale)
+            return Opened(settings, commit, Image(kept.picture, target, (group, kept.model)), watch, deaths)
 
     def release(self) -> None:
         """Let go of the scene that is kept for its next group."""
-        if self._held is not None:
-            self._held.picture.close()
-        self._held = None
-
-    def _commit(self, settings: Settings, key: str, source: str) -> Commit:
-        return Commit(fingerprint(settings, self._config.threads, self._config.form), key, source)
+        self._keeper.release()
 
     def _begin_work(self, key: str) -> int:
         """The number of processes that died of it before. Raises ImageError when they were too many."""
@@ -144,68 +124,24 @@ class Opener:
             raise ImageError(ErrorType.CRASHED, _CRASHED.format(deaths))
         return deaths
 
-    def _begun(self, row: Row, settings: Settings, commit: Commit, picture: Picture) -> Scene | None:
+    def _begun(self, row: Row, settings: Settings, commit: Commit, picture: Picture, target: Target) -> Scene | None:
         """The scene that a picture is, when its networks are stored already."""
-        if self._config.form.one_file or not divide(picture.height, picture.width, settings, self._division):
+        if target.one_file or not divide(picture.height, picture.width, settings, self._division):
             return None
+        result = scene.SceneResult(settings.tile_size * row.scale, target.header)
         try:
-            return self._patiently(lambda: scene.resume(self._output, commit, row, settings, self._division))
+            return self._patiently(lambda: scene.resume(self._output, commit, row, settings, self._division, result))
         except OSError as error:
             raise unreadable(scene.fit_uri(self._output, commit), error) from error
-
-    def _hold(self, group: Group, commit: Commit, settings: Settings) -> _Held:
-        row = group.row
-        with self._on_disk(row.uri) as path:
-            deep = self._config.deep
-            _check_unchanged(row.uri, storage.content_source(path) if deep else self._stat(row.uri), group)
-            scaling = self._stored(commit, scene.scaling_uri(self._output, commit), Scaling.from_json)
-            uri = scene.weights_uri(self._output, commit)
-            networks = self._stored(commit, uri, lambda data: networks_from_bytes(data, settings, self._device))
-            return _Held(commit, self._picture(path, settings, scaling), networks)  # last: it is open from now on
-
-    def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
-        """What the fit of a scene left for its groups."""
-        try:
-            try:
-                return parse(self._patiently(lambda: storage.read(uri)))
-            except (FileNotFoundError, ValueError) as error:
-                storage.remove(scene.fit_uri(self._output, commit))  # the next run fits again
-                message = f"{uri} is gone or damaged ({error}); run again"
-                raise ImageError(ErrorType.READ, message) from error
-        except OSError as error:
-            raise unreadable(uri, error) from error
-
-    def _picture(self, path: str, settings: Settings, scaling: Scaling | None) -> Picture:
-        opened = open_image(path, self._limits)
-        return Picture(opened, scaling, settings.seed, settings.nodata, settings.value_range)
-
-    @contextmanager
-    def _on_disk(self, uri: str) -> Iterator[str]:
-        with ExitStack() as stack:
-            try:
-                path = self._patiently(lambda: stack.enter_context(storage.on_disk(uri)))
-            except FileNotFoundError as error:
-                raise _missing(uri) from error
-            except OSError as error:
-                raise unreadable(uri, error) from error
-            yield path
-
-    def _stat(self, uri: str) -> Source:
-        try:
-            return self._patiently(lambda: storage.stat(uri))
-        except FileNotFoundError as error:
-            raise _missing(uri) from error
-        except OSError as error:
-            raise unreadable(uri, error) from error
 
     def _earlier(self, commit: Commit) -> Record | None:
         """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
         uri = commit.uri(self._output)
         try:
-            return Record.from_json(self._patiently(lambda: storage.read(uri)))
+            return from_json(Record, self._patiently(lambda: storage.read(uri)))
         except FileNotFoundError:
             return None
-        except ValueError:
+        except DamagedError:
             return None  # a damaged commit tells nothing: the image is done again
         except OSError as error:
             raise unreadable(uri, error) from error
@@ -214,17 +150,3 @@ class Opener:
 def place(group: Group) -> str:
     """What stands in the ledger for a group: those of one scene are done at once."""
     return f"{group.row.key}[{group.start}:{group.stop}]"
-
-
-def unreadable(uri: str, error: OSError) -> ImageError:
-    message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
-    return ImageError(ErrorType.READ, message)
-
-
-def _missing(uri: str) -> ImageError:
-    return ImageError(ErrorType.MISSING, f"nothing is at {uri}; correct the uri or put the file back")
-
-
-def _check_unchanged(uri: str, source: Source, group: Group) -> None:
-    if source.fingerprint != group.source:
-        raise ImageError(ErrorType.READ, f"{uri} was changed while it was worked on; run again")

@@ -3,7 +3,7 @@
     OUT/_scene/<settings>/<key>.<source>/
         weights.safetensors      the fitted networks
         scaling.json             how the image's numbers are computed with
-        result.json              what the whole result's files say of it, and the side of its tiles
+        result.json              what the whole result's files say of it, and the side of its tiles; anew in every run
         scene.json               what the fit told; written after the weights: with it the fit is done
         group-00000-00009.json   what became of some tiles, start and stop; written after the last of them
         failed.json              why a group failed: those that follow are left alone until the next run
@@ -11,21 +11,22 @@
 Importing this file does not load torch: the driver commits.
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sr_ops.settings import Settings
 
 from .. import storage
+from ..codec import DamagedError, from_json, to_json
 from ..errors import ErrorType
 from ..imagery.header import Header
 from ..output.clock import now
 from ..output.layout import Commit, list_scenes, scenes_folder
 from ..output.records import Record, Status
 from ..output.tidying import finish_tiles, remove_other_forms
+from ..storage.patience import Patience
 from .units import Division, Group, GroupRecord, Row, Scene, divide, with_tiles
 
 _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
@@ -44,8 +45,14 @@ def result_uri(output: str, commit: Commit) -> str:
     return storage.join(commit.scene_folder(output), "result.json")
 
 
-def result_to_json(made: Header, side: int) -> bytes:
-    return json.dumps({"side": side, "header": made.to_json()}).encode()
+@dataclass(frozen=True)
+class SceneResult:
+    """What a scene's commit must know of its files."""
+
+    side: int
+    """Of a tile, in pixels of the result."""
+    header: Header
+    """Of the whole result."""
 
 
 def fit_uri(output: str, commit: Commit) -> str:
@@ -66,34 +73,41 @@ def clear(output: str, commit: Commit) -> None:
         storage.remove(uri)
 
 
-def resume(output: str, commit: Commit, row: Row, settings: Settings, division: Division) -> Scene | None:
-    """The scene whose fit is stored, if it is, ready to be gone on with. Raises OSError."""
+def resume(
+    output: str, commit: Commit, row: Row, settings: Settings, division: Division, result: SceneResult
+) -> Scene | None:
+    """The scene whose fit is stored, if it is, ready to be gone on with. Raises OSError.
+
+    Args:
+        result: of it: stored again, since what lies there may be damaged.
+    """
     record = None
-    with suppress(FileNotFoundError, TypeError, ValueError):  # when it is damaged, the fit is done again
-        record = Record.from_json(storage.read(fit_uri(output, commit)))
+    with suppress(FileNotFoundError, DamagedError):  # when it is damaged, the fit is done again
+        record = from_json(Record, storage.read(fit_uri(output, commit)))
     if record is None or record.height is None or record.width is None:
         return None
     storage.remove(_failure_uri(output, commit))
+    storage.write(result_uri(output, commit), to_json(result))
     groups = divide(record.height, record.width, settings, division)
     return Scene(row, replace(record, manifest_line=row.line, source_uri=row.uri), groups)
 
 
 def answered(output: str, commit: Commit, group: Group) -> GroupRecord | Record | None:
     """What is known of a group before it is begun: that it is done, or that its scene has failed. Raises OSError."""
-    with suppress(FileNotFoundError, KeyError, TypeError, ValueError):  # a damaged record tells nothing
-        return GroupRecord.from_json(storage.read(group_uri(output, commit, group.start, group.stop)))
-    with suppress(FileNotFoundError, TypeError, ValueError):
-        return Record.from_json(storage.read(_failure_uri(output, commit)))
+    with suppress(FileNotFoundError, DamagedError):  # a damaged record tells nothing
+        return from_json(GroupRecord, storage.read(group_uri(output, commit, group.start, group.stop)))
+    with suppress(FileNotFoundError, DamagedError):
+        return from_json(Record, storage.read(_failure_uri(output, commit)))
     return None
 
 
 def fail(output: str, scene: Scene, failed: Record) -> None:
     """Tell the workers that the groups not yet begun need not be."""
     with suppress(OSError):  # they would be done in vain, no more
-        storage.write(_failure_uri(output, _commit(scene.record)), failed.to_json().encode())
+        storage.write(_failure_uri(output, _commit(scene.record)), to_json(failed))
 
 
-def finish(output: str, scene: Scene, groups: Sequence[GroupRecord]) -> Record:
+def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: Patience) -> Record:
     """Commit a scene all of whose groups are done, in the order of their tiles; its record, failed if storage refuses.
 
     The record is the one that a worker would have written that did it alone, but for the seconds: they are summed.
@@ -110,22 +124,32 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord]) -> Record:
         peak_memory_bytes=max(part.peak_memory_bytes or 0 for part in parts),
         finished_at=now(),
     )
-    commit = _commit(record)
+    commit, names = _commit(record), [tile.name for tile in tiles]
+    uri = result_uri(output, commit)
+    try:
+        result = from_json(SceneResult, patiently(lambda: storage.read(uri)))
+    except (FileNotFoundError, DamagedError) as error:  # `resume` stores it again
+        return _failed(scene, ErrorType.READ, f"{uri} is gone or damaged ({error}); run again")
+    except OSError as error:
+        message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
+        return _failed(scene, ErrorType.READ, message)
     uri = commit.uri(output)
     try:
-        result = json.loads(storage.read(result_uri(output, commit)))
-        made, names = Header.from_json(result["header"]), [tile.name for tile in tiles]
-        finish_tiles(output, commit.key, made, names, planned, result["side"])
+        patiently(lambda: finish_tiles(output, commit.key, result.header, names, planned, result.side))
         if scene.row.stale:
-            remove_other_forms(output, commit.key, None)
-        storage.write(uri, record.to_json().encode())
+            patiently(lambda: remove_other_forms(output, commit.key, None))
+        patiently(lambda: storage.write(uri, to_json(record)))
     except OSError as error:
         message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
-        failed = replace(scene.record, output_uri=None, finished_at=now())
-        return replace(failed, error_type=ErrorType.WRITE, error_message=message)
+        return _failed(scene, ErrorType.WRITE, message)
     with suppress(OSError):  # `tidy` tries again
         clear(output, commit)
     return record
+
+
+def _failed(scene: Scene, error_type: ErrorType, message: str) -> Record:
+    failed = replace(scene.record, output_uri=None, finished_at=now())
+    return replace(failed, error_type=error_type, error_message=message)
 
 
 def tidy(output: str) -> None:

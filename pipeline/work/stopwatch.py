@@ -28,9 +28,13 @@ class Stopwatch:
     def __getitem__(self, phase: str) -> float:
         return self._seconds[phase]
 
-    def limit(self, seconds: float | None) -> None:
-        """From now on; None for no limit."""
-        self._deadline = None if seconds is None else time.perf_counter() + seconds
+    def total(self, *phases: str) -> float:
+        """Seconds of some phases together."""
+        return sum(self._seconds[phase] for phase in phases)
+
+    def limit(self, seconds: float | None, spent: float = 0.0) -> None:
+        """From now on, less what is spent of them already; None for no limit."""
+        self._deadline = None if seconds is None else time.perf_counter() + seconds - spent
 
     def check(self, _steps: int = 0) -> None:
         """Raises DeadlineError when the time is up."""

@@ -7,16 +7,14 @@ unit that holds its row fits the networks and stores them, and answers with the 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import ceil
 from operator import add
-from typing import Any
 
-from sr_ops.consistency import ConsistencySums
 from sr_ops.settings import AUTO, Settings
 
+from ..codec import from_plain, to_json
 from ..output.records import Record
 from ..output.written_tile import WrittenTile
 from .estimates import enlarging_seconds
@@ -97,18 +95,6 @@ class GroupRecord:
     record: Record
     """Who did it, when and in how many seconds; what only a whole image has is None."""
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), default=datetime.isoformat)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "GroupRecord":
-        return cls.from_dict(json.loads(text))
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "GroupRecord":
-        tiles = tuple(_written_tile(**tile) for tile in fields["tiles"])
-        return cls(fields["start"], fields["stop"], tiles, Record.from_dict(fields["record"]))
-
 
 Answer = Record | Scene | GroupRecord
 
@@ -152,32 +138,21 @@ def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Reco
 
 
 def unit_to_json(unit: Unit) -> str:
-    return json.dumps(asdict(unit) if isinstance(unit, Group) else [asdict(row) for row in unit])
+    return to_json(unit if isinstance(unit, Group) else list(unit)).decode()
 
 
 def unit_from_json(text: str) -> Unit:
-    fields = json.loads(text)
-    return Group(**{**fields, "row": _row(fields["row"])}) if isinstance(fields, dict) else list(map(_row, fields))
+    """Raises DamagedError."""
+    plain = json.loads(text)
+    return from_plain(Group, plain) if isinstance(plain, dict) else from_plain(list[Row], plain)
 
 
 def answer_to_json(answer: Answer) -> str:
-    return json.dumps({type(answer).__name__: asdict(answer)}, default=datetime.isoformat)
+    return to_json({type(answer).__name__: answer}).decode()
 
 
 def answer_from_json(text: str) -> Answer:
-    ((kind, fields),) = json.loads(text).items()
-    if kind == Scene.__name__:
-        groups = tuple((start, stop) for start, stop in fields["groups"])
-        return Scene(_row(fields["row"]), Record.from_dict(fields["record"]), groups)
-    if kind == GroupRecord.__name__:
-        return GroupRecord.from_dict(fields)
-    return Record.from_dict(fields)
-
-
-def _row(fields: dict[str, Any]) -> Row:
-    return Row(**{**fields, "stale": tuple(fields["stale"])})
-
-
-def _written_tile(name: str, sha256: str, residuals: dict[str, Any]) -> WrittenTile:
-    tuples = {name: tuple(residuals[name]) for name in ("counts", "squared")}
-    return WrittenTile(name, sha256, ConsistencySums(**{**residuals, **tuples}))
+    """Raises DamagedError."""
+    ((name, plain),) = json.loads(text).items()
+    kinds: dict[str, type[Answer]] = {kind.__name__: kind for kind in (Record, Scene, GroupRecord)}
+    return from_plain(kinds[name], plain)

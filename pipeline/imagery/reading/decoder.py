@@ -9,13 +9,15 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
+from ...codec import from_plain, to_plain
 from ...errors import ImageError
-from ..header import Limits, Pixels
+from ..header import FileLimits, Pixels
 from .routing import ImageFile, open_file
 
 PIECE = 2**24
@@ -48,10 +50,10 @@ def serve(connection: Connection) -> None:
         try:
             match request:
                 case {"do": "open", "path": path, "limits": values}:
-                    limits = Limits(**values)
+                    limits = from_plain(FileLimits, values)
                     _confine(limits)
                     file = open_file(path, limits)
-                    _reply(connection, {"header": file.header.to_json()})
+                    _reply(connection, {"header": to_plain(file.header)})
                 case {"do": "window", "rows": rows, "columns": columns} if file is not None:
                     _send(connection, file.window(slice(*rows), slice(*columns)))
                 case {"do": "close"}:
@@ -63,11 +65,12 @@ def serve(connection: Connection) -> None:
             _reply(connection, {"error_type": error.error_type, "message": str(error)})
 
 
-def _confine(limits: Limits) -> None:
-    """Take no more memory than the largest picture needs."""
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
+def _confine(limits: FileLimits) -> None:
+    """Take no more memory than the largest picture needs, where the system can be told: macOS refuses that limit."""
     wanted = _OWN_MEMORY + _COPIES * limits.bytes_at_once
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+    with suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 def _reply(connection: Connection, answer: Mapping[str, Any]) -> None:
@@ -85,8 +88,10 @@ def _send(connection: Connection, pixels: Pixels) -> None:
 
 
 def _settle() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: who started us decides
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal: who started us decides
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
 

@@ -1,7 +1,7 @@
 """Files that GDAL decodes, window by window: rasters of the Earth, and what is too deep or too large for Pillow."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from ...errors import ErrorType, ImageError
-from ..header import ALPHA, CMYK, DTYPES, GRAY, Band, Georef, GroundPoint, Header, Limits, Pixels, Transform, holds
+from ..header import ALPHA, CMYK, DTYPES, GRAY, FileLimits, Georef, Header, Pixels, holds
 from . import jp2_boxes, orientation, tiff_tags
+from .gdal_metadata import RESOLUTION, jp2_dpi, lasting_tags, read_band, read_bits, read_georef
 from .size_limits import check_size, pages_note
 
 _OPTIONS: dict[str, Any] = {
@@ -42,7 +43,6 @@ _OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_
 _STRETCHED = {1: 255, 2: 85, 4: 17}
 """Bits to what makes 8 of them."""
 
-_RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
 _REMEDIES = {
     **dict.fromkeys(("int32", "uint32", "int64", "uint64"), "convert it to uint16, int16 or float32 if its values fit"),
@@ -53,7 +53,7 @@ _REMEDIES = {
 class GdalFile:
     """One raster: its header when opened, its pixels as they are asked for."""
 
-    def __init__(self, path: str, tiff: tiff_tags.TiffTags | None, limits: Limits) -> None:
+    def __init__(self, path: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits) -> None:
         """`tiff` is what the tags of a TIFF say; without them it is taken for a JPEG 2000.
 
         Raises:
@@ -99,12 +99,12 @@ class GdalFile:
             samples = _divide_by_alpha(samples, self._white)
         return Pixels(samples, mask)
 
-    def _read_header(self, limits: Limits) -> Header:
+    def _read_header(self, limits: FileLimits) -> Header:
         dataset, tiff = self._dataset, self._tiff
         dtype = _dtype(dataset.dtypes)
         check_size(dataset.height, dataset.width, dataset.count, dtype, limits)
         colours = [colour.name.lower() for colour in dataset.colorinterp]
-        georef, self._bits = _georef(dataset), _bits(dataset, dtype)
+        georef, self._bits = read_georef(dataset), read_bits(dataset, dtype)
         shown = georef is None or self._bits == 1  # else the numbers are measurements
         self._stretch = _STRETCHED.get(self._bits or 0, 1) if shown else 1
         white_is_0 = tiff is not None and tiff.photometric == tiff_tags.MIN_IS_WHITE
@@ -131,11 +131,11 @@ class GdalFile:
             width=dataset.height if turned else dataset.width,
             dtype=dtype,
             bits=fewer,
-            bands=tuple(_band(dataset, index, colour) for index, colour in zip(self._order, colours, strict=True)),
+            bands=tuple(read_band(dataset, index, colour) for index, colour in zip(self._order, colours, strict=True)),
             nodata=nodata,
             mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
             georef=georef,
-            tags=_tags(dataset.tags(), _RESOLUTION) or None,
+            tags=lasting_tags(dataset.tags(), RESOLUTION) or None,
             **self._metadata(),
             notes=(*notes, *nodata_notes, *self._notes()),
         )
@@ -149,7 +149,7 @@ class GdalFile:
         return {
             "icc_profile": jp2_boxes.icc_profile(self._path),
             "xmp": xmp if self._orientation != self._said else orientation.upright_xmp(xmp),
-            "dpi": orientation.turn_dpi(_jp2_dpi(self._dataset.tags()), self._orientation),
+            "dpi": orientation.turn_dpi(jp2_dpi(self._dataset.tags()), self._orientation),
         }
 
     def _nodata(self, dtype: str) -> tuple[float | None, tuple[str, ...]]:
@@ -215,32 +215,6 @@ def _dtype(dtypes: tuple[str, ...]) -> str:
     return dtypes[0]
 
 
-def _georef(dataset: Any) -> Georef | None:
-    points, points_crs = dataset.gcps
-    rpcs = dict(dataset.tags(ns="RPC"))
-    crs = dataset.crs.to_wkt() if dataset.crs else None
-    transform = None if dataset.transform.is_identity and not crs else Transform(*dataset.transform[:6])
-    if not (points or rpcs or crs or transform):
-        return None
-    return Georef(
-        crs=crs,
-        transform=transform,
-        point=dataset.tags().get("AREA_OR_POINT") == "Point",
-        gcps=tuple(
-            GroundPoint(point.row, point.col, point.x, point.y, point.z, point.id or "", point.info or "")
-            for point in points
-        ),
-        gcps_crs=points_crs.to_wkt() if points and points_crs else None,
-        rpcs=rpcs or None,
-    )
-
-
-def _bits(dataset: Any, dtype: str) -> int | None:
-    """Bits a sample, when integers have fewer than their type in all bands; the most of them."""
-    bits = [dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS") for index in range(1, dataset.count + 1)]
-    return max(map(int, bits)) if all(bits) and not dtype.startswith("float") else None
-
-
 def _check_colours(colours: list[str], georef: Georef | None, tiff: tiff_tags.TiffTags | None) -> None:
     """Raises ImageError for those that are no intensities, or not those of the file."""
     if "palette" in colours and georef is not None:
@@ -264,7 +238,7 @@ def _alpha_last(colours: list[str]) -> tuple[list[int], tuple[str, ...]]:
     return order, (f"its alpha band, number {order[-1]}, comes last in the output",) if moved else ()
 
 
-def _check_blocks(dataset: Any, dtype: str, limits: Limits) -> None:
+def _check_blocks(dataset: Any, dtype: str, limits: FileLimits) -> None:
     """A window takes whole blocks. Raises ImageError when one of them is too much."""
     height, width = dataset.block_shapes[0]
     together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
@@ -275,32 +249,6 @@ def _check_blocks(dataset: Any, dtype: str, limits: Limits) -> None:
             f"{limits.bytes_at_once}; convert it to a tiled TIFF"
         )
         raise ImageError(ErrorType.TOO_LARGE, message)
-
-
-def _band(dataset: Any, index: int, colour: str) -> Band:
-    return Band(
-        colour=colour,
-        description=dataset.descriptions[index - 1],
-        scale=dataset.scales[index - 1],
-        offset=dataset.offsets[index - 1],
-        unit=dataset.units[index - 1],
-        tags=_tags(dataset.tags(index), ()) or None,
-    )
-
-
-def _tags(tags: Mapping[str, str], without: tuple[str, ...]) -> dict[str, str]:
-    """What holds of the enlarged picture, too: not statistics, and not what the header has in fields of its own."""
-    dropped = (*without, "AREA_OR_POINT")
-    return {name: text for name, text in tags.items() if name not in dropped and not name.startswith("STATISTICS_")}
-
-
-def _jp2_dpi(tags: Mapping[str, str]) -> tuple[float, float] | None:
-    """From what GDAL makes of the resolution box, in its words for TIFF."""
-    unit = {"2": 1.0, "3": 2.54}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "")[:1])
-    if unit is None:
-        return None
-    across, down = (float(tags.get(name, "0")) * unit for name in _RESOLUTION[:2])
-    return (across, down) if across > 0 and down > 0 else None
 
 
 def _largest(dtype: str, bits: int | None) -> int:

@@ -1,7 +1,6 @@
 """Files that Pillow decodes, whole: photographs, scans, graphics. What Pillow would cut to 8 bits is refused."""
 
 import io
-import math
 import re
 import warnings
 from collections.abc import Callable
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ...errors import ErrorType, ImageError
-from ..header import ALPHA, CMYK, GRAY, RGB, Band, Header, Limits, Pixels
+from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
 from . import jp2_boxes, jpeg_segments, orientation, png_chunks, tiff_tags
-from .size_limits import check_size, pages_note
+from .pillow_metadata import note_frames, note_lost, read_dpi, read_exif, read_xmp
+from .size_limits import check_size
 
 _CONVERT = "convert it to gray, RGB or CMYK first"
 
@@ -51,10 +51,6 @@ _DEEP_PNG = {"RGB;16B": RGB, "RGBA;16B": (*RGB, ALPHA), "LA;16B": (*GRAY, ALPHA)
 """How Pillow names what it would cut to 8 bits."""
 
 
-_MOST_NAMES = 10
-"""Of texts, that are told: files are hostile."""
-
-
 class PillowFile:
     """One picture: its header when opened, its pixels all at a time when first asked for."""
 
@@ -62,7 +58,7 @@ class PillowFile:
         self,
         path: str,
         kind: str,
-        limits: Limits,
+        limits: FileLimits,
         tiff: tiff_tags.TiffTags | None = None,
         read_deep_png: Callable[[str], NDArray[Any]] | None = None,
     ) -> None:
@@ -100,7 +96,7 @@ class PillowFile:
         self._image.close()
         self._samples = None
 
-    def _read_header(self, limits: Limits) -> Header:
+    def _read_header(self, limits: FileLimits) -> Header:
         image = self._image
         tiff = self._tiff
         dtype, colours = _layout(image, self._path, self._read_deep_png is not None)
@@ -112,7 +108,7 @@ class PillowFile:
         if chunks is not None and chunks.late_metadata and self._deep_bands is None:
             image.load()
         # TIFFs are turned by Pillow itself
-        self._orientation, exif, notes = _exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
+        self._orientation, exif, notes = read_exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
         if image.format == "JPEG2000":  # of whose boxes Pillow tells nothing
             self._orientation = jp2_boxes.side_up(self._path)
         height, width = image.height, image.width
@@ -126,10 +122,10 @@ class PillowFile:
             bands=tuple(Band(colour) for colour in colours),
             icc_profile=image.info.get("icc_profile") or None,
             exif=exif,
-            xmp=tiff.xmp if tiff else _xmp(image, self._path),
-            dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else _dpi(image, self._orientation),
+            xmp=tiff.xmp if tiff else read_xmp(image, self._path),
+            dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else read_dpi(image, self._orientation),
             png_colour=(chunks and chunks.colour) or None,
-            notes=(*_frames(image, tiff), *notes, *_lost(image, chunks, tiff), *self._left_out),
+            notes=(*note_frames(image, tiff), *notes, *note_lost(image, chunks, tiff), *self._left_out),
         )
 
     @property
@@ -156,7 +152,7 @@ class PillowFile:
         return upright
 
 
-def _open(path: str, kind: str, limits: Limits) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
+def _open(path: str, kind: str, limits: FileLimits) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
     """The picture, and notes of what was left out to open it."""
     try:
         try:
@@ -267,68 +263,3 @@ def _check_avif(path: str, kind: str) -> None:
     depth = max((12 if flag & 0x20 else 10) if flag & 0x40 else 8 for flag in flags)
     if depth > 8:
         raise _unsupported(f"{depth} bits a sample that would be cut to 8")
-
-
-def _exif(image: ImageFile.ImageFile) -> tuple[int, bytes | None, tuple[str, ...]]:
-    """Orientation, EXIF set upright, and what is to be said of it. Never decodes pixels, as PNG's own getexif does."""
-    side_up = 1
-    try:
-        side_up = orientation.of_exif(Image.Image.getexif(image))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Pillow's word for what it leaves out as broken
-            return side_up, orientation.upright_exif(_parsed_exif(image)), ()
-    except Exception as error:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return side_up, None, (f"its EXIF data is damaged ({reason}) and not carried over",)
-
-
-def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
-    """What the file has of EXIF, parsed anew: Pillow keeps what it has parsed, but not that it warned."""
-    exif = Image.Exif()
-    if "exif" in image.info:
-        exif.load(image.info["exif"])
-    elif "Raw profile type exif" in image.info:
-        exif.load(bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:])))
-    return exif
-
-
-def _xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
-    if image.format == "JPEG2000":
-        return orientation.upright_xmp(jp2_boxes.xmp(path))
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    return orientation.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp) or None
-
-
-def _dpi(image: ImageFile.ImageFile, stored: int) -> tuple[float, float] | None:
-    dpi = image.info.get("dpi")
-    if not isinstance(dpi, tuple) or len(dpi) != 2:
-        return None
-    across, down = float(dpi[0]), float(dpi[1])
-    if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
-        return None
-    return orientation.turn_dpi((across, down), stored)
-
-
-def _frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
-    if image.format == "PSD":
-        layers = len(getattr(image, "layers", ()))
-        return (f"the file holds {layers} layers; only the picture composed of them is done",) if layers > 1 else ()
-    frames = tiff.pages if tiff else getattr(image, "n_frames", 1)
-    return (pages_note(frames),) if frames > 1 else ()
-
-
-def _lost(
-    image: ImageFile.ImageFile, chunks: png_chunks.PngChunks | None, tiff: tiff_tags.TiffTags | None
-) -> tuple[str, ...]:
-    photoshop = image.info.get("photoshop")
-    iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
-    nodata = tiff.nodata if tiff else None
-    texts = chunks.texts if chunks else ("comment",) if "comment" in image.info else ()
-    others = chunks.others if chunks else ()
-    return (
-        *(("its IPTC data is not carried over",) if iptc else ()),
-        *((f"its texts ({', '.join(texts[:_MOST_NAMES])}) are not carried over",) if texts else ()),
-        *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
-        *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
-        *((f"its nodata value {nodata}, of the palette, is not carried over",) if nodata else ()),
-    )

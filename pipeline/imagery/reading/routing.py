@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ErrorType, ImageError
-from ..header import Header, Limits, Pixels
+from ..header import FileLimits, Header, Pixels
 from . import file_kinds, jp2_boxes, tiff_tags, unread_features
 from .pillow_files import PillowFile
 
@@ -29,7 +29,7 @@ class ImageFile(Protocol):
     def close(self) -> None: ...
 
 
-def open_file(path: str, limits: Limits) -> ImageFile:
+def open_file(path: str, limits: FileLimits) -> ImageFile:
     """Raises ImageError, and nothing else, here and in `window`."""
     _check_path(path)
     with told(path):
@@ -56,7 +56,9 @@ def _check_path(path: str) -> None:
         raise ImageError(ErrorType.READ, f"{path} may not be read; give access to it")
 
 
-def _decoders(path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: Limits) -> list[Callable[[], ImageFile]]:
+def _decoders(
+    path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits
+) -> list[Callable[[], ImageFile]]:
     """Those to be tried, best first."""
 
     def pillow() -> ImageFile:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from ...errors import ErrorType, ImageError
-from ..header import Limits
+from ..header import FileLimits
 
 
-def check_size(height: int, width: int, bands: int, dtype: str, limits: Limits, at_once: bool = False) -> None:
+def check_size(height: int, width: int, bands: int, dtype: str, limits: FileLimits, at_once: bool = False) -> None:
     """`at_once`: it can only be decoded whole. Raises ImageError: too large, or of no size at all (corrupt)."""
     if height < 1 or width < 1 or bands < 1:
         message = f"the picture claims {height} x {width} pixels of {bands} bands; replace the file"

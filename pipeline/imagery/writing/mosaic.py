@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from ..header import Header
@@ -47,6 +48,24 @@ def vrt(header: Header, tiles: Iterable[Placed]) -> bytes:
         for element, source_band, source_type in sources:
             _add_source(element, tile, source_band, source_type)
     return gdal_xml.to_bytes(root)
+
+
+def read_vrt(data: bytes) -> tuple[int, int, tuple[Placed, ...]]:
+    """Height, width and the tiles of a file that `vrt` made. Raises ValueError for anything else."""
+    try:
+        root = ElementTree.fromstring(data)
+        tiles = tuple(map(_placed, root.findall("VRTRasterBand[1]/SimpleSource")))
+        return int(root.attrib["rasterYSize"]), int(root.attrib["rasterXSize"]), tiles
+    except (ElementTree.ParseError, KeyError) as error:
+        raise ValueError(f"it is no mosaic: {error!r}") from error
+
+
+def _placed(source: Element) -> Placed:
+    name, place = source.findtext("SourceFilename"), source.find("DstRect")
+    if name is None or place is None:
+        raise ValueError("it is no mosaic: a source has no name or no place")
+    left, top, width, height = (int(place.attrib[edge]) for edge in ("xOff", "yOff", "xSize", "ySize"))
+    return Placed(name, top, left, height, width)
 
 
 def _add_source(element: Element, tile: Placed, source_band: str, data_type: str) -> None:

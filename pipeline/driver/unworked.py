@@ -1,0 +1,76 @@
+"""The records of rows that no worker answers for, each with the row's position in the manifest."""
+
+from collections.abc import Container, Iterator
+
+from .. import storage
+from ..codec import DamagedError, from_json
+from ..config import VERSION, RunConfig
+from ..errors import ErrorType, UsageError
+from ..output import records
+from ..output.clock import now
+from ..output.records import Record, Status
+from ..work.units import Row
+from .plan import Plan
+
+
+def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
+    """Records that need no work: bad rows, and commits whose record a killed run never wrote."""
+    for rejected in plan.rejected:
+        record = Record(
+            key=rejected.key,
+            manifest_line=rejected.line,
+            source_uri=rejected.uri,
+            status=Status.FAILED,
+            error_type=ErrorType.BAD_ROW,
+            error_message=f"line {rejected.line}: {rejected.message}",
+            srpipe_version=VERSION,
+            finished_at=now(),
+        )
+        yield record, rejected.index
+    if not plan.committed:
+        return
+    recorded = records.recorded_commits(records.latest(config.output, run_id))
+    lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
+    for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
+        yield _committed_record(uri, data), row.index
+
+
+def left(
+    config: RunConfig, plan: Plan, run_id: str, answered: Container[str], stopped_by: str | None
+) -> Iterator[tuple[Record, int]]:
+    """Records of the rows that were not attempted, for those that have none yet of an earlier run.
+
+    Args:
+        answered: keys that were worked on.
+        stopped_by: the limit that ended the run.
+    """
+    stopped = [row for unit in plan.units for row in unit if row.key not in answered]
+    if not plan.skipped and not stopped:
+        return
+    known = set(records.latest(config.output, run_id)["key"].to_pylist())
+    reasons = [(row, "not asked for this time") for row in plan.skipped]
+    reasons += [(row, f"not attempted: {stopped_by}") for row in stopped]
+    for row, reason in reasons:
+        if row.key not in known:
+            yield unworked(row, Status.SKIPPED, None, reason), row.index
+
+
+def _committed_record(uri: str, data: bytes) -> Record:
+    try:
+        return from_json(Record, data)
+    except DamagedError as error:
+        raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
+
+
+def unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
+    return Record(
+        key=row.key,
+        manifest_line=row.line,
+        source_uri=row.uri,
+        status=status,
+        error_type=error_type,
+        error_message=message,
+        scale=row.scale,
+        srpipe_version=VERSION,
+        finished_at=now(),
+    )

@@ -1,0 +1,97 @@
+"""What a run made of an image, read back as screens show it: tiles as one picture, or one file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from .. import storage
+from ..errors import ErrorType, ImageError
+from ..imagery.header import FileLimits
+from ..imagery.images import Nodata, Shown, open_shown, whole
+from ..imagery.writing.mosaic import Placed, read_vrt
+from .layout import MOSAIC, tile_position
+
+_HELD = 4
+"""Tiles: where they meet, a window is of so many."""
+
+
+@contextmanager
+def open_result(place: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
+    """What is in one file, or in the tiles of a folder, as one picture: unknown, and 0, where there is no tile.
+
+    Raises:
+        ImageError: no picture, or one that no screen shows as it is.
+        OSError: it cannot be read.
+    """
+    if storage.is_folder(place):
+        yield _Tiles(place, limits, nodata)
+    else:
+        with open_shown(place, limits, nodata) as shown:
+            yield shown
+
+
+def stitch(place: str) -> Tensor:
+    """A whole result, (C, H, W) uint8. Raises as `open_result` does."""
+    with open_result(place, FileLimits()) as shown:
+        return whole(shown)[0]
+
+
+class _Tiles:
+    """A picture in tiles, some of which are held."""
+
+    def __init__(self, folder: str, limits: FileLimits, nodata: Nodata) -> None:
+        self._folder, self._limits, self._nodata = folder, limits, nodata
+        self._tile = lru_cache(_HELD)(self._read)
+        self.height, self.width, self._tiles = self._placed()
+        if not self._tiles:
+            raise ImageError(ErrorType.UNSUPPORTED, f"nothing is known of the picture in {folder}; it has no tiles")
+        self.bands = len(self._tile(self._tiles[0].name)[0])
+
+    def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        levels, known = torch.zeros(self.bands, *shape, dtype=torch.uint8), torch.zeros(shape, dtype=torch.bool)
+        for tile in self._tiles:
+            from_rows, to_rows = _overlap(rows, tile.top, tile.height)
+            from_columns, to_columns = _overlap(columns, tile.left, tile.width)
+            if from_rows.start < from_rows.stop and from_columns.start < from_columns.stop:
+                of_tile, known_of_tile = self._checked(tile)
+                levels[:, to_rows, to_columns] = of_tile[:, from_rows, from_columns]
+                known[to_rows, to_columns] = known_of_tile[from_rows, from_columns]
+        return levels, known
+
+    def _placed(self) -> tuple[int, int, tuple[Placed, ...]]:
+        """Height, width and tiles."""
+        names = [uri.rpartition("/")[2] for uri in storage.list_folder(self._folder)]
+        if MOSAIC in names:
+            uri = storage.join(self._folder, MOSAIC)
+            try:
+                return read_vrt(storage.read(uri))
+            except ValueError as error:
+                raise ImageError(ErrorType.CORRUPT, f"{uri} is damaged ({error}); do the image anew") from error
+        tiles = [name for name in names if tile_position(name)]
+        if [tile_position(name) for name in tiles] != [(0, 0)]:
+            message = f"{self._folder} has {len(tiles)} tiles, and no {MOSAIC} that says where they lie"
+            raise ImageError(ErrorType.CORRUPT, f"{message}; do the image anew")
+        height, width = self._tile(tiles[0])[1].shape
+        return height, width, (Placed(tiles[0], 0, 0, height, width),)
+
+    def _checked(self, tile: Placed) -> tuple[Tensor, Tensor]:
+        levels, known = self._tile(tile.name)
+        said = (self.bands, tile.height, tile.width)
+        if levels.shape != said:
+            message = f"{storage.join(self._folder, tile.name)} is {tuple(levels.shape)} where its mosaic says {said}"
+            raise ImageError(ErrorType.CORRUPT, f"{message}; do the image anew")
+        return levels, known
+
+    def _read(self, name: str) -> tuple[Tensor, Tensor]:
+        with open_shown(storage.join(self._folder, name), self._limits, self._nodata) as tile:
+            return whole(tile)
+
+
+def _overlap(part: slice, start: int, size: int) -> tuple[slice, slice]:
+    """What of a tile lies in a window: places in the tile, and in the window; empty where they do not meet."""
+    first, last = max(part.start, start), min(part.stop, start + size)
+    return slice(first - start, last - start), slice(first - part.start, last - part.start)

@@ -1,0 +1,43 @@
+"""What is made of an image: files of which format, what they say of it, and where they lie."""
+
+from dataclasses import dataclass, replace
+
+from ..config import Dpi, Form, Format
+from ..imagery.header import Header
+from ..imagery.writing import georef
+from ..imagery.writing.formats import choose, held
+from ..imagery.writing.png import says_all
+from . import layout
+
+
+@dataclass(frozen=True)
+class Target:
+    """The result of one image before its first pixel."""
+
+    kind: Format
+    """Of its files; never AUTO."""
+    header: Header
+    """Of the whole result, as files of that kind hold it."""
+    place: str
+    """The uri of its one file, or of the folder of its tiles."""
+    one_file: bool
+
+
+def make_target(output: str, key: str, header: Header, form: Form, scale: int) -> Target:
+    """What becomes of an image of `header`, enlarged by `scale`. Raises ImageError where the form cannot hold it."""
+    kind = _kind(header, form)
+    made = held(georef.enlarged(header, scale, form.dpi is Dpi.KEEP), kind)
+    if kind is Format.PNG and form.single and not says_all(made):
+        made = replace(made, notes=(*made.notes, "where it lies, its nodata value and tags: not in a single PNG"))
+    if form.one_file:
+        place = layout.single(output, key, "tif" if kind is Format.COG else kind)
+    else:
+        place = layout.tiles_folder(output, key)
+    return Target(kind, made, place, form.one_file)
+
+
+def _kind(header: Header, form: Form) -> Format:
+    """With no file beside it, a PNG holds less. Raises ImageError."""
+    kind = choose(header, form.format)
+    lacks = kind is Format.PNG and form.single and not says_all(header)
+    return Format.TIF if lacks and form.format is Format.AUTO else kind

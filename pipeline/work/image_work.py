@@ -1,0 +1,177 @@
+"""The work on an open image: fit, enlarge tile by tile, write, commit; of a scene its fit, or a group of its tiles."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from sr_ops.prior import Prior
+from sr_ops.settings import Method, Settings
+from sr_ops.super_resolve import Fitted, Model, fit_stages
+
+from .. import storage
+from ..codec import to_json
+from ..config import RunConfig
+from ..errors import ErrorType, ImageError
+from ..imagery.writing.georef import name_of_crs
+from ..output.layout import Commit
+from ..output.records import Record, Status
+from ..output.sinks import open_sink, store
+from ..output.target import Target
+from ..output.tidying import finish_tiles, remove_other_forms
+from ..storage.patience import Patience
+from . import scene
+from .enlarging import tiles_of, write_tiles
+from .opening import Image, Opened
+from .recording import Recorder
+from .scene_weights import model_to_bytes
+from .units import Answer, Division, Group, GroupRecord, Row, Scene, divide, with_tiles
+
+
+class ImageWork:
+    """What a worker does with what it has opened."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        prior: Prior | None,
+        device: torch.device,
+        division: Division,
+        recorder: Recorder,
+        patiently: Patience,
+    ) -> None:
+        self._config = config
+        self._output = config.output
+        self._prior = prior
+        self._device = device
+        self._division = division
+        self._recorder = recorder
+        self._patiently = patiently
+
+    def __call__(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record, piece: int) -> Answer:
+        """The answer for what was opened, computed in pieces of `piece` pixels a side, which divides that of a tile.
+
+        Args:
+            fitted: what was learned already, in a stack.
+
+        Raises:
+            ImageError, DeadlineError, and whatever says that memory ran out.
+        """
+        image = opened.found
+        if not isinstance(image, Image):
+            return image
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        if image.group is not None:
+            return self._do_group(*image.group, opened, image, begun, piece)
+        return self._do_image(row, opened, image, fitted, begun, piece)
+
+    def _do_image(
+        self, row: Row, opened: Opened, image: Image, fitted: Fitted | None, begun: Record, piece: int
+    ) -> Record | Scene:
+        settings, watch, picture, target = opened.settings, opened.watch, image.picture, image.target
+        if fitted is None:
+            lr, domain = picture.lesson(self._device)
+            in_pieces = replace(settings, tile_size=piece)
+            fitted = fit_stages(lr, in_pieces, self._prior, watch, watch.check, domain)
+        self._withdraw(row)
+        record = self._described(begun, opened, image, fitted)
+        groups = () if target.one_file else divide(picture.height, picture.width, settings, self._division)
+        if groups:
+            begun_scene = Scene(row, self._recorder.timed(record, watch), groups)
+            return self._begin_scene(begun_scene, image, opened.commit, fitted.model)
+        tiles = tiles_of(picture.header, settings)
+        with open_sink(target, row.scale, watch, self._patiently) as sink:
+            written = write_tiles(picture, tiles, fitted.model, settings, self._device, watch, sink, piece)
+        with watch("write"):
+            self._tidy(row, target, [tile.name for tile in written], len(tiles), settings)
+        empty = 0 if target.one_file else len(tiles) - len(written)
+        record = self._recorder.timed(replace(with_tiles(record, written, empty), status=Status.DONE), watch)
+        store(opened.commit.uri(self._output), to_json(record), self._patiently)
+        return record
+
+    def _do_group(
+        self, group: Group, model: Model, opened: Opened, image: Image, begun: Record, piece: int
+    ) -> GroupRecord:
+        settings, commit, watch = opened.settings, opened.commit, opened.watch
+        tiles = tiles_of(image.picture.header, settings)[group.start : group.stop]
+        with open_sink(image.target, group.row.scale, watch, self._patiently) as sink:
+            written = write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece)
+        timed = self._recorder.timed(replace(begun, status=Status.DONE), watch)
+        record = GroupRecord(group.start, group.stop, written, timed)
+        store(scene.group_uri(self._output, commit, group.start, group.stop), to_json(record), self._patiently)
+        return record
+
+    def _begin_scene(self, begun: Scene, image: Image, commit: Commit, model: Model) -> Scene:
+        """Store what its groups need."""
+        folder = commit.scene_folder(self._output)
+        try:
+            self._patiently(lambda: scene.clear(self._output, commit))
+        except OSError as error:
+            message = f"cannot remove old work from {folder}: {storage.reason(error)}; run again"
+            raise ImageError(ErrorType.WRITE, message) from error
+        side = self._config.settings.tile_size * begun.row.scale
+        store(
+            scene.result_uri(self._output, commit),
+            to_json(scene.SceneResult(side, image.target.header)),
+            self._patiently,
+        )
+        store(scene.scaling_uri(self._output, commit), to_json(image.picture.scaling), self._patiently)
+        store(scene.weights_uri(self._output, commit), model_to_bytes(model), self._patiently)
+        store(scene.fit_uri(self._output, commit), to_json(begun.record), self._patiently)
+        return begun
+
+    def _described(self, begun: Record, opened: Opened, image: Image, fitted: Fitted) -> Record:
+        """The record with all that is known before the first tile."""
+        header, made, model = image.picture.header, image.target.header, fitted.model
+        by_networks = model.method is not Method.BICUBIC
+        return replace(
+            begun,
+            source_fingerprint=opened.commit.source,
+            output_uri=image.target.place,
+            method_used=model.method,
+            network=opened.settings.network if by_networks else None,
+            width=header.width,
+            height=header.height,
+            bands=len(header.bands),
+            dtype=header.dtype,
+            sr_width=made.width,
+            sr_height=made.height,
+            crs=name_of_crs(made),
+            transform=None if made.georef is None else made.georef.transform,
+            nodata=made.nodata,
+            notes="; ".join(made.notes) or None,
+            prior_bands=model.networks[0].bands if by_networks and self._prior is not None else None,
+            steps=opened.settings.fit.steps if by_networks else 0,
+            final_loss=_finite(fitted.final_loss),
+            reconstruction_psnr=_finite(fitted.reconstruction_psnr),
+            bicubic_reconstruction_psnr=_finite(fitted.bicubic_reconstruction_psnr),
+            fit_s=opened.watch["fit"],
+            config_fingerprint=opened.commit.settings,
+        )
+
+    def _withdraw(self, row: Row) -> None:
+        """Before the first tile is overwritten, take back what earlier work says about them."""
+        for uri in row.stale:
+            try:
+                self._patiently(partial(storage.remove, uri))
+            except OSError as error:
+                raise ImageError(ErrorType.WRITE, f"cannot remove {uri}: {storage.reason(error)}; run again") from error
+
+    def _tidy(self, row: Row, target: Target, names: Sequence[str], planned: int, settings: Settings) -> None:
+        side = settings.tile_size * settings.scale
+        kept = target.place if target.one_file else None
+        try:
+            if not target.one_file:
+                self._patiently(lambda: finish_tiles(self._output, row.key, target.header, names, planned, side))
+            if row.stale:
+                self._patiently(lambda: remove_other_forms(self._output, row.key, kept))
+        except OSError as error:
+            message = f"cannot tidy up {target.place}: {storage.reason(error)}; check space and access, then run again"
+            raise ImageError(ErrorType.WRITE, message) from error
+
+
+def _finite(value: float) -> float | None:
+    """None for nan and inf, which JSON and most tables cannot say."""
+    return value if abs(value) < float("inf") else None

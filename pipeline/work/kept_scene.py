@@ -1,0 +1,85 @@
+"""The scene that a worker keeps for its next group: open in its decoder, with its model."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+from sr_ops.settings import Settings
+from sr_ops.super_resolve import Model
+
+from .. import storage
+from ..codec import from_json
+from ..errors import ErrorType, ImageError
+from ..imagery.picture import Picture
+from ..imagery.samples import Scaling
+from ..output.layout import Commit
+from ..storage.patience import Patience
+from . import scene
+from .fetching import Fetcher, check_version, unreadable
+from .scene_weights import model_from_bytes
+from .units import Group
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class KeptScene:
+    """A scene that is open."""
+
+    commit: Commit
+    picture: Picture
+    model: Model
+
+
+class SceneKeeper:
+    """Opens scenes for the groups of one worker, never two at once."""
+
+    def __init__(self, output: str, device: torch.device, fetcher: Fetcher, patiently: Patience) -> None:
+        self._output = output
+        self._device = device
+        self._fetcher = fetcher
+        self._patiently = patiently
+        self._kept: KeptScene | None = None
+
+    def scene_of(self, group: Group, commit: Commit, settings: Settings) -> KeptScene:
+        """The scene of a group. Raises ImageError, also when its file was changed since the fit."""
+        if self._kept is None or self._kept.commit != commit:
+            self.release()
+            self._kept = self._open(group, commit, settings)
+        else:
+            self._fetcher.check_unchanged(group.row.uri, group.source)
+        return self._kept
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self._kept is not None:
+            self._kept.picture.close()
+        self._kept = None
+
+    def _open(self, group: Group, commit: Commit, settings: Settings) -> KeptScene:
+        uri = group.row.uri
+        with ExitStack() as copy:
+            source, path = self._fetcher.source(uri, copy)
+            check_version(uri, source, group.source)
+            path = path or self._fetcher.on_disk(uri, copy)
+            scaling = self._stored(commit, scene.scaling_uri(self._output, commit), partial(from_json, Scaling))
+            parse = partial(model_from_bytes, settings=settings, device=self._device)
+            model = self._stored(commit, scene.weights_uri(self._output, commit), parse)
+            picture = self._fetcher.picture(path, copy, settings, scaling)  # last: it is open from now on
+            return KeptScene(commit, picture, model)
+
+    def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+        """What the fit of a scene left for its groups."""
+        try:
+            try:
+                return parse(self._patiently(lambda: storage.read(uri)))
+            except (FileNotFoundError, ValueError) as error:
+                storage.remove(scene.fit_uri(self._output, commit))  # the next run fits again
+                message = f"{uri} is gone or damaged ({error}); run again"
+                raise ImageError(ErrorType.READ, message) from error
+        except OSError as error:
+            raise unreadable(uri, error) from error

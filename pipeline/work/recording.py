@@ -1,0 +1,82 @@
+"""The record of an image: while the work on it goes on, when it ends, and when it fails."""
+
+import os
+import resource
+import socket
+import sys
+import traceback
+from dataclasses import replace
+from datetime import datetime
+
+import torch
+
+from ..config import VERSION, RunConfig
+from ..errors import ErrorType
+from ..output.clock import now
+from ..output.records import Record, Status
+from .stopwatch import Stopwatch
+from .units import Row
+
+
+class Recorder:
+    """Writes what a worker is and does into records."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self._config = config
+        self._device = device
+
+    def begun(self, row: Row, started_at: datetime) -> Record:
+        """Failed, until it is more."""
+        return Record(
+            key=row.key,
+            manifest_line=row.line,
+            source_uri=row.uri,
+            status=Status.FAILED,
+            scale=row.scale,
+            device=torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu",
+            threads=self._config.threads,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            seed=self._config.settings.seed,
+            prior=self._config.settings.prior,
+            srpipe_version=VERSION,
+            started_at=started_at,
+        )
+
+    def timed(self, record: Record, watch: Stopwatch) -> Record:
+        """The record of work that ends now."""
+        finished = now()
+        assert record.started_at is not None
+        return replace(
+            record,
+            read_s=watch["read"],
+            infer_s=watch["infer"],
+            back_project_s=watch["back_project"],
+            write_s=watch["write"],
+            total_s=(finished - record.started_at).total_seconds(),
+            peak_memory_bytes=_peak_memory(self._device),
+            finished_at=finished,
+        )
+
+
+def failed(begun: Record, error_type: ErrorType, message: str) -> Record:
+    finished = now()
+    assert begun.started_at is not None
+    seconds = (finished - begun.started_at).total_seconds()
+    return replace(begun, error_type=error_type, error_message=message, finished_at=finished, total_s=seconds)
+
+
+def failed_by_bug(begun: Record, error: Exception) -> Record:
+    """The traceback goes to stderr, the place into the message."""
+    traceback.print_exception(error, file=sys.stderr)
+    what = " ".join(str(error).split())
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    message = f"a bug in srpipe, please report it: {type(error).__name__}: {what} (at {where})"
+    return failed(begun, ErrorType.INTERNAL, message)
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,54 @@
+"""The fits of several images as one computation, where they can be."""
+
+import sys
+import traceback
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+
+from sr_ops.prior import Prior
+from sr_ops.super_resolve import Fitted, fit_stages_together
+
+from ..imagery.picture import Picture
+from .opening import Image, Opened
+from .stopwatch import DeadlineError
+
+Members = list[tuple[str, Opened, Picture]]
+
+
+def stacked_fits(
+    images: Sequence[tuple[str, Opened]], prior: Prior | None, device: torch.device, max_seconds: float | None
+) -> dict[str, Fitted]:
+    """The fits by key. Whatever cannot be done together is left out, and done or told in its turn.
+
+    Args:
+        images: with their keys.
+        max_seconds: for the work on each image.
+    """
+    stacks: defaultdict[int, Members] = defaultdict(list)
+    for key, opened in images:
+        if isinstance(opened.found, Image):
+            stacks[opened.settings.scale].append((key, opened, opened.found.picture))
+    fits: dict[str, Fitted] = {}
+    for members in stacks.values():
+        try:
+            fitted = _fit_together(members, prior, device, max_seconds)
+        except DeadlineError:
+            pass  # each is done alone, in its turn: of many together the time of one may be too little
+        except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
+            traceback.print_exception(error, file=sys.stderr)
+        else:
+            fits.update(zip((key for key, _, _ in members), fitted, strict=True))
+    return fits
+
+
+def _fit_together(
+    members: Members, prior: Prior | None, device: torch.device, max_seconds: float | None
+) -> list[Fitted]:
+    lrs, domains = zip(*(picture.lesson(device) for _, _, picture in members), strict=True)
+    watches = [opened.watch for _, opened, _ in members]
+    for watch in watches:
+        watch.limit(max_seconds)
+    check = watches[0].check  # all have the same limit
+    return fit_stages_together(lrs, members[0][1].settings, prior, watches, check, domains)

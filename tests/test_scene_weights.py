@@ -1,0 +1,53 @@
+"""The model of a scene as bytes: the same pixels again, and what is damaged is refused."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from pipeline.work.scene_weights import model_from_bytes, model_to_bytes
+from sr_ops.settings import FitSettings, Method, Settings
+from sr_ops.super_resolve import BICUBIC, Model, enlarge, fit_stages
+
+SETTINGS = Settings(scale=4, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=2, crop=16, batch=1))
+CPU = torch.device("cpu")
+
+
+def image() -> torch.Tensor:
+    return torch.rand((3, 24, 20), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Model:
+    return fit_stages(image(), SETTINGS).model
+
+
+def test_a_model_comes_back(fitted: Model) -> None:
+    """Method, networks and every pixel are those that were stored."""
+    again = model_from_bytes(model_to_bytes(fitted), SETTINGS, CPU)
+    assert (again.method, len(again.networks)) == (Method.ZSSR, 2)
+    assert torch.equal(enlarge(image(), again, SETTINGS), enlarge(image(), fitted, SETTINGS))
+
+
+def test_bicubic_is_stored_as_a_method() -> None:
+    """It is told by its name, not by weights that are not there."""
+    assert model_from_bytes(model_to_bytes(BICUBIC), SETTINGS, CPU) == BICUBIC
+
+
+@pytest.mark.parametrize("damage", ["cut short", "no method", "another method", "a network less", "others' settings"])
+def test_what_is_damaged_is_refused(damage: str, fitted: Model) -> None:
+    """Weights that are not whole are never taken for bicubic, or for fewer stages."""
+    data, settings = model_to_bytes(fitted), SETTINGS
+    if damage == "cut short":
+        data = data[:-1]
+    elif damage == "no method":
+        data = save(load(data))
+    elif damage == "another method":
+        data = save(load(data), {"method": "magic"})
+    elif damage == "a network less":
+        data = model_to_bytes(Model(Method.ZSSR, fitted.networks[:1]))
+    else:
+        settings = replace(SETTINGS, width=5)
+    with pytest.raises(ValueError, match=r"."):
+        model_from_bytes(data, settings, CPU)
