@@ -211,18 +211,17 @@ def ways_table(stacks: Sequence[int], bench: Bench) -> str:
         if threads * Way(stack).size <= len(lessons)
     ]
     rows = []
-    for way in ways:
-        fits_seconds(lessons[: way.size * way.threads], way, bench)
-        seconds = fits_seconds(lessons, way, bench)
-        rows.append(
-            [
-                str(way.stack) if way.stack else "`fit`",
-                str(way.threads),
-                "yes" if way.graph else "no",
-                f"{len(lessons) / seconds:.2f}",
-                f"{work / seconds:.3f}",
-            ]
-        )
+    for way in sorted(ways, key=lambda way: way.threads):  # what a GPU may refuse, several at once, comes last
+        names = [str(way.stack) if way.stack else "`fit`", str(way.threads), "yes" if way.graph else "no"]
+        try:
+            fits_seconds(lessons[: way.size * way.threads], way, bench)
+            seconds = fits_seconds(lessons, way, bench)
+        except RuntimeError as error:
+            rows.append([*names, "failed", str(error).splitlines()[0][:80].replace("|", "/")])
+            if "out of memory" not in str(error):
+                break  # an error of the device outlasts what caused it
+        else:
+            rows.append([*names, f"{len(lessons) / seconds:.2f}", f"{work / seconds:.3f}"])
     return table(["stack", "streams", "CUDA graph", "fits/s", "TFLOP/s"], rows)
 
 
@@ -250,14 +249,14 @@ def kernels_table(stack: int, bench: Bench) -> str:
     return table(["kernel", "calls", "ms", "share"], rows)
 
 
-def report(options: argparse.Namespace) -> str:
-    """The section of docs/results.md."""
+def report(options: argparse.Namespace) -> Iterator[str]:
+    """The section of docs/results.md, in parts as they are measured."""
     settings = preset(Preset.BALANCED, from_prior=True)
     settings = replace(settings, scale=SCALE, fit=replace(settings.fit, steps=options.steps))
     pngs = draw_pngs(options.images, options.size)
     bench = Bench(torch.device(options.device), settings, options.peak_tflops, pngs)
     stacks = [stack for stack in options.stacks if stack <= options.images]
-    return f"""## One GPU
+    yield f"""## One GPU
 
 `python -m benchmarks.gpu --images {options.images} --size {options.size} --steps {options.steps}`. {machine()}
 
@@ -265,17 +264,11 @@ def report(options: argparse.Namespace) -> str:
 for after every phase. `fit` is one fit after the other, a stack that many as one. The floor: {FIT_FLOP / 1e6:.2f} MFLOP
 for a pixel of a son and step, {MEMBER_FLOP / 1e6:.2f} MFLOP for an LR pixel and member of the ensemble, done at
 {options.peak_tflops:.0f} TFLOP/s.
-
-{phases_table(stacks, bench)}
-
-The fits alone:
-
-{ways_table(stacks, bench)}
-
-Where the device's time goes, for one stack of {stacks[-1]} from PNG to PNG:
-
-{kernels_table(stacks[-1], bench)}
 """
+    yield f"{phases_table(stacks, bench)}\n"
+    stack = stacks[-1]
+    yield f"Where the device's time goes, for one stack of {stack} from PNG to PNG:\n\n{kernels_table(stack, bench)}\n"
+    yield f"The fits alone:\n\n{ways_table(stacks, bench)}\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -294,10 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if min(options.stacks) > options.images or min(options.stacks) < 1:
         parser.error(f"--stacks {options.stacks}: numbers from 1 on, and one at least within --images {options.images}")
     torch.backends.cudnn.deterministic = True  # as the worker has it
-    text = report(options)
-    if options.device == "cuda":
-        write_section("gpu", text)
-    print(text)
+    parts = []
+    for part in report(options):
+        print(part, flush=True)
+        parts.append(part)
+        if options.device == "cuda":
+            write_section("gpu", "\n".join(parts))
     return 0
 
 

@@ -173,7 +173,7 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     """`srpipe --help` loads neither torch nor Ray nor any other heavy library, for any command."""
-    commands = [[], *([command] for command in ("run", "retry", "submit", "eval", "prior", "demo"))]
+    commands = [[], *([command] for command in ("run", "retry", "submit", "eval", "prior", "kernel", "demo"))]
     show_help = f"for words in {commands}: jobs.cli.app([*words, '--help'], standalone_mode=False)"
     assert not loaded_by(f"import jobs.cli\n{show_help}\n") & HEAVY
 

@@ -8,10 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
+
+from jobs.cli import app
 
 REPOSITORY = Path(__file__).parent.parent
 
 BASH = shutil.which("bash")
+
+COMMANDS = get_group(app).commands
 
 pytestmark = pytest.mark.skipif(BASH is None, reason="no bash here")
 
@@ -72,7 +77,7 @@ def complete(bash: Bash) -> Callable[..., set[str]]:
 
 def test_commands_options_and_choices_are_completed(complete: Callable[..., set[str]]) -> None:
     """Commands by their names, options by how they begin, and the values of those that have few."""
-    assert complete("srpipe", "") == {"run", "retry", "submit", "eval", "prior", "demo"}
+    assert complete("srpipe", "") == set(COMMANDS)
     assert complete("srpipe", "re") == {"retry"}
     assert complete("srpipe run", "--max-") == {
         *("--max-pixels", "--max-seconds-per-image", "--max-failure-rate", "--max-hours")

@@ -23,7 +23,7 @@ def test_the_benchmark_measures_every_way(capsys: pytest.CaptureFixture[str]) ->
     arguments = ["--device", "cpu", "--images", "2", "--size", "24", "--steps", "2", "--stacks", "1,2,4"]
     assert gpu.main(arguments) == 0
     assert RESULTS.read_bytes() == before
-    phases, ways, kernels = read_tables(capsys.readouterr().out)
+    phases, kernels, ways = read_tables(capsys.readouterr().out)
     assert [row["stack"] for row in phases] == ["`fit`", "1", "2"]
     for row in phases:
         milliseconds = [float(row[f"{phase.replace('_', '-')} ms"]) for phase in gpu.PHASES]
@@ -59,3 +59,25 @@ def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert told.out == ""
     assert told.err.count("\n") == 1
     assert "GPU" in told.err
+
+
+def test_a_way_that_the_device_refuses_is_a_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps what was measured before, and ends the table: an error of a device outlasts what caused it."""
+    measured = gpu.fits_seconds
+
+    def refuses_several(lessons: gpu.Sequence[gpu.Sequence[gpu.Pair]], way: gpu.Way, bench: gpu.Bench) -> float:
+        if way.threads > 1:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+        return measured(lessons, way, bench)
+
+    monkeypatch.setattr(gpu, "fits_seconds", refuses_several)
+    arguments = ["--device", "cpu", "--images", "2", "--size", "24", "--steps", "2", "--stacks", "1,2"]
+    assert gpu.main(arguments) == 0
+    phases, kernels, ways = read_tables(capsys.readouterr().out)
+    assert phases
+    assert kernels
+    assert [row["streams"] for row in ways] == ["1"] * (len(ways) - 1) + ["2"]
+    assert ways[-1]["fits/s"] == "failed"
+    assert "CUDNN_STATUS_EXECUTION_FAILED" in ways[-1]["TFLOP/s"]

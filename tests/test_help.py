@@ -30,24 +30,10 @@ PANELS = {
 }
 
 VERBS = {
-    *("Ask", "Back-project", "Call", "Choose", "Compute", "Cut", "Do", "Draw", "Enlarge", "Fail", "Fit", "Give", "Go"),
-    *(
-        "Join",
-        "Learn",
-        "Let",
-        "Make",
-        "Pay",
-        "Print",
-        "Put",
-        "Read",
-        "Refuse",
-        "Score",
-        "Send",
-        "Start",
-        "Stop",
-        "Take",
-    ),
-    *("Tell", "Train", "Try", "Upscale", "Use", "Wait", "Work", "Write"),
+    *("Ask", "Back-project", "Call", "Choose", "Compute", "Cut", "Do", "Draw", "Enlarge", "Fail"),
+    *("Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "Make", "Name", "Pay", "Print"),
+    *("Put", "Read", "Refuse", "Say", "Score", "Send", "Start", "Stop", "Take", "Tell"),
+    *("Train", "Try", "Upscale", "Use", "Wait", "Work", "Write"),
 }
 
 

@@ -37,11 +37,15 @@ def parse(*arguments: str) -> tuple[dict[str, Any], Callable[[str], str]]:
     return context.params, lambda name: context.get_parameter_source(name).name
 
 
+TEXTS = {"2..8": "2", "1|1/2|1/4": "0.25", "auto|none|VALUE": "7.0", "auto|none|LOW,HIGH": "0.0,7.0"}
+"""Values of the options that read text of their own, by what help says of them."""
+
+
 def sample(parameter: Any) -> Any:
     """A value of the parameter's type, as TOML has it."""
     annotation = parameter.type_descriptor.annotation
-    if parameter.metavar in ("2..8", "1|1/2|1/4"):
-        return "2" if annotation is int else "0.25"
+    if parameter.metavar in TEXTS:
+        return TEXTS[parameter.metavar]
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return list(annotation)[-1].value
     values: dict[Any, Any] = {bool: True, int: 77, float: 0.5, str: "7"}

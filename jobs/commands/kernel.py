@@ -31,7 +31,7 @@ def kernel(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Tell what a camera's kernel is: its size, its shift, its blur and what it lets through."""
+    """Tell what a camera's kernel is. That is its size, its shift, its blur and what it lets through."""
     from pipeline.imagery.kernel_files import ENDINGS, read_kernel
     from pipeline.storage import absolute
     from sr_ops.degradation import Degradation
