@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ import pyarrow.parquet as pq
 import rasterio
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.errors import NotGeoreferencedWarning
 
 from . import situations
 from .srpipe_process import Ended, srpipe
+
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 Record = Mapping[str, Any]
 Verdict = tuple[str, bool]
