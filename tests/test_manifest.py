@@ -300,7 +300,7 @@ def test_long_cells(read: Callable[..., Manifest]) -> None:
     assert read("m.csv", f'uri,wkt\na.png,"{outline}"\n').user_columns["wkt"].to_pylist() == [outline]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("first", ["", "sep={}\n"])
 def test_what_spreadsheets_leave(read: Callable[..., Manifest], separator: str, first: str) -> None:
     """Empty rows, and unnamed columns without a cell, are nothing; lines keep their numbers."""
@@ -313,6 +313,33 @@ def test_what_spreadsheets_leave(read: Callable[..., Manifest], separator: str, 
         (6 + skipped, "c.png", "", ""),
     ]
     assert manifest.user_columns.num_columns == 0
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "text", ["\n;;\nuri;id\na.png;x\n", '"my\nnote";uri;id\n;a.png;x\n', "sep=;\nuri;id\na.png;x\n"]
+)
+def test_where_the_names_stand(read: Callable[..., Manifest], text: str, end: str) -> None:
+    """In the first row with anything in it, over however many lines, with whatever ends of lines."""
+    assert [(row.uri, row.id) for row in read("m.csv", text.replace("\n", end)).rows] == [("a.png", "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("m.csv", b"PK\3\4\x14\0\6\0", "Excel workbook or other ZIP archive; save it as UTF-8 csv"),
+        ("m.csv", b"PK\3\4\x14\0\xff\xfe", "Excel workbook or other ZIP archive; save it as UTF-8 csv"),
+        ("m.txt", b"\xd0\xcf\x11\xe0\xa1\xb1", "old Excel workbook; save it as UTF-8 csv"),
+        ("m.jsonl", b"\x1f\x8b\x08\0", "gzip archive; unpack it"),
+        ("m.csv", b"PAR1\0\0", "Parquet table; give it a name that ends in .parquet"),
+        ("m.csv", b"uri,id,id\na.png,1,2\n", "more than one column named id; rename all but one"),
+        ("m.jsonl", b'[{"uri": "a.png"}]\n', "line 1: not a JSON object; is it really jsonl"),
+    ],
+)
+def test_what_is_wrong_with_a_table(read: Callable[..., Manifest], name: str, data: bytes, sentence: str) -> None:
+    """The thing itself is named, with a remedy that works, not the first byte that does not fit."""
+    with pytest.raises(UsageError, match=sentence):
+        read(name, data)
 
 
 def test_unnamed_columns_with_cells(read: Callable[..., Manifest]) -> None:

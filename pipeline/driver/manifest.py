@@ -127,6 +127,9 @@ def _read_table(uri: str, suffix: str) -> Manifest:
         raise UsageError(f"the manifest {uri} holds no rows; there is nothing to do")
     names = {name.strip().lower(): name for name in reversed(list(columns))}
     uri_name = next((names[name] for name in URI_COLUMNS if name in names), None)
+    problem = next((f"line {line}: {problem}" for line, problem in lines if problem), "")
+    if not names and problem:
+        raise UsageError(f"cannot read the manifest {uri}: {problem}; is it really {suffix[1:]}?")
     if uri_name is None:
         held = ", ".join(columns) or "none"
         raise UsageError(

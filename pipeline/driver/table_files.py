@@ -31,11 +31,24 @@ _MARKS = (
 )
 """What a text may begin with to say how it is encoded; of those that begin alike the longer one first."""
 
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 """Excel's depends on the country; the first that makes a column for the images is the table's."""
 
-_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n")
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])(?:\r\n?|\n)")
 """What Excel takes for no row of the table."""
+
+
+_OTHERS = {
+    b"PK\3\4": "an Excel workbook or other ZIP archive; save it as UTF-8 csv",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as UTF-8 csv",
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"PAR1": "a Parquet table; give it a name that ends in .parquet",
+}
+"""How files begin that are given as text by mistake."""
+
+
+class _TwinsError(Exception):
+    """The names that more than one column has."""
 
 
 class ColumnValues(Sequence[Any]):
@@ -65,6 +78,8 @@ def read_table_file(uri: str, suffix: str, data: bytes, uri_columns: Container[s
             return _read_parquet(data)
         text = _decoded(uri, data)
         return _read_csv(text, uri_columns) if suffix == ".csv" else _TEXT_READERS[suffix](text)
+    except _TwinsError as error:
+        raise UsageError(f"the manifest {uri} has more than one column named {error}; rename all but one") from error
     except (UnicodeError, csv.Error, pa.ArrowException) as error:
         raise UsageError(f"cannot read the manifest {uri}: {error}; is it really {suffix[1:]}?") from error
 
@@ -84,6 +99,9 @@ def as_text(value: Any) -> str:
 
 
 def _decoded(uri: str, data: bytes) -> str:
+    other = next((what for magic, what in _OTHERS.items() if data.startswith(magic)), None)
+    if other:
+        raise UsageError(f"cannot read the manifest {uri}: it is {other}")
     encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
@@ -114,17 +132,21 @@ def _read_csv(text: str, uri_columns: Container[str]) -> tuple[Lines, Columns]:
 
 
 def _separator(text: str, uri_columns: Container[str]) -> str:
-    first = text.split("\n", 1)[0]
     for separator in _SEPARATORS:
-        names = next(csv.reader([first], delimiter=separator), [])
+        names = _header(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
         if any(name.strip().lower() in uri_columns for name in names):
             return separator
     return _SEPARATORS[0]
 
 
+def _header(reader: "_csv.Reader") -> list[str]:
+    """The first row with anything in it."""
+    return next((cells for cells in reader if any(cell.strip() for cell in cells)), [])
+
+
 def _csv_rows(reader: "_csv.Reader", skipped: int) -> tuple[Lines, Columns]:
     """Rows and columns with nothing in them are none; cells beyond the columns are none when they are empty."""
-    header = next(reader, [])
+    header = _header(reader)
     lines: Lines = []
     table: list[list[str]] = []
     line = reader.line_num + 1
@@ -153,7 +175,7 @@ def _refuse_twins(names: Sequence[str]) -> None:
     plain = [name.strip() for name in names]
     twice = sorted({name for name in plain if plain.count(name) > 1})
     if twice:
-        raise csv.Error(f"more than one column is named {', '.join(twice)}")
+        raise _TwinsError(", ".join(twice))
 
 
 def _read_jsonl(text: str) -> tuple[Lines, Columns]:
