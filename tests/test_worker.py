@@ -423,7 +423,11 @@ def test_only_tiles_are_cleaned_up(make_worker: MakeWorker, row: MakeRow, tmp_pa
         (None, "missing", r"nothing is at .*/x\.png; correct the uri or put the file back"),
         ("folder", "read", r"cannot read .*/x\.png: it is a folder.*; check access"),
         (b"", "corrupt", "the file is empty; replace it"),
-        (b"P6 2 1 65535\n" + bytes(12), "unsupported", "16 bits a sample that would be cut to 8; convert it"),
+        (
+            b"P6 2 1 65535\n" + bytes(12),
+            "unsupported",
+            "16 bits a sample that would be cut to 8; convert it to a 16-bit",
+        ),
     ],
 )
 def test_failures(

@@ -14,7 +14,7 @@ _MAGICS = {
     "GIF": (b"GIF87a", b"GIF89a"),
     "BMP": (b"BM",),
     JPEG2000: (jp2_boxes.FILE_MAGIC, jp2_boxes.CODESTREAM_MAGIC),
-    "PPM": tuple(b"P%c" % letter for letter in b"123456fF7y"),
+    "PPM": tuple(b"P%c" % letter for letter in b"123456f7y"),
     "PSD": (b"8BPS",),
 }
 """Pillow's name of each format that is read, and how its files begin; WebP, AVIF and TGA are told otherwise."""
@@ -23,7 +23,11 @@ _BRANDS = {
     b"crx ": "a camera's raw file; develop it to TIFF",
     b"jxl ": "a JPEG XL picture; convert it to PNG or TIFF",
     **dict.fromkeys(
-        (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), "a HEIF picture; convert it to PNG or TIFF"
+        (
+            *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"),
+            *(b"miaf", b"jpeg", b"jpgs", b"j2ki", b"j2is", b"avci", b"avcs", b"vvic", b"vvis", b"unif"),
+        ),
+        "a HEIF picture; convert it to PNG or TIFF",
     ),
 }
 """Of the ISO container that HEIF, AVIF and films share."""
@@ -48,7 +52,7 @@ def kind_of(head: bytes) -> str:
         what = f"begins with {len(head)} zero bytes" if head else "is empty"
         raise ImageError(ErrorType.CORRUPT, f"the file {what}; replace it")
     for kind, magics in _MAGICS.items():
-        if head.startswith(magics) and not (kind == "PPM" and not re.match(rb"P\d[\s#]|P[fFy]\s", head)):
+        if head.startswith(magics) and not (kind == "PPM" and not re.match(rb"P\d[\s#]|P[fy]\s", head)):
             return _checked(kind, head)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"

@@ -10,6 +10,7 @@ _RAW = "a camera's raw file; develop it to TIFF"
 _FILM = "a film, not a picture; extract frames as PNG"
 _SOUND = "a sound, not a picture; leave it out"
 _ARCHIVE = "{} archive; unpack it"
+_DICOM = "a DICOM picture; convert it to a 16-bit PNG or TIFF"
 _TO_PNG = "{}; convert it to PNG or TIFF"
 _TO_FLOAT = "{}; convert it to a float32 TIFF"
 _TO_RASTER = "{}; convert it to GeoTIFF"
@@ -75,11 +76,23 @@ _MAGICS: dict[bytes, str] = {
     b"AT&T": "a DjVu document; extract its pictures",
     b"%!PS": _DRAWING.format("a PostScript file"),
     b"\xc5\xd0\xd3\xc6": _DRAWING.format("a PostScript file"),
+    b"\x01\0\x09\0\0\3": _DRAWING.format("a Windows metafile"),
     b"\xd7\xcd\xc6\x9a": _DRAWING.format("a Windows metafile"),
     b"{\\rtf": "a text; give the picture itself",
     b"/* XPM */": _TO_PNG.format("an X pixmap (XPM)"),
     b"PG ML": _TO_PNG.format("a component of JPEG 2000 (PGX)"),
     b"PG LM": _TO_PNG.format("a component of JPEG 2000 (PGX)"),
+    b"farbfeld": _TO_PNG.format("a farbfeld picture"),
+    b"\x13\xab\xa1\x5c": _TO_PNG.format("a texture (ASTC)"),
+    b"\x53\x80\xf6\x34": _TO_PNG.format("a Softimage picture (PIC)"),
+    b"DanM": _TO_PNG.format("a picture of Microsoft Paint (MSP)"),
+    b"LinS": _TO_PNG.format("a picture of Microsoft Paint (MSP)"),
+    b"Image type:": _TO_PNG.format("an IFUNC picture (IM)"),
+    b"PF\n": _TO_FLOAT.format("a Netpbm float map in colour (PFM)"),
+    b"PF ": _TO_FLOAT.format("a Netpbm float map in colour (PFM)"),
+    b"PF\r\n": _TO_FLOAT.format("a Netpbm float map in colour (PFM)"),
+    b"Lerc2 ": _TO_RASTER.format("a LERC raster"),
+    b"CntZImage ": _TO_RASTER.format("a LERC raster"),
     b"P7\n": "a Netpbm picture of the kind PAM; convert it to PNG, PGM or PPM",
     b"FUJIFILMCCD-RAW": _RAW,
     b"IIRO": _RAW,
@@ -105,7 +118,17 @@ _MAGICS: dict[bytes, str] = {
 _RIFF = {b"AVI ": _FILM, b"WAVE": _SOUND, b"ACON": _TO_PNG.format("an animated cursor")}
 
 _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"(?s).{128}DICM"), "a DICOM picture; convert it to a 16-bit PNG or TIFF"),
+    (re.compile(rb"(?s).{128}DICM"), _DICOM),
+    (
+        re.compile(rb"(?s)\x08\x00[\x00\x05\x06\x08\x12-\x18]\x00"),
+        _DICOM,
+    ),  # without a preamble, the group of identities first
+    (re.compile(rb"(?s).{4}(moov|mdat|wide)"), _FILM),  # of QuickTime before it had brands
+    (
+        re.compile(rb"(?s)\x28\x00{3}.{8}\x01\x00[\x01\x04\x08\x10\x18\x20]\x00"),
+        _TO_PNG.format("a bitmap without its file header (DIB)"),
+    ),
+    (re.compile(rb"(?s).{512}\x89HDF\r\n"), "an HDF5 file; export the bands as GeoTIFF"),
     (re.compile(rb"(?s).{257}ustar"), _ARCHIVE.format("a tar")),
     (re.compile(rb"(?s)\x01\x00\x00\x00.{36} EMF"), _DRAWING.format("a Windows metafile")),
     (re.compile(rb"(?s)FORM....(ILBM|PBM |RGBN|RGB8|ACBM)"), _TO_PNG.format("an Amiga picture (IFF)")),

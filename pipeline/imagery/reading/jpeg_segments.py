@@ -6,14 +6,17 @@ from typing import NamedTuple
 
 _PROCESSES = {
     0xC3: "lossless coding",
-    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE), "hierarchical coding"),
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xDE), "hierarchical coding"),
     0xCB: "lossless arithmetic coding",
     0xCF: "lossless arithmetic coding",
     0xF7: "JPEG-LS coding",
 }
-"""Of a start-of-frame marker; all others are decoded, Huffman and arithmetic, sequential and progressive."""
+"""Of a marker that starts a frame, or several (DHP, 0xDE).
 
-_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+All others are decoded, Huffman and arithmetic, sequential and progressive.
+"""
+
+_FRAMES = {*range(0xC0, 0xD0), 0xDE, 0xF7} - {0xC4, 0xC8, 0xCC}
 
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""

@@ -179,7 +179,7 @@ def _layout(image: ImageFile.ImageFile, path: str, deep_png: bool) -> tuple[str,
         return "uint16", (*colours, ALPHA) if transparent and colours == RGB else colours
     depth = _depth(image, path)
     if depth is not None:
-        raise _unsupported(f"{depth} bits a sample that would be cut to 8")
+        raise _too_deep(depth)
     if image.mode in ("P", "PA"):
         return "uint8", _palette_colours(image)
     if image.mode == "I" and image.format in ("PPM", "PNG"):  # 16 bits, whose place in Pillow is this mode
@@ -205,6 +205,11 @@ def _palette_colours(image: ImageFile.ImageFile) -> tuple[str, ...]:
 
 def _unsupported(feature: str) -> ImageError:
     return ImageError(ErrorType.UNSUPPORTED, f"the picture has {feature}; {_CONVERT}")
+
+
+def _too_deep(depth: int) -> ImageError:
+    message = f"the picture has {depth} bits a sample that would be cut to 8; convert it to a 16-bit PNG or TIFF"
+    return ImageError(ErrorType.UNSUPPORTED, message)
 
 
 def _stored(image: ImageFile.ImageFile, colours: tuple[str, ...]) -> NDArray[Any]:
@@ -260,6 +265,6 @@ def _check_avif(path: str, kind: str) -> None:
     with open(path, "rb") as file:
         data = file.read()
     flags = [data[found.end() + 2] for found in re.finditer(b"av1C", data[:-3])]  # tier, high_bitdepth, twelve_bit, ...
-    depth = max((12 if flag & 0x20 else 10) if flag & 0x40 else 8 for flag in flags)
+    depth = max(((12 if flag & 0x20 else 10) if flag & 0x40 else 8 for flag in flags), default=8)
     if depth > 8:
-        raise _unsupported(f"{depth} bits a sample that would be cut to 8")
+        raise _too_deep(depth)
