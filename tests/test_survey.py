@@ -49,7 +49,8 @@ def holed(values: np.ndarray, fill: float, dtype: str, where: Any = np.s_[30:50,
     [
         *(("float32", fill) for fill in (LOWEST, -LOWEST, -3.4e38, 3.4e38, 1e20, 1e30, -1e30, -1e10, 9.96921e36)),
         *(("float32", fill) for fill in (-9999, -99999, -999, -9999.9, -32768, -32767, -2147483648, 99999, -54321.5)),
-        *(("int16", fill) for fill in (-32768, -32767, -9999, -999, 32767, -20000)),
+        *(("float32", fill) for fill in (9999, -1999.5, -2475)),
+        *(("int16", fill) for fill in (-6000, -32768, -32767, -9999, -999, 32767, -20000)),
         ("int8", -128),
     ],
 )
@@ -86,6 +87,23 @@ def test_heights_up_to_the_highest(high: float) -> None:
 def test_a_plain_with_a_hole() -> None:
     """One number beside a fill is no mask when the fill is nines."""
     assert look(holed(np.full((96, 128), 200.0), -9999, "float32")).fill == -9999
+
+
+@pytest.mark.parametrize("fill", [-32768, -32767, -2147483648, -1e10])
+@pytest.mark.parametrize("value", [0, 1, 200])
+def test_a_float_of_one_number_with_a_hole(value: float, fill: float) -> None:
+    """Nor where what it holds is small beside the fill; the two ends of a type may be a mask's."""
+    assert look(holed(np.full((96, 128), float(value)), fill, "float32")).fill == fill
+    assert look(holed(np.full((96, 128), -fill - 1), fill, "float32")).fill is None
+
+
+@given(st.floats(10.5, 1e3), st.floats(-1e4, 1e4), st.floats(1, 1e3), st.integers(2, 40))
+def test_the_farther_the_surer(widths: float, level: float, spread: float, side: int) -> None:
+    """What repeats ten widths below all others is none of them, whatever the number: it would spoil what is near."""
+    rest = (level + spread * (TERRAIN - TERRAIN.min()) / np.ptp(TERRAIN)).astype("f4")
+    fill = np.float32(rest.min() - widths * np.ptp(rest))
+    if fill != 0:
+        assert look(holed(rest, fill, "float32", np.s_[:side, :side])).fill == fill
 
 
 def test_one_number_for_all_bands() -> None:

@@ -34,8 +34,12 @@ interpolated: in float32 nothing of the others would be left beside them."""
 _ABSURD = 1e15
 """No measurement that goes with others a millionth of it, or less."""
 
-_FAR = 100.0
-"""Times the spread of all others: how far from them lies what is no usual fill, or above them, as saturation does."""
+_FAR, _FAR_WHOLE = 10.0, 30.0
+"""Times the spread of all others: how far from them lies what is no usual fill, or above them, as saturation does.
+
+In floats, from where on an edge towards it puts the rest wrong by more than that spread; whole numbers may repeat by
+chance.
+"""
 
 _USUAL = {-32768.0, -32767.0, -28672.0, -(2.0**31), 2.0**31}
 """What files of GIS, MODIS and SRTM fill with, beside nines and powers of ten."""
@@ -224,8 +228,10 @@ def _is_fill(value: float, count: int, low: float, high: float, kinds: int, dtyp
         return (usual or count > 1) and max(abs(low), abs(high)) <= 1e-6 * abs(value)
     if value < low and usual:
         enough = 2 * spread if dtype == "int8" else spread
-        return gap >= enough and (nines or kinds >= _FEW_KINDS)
-    measured_otherwise = kinds >= _MANY_KINDS and count > 1 and gap >= _FAR * spread
+        is_no_mask = kinds >= _FEW_KINDS or (dtype == "float32" and max(abs(low), abs(high)) < abs(value) / 2)
+        return gap >= enough and (nines or is_no_mask)
+    far = _FAR if dtype == "float32" else _FAR_WHOLE
+    measured_otherwise = kinds >= _MANY_KINDS and count > 1 and gap >= far * spread
     return measured_otherwise and (usual or value < low)
 
 
