@@ -96,6 +96,16 @@ def test_a_file_gives_its_taps(tmp_path: Path, ending: str) -> None:
     np.testing.assert_allclose(kernel.taps.numpy(), table, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_csv_of_a_spreadsheet(tmp_path: Path) -> None:
+    """Excel marks UTF-8; a table of nothing is refused without a warning beside."""
+    (tmp_path / "k.csv").write_text("\ufeff0,0,0\n0,1,0\n0,0,0\n")
+    assert float(read_kernel(str(tmp_path / "k.csv")).taps[1, 1]) == 1
+    (tmp_path / "k.csv").write_text("\n")
+    with pytest.raises(UsageError, match="it is empty"):
+        read_kernel(str(tmp_path / "k.csv"))
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (3, 6), (2, 5), (1, 7)])
 def test_even_and_oblong_tables_move_nothing(shape: tuple[int, int]) -> None:
     """lr = correlate(hr, kernel)[0::s, 0::s] with the tap at (h // 2, w // 2) on the first pixel: a plain sum."""
@@ -117,6 +127,7 @@ def test_what_is_no_kernel_is_refused_with_what_was_found(tmp_path: Path) -> Non
     spoiled[0, 0] = np.nan
     for name, table, said in (
         ("sum.npy", flat * 1.2, "sum to 1.2; a kernel's sum to 1: divide them by 1.2"),
+        ("edge.npy", np.array([[-1.0, 0, 1]]), "sum to 0; .* give one"),
         ("nan.npy", spoiled, "not finite"),
         ("wide.npy", np.full((67, 67), 1 / 67**2), "67 x 67 taps; a kernel has at most 65 x 65"),
         ("axes.npy", np.full((2, 3, 3), 1 / 18), "3 axes"),

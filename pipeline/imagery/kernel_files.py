@@ -66,6 +66,10 @@ def to_kernel(table: NDArray[Any]) -> "Kernel":
     if not np.isfinite(table).all():
         raise ValueError("holds taps that are not finite; write numbers")
     total = float(table.sum())
+    if total == 0:
+        raise ValueError(
+            "holds taps that sum to 0; a kernel's sum to 1: give one that keeps what is even as bright as it is"
+        )
     if abs(total - 1) > _SUM_TOLERANCE:
         raise ValueError(f"holds taps that sum to {total:.4g}; a kernel's sum to 1: divide them by {total:.4g}")
     taps = torch.zeros(side, side, dtype=torch.float64)
@@ -82,7 +86,10 @@ def _table(data: bytes, ending: str) -> NDArray[Any]:
         raise ValueError(f"has {len(data)} bytes; a kernel has at most {_LARGEST_FILE}")
     try:
         if ending == ".csv":
-            return np.loadtxt(StringIO(data.decode()), delimiter=",", ndmin=2, dtype=np.float64)
+            text = data.decode("utf-8-sig")
+            if not text.strip():
+                raise ValueError("it is empty")
+            return np.loadtxt(StringIO(text), delimiter=",", ndmin=2, dtype=np.float64)
         if ending == ".npy":
             return _numbers(np.load(BytesIO(data), allow_pickle=False))
         return _first_band(data)
