@@ -22,6 +22,7 @@ from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
 from . import situations
+from .situations import INLINE, Row
 from .srpipe_process import Ended, srpipe
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -31,7 +32,6 @@ Verdict = tuple[str, bool]
 """What came out, in a few words, and whether it is right."""
 
 FAST = ("-s", "2", "--preset", "fast", "--executor", "inline")
-PLAIN = ("-s", "2", "--method", "bicubic", "--executor", "inline")
 
 LOWEST = float(np.finfo(np.float32).min)
 FILLS = {"fill_lowest_float.tif": LOWEST, "fill_9999.tif": -9999.0, "fill_srtm.tif": -32768.0}
@@ -50,9 +50,6 @@ def main(folder: Path) -> None:
     wrong = sum(not is_right for *_, is_right in rows)
     print(f"{len(rows)} cases, {wrong} wrong")
     sys.exit(1 if wrong else 0)
-
-
-Row = tuple[str, str, str, bool]
 
 
 def records(output: Path) -> list[dict[str, Any]]:
@@ -90,7 +87,7 @@ def _rasters(made: Path, work: Path) -> list[Row]:
             manifest = work / f"{name}-{option}.csv"
             manifest.write_text(f"uri,id,nodata\n{made / name},x,{fill if option == 'column' else ''}\n")
             told_fill = {"value": ("--nodata", str(fill)), "none": ("--nodata", "none")}.get(option, ())
-            srpipe("run", manifest, "-o", output, *(FAST if option == "auto" else PLAIN), *told_fill)
+            srpipe("run", manifest, "-o", output, *(FAST if option == "auto" else INLINE), *told_fill)
             (record,) = records(output)
             check = _kept_as_measured if option == "none" else _kept_out
             right = "fill is a measurement" if option == "none" else "terrain within its range, fill is nodata"
@@ -99,13 +96,13 @@ def _rasters(made: Path, work: Path) -> list[Row]:
     srpipe("run", made / "percent.tif", "-o", output, *FAST)
     (record,) = records(output)
     rows.append(("percent.tif", *_said(_within(record, output, 0, 100, ice(made)), "0..100, mean kept, counted")))
-    srpipe("run", made / "percent.tif", "-o", work / "free", *PLAIN, "--range", "none")
+    srpipe("run", made / "percent.tif", "-o", work / "free", *INLINE, "--range", "none")
     (record,) = records(work / "free")
     outside = pixels(work / "free", "percent.tif")
     count = int(((outside < 0) | (outside > 100)).sum())
     got = f"{outside.min():.0f}..{outside.max():.0f}, {record['samples_outside_range']} of {count} counted"
     rows.append(("percent.tif, --range none", got, "all outside counted", record["samples_outside_range"] == count > 0))
-    srpipe("run", made / "percent.tif", "-o", work / "told", *PLAIN, "--range", "-5,105")
+    srpipe("run", made / "percent.tif", "-o", work / "told", *INLINE, "--range", "-5,105")
     (record,) = records(work / "told")
     rows.append(("percent.tif, --range -5,105", *_said(_within(record, work / "told", -5, 105, None), "-5..105")))
     return rows
@@ -220,7 +217,7 @@ def _manifests(made: Path, work: Path) -> list[Row]:
     }
     found: list[Row] = []
     for name, (right, check) in checks.items():
-        ended = srpipe("run", made / name, "-o", work / f"{name}-out", *PLAIN)
+        ended = srpipe("run", made / name, "-o", work / f"{name}-out", *INLINE)
         rows = records(work / f"{name}-out")
         keys = ", ".join(str(row["key"]) for row in rows)
         found.append((name, f"exit {ended.code}, {keys or ended.last}", right, bool(check(ended, rows))))
@@ -238,7 +235,7 @@ def _files(made: Path, given: Path, work: Path) -> list[Row]:
     is_jp2 = jp2.exists() and jp2.read_bytes()[4:8] == b"jP  "
     uris = [made / "icon.ico", *(given / name for name in names), stand_in, *([jp2] if is_jp2 else [])]
     (work / "files.txt").write_text("".join(f"{uri}\n" for uri in uris))
-    srpipe("run", work / "files.txt", "-o", output, *PLAIN, "--root", "/")
+    srpipe("run", work / "files.txt", "-o", output, *INLINE, "--root", "/")
     by_name = {Path(row["source_uri"]).name: row for row in records(output)}
     found: list[Row] = []
     icon = by_name["icon.ico"]

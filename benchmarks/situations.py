@@ -18,10 +18,11 @@ PLAIN = ("-s", "2", "--method", "bicubic")
 INLINE = (*PLAIN, "--executor", "inline")
 
 Row = tuple[str, str, str, bool]
+"""Case, got, right, and whether it is."""
 
 
 def rows(made: Path, work: Path) -> list[Row]:
-    """Each as case, got, right, and whether it is."""
+    """One for each way to start a run."""
     picture = made / "a.png"
     return [
         _long_temporary_folder(picture, work),

@@ -1,13 +1,11 @@
 """A picture of kernels: their taps, and what they let through."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
-from sr_ops.kernels import Kernel, middle
+from sr_ops.kernels import Kernel, transfer
 
 _SIDE = 320
 _GAP = 24
@@ -26,14 +24,6 @@ def draw(kernels: Sequence[Kernel], scale: int) -> Image.Image:
         picture.paste(_taps(kernel, scale), (_GAP, top))
         picture.paste(_transfers(kernel, scale), (_SIDE + 2 * _GAP, top))
     return picture
-
-
-def transfer(kernel: Kernel, axis: int, cycles: Tensor) -> Tensor:
-    """The modulus of the transfer along y (axis 0) or x (axis 1) at frequencies in cycles per HR pixel."""
-    profile = kernel.taps.sum(1 - axis)
-    offsets = torch.arange(kernel.side, dtype=torch.float64)
-    waves = 2 * math.pi * cycles[:, None] * offsets
-    return torch.hypot((profile * waves.cos()).sum(1), (profile * waves.sin()).sum(1))
 
 
 def _taps(kernel: Kernel, scale: int) -> Image.Image:
@@ -65,21 +55,3 @@ def _transfers(kernel: Kernel, scale: int) -> Image.Image:
         heights = bottom - (bottom - top) * transfer(kernel, axis, cycles).clamp(0, 1)
         canvas.line([(x, float(y)) for x, y in enumerate(heights)], fill=colour, width=2)
     return picture
-
-
-def describe(kernel: Kernel, scale: int) -> dict[str, float | int]:
-    """Side and sigmas in HR pixels, the least tap, the shift in LR pixels, transfers at the LR Nyquist frequency."""
-    rows, columns = kernel.centre
-    offsets = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2
-    variances = [float((kernel.taps.sum(1 - axis) * (offsets - kernel.centre[axis]) ** 2).sum()) for axis in (0, 1)]
-    nyquist = torch.tensor([1 / (2 * scale)], dtype=torch.float64)
-    return {
-        "side": kernel.side,
-        "least": float(kernel.taps.min()),
-        "shift_y": round((rows - middle(scale)) / scale, 6) + 0.0,
-        "shift_x": round((columns - middle(scale)) / scale, 6) + 0.0,
-        "sigma_y": math.copysign(math.sqrt(abs(variances[0])), variances[0]),
-        "sigma_x": math.copysign(math.sqrt(abs(variances[1])), variances[1]),
-        "mtf_y": float(transfer(kernel, 0, nyquist)),
-        "mtf_x": float(transfer(kernel, 1, nyquist)),
-    }

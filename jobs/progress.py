@@ -27,7 +27,7 @@ _LINE_SECONDS = 5.0
 
 
 def run_with_progress(config: RunConfig, only: Container[str] | None = None) -> Summary:
-    """`pipeline.run.run`, which shows itself on stderr while it goes on."""
+    """`pipeline.driver.run.run`, which shows itself on stderr while it goes on."""
     with progress() as observer:
         return run(config, observer, only)
 

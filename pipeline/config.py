@@ -20,8 +20,8 @@ ALGORITHM_VERSION = 6
 
 VERSION = version("srpipe")
 
-_LARGEST_FLOAT = 3.4028234663852886e38
-"""Of 32 bits."""
+LARGEST_FLOAT = 3.4028234663852886e38
+"""Of 32 bits, as samples are."""
 
 MAX_PIXELS = 2**30
 """Of an input, unless another limit is asked for."""
@@ -191,7 +191,7 @@ def parse_range(text: str) -> str:
     low, high = ends if len(ends) == 2 else (None, None)
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"the range {text!r} is none; give auto, none or LOW,HIGH, as in 0,100")
-    if max(abs(low), abs(high)) > _LARGEST_FLOAT:
+    if max(abs(low), abs(high)) > LARGEST_FLOAT:
         raise ValueError(f"the range {text!r} goes beyond float32; give smaller numbers")
     return f"{low!r},{high!r}"
 

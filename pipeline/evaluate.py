@@ -138,9 +138,8 @@ def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Sco
 
 def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness]:
     """Of a result and of bicubic to the truth. Raises ImageError, UsageError, ValueError or OSError."""
-    limits = FileLimits(
-        max(FileLimits.pixels, 2 * row["sr_width"] * row["sr_height"])
-    )  # it was done, so it may be read
+    pixels = 2 * row["sr_width"] * row["sr_height"]  # it was done, so it may be read
+    limits = FileLimits(max(FileLimits.pixels, pixels))
     with ExitStack() as stack:
         sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"]))
         truth = stack.enter_context(open_shown(reference, limits))

@@ -41,7 +41,7 @@ JPEG_NOISE = 0.11 / 255
 """Standard deviation of JPEG's loss for a mean step of 1, about: quality 50 loses 6 grey levels, 95 half of one."""
 
 
-class Lesson(NamedTuple):
+class Batch(NamedTuple):
     """What one step learns from."""
 
     lr: Tensor
@@ -160,7 +160,7 @@ def _motion(scale: int, generator: Generator) -> Tensor:
 
 
 class Draws:
-    """Lessons for one scale and 3 bands or 1, all drawn from one generator of the device."""
+    """Batches for one scale and 3 bands or 1, all drawn from one generator of the device."""
 
     def __init__(
         self, album: Album, kernels: Tensor, scale: int, bands: int, crop: int, odds: Odds, seed: int = 0
@@ -186,21 +186,21 @@ class Draws:
         self._masks = torch.stack([ring, inside])
 
     @torch.no_grad()
-    def lesson(self, batch: int) -> Lesson:
-        """One step's, of `batch` crops."""
+    def batch(self, size: int) -> Batch:
+        """One step's, of `size` crops."""
         scale, device = self._scale, self._kernels.device
-        hr = self._coloured(self._album.patches(batch, self._side * scale, self.generator))
-        kernel = self._kernels[torch.randint(len(self._kernels), (batch,), device=device, generator=self.generator)]
+        hr = self._coloured(self._album.patches(size, self._side * scale, self.generator))
+        kernel = self._kernels[torch.randint(len(self._kernels), (size,), device=device, generator=self.generator)]
         transfer = self._transfer(kernel, hr.shape[-1])
         lr = _observed(hr, transfer, scale)
-        sigma = self._some(batch, self._odds.noise) * self._even(batch) ** 1.5 * NOISE_UNIT
+        sigma = self._some(size, self._odds.noise) * self._even(size) ** 1.5 * NOISE_UNIT
         lr = lr + torch.randn(lr.shape, device=device, generator=self.generator) * sigma[:, None, None, None]
-        lr, step = self._compressed(lr, self._some(batch, self._odds.jpeg))
-        lr = torch.where(self._some(batch, 0.9)[:, None, None, None] > 0, (lr * 255).round().clamp(0, 255) / 255, lr)
+        lr, step = self._compressed(lr, self._some(size, self._odds.jpeg))
+        lr = torch.where(self._some(size, 0.9)[:, None, None, None] > 0, (lr * 255).round().clamp(0, 255) / 255, lr)
         base = self._base(lr, transfer, sigma**2 + (step * JPEG_NOISE) ** 2)
         planes = torch.stack([sigma / NOISE_UNIT, step / JPEG_UNIT], 1)[:, :, None, None]
         inner, outer = slice(MARGIN, -MARGIN), slice(MARGIN * scale, -MARGIN * scale)
-        return Lesson(lr[..., inner, inner], base[..., outer, outer], planes, hr[..., outer, outer])
+        return Batch(lr[..., inner, inner], base[..., outer, outer], planes, hr[..., outer, outer])
 
     def _some(self, batch: int, odds: float) -> Tensor:
         return (self._even(batch) < odds).float()

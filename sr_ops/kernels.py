@@ -193,3 +193,29 @@ def _mtf_of(spec: str, numbers: list[float], scale: int) -> tuple[Kernel, ...]:
         if not max(least, 1e-6) < number < 1:
             raise ValueError(f"{spec!r}: {number:g} is no transfer; it is above 0 and below 1, 0.1 to 0.5 as a rule")
     return tuple(of_mtf(number, scale) for number in numbers)
+
+
+def describe(kernel: Kernel, scale: int) -> dict[str, float | int]:
+    """Side and sigmas in HR pixels, the least tap, the shift in LR pixels, transfers at the LR Nyquist frequency."""
+    rows, columns = kernel.centre
+    offsets = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2
+    variances = [float((kernel.taps.sum(1 - axis) * (offsets - kernel.centre[axis]) ** 2).sum()) for axis in (0, 1)]
+    nyquist = torch.tensor([1 / (2 * scale)], dtype=torch.float64)
+    return {
+        "side": kernel.side,
+        "least": float(kernel.taps.min()),
+        "shift_y": round((rows - middle(scale)) / scale, 6) + 0.0,
+        "shift_x": round((columns - middle(scale)) / scale, 6) + 0.0,
+        "sigma_y": math.copysign(math.sqrt(abs(variances[0])), variances[0]),
+        "sigma_x": math.copysign(math.sqrt(abs(variances[1])), variances[1]),
+        "mtf_y": float(transfer(kernel, 0, nyquist)),
+        "mtf_x": float(transfer(kernel, 1, nyquist)),
+    }
+
+
+def transfer(kernel: Kernel, axis: int, cycles: Tensor) -> Tensor:
+    """The modulus of the transfer along y (axis 0) or x (axis 1) at frequencies in cycles per HR pixel."""
+    profile = kernel.taps.sum(1 - axis)
+    offsets = torch.arange(kernel.side, dtype=torch.float64)
+    waves = 2 * math.pi * cycles[:, None] * offsets
+    return torch.hypot((profile * waves.cos()).sum(1), (profile * waves.sin()).sum(1))

@@ -122,10 +122,10 @@ class Training:
             self._replay = graph.replay
 
     def _eager(self) -> None:
-        lesson = self._draws.lesson(self._schedule.batch)
+        drawn = self._draws.batch(self._schedule.batch)
         # Inside a captured graph nothing that autocast cached may be read again.
         with torch.autocast(self._device.type, enabled=False, cache_enabled=False):
-            loss = (self._network(lesson.lr, lesson.base, lesson.planes) - lesson.hr).abs().mean()
+            loss = (self._network(drawn.lr, drawn.base, drawn.planes) - drawn.hr).abs().mean()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, GRADIENT_NORM, foreach=True)

@@ -32,6 +32,11 @@ settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
 settings.load_profile("srpipe")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts Ray comes first: the longest piece, which would else be left to one process at the end."""
+    items.sort(key=lambda item: "ray" not in {name for mark in item.iter_markers("xdist_group") for name in mark.args})
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """Sums in another order are other pixels: every test computes with one thread."""

@@ -61,6 +61,15 @@ def test_the_rooms_are_told() -> None:
     assert tuple(re.findall(r"^\| `(\w+)/?` \|", text, re.MULTILINE)) == ROOMS
 
 
+@pytest.mark.parametrize("layer", ["sr_ops", "jobs"])
+def test_the_readme_names_every_file(layer: str) -> None:
+    """Its table of the code is the map of the two packages that are a folder each."""
+    files = {file.name for file in (REPOSITORY / layer).glob("[!_]*.py")}
+    _, _, table = (REPOSITORY / "README.md").read_text().partition("## The code")
+    assert "spec.py" in table
+    assert {name for name in files if f"`{name}`" not in table} == set()
+
+
 def imports_upstairs(file: Path, folder: Path) -> list[str]:
     """The imports of a file in the pipeline's folder, relative and absolute ones, that lead to a later room."""
     parts = [folder.name, *file.relative_to(folder).with_suffix("").parts]

@@ -1,6 +1,7 @@
 """The forward model against plain loops, dense least squares and MATLAB's bicubic; its way back by tiles and turned."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from sr_ops.degradation import Degradation
 from sr_ops.kernels import MAX_SIDE, NAMED, Kernel, bicubic, gaussian, middle, turned
 from sr_ops.resample import downscale, upscale
 
+from . import pictures
 
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+noise = partial(pictures.noise, dtype=torch.float64)
 
 
 def lopsided(side: int = 7) -> Kernel:

@@ -53,7 +53,7 @@ def test_every_kernel_of_the_bank_is_one(scale: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_a_lesson_is_what_single_images_get(scale: int) -> None:
+def test_a_batch_is_what_single_images_get(scale: int) -> None:
     """Batched FFT against `Degradation`: the data step from bicubic, away from the end of the patch."""
     kernel = gaussian(1.1, 0.7, 25, scale)
     made = draws(scale, kernels=as_bank(kernel))
@@ -86,22 +86,22 @@ def test_some_crops_are_whole_images(scale: int) -> None:
 @pytest.mark.parametrize("bands", [1, 3])
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_shapes_and_ranges(scale: int, bands: int) -> None:
-    """As `Lesson` says, with all kinds of damage drawn."""
-    lesson = draws(scale, Odds(noise=0.5, jpeg=0.5), bands=bands).lesson(6)
-    assert lesson.lr.shape == (6, bands, CROP, CROP)
-    assert lesson.base.shape == lesson.hr.shape == (6, bands, CROP * scale, CROP * scale)
-    assert lesson.planes.shape == (6, 2, 1, 1)
-    assert 0 <= float(lesson.hr.min()) <= float(lesson.hr.max()) <= 1
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in lesson)
+    """As `Batch` says, with all kinds of damage drawn."""
+    batch = draws(scale, Odds(noise=0.5, jpeg=0.5), bands=bands).batch(6)
+    assert batch.lr.shape == (6, bands, CROP, CROP)
+    assert batch.base.shape == batch.hr.shape == (6, bands, CROP * scale, CROP * scale)
+    assert batch.planes.shape == (6, 2, 1, 1)
+    assert 0 <= float(batch.hr.min()) <= float(batch.hr.max()) <= 1
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in batch)
 
 
-def test_lessons_depend_on_the_seed_alone() -> None:
+def test_batches_depend_on_the_seed_alone() -> None:
     """And follow from each other."""
     first, again, other = draws(2), draws(2), draws(2, seed=1)
     torch.manual_seed(5)
-    assert all(torch.equal(a, b) for a, b in zip(first.lesson(3), again.lesson(3), strict=True))
-    assert not torch.equal(first.lesson(3).hr, draws(2).lesson(3).hr)
-    assert not torch.equal(other.lesson(3).hr, draws(2).lesson(3).hr)
+    assert all(torch.equal(a, b) for a, b in zip(first.batch(3), again.batch(3), strict=True))
+    assert not torch.equal(first.batch(3).hr, draws(2).batch(3).hr)
+    assert not torch.equal(other.batch(3).hr, draws(2).batch(3).hr)
 
 
 def test_noise_is_as_strong_as_told() -> None:
@@ -109,9 +109,9 @@ def test_noise_is_as_strong_as_told() -> None:
     flat = [torch.full((3, 160, 160), 128, dtype=torch.uint8)]
     odds = Odds(noise=1, jpeg=0, grey=0)
     made = Draws(Album(flat, [1], CPU), as_bank(bicubic(2)), 2, 3, 48, odds)
-    lesson = made.lesson(8)
-    told = lesson.planes[:, 0, 0, 0] * NOISE_UNIT
-    measured = lesson.lr.std((1, 2, 3))
+    batch = made.batch(8)
+    told = batch.planes[:, 0, 0, 0] * NOISE_UNIT
+    measured = batch.lr.std((1, 2, 3))
     rounding = 1 / 255 / 12**0.5
     clear = (told > 4 / 255) & (told < 0.1)
     assert int(clear.sum()) >= 3
@@ -138,7 +138,7 @@ def test_jpeg_is_pillows(quality: int, bands: int, subsampled: bool) -> None:
 
 def test_jpeg_loss_is_told() -> None:
     """The plane times its unit is the mean step; 0 where nothing was compressed."""
-    lesson = draws(2, Odds(noise=0, jpeg=0.5)).lesson(12)
-    told = lesson.planes[:, 1, 0, 0] * JPEG_UNIT
+    batch = draws(2, Odds(noise=0, jpeg=0.5)).batch(12)
+    told = batch.planes[:, 1, 0, 0] * JPEG_UNIT
     assert 0 < int((told == 0).sum()) < 12
     assert float(told[told > 0].min()) > 3  # of quality 96

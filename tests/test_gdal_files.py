@@ -566,6 +566,24 @@ def test_huge_and_sparse(tmp_path: Path) -> None:
     assert image.window(slice(0, 10), slice(0, 10)).samples.max() == 0
 
 
+@pytest.mark.parametrize("compress", [None, "DEFLATE"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_part_that_is_not_in_the_file_is_black(tmp_path: Path, compress: str | None, count: int, tiled: bool) -> None:
+    """A plain TIFF of 8 bits, too, which Pillow would read from the beginning of the file instead."""
+    layout = {"tiled": True, "blockxsize": 16, "blockysize": 16} if tiled else {"blockysize": 16}
+    path = tmp_path / "sparse.tif"
+    colour = "RGB" if count == 3 else "minisblack"
+    shape = {"height": 64, "width": 48, "count": count, "dtype": "uint8", "photometric": colour}
+    written = np.random.default_rng(0).integers(1, 256, (count, 16, 48), dtype=np.uint8)
+    with rasterio.open(path, "w", driver="GTiff", **shape, **layout, compress=compress, sparse_ok=True) as raster:
+        raster.write(written, window=((16, 32), (0, 48)))
+    expected = np.zeros((count, 64, 48), np.uint8)
+    expected[:, 16:32] = written
+    image = open_file(str(path), FileLimits())
+    np.testing.assert_array_equal(image.window(slice(0, 64), slice(0, 48)).samples, expected)
+
+
 # ---- which way up a JPEG 2000 is -------------------------------------------------------------------------------------
 
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")

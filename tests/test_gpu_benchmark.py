@@ -61,23 +61,18 @@ def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "GPU" in told.err
 
 
-def test_a_way_that_the_device_refuses_is_a_row(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_way_that_the_device_refuses_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps what was measured before, and ends the table: an error of a device outlasts what caused it."""
-    measured = gpu.fits_seconds
 
-    def refuses_several(lessons: gpu.Sequence[gpu.Sequence[gpu.Pair]], way: gpu.Way, bench: gpu.Bench) -> float:
+    def refuses_several(_lessons: object, way: gpu.Way, _bench: gpu.Bench) -> float:
         if way.threads > 1:
             raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
-        return measured(lessons, way, bench)
+        return 2.0
 
     monkeypatch.setattr(gpu, "fits_seconds", refuses_several)
-    arguments = ["--device", "cpu", "--images", "2", "--size", "24", "--steps", "2", "--stacks", "1,2"]
-    assert gpu.main(arguments) == 0
-    phases, kernels, ways = read_tables(capsys.readouterr().out)
-    assert phases
-    assert kernels
-    assert [row["streams"] for row in ways] == ["1"] * (len(ways) - 1) + ["2"]
-    assert ways[-1]["fits/s"] == "failed"
+    settings = gpu.preset(gpu.Preset.BALANCED, from_prior=True)
+    bench = gpu.Bench(torch.device("cpu"), settings, gpu.PEAK_TFLOPS, gpu.draw_pngs(2, 24))
+    (ways,) = read_tables(gpu.ways_table([1, 2], bench))
+    assert [row["streams"] for row in ways] == ["1", "1", "1", "1", "1", "2"]
+    assert [row["fits/s"] for row in ways] == ["1.00"] * 5 + ["failed"]
     assert "CUDNN_STATUS_EXECUTION_FAILED" in ways[-1]["TFLOP/s"]

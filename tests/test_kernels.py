@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jobs.kernel_picture import describe, transfer
 from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import read_kernel, to_kernel
-from sr_ops.kernels import MAX_SIDE, NAMED, from_spec, gaussian, middle, widest
+from sr_ops.kernels import MAX_SIDE, NAMED, describe, from_spec, gaussian, middle, transfer, widest
 
 
 @given(

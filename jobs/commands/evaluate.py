@@ -18,7 +18,7 @@ def evaluate(
         str,
         typer.Argument(metavar="OUT", help="Score this output of a finished run whose manifest has references."),
     ],
-    json_scores: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     *,
     storage: StorageFlags,
 ) -> int:
@@ -30,7 +30,7 @@ def evaluate(
 
     use(storage.options(), absolute(output))
     scores = evaluate(output)
-    if json_scores:
+    if as_json:
         print_result(json.dumps({"output": output, "scores": [_finite(asdict(score)) for score in scores]}))
     else:
         print_scores(scores)

@@ -22,7 +22,12 @@ def kernel(
     scale: Annotated[
         int,
         typer.Option(
-            "--scale", "-s", min=MIN_SCALE, max=MAX_SCALE, help="Enlarge by this: a kernel lies on the HR grid."
+            "--scale",
+            "-s",
+            metavar="N",
+            min=MIN_SCALE,
+            max=MAX_SCALE,
+            help="Enlarge by this: a kernel lies on the HR grid.",
         ),
     ] = 4,
     output: Annotated[
@@ -31,13 +36,13 @@ def kernel(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Tell what a camera's kernel is. That is its size, its shift, its blur and what it lets through."""
+    """Tell what a camera's kernel is. Print its size, its shift, its blur and what it lets through."""
     from pipeline.imagery.kernel_files import ENDINGS, read_kernel
     from pipeline.storage import absolute
     from sr_ops.degradation import Degradation
-    from sr_ops.kernels import Kernel, from_spec
+    from sr_ops.kernels import Kernel, describe, from_spec
 
-    from ..kernel_picture import describe, draw
+    from ..kernel_picture import draw
 
     if output is not None and output.suffix.lower() != ".png":
         raise UsageError(f"--output: {output} is no .png file; a picture of a kernel is a PNG")

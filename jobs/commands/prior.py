@@ -79,7 +79,7 @@ def prior(
         int,
         typer.Option(metavar="N", min=1, help="Give each network so many torch threads; changes the weights slightly."),
     ] = 1,
-    json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     *,
     training: TrainingOptions,
     storage: StorageFlags,
@@ -108,7 +108,7 @@ def prior(
         )
     for uri, reason in trained.left_out:
         tell_reason(f"left out: {uri}: {reason}")
-    print_result(json.dumps(asdict(trained)) if json_summary else _sentence(trained))
+    print_result(json.dumps(asdict(trained)) if as_json else _sentence(trained))
     return 0
 
 

@@ -1,7 +1,8 @@
 """The options of `srpipe run` that decide pixels, and the Settings that come of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import typer
 
@@ -10,26 +11,19 @@ from pipeline.errors import UsageError
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
-
-def _scale(value: Any) -> int:
-    try:
-        return parse_scale(str(value))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+Value = TypeVar("Value")
 
 
-def _nodata(value: str) -> str:
-    try:
-        return parse_nodata(value)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+def _by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
+    """A parser as Typer wants it: what is no value is told with the option it was given to."""
 
+    def parsed(value: Any) -> Value:
+        try:
+            return parse(str(value))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
 
-def _range(value: str) -> str:
-    try:
-        return parse_range(value)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    return parsed
 
 
 def _seed(value: int) -> int:
@@ -50,7 +44,7 @@ class QualityOptions:
             "--scale",
             "-s",
             metavar=f"{MIN_SCALE}..{MAX_SCALE}",
-            parser=_scale,
+            parser=_by(parse_scale),
             help="Enlarge so many times where a row names no scale of its own.",
         ),
     ] = Settings.scale
@@ -116,7 +110,7 @@ class QualityOptions:
         str,
         typer.Option(
             metavar="auto|none|VALUE",
-            callback=_nodata,
+            callback=_by(parse_nodata),
             help="Say which number means that nothing was measured, for rows that say none; auto: what the file "
             "declares, or a fill that can be nothing else.",
         ),
@@ -126,7 +120,7 @@ class QualityOptions:
         typer.Option(
             "--range",
             metavar="auto|none|LOW,HIGH",
-            callback=_range,
+            callback=_by(parse_range),
             help="Keep samples of the result between these; auto: floats between the least and largest of the input.",
         ),
     ] = Settings.value_range

@@ -34,7 +34,7 @@ def retry(
         float | None,
         typer.Option(min=0.001, metavar="X", help="Fail an image that takes more seconds.", show_default=_AS_BEFORE),
     ] = None,
-    json_summary: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     *,
     storage: StorageFlags,
 ) -> int:
@@ -53,4 +53,4 @@ def retry(
         "max_seconds": max_seconds_per_image,
     }
     given = {name: value for name, value in changes.items() if value is not None}
-    return carry_out(replace(config, **given), json_summary, keys)
+    return carry_out(replace(config, **given), as_json, keys)

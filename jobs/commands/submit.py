@@ -39,7 +39,7 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended, and end with its exit code.")
     ] = True,
-    json_outcome: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
     """Start `srpipe run --config JOB_FILE` on a Ray cluster. Each slot is started once."""
     if slot is not None and submission_id is not None:
@@ -63,7 +63,7 @@ def submit(
         return stopped.exit_code
     for line in outcome.log:
         tell(line)
-    print_result(json.dumps(asdict(outcome)) if json_outcome else _sentence(outcome))
+    print_result(json.dumps(asdict(outcome)) if as_json else _sentence(outcome))
     return outcome.exit_code or 0
 
 

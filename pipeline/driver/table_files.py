@@ -65,7 +65,8 @@ class ColumnValues(Sequence[Any]):
 
 
 def read_table_file(uri: str, suffix: str, data: bytes, uri_columns: Container[str]) -> tuple[Lines, Columns]:
-    """
+    """Its lines, of which each is a row, and its columns, each with a cell for every line.
+
     Args:
         suffix: one of SUFFIXES.
         uri_columns: the names, in small letters, that tell a table's first line from that of another separator.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..config import MAX_PIXELS
+from ..config import LARGEST_FLOAT, MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,13 +21,10 @@ DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 """Of samples that are enlarged: each holds its values exactly in float32, in which pixels are computed."""
 
 
-_FLOAT_MAX = 3.4028234663852886e38
-
-
 def holds(dtype: str, number: float) -> bool:
     """Whether one of DTYPES can say a number."""
     if dtype == "float32":
-        return not math.isfinite(number) or abs(number) <= _FLOAT_MAX
+        return not math.isfinite(number) or abs(number) <= LARGEST_FLOAT
     low, high = type_range(dtype)
     return math.isfinite(number) and number == int(number) and low <= number <= high
 
@@ -35,7 +32,7 @@ def holds(dtype: str, number: float) -> bool:
 def type_range(dtype: str) -> tuple[float, float]:
     """The least and the largest finite number of one of DTYPES."""
     if dtype == "float32":
-        return -_FLOAT_MAX, _FLOAT_MAX
+        return -LARGEST_FLOAT, LARGEST_FLOAT
     bits = int(dtype.lstrip("uint"))
     return (0.0, 2.0**bits - 1) if dtype.startswith("u") else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
 

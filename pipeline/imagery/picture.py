@@ -75,7 +75,7 @@ class Picture:
         """Raises ImageError."""
         return to_lr(self._pixels(rows, columns), self.header, self.scaling, device)
 
-    def lesson(self, device: torch.device) -> tuple[Tensor, Domain]:
+    def to_fit(self, device: torch.device) -> tuple[Tensor, Domain]:
         """What a fit learns from: the image, or a sheet of windows of it; empty where nothing is known."""
         windows = [to_lr(pixels, self.header, self.scaling, device) for pixels in self._sampled]
         if self._sampled[0] is self._whole:

@@ -100,7 +100,8 @@ def with_fill(header: Header, fill: float) -> Header:
 
 
 def survey(header: Header, windows: Iterable[Pixels], look_for_fill: bool) -> Survey:
-    """
+    """Look at all samples of an image, once.
+
     Args:
         windows: that cover the image.
         look_for_fill: where the type can hold one. 8 bits and 16 without sign are never looked at: their ends are
@@ -163,9 +164,6 @@ class _Values:
     def ends_without(self, fill: float | None) -> tuple[float, float]:
         low, high = ([value for value in ends if value != fill] for ends in (self._low, self._high))
         return (min(low), max(high)) if low and high else (0.0, 0.0)
-
-    def is_only(self, value: float) -> bool:
-        return not self._low or set(self._low) == {value}
 
     def holds_within(self, value: float) -> bool:
         """Whether a value may be one of many in the middle."""

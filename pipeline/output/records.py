@@ -43,7 +43,7 @@ class Record:
     source_uri: str
     source_fingerprint: str | None = None
     output_uri: str | None = None
-    """Folder of the tiles."""
+    """Folder of the tiles; with --single or --format cog the one file."""
     status: str
     error_type: str | None = None
     error_message: str | None = None
@@ -67,7 +67,7 @@ class Record:
     nodata: float | None = None
     """What the result's files declare: the input's, a fill that was recognised in it, or what --nodata told."""
     notes: str | None = None
-    """What of the input is not in the result."""
+    """What of the input is not in the result, and what was taken for a fill."""
     tiles: int | None = None
     tiles_empty: int | None = None
     """That were left out, since nothing is known in them."""

@@ -37,8 +37,10 @@ def to_bytes(heads: Mapping[Head, Mapping[str, Tensor]], body: Body) -> bytes:
 def read(path: Path, autocast_dtype: torch.dtype) -> dict[Head, DirectNetwork]:
     """The networks of a file, float32, on the CPU.
 
+    Files are our own: a damaged one raises what safetensors and torch do.
+
     Raises:
-        ValueError: the file is not what `to_bytes` makes.
+        ValueError: the file holds something else.
     """
     networks: dict[Head, DirectNetwork] = {}
     with safe_open(path, framework="pt") as file:

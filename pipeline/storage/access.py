@@ -77,7 +77,7 @@ def content_source(path: str) -> Source:
 def content_sources(uris: Iterable[str]) -> dict[str, Source]:
     """`content_source` of every file that can be read: what cannot is left out, as by `stat_all`. Reads all of them."""
     uris = list(uris)
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         known = zip(uris, pool.map(_try_content, uris), strict=True)
         return {uri: source for uri, source in known if source is not None}
 
@@ -152,7 +152,7 @@ def on_disk(uri: str) -> Iterator[str]:
 
 def read_all(uris: Sequence[str]) -> Iterator[bytes]:
     """What `read` gives for each, in their order; some are fetched at a time, since S3 takes as long for one."""
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         for start in range(0, len(uris), _READ_AHEAD):
             yield from pool.map(read, uris[start : start + _READ_AHEAD])
 

@@ -72,7 +72,7 @@ class ImageWork:
     ) -> Record | Scene:
         settings, watch, picture, target = opened.settings, opened.watch, image.picture, image.target
         if fitted is None:
-            lr, domain = picture.lesson(self._device)
+            lr, domain = picture.to_fit(self._device)
             in_pieces = replace(settings, tile_size=piece)
             fitted = fit_stages(lr, in_pieces, self._prior, watch, watch.check, domain)
         self._withdraw(row)

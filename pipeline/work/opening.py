@@ -97,7 +97,7 @@ class Opener:
 
     def open_group(self, group: Group) -> Opened:
         """What a group of tiles needs. Raises ImageError."""
-        deaths = self._begin_work(place(group))
+        deaths = self._begin_work(ledger_name(group))
         watch = Stopwatch()
         row = group.row
         settings = for_row(self._config.settings, row.scale, row.nodata)
@@ -147,6 +147,6 @@ class Opener:
             raise unreadable(uri, error) from error
 
 
-def place(group: Group) -> str:
-    """What stands in the ledger for a group: those of one scene are done at once."""
+def ledger_name(group: Group) -> str:
+    """What stands in the ledger for a group: those of one scene are done at once, so each has a name of its own."""
     return f"{group.row.key}[{group.start}:{group.stop}]"

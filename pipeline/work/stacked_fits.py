@@ -46,7 +46,7 @@ def stacked_fits(
 def _fit_together(
     members: Members, prior: Prior | None, device: torch.device, max_seconds: float | None
 ) -> list[Fitted]:
-    lrs, domains = zip(*(picture.lesson(device) for _, _, picture in members), strict=True)
+    lrs, domains = zip(*(picture.to_fit(device) for _, _, picture in members), strict=True)
     watches = [opened.watch for _, opened, _ in members]
     for watch in watches:
         watch.limit(max_seconds)

@@ -5,7 +5,6 @@ unit that holds its row fits the networks and stores them, and answers with the 
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -14,7 +13,7 @@ from operator import add
 
 from sr_ops.settings import AUTO, Settings
 
-from ..codec import from_plain, to_json
+from ..codec import from_json, from_plain, to_json
 from ..output.records import Record
 from ..output.written_tile import WrittenTile
 from .estimates import enlarging_seconds
@@ -142,8 +141,8 @@ def unit_to_json(unit: Unit) -> str:
 
 
 def unit_from_json(text: str) -> Unit:
-    """Raises DamagedError."""
-    plain = json.loads(text)
+    """What `unit_to_json` was given. Raises DamagedError."""
+    plain = from_json(object, text)
     return from_plain(Group, plain) if isinstance(plain, dict) else from_plain(list[Row], plain)
 
 
@@ -152,7 +151,7 @@ def answer_to_json(answer: Answer) -> str:
 
 
 def answer_from_json(text: str) -> Answer:
-    """Raises DamagedError."""
-    ((name, plain),) = json.loads(text).items()
+    """What `answer_to_json` was given. Raises DamagedError."""
+    ((name, plain),) = from_json(dict[str, object], text).items()
     kinds: dict[str, type[Answer]] = {kind.__name__: kind for kind in (Record, Scene, GroupRecord)}
     return from_plain(kinds[name], plain)

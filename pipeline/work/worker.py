@@ -25,7 +25,7 @@ from ..storage.patience import Patience
 from .image_work import ImageWork
 from .ledger import Ledger, NoLedger
 from .memory import OUT_OF_MEMORY, in_smaller_pieces
-from .opening import Opened, Opener, place
+from .opening import Opened, Opener, ledger_name
 from .recording import Recorder, failed, failed_by_bug
 from .stacked_fits import stacked_fits
 from .stopwatch import DeadlineError
@@ -112,7 +112,7 @@ class Worker:
         begun = self._recorder.begun(group.row, now())
         with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
             answer = self._answer(group.row, reader.submit(self._opener.open_group, group), None, begun)
-        self._ended(place(group), answer)
+        self._ended(ledger_name(group), answer)
         return answer
 
     def _together(self, jobs: "list[_Job]") -> Iterator[Answer]:

@@ -104,6 +104,7 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
         or tags.georeferenced
         or tags.from_gdal
         or tags.masked  # of which Pillow knows nothing
+        or tags.sparse  # of which it makes pixels of what stands at the beginning of the file
         or (bool(tags.extra) and not tags.alpha)  # Pillow drops what it has no name for
         or (plain and tags.pixels > _LARGE)
     )

@@ -83,6 +83,8 @@ class TiffTags:
     """Each band by itself, not pixel by pixel."""
     first_part: tuple[int, int] | None
     """Where the first strip or tile begins, and its bytes."""
+    sparse: bool
+    """Some strips or tiles are not in the file: they begin at 0, and stand for nodata or black."""
     extra: tuple[int, ...]
     """What the samples beyond colour are: 0 unspecified, 1 premultiplied alpha, 2 alpha."""
     orientation: int
@@ -143,6 +145,7 @@ def read(path: str) -> TiffTags:
         depths=_numbers(first, 258),
         separate=_number(first, 284, 1) == 2,
         first_part=_first_part(first),
+        sparse=0 in (*_numbers(first, 273), *_numbers(first, 324)),
         extra=_numbers(first, 338),
         orientation=_number(first, orientation.TAG, 1) if _number(first, orientation.TAG, 1) in range(1, 9) else 1,
         georeferenced=any(tag in first for tag in _GEOREFERENCE),
