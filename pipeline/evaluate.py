@@ -116,12 +116,14 @@ def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Sco
         return replace(blank, problem=f"{row['status']}: {row['error_message']}")
     if Commit(row["config_fingerprint"], row["key"], row["source_fingerprint"]) not in commits:
         return replace(blank, problem="a run has begun to do it anew and did not end; run again, then eval")
+    reference = str(row["reference"])
     try:
-        ours, bicubic = _likenesses(row, storage.absolute(str(row["reference"]), folder))
+        ours, bicubic = _likenesses(row, storage.absolute(reference, folder))
     except (ImageError, UsageError, ValueError) as error:
-        return replace(blank, problem=str(error))
+        return replace(blank, problem=f"beside its reference {reference}: {error}")
     except OSError as error:
-        return replace(blank, problem=f"cannot read its reference or result: {storage.reason(error)}")
+        reason = f"cannot read its reference {reference}, or its result: {storage.reason(error)}"
+        return replace(blank, problem=f"{reason}; correct the column `reference`, or put the file back")
     if not ours.pixels:
         return replace(blank, problem="nothing is known both of it and of its reference")
     return replace(

@@ -412,6 +412,9 @@ def test_eval_tells_what_it_cannot_score(srpipe: Srpipe, collection: Path) -> No
     scores = json.loads(out, parse_constant=pytest.fail)["scores"]
     assert code == 3
     assert [bool(score["problem"]) for score in scores] == [True, True, True, False]
+    assert all(
+        row[1] in score["problem"] for row, score in zip(rows, scores[:3], strict=False)
+    )  # it names the reference
     assert scores[0]["psnr_y"] is None
 
 
