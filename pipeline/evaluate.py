@@ -4,7 +4,7 @@ import json
 import math
 import secrets
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,14 +116,12 @@ def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Sco
         return replace(blank, problem=f"{row['status']}: {row['error_message']}")
     if Commit(row["config_fingerprint"], row["key"], row["source_fingerprint"]) not in commits:
         return replace(blank, problem="a run has begun to do it anew and did not end; run again, then eval")
-    reference = str(row["reference"])
     try:
-        ours, bicubic = _likenesses(row, storage.absolute(reference, folder))
+        ours, bicubic = _likenesses(row, storage.absolute(str(row["reference"]), folder))
     except (ImageError, UsageError, ValueError) as error:
-        return replace(blank, problem=f"beside its reference {reference}: {error}")
+        return replace(blank, problem=str(error))
     except OSError as error:
-        reason = f"cannot read its reference {reference}, or its result: {storage.reason(error)}"
-        return replace(blank, problem=f"{reason}; correct the column `reference`, or put the file back")
+        return replace(blank, problem=f"cannot read its reference or result: {storage.reason(error)}; try again")
     if not ours.pixels:
         return replace(blank, problem="nothing is known both of it and of its reference")
     return replace(
@@ -143,15 +141,30 @@ def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness
     pixels = 2 * row["sr_width"] * row["sr_height"]  # it was done, so it may be read
     limits = FileLimits(max(FileLimits.pixels, pixels))
     with ExitStack() as stack:
-        sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"]))
-        truth = stack.enter_context(open_shown(reference, limits))
-        lr = stack.enter_context(open_shown(row["source_uri"], limits, row["nodata"]))
+        with _told_of(f"the result {row['output_uri']}", "run again"):
+            sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"]))
+        with _told_of(f"the reference {reference}", "put it back, or correct the column `reference`"):
+            truth = stack.enter_context(open_shown(reference, limits))
+        with _told_of(f"the image {row['source_uri']}", "put it back"):
+            lr = stack.enter_context(open_shown(row["source_uri"], limits, row["nodata"]))
         _check_sizes(row, reference, sr, truth, lr)
         ours, bicubic = Likeness(), Likeness()
         for part in _parts(inner(sr.height, sr.width, row["scale"])):
             of_sr, of_bicubic = _part_likenesses(part, sr, truth, lr, row["scale"])
             ours, bicubic = ours + of_sr, bicubic + of_bicubic
     return ours, bicubic
+
+
+@contextmanager
+def _told_of(what: str, remedy: str) -> Iterator[None]:
+    """Whichever of three files cannot be opened, the error names it. Raises ImageError."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(error.error_type, f"{what}: {error}") from error
+    except OSError as error:
+        message = f"{what} cannot be read: {storage.reason(error)}; {remedy}"
+        raise ImageError(ErrorType.READ, message) from error
 
 
 def _check_sizes(row: dict[str, Any], reference: str, sr: Shown, truth: Shown, lr: Shown) -> None:
