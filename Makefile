@@ -12,10 +12,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-# WORKERS processes; tests that start Ray are one group of it, on one of them.
+# WORKERS processes, a file of tests on one of them, so that what its tests share is made once.
 WORKERS ?= 2
 test: install
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Real processes, Ray and S3, and real faults; about 10 minutes.
 test-faults: install

@@ -33,8 +33,9 @@ settings.load_profile("srpipe")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts Ray comes first: the longest piece, which would else be left to one process at the end."""
-    items.sort(key=lambda item: "ray" not in {name for mark in item.iter_markers("xdist_group") for name in mark.args})
+    """Files that start Ray come first: the longest, which would else be left to one process at the end."""
+    longest = {item.path for item in items if item.get_closest_marker("ray")}
+    items.sort(key=lambda item: item.path not in longest)
 
 
 @pytest.fixture(autouse=True, scope="session")

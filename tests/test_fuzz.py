@@ -18,10 +18,7 @@ from benchmarks.fuzzing.checking import Workshop
 from benchmarks.fuzzing.processes import tree
 from benchmarks.fuzzing.seeds import Seed, all_seeds
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
-    pytest.mark.xdist_group("fuzz"),  # its seeds are drawn once
-]
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from pipeline.storage_options import S3Options, StorageOptions
 
 ReadTiles = Callable[[str], dict[str, bytes]]
 
-pytestmark = [pytest.mark.timeout(170), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.timeout(170), pytest.mark.ray]
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_where_no_folder_is_short_the_command_says_so(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.timeout(170)
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_a_run_with_a_long_temporary_folder(tmp_path: Path, make_png: Callable[..., np.ndarray]) -> None:
     """A job scheduler's, say: Ray works, the images are done, and nothing of ours stays in the short one."""
     make_png(tmp_path / "a.png")

@@ -62,7 +62,7 @@ def test_remote_run_equals_local_run(
 
 
 @pytest.mark.timeout(170)
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_worker_pool(
     remote: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -658,7 +658,7 @@ def test_only_the_first_failure_of_a_scene_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(170)
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_two_workers_share_a_scene(
     tmp_path: Path,
     make_png: Callable[..., np.ndarray],

@@ -28,7 +28,7 @@ from pipeline.errors import UsageError
 from jobs import submit
 from jobs.stopping import Stopped
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.ray]
 
 TOKEN = "a-token-for-these-tests-only-0123456789"
 
