@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sr_ops import dihedral
 from sr_ops.degradation import Degradation
-from sr_ops.kernels import MAX_SIDE, NAMED, Kernel, bicubic, gaussian, middle, turned
+from sr_ops.kernels import MAX_SIDE, NAMED, Kernel, bicubic, box, gaussian, middle, turned
 from sr_ops.resample import downscale, upscale
 
 from . import pictures
@@ -197,3 +197,12 @@ def test_sides_that_are_no_multiples_are_refused() -> None:
     """The remedy is in the message."""
     with pytest.raises(ValueError, match="multiples of 3, got 7 x 9: crop first"):
         Degradation(bicubic(3), 3).apply(noise(7, 9))
+
+
+def test_the_weight_is_the_same_share_of_the_data_at_every_scale() -> None:
+    """D D' of a box is 1 / scale^2: the weight keeps its ratio to it, and to noise."""
+    for noise_level in (0.0, 0.03):
+        shares = [Degradation(box(scale), scale, noise_level).weight * scale**2 for scale in (2, 3, 4, 8)]
+        assert shares == pytest.approx([shares[0]] * 4)
+        for scale in (2, 3, 4):
+            assert float(Degradation(box(scale), scale)._gram((8, 8)).mean()) == pytest.approx(1 / scale**2)
