@@ -19,9 +19,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from pipeline.priors.heads import Head, to_bytes
-from sr_ops.direct import Body, DirectNetwork, initialise
+from sr_ops.direct import Body, DirectNetwork
 from sr_ops.draws import MARGIN, Album, Draws, Odds, kernel_bank
-from sr_ops.networks import fastest_dtype
+from sr_ops.networks import fastest_dtype, initialise
 from sr_ops.resample import resize
 from sr_ops.training import Schedule, Training
 
@@ -84,7 +84,7 @@ def start(head: Head, body: Body, done: Mapping[Head, Mapping[str, Tensor]], dev
     """Fresh weights, the body of the head before, or for one band those of three bands, summed over them."""
     scale, bands = head
     network = DirectNetwork(bands, scale, body, fastest_dtype(device))
-    initialise(network, torch.Generator().manual_seed(0))
+    initialise(network.body, torch.Generator().manual_seed(0))
     weights = network.state_dict()
     if bands == 1 and (scale, 3) in done:
         weights = of_one_band(done[scale, 3], scale, body)

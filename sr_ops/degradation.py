@@ -9,6 +9,7 @@ part of the taps: a kernel that shifts the image has its centre of mass off the 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,18 +17,21 @@ from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from .kernels import Kernel
 
-LEAST_WEIGHT = 1e-3
+_LEAST_WEIGHT = 1e-3
 """Of the start in a data step at x2 where there is no noise: below, rounding to 8 bits is amplified."""
 
-NOISE_WEIGHT = 3.0
+_NOISE_WEIGHT = 3.0
 
 
-def data_weight(scale: int, noise: float) -> float:
-    """The weight of the start against the data for noise of standard deviation `noise`, in units of the full range.
+Variance = TypeVar("Variance", float, Tensor)
+
+
+def data_weight(scale: int, noise_variance: Variance) -> Variance:
+    """The weight of the start against the data for noise of a variance, in units of the full range squared.
 
     Data are worth less the noisier they are. Larger scales have smaller eigenvalues, which it follows.
     """
-    return (LEAST_WEIGHT + NOISE_WEIGHT * noise**2) * (2 / scale) ** 2
+    return (_LEAST_WEIGHT + _NOISE_WEIGHT * noise_variance) * (2 / scale) ** 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Degradation:
 
     @property
     def weight(self) -> float:
-        return data_weight(self.scale, self.noise)
+        return data_weight(self.scale, self.noise**2)
 
     def apply(self, hr: Tensor) -> Tensor:
         """(..., H, W) floating point, sides multiples of `scale`, to (..., H / scale, W / scale), without noise.

@@ -4,14 +4,13 @@ The base (a data step from bicubic) shows the kernel; two planes tell noise and 
 base comes from convolutions at LR size and a pixel-shuffle head (Shi et al. 2016).
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, relu
 
-ADDITION_GAIN = 0.3
+from .networks import Addition, convolution
 
 PLANES = 2
 """Noise and JPEG loss, each a constant over an image."""
@@ -34,12 +33,12 @@ class DirectNetwork(nn.Module):
     def __init__(self, bands: int, scale: int, body: Body, autocast_dtype: torch.dtype) -> None:
         super().__init__()
         self.bands, self.scale, self.autocast_dtype = bands, scale, autocast_dtype
-        hidden = _Addition if body.attention == "none" else _AttendedAddition
+        hidden = Addition if body.attention == "none" else _AttendedAddition
         self.body = nn.Sequential(
-            _convolution(bands * (1 + scale**2) + PLANES, body.width),
+            convolution(bands * (1 + scale**2) + PLANES, body.width),
             *(hidden(body.width) for _ in range(body.depth - 2)),
             nn.ReLU(),
-            _convolution(body.width, bands * scale**2),
+            convolution(body.width, bands * scale**2),
         )
 
     def forward(self, lr: Tensor, base: Tensor, planes: Tensor) -> Tensor:
@@ -51,43 +50,14 @@ class DirectNetwork(nn.Module):
         return base + residual.float()
 
 
-class _Addition(nn.Module):
-    """x + convolution(relu(x))."""
+class _AttendedAddition(Addition):
+    """x + convolution(relu(x)) * sigmoid(a 1 x 1 convolution of relu(x))."""
 
     def __init__(self, width: int) -> None:
-        super().__init__()
-        self.convolution = _convolution(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = x + self.convolution(relu(x))
-        return added
-
-
-class _AttendedAddition(nn.Module):
-    """x + convolution(relu(x)) * sigmoid(a 1 x 1 convolution of x)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.convolution = _convolution(width, width)
+        super().__init__(width)
         self.attention = nn.Conv2d(width, width, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         active = relu(x)
         added: Tensor = x + self.convolution(active) * torch.sigmoid(self.attention(active))
         return added
-
-
-def initialise(network: DirectNetwork, generator: torch.Generator) -> None:
-    """He et al. 2015, smaller where a layer adds to its input, zero for the last: the base at first."""
-    layers = [layer for layer in network.body.modules() if isinstance(layer, nn.Conv2d)]
-    for layer in layers:
-        gain = 1.0 if layer is layers[0] else ADDITION_GAIN
-        fan_in = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
-        nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / fan_in), generator=generator)
-        assert layer.bias is not None
-        nn.init.zeros_(layer.bias)
-    nn.init.zeros_(layers[-1].weight)
-
-
-def _convolution(bands_in: int, bands_out: int) -> nn.Conv2d:
-    return nn.Conv2d(bands_in, bands_out, kernel_size=3, padding=1)

@@ -16,8 +16,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from . import dihedral
-from .degradation import LEAST_WEIGHT, NOISE_WEIGHT
-from .jpeg import BLOCK, COSINES, steps_of_quality
+from .degradation import data_weight
+from .jpeg import CHROMA_STEPS, round_blocks, steps_of_quality
 from .kernels import Kernel, bicubic, bilinear, box, lanczos, middle
 from .resample import axis_matrix
 
@@ -174,9 +174,8 @@ class Draws:
         self._up_crop = axis_matrix(crop, crop * scale).float().to(device)
         tables = torch.stack([steps_of_quality(max(1, quality)) for quality in range(101)])
         self._luma = tables.to(device)
-        chroma = torch.stack([_chroma_steps(max(1, quality)) for quality in range(101)])
+        chroma = torch.stack([steps_of_quality(max(1, quality), CHROMA_STEPS) for quality in range(101)])
         self._chroma = chroma.to(device)
-        self._cosines = COSINES.to(device)
         # All constants are on the device before a step: a CUDA graph can hold no copy from the host.
         self._to_ycc, self._from_ycc = _YCC.to(device), torch.linalg.inv(_YCC).to(device)
         ring = torch.zeros(self._side, self._side, device=device)
@@ -240,24 +239,16 @@ class Draws:
 
     def _jpeg(self, lr: Tensor, qualities: Tensor, subsampled: Tensor) -> Tensor:
         """(B, C, side, side) as JPEG of these qualities (B,) keeps it; of three bands, colour at 4:2:0 or 4:4:4."""
-        luma, chroma = (steps[qualities][:, None, None, None] for steps in (self._luma, self._chroma))
+        luma, chroma = (steps[qualities][:, None, None] for steps in (self._luma, self._chroma))
         if self._bands == 1:
-            return (self._rounded(255 * lr - 128, luma) + 128) / 255
+            return (round_blocks(255 * lr - 128, luma) + 128) / 255
         planes = torch.einsum("bchw,dc->bdhw", 255 * lr, self._to_ycc)
-        brightness = self._rounded(planes[:, :1] - 128, luma) + 128
-        fine = self._rounded(planes[:, 1:], chroma)
-        halves = self._rounded(avg_pool2d(planes[:, 1:], 2), chroma)
+        brightness = round_blocks(planes[:, :1] - 128, luma) + 128
+        fine = round_blocks(planes[:, 1:], chroma)
+        halves = round_blocks(avg_pool2d(planes[:, 1:], 2), chroma)
         coarse = interpolate(halves, scale_factor=2.0, mode="bilinear", align_corners=False)
         colour = torch.where(subsampled[:, None, None, None], coarse, fine)
         return torch.einsum("bchw,dc->bdhw", torch.cat([brightness, colour], 1), self._from_ycc) / 255
-
-    def _rounded(self, planes: Tensor, steps: Tensor) -> Tensor:
-        batch, bands, side, _ = planes.shape
-        count = side // BLOCK
-        blocks = planes.reshape(batch, bands, count, BLOCK, count, BLOCK).transpose(3, 4)
-        cosines = self._cosines
-        frequencies = ((cosines @ blocks @ cosines.T) / steps).round() * steps
-        return (cosines.T @ frequencies @ cosines).transpose(3, 4).reshape(batch, bands, side, side)
 
     def _base(self, lr: Tensor, transfer: Tensor, noise_square: Tensor) -> Tensor:
         """`Degradation.data_step` from bicubic, for every image of the batch with its own kernel."""
@@ -270,7 +261,7 @@ class Draws:
         missing = (lr - _observed(start, transfer, scale)) * mask
         auto = torch.fft.irfft2(transfer.abs() ** 2, s=(side * scale, side * scale))[..., ::scale, ::scale]
         gram = torch.fft.rfft2(auto).real.clamp_min(0)
-        weight = (LEAST_WEIGHT + NOISE_WEIGHT * noise_square)[:, None, None, None] * (2 / scale) ** 2
+        weight = data_weight(scale, noise_square)[:, None, None, None]
         solved = torch.fft.irfft2(torch.fft.rfft2(missing) / (gram + weight), s=(side, side))
         spread = solved.new_zeros(*solved.shape[:2], side, scale, side, scale)
         spread[:, :, :, 0, :, 0] = solved
@@ -286,12 +277,3 @@ def _observed(hr: Tensor, transfer: Tensor, scale: int) -> Tensor:
 
 _YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """Of JFIF, chroma around 0."""
-
-_STANDARD_CHROMA = torch.full((BLOCK, BLOCK), 99)
-_STANDARD_CHROMA[:4, :4] = torch.tensor([[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]])
-"""ITU-T T.81, table K.2."""
-
-
-def _chroma_steps(quality: int) -> Tensor:
-    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return ((_STANDARD_CHROMA * percent + 50) // 100).clamp(1, 255).float()

@@ -6,6 +6,7 @@ image that was compressed keeps that comb in its frequencies, also as a PNG, unt
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ BLOCK = 8
 _LUMA = (0.299, 0.587, 0.114)
 """Of R, G and B, as JFIF has it."""
 
-STANDARD_STEPS = torch.tensor(
+_LUMA_STEPS = torch.tensor(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
         [12, 12, 14, 19, 26, 58, 60, 55],
@@ -27,6 +28,10 @@ STANDARD_STEPS = torch.tensor(
         [72, 92, 95, 98, 112, 100, 103, 99],
     ]
 )
+
+CHROMA_STEPS = torch.full((BLOCK, BLOCK), 99)
+CHROMA_STEPS[:4, :4] = torch.tensor([[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]])
+"""Of colour, table K.2."""
 
 QUALITIES = range(1, 96)
 """Above, the steps drown in the rounding of the pixels, and do no harm."""
@@ -43,10 +48,10 @@ _LEAST_DEVIATIONS = 6.0
 """Of that mean from 0, in its standard deviations by chance."""
 
 
-def steps_of_quality(quality: int) -> Tensor:
-    """(8, 8) steps in grey levels for 1 <= quality <= 100, scaled as libjpeg does."""
+def steps_of_quality(quality: int, standard: Tensor = _LUMA_STEPS) -> Tensor:
+    """(8, 8) steps in grey levels for 1 <= quality <= 100, a table of the standard scaled as libjpeg does."""
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return ((STANDARD_STEPS * percent + 50) // 100).clamp(1, 255).float()
+    return ((standard * percent + 50) // 100).clamp(1, 255).float()
 
 
 def find_steps(image: Tensor) -> Tensor | None:
@@ -85,13 +90,21 @@ def round_to_steps(images: Tensor, steps: Tensor) -> Tensor:
         return images
     height, width = (side // BLOCK * BLOCK for side in images.shape[-2:])
     brightness = _brightness(images)[..., :height, :width]
-    steps = steps.to(images.device)
-    rounded = _inverse((_transform(_blocks(brightness)) / steps).round() * steps)
-    rows, columns = height // BLOCK, width // BLOCK
-    rounded = rounded.reshape(*brightness.shape[:-2], rows, columns, BLOCK, BLOCK).transpose(-3, -2)
+    rounded = round_blocks(brightness, steps.to(images.device))
     result = images.clone()
-    result[..., :height, :width] += ((rounded.reshape(brightness.shape) - brightness) / 255).unsqueeze(-3)
+    result[..., :height, :width] += ((rounded - brightness) / 255).unsqueeze(-3)
     return result
+
+
+def round_blocks(planes: Tensor, steps: Tensor) -> Tensor:
+    """(..., H, W) in grey levels around 0, sides multiples of 8, with the frequencies of every block rounded.
+
+    Args:
+        steps: on the same device; broadcasts to (..., N, 8, 8), N the blocks of a plane.
+    """
+    rounded = _inverse((_transform(_blocks(planes)) / steps).round() * steps)
+    rows, columns = (side // BLOCK for side in planes.shape[-2:])
+    return rounded.reshape(*planes.shape[:-2], rows, columns, BLOCK, BLOCK).transpose(-3, -2).reshape(planes.shape)
 
 
 def _brightness(images: Tensor) -> Tensor:
@@ -113,21 +126,20 @@ def _some_blocks(brightness: Tensor) -> Tensor:
 
 
 def _transform(blocks: Tensor) -> Tensor:
-    cosines = COSINES.to(blocks)
+    cosines = _cosines(blocks.dtype, blocks.device)
     return cosines @ blocks @ cosines.T
 
 
 def _inverse(frequencies: Tensor) -> Tensor:
-    cosines = COSINES.to(frequencies)
+    cosines = _cosines(frequencies.dtype, frequencies.device)
     return cosines.T @ frequencies @ cosines
 
 
-def _cosines() -> Tensor:
-    """The orthonormal cosine transform of 8 samples (DCT-II), a frequency a row."""
-    numbers = torch.arange(BLOCK, dtype=torch.float64)
-    matrix = torch.cos(math.pi / BLOCK * numbers[:, None] * (numbers + 0.5)) * math.sqrt(2 / BLOCK)
-    matrix[0] /= math.sqrt(2)
-    return matrix.float()
-
-
-COSINES = _cosines()
+@lru_cache(maxsize=8)
+def _cosines(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The orthonormal cosine transform of 8 samples (DCT-II), a frequency a row; kept where it was asked for."""
+    with torch.inference_mode(False):
+        numbers = torch.arange(BLOCK, dtype=torch.float64)
+        matrix = torch.cos(math.pi / BLOCK * numbers[:, None] * (numbers + 0.5)) * math.sqrt(2 / BLOCK)
+        matrix[0] /= math.sqrt(2)
+        return matrix.float().to(device, dtype)

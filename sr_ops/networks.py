@@ -53,10 +53,10 @@ class SubpixelNetwork(ResidualNetwork):
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
         super().__init__(bands, autocast_dtype)
         self.body = nn.Sequential(
-            _convolution(bands, width),
-            *(_Addition(width) for _ in range(depth - 2)),
+            convolution(bands, width),
+            *(Addition(width) for _ in range(depth - 2)),
             nn.ReLU(),
-            _convolution(width, bands * STAGE_SCALE**2),
+            convolution(width, bands * STAGE_SCALE**2),
         )
 
     def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:  # noqa: ARG002 - one of the two
@@ -68,20 +68,20 @@ class ZssrNetwork(ResidualNetwork):
 
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
         super().__init__(bands, autocast_dtype)
-        hidden = (layer for _ in range(depth - 2) for layer in (nn.ReLU(), _convolution(width, width)))
-        self.body = nn.Sequential(_convolution(bands, width), *hidden, nn.ReLU(), _convolution(width, bands))
+        hidden = (layer for _ in range(depth - 2) for layer in (nn.ReLU(), convolution(width, width)))
+        self.body = nn.Sequential(convolution(bands, width), *hidden, nn.ReLU(), convolution(width, bands))
 
     def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:  # noqa: ARG002 - one of the two
         residual: Tensor = self.body(enlarged)
         return residual
 
 
-class _Addition(nn.Module):
+class Addition(nn.Module):
     """x + convolution(relu(x))."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.convolution = _convolution(width, width)
+        self.convolution = convolution(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = x + self.convolution(nn.functional.relu(x))
@@ -105,7 +105,7 @@ def build_network(
     with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
         network = _CLASSES[name](bands, width, depth, autocast_dtype)
     network = network.to_empty(device="cpu")
-    _initialise(network, torch.Generator().manual_seed(seed))
+    initialise(network.body, torch.Generator().manual_seed(seed))
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -122,16 +122,16 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def _convolution(bands_in: int, bands_out: int) -> nn.Conv2d:
+def convolution(bands_in: int, bands_out: int) -> nn.Conv2d:
     return nn.Conv2d(bands_in, bands_out, kernel_size=3, padding=1)
 
 
-def _initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
+def initialise(body: nn.Module, generator: torch.Generator) -> None:
     """He et al. 2015 for plain layers, smaller where a layer adds to its input, zero for the last: bicubic at first."""
-    gains = {layer.convolution: _ADDITION_GAIN for layer in network.body if isinstance(layer, _Addition)}
-    convolutions = [layer for layer in network.body.modules() if isinstance(layer, nn.Conv2d)]
+    gains = {layer.convolution: _ADDITION_GAIN for layer in body.modules() if isinstance(layer, Addition)}
+    convolutions = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d)]
     for layer in convolutions:
-        std = gains.get(layer, 1.0) * math.sqrt(2 / (layer.in_channels * 9))
+        std = gains.get(layer, 1.0) * math.sqrt(2 / (layer.in_channels * math.prod(layer.kernel_size)))
         nn.init.normal_(layer.weight, std=std, generator=generator)
         assert layer.bias is not None
         nn.init.zeros_(layer.bias)

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from .direct import DirectNetwork
 from .draws import Draws
-
-GRADIENT_NORM = 0.1
+from .fit import GRADIENT_NORM
 
 _AVERAGE_DECAY = 0.999
 

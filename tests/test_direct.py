@@ -4,14 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.direct import Body, DirectNetwork, initialise
+from sr_ops.direct import Body, DirectNetwork
+from sr_ops.networks import initialise
 
 BODIES = [Body(width=16, depth=4), Body(width=16, depth=3, attention="pixel")]
 
 
 def network(body: Body, bands: int, scale: int, seed: int = 0) -> DirectNetwork:
     made = DirectNetwork(bands, scale, body, torch.float32)
-    initialise(made, torch.Generator().manual_seed(seed))
+    initialise(made.body, torch.Generator().manual_seed(seed))
     return made
 
 

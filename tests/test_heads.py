@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from benchmarks.direct_training import of_one_band
 from pipeline.priors import heads
-from sr_ops.direct import Body, DirectNetwork, initialise
+from sr_ops.direct import Body, DirectNetwork
+from sr_ops.networks import initialise
 
 BODY = Body(width=8, depth=3)
 
@@ -16,7 +17,7 @@ BODY = Body(width=8, depth=3)
 def network(bands: int, scale: int) -> DirectNetwork:
     made = DirectNetwork(bands, scale, BODY, torch.float32)
     generator = torch.Generator().manual_seed(scale)
-    initialise(made, generator)
+    initialise(made.body, generator)
     with torch.no_grad():
         for parameter in list(made.parameters())[-2:]:
             parameter.normal_(generator=generator)

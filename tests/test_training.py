@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from sr_ops.direct import Body, DirectNetwork, initialise
+from sr_ops.direct import Body, DirectNetwork
 from sr_ops.draws import BANK_SIDE, Album, Draws, Odds
 from sr_ops.kernels import bicubic
+from sr_ops.networks import initialise
 from sr_ops.resample import upscale
 from sr_ops.training import Schedule, Training
 
@@ -17,7 +18,7 @@ def training(steps: int, depth: int = 3) -> Training:
     kernel = bicubic(2)
     bank = torch.nn.functional.pad(kernel.taps, ((BANK_SIDE - kernel.side) // 2,) * 4).float()[None]
     network = DirectNetwork(1, 2, Body(width=8, depth=depth), torch.float32)
-    initialise(network, torch.Generator().manual_seed(0))
+    initialise(network.body, torch.Generator().manual_seed(0))
     draws = Draws(Album([picture], [1], CPU), bank, 2, 1, 16, Odds(noise=0, jpeg=0))
     return Training(network, draws, Schedule(steps, batch=2, learning_rate=3e-3, warm_up=5))
 
