@@ -63,6 +63,9 @@ class Odds:
     jpeg: float = 0.15
     grey: float = 0.15
     border: float = 0.25
+    swapped: float = 0.5
+    """Bands in another order."""
+    inverted: float = 0.1
 
 
 class Album:
@@ -213,12 +216,12 @@ class Draws:
         order = self._even(batch, 3).argsort(1)
         mixed = hr.gather(1, order[:, :, None, None].expand_as(hr))
         grey = (mixed * self._to_ycc[0, :, None, None]).sum(1, keepdim=True).expand_as(hr)
-        swapped = self._some(batch, 0.5)[:, None, None, None]
+        swapped = self._some(batch, self._odds.swapped)[:, None, None, None]
         hr = torch.where(swapped > 0, mixed, hr)
         hr = torch.where(self._some(batch, self._odds.grey)[:, None, None, None] > 0, grey, hr)
         gain = 1 - 0.5 * self._even(batch, 1, 1, 1) ** 2
         lift = self._even(batch, 1, 1, 1) * (1 - gain)
-        inverted = self._some(batch, 0.1)[:, None, None, None]
+        inverted = self._some(batch, self._odds.inverted)[:, None, None, None]
         hr = torch.where(inverted > 0, 1 - hr, hr) * gain + lift
         return hr if self._bands == 3 else hr[:, :1]
 
@@ -263,16 +266,27 @@ class Draws:
         gram = torch.fft.rfft2(auto).real.clamp_min(0)
         weight = data_weight(scale, noise_square)[:, None, None, None]
         solved = torch.fft.irfft2(torch.fft.rfft2(missing) / (gram + weight), s=(side, side))
-        spread = solved.new_zeros(*solved.shape[:2], side, scale, side, scale)
-        spread[:, :, :, 0, :, 0] = solved
-        spread = spread.reshape(*solved.shape[:2], side * scale, side * scale)
-        pulled: Tensor = torch.fft.irfft2(torch.fft.rfft2(spread) * transfer.conj(), s=spread.shape[-2:])
+        pulled: Tensor = torch.fft.irfft2(_spread(solved, scale) * transfer.conj(), s=start.shape[-2:])
         return (start + pulled).clamp(*BASE_RANGE)
 
 
 def _observed(hr: Tensor, transfer: Tensor, scale: int) -> Tensor:
-    seen: Tensor = torch.fft.irfft2(torch.fft.rfft2(hr) * transfer, s=hr.shape[-2:])
-    return seen[..., ::scale, ::scale]
+    """Every `scale`-th row and column of what `transfer` makes of (..., N, N).
+
+    Rows that are left out need not be made: leaving out rows adds up what is n rows apart in a spectrum.
+    """
+    rows = hr.shape[-2] // scale
+    folded = (torch.fft.rfft2(hr) * transfer).unflatten(-2, (scale, rows)).mean(-3)
+    seen: Tensor = torch.fft.irfft(torch.fft.ifft(folded, dim=-2), n=hr.shape[-1])
+    return seen[..., ::scale]
+
+
+def _spread(lr: Tensor, scale: int) -> Tensor:
+    """The spectrum, as of `rfft2`, of (..., n, n) with zeros between, at HR size: over the rows it repeats itself."""
+    between = lr.new_zeros(*lr.shape, scale)
+    between[..., 0] = lr
+    spectrum: Tensor = torch.fft.fft(torch.fft.rfft(between.flatten(-2)), dim=-2)
+    return torch.cat([spectrum] * scale, -2)
 
 
 _YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])

@@ -124,11 +124,17 @@ class Training:
         drawn = self._draws.batch(self._schedule.batch)
         # Inside a captured graph nothing that autocast cached may be read again.
         with torch.autocast(self._device.type, enabled=False, cache_enabled=False):
-            loss = (self._network(drawn.lr, drawn.base, drawn.planes) - drawn.hr).abs().mean()
+            loss = _loss(self._network(drawn.lr, drawn.base, drawn.planes) - drawn.hr)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._parameters, GRADIENT_NORM, foreach=True)
         self._optimiser.step()
         with torch.no_grad():
             torch._foreach_lerp_(self._average, [p.detach() for p in self._parameters], 1 - _AVERAGE_DECAY)
             self._loss_sum += loss.detach()
+
+
+def _loss(error: Tensor) -> Tensor:
+    """L1 of (B, C, H, W); of several bands, also of their mean, since eyes see detail in brightness."""
+    loss = error.abs().mean()
+    return loss if error.shape[1] == 1 else loss + error.mean(1).abs().mean()
