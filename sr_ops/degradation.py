@@ -7,7 +7,7 @@ part of the taps: a kernel that shifts the image has its centre of mass off the 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -15,12 +15,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
-from .kernels import Kernel
+from .kernels import Kernel, bicubic, middle
+from .resample import downscale, upscale
 
 _LEAST_WEIGHT = 1e-3
 """Of the start in a data step at x2 where there is no noise: below, rounding to 8 bits is amplified."""
 
 _NOISE_WEIGHT = 3.0
+
+_CARRIED = 1e-4
+"""Of a change: less is not seen in a tile."""
+
+_NO_SHIFT = 1e-3
+"""HR pixels."""
+
+_SEPARABLE = 1e-9
+"""Of the largest singular value of a kernel's taps: a second one below this is rounding."""
 
 
 Variance = TypeVar("Variance", float, Tensor)
@@ -34,30 +44,66 @@ def data_weight(scale: int, noise_variance: Variance) -> Variance:
     return (_LEAST_WEIGHT + _NOISE_WEIGHT * noise_variance) * (2 / scale) ** 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Degradation:
-    """Kernel, scale and noise: `apply` is the camera, `data_step` the least-squares way back."""
+    """Kernels, scale and noise: `apply` is the camera, `data_step` the least-squares way back."""
 
-    kernel: Kernel
+    kernels: tuple[Kernel, ...]
+    """One for all bands, or one for each."""
     scale: int
-    noise: float = 0.0
-    """Standard deviation, in units of the full range."""
+    noise: tuple[float, ...] = (0.0,)
+    """Standard deviation in units of the full range, for all bands or for each."""
 
     @property
-    def weight(self) -> float:
-        return data_weight(self.scale, self.noise**2)
+    def weight(self) -> Tensor:
+        """Of the start in a data step: (1, 1, 1), or (C, 1, 1) where the noise of bands differs."""
+        return self.weight_at(1.0)
+
+    def weight_at(self, doubt: float) -> Tensor:
+        """`weight` with so many times the variance of the noise."""
+        variance = doubt * torch.tensor(self.noise, dtype=torch.float64).square()
+        return data_weight(self.scale, variance)[:, None, None]
+
+    @cached_property
+    def is_bicubic(self) -> bool:
+        """Whether it is MATLAB's, which `resample.downscale` computes to the bit."""
+        taps = bicubic(self.scale).taps
+        return all(each.taps.shape == taps.shape and torch.equal(each.taps, taps) for each in self.kernels)
+
+    @cached_property
+    def is_centred(self) -> bool:
+        """Whether no kernel shifts the image."""
+        middles = [at - middle(self.scale) for kernel in self.kernels for at in kernel.centre]
+        return max(map(abs, middles)) < _NO_SHIFT
+
+    @property
+    def is_noisy(self) -> bool:
+        return max(self.noise) > 0
+
+    def of_bands(self, first: int, stop: int) -> "Degradation":
+        """That of some bands of the image."""
+        if len(self.kernels) == len(self.noise) == 1:
+            return self
+        kernels = self.kernels if len(self.kernels) == 1 else self.kernels[first:stop]
+        noise = self.noise if len(self.noise) == 1 else self.noise[first:stop]
+        return replace(self, kernels=kernels, noise=noise)
 
     def apply(self, hr: Tensor) -> Tensor:
-        """(..., H, W) floating point, sides multiples of `scale`, to (..., H / scale, W / scale), without noise.
+        """(..., C, H, W), sides multiples of `scale`, to (..., C, H / scale, W / scale), without noise.
 
-        Beyond its borders the image is mirrored with the edge sample repeated, as `resample.downscale` does.
+        Floating point; of MATLAB's bicubic uint8, too, rounded as MATLAB does. Beyond its borders the image is mirrored
+        with the edge sample repeated, as `resample.downscale` does.
         """
         height, width = hr.shape[-2:]
         if height % self.scale or width % self.scale:
             raise ValueError(f"scale {self.scale} needs multiples of {self.scale}, got {height} x {width}: crop first")
-        return self._observe(_mirrored(hr, self.kernel.side // 2))
+        if self.is_bicubic:
+            return downscale(hr, self.scale)
+        return self.observe(mirrored(hr, self.side // 2))
 
-    def data_step(self, lr: Tensor, start: Tensor, known: Tensor | None = None, weight: float | None = None) -> Tensor:
+    def data_step(
+        self, lr: Tensor, start: Tensor, known: Tensor | None = None, weight: Tensor | float | None = None
+    ) -> Tensor:
         """argmin over x of |apply(x) - lr|^2 + weight |x - start|^2, in closed form.
 
         Zhang, Van Gool, Timofte 2020 (USRNet), eq. 7, in the form x = start + D'(D D' + weight)^-1 (lr - D start): D D'
@@ -65,79 +111,143 @@ class Degradation:
         so that nothing pulls there.
 
         Args:
-            lr: (..., h, w) floating point.
-            start: (..., h * scale, w * scale).
-            known: (..., h, w) bool; None for everywhere.
+            lr: (..., C, h, w) floating point.
+            start: (..., C, h * scale, w * scale).
+            known: (..., C, h, w) bool; None for everywhere.
             weight: instead of `self.weight`; above 0.
 
         Returns:
-            (..., h * scale, w * scale), not clamped.
+            (..., C, h * scale, w * scale), not clamped.
         """
-        reach = self.kernel.side // 2
-        missing = lr - self._observe(_mirrored(start, reach))
+        missing = lr - self.apply(start)
         if known is not None:
             missing = torch.where(known, missing, torch.zeros_like(missing))
         return start + self._spread(self._solve(missing, self.weight if weight is None else weight))
 
-    def _observe(self, padded: Tensor) -> Tensor:
+    def handed_back(self, lr: Tensor) -> Tensor:
+        """The adjoint of `apply`, times scale squared: what each HR pixel is given by the LR pixels that saw it.
+
+        Of MATLAB's bicubic it is `resample.upscale`. (..., C, h, w) to (..., C, h * scale, w * scale); beyond its
+        borders the LR image is mirrored.
+        """
+        if self.is_bicubic:
+            return upscale(lr, self.scale)
+        return self.scale**2 * self._spread(mirrored(lr, self._rim))
+
+    @cached_property
+    def side(self) -> int:
+        """Of the widest kernel, in HR pixels."""
+        return max(kernel.side for kernel in self.kernels)
+
+    @cached_property
+    def _taps(self) -> Tensor:
+        """(1 or C, side, side) float64."""
+        margins = [(self.side - kernel.side) // 2 for kernel in self.kernels]
+        return torch.stack([pad(kernel.taps, (m,) * 4) for kernel, m in zip(self.kernels, margins, strict=True)])
+
+    @cached_property
+    def _filters(self) -> tuple[Tensor, ...]:
+        """What is correlated with, one after the other, each (1 or C, 1, rows, columns).
+
+        A column and a row where every kernel is the product of such: that is 2 k multiplications instead of k^2.
+        """
+        left, size, right = torch.linalg.svd(self._taps)
+        if bool((size[:, 1:2] > _SEPARABLE * size[:, :1]).any()):
+            return (self._taps[:, None],)
+        root = size[:, 0].sqrt()[:, None]
+        return (left[:, :, 0] * root)[:, None, :, None], (right[:, 0] * root)[:, None, None, :]
+
+    def observe(self, padded: Tensor) -> Tensor:
         """The LR image of an HR image that has `side // 2` more pixels on each side."""
-        taps = self.kernel.taps.to(padded)[None, None]
-        lead = padded.shape[:-2]
-        observed = conv2d(padded.reshape(-1, 1, *padded.shape[-2:]), taps, stride=self.scale)
-        return observed.reshape(*lead, *observed.shape[-2:])
+        bands = len(self.kernels)
+        image = padded.reshape(-1, bands, *padded.shape[-2:])
+        for taps in self._filters:
+            stride = tuple(self.scale if length > 1 else 1 for length in taps.shape[-2:])
+            image = conv2d(image, taps.to(image), stride=stride, groups=bands)
+        return image.reshape(*padded.shape[:-2], *image.shape[-2:])
 
     def _spread(self, lr: Tensor) -> Tensor:
-        """The adjoint of `_observe`, cut to the image, of an LR image that has `_rim` more pixels on each side."""
-        taps = self.kernel.taps.to(lr)[None, None]
-        spread = conv_transpose2d(lr.reshape(-1, 1, *lr.shape[-2:]), taps, stride=self.scale)
-        first = self._rim * self.scale + self.kernel.side // 2
+        """The adjoint of `observe`, cut to the image, of an LR image that has `_rim` more pixels on each side."""
+        bands = len(self.kernels)
+        image = lr.reshape(-1, bands, *lr.shape[-2:])
+        for taps in reversed(self._filters):
+            stride = tuple(self.scale if length > 1 else 1 for length in taps.shape[-2:])
+            image = conv_transpose2d(image, taps.to(image), stride=stride, groups=bands)
+        first = self._rim * self.scale + self.side // 2
         height, width = ((side - 2 * self._rim) * self.scale for side in lr.shape[-2:])
-        inside = spread[:, 0, first : first + height, first : first + width]
+        inside = image[..., first : first + height, first : first + width]
         return inside.reshape(*lr.shape[:-2], height, width)
 
     @property
     def _rim(self) -> int:
         """LR pixels beyond the image whose data reach into it."""
-        return 1 + (self.kernel.side // 2) // self.scale
+        return 1 + (self.side // 2) // self.scale
 
-    def _solve(self, missing: Tensor, weight: float) -> Tensor:
-        """(D D' + weight)^-1 of (..., h, w), which is 0 beyond the image: (..., h, w) with `_rim` on each side."""
+    def _solve(self, missing: Tensor, weight: Tensor | float) -> Tensor:
+        """(D D' + weight)^-1 of (..., C, h, w), which is 0 beyond: (..., C, h, w) with `_rim` on each side."""
         height, width = missing.shape[-2:]
         margin = self.reach
         size = (_fast(height + 2 * margin), _fast(width + 2 * margin))
         padded = pad(missing, (margin, size[1] - width - margin, margin, size[0] - height - margin))
-        spectrum = torch.fft.rfft2(padded) / (self._gram(size).to(missing) + weight)
-        solved: Tensor = torch.fft.irfft2(spectrum, s=size)
+        divisor = (self._gram(size) + weight).to(missing)
+        if missing.ndim == 2:
+            divisor = divisor[0]
+        solved: Tensor = torch.fft.irfft2(torch.fft.rfft2(padded) / divisor, s=size)
         before, after = margin - self._rim, margin + self._rim
         return solved[..., before : after + height, before : after + width]
 
     @cached_property
     def reach(self) -> int:
         """LR pixels beyond which `data_step` carries less than 1e-4 of a change of one LR pixel, kernel included."""
-        size, bound = (256, 256), 1e-4
+        size = (256, 256)
         response = torch.fft.irfft2(1 / (self._gram(size) + self.weight), s=size).abs()
-        response = torch.fft.fftshift(response) / response.max()
-        carries = (response > bound).nonzero() - 128
-        own = math.ceil((self.kernel.side // 2) / self.scale)
+        response = torch.fft.fftshift(response / response.amax((1, 2), keepdim=True), dim=(1, 2))
+        carries = (response > _CARRIED).nonzero()[:, 1:] - 128
+        own = math.ceil((self.side // 2) / self.scale)
         return max(self._rim, min(96, int(carries.abs().max()) + own))
 
+    def response(self, around: int) -> Tensor:
+        """What `data_step` makes of 1 missing in one LR pixel: (1 or C, n s, n s) float64, n = 2 `around` + 1.
+
+        The pixel is in the middle; what it would add beyond `around` LR pixels from there is cut off.
+        """
+        missing = torch.zeros(len(self._gram((8, 8))), 2 * around + 1, 2 * around + 1, dtype=torch.float64)
+        bands = max(len(missing), len(self.noise))
+        missing = missing.expand(bands, -1, -1).clone()
+        missing[:, around, around] = 1
+        return self._spread(self._solve(missing, self.weight))
+
+    @cached_property
+    def _grams(self) -> dict[tuple[int, int], Tensor]:
+        return {}
+
     def _gram(self, size: tuple[int, int]) -> Tensor:
-        """D D' over an LR grid of `size`, as the real transform that `rfft2` has: float64."""
-        taps = self.kernel.taps
-        side = len(taps)
-        auto = conv2d(pad(taps, (side - 1,) * 4)[None, None], taps[None, None])[0, 0]  # (2 side - 1) squared
+        """D D' over an LR grid of `size`, as the real transform that `rfft2` has: (1 or C, ...) float64."""
+        if size not in self._grams:
+            self._grams[size] = torch.stack([_gram(correlation, size) for correlation in self._correlations])
+        return self._grams[size]
+
+    @cached_property
+    def _correlations(self) -> Tensor:
+        """The taps' with themselves on the LR grid, (1 or C, odd, odd): what D D' convolves with."""
+        bands, side, _ = self._taps.shape
+        wide = pad(self._taps, (side - 1,) * 4)
+        auto: Tensor = conv2d(wide[None], self._taps[:, None], groups=bands)[0]  # (2 side - 1) squared
         first = (side - 1) % self.scale
-        sampled = auto[first :: self.scale, first :: self.scale]
-        half = (side - 1) // self.scale
-        grid = torch.zeros(size, dtype=torch.float64)
-        rows = (torch.arange(len(sampled)) - half) % size[0]
-        columns = (torch.arange(len(sampled)) - half) % size[1]
-        grid.index_put_((rows[:, None], columns[None, :]), sampled, accumulate=True)
-        transform: Tensor = torch.fft.rfft2(grid)
-        return transform.real.clamp_min(0)
+        return auto[:, first :: self.scale, first :: self.scale]
 
 
-def _mirrored(image: Tensor, margin: int) -> Tensor:
+def _gram(sampled: Tensor, size: tuple[int, int]) -> Tensor:
+    half = len(sampled) // 2
+    grid = torch.zeros(size, dtype=torch.float64)
+    rows = (torch.arange(len(sampled)) - half) % size[0]
+    columns = (torch.arange(len(sampled)) - half) % size[1]
+    grid.index_put_((rows[:, None], columns[None, :]), sampled, accumulate=True)
+    transform: Tensor = torch.fft.rfft2(grid)
+    return transform.real.clamp_min(0)
+
+
+def mirrored(image: Tensor, margin: int) -> Tensor:
     """(..., H, W) with `margin` pixels more on each side, mirrored, the edge sample repeated."""
     for axis in (-2, -1):
         length = image.shape[axis]

@@ -14,11 +14,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from . import dihedral
+from . import dihedral, kernel_spec
+from .kernel_spec import MAX_SIDE
 from .resample import cubic
-
-MAX_SIDE = 65
-"""Of a kernel, in HR pixels."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def of_mtf(transfer: float, scale: int) -> Kernel:
     Args:
         transfer: above 0 and below 1.
     """
-    sigma = scale / math.pi * math.sqrt(2 * math.log(1 / transfer))
+    sigma = kernel_spec.sigma_of_mtf(transfer, scale)
     return gaussian(sigma, sigma, 0, scale)
 
 
@@ -135,6 +133,85 @@ def lanczos(scale: int) -> Kernel:
     return _normalised(row[:, None] * row[None, :])
 
 
+def recentred(kernel: Kernel, scale: int) -> Kernel:
+    """The kernel moved so that its centre of mass is the middle of the LR pixel: images keep their place on a map."""
+    shifts = [middle(scale) - at for at in kernel.centre]
+    if max(map(abs, shifts)) < _NO_SHIFT:
+        return kernel
+    farthest = math.ceil(max(map(abs, shifts))) + _INTERPOLATION_LOBES
+    wider = min(MAX_SIDE // 2, kernel.side // 2 + farthest)
+    moved = kernel
+    for _ in range(2):  # the second time by what the window kept from the whole shift, a thousandth of a pixel
+        rows, columns = (_interpolation(wider, kernel.side // 2, shift) for shift in shifts)
+        moved = _trimmed(rows @ kernel.taps @ columns.T)
+        shifts = [shift + middle(scale) - at for shift, at in zip(shifts, moved.centre, strict=True)]
+    return moved
+
+
+def _interpolation(wider: int, reach: int, shift: float) -> Tensor:
+    """(2 wider + 1, 2 reach + 1): samples moved by `shift`, by a windowed sinc.
+
+    A sinc alone has so much of itself beyond any kernel that the centre of mass would be off by a tenth of a pixel.
+    """
+    apart = torch.arange(-wider, wider + 1)[:, None] - torch.arange(-reach, reach + 1, dtype=torch.float64) - shift
+    within = (1 - (apart / _INTERPOLATION_LOBES).square()).clamp_min(0)
+    window = torch.i0(_KAISER * within.sqrt()) / torch.i0(torch.tensor(_KAISER, dtype=torch.float64))
+    return torch.sinc(apart) * torch.where(within > 0, window, 0.0)
+
+
+def of_first_stage(kernel: Kernel, scale: int, first: int) -> Kernel:
+    """What a first stage of x`first` undoes of a kernel for a larger `scale`, when bicubic enlarges what it makes.
+
+    The rest of the way shrinks by bicubic, whose transfer A is in K: it is K / A on the band of the stage's grid, its
+    centre where that of K is.
+    """
+    frequencies = torch.fft.fftfreq(_FINE, dtype=torch.float64)
+    ratio = first / scale
+    offsets = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2 - middle(scale)
+    here = _waves(frequencies * ratio, offsets)
+    positions = torch.linspace(-2, 2, 4001, dtype=torch.float64)
+    weights = cubic(positions)
+    rest = (weights * torch.cos(2 * math.pi * frequencies[:, None] * positions)).sum(1) / weights.sum()
+    spectrum = here @ kernel.taps.to(here) @ here.T / (rest[:, None] * rest)
+    return _of_spectrum(spectrum, [_most_offsets() - middle(first)] * 2)
+
+
+_NO_SHIFT = 1e-6
+"""In HR pixels."""
+
+_INTERPOLATION_LOBES, _KAISER = 8, 8.0
+"""Of the windowed sinc that moves a kernel: its half width in HR pixels, and the shape of Kaiser's window."""
+
+_FINE = 129
+"""Frequencies of a spectrum: more than twice the widest kernel's taps, so that none meets itself."""
+
+_LAST_TAP = 1e-5
+"""Of the largest: a rim of smaller taps is cut off."""
+
+
+def _waves(frequencies: Tensor, offsets: Tensor) -> Tensor:
+    return torch.exp(2j * math.pi * frequencies[:, None] * offsets)
+
+
+def _most_offsets() -> Tensor:
+    return torch.arange(MAX_SIDE, dtype=torch.float64) - MAX_SIDE // 2
+
+
+def _of_spectrum(spectrum: Tensor, offsets: list[Tensor]) -> Kernel:
+    """The kernel whose transfer over `_FINE` frequencies an axis this is, its taps at these rows and columns."""
+    frequencies = torch.fft.fftfreq(_FINE, dtype=torch.float64)
+    rows, columns = (_waves(frequencies, each).conj() for each in offsets)
+    taps = (rows.T @ spectrum @ columns).real
+    return _trimmed(taps)
+
+
+def _trimmed(taps: Tensor) -> Kernel:
+    edge, side, largest = 0, len(taps), taps.abs().max()
+    while edge < side // 2 and bool(_border(taps, edge).abs().max() < _LAST_TAP * largest):
+        edge += 1
+    return _normalised(taps[edge : side - edge, edge : side - edge])
+
+
 def _odd(side: int) -> int:
     return side + 1 - side % 2
 
@@ -145,54 +222,27 @@ def _normalised(taps: Tensor) -> Kernel:
 
 NAMED: dict[str, Callable[[int], Kernel]] = {"bicubic": bicubic, "box": box, "bilinear": bilinear, "lanczos": lanczos}
 
-SPECS = f"{', '.join(NAMED)}, gaussian:SIGMA, gaussian:SIGMA,SIGMA,DEGREES, mtf:TRANSFER or mtf:TRANSFER,TRANSFER,..."
 
-
-def widest(scale: int) -> float:
-    """Standard deviation of the widest Gaussian, in HR pixels: four of them on each side of the middle."""
-    return (MAX_SIDE // 2 - middle(scale)) / 4
-
-
-def from_spec(spec: str, scale: int) -> tuple[Kernel, ...]:
-    """The kernel that a specification names, or one for each band.
+def from_spec(text: str, scale: int) -> tuple[Kernel, ...]:
+    """The kernel that a text tells, or one for each band.
 
     Args:
-        spec: one of `SPECS`: sigmas in HR pixels, the angle from the x axis towards y; transfers at the LR Nyquist
-            frequency, one for all bands or one for each.
+        text: as `kernel_spec.parse` reads it; the taps of a file are divided by their sum.
 
     Raises:
-        ValueError: it names none; the message says what can be named.
+        ValueError: it tells of none, or of none at this scale; the message says what can be told.
     """
-    name, colon, values = spec.strip().partition(":")
-    if name in NAMED and not colon:
-        return (NAMED[name](scale),)
-    if name not in ("gaussian", "mtf") or not colon:
-        raise ValueError(f"{spec!r} is no kernel; use {SPECS}, or a file")
-    try:
-        numbers = [float(value) for value in values.split(",")]
-    except ValueError as error:
-        raise ValueError(f"{spec!r}: {values!r} is no list of numbers; use {SPECS}") from error
-    return _gaussian_of(spec, numbers, scale) if name == "gaussian" else _mtf_of(spec, numbers, scale)
-
-
-def _gaussian_of(spec: str, numbers: list[float], scale: int) -> tuple[Kernel, ...]:
-    if len(numbers) not in (1, 3):
-        raise ValueError(f"{spec!r} has {len(numbers)} numbers; use gaussian:SIGMA or gaussian:SIGMA,SIGMA,DEGREES")
-    first, second, degrees = numbers if len(numbers) == 3 else (numbers[0], numbers[0], 0.0)
-    most = widest(scale)
-    if not (0 < first <= most and 0 < second <= most and math.isfinite(degrees)):
-        raise ValueError(
-            f"{spec!r}: a sigma is above 0 and at x{scale} at most {most:.3g} HR pixels; an angle is finite"
-        )
-    return (gaussian(first, second, degrees, scale),)
-
-
-def _mtf_of(spec: str, numbers: list[float], scale: int) -> tuple[Kernel, ...]:
-    least = math.exp(-0.5 * (widest(scale) * math.pi / scale) ** 2)
-    for number in numbers:
-        if not max(least, 1e-6) < number < 1:
-            raise ValueError(f"{spec!r}: {number:g} is no transfer; it is above 0 and below 1, 0.1 to 0.5 as a rule")
-    return tuple(of_mtf(number, scale) for number in numbers)
+    spec = kernel_spec.parse(text)
+    kernel_spec.check_scale(spec, scale)
+    if spec.name == "mtf":
+        return tuple(of_mtf(number, scale) for number in spec.numbers)
+    if spec.name == "gaussian":
+        first, second, degrees = spec.numbers if len(spec.numbers) == 3 else (*spec.numbers * 2, 0.0)
+        return (gaussian(first, second, degrees, scale),)
+    if spec.name == "taps":
+        side = math.isqrt(len(spec.numbers))
+        return (_normalised(torch.tensor(spec.numbers, dtype=torch.float64).reshape(side, side)),)
+    return (NAMED[spec.name](scale),)
 
 
 def describe(kernel: Kernel, scale: int) -> dict[str, float | int]:

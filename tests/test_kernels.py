@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import UsageError
-from pipeline.imagery.kernel_files import read_kernel, to_kernel
-from sr_ops.kernels import MAX_SIDE, NAMED, describe, from_spec, gaussian, middle, transfer, widest
+from pipeline.imagery.kernel_files import read_kernel, to_text
+from sr_ops.kernel_spec import LEAST_SIGMA, MAX_SIDE, check_scale, described, parse, widest
+from sr_ops.kernels import NAMED, Kernel, describe, from_spec, gaussian, middle, transfer
 
 
 @given(
@@ -30,12 +32,128 @@ def test_mtf_is_the_transfer_at_the_lr_nyquist_frequency(transfer_at_nyquist: fl
     assert found["mtf_y"] == pytest.approx(found["mtf_x"], abs=1e-9)
 
 
-@given(scale=st.integers(2, 8), share=st.floats(0.1, 1), other=st.floats(0.1, 1), degrees=st.floats(-360, 360))
+_shares = st.floats(0.1, 1)
+
+
+@given(scale=st.integers(2, 8), share=_shares, other=_shares, degrees=st.floats(-360, 360))
 def test_every_gaussian_that_is_allowed_is_centred(scale: int, share: float, other: float, degrees: float) -> None:
     """Whatever its width, it moves nothing, and fits into the largest kernel."""
     (kernel,) = from_spec(f"gaussian:{share * widest(scale)},{other * widest(scale)},{degrees}", scale)
     assert kernel.side <= MAX_SIDE
     assert kernel.centre == pytest.approx((middle(scale), middle(scale)), abs=2e-3 * scale)
+
+
+@given(scale=st.integers(2, 8), sigma=st.floats(LEAST_SIGMA, 0.1), other=_shares, degrees=st.floats(-360, 360))
+def test_no_gaussian_is_too_narrow_to_have_taps(scale: int, sigma: float, other: float, degrees: float) -> None:
+    """The narrowest that is allowed does not vanish between HR pixels, whichever way it lies."""
+    for text in (f"gaussian:{sigma}", f"gaussian:{sigma},{other * widest(scale)},{degrees}"):
+        (kernel,) = from_spec(text, scale)
+        assert float(kernel.taps.max()) > 0.01
+
+
+# ---- kernels as text -------------------------------------------------------------------------------------------------
+
+_sigmas = st.floats(0.2, 7) | st.integers(1, 7)
+_numbers = st.tuples(st.just("gaussian"), st.tuples(_sigmas) | st.tuples(_sigmas, _sigmas, st.floats(-720, 720)))
+_transfers = st.tuples(st.just("mtf"), st.lists(st.floats(0.1, 0.9), min_size=1, max_size=4))
+_specs = (_numbers | _transfers).map(lambda told: f"{told[0]}:{','.join(map(str, told[1]))}")
+
+
+@given(text=st.sampled_from([*NAMED]) | _specs, scale=st.integers(2, 4))
+def test_canonical_text_is_the_same_kernel(text: str, scale: int) -> None:
+    """Whatever its angle was, with the taps that the numbers as they were written have; once canonical, always."""
+    canonical = parse(text).text
+    assert parse(canonical).text == parse(f" {text.upper()} ").text == canonical
+    kernels = from_spec(canonical, scale)
+    if not text.startswith("gaussian"):
+        assert len(kernels) == text.count(",") + 1
+        return
+    numbers = [float(number) for number in text.partition(":")[2].split(",")]
+    plain = gaussian(*(numbers if len(numbers) == 3 else [numbers[0], numbers[0], 0]), scale)
+    torch.testing.assert_close(kernels[0].taps, plain.taps, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("texts", "canonical"),
+    [
+        (["Gaussian:1.40", "gaussian: 1.4", "GAUSSIAN:1.4,1.4,77", "gaussian:14e-1"], "gaussian:1.4"),
+        (["gaussian:2,1,30", "gaussian:2.0,1,210", "gaussian:1,2,-60", "gaussian:1,2,120"], "gaussian:2,1,30"),
+        (["gaussian:2,1,0", "gaussian:2,1,-0", "gaussian:2,1,180", "gaussian:1,2,90", "gaussian:2,1,-1e-20"], None),
+        (["mtf:0.30,.28", "MTF:3e-1,0.28"], "mtf:0.3,0.28"),
+        (["Box", " box "], "box"),
+    ],
+)
+def test_equal_kernels_have_equal_texts(texts: list[str], canonical: str | None) -> None:
+    """The shortest numbers, the larger sigma first, an angle from 0 to below 180."""
+    assert {parse(text).text for text in texts} == {canonical or "gaussian:2,1,0"}
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32))
+def test_taps_as_text_are_the_taps(height: int, width: int, seed: int) -> None:
+    """Of float64 and float32 alike, and of the same table with a row of zeros behind an even side."""
+    table = np.random.default_rng(seed).random((height, width)) + 0.01
+    table /= table.sum()
+    text = to_text(table)
+    assert to_text(table.astype(np.float32)) == text == parse(text).text
+    padded = np.pad(table, ((0, 1 - height % 2), (0, 1 - width % 2)))
+    assert to_text(padded) == text
+    check_scale(parse(text), 8)
+    (kernel,) = from_spec(text, 3)
+    inside = np.argwhere(kernel.taps.numpy())
+    (top, left), (bottom, right) = inside.min(0), inside.max(0) + 1
+    np.testing.assert_allclose(kernel.taps[top:bottom, left:right].numpy(), table, rtol=1e-6)
+
+
+_pieces = [
+    "gaussian:",
+    "mtf:",
+    "taps:",
+    ":",
+    "box",
+    ",",
+    "1",
+    "3",
+    "0",
+    ".5",
+    "-",
+    "e9",
+    "1e309",
+    "nan",
+    "inf",
+    "AADAfw==",
+    "AACAPw==",
+    "taps:1:AACAPw==",
+    "é",
+]
+_fragments = st.lists(st.sampled_from([*_pieces, " "]), max_size=6).map("".join)
+
+
+def refusal(text: str) -> str:
+    """What is said of a text that is no kernel at x2 and x8; "" for one that is."""
+    try:
+        for scale in (2, 8):
+            check_scale(parse(text), scale)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@given(st.text(max_size=9) | _fragments)
+def test_any_text_is_a_kernel_or_refused_in_a_sentence(text: str) -> None:
+    """Never another error, now or when it is looked at for a scale; what is one has a text that is the same."""
+    said = refusal(text)
+    if said:
+        assert re.search("no kernel|no list of numbers|has . numbers|a sigma|no transfer|give its file", said)
+        return
+    spec = parse(text)
+    assert parse(spec.text) == spec
+    assert described(spec.text)
+    assert from_spec(spec.text, 2)
+
+
+def test_zero_has_no_sign() -> None:
+    """A table with -0 in it is the same as one with 0."""
+    assert to_text(np.array([[-0.0, 1.0, 0.0]])) == to_text(np.array([[0.0, 1.0, 0.0]]))
 
 
 def test_a_list_of_transfers_is_a_kernel_a_band() -> None:
@@ -54,14 +172,24 @@ def test_a_list_of_transfers_is_a_kernel_a_band() -> None:
         ("gaussian:", "is no list of numbers"),
         ("gaussian:1,2", "has 2 numbers"),
         ("gaussian:0", "a sigma is above 0"),
-        ("gaussian:9", "at most 7.88 HR pixels"),
+        ("gaussian:9", "from 0.02 to 7.87"),
         ("gaussian:nan", "a sigma is above 0"),
-        ("gaussian:1,1,inf", "an angle is finite"),
+        ("gaussian:1,1,inf", "an angle is a number of degrees"),
         ("mtf:0", "0 is no transfer"),
         ("mtf:1.2", "1.2 is no transfer"),
         ("mtf:0.3,1", "1 is no transfer"),
         ("mtf:nan", "nan is no transfer"),
-        ("mtf:1e-300", "is no transfer"),
+        ("mtf:1e-300", "has a sigma of 23.66 HR pixels at x2; it is from 0.02 to 7.87"),
+        ("mtf:0.99999", "has a sigma of 0.002847 HR pixels"),
+        ("gaussian:1,0.01,0", "has a sigma of 0.01 HR pixels"),
+        ("gaussian:1e309", "a sigma is above 0"),
+        ("taps:3:AAAA", "not 3 x 3 float32 in base64"),
+        ("taps:3:****", "not 3 x 3 float32 in base64"),
+        ("taps:2:AAAAAA==", "an odd side of at most 65"),
+        ("taps:67:AAAA", "an odd side of at most 65"),
+        ("taps:1:AAAAAA==", "sums to 1, not 0"),
+        ("taps:1:AADAfw==", "sums to 1, not nan"),
+        ("taps", "is no kernel"),
     ],
 )
 def test_what_names_no_kernel_is_refused(spec: str, said: str) -> None:
@@ -71,6 +199,11 @@ def test_what_names_no_kernel_is_refused(spec: str, said: str) -> None:
 
 
 Srpipe = Callable[..., tuple[int, str, str]]
+
+
+def of_file(path: Path) -> Kernel:
+    (kernel,) = from_spec(read_kernel(str(path), "--kernel"), 2)
+    return kernel
 
 
 def write(path: Path, table: np.ndarray) -> Path:
@@ -91,18 +224,19 @@ def test_a_file_gives_its_taps(tmp_path: Path, ending: str) -> None:
     """As they were written, turned by nothing."""
     table = np.random.default_rng(0).random((5, 5))
     table /= table.sum()
-    kernel = read_kernel(str(write(tmp_path / f"k{ending}", table)))
-    np.testing.assert_allclose(kernel.taps.numpy(), table, atol=1e-12)
+    kernel = of_file(write(tmp_path / f"k{ending}", table))
+    np.testing.assert_allclose(kernel.taps.numpy(), table, rtol=2e-7)
+    assert float(kernel.taps.sum()) == pytest.approx(1, abs=1e-15)
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_csv_of_a_spreadsheet(tmp_path: Path) -> None:
     """Excel marks UTF-8; a table of nothing is refused without a warning beside."""
     (tmp_path / "k.csv").write_text("\ufeff0,0,0\n0,1,0\n0,0,0\n")
-    assert float(read_kernel(str(tmp_path / "k.csv")).taps[1, 1]) == 1
+    assert float(of_file(tmp_path / "k.csv").taps[1, 1]) == 1
     (tmp_path / "k.csv").write_text("\n")
     with pytest.raises(UsageError, match="it is empty"):
-        read_kernel(str(tmp_path / "k.csv"))
+        of_file(tmp_path / "k.csv")
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 6), (2, 5), (1, 7)])
@@ -110,13 +244,13 @@ def test_even_and_oblong_tables_move_nothing(shape: tuple[int, int]) -> None:
     """lr = correlate(hr, kernel)[0::s, 0::s] with the tap at (h // 2, w // 2) on the first pixel: a plain sum."""
     table = np.random.default_rng(1).random(shape)
     table /= table.sum()
-    kernel = to_kernel(table)
+    (kernel,) = from_spec(to_text(table), 2)
     hr = np.random.default_rng(2).random((20, 20))
     top, left = 10 - shape[0] // 2, 10 - shape[1] // 2
     expected = (table * hr[top : top + shape[0], left : left + shape[1]]).sum()
     reach = kernel.side // 2
     window = torch.from_numpy(hr[10 - reach : 11 + reach, 10 - reach : 11 + reach])
-    assert float((kernel.taps * window).sum()) == pytest.approx(expected, abs=1e-12)
+    assert float((kernel.taps * window).sum()) == pytest.approx(expected, rel=1e-6)
 
 
 def test_what_is_no_kernel_is_refused_with_what_was_found(tmp_path: Path) -> None:
@@ -132,26 +266,33 @@ def test_what_is_no_kernel_is_refused_with_what_was_found(tmp_path: Path) -> Non
         ("axes.npy", np.full((2, 3, 3), 1 / 18), "3 axes"),
         ("empty.npy", np.zeros((0, 3)), "shape"),
         ("words.npy", np.array([["a"]]), "no table of numbers"),
+        ("huge.npy", np.array([[1e300, 1 - 1e300, 0.0]]), "not finite"),
+        ("cancelling.npy", np.array([[1e10, 1 - 1e10, 0.0]]), "sum to 0"),
         ("complex.npy", flat * 1j, "no table of numbers"),
     ):
         with pytest.raises(UsageError, match=f"{name.partition('.')[0]}.*{said}"):
-            read_kernel(str(write(tmp_path / name, table)))
+            of_file(write(tmp_path / name, table))
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
     (tmp_path / "text.csv").write_text("a,b\n")
     (tmp_path / "cut.npy").write_bytes((tmp_path / "sum.npy").read_bytes()[:100])
     (tmp_path / "none.npy").write_bytes(b"")
     (tmp_path / "cut.tif").write_bytes(b"II*\0")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    (tmp_path / "long.csv").write_bytes(b"1" * ((1 << 20) + 1))
+    (tmp_path / "folder.npy").mkdir()
     for name in ("object.npy", "text.csv", "cut.npy", "none.npy", "cut.tif"):
         with pytest.raises(UsageError, match=f"{name} is no table of numbers"):
-            read_kernel(str(tmp_path / name))
+            of_file(tmp_path / name)
     with pytest.raises(UsageError, match="nothing is at"):
-        read_kernel(str(tmp_path / "gone.npy"))
+        of_file(tmp_path / "gone.npy")
+    with pytest.raises(UsageError, match=r"long\.csv has 1048577 bytes; a kernel has at most 1048576"):
+        of_file(tmp_path / "long.csv")
+    with pytest.raises(UsageError, match=r"folder\.npy: it is a folder, not a file; check access"):
+        of_file(tmp_path / "folder.npy")
 
 
 def test_a_sum_within_a_hundredth_is_made_1() -> None:
     """Taps that were rounded."""
-    kernel = to_kernel(np.full((3, 3), 1.005 / 9))
+    (kernel,) = from_spec(to_text(np.full((3, 3), 1.005 / 9)), 2)
     assert float(kernel.taps.sum()) == pytest.approx(1, abs=1e-12)
 
 

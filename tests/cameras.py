@@ -1,0 +1,111 @@
+"""Cameras, stages and networks for the tests of what computes with them."""
+
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor, nn
+
+from sr_ops.damage import CLEAN, Damage
+from sr_ops.degradation import Degradation
+from sr_ops.direct import DirectNetwork
+from sr_ops.kernels import Kernel, bicubic, gaussian
+from sr_ops.model import build_network, degradation_of
+from sr_ops.networks import ResidualNetwork, initialise
+from sr_ops.pairs import Lesson, father_son_pyramid
+from sr_ops.prior import Prior
+from sr_ops.settings import Body, Network, Settings
+from sr_ops.stages import Stage, stages_of
+
+CPU = torch.device("cpu")
+FROM_SCRATCH = (Network.SUBPIXEL, Network.ZSSR)
+
+
+def matlab(scale: int) -> Degradation:
+    """MATLAB's bicubic, without noise."""
+    return Degradation((bicubic(scale),), scale)
+
+
+def blur(sigma: float, scale: int, noise: float = 0.0) -> Degradation:
+    """A round Gaussian."""
+    return Degradation((gaussian(sigma, sigma, 0, scale),), scale, (noise,))
+
+
+def motion(seed: int = 0, side: int = 13) -> Kernel:
+    """A shaken hand's: a random walk, as wide as it is long, whose centre of mass is where it came to be."""
+    generator = Generator().manual_seed(seed)
+    taps = torch.zeros(side, side, dtype=torch.float64)
+    at, heading = torch.full((2,), side / 2), torch.rand(1, generator=generator) * 6.3
+    for _ in range(4 * side):
+        heading += 0.4 * torch.randn(1, generator=generator)
+        at = (at + 0.4 * torch.cat([heading.sin(), heading.cos()])).clamp(1, side - 1.01)
+        taps[int(at[0]), int(at[1])] += 1
+    soft = gaussian(0.6, 0.6, 0, 1, 5).taps
+    drawn = nn.functional.conv2d(taps[None, None], soft[None, None], padding=2)[0, 0]
+    return Kernel(drawn / drawn.sum())
+
+
+def scrambled(side: int, seed: int = 0) -> Kernel:
+    """Positive, without any symmetry."""
+    taps = torch.rand(side, side, generator=Generator().manual_seed(seed), dtype=torch.float64).square()
+    return Kernel(taps / taps.sum())
+
+
+def first_stage(network: Network = Network.SUBPIXEL, degradation: Degradation | None = None) -> Stage:
+    """To the scale of the degradation; without one MATLAB's x2."""
+    seen = degradation or matlab(2)
+    return stages_of(Settings(network=network, scale=seen.scale), seen)[0]
+
+
+def untold(bands: int) -> Tensor:
+    """Of a clean image."""
+    return torch.zeros(bands, 2)
+
+
+def enlarged_by(network: ResidualNetwork, images: Tensor, stage: Stage) -> Tensor:
+    """What a network makes of clean images (B, C, h, w)."""
+    enlarged: Tensor = network(images, stage.base(images), untold(images.shape[1]).expand(len(images), -1, -1))
+    return enlarged
+
+
+def lesson_of(
+    image: Tensor, taught: Tensor | None = None, stage: Stage | None = None, damage: Damage = CLEAN, seed: int = 0
+) -> Lesson:
+    """That of an image, by default for a network from scratch."""
+    pairs = father_son_pyramid(image, stage or first_stage(), taught, damage, seed)
+    return Lesson(pairs, damage.told(len(image)))
+
+
+def network_at_start(
+    name: Network,
+    bands: int,
+    width: int = 8,
+    depth: int = 4,
+    seed: int = 0,
+    ratio: int = 2,
+    dtype: torch.dtype = torch.float32,
+) -> ResidualNetwork:
+    """As `build_network` makes it for settings of that size, to compute in `dtype`."""
+    network = build_network(bands, ratio, Settings(network=name, width=width, depth=depth, seed=seed), CPU)
+    network.autocast_dtype = dtype
+    return network
+
+
+def random_prior(
+    width: int = 8, depth: int = 4, bands: tuple[int, ...] = (1, 3), std: float = 0.02, seed: int = 0
+) -> Prior:
+    """Far from the base, in every pixel."""
+    heads = {}
+    for scale in (2, 3, 4):
+        for number in bands:
+            network = DirectNetwork(number, scale, Body(width, depth), torch.float32)
+            generator = Generator().manual_seed(seed)
+            initialise(network.body, generator)
+            weights = network.state_dict()
+            weights[f"body.{depth}.weight"].normal_(std=std, generator=generator)
+            heads[scale, number] = weights
+    return Prior(Body(width, depth), heads)
+
+
+def camera_of(settings: Settings, noise: float = 0.0) -> Degradation:
+    """That of the settings' kernel, anew: what it knows of itself is not shared."""
+    return replace(degradation_of(settings, (noise,)))
