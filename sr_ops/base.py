@@ -1,0 +1,84 @@
+"""The base of an enlargement: a data step from bicubic, what the data alone say, equal to the bit in every tile.
+
+Ten layers in bfloat16 make a last bit of what they see into a step of their own: where tiles know their base to 1e-6
+only, as by transforms, their results differ by 1e-2. So the base is made by convolutions alone: each sample is a sum of
+the same neighbours in the same order, wherever a tile begins.
+"""
+
+from functools import lru_cache
+from math import ceil
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, max_pool2d, pad, pixel_shuffle
+
+from .degradation import Degradation, mirrored
+from .domain import nearest
+from .resample import axis_matrix
+
+_INTERPOLATION_REACH = 3
+"""LR pixels that bicubic enlargement reads on each side, and one more."""
+
+_BEYOND = 0.2
+"""How far a base goes beyond 0 and 1, or beyond the samples around it where these do, as in all training."""
+
+
+def make_base(degradation: Degradation, lr: Tensor, known: Tensor | None = None) -> Tensor:
+    """`degradation.data_step` from bicubic, kept near the range of the samples, to 1e-3 of its change.
+
+    Args:
+        lr: (..., C, h, w) float32.
+        known: (..., C, h, w) bool; None for everywhere. What is not known pulls at nothing.
+
+    Returns:
+        (..., C, h * scale, w * scale). A sample depends on LR pixels no farther away than `base_reach`.
+    """
+    start = _apart(mirrored(lr, _INTERPOLATION_REACH), _interpolation(degradation.scale))
+    missing = lr - degradation.observe(mirrored(start, degradation.side // 2))
+    if known is not None:
+        missing = torch.where(known, missing, torch.zeros_like(missing))
+    base = start + _apart(pad(missing, (degradation.reach,) * 4), _undoing(degradation))
+    return _near(base, lr, degradation.scale)
+
+
+def base_reach(degradation: Degradation) -> int:
+    """LR pixels."""
+    return degradation.reach + ceil((degradation.side // 2) / degradation.scale) + _INTERPOLATION_REACH
+
+
+def _apart(padded: Tensor, filters: Tensor) -> Tensor:
+    """(..., C, h + 2 r, w + 2 r) to (..., C, h s, w s): phase by phase, by filters (1 or C, s^2, 2 r + 1, 2 r + 1)."""
+    bands, phases, side = filters.shape[:3]
+    images = padded.reshape(-1, bands, *padded.shape[-2:])
+    made = conv2d(images, filters.reshape(-1, 1, side, side).to(images), groups=bands)
+    enlarged = pixel_shuffle(made.reshape(-1, phases, *made.shape[-2:]), round(phases**0.5))
+    return enlarged.reshape(*padded.shape[:-2], *enlarged.shape[-2:])
+
+
+@lru_cache(maxsize=16)
+def _interpolation(scale: int) -> Tensor:
+    """Bicubic enlargement, (1, s^2, 7, 7): of a line of 7 samples and more the middle one's s samples."""
+    side = 2 * _INTERPOLATION_REACH + 1
+    rows = axis_matrix(3 * side, 3 * side * scale)  # far from both ends, which are mirrored
+    line = rows[(side + _INTERPOLATION_REACH) * scale :][:scale, side : 2 * side]
+    return torch.einsum("pi,qj->pqij", line, line).reshape(1, scale**2, side, side)
+
+
+@lru_cache(maxsize=16)
+def _undoing(degradation: Degradation) -> Tensor:
+    """D' (D D' + weight)^-1 as filters (1 or C, s^2, 2 reach + 1, 2 reach + 1)."""
+    scale, reach = degradation.scale, degradation.reach
+    response = degradation.response(2 * reach)[..., reach * scale :, reach * scale :]
+    side = 2 * reach + 1
+    phases = response[..., : side * scale, : side * scale].reshape(len(response), side, scale, side, scale)
+    # What LR pixel j adds to sample (i, phase) is the response at i - j: a correlation takes it turned around.
+    filters: Tensor = phases.permute(0, 2, 4, 1, 3).flatten(1, 2).flip(-2, -1).contiguous()
+    return filters
+
+
+def _near(base: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """The base, no farther than _BEYOND from [0, 1] or from what the samples around are."""
+    flat = lr.reshape(-1, *lr.shape[-2:])
+    low, high = (sign * max_pool2d(sign * flat, 3, stride=1, padding=1) for sign in (-1, 1))
+    low, high = low.clamp_max(0) - _BEYOND, high.clamp_min(1) + _BEYOND
+    return base.clamp(*(nearest(end.reshape(lr.shape), scale) for end in (low, high)))
