@@ -1,6 +1,7 @@
-"""The x2 networks that an image can be fitted with: both add a learned residual to the bicubic enlargement.
+"""The networks that an image can be fitted with: all add a learned residual to the base of the enlargement.
 
-Other scales are made of x2 stages, so nothing here knows any other ratio.
+Two know MATLAB's bicubic alone and enlarge by 2, other scales in stages; their base is the bicubic enlargement.
+direct.py has the third, for any camera.
 """
 
 import math
@@ -8,40 +9,48 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .resample import upscale
-from .settings import STAGE_SCALE, Network
+from .settings import STAGE_SCALE
 
 _ADDITION_GAIN = 0.3
 
 
 class ResidualNetwork(nn.Module):
-    """An image (B, C, H, W) float32 in [0, 1] to its x2 enlargement (B, C, 2 H, 2 W) float32, not clamped.
+    """An image and its base to the enlargement: the base and what the network adds to it.
 
+    The image is (B, C, h, w) float32, in [0, 1] for the most part, its base (B, C, s h, s w), and what is told of it
+    (B, C, 2), noise and JPEG loss of each band (`direct.planes`). The result is (B, C, s h, s w) float32, not clamped.
     A network of one band takes an image of any number of bands and treats each on its own. The convolutions run under
-    `autocast_dtype`; the bicubic part and the sum are float32 always.
+    `autocast_dtype`; the base and the sum are float32 always.
     """
 
     body: nn.Sequential
 
-    def __init__(self, bands: int, autocast_dtype: torch.dtype) -> None:
+    def __init__(self, bands: int, scale: int, autocast_dtype: torch.dtype) -> None:
         super().__init__()
-        self.bands = bands
+        self.bands, self.scale = bands, scale
         self.autocast_dtype = autocast_dtype
 
-    def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:
-        """What the network adds to `enlarged`, the bicubic x2 of `image`."""
+    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
+        """What the first convolution sees, of an image of as many bands as the network has."""
         raise NotImplementedError
 
-    def forward(self, image: Tensor) -> Tensor:
+    def residual(self, seen: Tensor) -> Tensor:
+        """What the network adds to the base, (B, C, s h, s w)."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
         batch, bands = image.shape[:2]
         if self.bands == 1 < bands:
-            each = self.forward(image.flatten(0, 1)[:, None])
+            each = self.forward(*(part.flatten(0, 1)[:, None] for part in (image, base, told)))
             return each.reshape(batch, bands, *each.shape[-2:])
-        enlarged = upscale(image, STAGE_SCALE)
+        seen = self.seen(image, base, told).contiguous(memory_format=torch.channels_last)
+        return base + self.mixed(seen).float()
+
+    def mixed(self, seen: Tensor) -> Tensor:
+        """`residual` under `autocast_dtype`."""
         mixed = self.autocast_dtype != torch.float32
-        with torch.autocast(image.device.type, dtype=self.autocast_dtype if mixed else None, enabled=mixed):
-            residual = self.residual(image, enlarged)
-        return enlarged + residual.float()
+        with torch.autocast(seen.device.type, dtype=self.autocast_dtype if mixed else None, enabled=mixed):
+            return self.residual(seen)
 
 
 class SubpixelNetwork(ResidualNetwork):
@@ -51,7 +60,7 @@ class SubpixelNetwork(ResidualNetwork):
     """
 
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, autocast_dtype)
+        super().__init__(bands, STAGE_SCALE, autocast_dtype)
         self.body = nn.Sequential(
             convolution(bands, width),
             *(Addition(width) for _ in range(depth - 2)),
@@ -59,20 +68,26 @@ class SubpixelNetwork(ResidualNetwork):
             convolution(width, bands * STAGE_SCALE**2),
         )
 
-    def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:  # noqa: ARG002 - one of the two
-        return nn.functional.pixel_shuffle(self.body(image), STAGE_SCALE)
+    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
+        return image
+
+    def residual(self, seen: Tensor) -> Tensor:
+        return nn.functional.pixel_shuffle(self.body(seen), STAGE_SCALE)
 
 
 class ZssrNetwork(ResidualNetwork):
     """The paper's: plain convolutions over the bicubic enlargement (Shocher et al. 2018, section 3.1; there 8 x 64)."""
 
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, autocast_dtype)
+        super().__init__(bands, STAGE_SCALE, autocast_dtype)
         hidden = (layer for _ in range(depth - 2) for layer in (nn.ReLU(), convolution(width, width)))
         self.body = nn.Sequential(convolution(bands, width), *hidden, nn.ReLU(), convolution(width, bands))
 
-    def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:  # noqa: ARG002 - one of the two
-        residual: Tensor = self.body(enlarged)
+    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
+        return base
+
+    def residual(self, seen: Tensor) -> Tensor:
+        residual: Tensor = self.body(seen)
         return residual
 
 
@@ -84,29 +99,8 @@ class Addition(nn.Module):
         self.convolution = convolution(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = x + self.convolution(nn.functional.relu(x))
-        return added
-
-
-_CLASSES: dict[Network, type[SubpixelNetwork] | type[ZssrNetwork]] = {
-    Network.SUBPIXEL: SubpixelNetwork,
-    Network.ZSSR: ZssrNetwork,
-}
-
-
-def build_network(
-    name: Network, bands: int, width: int, depth: int, seed: int, device: torch.device, autocast_dtype: torch.dtype
-) -> ResidualNetwork:
-    """A network whose weights depend on `seed` alone; untrained it returns the bicubic enlargement exactly.
-
-    Args:
-        width, depth: channels of the hidden layers; number of convolutions, at least 2.
-    """
-    with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
-        network = _CLASSES[name](bands, width, depth, autocast_dtype)
-    network = network.to_empty(device="cpu")
-    initialise(network.body, torch.Generator().manual_seed(seed))
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        added: Tensor = self.convolution(nn.functional.relu(x))
+        return added.add_(x)  # in place: as much memory again takes longer than the sum
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:

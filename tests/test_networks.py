@@ -4,20 +4,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
+from sr_ops.networks import ResidualNetwork, fastest_dtype
 from sr_ops.resample import upscale
 from sr_ops.settings import Network
 
+from .cameras import CPU, FROM_SCRATCH, enlarged_by, first_stage, network_at_start
 from .pictures import noise
 
-CPU = torch.device("cpu")
-names = pytest.mark.parametrize("name", list(Network))
+names = pytest.mark.parametrize("name", FROM_SCRATCH)
 
 
 def network(
     name: Network, bands: int = 1, width: int = 8, depth: int = 4, seed: int = 0, dtype: torch.dtype = torch.float32
 ) -> ResidualNetwork:
-    return build_network(name, bands, width, depth, seed, CPU, dtype)
+    return network_at_start(name, bands, width, depth, seed, dtype=dtype)
+
+
+def enlarged(built: ResidualNetwork, images: Tensor) -> Tensor:
+    """By 2, from bicubic."""
+    return enlarged_by(built, images, first_stage())
 
 
 def convolutions(built: ResidualNetwork) -> list[nn.Conv2d]:
@@ -34,9 +39,9 @@ def all_weights(built: ResidualNetwork) -> Tensor:
 def test_untrained_is_bicubic(name: Network, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     """An untrained network returns the bicubic x2 enlargement bit for bit, in float32 whatever it computes in."""
     image = noise(*shape)
-    enlarged = network(name, bands=shape[1], dtype=dtype)(image)
-    assert enlarged.dtype == torch.float32
-    assert torch.equal(enlarged, upscale(image, 2))
+    made = enlarged(network(name, bands=shape[1], dtype=dtype), image)
+    assert made.dtype == torch.float32
+    assert torch.equal(made, upscale(image, 2))
 
 
 @names
@@ -94,7 +99,7 @@ def test_the_papers_network_looks_at_the_bicubic_enlargement() -> None:
     built = handing_on(network(Network.ZSSR))
     convolutions(built)[-1].weight[0, 0, 1, 1] = 0.5
     image = 0.2 + 0.6 * noise(2, 1, 9, 12)
-    torch.testing.assert_close(built(image), 1.5 * upscale(image, 2), rtol=0, atol=1e-6)
+    torch.testing.assert_close(enlarged(built, image), 1.5 * upscale(image, 2), rtol=0, atol=1e-6)
 
 
 @torch.inference_mode()
@@ -105,7 +110,7 @@ def test_the_default_network_makes_four_pixels_of_one() -> None:
         layer.weight[0, 0, 1, 1] = -0.5
     convolutions(built)[-1].weight[:, 0, 1, 1] = 4 * torch.tensor([1.0, 2, 3, 4])
     image = noise(2, 1, 9, 12)
-    residual = built(image) - upscale(image, 2)
+    residual = enlarged(built, image) - upscale(image, 2)
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         expected = (1 + 2 * row + column) * image
         torch.testing.assert_close(residual[..., row::2, column::2], expected, rtol=0, atol=1e-5)
@@ -121,7 +126,7 @@ def test_a_pixel_reaches_no_further_than_the_depth(name: Network, depth: int) ->
     image = noise(1, 1, 21, 21).double()
     changed = image.clone()
     changed[0, 0, 10, 10] += 1
-    change = (built(changed) - built(image)).abs()[0, 0]
+    change = (enlarged(built, changed) - enlarged(built, image)).abs()[0, 0]
     assert float(change.max()) > 0
     reach = depth + 2
     near = slice(2 * (10 - reach), 2 * (11 + reach))
@@ -143,12 +148,12 @@ def test_a_network_of_one_band_treats_each_band_on_its_own(name: Network, dtype:
     """What it makes of an image of several bands is what it makes of each band alone."""
     built = lively(network(name, dtype=dtype))
     images = noise(3, bands, 9, 12)
-    enlarged = built(images)
-    assert enlarged.shape == (3, bands, 18, 24)
-    assert enlarged.dtype == torch.float32
-    assert float((enlarged - upscale(images, 2)).abs().max()) > 0.05
+    made = enlarged(built, images)
+    assert made.shape == (3, bands, 18, 24)
+    assert made.dtype == torch.float32
+    assert float((made - upscale(images, 2)).abs().max()) > 0.05
     for band in range(bands):
-        torch.testing.assert_close(enlarged[:, [band]], built(images[:, [band]]), rtol=0, atol=1e-6)
+        torch.testing.assert_close(made[:, [band]], enlarged(built, images[:, [band]]), rtol=0, atol=1e-6)
 
 
 @names
@@ -157,7 +162,7 @@ def test_a_network_of_one_band_treats_each_band_on_its_own(name: Network, dtype:
 def test_one_band_of_many_untrained_is_bicubic(name: Network, dtype: torch.dtype) -> None:
     """Bit for bit, as it is of one."""
     image = noise(2, 4, 8, 7)
-    assert torch.equal(network(name, dtype=dtype)(image), upscale(image, 2))
+    assert torch.equal(enlarged(network(name, dtype=dtype), image), upscale(image, 2))
 
 
 @names
@@ -167,7 +172,7 @@ def test_a_network_of_one_band_learns_from_all_bands(name: Network) -> None:
 
     def gradient(bands: list[int]) -> Tensor:
         built = lively(network(name))
-        (built(images[:, bands]) - truth[:, bands]).square().mean().backward()
+        (enlarged(built, images[:, bands]) - truth[:, bands]).square().mean().backward()
         return torch.cat([parameter.grad.flatten() for parameter in built.parameters() if parameter.grad is not None])
 
     together = gradient([0, 1, 2])
@@ -184,7 +189,7 @@ def test_a_network_of_many_bands_mixes_them(name: Network) -> None:
     for band in range(3):
         changed = image.clone()
         changed[:, band] = 1 - changed[:, band]
-        residuals = [built(each) - upscale(each, 2) for each in (image, changed)]
+        residuals = [enlarged(built, each) - upscale(each, 2) for each in (image, changed)]
         assert bool(((residuals[0] - residuals[1]).abs().amax((0, 2, 3)) > 1e-3).all())
 
 
@@ -196,7 +201,7 @@ def test_hidden_layers_pass_the_signal_on(name: Network) -> None:
     strengths: list[float] = []
     for layer in convolutions(built):
         layer.register_forward_hook(lambda _layer, inputs, _output: strengths.append(float(inputs[0].std())))
-    built(noise(1, 1, 24, 24))
+    enlarged(built, noise(1, 1, 24, 24))
     assert len(strengths) == 8
     assert 0.3 < strengths[-1] / strengths[1] < 3
 
@@ -205,7 +210,7 @@ def test_hidden_layers_pass_the_signal_on(name: Network) -> None:
 def test_the_first_step_can_leave_bicubic(name: Network) -> None:
     """The zeros of the last layer get a gradient."""
     built = network(name)
-    (built(noise(1, 1, 8, 8)) - noise(1, 1, 16, 16)).abs().mean().backward()
+    (enlarged(built, noise(1, 1, 8, 8)) - noise(1, 1, 16, 16)).abs().mean().backward()
     gradient = convolutions(built)[-1].weight.grad
     assert gradient is not None
     assert float(gradient.abs().max()) > 0

@@ -10,14 +10,21 @@ import pytest
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method, Network, Preset, Settings, preset
 
 STAGES = {2: (2,), 3: (2, 3), 4: (2, 4), 5: (2, 4, 5), 6: (2, 4, 6), 7: (2, 4, 7), 8: (2, 4, 8)}
+DIRECT_STAGES = {2: (2,), 3: (3,), 4: (4,), 5: (4, 5), 6: (4, 6), 7: (4, 7), 8: (4, 8)}
 OURS = (Preset.FAST, Preset.BALANCED, Preset.BEST)
-every_preset = pytest.mark.parametrize("name", list(Preset))
+STARTS = [(name, from_prior) for name in Preset for from_prior in (True, False) if not (from_prior and name == "paper")]
+"""The paper's network is fitted from scratch only."""
+every_preset = pytest.mark.parametrize(("name", "from_prior"), STARTS)
 each_start = pytest.mark.parametrize("from_prior", [True, False])
 
 
-def test_stages_of_every_scale() -> None:
-    """Stages double until the scale is reached; the last one stops at it."""
-    assert {scale: Settings(scale=scale).stage_scales for scale in range(MIN_SCALE, MAX_SCALE + 1)} == STAGES
+@pytest.mark.parametrize(
+    ("network", "stages"), [(Network.SUBPIXEL, STAGES), (Network.ZSSR, STAGES), (Network.DIRECT, DIRECT_STAGES)]
+)
+def test_stages_of_every_scale(network: Network, stages: dict[int, tuple[int, ...]]) -> None:
+    """From scratch stages double until the scale is reached, direct networks go to x4 at once; the last stops there."""
+    scales = range(MIN_SCALE, MAX_SCALE + 1)
+    assert {scale: Settings(scale=scale, network=network).stage_scales for scale in scales} == stages
 
 
 def test_settings_do_not_load_torch() -> None:
@@ -27,21 +34,22 @@ def test_settings_do_not_load_torch() -> None:
 
 
 @every_preset
-@each_start
 def test_a_preset_chooses_the_network_and_its_fit_and_nothing_else(name: Preset, from_prior: bool) -> None:
     """The rest is as in plain settings, but for the ensemble of fast: the method is auto, and no prior is named."""
     chosen = preset(name, from_prior)
     assert chosen.ensemble is (name is not Preset.FAST)
     assert replace(chosen, network=Settings().network, fit=Settings().fit, ensemble=True) == Settings()
     assert (chosen.method, chosen.prior) == (Method.AUTO, NO_PRIOR)
-    assert (chosen.fit.crop, chosen.fit.batch) == (FitSettings().crop, FitSettings().batch)
+    assert chosen.fit.batch == FitSettings().batch
+    assert chosen.fit.crop // (4 if from_prior else 2) >= 24, "sons of x4 are as large as to learn from"
 
 
 @each_start
 def test_better_presets_take_more_steps(from_prior: bool) -> None:
     """Fast takes fewer steps than balanced, and balanced fewer than best, all at one learning rate."""
     fits = [preset(name, from_prior).fit for name in OURS]
-    assert all(0 < faster.steps < better.steps for faster, better in pairwise(fits))
+    assert all(faster.steps < better.steps for faster, better in pairwise(fits))
+    assert (fits[0].steps == 0) is from_prior, "fast takes the prior as it is"
     assert len({fit.learning_rate for fit in fits}) == 1
 
 
@@ -49,7 +57,11 @@ def test_better_presets_take_more_steps(from_prior: bool) -> None:
 def test_only_fast_does_without_the_self_ensemble(from_prior: bool) -> None:
     """It makes an enlargement eight times as long; the others take that time."""
     assert [preset(name, from_prior).ensemble for name in OURS] == [False, True, True]
-    assert preset(Preset.PAPER, from_prior).ensemble
+
+
+def test_the_papers_preset_has_the_self_ensemble() -> None:
+    """As published."""
+    assert preset(Preset.PAPER, from_prior=False).ensemble
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -65,14 +77,14 @@ def test_fast_from_scratch_takes_more_steps_than_balanced_from_a_prior() -> None
     assert preset(Preset.FAST, from_prior=False).fit.steps > preset(Preset.BALANCED, from_prior=True).fit.steps
 
 
-@each_start
-def test_only_the_paper_preset_takes_the_papers_network(from_prior: bool) -> None:
-    """It is ZSSR's, of 8 layers of 64 channels as published; the others take the default network."""
-    networks = {name: preset(name, from_prior).network for name in Preset}
-    assert networks.pop(Preset.PAPER) is Network.ZSSR
-    assert set(networks.values()) == {Settings().network} == {Network.SUBPIXEL}
-    paper = preset(Preset.PAPER, from_prior)
-    assert (paper.depth, paper.width) == (8, 64)
+@every_preset
+def test_each_start_has_its_network(name: Preset, from_prior: bool) -> None:
+    """Direct ones from a prior; from scratch ZSSR's for the paper, 8 layers of 64 as published, else the default."""
+    chosen = preset(name, from_prior)
+    if name is Preset.PAPER:
+        assert (chosen.network, chosen.depth, chosen.width) == (Network.ZSSR, 8, 64)
+    else:
+        assert chosen.network is (Network.DIRECT if from_prior else Network.SUBPIXEL)
 
 
 def test_the_papers_network_is_fitted_as_long_as_the_best() -> None:
