@@ -5,11 +5,14 @@ what it should leave alone. Given sons as damaged as the image is, while damage 
 out over the steps, it learns to leave it alone (as Shocher et al. 2018, section 4, do with noise in the sons).
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
+from .degradation import Degradation
+from .direct import JPEG_NOISE, planes
 from .jpeg import find_steps, round_to_steps
 
 _BLOCK = 8
@@ -35,6 +38,8 @@ class Damage:
     """Standard deviation (C,) of the noise in each band, in units of the full range; None for none that is visible."""
     jpeg_steps: Tensor | None = None
     """(8, 8): `jpeg.find_steps`."""
+    looked: bool = True
+    """Whether the noise is known, or was looked for."""
 
     def put_into(self, sons: Tensor, generator: Generator) -> Tensor:
         """(..., C, h, w) float32 in [0, 1] damaged alike, noise drawn from `generator`; it may leave the range."""
@@ -43,15 +48,38 @@ class Damage:
             sons = sons + drawn * self.noise.to(sons)[:, None, None]
         return sons if self.jpeg_steps is None else round_to_steps(sons, self.jpeg_steps)
 
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The noise, for all bands or for each."""
+        return (0.0,) if self.noise is None else tuple(self.noise.tolist())
+
+    def as_noise_of(self, degradation: Degradation) -> Degradation:
+        """The degradation with this damage for its noise; what JPEG lost counts as noise, too."""
+        step = 0.0 if self.jpeg_steps is None else float(self.jpeg_steps.mean())
+        return replace(degradation, noise=tuple(math.hypot(sigma, step * JPEG_NOISE) for sigma in self.sigmas))
+
+    def told(self, bands: int) -> Tensor:
+        """(C, 2): what a network is told of an image of so many bands."""
+        noise = torch.zeros(bands) if self.noise is None else self.noise.cpu().float().expand(bands)
+        step = 0.0 if self.jpeg_steps is None else float(self.jpeg_steps.mean())
+        return planes(noise, torch.full((bands,), step))
+
 
 CLEAN = Damage()
 
 
-def find_damage(image: Tensor, windows: Tensor) -> Damage:
-    """What (C, H, W) float32 in [0, 1] suffered, its noise by (K, C, h, w) of it, h and w at least 10."""
-    steps = find_steps(image)
-    if min(image.shape[-2:]) < _MIN_SIDE:
-        return Damage(None, steps)
+def find_damage(image: Tensor, windows: Tensor | None, noise: Tensor | None = None) -> Damage:
+    """What (C, H, W) float32 in [0, 1] suffered, its noise by (K, C, h, w) of it, h and w at least 10.
+
+    Args:
+        windows: None where no part can be spared: what is not given is then not looked for.
+        noise: as it is known, standard deviation (1,) or (C,); None to be measured.
+    """
+    steps = None if windows is None else find_steps(image)
+    if noise is not None:
+        return Damage(noise if float(noise.max()) > 0 else None, steps)
+    if windows is None or min(image.shape[-2:]) < _MIN_SIDE:
+        return Damage(None, steps, looked=False)
     noise = noise_sigma(windows)
     return Damage(noise if float(noise.max()) > _VISIBLE_NOISE else None, steps)
 

@@ -1,10 +1,10 @@
 """Fitting a network to training pairs: crops of random pairs, the L1 difference, one Adam step after the other.
 
-The pairs of one image make a fit to that image (ZSSR, Shocher et al. 2018, section 3); the pairs of many make a prior.
-The pairs are made once; a step resizes nothing.
+The pairs of one image make a fit to that image (ZSSR, Shocher et al. 2018, section 3). They are made once; a step
+resizes nothing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,7 +13,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from .networks import ResidualNetwork
-from .pairs import Crops, Pair, draw_crops
+from .pairs import Crops, Lesson, draw_crops
 from .settings import FitSettings
 
 GRADIENT_NORM = 0.1
@@ -22,14 +22,14 @@ GRADIENT_NORM = 0.1
 
 def fit(
     network: ResidualNetwork,
-    pairs: Sequence[Pair],
+    lesson: Lesson,
     settings: FitSettings,
     seed: int,
     after_step: Callable[[int], None] | None = None,
 ) -> float:
-    """Train `network` in place, on its device, where the pairs are too.
+    """Train `network` in place, on its device, where the lesson is too.
 
-    The same network, pairs, settings, seed, thread count and device class give the same weights bit for bit.
+    The same network, lesson, settings, seed, thread count and device class give the same weights bit for bit.
 
     Args:
         after_step: called with the number of steps done, after each.
@@ -40,10 +40,10 @@ def fit(
     generator = Generator().manual_seed(seed)
     optimiser, schedule = one_cycle(network.parameters(), settings)
     # In one piece: small tensors, kept among large ones that come and go, fragment the heap.
-    losses = torch.empty(settings.steps, device=pairs[0].son.device)
+    losses = torch.empty(settings.steps, device=lesson.pairs[0].son.device)
     network.train()
     for step in range(settings.steps):
-        loss = _loss(network, draw_crops(pairs, settings.crop, settings.batch, generator))
+        loss = _loss(network, draw_crops(lesson.pairs, settings.crop, settings.batch, generator), lesson.told)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         clip_grad_norm_(network.parameters(), GRADIENT_NORM)
@@ -67,9 +67,10 @@ def last_tenth(steps: int) -> slice:
     return slice(-max(1, steps // 10), None)
 
 
-def _loss(network: ResidualNetwork, crops: Crops) -> Tensor:
+def _loss(network: ResidualNetwork, crops: Crops, told: Tensor) -> Tensor:
     """Mean L1 over what may be learned from."""
-    errors: Tensor = (network(crops.sons.to(memory_format=torch.channels_last)) - crops.fathers).abs()
+    made: Tensor = network(crops.sons, crops.bases, told.expand(len(crops.sons), -1, -1))
+    errors = (made - crops.fathers).abs()
     if crops.taught is None:
         return errors.mean()
     looked_at = (crops.taught.sum() * errors.shape[1]).clamp_min(1)

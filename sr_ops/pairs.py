@@ -1,10 +1,10 @@
-"""Training pairs: fathers are an image and smaller copies of it, sons their `downscale`, damaged as the image is.
+"""Training pairs: fathers are an image and smaller copies of it, sons what its camera sees of them, damaged as it is.
 
 Shocher, Cohen, Irani 2018 (ZSSR), section 3.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from . import dihedral
 from .damage import CLEAN, Damage
-from .resample import downscale, resize
-from .settings import STAGE_SCALE
+from .resample import resize
+from .stages import Stage
 
 _LEVEL_RATIO = 0.95
 _LEVELS = 10
@@ -24,22 +24,35 @@ _LEVEL_WEIGHT = 0.9
 _KERNEL_REACH = 2.0
 """Of bicubic interpolation, in pixels of the smaller image."""
 
-_PRIOR_LEVELS = (1.0, 0.8, 0.64, 0.5)
-
-MIN_SIDE = 8
-"""Shortest side, in pixels, of an image that can be fitted: below, no crop holds more than border."""
+_SHORTEST_SON = 4
+"""Shortest side, in pixels, of a son that can be learned from: below, no crop holds more than border."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A father (C, H, W) with even sides and its son (C, H / 2, W / 2)."""
+    """A father (C, r H, r W), its son (C, H, W), and the base that the son's enlargement starts from."""
 
     father: Tensor
     son: Tensor
+    base: Tensor
+    """(C, r H, r W)."""
     weight: float
     """Relative odds of being drawn."""
     taught: Tensor | None = None
-    """(1, H, W) float32: 1 where the father may be learned from, 0 where it is held out; None for everywhere."""
+    """(1, r H, r W) float32: 1 where the father may be learned from, 0 where it is held out; None for everywhere."""
+
+    @property
+    def ratio(self) -> int:
+        return self.father.shape[-1] // self.son.shape[-1]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a network is to learn of one image."""
+
+    pairs: tuple[Pair, ...]
+    told: Tensor
+    """(C, 2): what the network is told of the image, `direct.planes`."""
 
 
 class CropPlace(NamedTuple):
@@ -56,50 +69,64 @@ class CropPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class Crops:
-    """What one step learns from: sons (B, C, c/2, c/2), their fathers (B, C, c, c) and where those may be looked at."""
+    """What one step learns from."""
 
     sons: Tensor
+    """(B, C, c, c)."""
+    bases: Tensor
+    """(B, C, r c, r c)."""
     fathers: Tensor
+    """(B, C, r c, r c)."""
     taught: Tensor | None
-    """(B, 1, c, c), as `Pair.taught`."""
+    """(B, 1, r c, r c), as `Pair.taught`."""
+
+
+def shortest_side(ratio: int) -> int:
+    """Of an image that can be fitted, in pixels."""
+    return _SHORTEST_SON * ratio
 
 
 def father_son_pyramid(
-    image: Tensor, taught: Tensor | None = None, damage: Damage = CLEAN, seed: int = 0
+    image: Tensor, stage: Stage, taught: Tensor | None = None, damage: Damage = CLEAN, seed: int = 0
 ) -> tuple[Pair, ...]:
-    """The levels 0.95^i of (C, H, W), i = 0..9, with odds 0.9^i.
+    """The levels 0.95^i of (C, H, W), i = 0..9, with odds 0.9^i; those are left out that give no son to learn from.
 
     Args:
+        stage: how sons are made of fathers, and bases of sons.
         taught: (1, H, W) float32, 1 where the image may be learned from and 0 where it is held out. Of a smaller copy
             no pixel is learned from that a held-out one went into.
         damage: of the image; put into every son, with noise drawn by `seed`.
     """
-    _check_size(image)
-    pairs = (_pair(image, _LEVEL_RATIO**level, _LEVEL_WEIGHT**level, taught) for level in range(_LEVELS))
     generator = Generator().manual_seed(seed)
-    return tuple(replace(pair, son=damage.put_into(pair.son, generator)) for pair in pairs)
+    pairs: list[Pair] = []
+    for level in range(_LEVELS):
+        size = _whole_sons(image, _LEVEL_RATIO**level, stage.ratio)
+        if min(size) < shortest_side(stage.ratio):
+            break
+        father, looked_at = _father(image, size, taught, whole=level == 0)
+        son = damage.put_into(stage.learned.apply(father), generator)
+        pairs.append(Pair(father, son, stage.base(son), _LEVEL_WEIGHT**level, looked_at))
+    if not pairs:
+        height, width = image.shape[-2:]
+        raise ValueError(
+            f"an image of {height} x {width} is too small to fit: both sides must be at least"
+            f" {shortest_side(stage.ratio)}"
+        )
+    return tuple(pairs)
 
 
-def octave_pairs(image: Tensor, crop: int) -> tuple[Pair, ...]:
-    """(C, H, W) at 1, 0.8, 0.64 and 0.5 of its size, with even odds that add up to 1.
-
-    For a prior, whose many images make up for what a pyramid of ten levels gives a single one. A level with a side
-    below `crop` is left out.
-    """
-    levels = [level for level in _PRIOR_LEVELS if min(image.shape[-2:]) * level >= crop] or [1.0]
-    return tuple(_pair(image, level, 1 / len(levels)) for level in levels)
+def _whole_sons(image: Tensor, shrink: float, ratio: int) -> tuple[int, int]:
+    """The size of a copy, of whole sons."""
+    height, width = (int(side * shrink) // ratio * ratio for side in image.shape[-2:])
+    return height, width
 
 
-def _pair(image: Tensor, shrink: float, weight: float, taught: Tensor | None = None) -> Pair:
-    height, width = image.shape[-2:]
-    size = (max(2, int(height * shrink) // 2 * 2), max(2, int(width * shrink) // 2 * 2))
-    if shrink == 1:
-        father = image[:, : size[0], : size[1]]
-        looked_at = taught if taught is None else taught[:, : size[0], : size[1]]
-    else:
-        father = resize(image, size)
-        looked_at = taught if taught is None else _wholly_taught(taught, size)
-    return Pair(father, downscale(father, STAGE_SCALE), weight, looked_at)
+def _father(image: Tensor, size: tuple[int, int], taught: Tensor | None, whole: bool) -> tuple[Tensor, Tensor | None]:
+    """A copy of the image of that size, and where it may be learned from."""
+    if whole:
+        height, width = size
+        return image[:, :height, :width], taught if taught is None else taught[:, :height, :width]
+    return resize(image, size), taught if taught is None else _wholly_taught(taught, size)
 
 
 def _wholly_taught(taught: Tensor, size: tuple[int, int]) -> Tensor:
@@ -110,15 +137,9 @@ def _wholly_taught(taught: Tensor, size: tuple[int, int]) -> Tensor:
     return 1 - interpolate(held_out[None], size, mode="nearest-exact")[0]
 
 
-def _check_size(image: Tensor) -> None:
-    height, width = image.shape[-2:]
-    if min(height, width) < MIN_SIDE:
-        raise ValueError(f"an image of {height} x {width} is too small to fit: both sides must be at least {MIN_SIDE}")
-
-
 def son_side(pairs: Sequence[Pair], crop: int) -> int:
     """Side of the sons' crops for fathers' crops of `crop` pixels, or of what the smallest pair allows."""
-    return min(crop // STAGE_SCALE, *(min(pair.son.shape[-2:]) for pair in pairs))
+    return min(max(1, crop // pairs[0].ratio), *(min(pair.son.shape[-2:]) for pair in pairs))
 
 
 def draw_places(pairs: Sequence[Pair], side: int, batch: int, generator: Generator) -> list[CropPlace]:
@@ -139,18 +160,20 @@ def draw_crops(pairs: Sequence[Pair], crop: int, batch: int, generator: Generato
 
     The draws depend on `generator` alone.
     """
-    side = son_side(pairs, crop)
+    side, ratio = son_side(pairs, crop), pairs[0].ratio
     sons: list[Tensor] = []
+    bases: list[Tensor] = []
     fathers: list[Tensor] = []
     taught: list[Tensor] = []
     for index, top, left, element in draw_places(pairs, side, batch, generator):
         pair = pairs[index]
-        for crops, source, ratio in (
+        for crops, source, times in (
             (sons, pair.son, 1),
-            (fathers, pair.father, STAGE_SCALE),
-            (taught, pair.taught, STAGE_SCALE),
+            (bases, pair.base, ratio),
+            (fathers, pair.father, ratio),
+            (taught, pair.taught, ratio),
         ):
             if source is not None:
-                window = source[:, ratio * top : ratio * (top + side), ratio * left : ratio * (left + side)]
+                window = source[:, times * top : times * (top + side), times * left : times * (left + side)]
                 crops.append(dihedral.transform(window, element))
-    return Crops(torch.stack(sons), torch.stack(fathers), torch.stack(taught) if taught else None)
+    return Crops(torch.stack(sons), torch.stack(bases), torch.stack(fathers), torch.stack(taught) if taught else None)

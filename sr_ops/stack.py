@@ -22,9 +22,8 @@ from torch import Generator, Tensor, nn
 from . import dihedral
 from .fit import GRADIENT_NORM, last_tenth, one_cycle
 from .networks import ResidualNetwork
-from .pairs import Pair, draw_places, son_side
-from .resample import upscale
-from .settings import STAGE_SCALE, FitSettings
+from .pairs import Lesson, Pair, draw_places, son_side
+from .settings import FitSettings
 
 STEPS_BEFORE_CAPTURE = 3
 """Steps after which a GPU replays the rest: libraries set themselves up in the first ones, which no graph can hold."""
@@ -35,12 +34,12 @@ _CAPTURING = Lock()
 
 def fit_stack(
     networks: Sequence[ResidualNetwork],
-    lessons: Sequence[Sequence[Pair]],
+    lessons: Sequence[Lesson],
     settings: FitSettings,
     seed: int,
     after_step: Callable[[int], None] | None = None,
 ) -> list[float]:
-    """Train each network in place on its own image's pairs: what `fit(network, pairs, settings, seed)` does for each.
+    """Train each network in place on its own image's pairs: what `fit(network, lesson, settings, seed)` does for each.
 
     Every image gets the draws it would get alone, and only rounding tells the results apart, grown by training as a
     change of the first weights by 1e-6 would. Measured on a CPU: a stack of one equals `fit` bit for bit; in one of
@@ -48,9 +47,9 @@ def fit_stack(
     steps and 0.2 dB in 200. The same arguments, thread count and device class give the same weights bit for bit.
 
     Args:
-        networks: N >= 1, of one class, bands, width, depth, dtype and device, where the pairs are too; they are changed
-            only when all steps are done.
-        lessons: the pairs of image n at place n. The images have equally many bands, and sizes that give equal crops.
+        networks: N >= 1, of one class, bands, scale, width, depth, dtype and device, where the lessons are too; they
+            are changed only when all steps are done.
+        lessons: that of image n at place n. The images have equally many bands, and sizes that give equal crops.
         after_step: called with the number of steps done, after each; a GPU may still be at work on the last ones.
 
     Returns:
@@ -59,10 +58,10 @@ def fit_stack(
     Raises:
         ValueError: the images give crops of different sizes.
     """
-    device = lessons[0][0].son.device
+    device = lessons[0].told.device
     with _side_stream(device):
         stack = _stacked(networks)
-        lesson = _StackCrops(lessons, settings, seed, bands=networks[0].bands)
+        lesson = _StackCrops(lessons, settings, seed, networks[0])
         losses = torch.empty(settings.steps, len(networks), device=device)
         _train(stack, lesson, settings, losses, after_step)
         _hand_out(stack, networks)
@@ -82,7 +81,7 @@ def _stacked(networks: Sequence[ResidualNetwork]) -> ResidualNetwork:
     with torch.no_grad():
         for parameter, *singles in zip(stack.parameters(), *(net.parameters() for net in networks), strict=True):
             parameter.data = torch.cat(singles)
-    return stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return stack.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _hand_out(stack: ResidualNetwork, networks: Sequence[ResidualNetwork]) -> None:
@@ -95,19 +94,19 @@ def _hand_out(stack: ResidualNetwork, networks: Sequence[ResidualNetwork]) -> No
 
 
 class _Crops(NamedTuple):
-    """What one step learns from: N networks of C bands, B crops each, s pixels of sons; channels last in memory.
+    """What one step learns from: N networks of C bands and ratio r, B crops of each; channels last in memory.
 
     Where a network of one band learns from several, each band is a crop of its own.
     """
 
-    sons: Tensor
-    """(B, N * C, s, s)."""
-    enlarged: Tensor
-    """(B, N * C, 2 s, 2 s), the bicubic enlargement of the sons."""
+    seen: Tensor
+    """(B, N * I, s, s), or at HR size: what the first convolution of each network sees, I channels."""
+    bases: Tensor
+    """(B, N * C, r s, r s)."""
     fathers: Tensor
-    """(B, N * C, 2 s, 2 s)."""
+    """(B, N * C, r s, r s)."""
     taught: Tensor
-    """(B, N, 2 s, 2 s): 1 where the father may be learned from, else 0."""
+    """(B, N, r s, r s): 1 where the father may be learned from, else 0."""
 
 
 class _StackCrops:
@@ -117,19 +116,22 @@ class _StackCrops:
     GPU waiting for many times the length of a step.
     """
 
-    def __init__(self, lessons: Sequence[Sequence[Pair]], settings: FitSettings, seed: int, bands: int) -> None:
-        shapes = [(len(pairs[0].son), *2 * (son_side(pairs, settings.crop),)) for pairs in lessons]
+    def __init__(self, lessons: Sequence[Lesson], settings: FitSettings, seed: int, network: ResidualNetwork) -> None:
+        pairs = [lesson.pairs for lesson in lessons]
+        shapes = [(len(of_one[0].son), *2 * (son_side(of_one, settings.crop),)) for of_one in pairs]
         if len(set(shapes)) > 1:
             raise ValueError(f"the images of one stack must give sons of one shape, not {sorted(set(shapes))}")
         image_bands, self._side, _ = shapes[0]
-        self._batch, self._bands, self._folds = settings.batch, bands, image_bands // bands
-        self._sons = _Album([pair.son for pairs in lessons for pair in pairs], self._side)
-        self._fathers = _Album([_with_mask(pair) for pairs in lessons for pair in pairs], STAGE_SCALE * self._side)
-        self._first = [0, *accumulate(len(pairs) for pairs in lessons[:-1])]
+        self._batch, self._network, self._ratio = settings.batch, network, pairs[0][0].ratio
+        self._folds = image_bands // network.bands
+        self._sons = _Album([pair.son for of_one in pairs for pair in of_one], self._side)
+        self._fathers = _Album([_with_mask(pair) for of_one in pairs for pair in of_one], self._ratio * self._side)
+        self._told = _told_of_crops([lesson.told for lesson in lessons], settings.batch, network.bands)
+        self._first = [0, *accumulate(len(of_one) for of_one in pairs[:-1])]
         # Draws depend on the seed, the sizes and the odds alone: images of one size share theirs.
-        self._kinds = [tuple((pair.son.shape, pair.weight) for pair in pairs) for pairs in lessons]
+        self._kinds = [tuple((pair.son.shape, pair.weight) for pair in of_one) for of_one in pairs]
         self._draws = {
-            kind: (pairs, Generator().manual_seed(seed)) for kind, pairs in zip(self._kinds, lessons, strict=True)
+            kind: (of_one, Generator().manual_seed(seed)) for kind, of_one in zip(self._kinds, pairs, strict=True)
         }
 
     def crops(self) -> _Crops:
@@ -140,18 +142,36 @@ class _StackCrops:
             for first, kind in zip(self._first, self._kinds, strict=True)
         ]
         windows = torch.tensor(places).transpose(0, 1).to(self._sons.pixels.device, non_blocking=True)
-        sons = _side_by_side(self._sons.cut(windows, 1), self._bands)
-        fathers = self._fathers.cut(windows, STAGE_SCALE)
-        taught = fathers[..., -1:].expand(*fathers.shape[:-1], self._folds)
-        # Made here, not by the network: the matrices of `upscale` live in a cache, and a CUDA graph would read on where
-        # one of them lay after the cache has let it go.
-        enlarged = upscale(sons, STAGE_SCALE)
-        return _Crops(sons, enlarged, _side_by_side(fathers[..., :-1], self._bands), _side_by_side(taught, 1))
+        bands = self._network.bands
+        sons = _side_by_side(self._sons.cut(windows, 1), bands)
+        fathers = self._fathers.cut(windows, self._ratio)
+        made, bases, taught = torch.split(fathers, [self._folds * bands, self._folds * bands, 1], -1)
+        bases = _side_by_side(bases, bands)
+        taught = _side_by_side(taught.expand(*taught.shape[:-1], self._folds), 1)
+        return _Crops(self._seen(sons, bases), bases, _side_by_side(made, bands), taught)
+
+    def _seen(self, sons: Tensor, bases: Tensor) -> Tensor:
+        """What the networks see, side by side."""
+        bands = self._network.bands
+        each_son, each_base = (
+            part.reshape(-1, bands, *part.shape[-2:]) for part in (sons.contiguous(), bases.contiguous())
+        )
+        seen = self._network.seen(each_son, each_base, self._told)
+        together = seen.reshape(len(sons), -1, *seen.shape[-2:])
+        return together.contiguous(memory_format=torch.channels_last)
+
+
+def _told_of_crops(told: Sequence[Tensor], batch: int, bands: int) -> Tensor:
+    """(C', 2) of N images to (B * N, bands, 2), B the crops of each: of one band every band is a crop of its own."""
+    folded = torch.stack(list(told)).reshape(len(told), -1, bands, 2).transpose(0, 1)  # (folds, N, bands, 2)
+    together: Tensor = folded.expand(batch, *folded.shape).flatten(0, 2)
+    return together
 
 
 def _with_mask(pair: Pair) -> Tensor:
-    """(C + 1, H, W): the father, and where it may be learned from."""
-    return torch.cat([pair.father, torch.ones_like(pair.father[:1]) if pair.taught is None else pair.taught])
+    """(2 C + 1, H, W): the father, the base, and where the father may be learned from."""
+    taught = torch.ones_like(pair.father[:1]) if pair.taught is None else pair.taught
+    return torch.cat([pair.father, pair.base, taught])
 
 
 def _side_by_side(crops: Tensor, bands: int) -> Tensor:
@@ -221,10 +241,7 @@ def _backward(stack: ResidualNetwork, crops: _Crops) -> Tensor:
 
 def _losses(stack: ResidualNetwork, crops: _Crops) -> Tensor:
     """(N,): each network's mean L1 over what it may learn from."""
-    mixed = stack.autocast_dtype != torch.float32
-    with torch.autocast(crops.sons.device.type, dtype=stack.autocast_dtype if mixed else None, enabled=mixed):
-        residual = stack.residual(crops.sons, crops.enlarged)
-    errors = (crops.enlarged + residual.float() - crops.fathers).abs()
+    errors = (crops.bases + stack.mixed(crops.seen).float() - crops.fathers).abs()
     taught = crops.taught[:, :, None]
     each = errors.view(*taught.shape[:2], -1, *taught.shape[-2:])
     looked_at = crops.taught.sum((0, 2, 3)) * each.shape[2]

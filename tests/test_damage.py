@@ -15,7 +15,7 @@ from .pictures import checkerboard, noise, star, white_noise
 
 
 def windows_of(image: Tensor) -> Tensor:
-    parts = hold_out(image, 0)
+    parts = hold_out(image, 2, 0)
     assert parts is not None
     return parts.windows
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan
 
 import pytest
@@ -12,36 +13,38 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from jobs.sample_pictures import photograph, satellite_view
 from sr_ops import stack
 from sr_ops.fit import fit
-from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
-from sr_ops.pairs import Pair, father_son_pyramid
-from sr_ops.resample import downscale
+from sr_ops.networks import ResidualNetwork, fastest_dtype
+from sr_ops.pairs import Lesson, Pair
+from sr_ops.resample import downscale, upscale
 from sr_ops.settings import FitSettings, Network
 from sr_ops.stack import fit_stack
+from sr_ops.stages import Stage
 
+from .cameras import CPU, FROM_SCRATCH, blur, enlarged_by, first_stage, lesson_of, network_at_start, untold
 from .pictures import noise
 
-CPU = torch.device("cpu")
-
 SHORT = FitSettings(steps=12, crop=24, batch=2, learning_rate=1e-3)
+
+STAGE = first_stage()
 
 TOLERANCE = 2e-5
 """Of the range, and of the losses' size: 20 times what was seen after `SHORT`, a tenth of what one wrong draw does."""
 
 
 def some_networks(
-    count: int, name: Network = Network.SUBPIXEL, bands: int = 3, dtype: torch.dtype = torch.float32
+    count: int, name: Network = Network.SUBPIXEL, bands: int = 3, dtype: torch.dtype = torch.float32, ratio: int = 2
 ) -> list[ResidualNetwork]:
     """Each with weights of its own; the same on every call."""
-    return [build_network(name, bands, 16, 4, seed, CPU, dtype) for seed in range(count)]
+    return [network_at_start(name, bands, 16, 4, seed, ratio, dtype) for seed in range(count)]
 
 
-def some_lessons() -> list[Sequence[Pair]]:
-    """The pairs of noise, of noise of another size with pixels held out, and of a picture with hard edges."""
+def some_lessons(stage: Stage = STAGE) -> list[Lesson]:
+    """Those of noise, of noise of another size with pixels held out, and of a picture with hard edges."""
     held_out = (noise(1, 41, 52, seed=1) > 0.03).float()
     return [
-        father_son_pyramid(noise(3, 48, 60)),
-        father_son_pyramid(noise(3, 41, 52, seed=2), held_out),
-        father_son_pyramid(noise(3, 48, 60, seed=3).round()),
+        lesson_of(noise(3, 48, 60), None, stage),
+        lesson_of(noise(3, 41, 52, seed=2), held_out, stage),
+        lesson_of(noise(3, 48, 60, seed=3).round(), None, stage),
     ]
 
 
@@ -50,24 +53,44 @@ def parameters(network: ResidualNetwork) -> Tensor:
 
 
 @torch.inference_mode()
-def assert_alike(networks: Sequence[ResidualNetwork], others: Sequence[ResidualNetwork]) -> None:
+def assert_alike(networks: Sequence[ResidualNetwork], others: Sequence[ResidualNetwork], stage: Stage = STAGE) -> None:
     """Each pair of networks enlarges a picture alike."""
     picture = noise(1, 3, 20, 20, seed=9)
     for network, other in zip(networks, others, strict=True):
-        torch.testing.assert_close(network(picture), other(picture), rtol=0, atol=TOLERANCE)
+        made, expected = (enlarged_by(each, picture, stage) for each in (network, other))
+        torch.testing.assert_close(made, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", list(Network))
+@pytest.mark.parametrize("name", FROM_SCRATCH)
 @pytest.mark.parametrize("bands", [1, 3])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_stack_learns_what_each_learns_alone(name: Network, bands: int, count: int) -> None:
     """Networks, losses and mode after a stack are those of single fits, for gray networks on colour too."""
     lessons = some_lessons()[:count]
     alone, together = some_networks(count, name, bands), some_networks(count, name, bands)
-    expected = [fit(network, pairs, SHORT, 7) for network, pairs in zip(alone, lessons, strict=True)]
+    expected = [fit(network, lesson, SHORT, 7) for network, lesson in zip(alone, lessons, strict=True)]
     assert fit_stack(together, lessons, SHORT, 7) == pytest.approx(expected, rel=TOLERANCE)
     assert_alike(together, alone)
     assert not any(network.training for network in together)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_stack_of_direct_networks_learns_what_each_learns_alone(scale: int, bands: int, count: int) -> None:
+    """Their bases are seen and added to as they are alone, and each image is told its own noise, band by band."""
+    stage = first_stage(Network.DIRECT, blur(1.2, scale, 0.02))
+    lessons = []
+    for index, lesson in enumerate(some_lessons(stage)[:count]):
+        told = torch.tensor([[0.1, 0.4], [0.3, 0.2], [0.9, 0.0]]) * (index + 1)
+        lessons.append(replace(lesson, told=told))
+    alone, together = (some_networks(count, Network.DIRECT, bands, ratio=scale) for _ in range(2))
+    expected = [fit(network, lesson, SHORT, 7) for network, lesson in zip(alone, lessons, strict=True)]
+    assert fit_stack(together, lessons, SHORT, 7) == pytest.approx(expected, rel=TOLERANCE)
+    assert_alike(together, alone, stage)
+    before = some_networks(count, Network.DIRECT, bands, ratio=scale)
+    moved = [float((parameters(one) - parameters(other)).abs().max()) for one, other in zip(alone, before, strict=True)]
+    assert min(moved) > 1e-3
 
 
 @pytest.mark.skipif(fastest_dtype(CPU) != torch.bfloat16, reason="this processor does not multiply bfloat16")
@@ -75,14 +98,14 @@ def test_bfloat16_costs_no_quality() -> None:
     """With convolutions in bfloat16, which shows in the weights, PSNR is within 0.05 dB of that of single fits."""
     scenes = [torch.from_numpy(draw(96)).permute(2, 0, 1) / 255 for draw in (satellite_view, photograph)]
     sons = [downscale(scene, 2) for scene in scenes]
-    lessons = [father_son_pyramid(son) for son in sons]
+    lessons = [lesson_of(son) for son in sons]
     alone, together = some_networks(2, dtype=torch.bfloat16), some_networks(2, dtype=torch.bfloat16)
-    for network, pairs in zip(alone, lessons, strict=True):
-        fit(network, pairs, SHORT, 0)
+    for network, lesson in zip(alone, lessons, strict=True):
+        fit(network, lesson, SHORT, 0)
     fit_stack(together, lessons, SHORT, 0)
     for scene, son, *networks in zip(scenes, sons, alone, together, strict=True):
         with torch.inference_mode():
-            errors = [(network(son[None])[0] - scene).square().mean() for network in networks]
+            errors = [(enlarged_by(network, son[None], STAGE)[0] - scene).square().mean() for network in networks]
         assert abs(10 * torch.log10(errors[0] / errors[1])) < 0.05
     exact = some_networks(2)
     fit_stack(exact, lessons, SHORT, 0)
@@ -118,8 +141,9 @@ def test_held_out_pixels_teach_nothing() -> None:
     taught = torch.ones(1, 32, 32)
     taught[:, 8:20, 4:12] = 0
     fathers = [torch.where(taught > 0, noise(3, 32, 32), noise(3, 32, 32, seed=seed)) for seed in (1, 2)]
-    lessons = [(Pair(father, son, 1.0, taught),) for father in fathers]
-    blank = (Pair(fathers[0], son, 1.0, torch.zeros(1, 32, 32)),)
+    base, told = upscale(son, 2), untold(3)
+    lessons = [Lesson((Pair(father, son, base, 1.0, taught),), told) for father in fathers]
+    blank = Lesson((Pair(fathers[0], son, base, 1.0, torch.zeros(1, 32, 32)),), told)
     networks = [some_networks(1)[0] for _ in range(3)]
     before = parameters(networks[2])
     losses = fit_stack(networks, [*lessons, blank], SHORT, 0)
@@ -142,7 +166,7 @@ def test_other_crops_are_refused(shape: tuple[int, ...], told: str) -> None:
     """Images that give smaller crops or have fewer bands are no stack: the message names the shapes, all stay as is."""
     networks = some_networks(2, bands=1)
     with pytest.raises(ValueError, match=told):
-        fit_stack(networks, [some_lessons()[0], father_son_pyramid(noise(*shape))], SHORT, 0)
+        fit_stack(networks, [some_lessons()[0], lesson_of(noise(*shape))], SHORT, 0)
     assert all(
         torch.equal(parameters(n), parameters(o)) for n, o in zip(networks, some_networks(2, bands=1), strict=True)
     )
@@ -169,7 +193,7 @@ def test_a_step_never_waits_for_what_it_computes() -> None:
     with FakeCopyMode(mode):
         together = copy.deepcopy(together)
     with mode:
-        sides = {"sons": 8, "enlarged": 16, "fathers": 16}
+        sides = {"seen": 8, "bases": 16, "fathers": 16}
         crops = {name: torch.empty(4, 6, side, side) for name, side in sides.items()}
         losses = stack._backward(together, stack._Crops(**crops, taught=torch.empty(4, 2, 16, 16)))
     assert losses.shape == (2,)
