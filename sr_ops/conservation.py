@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from .degradation import Degradation
 from .domain import Domain, nearest
-from .resample import downscale, upscale
 
 _CANCELLED = 2
 """LR pixels as far as residuals cancel each other: around a dot that is too faint its neighbours are too dark."""
@@ -25,10 +25,16 @@ _ROOM = (0.01, 0.03, 0.1, 0.14, 0.2, 0.3, 0.45, 0.7, 1.0)
 dots on white have most room, and would be filled before the white around them is as white as it can be."""
 
 
-def conserve(sr: Tensor, lr: Tensor, scale: int, domain: Domain, still: Tensor | None = None) -> Tensor:
+def passes(degradation: Degradation) -> int:
+    """How often `conserve` is to be done: what one pass adds, kernels other than bicubic do not see whole."""
+    return 1 if degradation.is_bicubic else 2
+
+
+def conserve(sr: Tensor, lr: Tensor, degradation: Degradation, domain: Domain, still: Tensor | None = None) -> Tensor:
     """`sr` with what it lacks of `lr`, or has too much, shared out among pixels nearby by the room that they have.
 
-    The sum over the known samples is then that of `lr`, times `scale` squared, up to pixels with no room around them.
+    The sum over the known samples is then that of `lr`, times `scale` squared, up to pixels with no room around them;
+    where a kernel shifts the image and not all is known, up to what it carries across that border.
 
     Args:
         sr: (C, H * scale, W * scale) float32.
@@ -38,12 +44,14 @@ def conserve(sr: Tensor, lr: Tensor, scale: int, domain: Domain, still: Tensor |
     Returns:
         `sr` itself where there is nothing to share out.
     """
+    scale = degradation.scale
     takers = torch.ones_like(lr) if still is None else (~still).float()
-    if domain.known is None:
-        residual = lr - downscale(sr, scale)
-    else:
-        residual = domain.known * _lacking(sr, lr, scale, domain.known)
-        takers = takers * domain.known
+    if domain.known is not None and degradation.is_centred:
+        residual = domain.known * _lacking(sr, lr, degradation, domain.known)
+    else:  # what a shift carries across the border of what is known is not to be taken back
+        residual = lr - degradation.apply(sr)
+    if domain.known is not None:
+        residual, takers = residual * domain.known, takers * domain.known
     residual = residual.where(residual.abs() > _NEGLIGIBLE, 0.0)
     if not bool(residual.any()):
         return sr
@@ -54,15 +62,15 @@ def conserve(sr: Tensor, lr: Tensor, scale: int, domain: Domain, still: Tensor |
     return (sr + more - less).clamp_(low, high)
 
 
-def _lacking(sr: Tensor, lr: Tensor, scale: int, known: Tensor) -> Tensor:
+def _lacking(sr: Tensor, lr: Tensor, degradation: Degradation, known: Tensor) -> Tensor:
     """(C, H, W): what known pixels lack, whose sum is that of the known of `lr` less the known of `sr`.
 
     Of the forward model alone it is not: across the border of what is known pixels give to others and get from them.
-    Here what comes from beyond counts nothing, and what goes there counts for the pixel that it comes from; the bicubic
-    enlargement of a mask is how much that is of each, since `upscale` is the transpose of `downscale`, times scale^2.
+    Here what comes from beyond counts nothing, and what goes there counts for the pixel that it comes from; a mask
+    handed back is how much that is of each.
     """
-    from_known = downscale(sr * nearest(known, scale), scale)
-    gone = avg_pool2d(sr * upscale((~known).to(sr), scale), scale)
+    from_known = degradation.apply(sr * nearest(known, degradation.scale))
+    gone = avg_pool2d(sr * degradation.handed_back((~known).to(sr)), degradation.scale)
     return lr - from_known - gone
 
 

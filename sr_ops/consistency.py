@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConsistencyError:
-    """How far `downscale(sr)` is from `lr`, in the units of the image (grey levels for 8 bits)."""
+    """How far an enlargement, shrunk by its degradation, is from `lr`, in units of the image (8 bits: grey levels)."""
 
     mae: float
     """Mean absolute difference over all pixels and bands."""
@@ -20,13 +20,13 @@ class ConsistencyError:
     max: float
     """Largest absolute difference."""
     bias: float
-    """Mean of downscale(sr) - lr: above 0, the result is too bright."""
+    """Mean of the shrunk enlargement less `lr`: above 0, the result is too bright."""
     rmse_bands: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class ConsistencySums:
-    """Sums over the residuals `downscale(sr) - lr` of a part of an image, where known; those of parts add up."""
+    """Sums over residuals, `degradation.apply(sr) - lr`, of a part of an image, where known; those of parts add up."""
 
     counts: tuple[int, ...]
     """Known samples of each band."""
