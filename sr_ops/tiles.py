@@ -77,6 +77,12 @@ def cut(image: Tensor, tile: Tile) -> Tensor:
     return image[..., tile.rows.read, tile.columns.read]
 
 
+def cut_enlarged(image: Tensor, tile: Tile, scale: int) -> Tensor:
+    """The same of an enlargement (..., H * scale, W * scale)."""
+    rows, columns = (slice(scale * span.read_start, scale * span.read_stop) for span in (tile.rows, tile.columns))
+    return image[..., rows, columns]
+
+
 def owned(window: Image, tile: Tile, scale: int) -> Image:
     """Drop the halo from a window (..., h * scale, w * scale) that was computed from `cut(image, tile)`; a view."""
     return window[..., _owned_slice(tile.rows, scale), _owned_slice(tile.columns, scale)]

@@ -1,6 +1,7 @@
 """Samples that are not known, and values outside [0, 1]: neither may touch what is known."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,18 @@ from torch import Generator, Tensor
 from sr_ops.back_projection import back_project
 from sr_ops.consistency import ConsistencySums
 from sr_ops.domain import FILL_REACH, Domain, fill, keep_flat, nearest
+from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
 from sr_ops.held_out import hold_out
+from sr_ops.learning import fit_stages
+from sr_ops.model import Model
 from sr_ops.networks import ResidualNetwork
+from sr_ops.pairs import Lesson
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import BICUBIC, enlarge, fit_stages, super_resolve
+from sr_ops.super_resolve import super_resolve
+
+from .cameras import FROM_SCRATCH, camera_of, matlab
 
 SETTINGS = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=3, crop=16, batch=2))
 
@@ -90,17 +97,17 @@ def test_back_projection_where_known(scale: int) -> None:
     lr, known = image(), slanted(3, 48, 56)
     domain = Domain(known, -torch.inf, torch.inf)
     start = upscale(fill(lr, known), scale)
-    sr = back_project(start, lr.where(known, 7.0), scale, 2, domain)
+    sr = back_project(start, lr.where(known, 7.0), matlab(scale), 2, domain)
     residual = downscale(sr, scale) - lr
     assert float(residual[known].abs().max()) < 1e-5
-    assert torch.equal(sr, back_project(start, lr.where(known, -3.0), scale, 2, domain))
+    assert torch.equal(sr, back_project(start, lr.where(known, -3.0), matlab(scale), 2, domain))
 
 
 def test_back_projection_in_another_range() -> None:
     """Samples far outside [0, 1] come out within their own bounds, which may differ from band to band."""
     lr = image(2) * torch.tensor([10.0, 0.01])[:, None, None] - 3
     low, high = lr.amin((1, 2), keepdim=True), lr.amax((1, 2), keepdim=True)
-    sr = back_project(upscale(lr, 2), lr, 2, 10, Domain(None, low, high))
+    sr = back_project(upscale(lr, 2), lr, matlab(2), 10, Domain(None, low, high))
     assert bool(((sr >= low) & (sr <= high)).all())
     assert float((downscale(sr, 2) - lr).abs().mean()) < 1e-3
 
@@ -117,13 +124,13 @@ def test_unknown_samples_touch_nothing(garbage: float) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("network", Network)
+@pytest.mark.parametrize("network", FROM_SCRATCH)
 def test_tiles_are_exact_beside_unknown_samples(scale: int, network: Network) -> None:
     """In tiles or as a whole, known or not, in whatever range: the same pixels."""
     lr, known = 3 * image(2, 90, 130) - 1, slanted(2, 90, 130)
     domain = Domain(known, -torch.inf, torch.inf)
     settings = replace(SETTINGS, scale=scale, network=network, ensemble=scale == 2)
-    fitted = fit_stages(lr, settings, domain=domain)
+    fitted = fit_stages(lr, settings, None, camera_of(settings), domain=domain)
     whole = enlarge(lr, fitted.model, settings, domain=domain)
     tiled = super_resolve(lr, replace(settings, tile_size=32), domain=domain)
     assert float((whole - tiled)[nearest(known, scale)].abs().max()) < 2e-5
@@ -134,12 +141,13 @@ def test_a_fit_learns_from_what_is_known_alone(monkeypatch: pytest.MonkeyPatch) 
     known = slanted(3, 48, 56)
     seen = []
 
-    def spy(network: ResidualNetwork, pairs: tuple, *rest: object) -> float:
-        seen.append(pairs[0].taught)
-        return fit(network, pairs, *rest)
+    def spy(network: ResidualNetwork, lesson: Lesson, *rest: Any) -> float:
+        seen.append(lesson.pairs[0].taught)
+        return fit(network, lesson, *rest)
 
-    monkeypatch.setattr("sr_ops.super_resolve.fit", spy)
-    fit_stages(image(), replace(SETTINGS, scale=4), domain=Domain(known))
+    monkeypatch.setattr("sr_ops.learning.fit", spy)
+    settings = replace(SETTINGS, scale=4)
+    fit_stages(image(), settings, None, camera_of(settings), domain=Domain(known))
     for taught, scale in zip(seen, (1, 2), strict=True):
         assert taught is not None
         assert not taught[0][nearest(~known.all(0)[None], scale)[0]].any()
@@ -151,29 +159,30 @@ def test_held_out_squares_are_known() -> None:
     lr = image(1, 120, 120)
     known = torch.ones(120, 120, dtype=torch.bool)
     known[:, 70:] = False
-    parts = hold_out(lr.where(known, torch.nan), 0, known)
+    parts = hold_out(lr.where(known, torch.nan), 2, 0, known)
     assert parts is not None
     assert bool(parts.windows.isfinite().all())
     assert not (parts.taught[0] == 0)[~known].any()
     known[::20] = False
-    assert hold_out(lr, 0, known) is None
+    assert hold_out(lr, 2, 0, known) is None
 
 
 def test_nothing_known_is_bicubic() -> None:
     """An image without a single known sample is not fitted."""
     nothing = torch.zeros(3, 48, 56, dtype=torch.bool)
-    assert fit_stages(image() * torch.nan, SETTINGS, domain=Domain(nothing)).model.method is Method.BICUBIC
+    fitted = fit_stages(image() * torch.nan, SETTINGS, None, matlab(2), domain=Domain(nothing))
+    assert fitted.model.method is Method.BICUBIC
 
 
 def test_many_bands_are_enlarged_some_at_a_time() -> None:
     """With networks of one band, or none, a band comes out as it would alone, its own mask and bounds included."""
     lr, known = image(7, 30, 30), slanted(7, 30, 30)
     high = torch.linspace(0.6, 1.0, 7)[:, None, None]
-    settings = replace(SETTINGS, method=Method.BICUBIC)
-    sr = enlarge(lr, BICUBIC, settings, domain=Domain(known, 0.0, high))
+    settings, bicubic = replace(SETTINGS, method=Method.BICUBIC), Model(Method.BICUBIC, matlab(2))
+    sr = enlarge(lr, bicubic, settings, domain=Domain(known, 0.0, high))
     for band in range(7):
         span = slice(band, band + 1)
-        alone = enlarge(lr[span], BICUBIC, settings, domain=Domain(known[span], 0.0, high[span]))
+        alone = enlarge(lr[span], bicubic, settings, domain=Domain(known[span], 0.0, high[span]))
         assert torch.allclose(sr[span], alone, atol=1e-6)
 
 

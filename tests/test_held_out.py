@@ -1,28 +1,53 @@
-"""Whether a fit may be trusted: the parts kept from it, and the question asked of them."""
+"""Whether a network may be trusted: the parts kept from its fit, and the question asked of them."""
 
 from collections.abc import Callable
-from math import inf, log10, nan
+from math import isnan, log10, nan
 
 import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.held_out import MIN_SIDE, HeldOut, HeldOutScore, hold_out, score
+from sr_ops.damage import CLEAN, Damage
+from sr_ops.degradation import Degradation
+from sr_ops.held_out import Examination, HeldOut, hold_out, whole
 from sr_ops.jpeg import round_to_steps, steps_of_quality
-from sr_ops.networks import ResidualNetwork, build_network
+from sr_ops.networks import ResidualNetwork
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import Network
+from sr_ops.stages import Stage
 
+from .cameras import blur, first_stage, network_at_start, scrambled, untold
 from .pictures import noise, star, white_noise
 
 SIZES = [(24, 24), (25, 40), (49, 31), (24, 200), (48, 48), (101, 120), (160, 240), (400, 500)]
 some_sizes = pytest.mark.parametrize("size", SIZES)
+ratios = pytest.mark.parametrize("ratio", [2, 3, 4])
+STAGES = {
+    "from scratch": first_stage(),
+    "gaussian at x2": first_stage(Network.DIRECT, blur(1.3, 2)),
+    "no symmetry, at x3": first_stage(Network.DIRECT, Degradation((scrambled(9),), 3)),
+    "noise, at x4": first_stage(Network.DIRECT, blur(1.8, 4, 0.02)),
+}
+some_stages = pytest.mark.parametrize("stage", STAGES)
 
 
-def held(image: Tensor, seed: int = 0) -> HeldOut:
-    parts = hold_out(image, seed)
+def held(image: Tensor, seed: int = 0, ratio: int = 2) -> HeldOut:
+    parts = hold_out(image, ratio, seed)
     assert parts is not None
     return parts
+
+
+def examination(parts: HeldOut, stage: Stage | None = None, damage: Damage = CLEAN, seed: int = 0) -> Examination:
+    return Examination(parts, stage or first_stage(), damage, seed)
+
+
+def squares(parts: HeldOut) -> tuple[slice, slice]:
+    """Rows and columns of the square within each window."""
+    (counted,) = parts.counted[:1, 0]
+    rows, columns = counted.any(1).nonzero().flatten(), counted.any(0).nonzero().flatten()
+    assert int(counted.sum()) == len(rows) * len(columns)
+    assert bool((parts.counted == counted).all())
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def numbered(height: int, width: int, bands: int = 1) -> Tensor:
@@ -36,28 +61,28 @@ def places(parts: HeldOut, image: Tensor) -> list[tuple[int, int]]:
 
 
 class Fixed(ResidualNetwork):
-    """Answers with what a function of the image and its bicubic enlargement says is to be added."""
+    """Answers with what a function of the image and its base says is to be added."""
 
-    def __init__(self, added: Callable[[Tensor, Tensor], Tensor], bands: int = 1) -> None:
-        super().__init__(bands, torch.float32)
+    def __init__(self, added: Callable[[Tensor, Tensor], Tensor], bands: int = 1, scale: int = 2) -> None:
+        super().__init__(bands, scale, torch.float32)
         self.added = added
 
-    def residual(self, image: Tensor, enlarged: Tensor) -> Tensor:
-        return self.added(image, enlarged)
+    def forward(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
+        return base + self.added(image, base)
 
 
+@ratios
 @some_sizes
 @pytest.mark.parametrize("seed", [0, 7])
-def test_windows_are_parts_of_the_image_with_the_squares_in_them(size: tuple[int, int], seed: int) -> None:
-    """Each window is cut from the image, has even sides, and the squares within them are just what is not taught."""
+def test_windows_are_parts_of_the_image_with_the_squares_in_them(size: tuple[int, int], seed: int, ratio: int) -> None:
+    """Each window is cut from the image, has whole sons, and the squares within them are just what is not taught."""
+    size = (size[0] * ratio // 2, size[1] * ratio // 2)
     image = numbered(*size, bands=2)
-    parts = held(image, seed)
+    parts = held(image, seed, ratio)
     height, width = parts.windows.shape[-2:]
-    rows, columns = parts.centre
-    assert height % 2 == width % 2 == 0
+    rows, columns = squares(parts)
+    assert height % ratio == width % ratio == 0
     assert parts.windows.shape[1] == 2
-    assert 0 <= rows.start < rows.stop <= height
-    assert 0 <= columns.start < columns.stop <= width
     taught = torch.ones(1, *size)
     for window, (top, left) in zip(parts.windows, places(parts, image), strict=True):
         assert torch.equal(window, image[:, top : top + height, left : left + width])
@@ -78,23 +103,27 @@ def test_about_a_tenth_is_held_out(size: tuple[int, int], seed: int) -> None:
         assert share < 0.1
 
 
+@ratios
 @some_sizes
-def test_a_square_is_far_from_the_border_of_its_window(size: tuple[int, int]) -> None:
-    """16 pixels, as far as the default network looks, or a third of a side too short for that; 16 x 16 where it can."""
-    parts = held(noise(1, *size))
-    for middle, side, whole in zip(parts.centre, parts.windows.shape[-2:], size, strict=True):
+def test_a_square_is_far_from_the_border_of_its_window(size: tuple[int, int], ratio: int) -> None:
+    """8 pixels of the son, nearly as far as the default network looks, or a third of a side too short for that."""
+    size = (size[0] * ratio // 2, size[1] * ratio // 2)
+    parts = held(noise(1, *size), ratio=ratio)
+    for middle, side, length in zip(squares(parts), parts.windows.shape[-2:], size, strict=True):
         assert abs(middle.start - (side - middle.stop)) <= 1
-        assert middle.start >= min(16, whole // 3)
-        if min(size) >= 48:
+        assert middle.start >= min(8 * ratio - 1, length // 3 - ratio)
+        if min(size) >= 16 + 16 * ratio:
             assert middle.stop - middle.start == 16
 
 
-@pytest.mark.parametrize("size", [(23, 100), (100, 23), (8, 8), (1, 1)])
-def test_a_small_image_can_spare_nothing(size: tuple[int, int]) -> None:
-    """With a side below 24 pixels there is nothing to hold out, and from there on there is."""
-    assert MIN_SIDE == 24
-    assert hold_out(noise(3, *size), 0) is None
-    assert hold_out(noise(3, *(max(side, 24) for side in size)), 0) is not None
+@ratios
+def test_a_small_image_can_spare_nothing(ratio: int) -> None:
+    """With a side below 12 pixels of the son there is nothing to hold out, and from there on there is."""
+    least = 12 * ratio
+    for size in ((least - 1, 100), (100, least - 1), (8, 8), (1, 1)):
+        small, large = noise(3, *size), noise(3, *(max(side, least) for side in size))
+        assert hold_out(small, ratio, 0) is whole(small, ratio) is None
+        assert None not in (hold_out(large, ratio, 0), whole(large, ratio))
 
 
 def test_the_seed_decides_the_places() -> None:
@@ -130,113 +159,121 @@ def test_the_whole_image_can_be_drawn() -> None:
     assert {left for _, left in found} == set(range(52 - 48 + 1))
 
 
-def test_the_image_is_left_alone() -> None:
-    """Neither holding out nor scoring writes to it."""
+@some_stages
+def test_the_image_is_left_alone(stage: str) -> None:
+    """Neither holding out nor an examination writes to it."""
     image = 0.2 + 0.6 * noise(3, 60, 60)
     before = image.clone()
-    score(build_network(Network.SUBPIXEL, 3, 4, 2, 0, image.device, torch.float32), held(image))
+    for parts in (held(image, ratio=STAGES[stage].ratio), whole(image, STAGES[stage].ratio)):
+        assert parts is not None
+        examination(parts, STAGES[stage], Damage(torch.tensor([0.1]))).of_base()
     assert torch.equal(image, before)
+
+
+# ---- the question ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("network", list(Network))
 @pytest.mark.parametrize("bands", [1, 3])
-def test_an_untrained_network_ties_and_does_not_win(network: Network, bands: int) -> None:
-    """It is bicubic exactly: no reason to prefer it."""
-    image = noise(bands, 50, 60)
-    figures = score(build_network(network, bands, 4, 3, 0, image.device, torch.float32), held(image))
-    assert figures.learned == figures.bicubic
-    assert not figures.fit_wins
+def test_an_untrained_network_ties(network: Network, bands: int) -> None:
+    """It is the base exactly."""
+    asked = examination(held(noise(bands, 50, 60)), first_stage(network, blur(1.0, 2)))
+    assert asked.of(network_at_start(network, bands), untold(bands)) == asked.of_base()
 
 
 def test_a_network_that_knows_the_truth_wins() -> None:
     """Nothing beats it."""
     parts = held(star(60))
-    figures = score(Fixed(lambda _image, enlarged: parts.windows - enlarged), parts)
-    assert figures.learned > 100 > figures.bicubic
-    assert figures.fit_wins
+    asked = examination(parts)
+    assert asked.of(Fixed(lambda _image, base: parts.windows - base), untold(1)) > 100 > asked.of_base()
 
 
 def test_a_network_that_adds_an_error_loses() -> None:
-    """A network a little brighter than bicubic everywhere is worse."""
-    image = 0.5 + 0.1 * white_noise(1, 60, 60)
-    figures = score(Fixed(lambda _image, enlarged: torch.full_like(enlarged, 0.05)), held(image))
-    assert figures.learned < figures.bicubic
-    assert not figures.fit_wins
+    """A network a little brighter than the base everywhere is worse; one gone astray has no figure."""
+    asked = examination(held(0.5 + 0.1 * white_noise(1, 60, 60)))
+    assert asked.of(Fixed(lambda _image, base: torch.full_like(base, 0.05)), untold(1)) < asked.of_base()
+    assert isnan(asked.of(Fixed(lambda _image, base: nan * base), untold(1)))
 
 
-class Sons(Fixed):
-    """Bicubic, and a note of what it was asked to enlarge."""
+class Asked(Fixed):
+    """The base, and a note of what it was asked."""
 
     def __init__(self, bands: int) -> None:
-        super().__init__(self._note, bands)
-        self.seen = torch.empty(0)
+        super().__init__(lambda _image, base: torch.zeros_like(base), bands)
+        self.sons = self.bases = self.told = torch.empty(0)
 
-    def _note(self, image: Tensor, enlarged: Tensor) -> Tensor:
-        self.seen = image
-        return torch.zeros_like(enlarged)
+    def forward(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
+        self.sons, self.bases, self.told = image, base, told
+        return base
+
+
+@some_stages
+def test_it_is_asked_as_the_image_will_be(stage: str) -> None:
+    """Of what the camera sees of the windows, with the base that the stage makes, and told what the image is told."""
+    its_stage, told = STAGES[stage], torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+    parts, network = held(noise(3, 80, 90), ratio=STAGES[stage].ratio), Asked(3)
+    examination(parts, its_stage).of(network, told)
+    assert torch.equal(network.sons, its_stage.learned.apply(parts.windows))
+    assert torch.equal(network.bases, its_stage.base(network.sons))
+    assert torch.equal(network.told, told.expand(len(parts.windows), 3, 2))
 
 
 def test_the_sons_are_damaged_as_the_image_is() -> None:
-    """The network is asked to enlarge noise of the image's strength in each band, the same for the same seed."""
-    sigmas = torch.tensor([0.01, 0.04, 0.08])
-    parts = held(0.5 + sigmas[:, None, None] * white_noise(3, 200, 200))
-    network = Sons(3)
-    score(network, parts)
-    added = network.seen - downscale(parts.windows, 2)
-    torch.testing.assert_close(added.std((0, 2, 3)), sigmas, rtol=0.2, atol=0)
-    first = network.seen
-    score(network, parts)
-    assert torch.equal(network.seen, first)
-    score(network, held(0.5 + 0.01 * white_noise(3, 200, 200)))
-    clean = held(0.5 + 0.01 * white_noise(3, 200, 200))
-    torch.testing.assert_close(network.seen, downscale(clean.windows, 2))
+    """The network is asked to enlarge noise of the given strength in each band, the same for the same seed."""
+    damage = Damage(torch.tensor([0.01, 0.04, 0.08]))
+    parts, network = held(noise(3, 200, 200)), Asked(3)
+    examination(parts, damage=damage).of(network, untold(3))
+    first = network.sons
+    assert damage.noise is not None
+    added = first - downscale(parts.windows, 2)
+    torch.testing.assert_close(added.std((0, 2, 3)), damage.noise, rtol=0.2, atol=0)
+    assert torch.equal(network.bases, upscale(first, 2))
+    examination(parts, damage=damage).of(network, untold(3))
+    assert torch.equal(network.sons, first)
+    examination(parts, damage=damage, seed=1).of(network, untold(3))
+    assert not torch.equal(network.sons, first)
 
 
 def test_the_sons_of_a_jpeg_are_rounded_to_its_steps() -> None:
     """Rounding them again changes nothing."""
     steps = steps_of_quality(20)
-    parts = held(round_to_steps(0.2 + 0.6 * noise(1, 96, 96), steps))
-    network = Sons(1)
-    score(network, parts)
-    torch.testing.assert_close(round_to_steps(network.seen, steps), network.seen, rtol=0, atol=1e-5)
-    assert not torch.equal(network.seen, downscale(parts.windows, 2))
+    parts, network = held(round_to_steps(0.2 + 0.6 * noise(1, 96, 96), steps)), Asked(1)
+    examination(parts, damage=Damage(None, steps)).of(network, untold(1))
+    torch.testing.assert_close(round_to_steps(network.sons, steps), network.sons, rtol=0, atol=1e-5)
+    assert not torch.equal(network.sons, downscale(parts.windows, 2))
 
 
-@pytest.mark.parametrize(
-    ("learned", "bicubic", "wins"),
-    [
-        (30.1, 30.0, True),
-        (30.0, 30.0, False),
-        (29.9, 30.0, False),
-        (inf, 30.0, True),
-        (inf, inf, False),
-        (100.0, inf, False),
-        (nan, 30.0, False),
-    ],
-)
-def test_who_wins(learned: float, bicubic: float, wins: bool) -> None:
-    """Better than bicubic; a tie is none, and a fit gone astray never wins."""
-    assert HeldOutScore(learned, bicubic).fit_wins == wins
-
-
-def test_psnr_against_the_image_itself() -> None:
-    """The figure for bicubic is the PSNR over the squares alone, all bands, clipped to the range, by NumPy."""
-    image = (noise(3, 60, 75) * 1.6 - 0.3).clamp(0, 1)
-    parts = held(image)
-    answer = upscale(downscale(parts.windows.double(), 2), 2).clamp(0, 1).numpy()
-    rows, columns = parts.centre
-    errors = (answer - parts.windows.double().numpy())[..., rows, columns]
-    network = build_network(Network.SUBPIXEL, 3, 4, 2, 0, image.device, torch.float32)
-    assert score(network, parts).bicubic == pytest.approx(-10 * log10((errors**2).mean()), abs=1e-3)
+@some_stages
+def test_psnr_against_the_image_itself(stage: str) -> None:
+    """The figure for the base is the PSNR over the squares alone, all bands, clipped to the range, by NumPy."""
+    image = (noise(3, 70, 75) * 1.6 - 0.3).clamp(0, 1)
+    its_stage = STAGES[stage]
+    parts = held(image, ratio=its_stage.ratio)
+    answer = its_stage.base(its_stage.learned.apply(parts.windows)).clamp(0, 1).double().numpy()
+    errors = (answer - parts.windows.double().numpy())[:, :, *squares(parts)]
+    assert examination(parts, its_stage).of_base() == pytest.approx(-10 * log10((errors**2).mean()), abs=1e-3)
 
 
 def test_only_the_squares_count() -> None:
     """A network that is wrong in all that surrounds them, and right in them, is as good as one that is always right."""
     parts = held(star(60))
-    outside = torch.ones_like(parts.windows)
-    outside[..., parts.centre[0], parts.centre[1]] = 0
-    figures = score(Fixed(lambda _image, enlarged: parts.windows + outside - enlarged), parts)
-    assert figures.learned > 100
+    outside = (~parts.counted).float()
+    assert examination(parts).of(Fixed(lambda _image, base: parts.windows + outside - base), untold(1)) > 100
+
+
+def test_the_whole_image_counts_where_it_is_known() -> None:
+    """What is wrong where nothing is known is no error, and what is wrong in one known pixel is."""
+    image, known = star(60), torch.ones(60, 60, dtype=torch.bool)
+    known[10:20, 30:50] = False
+    everything = whole(image, 2, known)
+    assert everything is not None
+    asked = examination(everything)
+    unknown = (~known).float()
+    assert asked.of(Fixed(lambda _image, base: image + unknown - base), untold(1)) > 100
+    unknown[9, 30] = 1
+    expected = -10 * log10(float((image[0, 9, 30] + 1).clamp(0, 1) - image[0, 9, 30]) ** 2 / float(known.sum()))
+    wrong = asked.of(Fixed(lambda _image, base: image + unknown - base), untold(1))
+    assert wrong == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_answer_is_clipped_as_the_pixels_will_be() -> None:
@@ -244,5 +281,4 @@ def test_the_answer_is_clipped_as_the_pixels_will_be() -> None:
     image = torch.zeros(1, 60, 60)
     image[..., 20:] = 1
     parts = held(image)
-    figures = score(Fixed(lambda _image, enlarged: 3 * parts.windows - 1 - enlarged), parts)
-    assert figures.learned > 100
+    assert examination(parts).of(Fixed(lambda _image, base: 3 * parts.windows - 1 - base), untold(1)) > 100

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from sr_ops import sheet
 from sr_ops.domain import Domain
 from sr_ops.held_out import hold_out
+from sr_ops.learning import fit_stages
 from sr_ops.settings import FitSettings, Method, Settings
-from sr_ops.super_resolve import fit_stages
+
+from .cameras import matlab
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(0, 5), st.sampled_from([1, 2, 4]))
@@ -82,10 +84,10 @@ def test_a_fit_learns_across_no_joint() -> None:
     """Squares that are held out lie within one window, and a sheet is fitted like an image."""
     windows = [(torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(index)), None) for index in range(4)]
     lr, known = sheet.lay_out(windows)
-    parts = hold_out(lr, 0, known.all(0))
+    parts = hold_out(lr, 2, 0, known.all(0))
     assert parts is not None
     joints = torch.zeros_like(known)
     joints[:, 60:68], joints[:, :, 60:68] = True, True
     assert not (parts.taught == 0)[joints].any()
     settings = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(2, 16, 2))
-    assert fit_stages(lr, settings, domain=Domain(known)).model.method is Method.ZSSR
+    assert fit_stages(lr, settings, None, matlab(2), domain=Domain(known)).model.method is Method.ZSSR

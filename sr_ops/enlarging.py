@@ -1,0 +1,128 @@
+"""Enlarging a window of the LR image by a model: stage after stage, each held to what the camera saw."""
+
+from collections.abc import Callable
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from .back_projection import back_project
+from .conservation import conserve, passes
+from .dihedral import mean_ensemble, self_ensemble
+from .domain import UNIT, Domain, fill, flat, keep_flat
+from .model import Model, Phase, no_phase
+from .networks import ResidualNetwork
+from .resample import resize, upscale
+from .settings import Method, Network, Settings
+from .stages import Stage, halo, stages_of
+from .tiles import cut, cut_enlarged, owned, paste, plan_tiles
+
+_BANDS_AT_ONCE = 4
+"""Enlarged together, where they need not be: bounds the memory of images of many bands."""
+
+_PIECE, _PIECE_ON_CPU = 1024, 256
+"""Longest side of what a network sees at once, less the halo. What a layer makes of 256 x 256 pixels the C library's
+allocator keeps for the next one; of more (32 MB) it asks the system anew each time, which takes half as long again as
+the convolutions. A GPU would be idle with so little."""
+
+_INTERPOLATION_REACH = 2
+"""Pixels that bicubic enlargement reads on each side."""
+
+
+@torch.inference_mode()
+def enlarge(
+    window: Tensor,
+    model: Model,
+    settings: Settings,
+    phase: Phase = no_phase,
+    domain: Domain = UNIT,
+) -> Tensor:
+    """Run as many stages as the model has networks on a window of the LR image; BICUBIC goes to the full scale.
+
+    Args:
+        window: (C, h, w) float32, in [0, 1] for the most part.
+        domain: of the window.
+
+    Returns:
+        (C, h * s, w * s) float32 in the range of `domain`, s the scale the last of these stages reaches, also where
+        nothing is known. Within `stages.halo` LR pixels of a window border that is not an image border the result is
+        not that of the whole image.
+    """
+    window = fill(window, domain.known)
+    stages = stages_of(settings, model.degradation)[: len(model.networks)]
+    if len(window) <= _BANDS_AT_ONCE or any(network.bands > 1 for network in model.networks):
+        return _enlarge(window, model, stages, settings, phase, domain)
+    parts = []
+    for first in range(0, len(window), _BANDS_AT_ONCE):
+        stop = min(first + _BANDS_AT_ONCE, len(window))
+        some = model.of_bands(first, stop)
+        its_stages = stages_of(settings, some.degradation)[: len(model.networks)]
+        parts.append(_enlarge(window[first:stop], some, its_stages, settings, phase, domain.of_bands(first, stop)))
+    return torch.cat(parts)
+
+
+def _enlarge(
+    window: Tensor, model: Model, stages: tuple[Stage, ...], settings: Settings, phase: Phase, domain: Domain
+) -> Tensor:
+    image, seen = window, model.degradation
+    if model.method is Method.BICUBIC:
+        with phase("back_project"):
+            start = upscale(window, settings.scale)
+            image = back_project(start, window, seen, settings.back_projections, domain, doubt=1.0)
+    for number, (network, stage) in enumerate(zip(model.networks, stages, strict=True)):
+        seen, first = stage.seen, number == 0
+        told = model.told if first and model.told is not None else window.new_zeros(len(window), 2)
+        with phase("infer"):
+            base = stage.base(image, domain.known if first else None)
+            image = _run(network, told.to(window), image, base, _ensemble(settings, first), settings.depth)
+            image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
+        with phase("back_project"):
+            image = back_project(image, window, seen, settings.back_projections, domain)
+    image = keep_flat(image, window, seen.scale)
+    if settings.back_projections:
+        with phase("back_project"):
+            for _ in range(passes(seen)):
+                image = conserve(image, window, seen, domain, flat(window))
+    return image
+
+
+Ensemble = Callable[..., Tensor]
+"""Called with a member, which makes an enlargement of images, and with these: what all members make of them."""
+
+
+def _ensemble(settings: Settings, first_stage: bool) -> Ensemble:
+    direct = settings.network is Network.DIRECT
+    # In a second direct stage seven members more are worth 0.015 dB, for most of the time.
+    if not settings.ensemble or (direct and not first_stage):
+        return lambda member, *images: member(*images)
+    return mean_ensemble if direct else self_ensemble
+
+
+def _run(network: ResidualNetwork, told: Tensor, image: Tensor, base: Tensor, ensemble: Ensemble, depth: int) -> Tensor:
+    """The network's enlargement of (C, h, w), in pieces, none of which sees farther than its depth."""
+    bands, height, width = image.shape
+    ratio = network.scale
+
+    def member(turned: Tensor, its_base: Tensor) -> Tensor:
+        enlarged: Tensor = network(turned[None], its_base[None], told[None])[0]
+        return enlarged
+
+    canvas = image.new_empty(bands, height * ratio, width * ratio)
+    longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
+    side = ceil(longest / ceil(longest / most))
+    for piece in plan_tiles(height, width, side, depth + _INTERPOLATION_REACH):
+        enlarged = ensemble(member, cut(image, piece), cut_enlarged(base, piece, ratio))
+        paste(canvas, piece, owned(enlarged, piece, ratio), ratio)
+    return canvas
+
+
+def enlarge_tiled(lr: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
+    """`enlarge` over all tiles of the LR image, put together."""
+    bands, height, width = lr.shape
+    stages = len(model.networks)
+    scale = settings.scale if model.method is Method.BICUBIC else settings.stage_scales[stages - 1]
+    canvas = lr.new_empty(bands, height * scale, width * scale)
+    for tile in plan_tiles(height, width, settings.tile_size, halo(settings, model.degradation)):
+        sr = enlarge(cut(lr, tile), model, settings, phase, domain.of(tile.rows.read, tile.columns.read))
+        paste(canvas, tile, owned(sr, tile, scale), scale)
+    return canvas

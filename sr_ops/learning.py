@@ -1,0 +1,265 @@
+"""What is learned from one image: a network fitted per stage, and whether it is to be trusted.
+
+The first network is asked for parts of the image that it did not learn from. There it competes with the prior as it is
+and with the base alone, and the best enlarges the image. Later stages of a prior stay as they are; from scratch they
+learn from what the earlier ones made of the image, or of windows of a large one.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from math import isnan
+
+import torch
+from torch import Tensor
+
+from . import sheet
+from .damage import Damage, find_damage
+from .degradation import Degradation
+from .domain import UNIT, Domain, fill, nearest
+from .enlarging import enlarge, enlarge_tiled
+from .fit import fit
+from .held_out import Examination, HeldOut, hold_out, whole
+from .model import Fitted, Model, Phase, as_later_stage, build_network, network_of, no_phase
+from .networks import ResidualNetwork
+from .pairs import Lesson, father_son_pyramid, shortest_side, son_side
+from .prior import Prior, network_bands
+from .settings import AUTO, Method, Settings
+from .stack import fit_stack
+from .stages import halo, stages_of
+from .tiles import cut, owned, tile_at
+
+AfterStep = Callable[[int], None]
+"""Called with the number of steps done; what it raises ends the fit."""
+
+
+def fit_stages(
+    lr: Tensor,
+    settings: Settings,
+    prior: Prior | None,
+    degradation: Degradation,
+    phase: Phase = no_phase,
+    after_step: AfterStep | None = None,
+    domain: Domain = UNIT,
+) -> Fitted:
+    """Fit one network per stage to what is known of (C, H, W) float32 in [0, 1], on the tensor's device.
+
+    With `Method.AUTO` the first network is scored on parts of the image that it did not learn from, beside the prior as
+    it is and the base. Where no part can be spared, or the image is too small to be fitted, the prior is taken as it
+    is; without a prior the model is BICUBIC.
+
+    Args:
+        prior: where the fits start; None for a start from scratch.
+        degradation: what made the image; with `Settings.noise` AUTO its noise is measured instead.
+        after_step: called after each optimiser step of each stage.
+    """
+    (fitted,) = fit_stages_together([lr], settings, prior, [degradation], [phase], after_step, [domain])
+    return fitted
+
+
+def fit_stages_together(
+    lrs: Sequence[Tensor],
+    settings: Settings,
+    prior: Prior | None,
+    degradations: Sequence[Degradation],
+    phases: Sequence[Phase],
+    after_step: AfterStep | None = None,
+    domains: Sequence[Domain] | None = None,
+) -> list[Fitted]:
+    """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
+
+    An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
+    of a stack counts for each of its images.
+
+    Args:
+        after_step: called after each optimiser step, of a stack once for all of its images.
+    """
+    of_images = zip(lrs, degradations, phases, domains or [UNIT] * len(lrs), strict=True)
+    images = [_Stages(settings, prior, *of_image) for of_image in of_images]
+    while lessons := {index: taught for index, image in enumerate(images) if (taught := image.lesson()) is not None}:
+        for stack in _stackable(lessons, settings.fit.crop):
+            with ExitStack() as measured:
+                for index in stack:
+                    measured.enter_context(phases[index]("fit"))
+                losses = _fit([lessons[index] for index in stack], settings, after_step)
+            for index, loss in zip(stack, losses, strict=True):
+                images[index].learned(loss)
+    return [image.fitted for image in images]
+
+
+_CLEARLY = 0.5
+"""dB: of 72 pictures whose truth is known, shrunk again by 4, the prior lost by more on one and was better on 71."""
+
+_Taught = tuple[ResidualNetwork, Lesson]
+"""A network and what it is to learn."""
+
+
+class _Stages:
+    """The stages of one image, fitted one after the other by whoever asks for `lesson` and then calls `learned`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prior: Prior | None,
+        lr: Tensor,
+        degradation: Degradation,
+        phase: Phase,
+        domain: Domain,
+    ) -> None:
+        self._settings, self._prior, self._phase = settings, prior, phase
+        self._domain, self._known = domain, domain.known_pixels
+        self._lr = fill(lr, domain.known)
+        self._ratio = stages_of(settings, degradation)[0].ratio
+        self._parts = hold_out(self._lr, self._ratio, settings.seed, self._known)
+        with phase("fit"):
+            self._damage = _damage(self._lr, self._parts, settings, degradation)
+        degradation = self._damage.as_noise_of(degradation)
+        self._stages = stages_of(settings, degradation)
+        self._told = self._damage.told(len(lr)).to(lr.device)
+        self._plain = Model(Method.BICUBIC, degradation, (), self._told)
+        self._taught: ResidualNetwork | None = None
+        self.fitted = Fitted(self._plain, self._damage.sigmas if self._damage.looked else None)
+        """What was learned, as far as it goes."""
+        self._fitting = self._begin()
+        """Whether another stage is to be fitted."""
+
+    def lesson(self) -> "_Taught | None":
+        """What the network of the next stage is to learn; None when nothing is left to be fitted."""
+        if not self._fitting:
+            return None
+        done = self.fitted.model.networks if self.fitted.model.method is Method.ZSSR else ()
+        with self._phase("fit"):
+            network = self._network(len(done))
+        if not done:
+            image, known, taught = self._lr, self._known, None if self._parts is None else self._parts.taught
+        else:
+            image, known = _enlarged(self._lr, self.fitted.model, self._settings, self._phase, self._domain)
+            taught = None
+        if known is not None:
+            taught = known[None].float() if taught is None else taught * known
+        damage = self._damage if not done else Damage()
+        with self._phase("fit"):
+            pairs = father_son_pyramid(image, self._stages[len(done)], taught, damage, self._settings.seed)
+        self._taught = network
+        return network, Lesson(pairs, self._told)
+
+    def learned(self, loss: float) -> None:
+        """The network of the last lesson is fitted, with this final loss."""
+        assert self._taught is not None
+        network, self._taught = self._taught, None
+        if self.fitted.model.method is Method.ZSSR:
+            self._keep((*self.fitted.model.networks, as_later_stage(network)))
+        elif self._first_wins(network, loss):
+            self._keep((network, *self._later_stages()))
+        else:
+            self._fitting = False
+
+    def _begin(self) -> bool:
+        """Take what is best without a fit, and whether there is to be one."""
+        method = self._settings.method
+        if method is Method.BICUBIC or (self._known is not None and not bool(self._known.any())):
+            return False
+        with self._phase("fit"):
+            self._examine_unfitted()
+        too_small = min(self._lr.shape[-2:]) < shortest_side(self._ratio)
+        unsure = self._parts is None and method is Method.AUTO
+        return not (too_small or unsure or method is Method.PRIOR or (self._prior and not self._settings.fit.steps))
+
+    def _examine_unfitted(self) -> None:
+        """Score the base and the prior as it is, and take the better one."""
+        self._examination = None
+        if self._parts is not None:
+            self._examination = Examination(self._parts, self._stages[0], self._damage, self._settings.seed)
+            self.fitted = replace(self.fitted, bicubic_reconstruction_psnr=self._examination.of_base())
+        if self._prior is None:
+            return
+        network = self._network(0)
+        if self._examination is not None:
+            self.fitted = replace(self.fitted, prior_reconstruction_psnr=self._examination.of(network, self._told))
+        if self._settings.method is not Method.AUTO or self._prior_serves(network):
+            networks = (network, *self._later_stages())
+            self.fitted = replace(self.fitted, model=replace(self._plain, method=Method.PRIOR, networks=networks))
+
+    def _prior_serves(self, network: ResidualNetwork) -> bool:
+        """Whether the prior as it is is not clearly worse than the base, by all of the image: it learned from none."""
+        everything = whole(self._lr, self._ratio, self._known)
+        if everything is None:
+            return True
+        examination = Examination(everything, self._stages[0], self._damage, self._settings.seed)
+        return examination.of(network, self._told) > examination.of_base() - _CLEARLY
+
+    def _first_wins(self, network: ResidualNetwork, loss: float) -> bool:
+        """Take the scores of the first network, and whether it is kept."""
+        self.fitted = replace(self.fitted, final_loss=loss)
+        if self._examination is None:
+            return True
+        with self._phase("fit"):
+            psnr = self._examination.of(network, self._told)
+        others = (self.fitted.bicubic_reconstruction_psnr, self.fitted.prior_reconstruction_psnr)
+        self.fitted = replace(self.fitted, reconstruction_psnr=psnr)
+        best = max(other for other in others if not isnan(other))
+        return self._settings.method is not Method.AUTO or psnr > best  # one gone astray is nan, which is none
+
+    def _keep(self, networks: tuple[ResidualNetwork, ...]) -> None:
+        self.fitted = replace(self.fitted, model=replace(self._plain, method=Method.ZSSR, networks=networks))
+        self._fitting = len(networks) < len(self._stages)
+
+    def _network(self, stage: int) -> ResidualNetwork:
+        """One at its start: the prior's, or a fresh one."""
+        ratio, device, bands = self._stages[stage].ratio, self._lr.device, len(self._lr)
+        if self._prior is None:
+            return build_network(bands, ratio, self._settings, device)
+        bands = network_bands(self._prior, ratio, bands)
+        return network_of(self._prior.heads[ratio, bands], bands, ratio, self._settings, device)
+
+    def _later_stages(self) -> tuple[ResidualNetwork, ...]:
+        """Those of a prior."""
+        if self._prior is None:
+            return ()
+        return tuple(as_later_stage(self._network(stage)) for stage in range(1, len(self._stages)))
+
+
+def _damage(lr: Tensor, parts: HeldOut | None, settings: Settings, degradation: Degradation) -> Damage:
+    """What the image suffered: its noise as it is given, or measured."""
+    told = None if settings.noise == AUTO else torch.tensor(degradation.noise)
+    return find_damage(lr, None if parts is None else parts.windows, told)
+
+
+def _enlarged(
+    lr: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain
+) -> tuple[Tensor, Tensor | None]:
+    """What these stages make of the image for the next to learn from, (C, H, W), and what is known of it, (H, W).
+
+    Of a large one it is a sheet of windows, each computed as in its place in the image.
+    """
+    bands, height, width = lr.shape
+    scale, known = settings.stage_scales[len(model.networks) - 1], domain.known_pixels
+    if sheet.is_fitted_whole(bands, height * scale, width * scale):
+        enlarged = enlarge_tiled(lr, model, settings, phase, domain)
+        return enlarged, None if known is None else nearest(known, scale)
+    places = sheet.places(height, width, settings.seed, scale)
+    shares = ((1.0 if known is None else float(known[place].float().mean()), place) for place in places)
+    windows = []
+    for rows, columns in sheet.pick(shares, sheet.windows_on(bands)):
+        tile = tile_at(rows, columns, height, width, halo(settings, model.degradation))
+        sr = enlarge(cut(lr, tile), model, settings, phase, domain.of(tile.rows.read, tile.columns.read))
+        known_here = None if domain.known is None else nearest(domain.known[:, rows, columns], scale)
+        windows.append((owned(sr, tile, scale), known_here))
+    enlarged, known_there = sheet.lay_out(windows)
+    return enlarged, known_there.all(0)
+
+
+def _stackable(lessons: Mapping[int, _Taught], crop: int) -> list[list[int]]:
+    """The lessons in groups that one stack can hold: of networks and of images of equal bands, with equal crops."""
+    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, (network, lesson) in lessons.items():
+        groups[network.bands, len(lesson.told), son_side(lesson.pairs, crop)].append(index)
+    return list(groups.values())
+
+
+def _fit(taught: Sequence[_Taught], settings: Settings, after_step: AfterStep | None) -> list[float]:
+    if len(taught) == 1:
+        return [fit(*taught[0], settings.fit, settings.seed, after_step)]
+    networks, lessons = zip(*taught, strict=True)
+    return fit_stack(networks, lessons, settings.fit, settings.seed, after_step)

@@ -1,0 +1,195 @@
+"""Enlarging by networks that know any camera: no seam, each band by its own, and true to what the camera saw."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sr_ops.base import make_base
+from sr_ops.damage import Damage
+from sr_ops.degradation import Degradation
+from sr_ops.dihedral import ORDER, transform
+from sr_ops.domain import UNIT, Domain, fill, nearest
+from sr_ops.enlarging import enlarge, enlarge_tiled
+from sr_ops.kernels import gaussian, of_mtf, recentred, turned
+from sr_ops.model import Model, as_later_stage, network_of, no_phase
+from sr_ops.networks import fastest_dtype
+from sr_ops.prior import Prior
+from sr_ops.resample import upscale
+from sr_ops.settings import Method, Network, Settings
+from sr_ops.stages import halo, stages_of
+from sr_ops.tiles import cut, owned, plan_tiles
+
+from .cameras import CPU, blur, matlab, motion, random_prior, scrambled
+from .pictures import noise
+
+NATIVE = fastest_dtype(CPU)
+DIRECT = Settings(network=Network.DIRECT, method=Method.PRIOR, width=8, depth=4, ensemble=False)
+PRIOR = random_prior()
+
+
+def model_of(
+    degradation: Degradation, bands: int, image_bands: int, dtype: torch.dtype = NATIVE, prior: Prior = PRIOR
+) -> tuple[Model, Settings]:
+    """The prior's networks for as many bands as they are."""
+    settings = replace(DIRECT, scale=degradation.scale)
+    networks = []
+    for number, stage in enumerate(stages_of(settings, degradation)):
+        network = network_of(prior.heads[stage.ratio, bands], bands, stage.ratio, settings, CPU)
+        network.autocast_dtype = dtype
+        networks.append(as_later_stage(network) if number else network)
+    told = Damage(torch.tensor(degradation.noise)).told(image_bands)
+    return Model(Method.PRIOR, degradation, tuple(networks), told), settings
+
+
+def mtf(scale: int) -> Degradation:
+    """Of a satellite's three bands, with noise a band."""
+    return Degradation(tuple(of_mtf(value, scale) for value in (0.15, 0.25, 0.35)), scale, (0.01, 0.0, 0.02))
+
+
+CAMERAS = {
+    "bicubic": matlab(2),
+    "bicubic, x3": matlab(3),
+    "bicubic, x4": matlab(4),
+    "bicubic, x8": matlab(8),
+    "gaussian": blur(2.4, 2),
+    "gaussian, x3": blur(2.4, 3),
+    "gaussian, x4": blur(2.4, 4),
+    "gaussian, x8": blur(4.8, 8),
+    "gaussian, x5": blur(2.4, 5),
+    "motion": Degradation((motion(1),), 2),
+    "motion, x4, noise": Degradation((motion(2),), 4, (0.02,)),
+    "mtf": mtf(2),
+    "mtf, x4": mtf(4),
+}
+
+
+def difference(whole: Tensor, tiled: Tensor, domain: Domain, scale: int) -> float:
+    """The largest where it is known, before rounding."""
+    known = torch.ones_like(whole, dtype=torch.bool) if domain.known is None else nearest(domain.known, scale)
+    return float((whole - tiled)[known].abs().max())
+
+
+def as_is(lr: Tensor, model: Model, settings: Settings, domain: Domain = UNIT) -> Tensor:
+    """The same by bicubic and a data step: what the networks add is the difference."""
+    return enlarge(lr, Model(Method.BICUBIC, model.degradation), settings, domain=domain)
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_tiles_are_as_the_whole(name: str) -> None:
+    """Long odd images along both axes, beside what is not known or not, in the fastest type and in float32."""
+    degradation = CAMERAS[name]
+    scale = degradation.scale
+    length = 2 * halo(replace(DIRECT, scale=scale), degradation) + 31
+    for size, bands, dtype, tile_size in (((9, length), 3, NATIVE, 16), ((length, 7), 1, torch.float32, 37)):
+        lr = noise(3, *size)
+        model, settings = model_of(degradation, bands, 3, dtype)
+        known = noise(3, *size, seed=1) > 0.1
+        known[:, :5, size[1] // 2 : size[1] // 2 + 9] = False
+        domain = Domain(known) if bands == 3 else UNIT
+        whole = enlarge(lr, model, settings, domain=domain)
+        assert difference(whole, as_is(lr, model, settings, domain), domain, scale) > 0.1
+        tiled = enlarge_tiled(lr, model, replace(settings, tile_size=tile_size), no_phase, domain)
+        assert difference(whole, tiled, domain, scale) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["bicubic, x3", "gaussian", "gaussian, x5"])
+def test_a_smaller_halo_would_leave_a_seam(name: str) -> None:
+    """What the tests of tiles could see: a window with a third of the halo around it is another picture."""
+    degradation = CAMERAS[name]
+    model, settings = model_of(degradation, 1, 1)
+    margin, lr = halo(settings, degradation) // 8, noise(1, 40, 60)
+    whole = enlarge(lr, model, settings)
+    (tile, *_) = plan_tiles(40, 60, 20, margin)
+    part = owned(enlarge(cut(lr, tile), model, settings), tile, settings.scale)
+    side = 20 * settings.scale
+    assert float((part - whole[:, :side, :side]).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("element", range(1, ORDER))
+@pytest.mark.parametrize("scale", [2, 3])
+def test_the_ensemble_has_no_direction(scale: int, element: int) -> None:
+    """A turned image of a turned camera gives the turned result, its base turned with it."""
+    kernel = scrambled(7)
+    lr, results = noise(1, 10, 14), []
+    for turned_first in (False, True):
+        camera = turned(kernel, element, scale) if turned_first else kernel
+        model, settings = model_of(Degradation((camera,), scale), 1, 1, torch.float32)
+        image = transform(lr, element).contiguous() if turned_first else lr
+        sr = enlarge(image, model, replace(settings, ensemble=True))
+        results.append(sr if turned_first else transform(sr, element))
+    torch.testing.assert_close(results[1], results[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", [Method.PRIOR, Method.BICUBIC])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_cameras_a_band_are_bands_done_one_by_one(scale: int, method: Method) -> None:
+    """Seven bands, some at a time: kernel, noise, mask, bounds and what is told are the band's own."""
+    kernels = tuple(gaussian(0.35 * scale + 0.1 * band, 0.35 * scale, 10 * band, scale) for band in range(7))
+    degradation = Degradation(kernels, scale, tuple(0.005 * band for band in range(7)))
+    model, settings = model_of(degradation, 1, 7, torch.float32)
+    if method is Method.BICUBIC:
+        model = replace(model, method=method, networks=())
+    lr, known = noise(7, 24, 30), noise(7, 24, 30, seed=1) > 0.1
+    domain = Domain(known, torch.linspace(-0.3, 0, 7)[:, None, None], torch.linspace(0.8, 1.2, 7)[:, None, None])
+    together = enlarge(lr, model, settings, domain=domain)
+    for band in range(7):
+        span = slice(band, band + 1)
+        assert model.told is not None
+        its_own = replace(model, degradation=degradation.of_bands(band, band + 1), told=model.told[span])
+        alone = enlarge(lr[span], its_own, settings, domain=domain.of_bands(band, band + 1))
+        assert difference(together[span], alone, domain.of_bands(band, band + 1), scale) < 1e-3
+    shared = enlarge(lr, replace(model, degradation=replace(degradation, kernels=kernels[:1])), settings, domain=domain)
+    assert difference(together[:1], shared[:1], domain.of_bands(0, 1), scale) < 1e-3
+    assert difference(together[6:], shared[6:], domain.of_bands(6, 7), scale) > 1e-2
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("method", [Method.PRIOR, Method.BICUBIC])
+def test_the_result_agrees_with_what_the_camera_saw(scale: int, method: Method) -> None:
+    """Shrunk again by its kernel a mid-gray image is met to half a level; by a wrong kernel, or undone, not."""
+    degradation = blur(0.5 * scale, scale)
+    lr = degradation.apply(0.35 + 0.3 * upscale(noise(1, 24, 26), scale))
+    model, settings = model_of(degradation, 1, 1, torch.float32)
+    if method is Method.BICUBIC:
+        model = replace(model, method=method, networks=())
+    wrong, loose = replace(model, degradation=matlab(scale)), replace(settings, back_projections=0)
+    answers = enlarge(lr, model, settings), enlarge(lr, wrong, settings), enlarge(lr, model, loose)
+    missed, by_wrong, undone = (float((degradation.apply(sr) - lr).abs().mean()) for sr in answers)
+    assert missed < 0.5 / 255
+    assert by_wrong > 3 * missed
+    assert undone > 3 * missed
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_network_adds_to_the_base(scale: int) -> None:
+    """One that adds nothing gives the data step from bicubic, piece by piece, and what is not known says nothing."""
+    degradation, known = blur(0.5 * scale, scale), noise(1, 20, 300, seed=1) > 0.1
+    model, settings = model_of(degradation, 1, 1, prior=random_prior(std=0.0))
+    lr = 0.2 + 0.6 * noise(1, 20, 300)
+    sr = enlarge(lr, model, replace(settings, back_projections=0, ensemble=True), domain=Domain(known))
+    expected = make_base(degradation, fill(lr, known), known).clamp(0, 1)
+    torch.testing.assert_close(sr, expected, atol=1e-6, rtol=0)
+    assert not torch.allclose(expected, make_base(degradation, fill(lr, known)).clamp(0, 1), atol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_a_point_stays_where_it_was(scale: int) -> None:
+    """Whatever the camera's phase: a spot in its image and in the enlargement, to 0.05 LR pixel."""
+    kernels = gaussian(0.4 * scale, 0.4 * scale, 0, scale), scrambled(4 * scale + 1, 1), motion(2)
+    for kernel in kernels:
+        rows, columns = ((torch.arange(24 * scale) - (12.3 + by) * scale) / (1.2 * scale) for by in (0, 0.4))
+        hr = 0.3 + 0.3 * torch.exp(-0.5 * (rows[:, None].square() + columns.square()))[None]
+        lr = Degradation((kernel,), scale).apply(hr)
+        camera = Degradation((recentred(kernel, scale),), scale)
+        sr = enlarge(lr, Model(Method.BICUBIC, camera), replace(DIRECT, scale=scale))
+        for axis in (0, 1):
+            seen, made = (centre(image[0] - 0.3, axis) for image in (lr, sr))
+            assert made / scale == pytest.approx(seen, abs=0.05)
+
+
+def centre(image: Tensor, axis: int) -> float:
+    """Of mass, in pixels from the border."""
+    profile = image.sum(1 - axis)
+    return float((profile * (torch.arange(len(profile)) + 0.5)).sum() / profile.sum())

@@ -1,0 +1,351 @@
+"""What enlarges an image that has a prior: its fit, the prior as it is or the base, by parts held out of it."""
+
+from dataclasses import replace
+from math import isnan
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from sr_ops import learning
+from sr_ops.damage import Damage
+from sr_ops.degradation import Degradation
+from sr_ops.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork
+from sr_ops.enlarging import enlarge
+from sr_ops.held_out import Examination, hold_out
+from sr_ops.jpeg import round_to_steps, steps_of_quality
+from sr_ops.learning import fit_stages, fit_stages_together
+from sr_ops.model import Fitted, Model, network_of, no_phase
+from sr_ops.networks import ResidualNetwork, fastest_dtype, initialise
+from sr_ops.pairs import Lesson
+from sr_ops.prior import Head, Prior, Weights
+from sr_ops.settings import AUTO, Body, FitSettings, Method, Network, Settings
+from sr_ops.stages import stages_of
+from sr_ops.super_resolve import super_resolve
+
+from .cameras import CPU, blur, matlab, motion, random_prior
+from .pictures import noise, star, white_noise
+
+BODY = Body(8, 4)
+FIT = FitSettings(steps=3, crop=32, batch=2, learning_rate=1e-3)
+DIRECT = Settings(scale=2, network=Network.DIRECT, width=8, depth=4, fit=FIT, ensemble=False)
+KEEN = replace(DIRECT, fit=FitSettings(steps=60, crop=24, batch=4, learning_rate=5e-3))
+"""Learns the rays of a `star` in an instant."""
+
+
+def prior_adding(value: float, bands: tuple[int, ...] = (1, 3)) -> Prior:
+    """The base, and so much everywhere; hidden layers as at the start of a training."""
+    heads: dict[Head, Weights] = {}
+    for scale in (2, 3, 4):
+        for number in bands:
+            network = DirectNetwork(number, scale, BODY, torch.float32)
+            initialise(network.body, Generator().manual_seed(0))
+            weights = network.state_dict()
+            weights[f"body.{BODY.depth}.bias"].fill_(value)
+            heads[scale, number] = weights
+    return Prior(BODY, heads)
+
+
+BASE, BRIGHTER, MUCH_BRIGHTER = prior_adding(0.0), prior_adding(0.004), prior_adding(0.1)
+
+
+def network(prior: Prior, bands: int, settings: Settings) -> ResidualNetwork:
+    return network_of(prior.heads[settings.stage_scales[0], bands], bands, settings.stage_scales[0], settings, CPU)
+
+
+def figures(fitted: Fitted) -> tuple[float, float, float, float]:
+    """Of the loss, the fit, the prior and the base."""
+    psnr = fitted.reconstruction_psnr, fitted.prior_reconstruction_psnr, fitted.bicubic_reconstruction_psnr
+    return fitted.final_loss, *psnr
+
+
+def same_weights(one: ResidualNetwork, other: ResidualNetwork) -> bool:
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize("degradation", [matlab(2), blur(1.2, 2), blur(0.8, 3), Degradation((motion(1),), 4)])
+def test_a_fit_that_wins_is_taken(degradation: Degradation) -> None:
+    """On sharp rays a fit from the base beats it and the prior; it is the first network, and its figures are told."""
+    settings = replace(KEEN, scale=degradation.scale)
+    fitted = fit_stages(star(80), settings, BASE, degradation)
+    assert fitted.model.method is Method.ZSSR
+    loss, fit, prior, base = figures(fitted)
+    assert loss > 0
+    assert fit > prior == base
+    assert not same_weights(fitted.model.networks[0], network(BASE, 1, settings))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_fit_that_loses_to_its_prior_is_not_taken(scale: int) -> None:
+    """Too long steps spoil it; then the prior as it is enlarges, and the figures say why."""
+    settings = replace(DIRECT, scale=scale, fit=replace(FIT, learning_rate=0.3))
+    prior = random_prior(std=1e-4)
+    fitted = fit_stages(star(64), settings, prior, blur(1.0, scale))
+    loss, fit, as_it_is, base = figures(fitted)
+    assert not any(map(isnan, (loss, as_it_is, base)))
+    assert not fit > as_it_is
+    assert fitted.model.method is Method.PRIOR
+    assert same_weights(fitted.model.networks[0], network(prior, 1, settings))
+
+
+def test_a_fit_that_beats_the_base_and_loses_to_its_prior_is_not_taken() -> None:
+    """A prior that was fitted to the image is spoiled a little by three more steps, and is the better one."""
+    camera = blur(0.8, 2)
+    fitted = fit_stages(star(80), replace(KEEN, method=Method.ZSSR), BASE, camera)
+    prior = Prior(BODY, {**BASE.heads, (2, 1): fitted.model.networks[0].state_dict()})
+    again = fit_stages(star(80), replace(DIRECT, fit=replace(FIT, learning_rate=3e-3)), prior, camera)
+    assert again.bicubic_reconstruction_psnr < again.reconstruction_psnr < again.prior_reconstruction_psnr
+    assert again.model.method is Method.PRIOR
+
+
+def test_a_tie_is_no_gain() -> None:
+    """Where nothing is to be learned, of a flat image, the fit is not taken."""
+    fitted = fit_stages(torch.full((1, 40, 40), 0.5), DIRECT, BASE, matlab(2))
+    assert fitted.model.method is not Method.ZSSR
+
+
+def test_a_fit_that_beats_a_bad_prior_but_not_the_base_is_not_taken() -> None:
+    """It has to beat both: from a prior that is clearly worse than the base, three steps do not come so far."""
+    fitted = fit_stages(0.3 + 0.4 * noise(1, 60, 64), DIRECT, MUCH_BRIGHTER, blur(1.0, 2))
+    _, fit, prior, base = figures(fitted)
+    assert prior < fit < base
+    assert (fitted.model.method, fitted.model.networks) == (Method.BICUBIC, ())
+
+
+@pytest.mark.parametrize(
+    ("prior", "method"), [(BASE, "prior"), (BRIGHTER, "prior"), (MUCH_BRIGHTER, "bicubic")], ids=["base", "near", "far"]
+)
+def test_a_prior_clearly_worse_than_the_base_is_not_taken(prior: Prior, method: str) -> None:
+    """By more than half a decibel over all of the image; one a little worse is. Told to, it is taken anyway."""
+    lr, settings = star(64), replace(DIRECT, fit=replace(FIT, steps=0))
+    fitted = fit_stages(lr, settings, prior, blur(1.0, 2))
+    assert fitted.model.method == method
+    gain = fitted.prior_reconstruction_psnr - fitted.bicubic_reconstruction_psnr
+    assert (gain < -0.5) is (method == "bicubic")
+    told = fit_stages(lr, replace(settings, method=Method.PRIOR), prior, blur(1.0, 2))
+    assert told.model.method is Method.PRIOR
+    assert same_weights(told.model.networks[0], network(prior, 1, settings))
+
+
+def test_all_of_the_image_says_whether_a_prior_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the parts held out alone: it learned from none of the image."""
+    asked = []
+
+    class Asked(Examination):
+        def __init__(self, parts: learning.HeldOut, *rest: object) -> None:
+            asked.append(parts.windows.shape)
+            super().__init__(parts, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learning, "Examination", Asked)
+    fit_stages(star(64), DIRECT, BASE, matlab(2))
+    assert torch.Size((1, 1, 64, 64)) in asked
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("method", [Method.AUTO, Method.ZSSR])
+def test_no_step_takes_the_prior_as_it_is(scale: int, method: Method) -> None:
+    """For all stages, with the prior's figures and no loss."""
+    settings = replace(DIRECT, scale=scale, method=method, fit=replace(FIT, steps=0))
+    prior = random_prior(std=1e-4)
+    fitted = fit_stages(star(64), settings, prior, blur(0.4 * scale, scale), after_step=never)
+    assert fitted.model.method is Method.PRIOR
+    ratios = [stage.ratio for stage in stages_of(settings, matlab(scale))]
+    assert [each.scale for each in fitted.model.networks] == ratios
+    assert isnan(fitted.final_loss)
+    assert isnan(fitted.reconstruction_psnr)
+    assert fitted.prior_reconstruction_psnr > 0
+
+
+def never(_step: int) -> None:
+    raise AssertionError("fitted")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("method", [Method.AUTO, Method.PRIOR])
+def test_a_small_image_takes_the_prior_as_it_is(scale: int, method: Method) -> None:
+    """Where no part can be spared nothing is fitted by itself, and nothing speaks against the prior."""
+    least = 12 * min(scale, 4)
+    for size in ((least - 1, 60), (60, least - 1), (5, 7), (1, 1)):
+        settings = replace(DIRECT, scale=scale, method=method)
+        fitted = fit_stages(noise(1, *size), settings, MUCH_BRIGHTER, blur(0.4 * scale, scale), after_step=never)
+        assert fitted.model.method is Method.PRIOR
+        assert all(map(isnan, figures(fitted)))
+        assert super_resolve(noise(1, *size), settings, MUCH_BRIGHTER).shape == (1, size[0] * scale, size[1] * scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_told_to_fit_a_small_image_is_fitted_if_it_can_be(scale: int) -> None:
+    """From sons of 4 pixels on; below the prior as it is, for want of a lesson."""
+    settings, least = replace(DIRECT, scale=scale, method=Method.ZSSR), 4 * min(scale, 4)
+    for side, method in ((least, Method.ZSSR), (least - 1, Method.PRIOR)):
+        fitted = fit_stages(noise(1, side, 40), settings, BASE, matlab(scale))
+        assert fitted.model.method is method
+        assert isnan(fitted.final_loss) is (method is Method.PRIOR)
+        assert isnan(fitted.reconstruction_psnr)
+
+
+@pytest.mark.parametrize("prior", [BASE, MUCH_BRIGHTER])
+@pytest.mark.parametrize("rate", [1e-3, 0.3])
+def test_told_to_fit_the_fit_is_taken(prior: Prior, rate: float) -> None:
+    """Whatever comes of it."""
+    settings = replace(DIRECT, method=Method.ZSSR, fit=replace(FIT, learning_rate=rate))
+    fitted = fit_stages(star(64), settings, prior, blur(1.0, 2))
+    assert fitted.model.method is Method.ZSSR
+    assert len(fitted.model.networks) == 1
+    assert not isnan(fitted.final_loss)
+
+
+def test_bicubic_asks_no_network() -> None:
+    """By that method nothing is fitted or examined."""
+    fitted = fit_stages(star(64), replace(DIRECT, method=Method.BICUBIC), BASE, blur(1.0, 2), after_step=never)
+    assert (fitted.model.method, fitted.model.networks) == (Method.BICUBIC, ())
+    assert all(map(isnan, figures(fitted)))
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_later_stages_are_the_priors(fits: bool) -> None:
+    """At x8 the first network alone is fitted; the second enlarges as it is, in float32."""
+    settings = replace(KEEN, scale=8, method=Method.ZSSR if fits else Method.PRIOR)
+    first, second = fit_stages(star(64), settings, BASE, blur(3.0, 8)).model.networks
+    assert (first.scale, second.scale) == (4, 2)
+    assert same_weights(first, network(BASE, 1, settings)) is not fits
+    assert same_weights(second, network(BASE, 1, replace(settings, scale=2)))
+    assert (first.autocast_dtype, second.autocast_dtype) == (fastest_dtype(CPU), torch.float32)
+
+
+@pytest.mark.parametrize(("bands", "held", "taken"), [(1, (1, 3), 1), (3, (1, 3), 3), (4, (1, 3), 1), (3, (1,), 1)])
+def test_an_image_takes_the_head_for_its_bands(bands: int, held: tuple[int, ...], taken: int) -> None:
+    """Of as many where there is one, else that for one."""
+    fitted = fit_stages(noise(bands, 40, 44), DIRECT, prior_adding(0.0, held), matlab(2))
+    assert fitted.model.networks[0].bands == taken
+
+
+# ---- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lessons(monkeypatch: pytest.MonkeyPatch) -> list[Lesson]:
+    """Fills with what networks are taught."""
+    taught: list[Lesson] = []
+
+    def spy(_network: ResidualNetwork, lesson: Lesson, *_rest: object) -> float:
+        taught.append(lesson)
+        return 0.0
+
+    monkeypatch.setattr(learning, "fit", spy)
+    return taught
+
+
+def added_to_sons(lesson: Lesson, degradation: Degradation) -> Tensor:
+    """(C,): the standard deviation of what sons have besides what the camera saw of their fathers."""
+    pair = lesson.pairs[0]
+    return (pair.son - degradation.apply(pair.father)).std((1, 2))
+
+
+def test_noise_that_is_told_is_in_the_sons_and_told_to_the_network(lessons: list[Lesson]) -> None:
+    """Band by band, weak noise too, and undone as such: nothing is measured."""
+    settings, sigmas = replace(DIRECT, method=Method.ZSSR, noise="given"), (0.004, 0.02, 0.05)
+    degradation = replace(blur(1.2, 2), noise=sigmas)
+    fitted = fit_stages(0.2 + 0.6 * noise(3, 120, 120), settings, BASE, degradation)
+    (lesson,) = lessons
+    torch.testing.assert_close(added_to_sons(lesson, degradation), torch.tensor(sigmas), rtol=0.1, atol=0)
+    expected = torch.stack([torch.tensor(sigmas) / NOISE_UNIT, torch.zeros(3)], -1)
+    torch.testing.assert_close(lesson.told, expected)
+    assert fitted.model.told is not None
+    torch.testing.assert_close(fitted.model.told, expected)
+    assert fitted.noise == fitted.model.degradation.noise == pytest.approx(sigmas)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.02, 0.08])
+def test_noise_is_measured_where_it_is_not_told(lessons: list[Lesson], sigma: float) -> None:
+    """What is visible of it is in the sons, in the degradation and in what the network is told, whatever was given."""
+    lr = 0.5 + sigma * white_noise(1, 160, 160)
+    settings = replace(DIRECT, method=Method.ZSSR, noise=AUTO)
+    fitted = fit_stages(lr, settings, BASE, blur(1.2, 2, 0.3))
+    (lesson,) = lessons
+    measured = sigma if sigma > 10 / 255 else 0.0
+    assert fitted.noise == pytest.approx((measured,), rel=0.15)
+    assert float(lesson.told[0, 0]) * NOISE_UNIT == pytest.approx(measured, rel=0.15)
+    assert float(added_to_sons(lesson, blur(1.2, 2))) == pytest.approx(measured, rel=0.2, abs=1e-6)
+    assert fitted.model.degradation.noise == pytest.approx((measured,), rel=0.15)
+
+
+def test_no_noise_by_word_is_none(lessons: list[Lesson]) -> None:
+    """Of a noisy image that is said to be clean: no noise in the sons, none told."""
+    lr = 0.5 + 0.08 * white_noise(1, 160, 160)
+    fitted = fit_stages(lr, replace(DIRECT, method=Method.ZSSR, noise="0"), BASE, matlab(2))
+    (lesson,) = lessons
+    assert torch.equal(lesson.told, torch.zeros(1, 2))
+    assert torch.equal(lesson.pairs[0].son, matlab(2).apply(lesson.pairs[0].father))
+    assert fitted.noise == (0.0,)
+    assert not fitted.model.degradation.is_noisy
+
+
+def test_what_jpeg_lost_is_told_and_counts_as_noise(lessons: list[Lesson]) -> None:
+    """Its mean step by its unit; in the data step as so much noise, which is not told as noise of the image."""
+    steps = steps_of_quality(30)
+    lr = round_to_steps(0.2 + 0.6 * noise(1, 96, 96), steps)
+    fitted = fit_stages(lr, replace(DIRECT, method=Method.ZSSR, noise="0"), BASE, matlab(2))
+    (lesson,) = lessons
+    mean = float(steps.mean())
+    torch.testing.assert_close(lesson.told, torch.tensor([[0.0, mean / JPEG_UNIT]]))
+    assert fitted.noise == (0.0,)
+    assert fitted.model.degradation.noise == pytest.approx((mean * JPEG_NOISE,), rel=1e-5)
+    torch.testing.assert_close(round_to_steps(lesson.pairs[0].son, steps), lesson.pairs[0].son, rtol=0, atol=1e-5)
+
+
+def test_the_figures_are_those_of_damaged_sons() -> None:
+    """Base and prior are asked for what the image's own camera, noise included, makes of the parts."""
+    lr, settings, prior = 0.2 + 0.6 * noise(3, 80, 90), replace(DIRECT, noise="given"), random_prior(std=1e-3)
+    degradation = replace(blur(1.2, 2), noise=(0.0, 0.03, 0.05))
+    fitted = fit_stages(lr, settings, prior, degradation)
+    parts = hold_out(lr, 2, 0)
+    assert parts is not None
+    damage = Damage(torch.tensor(degradation.noise))
+    examination = Examination(parts, stages_of(settings, damage.as_noise_of(degradation))[0], damage, 0)
+    assert fitted.bicubic_reconstruction_psnr == examination.of_base()
+    expected = examination.of(network(prior, 3, settings), damage.told(3))
+    assert fitted.prior_reconstruction_psnr == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_is_told_shows_in_the_pixels() -> None:
+    """A network that is told of noise makes another picture."""
+    prior = random_prior(std=0.02)
+    lr, settings = noise(3, 24, 26), replace(DIRECT, method=Method.PRIOR, noise="0")
+    clean = fit_stages(lr, settings, prior, matlab(2)).model
+    noisy = replace(clean, told=Damage(torch.tensor([0.05])).told(3))
+    assert not torch.equal(enlarge(lr, clean, settings), enlarge(lr, noisy, settings))
+    unsaid = Model(clean.method, clean.degradation, clean.networks)
+    assert torch.equal(enlarge(lr, clean, settings), enlarge(lr, unsaid, settings))
+
+
+# ---- together --------------------------------------------------------------------------------------------------------
+
+
+def test_images_that_nothing_joins_are_fitted_as_if_alone() -> None:
+    """Of several images with other bands, or too small for equal crops, each gets its own bit for bit."""
+    settings = replace(DIRECT, scale=4, method=Method.ZSSR)
+    lrs = [noise(3, 50, 52), noise(1, 50, 60), noise(1, 20, 30), noise(1, 5, 40), noise(2, 60, 50)]
+    cameras = [blur(1.0 + 0.2 * index, 4, 0.01 * index) for index in range(5)]
+    together = fit_stages_together(lrs, settings, BASE, cameras, [no_phase] * 5)
+    methods = [Method.ZSSR, Method.ZSSR, Method.ZSSR, Method.PRIOR, Method.ZSSR]
+    assert [fitted.model.method for fitted in together] == methods
+    for lr, camera, fitted in zip(lrs, cameras, together, strict=True):
+        alone = fit_stages(lr, settings, BASE, camera)
+        assert all(map(same_weights, fitted.model.networks, alone.model.networks))
+        assert str(figures(fitted)) == str(figures(alone)), "equal, nan or not"
+
+
+def test_images_fitted_together_are_what_they_are_alone() -> None:
+    """Each by its own camera and noise, with its method and, but for rounding, its figures and pixels."""
+    lrs = [star(64), torch.full((1, 60, 64), 0.5), 1 - star(72)]
+    cameras = [matlab(2), blur(1.0, 2), blur(0.8, 2, 0.01)]
+    settings = replace(KEEN, noise="given")
+    together = fit_stages_together(lrs, settings, BASE, cameras, [no_phase] * 3)
+    assert [fitted.model.method for fitted in together] == [Method.ZSSR, Method.PRIOR, Method.ZSSR]
+    for lr, camera, fitted in zip(lrs, cameras, together, strict=True):
+        alone = fit_stages(lr, settings, BASE, camera)
+        assert figures(fitted)[1:] == pytest.approx(figures(alone)[1:], abs=0.3)
+        difference = enlarge(lr, fitted.model, settings) - enlarge(lr, alone.model, settings)
+        assert float(difference.square().mean().sqrt()) < 0.01
