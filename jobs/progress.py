@@ -1,7 +1,7 @@
 """How a run shows itself on stderr: a bar on a terminal; elsewhere a plain line every few seconds, as images end."""
 
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -9,7 +9,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -51,42 +50,6 @@ def progress() -> Iterator[Observer]:
     )
     with bar:
         yield _Bar(console, bar)
-
-
-@contextmanager
-def training_progress(steps: int) -> Iterator[Callable[[int, int], None]]:
-    """What `train_prior_file` calls after each step: one bar a network, or a plain line every few seconds."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _training_lines(console, steps)
-        return
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    ) as bar:
-        tasks: dict[int, TaskID] = {}
-
-        def after_step(bands: int, done: int) -> None:
-            if bands not in tasks:
-                tasks[bands] = bar.add_task(_training(bands), total=steps)
-            bar.update(tasks[bands], completed=done)
-
-        yield after_step
-
-
-def _training_lines(console: Console, steps: int) -> Callable[[int, int], None]:
-    said_at: dict[int, float] = {}
-
-    def after_step(bands: int, done: int) -> None:
-        moment = time.monotonic()
-        if done == steps or moment - said_at.setdefault(bands, moment) >= _LINE_SECONDS:
-            said_at[bands] = moment
-            console.print(f"{_training(bands)}: step {done}/{steps}", highlight=False)
-
-    return after_step
-
-
-def _training(bands: int) -> str:
-    return f"network for {bands} bands"
 
 
 class _Counts:

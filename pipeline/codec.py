@@ -2,12 +2,11 @@
 
 A value is made of dataclasses, tuples, lists, mappings, enums, times and bytes. Times become ISO 8601, bytes base64;
 NaN and the infinities are written as Python's json writes them. What comes in is checked against its type as a whole.
+msgspec is loaded when it is first needed: `srpipe prior` trains where there is none.
 """
 
 import json
 from typing import Any, TypeVar
-
-import msgspec
 
 Value = TypeVar("Value")
 
@@ -18,11 +17,15 @@ class DamagedError(ValueError):
 
 def to_plain(value: object) -> Any:
     """The value as dicts, lists, texts and numbers."""
+    import msgspec
+
     return msgspec.to_builtins(value)
 
 
 def from_plain(kind: type[Value], plain: object) -> Value:
     """What `to_plain` was given. Raises DamagedError."""
+    import msgspec
+
     try:
         return msgspec.convert(plain, kind)
     except (msgspec.ValidationError, RecursionError) as error:

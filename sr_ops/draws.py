@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from . import dihedral
 from .degradation import data_weight
+from .direct import BASE_RANGE, JPEG_NOISE, NOISE_UNIT, planes
 from .jpeg import CHROMA_STEPS, round_blocks, steps_of_quality
 from .kernels import Kernel, bicubic, bilinear, box, lanczos, middle
 from .resample import axis_matrix
@@ -26,19 +27,8 @@ MARGIN = 16
 
 BANK_SIDE = 41
 
-BASE_RANGE = (-0.2, 1.2)
-
 _LOWEST_QUALITY, _HIGHEST_QUALITY = 30, 96
 """Of JPEG: below, few are found; above, nothing is lost that rounding to 8 bits would keep."""
-
-NOISE_UNIT = 25 / 255
-"""Noise that the plane tells as 1."""
-
-JPEG_UNIT = 128.0
-"""Mean step, in grey levels, that the plane tells as 1."""
-
-JPEG_NOISE = 0.11 / 255
-"""Standard deviation of JPEG's loss for a mean step of 1, about: quality 50 loses 6 grey levels, 95 half of one."""
 
 
 class Batch(NamedTuple):
@@ -48,8 +38,8 @@ class Batch(NamedTuple):
     """(B, C, c, c)."""
     base: Tensor
     """(B, C, c s, c s)."""
-    planes: Tensor
-    """(B, 2, 1, 1)."""
+    told: Tensor
+    """(B, 1, 2): `direct.planes`, the same for all bands."""
     hr: Tensor
     """(B, C, c s, c s)."""
 
@@ -90,8 +80,8 @@ class Album:
         element = torch.randint(dihedral.ORDER, (count,), device=device, generator=generator)
         rows, columns = self._turned(side)[element].unbind(1)
         inside = (top[:, None, None] + rows) * width[:, None, None] + left[:, None, None] + columns
-        planes = torch.arange(3, device=device)[None, :, None, None] * (height * width)[:, None, None, None]
-        return self._pixels[start[:, None, None, None] + planes + inside[:, None]].float() / 255
+        band = torch.arange(3, device=device)[None, :, None, None] * (height * width)[:, None, None, None]
+        return self._pixels[start[:, None, None, None] + band + inside[:, None]].float() / 255
 
     def _turned(self, side: int) -> Tensor:
         """(8, 2, side, side): the row and column that each pixel of a turned patch has in the picture."""
@@ -200,9 +190,9 @@ class Draws:
         lr, step = self._compressed(lr, self._some(size, self._odds.jpeg))
         lr = torch.where(self._some(size, 0.9)[:, None, None, None] > 0, (lr * 255).round().clamp(0, 255) / 255, lr)
         base = self._base(lr, transfer, sigma**2 + (step * JPEG_NOISE) ** 2)
-        planes = torch.stack([sigma / NOISE_UNIT, step / JPEG_UNIT], 1)[:, :, None, None]
+        told = planes(sigma, step)[:, None]
         inner, outer = slice(MARGIN, -MARGIN), slice(MARGIN * scale, -MARGIN * scale)
-        return Batch(lr[..., inner, inner], base[..., outer, outer], planes, hr[..., outer, outer])
+        return Batch(lr[..., inner, inner], base[..., outer, outer], told, hr[..., outer, outer])
 
     def _some(self, batch: int, odds: float) -> Tensor:
         return (self._even(batch) < odds).float()
@@ -245,10 +235,10 @@ class Draws:
         luma, chroma = (steps[qualities][:, None, None] for steps in (self._luma, self._chroma))
         if self._bands == 1:
             return (round_blocks(255 * lr - 128, luma) + 128) / 255
-        planes = torch.einsum("bchw,dc->bdhw", 255 * lr, self._to_ycc)
-        brightness = round_blocks(planes[:, :1] - 128, luma) + 128
-        fine = round_blocks(planes[:, 1:], chroma)
-        halves = round_blocks(avg_pool2d(planes[:, 1:], 2), chroma)
+        ycc = torch.einsum("bchw,dc->bdhw", 255 * lr, self._to_ycc)
+        brightness = round_blocks(ycc[:, :1] - 128, luma) + 128
+        fine = round_blocks(ycc[:, 1:], chroma)
+        halves = round_blocks(avg_pool2d(ycc[:, 1:], 2), chroma)
         coarse = interpolate(halves, scale_factor=2.0, mode="bilinear", align_corners=False)
         colour = torch.where(subsampled[:, None, None, None], coarse, fine)
         return torch.einsum("bchw,dc->bdhw", torch.cat([brightness, colour], 1), self._from_ycc) / 255

@@ -16,7 +16,8 @@ from .direct import DirectNetwork
 from .draws import Draws
 from .fit import GRADIENT_NORM
 
-_AVERAGE_DECAY = 0.999
+_AVERAGE_SHARE = 1e-3
+"""Of a step's weights in their average, in a long training."""
 
 _STEPS_BEFORE_CAPTURE = 11
 
@@ -36,6 +37,11 @@ class Schedule:
         rise = min(1.0, (step + 1) / self.warm_up)
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, self.steps))))
         return self.learning_rate * rise * (0.01 + 0.99 * fall)
+
+    @property
+    def average_share(self) -> float:
+        """Of a step's weights in their average: nothing of the start is left in that of a short training, either."""
+        return min(1.0, max(_AVERAGE_SHARE, 10 / self.steps))
 
 
 class Training:
@@ -68,7 +74,7 @@ class Training:
         return float(self._loss_sum) / max(1, self.steps - first)
 
     def averaged(self) -> dict[str, Tensor]:
-        """The average of the weights over the last thousand steps or so, on the CPU."""
+        """The average of the weights over the last tenth of the steps, a thousand at most, on the CPU."""
         names = [name for name, _ in self._network.named_parameters()]
         return {name: tensor.detach().cpu().clone() for name, tensor in zip(names, self._average, strict=True)}
 
@@ -124,13 +130,13 @@ class Training:
         drawn = self._draws.batch(self._schedule.batch)
         # Inside a captured graph nothing that autocast cached may be read again.
         with torch.autocast(self._device.type, enabled=False, cache_enabled=False):
-            loss = _loss(self._network(drawn.lr, drawn.base, drawn.planes) - drawn.hr)
+            loss = _loss(self._network(drawn.lr, drawn.base, drawn.told) - drawn.hr)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._parameters, GRADIENT_NORM, foreach=True)
         self._optimiser.step()
         with torch.no_grad():
-            torch._foreach_lerp_(self._average, [p.detach() for p in self._parameters], 1 - _AVERAGE_DECAY)
+            torch._foreach_lerp_(self._average, [p.detach() for p in self._parameters], self._schedule.average_share)
             self._loss_sum += loss.detach()
 
 

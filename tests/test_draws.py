@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from sr_ops.degradation import Degradation
-from sr_ops.draws import BANK_SIDE, BASE_RANGE, JPEG_UNIT, MARGIN, NOISE_UNIT, Album, Draws, Odds, kernel_bank
+from sr_ops.direct import BASE_RANGE, JPEG_UNIT, NOISE_UNIT
+from sr_ops.draws import BANK_SIDE, MARGIN, Album, Draws, Odds, kernel_bank
 from sr_ops.kernels import Kernel, bicubic, gaussian
 from sr_ops.resample import upscale
 
@@ -57,7 +58,7 @@ def test_a_batch_is_what_single_images_get(scale: int) -> None:
     """Batched FFT against `Degradation`: the data step from bicubic, away from the end of the patch."""
     kernel = gaussian(1.1, 0.7, 25, scale)
     made = draws(scale, kernels=as_bank(kernel))
-    degradation = Degradation(kernel, scale)
+    degradation = Degradation((kernel,), scale)
     hr = torch.stack([picture[:, : 48 * scale, : 48 * scale] for picture in pictures()]).float() / 255
     transfer = made._transfer(as_bank(kernel).expand(3, -1, -1), 48 * scale)
     lr = degradation.apply(hr)
@@ -79,7 +80,7 @@ def test_some_crops_are_whole_images(scale: int) -> None:
         ..., MARGIN * scale : -MARGIN * scale, MARGIN * scale : -MARGIN * scale
     ]
     alone = lr[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
-    expected = Degradation(kernel, scale).data_step(alone, upscale(alone, scale)).clamp(*BASE_RANGE)
+    expected = Degradation((kernel,), scale).data_step(alone, upscale(alone, scale)).clamp(*BASE_RANGE)
     assert float((base - expected).abs().mean()) < 2e-3
 
 
@@ -90,7 +91,7 @@ def test_shapes_and_ranges(scale: int, bands: int) -> None:
     batch = draws(scale, Odds(noise=0.5, jpeg=0.5), bands=bands).batch(6)
     assert batch.lr.shape == (6, bands, CROP, CROP)
     assert batch.base.shape == batch.hr.shape == (6, bands, CROP * scale, CROP * scale)
-    assert batch.planes.shape == (6, 2, 1, 1)
+    assert batch.told.shape == (6, 1, 2)
     assert 0 <= float(batch.hr.min()) <= float(batch.hr.max()) <= 1
     assert all(bool(torch.isfinite(tensor).all()) for tensor in batch)
 
@@ -110,7 +111,7 @@ def test_noise_is_as_strong_as_told() -> None:
     odds = Odds(noise=1, jpeg=0, grey=0)
     made = Draws(Album(flat, [1], CPU), as_bank(bicubic(2)), 2, 3, 48, odds)
     batch = made.batch(8)
-    told = batch.planes[:, 0, 0, 0] * NOISE_UNIT
+    told = batch.told[:, 0, 0] * NOISE_UNIT
     measured = batch.lr.std((1, 2, 3))
     rounding = 1 / 255 / 12**0.5
     clear = (told > 4 / 255) & (told < 0.1)
@@ -139,6 +140,6 @@ def test_jpeg_is_pillows(quality: int, bands: int, subsampled: bool) -> None:
 def test_jpeg_loss_is_told() -> None:
     """The plane times its unit is the mean step; 0 where nothing was compressed."""
     batch = draws(2, Odds(noise=0, jpeg=0.5)).batch(12)
-    told = batch.planes[:, 1, 0, 0] * JPEG_UNIT
+    told = batch.told[:, 0, 1] * JPEG_UNIT
     assert 0 < int((told == 0).sum()) < 12
     assert float(told[told > 0].min()) > 3  # of quality 96

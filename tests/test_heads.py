@@ -1,20 +1,22 @@
-"""Files of direct networks, and what a head for one band starts from."""
-
-from pathlib import Path
+"""The order in which heads are trained, and what each begins from."""
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from torch import Tensor
 
-from benchmarks.direct_training import of_one_band
-from pipeline.priors import heads
-from sr_ops.direct import Body, DirectNetwork
+from sr_ops.direct import DirectNetwork
+from sr_ops.heads import first_weights, in_order, of_one_band, origin
 from sr_ops.networks import initialise
+from sr_ops.prior import HEAD_BANDS, Head, Prior, network_bands
+from sr_ops.settings import Body
 
 BODY = Body(width=8, depth=3)
 
+ALL = in_order((2, 3, 4), HEAD_BANDS)
+
 
 def network(bands: int, scale: int) -> DirectNetwork:
+    """One whose last layer does something, too."""
     made = DirectNetwork(bands, scale, BODY, torch.float32)
     generator = torch.Generator().manual_seed(scale)
     initialise(made.body, generator)
@@ -24,44 +26,48 @@ def network(bands: int, scale: int) -> DirectNetwork:
     return made.eval()
 
 
-def test_a_file_gives_back_its_networks(tmp_path: Path) -> None:
-    """Every head, its weights in float16."""
-    kept = {head: network(head[1], head[0]) for head in ((2, 1), (4, 1), (4, 3))}
-    data = heads.to_bytes({head: net.state_dict() for head, net in kept.items()}, BODY)
-    file = tmp_path / "w.safetensors"
-    file.write_bytes(data)
-    read = heads.read(file, torch.float32)
-    assert set(read) == set(kept)
-    for head, net in kept.items():
-        for name, tensor in net.state_dict().items():
-            assert torch.equal(read[head].state_dict()[name], tensor.half().float())
-    assert data == heads.to_bytes({head: net.state_dict() for head, net in kept.items()}, BODY)
+def result(weights: dict[str, Tensor], bands: int, scale: int) -> tuple[Tensor, Tensor]:
+    """What a network with these weights makes of a picture, and the base that it was given."""
+    made = DirectNetwork(bands, scale, BODY, torch.float32).eval()
+    made.load_state_dict(weights)
+    generator = torch.Generator().manual_seed(5)
+    lr = torch.rand(1, bands, 9, 9, generator=generator)
+    base = torch.rand(1, bands, 9 * scale, 9 * scale, generator=generator)
+    with torch.no_grad():
+        return made(lr, base, torch.rand(1, bands, 2, generator=generator)), base
 
 
-def test_another_file_is_refused(tmp_path: Path) -> None:
-    """It names the file."""
-    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other\.safetensors holds no heads"):
-        heads.read(tmp_path / "other.safetensors", torch.float32)
+def test_which_head_an_image_is_enlarged_by() -> None:
+    """That for its scale and number of bands where the prior has it, else that for one band."""
+    prior = Prior(BODY, {(2, 1): {}, (3, 1): {}, (3, 3): {}, (4, 1): {}})
+    assert [network_bands(prior, 3, bands) for bands in (1, 2, 3, 4, 12)] == [1, 1, 3, 1, 1]
+    assert [network_bands(prior, 2, bands) for bands in (1, 3, 4)] == [1, 1, 1]
 
 
-def test_shipped_heads_lift_a_picture_that_was_shrunk() -> None:
-    """Each lifts its base on bicubic's own forward model; there is one for each scale, and for three bands and one."""
-    from sr_ops.degradation import Degradation
-    from sr_ops.kernels import bicubic
-    from sr_ops.resample import upscale
+def test_every_head_begins_from_one_that_is_trained_before() -> None:
+    """The largest scale first; three bands before one."""
+    assert ALL == ((4, 3), (4, 1), (3, 3), (3, 1), (2, 3), (2, 1))
+    assert in_order((2, 4), (1,)) == ((4, 1), (2, 1))
+    for number, head in enumerate(ALL):
+        begins_from = origin(head, (), ALL)
+        assert (begins_from in ALL[:number]) if number else begins_from is None
 
-    shipped = heads.read(heads.SHIPPED, torch.float32)
-    assert set(shipped) == {(scale, bands) for scale in (2, 3, 4) for bands in (1, 3)}
-    row = torch.arange(96.0)
-    hr = ((row[:, None] - 48) ** 2 + (row[None, :] - 40) ** 2 < 900).float()[None] * 0.7 + 0.1
-    for (scale, bands), net in shipped.items():
-        degradation = Degradation(bicubic(scale), scale)
-        lr = ((degradation.apply(hr) * 255).round() / 255).expand(bands, -1, -1)
-        base = degradation.data_step(lr, upscale(lr, scale))
-        with torch.no_grad():
-            sr = net(lr[None], base[None], torch.zeros(1, 2, 1, 1))[0]
-        assert float((sr - hr).square().mean()) < 0.6 * float((base - hr).square().mean())
+
+@pytest.mark.parametrize(
+    ("head", "held", "todo", "expected"),
+    [
+        ((3, 3), ALL, ALL, (3, 3)),
+        ((2, 1), (), ALL, (2, 3)),
+        ((2, 3), (), ALL, (4, 3)),
+        ((2, 1), (), ((4, 1), (2, 1)), (4, 1)),
+        ((2, 3), ((2, 1), (3, 1), (4, 1)), ((4, 3), (2, 3)), (4, 3)),
+        ((4, 3), ((2, 1), (3, 1), (4, 1)), ((4, 3), (2, 3)), None),
+        ((4, 3), ((2, 1), (2, 3), (3, 1), (4, 1)), ((4, 3),), (2, 3)),
+    ],
+)
+def test_what_a_head_begins_from(head: Head, held: tuple[Head, ...], todo: tuple[Head, ...], expected: Head) -> None:
+    """Itself where it is held; one band from three of its scale; else from as many bands of another scale."""
+    assert origin(head, held, todo) == expected
 
 
 @pytest.mark.parametrize("scale", [2, 3])
@@ -72,7 +78,44 @@ def test_a_head_for_one_band_starts_where_three_equal_bands_end(scale: int) -> N
     one.load_state_dict(of_one_band(three.state_dict(), scale, BODY))
     generator = torch.Generator().manual_seed(5)
     lr, base = torch.rand(1, 1, 9, 9, generator=generator), torch.rand(1, 1, 9 * scale, 9 * scale, generator=generator)
-    planes = torch.rand(1, 2, 1, 1, generator=generator)
+    told = torch.rand(1, 1, 2, generator=generator)
     with torch.no_grad():
-        mean = three(lr.expand(-1, 3, -1, -1), base.expand(-1, 3, -1, -1), planes).mean(1, keepdim=True)
-        torch.testing.assert_close(one(lr, base, planes), mean, atol=1e-5, rtol=1e-4)
+        equal = (lr.expand(-1, 3, -1, -1), base.expand(-1, 3, -1, -1), told.expand(-1, 3, -1))
+        mean = three(*equal).mean(1, keepdim=True)
+        torch.testing.assert_close(one(lr, base, told), mean, atol=1e-5, rtol=1e-4)
+    begun = first_weights((scale, 1), BODY, (scale, 3), three.state_dict(), seed=0)
+    assert all(torch.equal(begun[name], tensor) for name, tensor in one.state_dict().items())
+
+
+def test_a_fresh_head_gives_the_base() -> None:
+    """Bit for bit; its other weights depend on the seed alone."""
+    fresh = first_weights((3, 3), BODY, None, {}, seed=7)
+    sr, base = result(fresh, 3, 3)
+    assert torch.equal(sr, base)
+    torch.manual_seed(1)
+    again, other = (first_weights((3, 3), BODY, None, {}, seed) for seed in (7, 8))
+    assert all(torch.equal(again[name], tensor) for name, tensor in fresh.items())
+    assert not torch.equal(other["body.0.weight"], fresh["body.0.weight"])
+
+
+def test_a_head_for_another_scale_has_the_body() -> None:
+    """What lies between the ends, which are fresh: it gives the base at first."""
+    four = network(3, 4).state_dict()
+    two = first_weights((2, 3), BODY, (4, 3), four, seed=0)
+    hidden = "body.1.convolution.weight"
+    assert torch.equal(two[hidden], four[hidden])
+    assert two["body.0.weight"].shape == (8, 3 * 5 + 2, 3, 3)
+    sr, base = result(two | {"body.3.bias": torch.zeros(12)}, 3, 2)
+    assert torch.equal(sr, base)
+    assert torch.equal(two["body.3.bias"], torch.zeros(12))
+
+
+def test_a_head_goes_on_from_itself() -> None:
+    """With all its weights, which stay as they are where they came from."""
+    held = network(1, 4).state_dict()
+    before = {name: tensor.clone() for name, tensor in held.items()}
+    begun = first_weights((4, 1), BODY, (4, 1), held, seed=0)
+    assert begun.keys() == held.keys()
+    for tensor in begun.values():
+        tensor += 1
+    assert all(torch.equal(held[name], tensor) for name, tensor in before.items())

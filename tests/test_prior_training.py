@@ -1,300 +1,386 @@
-"""A prior: what it learns from many images, which networks it holds, and what a fit makes of it."""
+"""Training heads: what is learned, that nothing but images and request decides it, and going on from a checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from signal import SIGINT, default_int_handler, pthread_kill, signal
-from threading import Event, Thread, main_thread
-from time import sleep
+from threading import main_thread
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from PIL import Image
 
-from jobs.sample_pictures import satellite_view
-from sr_ops.fit import fit
-from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
-from sr_ops.pairs import Pair, octave_pairs
-from sr_ops.prior import Prior, network_bands, train_prior
-from sr_ops.resample import downscale, upscale
-from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import fit_stages, super_resolve
+from pipeline.errors import UsageError
+from pipeline.priors import course
+from pipeline.priors.pictures import TrainingImages, read_pictures
+from pipeline.priors.prior_file import parse_prior, to_bytes, weights
+from pipeline.priors.training import Request, Trained, train_prior_file
+from sr_ops.degradation import Degradation
+from sr_ops.direct import DirectNetwork
+from sr_ops.kernels import gaussian
+from sr_ops.prior import Head, Prior
+from sr_ops.resample import upscale
+from sr_ops.settings import Body
 
-from .pictures import noise
+MakePrior = Callable[..., bytes]
 
-BRIEF = FitSettings(steps=4, crop=16, batch=2)
-TINY = Settings(scale=2, method=Method.ZSSR, width=8, depth=3, fit=BRIEF, ensemble=False)
-CPU = torch.device("cpu")
-names = pytest.mark.parametrize("name", list(Network))
+BRIEF = Request(
+    start="none",
+    scales=(2, 3, 4),
+    steps=4,
+    batch=1,
+    crop=16,
+    learning_rate=None,
+    max_images=8,
+    seed=0,
+    width=8,
+    depth=3,
+    device="cpu",
+    threads=1,
+)
+
+
+def silent(_head: Head, _steps: int, _loss: float) -> None:
+    """Nobody looks on."""
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """Weights are equal only for equal thread counts."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="module")
-def scene() -> Tensor:
-    """(3, 192, 192) float32: fields, a river and roads from above."""
-    return torch.from_numpy(satellite_view(192).astype(np.float32) / 255).permute(2, 0, 1).contiguous()
+@pytest.fixture
+def offered(tmp_path: Path) -> TrainingImages:
+    """Three pictures in colour and one in grey, large enough for every scale."""
+    uris = []
+    for number in range(4):
+        rough = np.random.default_rng(number).integers(0, 256, (26, 27 + number, 3))
+        levels = np.kron(rough, np.ones((8, 8, 1))).astype(np.uint8)
+        uris.append(str(tmp_path / f"{number}.png"))
+        Image.fromarray(levels if number else levels[..., 0]).save(uris[-1])
+    return TrainingImages("in", dict.fromkeys(uris, 1.0), ())
 
 
-def colour(seed: int = 0) -> Tensor:
-    return noise(3, 40, 32, seed=seed)
+@pytest.fixture
+def train(tmp_path: Path, offered: TrainingImages) -> Callable[..., bytes]:
+    """Train as BRIEF says, with changes, into tmp_path/p; the bytes of the file."""
+
+    def run(tell: course.Tell = silent, images: TrainingImages = offered, **changes: Any) -> bytes:
+        trained = train_prior_file(images, str(tmp_path / "p"), replace(BRIEF, **changes), tell)
+        data = (tmp_path / "p").read_bytes()
+        assert parse_prior(data).sha256 == trained.sha256
+        assert not (tmp_path / "p.checkpoint").exists()
+        return data
+
+    return run
 
 
-def gray(seed: int = 1) -> Tensor:
-    return noise(1, 24, 50, seed=seed)
+@pytest.fixture
+def interrupted(train: Callable[..., bytes]) -> Callable[..., None]:
+    """Train until a head has done so many steps, then press Control-C."""
+
+    def run(head: Head, at: int, **changes: Any) -> None:
+        def tell(told: Head, done: int, _loss: float) -> None:
+            if (told, done) == (head, at):
+                pthread_kill(main_thread().ident or 0, SIGINT)
+
+        before = signal(SIGINT, default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                train(tell, **changes)
+        finally:
+            signal(SIGINT, before)
+
+    return run
 
 
-def untrained(bands: int, settings: Settings = TINY) -> ResidualNetwork:
-    return build_network(
-        settings.network, bands, settings.width, settings.depth, settings.seed, CPU, fastest_dtype(CPU)
-    )
+# ---- what decides the file ------------------------------------------------------------------------------------------
 
 
-def equal(one: Prior, other: Prior) -> bool:
-    return one.keys() == other.keys() and all(
-        one[bands].keys() == other[bands].keys()
-        and all(torch.equal(tensor, other[bands][name]) for name, tensor in one[bands].items())
-        for bands in one
-    )
+def test_equal_requests_give_equal_bytes(train: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever torch's own random state is, and however many heads are trained at once; another seed gives others."""
+    first = train()
+    for at_once in (1, 4):
+        torch.manual_seed(at_once)
+        monkeypatch.setattr(course, "_at_once", lambda _device, count=at_once: count)
+        assert train() == first
+    assert parse_prior(first).heads == ((2, 1), (2, 3), (3, 1), (3, 3), (4, 1), (4, 3))
+    changes: list[dict[str, Any]] = [{"seed": 1}, {"learning_rate": 0.01}, {"steps": 5}, {"batch": 2}, {"crop": 32}]
+    assert len({first, *(train(**change) for change in changes)}) == 6
 
 
-def copied(prior: Prior) -> Prior:
-    return {bands: {name: tensor.clone() for name, tensor in weights.items()} for bands, weights in prior.items()}
+def test_the_seed_draws_the_first_weights(train: Callable[..., bytes]) -> None:
+    """Of a head that begins from none; those for other scales have its body."""
+    still = {"steps": 1, "learning_rate": 1e-6}
+    one, other = (weights(train(seed=seed, **still)).heads for seed in (0, 1))
+    hidden = "body.1.convolution.weight"
+    assert float((one[4, 3][hidden] - other[4, 3][hidden]).abs().max()) > 0.01
+    torch.testing.assert_close(one[2, 3][hidden], one[4, 3][hidden], atol=1e-3, rtol=1e-2)
 
 
-def psnr(image: Tensor, truth: Tensor) -> float:
-    return float(-10 * torch.log10((image - truth).square().mean()))
+def test_the_order_of_images_does_not_matter(train: Callable[..., bytes], offered: TrainingImages) -> None:
+    """Nor does it which of them are offered twice; how much they count does."""
+    backwards = replace(offered, weights=dict(reversed(offered.weights.items())))
+    assert train() == train(images=backwards)
+    heavy = {uri: 1.0 + 9 * (number == 1) for number, uri in enumerate(offered.weights)}
+    assert train(images=replace(offered, weights=heavy), batch=8) != train(batch=8)
+
+
+def test_images_have_the_odds_of_their_weights(offered: TrainingImages) -> None:
+    """In all sizes and bands together, for those that hold a patch."""
+    heavy = {uri: float(number + 1) for number, uri in enumerate(offered.weights)}
+    pictures = read_pictures(replace(offered, weights=heavy), 96, 8, seed=0)
+    odds = dict.fromkeys(range(4), 0.0)
+    for picture in pictures.drawn:
+        assert picture.pixels.dtype == torch.uint8
+        assert picture.pixels.shape[0] == 3
+        odds[picture.image] += picture.odds
+    assert sorted(odds.values()) == pytest.approx([1, 2, 3, 4])
+    assert len({tuple(picture.pixels.shape) for picture in pictures.drawn}) == 16  # four sizes of four pictures
+
+
+def test_heads_that_are_not_trained_are_kept(
+    tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior
+) -> None:
+    """Bit for bit, and the others are not: --scales says which."""
+    (tmp_path / "start").write_bytes(make_prior())
+    before = weights(make_prior()).heads
+    after = weights(train(start=str(tmp_path / "start"), scales=(3,), width=None, depth=None)).heads
+    assert after.keys() == before.keys()
+    for head, state in before.items():
+        same = all(torch.equal(after[head][name], tensor) for name, tensor in state.items())
+        assert same == (head[0] != 3)
+
+
+def test_training_goes_on_from_a_start(tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior) -> None:
+    """A tiny step leads nowhere far from it."""
+    (tmp_path / "start").write_bytes(make_prior())
+    still = train(start=str(tmp_path / "start"), width=8, depth=None, steps=1, learning_rate=1e-6)
+    for head, state in weights(make_prior()).heads.items():
+        for name, tensor in state.items():
+            torch.testing.assert_close(weights(still).heads[head][name], tensor, atol=1e-4, rtol=1e-3)
+
+
+def test_without_colour_there_are_heads_for_one_band_only(
+    tmp_path: Path, train: Callable[..., bytes], offered: TrainingImages, make_prior: MakePrior
+) -> None:
+    """From none; a start's heads for three bands stay as they were."""
+    for uri in offered.weights:
+        Image.open(uri).convert("L").save(uri)
+    assert parse_prior(train()).heads == ((2, 1), (3, 1), (4, 1))
+    (tmp_path / "start").write_bytes(make_prior())
+    before = weights(make_prior()).heads
+    after = weights(train(start=str(tmp_path / "start"), width=None, depth=None)).heads
+    assert all(torch.equal(after[4, 3][name], tensor) for name, tensor in before[4, 3].items())
+    assert not torch.equal(after[4, 1]["body.0.weight"], before[4, 1]["body.0.weight"])
+
+
+def _blocks(seed: int, side: int) -> np.ndarray:
+    """Grey squares of 12 pixels: what is quickly learned."""
+    levels = np.random.default_rng(seed).integers(0, 256, (side // 12, side // 12))
+    return np.kron(levels, np.ones((12, 12))).astype(np.uint8)
+
+
+def test_a_prior_is_better_than_the_base(tmp_path: Path, train: Callable[..., bytes]) -> None:
+    """It knows of squares, and so of others, what the data step of a blurred picture cannot."""
+    uris = [str(tmp_path / f"s{number}.png") for number in range(4)]
+    for number, uri in enumerate(uris):
+        Image.fromarray(_blocks(number, 192)).save(uri)
+    images = TrainingImages("in", dict.fromkeys(uris, 1.0), ())
+    prior = weights(train(images=images, steps=60, batch=4, width=16, learning_rate=4e-3))
+    truth = torch.from_numpy(_blocks(9, 96)[None]) / 255
+    errors = {"prior": 0.0, "base": 0.0}
+    for scale in (2, 3, 4):
+        degradation = Degradation((gaussian(1.2, 1.2, 0, scale),), scale)
+        lr = degradation.apply(truth)
+        base = degradation.data_step(lr, upscale(lr, scale))
+        network = DirectNetwork(1, scale, prior.body, torch.float32)
+        network.load_state_dict(prior.heads[scale, 1])
+        with torch.inference_mode():
+            sr = network(lr[None], base[None], torch.zeros(1, len(lr), 2))[0]
+        errors["prior"] += float((sr - truth).square().mean())
+        errors["base"] += float((base - truth).square().mean())
+    assert errors["prior"] < 0.7 * errors["base"]
+
+
+# ---- stopped, and going on ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("head", "steps"), [((4, 3), 1), ((4, 3), 3), ((3, 3), 2), ((2, 1), 3)])
+def test_a_resumed_training_is_the_uninterrupted_one(
+    tmp_path: Path, train: Callable[..., bytes], interrupted: Callable[..., None], head: Head, steps: int
+) -> None:
+    """Bit for bit, wherever it was stopped; no step is done twice."""
+    uninterrupted = train(steps=8)
+    interrupted(head, steps, steps=8)
+    assert sorted(path.name for path in tmp_path.glob("p*")) == ["p", "p.checkpoint"]
+    heard: list[tuple[Head, int]] = []
+    assert train(lambda head, done, _loss: heard.append((head, done)), steps=8) == uninterrupted
+    assert min(done for told, done in heard if told == head) > steps
+
+
+def test_stopped_again_and_again(train: Callable[..., bytes], interrupted: Callable[..., None]) -> None:
+    """Each time a little farther, while some heads are done and others are not begun."""
+    uninterrupted = train(steps=6)
+    for head in ((4, 3), (3, 3), (2, 1)):
+        interrupted(head, 5, steps=6)
+    assert train(steps=6) == uninterrupted
+
+
+def test_a_crash_loses_minutes(tmp_path: Path, train: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that had no time to save goes on from where the checkpoint was last written."""
+    uninterrupted = train(steps=30)
+    monkeypatch.setattr(course, "_SAVE_SECONDS", 0.01)
+
+    def crash(head: Head, done: int, _loss: float) -> None:
+        if head == (4, 3) and done == 20:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(crash, steps=30)
+    assert (tmp_path / "p.checkpoint").exists()
+    heard: list[int] = []
+    again = train(lambda head, done, _loss: heard.append(done) if head == (4, 3) else None, steps=30)
+    assert again == uninterrupted
+    assert 1 < heard[0] <= 20
+
+
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "steps": ({"steps": 9}, "--steps was 8, not 9"),
+    "batch": ({"batch": 2}, "--batch was 1, not 2"),
+    "crop": ({"crop": 32}, "--crop was 16, not 32"),
+    "rate": ({"learning_rate": 0.5}, "--learning-rate was 0.001, not 0.5"),
+    "seed": ({"seed": 3}, "--seed was 0, not 3"),
+    "width": ({"width": 9}, "--width was 8, not 9"),
+    "depth": ({"depth": 4}, "--depth was 3, not 4"),
+    "threads": ({"threads": 2}, "--threads was 1, not 2"),
+    "two things": ({"steps": 9, "threads": 2}, "--steps was 8, not 9, --threads was 1, not 2"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_checkpoint_of_another_command_is_refused(
+    tmp_path: Path, train: Callable[..., bytes], interrupted: Callable[..., None], case: str
+) -> None:
+    """By name of what differs, with the remedy; it stays as it was."""
+    interrupted((4, 3), 2, steps=8)
+    before = (tmp_path / "p.checkpoint").read_bytes()
+    change, words = CHANGES[case]
+    with pytest.raises(UsageError) as refused:
+        train(**{"steps": 8, **change})
+    sentence = str(refused.value)
+    assert sentence.startswith(f"{tmp_path}/p.checkpoint is of another training: {words}")
+    assert sentence.endswith("; give what it was begun with, or remove it to begin anew")
+    assert (tmp_path / "p.checkpoint").read_bytes() == before
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_checkpoint_of_other_images_or_another_start_is_refused(
+    tmp_path: Path, train: Callable[..., bytes], interrupted: Callable[..., None], make_prior: MakePrior
+) -> None:
+    """One pixel is enough; where a picture lies does not matter."""
+    for seed in (1, 2):
+        (tmp_path / f"start{seed}").write_bytes(make_prior(seed=seed))
+    given: dict[str, Any] = {"start": str(tmp_path / "start1"), "width": None, "depth": None, "steps": 8}
+    interrupted((4, 3), 2, **given)
+    other = {**given, "start": str(tmp_path / "start2")}
+    with pytest.raises(UsageError, match=r"of another training: --from was [0-9a-f]{64}, not [0-9a-f]{64};"):
+        train(**other)
+    with pytest.raises(UsageError, match=r"of another training: --scales was 2,3,4, not 2;"):
+        train(**{**given, "scales": (2,)})
+    picture = np.array(Image.open(tmp_path / "2.png"))
+    changed = picture.copy()
+    changed[3, 4, 1] ^= 1
+    Image.fromarray(changed).save(tmp_path / "2.png")
+    with pytest.raises(UsageError, match="of another training: its images are others; give what it was"):
+        train(**given)
+    Image.fromarray(picture).save(tmp_path / "2.png")
+    train(**given)
+
+
+def _flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
 @pytest.mark.parametrize(
-    ("images", "bands"),
-    [([colour(), gray(), colour(2)], {1, 3}), ([colour()], {1, 3}), ([gray(), gray(2)], {1})],
-    ids=["both", "colour", "gray"],
+    "spoil",
+    [lambda data: data[:-1], lambda data: data[: len(data) // 2], _flipped, lambda _: b"", lambda _: b"text\n" * 99],
+    ids=["cut", "half", "a bit", "empty", "text"],
 )
-def test_the_networks_of_a_prior(images: list[Tensor], bands: set[int]) -> None:
-    """One for a single band always, one for three where an image has three; float32, each with its network's names."""
-    prior = train_prior(images, TINY, BRIEF)
-    assert set(prior) == bands
-    for count, weights in prior.items():
-        untrained(count).load_state_dict(weights)
-        assert {(tensor.dtype, tensor.device.type) for tensor in weights.values()} == {(torch.float32, "cpu")}
+def test_a_damaged_checkpoint_is_refused(
+    tmp_path: Path, train: Callable[..., bytes], interrupted: Callable[..., None], spoil: Callable[[bytes], bytes]
+) -> None:
+    """In one sentence, with the remedy."""
+    interrupted((4, 3), 2, steps=8)
+    path = tmp_path / "p.checkpoint"
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(UsageError, match=r"p\.checkpoint is no whole checkpoint of srpipe prior .*; remove it"):
+        train(steps=8)
 
 
-@names
-def test_each_network_is_what_its_own_lessons_make_of_it(name: Network) -> None:
-    """Three bands learn from the colour images, one band from every band of every image, as if trained alone."""
-    settings = replace(TINY, network=name, seed=4)
-    images = [colour(), gray(), colour(2)]
-    by_hand = {1: untrained(1, settings), 3: untrained(3, settings)}
-    in_colour = [pair for image in (images[0], images[2]) for pair in octave_pairs(image, BRIEF.crop)]
-    single = [
-        Pair(pair.father[[band]], pair.son[[band]], pair.weight / len(image))
-        for image in images
-        for pair in octave_pairs(image, BRIEF.crop)
-        for band in range(len(image))
-    ]
-    fit(by_hand[3], in_colour, BRIEF, 4)
-    fit(by_hand[1], single, BRIEF, 4)
-    prior = train_prior(images, settings, BRIEF)
-    assert equal(prior, {bands: network.state_dict() for bands, network in by_hand.items()})
+def test_a_checkpoint_runs_no_code(tmp_path: Path, train: Callable[..., bytes]) -> None:
+    """What anybody could put there is numbers and plain values, or refused."""
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "sprung",)
+
+    for held in (Trap(), {"format": 1, "command": Trap(), "done": {}, "begun": {}}, {}, [], 5):
+        torch.save(held, tmp_path / "p.checkpoint")
+        with pytest.raises(UsageError, match="is no whole checkpoint"):
+            train()
+    assert not (tmp_path / "sprung").exists()
 
 
-def test_training_is_the_same_whatever_runs_beside_it() -> None:
-    """Equal weights bit for bit while another fit keeps the processor busy, and torch's random state is left alone."""
-    images = [colour(), gray()]
-    stop = Event()
-
-    def disturb() -> None:
-        while not stop.is_set():
-            fit(untrained(3), octave_pairs(colour(7), 16), BRIEF, 1)
-            torch.rand(3)
-
-    alone = train_prior(images, TINY, BRIEF)
-    with torch.random.fork_rng():
-        torch.manual_seed(123)
-        before = torch.get_rng_state()
-        assert equal(train_prior(images, TINY, BRIEF), alone)
-        assert torch.equal(torch.get_rng_state(), before)
-        beside = Thread(target=disturb)
-        beside.start()
-        try:
-            for _ in range(3):
-                assert equal(train_prior(images, TINY, BRIEF), alone)
-        finally:
-            stop.set()
-            beside.join()
-    assert not equal(train_prior(images, replace(TINY, seed=1), BRIEF), alone)
+@pytest.mark.parametrize("weight", [6e4, 65504.0])
+def test_a_training_that_diverged_is_told(tmp_path: Path, train: Callable[..., bytes], weight: float) -> None:
+    """At once, without a file or a checkpoint that would go on with weights that are no numbers any more."""
+    body = Body(8, 12)
+    heads = {
+        (scale, 1): {
+            name: torch.full_like(tensor, weight)
+            for name, tensor in DirectNetwork(1, scale, body, torch.float32).state_dict().items()
+        }
+        for scale in (2, 3, 4)
+    }
+    (tmp_path / "start").write_bytes(to_bytes(Prior(body, heads)))
+    heard: list[Head] = []
+    with pytest.raises(UsageError, match=r"diverged \(the head for x4, 1 bands, step 1\); use a lower --learning-rate"):
+        train(lambda head, *_: heard.append(head), start=str(tmp_path / "start"), width=None, depth=None, scales=(4,))
+    assert (4, 1) not in heard
+    assert not list(tmp_path.glob("p*"))
 
 
-def test_every_image_has_the_same_odds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large or small, gray or in colour, an image's pairs have odds of 1 together, its bands an equal part each."""
-    lessons: dict[int, list[Pair]] = {}
-
-    def listen(network: ResidualNetwork, pairs: list[Pair], *_: object) -> float:
-        lessons[network.bands] = pairs
-        return 0.0
-
-    monkeypatch.setattr("sr_ops.prior.fit", listen)
-    levels = torch.tensor([0.1, 0.2, 0.3])[:, None, None]
-    images = [levels.expand(3, 70, 90), (levels + 0.3).expand(3, 16, 20), torch.full((1, 33, 33), 0.8)]
-    train_prior(images, TINY, BRIEF)
-
-    def odds(pairs: list[Pair], bands: int) -> dict[float, float]:
-        sums: dict[float, float] = {}
-        for pair in pairs:
-            assert len(pair.father) == len(pair.son) == bands
-            level = round(float(pair.father[0].mean()), 3)
-            assert float(pair.son[0].mean()) == pytest.approx(level, abs=1e-3)
-            sums[level] = sums.get(level, 0) + pair.weight
-        return sums
-
-    assert odds(lessons[3], 3) == pytest.approx({0.1: 1, 0.4: 1})
-    thirds = dict.fromkeys((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), 1 / 3)
-    assert odds(lessons[1], 1) == pytest.approx({**thirds, 0.8: 1})
+def test_nothing_goes_on_from_a_training_that_diverged(
+    tmp_path: Path, train: Callable[..., bytes], interrupted: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lower rate would be another command than the checkpoint's: it is removed."""
+    interrupted((4, 3), 2, steps=8)
+    with monkeypatch.context() as patch:
+        patch.setattr("sr_ops.training.Training.run", lambda *_: float("nan"))
+        with pytest.raises(UsageError, match="the training diverged"):
+            train(steps=8)
+    assert not list(tmp_path.glob("p*"))
+    train(steps=8, learning_rate=1e-4)
 
 
-def test_without_a_step_or_a_start_a_prior_is_bicubic() -> None:
-    """What trains from nothing starts as the untrained network of the settings' seed."""
-    prior = train_prior([colour()], TINY, replace(BRIEF, steps=0))
-    assert equal(prior, {bands: untrained(bands).state_dict() for bands in (1, 3)})
+def test_what_was_trained_is_told(tmp_path: Path, offered: TrainingImages) -> None:
+    """The heads, how many images, and what was left out."""
+    held = replace(offered, left_out=(("line 9", "mend it"),))
+    trained = train_prior_file(held, str(tmp_path / "p"), BRIEF, silent)
+    heads = ((4, 3), (4, 1), (3, 3), (3, 1), (2, 3), (2, 1))
+    assert trained == Trained(str(tmp_path / "p"), trained.sha256, heads, 4, (("line 9", "mend it"),))
 
 
-def test_training_goes_on_from_a_start() -> None:
-    """Without a step the start comes back; with some, it matters, and itself stays as it was."""
-    images = [colour(), gray()]
-    start = train_prior(images, replace(TINY, seed=9), BRIEF)
-    before = copied(start)
-    assert equal(train_prior(images, TINY, replace(BRIEF, steps=0), start), start)
-    further = train_prior(images, TINY, BRIEF, start)
-    scratch = train_prior(images, TINY, BRIEF)
-    assert all(not equal({0: further[bands]}, {0: scratch[bands]}) for bands in (1, 3))
-    assert equal(start, before)
-
-
-def test_a_network_that_the_start_does_not_hold_starts_from_nothing() -> None:
-    """From a start for one band, the network for three begins as bicubic."""
-    start = train_prior([gray()], replace(TINY, seed=9), BRIEF)
-    prior = train_prior([colour()], TINY, replace(BRIEF, steps=0), start)
-    assert equal(prior, {1: start[1], 3: untrained(3).state_dict()})
-
-
-def test_progress_names_the_network() -> None:
-    """`after_step` hears of each network's every step, in order."""
-    heard: list[tuple[int, int]] = []
-    train_prior([colour(), gray()], TINY, BRIEF, None, lambda bands, step: heard.append((bands, step)))
-    for bands in (1, 3):
-        assert [step for told, step in heard if told == bands] == [1, 2, 3, 4]
-    assert len(heard) == 8
-
-
-LONG = replace(BRIEF, steps=200)
-"""Steps that last for 10 seconds when each waits for 50 ms: time enough to be stopped, on a busy machine too."""
-
-
-@pytest.mark.parametrize("failing", [1, 3])
-def test_a_training_that_fails_ends_the_other(failing: int) -> None:
-    """What one of the two raises comes out, and the other one does not go on to its end."""
-    heard: dict[int, int] = {}
-
-    def after_step(bands: int, step: int) -> None:
-        heard[bands] = step
-        if bands == failing and step == 2:
-            raise ZeroDivisionError
-        sleep(0.05)
-
-    with pytest.raises(ZeroDivisionError):
-        train_prior([colour()], TINY, LONG, None, after_step)
-    assert heard.pop(failing) == 2
-    assert all(steps < LONG.steps for steps in heard.values())
-
-
-def test_an_interrupt_ends_the_training() -> None:
-    """Control-C does not wait for the last step."""
-    heard: dict[int, int] = {}
-
-    def after_step(bands: int, step: int) -> None:
-        heard[bands] = step
-        if (bands, step) == (3, 2):
-            pthread_kill(main_thread().ident or 0, SIGINT)
-        sleep(0.05)
-
-    before = signal(SIGINT, default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train_prior([colour()], TINY, LONG, None, after_step)
-    finally:
-        signal(SIGINT, before)
-    assert all(steps < LONG.steps for steps in heard.values())
-
-
-def test_the_training_has_its_own_settings() -> None:
-    """Steps, crops and rate are those of the training, not those of the fits that will start from it."""
-    prior = train_prior([gray()], TINY, BRIEF)
-    assert equal(train_prior([gray()], replace(TINY, fit=FitSettings(steps=0)), BRIEF), prior)
-    assert not equal(train_prior([gray()], TINY, replace(BRIEF, learning_rate=1e-4)), prior)
-
-
-def test_the_images_are_left_alone() -> None:
-    """Training reads them and writes to none."""
-    images = [colour(), gray()]
-    before = [image.clone() for image in images]
-    train_prior(images, TINY, BRIEF)
-    assert all(map(torch.equal, images, before))
-
-
-def test_which_network_an_image_starts_from() -> None:
-    """That for its number of bands where the prior has it, else that for one band."""
-    single: Prior = {1: {}}
-    both: Prior = {1: {}, 3: {}}
-    assert [network_bands(both, bands) for bands in (1, 2, 3, 4, 12)] == [1, 1, 3, 1, 1]
-    assert [network_bands(single, bands) for bands in (1, 2, 3, 4, 12)] == [1, 1, 1, 1, 1]
-
-
-@names
-@pytest.mark.parametrize(("held", "bands", "expected"), [((1, 3), 3, 3), ((1,), 3, 1), ((1, 3), 4, 1), ((1, 3), 1, 1)])
-def test_a_fit_of_no_steps_is_the_prior_itself(name: Network, held: tuple[int, ...], bands: int, expected: int) -> None:
-    """All stages run the prior's weights as they are, on as many bands at a time as `network_bands` says."""
-    settings = replace(TINY, network=name, scale=4, seed=5, fit=replace(BRIEF, steps=0))
-    trained = train_prior([colour(), gray()], replace(settings, seed=9), BRIEF)
-    prior = {count: trained[count] for count in held}
-    lr = noise(bands, 20, 26)
-    fitted = fit_stages(lr, settings, prior)
-    assert len(fitted.model.networks) == 2
-    for network in fitted.model.networks:
-        assert network.bands == expected
-        assert equal({0: network.state_dict()}, {0: prior[expected]})
-    once = replace(settings, scale=2, back_projections=0)
-    network = untrained(expected, settings)
-    network.load_state_dict(prior[expected])
-    answer = network(lr[None])[0].detach()
-    assert float((answer - upscale(lr, 2)).abs().max()) > 1e-3
-    torch.testing.assert_close(super_resolve(lr, once, prior), answer.clamp(0, 1), rtol=0, atol=1e-6)
-
-
-def test_fits_do_not_change_the_prior() -> None:
-    """The next image starts from the same weights."""
-    prior = train_prior([colour(), gray()], TINY, BRIEF)
-    before = copied(prior)
-    fitted = fit_stages(colour(3), TINY, prior)
-    assert not equal({0: fitted.model.networks[0].state_dict()}, {0: prior[3]})
-    assert equal(prior, before)
-
-
-def test_a_prior_is_better_than_nothing(scene: Tensor) -> None:
-    """From the west of a scene it knows what 5 steps cannot learn of the east; so does its network for one band."""
-    training = FitSettings(steps=100, crop=32, batch=4, learning_rate=4e-3)
-    settings = replace(TINY, depth=4, fit=FitSettings(steps=5, crop=24, batch=4, learning_rate=1e-3))
-    prior = train_prior([scene[..., :96]], settings, training)
-    hr = scene[..., 96:]
-    lr = downscale(hr, 2).clamp(0, 1)
-    scratch = psnr(super_resolve(lr, settings), hr)
-    bicubic = psnr(super_resolve(lr, replace(settings, method=Method.BICUBIC)), hr)
-    for start in (prior, {1: prior[1]}):
-        assert psnr(super_resolve(lr, settings, start), hr) > max(scratch, bicubic) + 0.1
+def test_progress_tells_every_step(train: Callable[..., bytes]) -> None:
+    """Of each head, in order, with a loss."""
+    heard: list[tuple[Head, int, float]] = []
+    train(lambda *told: heard.append(told))
+    for head in ((2, 1), (2, 3), (3, 1), (3, 3), (4, 1), (4, 3)):
+        assert [done for told, done, _ in heard if told == head] == [1, 2, 3, 4]
+    assert all(0 < loss < 1 for _, _, loss in heard)

@@ -1,4 +1,4 @@
-"""`srpipe prior`: which images are learned from, what is left out and why, and that the file works."""
+"""`srpipe prior`: which images are learned from, what is left out and why, what is refused, and that the file works."""
 
 import csv
 import hashlib
@@ -7,57 +7,64 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
-import jobs.progress
+import jobs.training_progress
 import pipeline.priors.training
+from jobs import stopping
 from pipeline import storage
+from pipeline.driver.training_images import read_training_images
+from pipeline.priors.checkpoint import Progress
+from pipeline.priors.course import Course
+from pipeline.priors.pictures import Pictures, TrainingImages, read_pictures
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
-from sr_ops.networks import build_network
-from sr_ops.settings import FitSettings, Settings
+from sr_ops.heads import first_weights
+from sr_ops.prior import Prior
+from sr_ops.settings import Body
 
 Srpipe = Callable[..., tuple[int, str, str]]
 MakePrior = Callable[..., bytes]
 
-SMALL = ("--width", "8", "--depth", "3", "--steps", "3", "--crop", "16", "--batch", "1")
-TINY = (*SMALL, "--from", "none")
+REPOSITORY = Path(__file__).parent.parent
+
+SMALL = ("--steps", "2", "--crop", "16", "--batch", "1")
+TINY = (*SMALL, "--from", "none", "--width", "8", "--depth", "3")
+
+
+def rough(seed: int, height: int = 160, width: int = 168) -> np.ndarray:
+    levels = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3))
+    return np.kron(levels, np.ones((8, 8, 1))).astype(np.uint8)
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """in/ with three pictures in colour and three in gray."""
-    rng = np.random.default_rng(3)
+    """in/ with three pictures in colour and three in grey."""
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(6):
-        rough = rng.integers(0, 256, (8, 9, 3))
-        levels = np.kron(rough, np.ones((8, 8, 1))).astype(np.uint8)
+        levels = rough(number)
         Image.fromarray(levels if number % 2 else levels[..., 0]).save(folder / f"{number}.png")
     return folder
 
 
 @pytest.fixture
 def taught(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Takes the place of the training; what each was asked to learn from, and with which settings."""
+    """Takes the place of the training; what each was asked for. Its heads are fresh ones."""
     calls: list[dict[str, Any]] = []
 
-    def train(
-        images: Sequence[torch.Tensor], settings: Settings, training: FitSettings, start: Any, *_: object
-    ) -> dict[int, dict[str, torch.Tensor]]:
-        calls.append({"images": list(images), "settings": settings, "training": training, "start": start})
-        network = build_network(
-            settings.network, 1, settings.width, settings.depth, 0, torch.device("cpu"), torch.float32
-        )
-        return {1: network.state_dict()}
+    def train(course: Course, _albums: object, start: Prior | None, progress: Progress, *_: object) -> None:
+        calls.append({"course": course, "start": start, "threads": torch.get_num_threads()})
+        progress.done.update({head: first_weights(head, course.body, None, {}, 0) for head in course.heads})
 
     monkeypatch.setattr(pipeline.priors.training, "train", train)
     return calls
@@ -69,8 +76,8 @@ def _no_training(*_: object) -> None:
 
 def _result(ended: tuple[int, str, str]) -> dict[str, Any]:
     """The JSON object that is all of stdout of a command that succeeded."""
-    code, out, _ = ended
-    assert code == 0
+    code, out, err = ended
+    assert code == 0, err
     assert out.count("\n") == 1
     result: dict[str, Any] = json.loads(out)
     return result
@@ -81,17 +88,19 @@ def _result(ended: tuple[int, str, str]) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("pictures")
 def test_a_collection_becomes_a_file(srpipe: Srpipe, tmp_path: Path) -> None:
-    """One sentence on stdout tells how many images, which networks and which file; the file is a prior for them."""
+    """One sentence on stdout tells how many images, which heads and which file; the file is a prior, alone."""
     code, out, err = srpipe("prior", "in", "-o", "p.safetensors", *TINY)
     data = (tmp_path / "p.safetensors").read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
     assert code == 0
     assert out == (
-        f"learned from 6 images, 0 left out; networks for 1 and 3 bands; {tmp_path}/p.safetensors sha256 {sha256}\n"
+        f"learned from 6 images, 0 left out; heads for x2, x3, x4 of 1 and 3 bands; {tmp_path}/p.safetensors sha256"
+        f" {sha256}\n"
     )
     assert "left out" not in err
     held = parse_prior(data)
-    assert (held.network, held.width, held.depth, held.bands) == ("subpixel", 8, 3, (1, 3))
+    assert held.body == Body(8, 3)
+    assert held.heads == tuple((scale, bands) for scale in (2, 3, 4) for bands in (1, 3))
     assert sorted(os.listdir(tmp_path)) == ["in", "p.safetensors"]
 
 
@@ -105,102 +114,56 @@ def test_json_is_all_of_stdout(srpipe: Srpipe, tmp_path: Path) -> None:
     assert result == {
         "output": str(tmp_path / "p.safetensors"),
         "sha256": held.sha256,
-        "bands": [1, 3],
+        "heads": [[4, 3], [4, 1], [3, 3], [3, 1], [2, 3], [2, 1]],
         "images": 6,
         "left_out": [[str(tmp_path / "in/none.png"), "No such file or directory"]],
     }
 
 
 @pytest.mark.usefixtures("pictures")
-def test_the_same_again_is_the_same_file(srpipe: Srpipe) -> None:
-    """The same images and options give the same bytes; another seed, rate or number of steps gives others."""
-
-    def sha256(*options: str) -> str:
-        return str(_result(srpipe("prior", "in", "-o", "p", "--json", *TINY, *options))["sha256"])
-
-    first = sha256()
-    torch.manual_seed(1234)
-    assert sha256() == first
-    changes = (("--seed", "1"), ("--learning-rate", "0.01"), ("--steps", "4"), ("--crop", "20"), ("--batch", "2"))
-    assert len({first, *(sha256(*change) for change in changes)}) == 6
-
-
-@pytest.mark.parametrize(("kept", "bands"), [(0, [1]), (1, [1, 3])], ids=["gray", "colour"])
-def test_networks_for_what_there_is(srpipe: Srpipe, pictures: Path, kept: int, bands: list[int]) -> None:
-    """Gray images alone make a network of one band; images in colour make one of three and one of one."""
-    for path in list(pictures.iterdir()):
-        if int(path.stem) % 2 != kept:
-            path.unlink()
-        else:
-            Image.open(path).transpose(Image.Transpose.ROTATE_90).save(pictures / f"1{path.name}")
-    assert _result(srpipe("prior", "in", "-o", "p", "--json", *TINY))["bands"] == bands
-
-
-@pytest.mark.usefixtures("pictures")
-def test_it_goes_on_from_a_prior(srpipe: Srpipe, tmp_path: Path, make_prior: MakePrior) -> None:
-    """--from FILE starts with its weights: a single tiny step leads nowhere far from them."""
-    (tmp_path / "start").write_bytes(make_prior())
-    still = ("--steps", "1", "--learning-rate", "1e-6")
-    srpipe("prior", "in", "-o", "p", *SMALL, *still, "--from", "start")
-    srpipe("prior", "in", "-o", "q", *SMALL, *still, "--from", "none")
-    (near, far), start = ((read_prior(name) for name in "pq"), weights(make_prior()))
-    assert near is not None
-    assert far is not None
-    for bands, state in start.items():
-        for name, tensor in state.items():
-            torch.testing.assert_close(weights(near.data)[bands][name], tensor, atol=1e-4, rtol=1e-3)
-        last = "body.3.weight"
-        assert (weights(far.data)[bands][last] - state[last]).abs().max() > 0.01
-
-
-@pytest.mark.usefixtures("pictures")
 def test_it_goes_on_from_the_shipped_prior(srpipe: Srpipe, taught: list[dict[str, Any]]) -> None:
-    """Without --from the start is the prior that comes with srpipe."""
+    """Without --from the start is the prior that comes with srpipe; heads that are not trained are its own."""
     shipped = read_prior("shipped")
     assert shipped is not None
-    assert srpipe("prior", "in", "-o", "p")[0] == 0
-    expected = weights(shipped.data)
-    assert taught[0]["start"].keys() == expected.keys()
-    for bands, state in expected.items():
+    assert srpipe("prior", "in", "-o", "p", "--scales", "3", "--crop", "16")[0] == 0
+    expected, made = weights(shipped.data), read_prior("p")
+    assert made is not None
+    assert taught[0]["start"].body == expected.body == taught[0]["course"].body
+    for head, state in expected.heads.items():
         for name, tensor in state.items():
-            assert torch.equal(taught[0]["start"][bands][name], tensor)
+            assert torch.equal(taught[0]["start"].heads[head][name], tensor)
+            assert head[0] == 3 or torch.equal(weights(made.data).heads[head][name], tensor)
 
 
 @pytest.mark.usefixtures("pictures")
-def test_options_reach_the_training(srpipe: Srpipe, taught: list[dict[str, Any]]) -> None:
-    """Every option that shapes the training gets there; from scratch the rate is that of the shipped prior."""
-    srpipe("prior", "in", "-o", "p")
-    assert taught[0]["settings"] == Settings()
-    assert taught[0]["training"] == FitSettings(steps=4000, crop=64, batch=16, learning_rate=5e-4)
-    given = ("--network", "zssr", "--width", "9", "--depth", "5", "--seed", "7", "--from", "none")
-    srpipe("prior", "in", "-o", "p", *given, "--steps", "11", "--crop", "24", "--batch", "3", "--learning-rate", "0.5")
-    assert taught[1]["settings"] == Settings(network="zssr", width=9, depth=5, seed=7)  # type: ignore[arg-type]
-    assert taught[1]["training"] == FitSettings(steps=11, crop=24, batch=3, learning_rate=0.5)
+def test_options_reach_the_training(srpipe: Srpipe, taught: list[dict[str, Any]], make_prior: MakePrior) -> None:
+    """Every option that shapes the training gets there; the rate is higher from none."""
+    srpipe("prior", "in", "-o", "p", "--crop", "16")
+    shipped = taught[0]["course"]
+    heads = ((4, 3), (4, 1), (3, 3), (3, 1), (2, 3), (2, 1))
+    assert shipped == Course(heads, shipped.body, steps=1200, batch=12, crop=16, learning_rate=3e-4, seed=0)
+    srpipe("prior", "in", "-o", "p", "--from", "none", "--crop", "16")
+    assert taught[1]["course"] == Course(heads, Body(96, 10), 1200, 12, 16, learning_rate=1e-3, seed=0)
     assert taught[1]["start"] is None
-    srpipe("prior", "in", "-o", "p", "--from", "none")
-    assert taught[2]["training"] == FitSettings(steps=4000, crop=64, batch=16, learning_rate=2e-3)
+    given = ("--width", "9", "--depth", "5", "--steps", "11", "--batch", "3", "--learning-rate", "0.5", "--seed", "7")
+    srpipe("prior", "in", "-o", "p", "--from", "none", "--crop", "32", *given, "--scales", "4, 2,3")
+    assert taught == taught[:2]  # crops of 32 at x4 need larger pictures
+    srpipe("prior", "in", "-o", "p", "--from", "none", "--crop", "16", *given, "--scales", "4, 2,3")
+    assert taught[2]["course"] == Course(heads, Body(9, 5), 11, 3, 16, learning_rate=0.5, seed=7)
+    Path("start").write_bytes(make_prior())
+    srpipe("prior", "in", "-o", "p", "--from", "start", "--crop", "32", "--scales", "2")
+    assert taught[3]["course"].heads == ((2, 3), (2, 1))
+    assert taught[3]["course"].body == Body(8, 3)
 
 
-@pytest.mark.usefixtures("pictures", "taught")
-def test_threads_are_set(srpipe: Srpipe) -> None:
+@pytest.mark.usefixtures("pictures")
+def test_threads_are_set(srpipe: Srpipe, taught: list[dict[str, Any]]) -> None:
     """--threads is what torch computes with."""
     try:
         srpipe("prior", "in", "-o", "p", *TINY, "--threads", "2")
-        assert torch.get_num_threads() == 2
+        assert taught[0]["threads"] == 2
     finally:
         torch.set_num_threads(1)
-
-
-@pytest.mark.parametrize("network", ["subpixel", "zssr"])
-def test_a_run_starts_from_it(srpipe: Srpipe, pictures: Path, network: str) -> None:
-    """A prior that was made from a collection serves that collection: the records name it and its networks."""
-    made = _result(srpipe("prior", "in", "-o", "priors/mine.safetensors", "--json", *TINY, "--network", network))
-    tiny = ("-s", "2", *SMALL, "--network", network, "--method", "zssr", "--executor", "inline")
-    assert srpipe("run", "in", "-o", "out", "--prior", "priors/mine.safetensors", *tiny)[0] == 0
-    table = pq.read_table(pictures.parent / "out/manifest.parquet").to_pylist()
-    assert {(row["status"], row["method_used"], row["network"]) for row in table} == {("done", "zssr", network)}
-    assert {row["prior"] for row in table} == {made["sha256"]}
-    assert [row["prior_bands"] for row in table] == [row["bands"] for row in table] == [1, 3] * 3
 
 
 # ---- which images ---------------------------------------------------------------------------------------------------
@@ -214,30 +177,30 @@ def test_what_cannot_be_used_is_listed(srpipe: Srpipe, pictures: Path, tmp_path:
     bad = {
         "none.png": "No such file or directory",
         "broken.png": "the file holds text, no picture; replace it",
-        "low.png": "its 40 x 19 pixels are too few: both sides must be at least 20",
-        "narrow.png": "its 19 x 40 pixels are too few: both sides must be at least 20",
+        "low.png": "its 140 x 76 pixels are too few: both sides must be at least 77",
+        "narrow.png": "its 76 x 140 pixels are too few: both sides must be at least 77",
         "holes.tif": "some of its samples hold no data; cut out a part without",
         "folder.png": "Is a directory",
     }
     (pictures / "broken.png").write_bytes(b"?")
-    Image.new("L", (40, 19)).save(pictures / "low.png")
-    Image.new("L", (19, 40)).save(pictures / "narrow.png")
-    holes = np.random.default_rng(0).random((40, 40), dtype=np.float32)
+    Image.new("L", (140, 76)).save(pictures / "low.png")
+    Image.new("L", (76, 140)).save(pictures / "narrow.png")
+    holes = np.random.default_rng(0).random((140, 140), dtype=np.float32)
     holes[20, 20] = np.nan
     Image.fromarray(holes).save(pictures / "holes.tif")
     (pictures / "folder.png").mkdir()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20), dtype=np.uint8)).save(pictures / "least.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (77, 77), dtype=np.uint8)).save(pictures / "least.png")
     with (tmp_path / "m.csv").open("w", newline="") as file:
         names = [*(f"{number}.png" for number in range(6)), "least.png", *bad]
         csv.writer(file).writerows([["uri", "note"], *([f"in/{name}", ""] for name in names)])
-    code, out, err = srpipe("prior", "m.csv", "-o", "p", *TINY, "--crop", "20")
+    code, out, err = srpipe("prior", "m.csv", "-o", "p", *TINY)
     assert code == 0
     assert "learned from 7 images, 6 left out" in out
     lines = {line for line in err.splitlines() if "left out" in line}
     assert lines == {f"srpipe: left out: {pictures}/{name}: {reason}" for name, reason in bad.items()}
 
 
-@pytest.mark.usefixtures("pictures")
+@pytest.mark.usefixtures("pictures", "taught")
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
@@ -246,21 +209,30 @@ def test_what_cannot_be_used_is_listed(srpipe: Srpipe, pictures: Path, tmp_path:
         ('{"uri": "x\\ud800.png"}', "the name x\\ud800.png holds bytes that are not UTF-8"),
         ('{"uri": ""}', "the uri is empty"),
         ("[]", "not a JSON object"),
+        ('{"uri": "in/0.png", "weight": "much"}', "the weight 'much' is no number above 0"),
+        ('{"uri": "in/0.png", "weight": 0}', "the weight '0' is no number above 0"),
+        ('{"uri": "in/0.png", "weight": -1}', "the weight '-1' is no number above 0"),
+        ('{"uri": "in/0.png", "weight": "inf"}', "the weight 'inf' is no number above 0"),
     ],
-    ids=["scheme", "NUL", "half a character", "empty", "no object"],
+    ids=["scheme", "NUL", "half a character", "empty", "no object", "no weight", "0", "-1", "inf"],
 )
-def test_a_bad_row_is_left_out(
-    srpipe: Srpipe, tmp_path: Path, taught: list[dict[str, Any]], cells: str, reason: str
-) -> None:
+def test_a_bad_row_is_left_out(srpipe: Srpipe, tmp_path: Path, cells: str, reason: str) -> None:
     """A row that names no image costs that row alone, as it does in a run, and is told by its line."""
     rows = "".join(f'{{"uri": "in/{number}.png"}}\n' for number in range(6))
     (tmp_path / "m.jsonl").write_text(f"{rows}{cells}\n")
     code, out, err = srpipe("prior", "m.jsonl", "-o", "p", *TINY)
-    assert (code, len(taught[0]["images"])) == (0, 6)
+    assert code == 0
     assert "learned from 6 images, 1 left out" in out
     (line,) = (line for line in err.splitlines() if "left out" in line)
     assert line.startswith("srpipe: left out: line 7: ")
     assert reason in line
+
+
+def test_a_column_says_how_much_an_image_counts(tmp_path: Path) -> None:
+    """By default 1; the most that is said of an image that is named twice."""
+    (tmp_path / "m.csv").write_text("uri,Weight,note\na.png,0.25,x\nb.png,,\na.png,2,\nc.png,1e-3,\n")
+    offered = read_training_images(str(tmp_path / "m.csv"))
+    assert offered.weights == {str(tmp_path / "a.png"): 2, str(tmp_path / "b.png"): 1, str(tmp_path / "c.png"): 1e-3}
 
 
 @pytest.mark.parametrize("count", [0, 3])
@@ -277,69 +249,93 @@ def test_too_few_images(srpipe: Srpipe, pictures: Path, tmp_path: Path, count: i
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_too_few_images_for_a_scale(srpipe: Srpipe, pictures: Path) -> None:
+    """Pictures that suffice for x2 may be too small for x4: one sentence with the side, and the remedy."""
+    for number in range(3):
+        Image.fromarray(rough(number, 80, 80)).save(pictures / f"{number}.png")
+    code, out, err = srpipe("prior", "in", "-o", "p", *TINY)
+    assert (code, out) == (2, "")
+    assert err == (
+        "srpipe: --scales: only 3 images have 116 pixels on both sides, which x3 needs with --crop 16, and a prior"
+        " needs at least 4; use a smaller --crop or other --scales\n"
+    )
+
+
+@pytest.mark.usefixtures("taught")
 def test_four_images_are_enough(srpipe: Srpipe, pictures: Path) -> None:
-    """Four will do."""
+    """Four will do, and an image counts once however often and however written it is named."""
     for number in (4, 5):
         (pictures / f"{number}.png").unlink()
     assert _result(srpipe("prior", "in", "-o", "p", "--json", *TINY))["images"] == 4
+    names = ["in/0.png", "./in/0.png", f"{pictures}/0.png", *(f"in/{number}.png" for number in range(1, 4))]
+    Path("m.txt").write_text("\n".join(names))
+    assert _result(srpipe("prior", "m.txt", "-o", "p", "--json", *TINY))["images"] == 4
 
 
-@pytest.mark.usefixtures("pictures")
-def test_an_image_named_twice_counts_once(srpipe: Srpipe, tmp_path: Path, taught: list[dict[str, Any]]) -> None:
-    """However often and however written, an image is learned from once."""
-    names = ["in/0.png", "./in/0.png", f"{tmp_path}/in/0.png", *(f"in/{number}.png" for number in range(1, 5))]
-    (tmp_path / "m.txt").write_text("\n".join(names))
-    assert _result(srpipe("prior", "m.txt", "-o", "p", "--json", *TINY))["images"] == 5
-    assert len(taught[0]["images"]) == 5
+def _whole(pictures: Pictures) -> list[bytes]:
+    """The pixels of the images at full size."""
+    whole = {}
+    for picture in pictures.drawn:
+        whole.setdefault(picture.image, picture.pixels.numpy().tobytes())
+    return list(whole.values())
 
 
-def _pixels(images: Sequence[torch.Tensor]) -> list[bytes]:
-    return [image.numpy().tobytes() for image in images]
+def test_a_draw_of_images(pictures: Path) -> None:
+    """At most so many, drawn by the seed, whatever the order; what cannot be used makes room for others."""
+    uris = [str(path) for path in sorted(pictures.iterdir())]
+
+    def draw(seed: int, order: int = 1) -> Pictures:
+        return read_pictures(TrainingImages("in", dict.fromkeys(uris[::order], 1.0), ()), 96, 4, seed)
+
+    first = draw(0)
+    assert first.images == 4
+    assert first.sha256 == draw(0, order=-1).sha256
+    assert len({frozenset(_whole(draw(seed))) for seed in range(8)}) > 1
+    levels = {uri: np.asarray(Image.open(uri).convert("RGB")).transpose(2, 0, 1).tobytes() for uri in uris}
+    used = next(uri for uri in uris if levels[uri] in _whole(first))
+    Path(used).write_bytes(b"?")
+    others = draw(0)
+    assert others.images == 4
+    assert [uri for uri, _ in others.left_out] == [used]
 
 
-def test_a_draw_of_images(srpipe: Srpipe, pictures: Path, tmp_path: Path, taught: list[dict[str, Any]]) -> None:
-    """--max-images draws by the seed, whatever the order of the manifest; what cannot be used makes room for others."""
-    names = [f"in/{number}.png" for number in range(6)]
-    (tmp_path / "m.txt").write_text("\n".join(names))
-    (tmp_path / "r.txt").write_text("\n".join(reversed(names)))
-    for manifest, seed in (("m.txt", 0), ("r.txt", 0), *(("m.txt", seed) for seed in range(1, 9))):
-        options = ("--max-images", "4", "--seed", str(seed), "--json", *TINY)
-        assert _result(srpipe("prior", manifest, "-o", "p", *options))["images"] == 4
-    first, reordered, *others = [_pixels(call["images"]) for call in taught]
-    assert first == reordered
-    assert len(set(first)) == 4
-    assert len({frozenset(images) for images in others}) > 1
-
-    drawn = [Image.open(pictures / f"{number}.png") for number in range(6)]
-    is_drawn = [(np.asarray(image, np.float32) / 255).transpose(2, 0, 1).tobytes() in first for image in drawn[1::2]]
-    used = 1 + 2 * is_drawn.index(True)
-    (pictures / f"{used}.png").write_bytes(b"?")
-    result = _result(srpipe("prior", "m.txt", "-o", "p", "--max-images", "4", "--json", *TINY))
-    assert result["images"] == 4
-    assert [uri for uri, _ in result["left_out"]] == [str(pictures / f"{used}.png")]
-
-
-def test_a_large_image_gives_one_window(srpipe: Srpipe, pictures: Path, taught: list[dict[str, Any]]) -> None:
-    """Of a large image a window of at most 768 pixels a side is kept, drawn by the seed, and the rest is let go."""
-    height, width = 1000, 900
-    row, column = np.mgrid[:height, :width]
+def test_a_large_image_gives_one_window(tmp_path: Path) -> None:
+    """Of a large image a window of at most 768 pixels a side is kept, drawn by the seed, at four sizes."""
+    row, column = np.mgrid[:1000, :900]
     place = np.stack([row // 4, column // 4, row % 4 * 4 + column % 4], -1).astype(np.uint8)
-    Image.fromarray(place).save(pictures / "large.png")
-    Image.fromarray(place[:, :20]).save(pictures / "long.png")
+    uris = [str(tmp_path / f"{number}.png") for number in range(4)]
+    for uri in uris:
+        Image.fromarray(place).save(uri)
+    offered = TrainingImages("in", dict.fromkeys(uris, 1.0), ())
     corners = set()
-    for seed in ("0", "0", "1"):
-        srpipe("prior", "in", "-o", "p", *TINY, "--seed", seed)
-        windows = [image for image in taught[-1]["images"] if max(image.shape) > 100]
-        assert sorted(window.shape for window in windows) == [(3, 768, 20), (3, 768, 768)]
-        for window in windows:
-            assert window.untyped_storage().nbytes() == window.numel() * 4
-            levels = (window * 255).round().int()
-            top, left = (int(levels[axis, 0, 0]) * 4 for axis in (0, 1))
-            top, left = top + int(levels[2, 0, 0]) // 4, left + int(levels[2, 0, 0]) % 4
-            truth = place[top : top + 768, left : left + window.shape[-1]]
-            assert np.array_equal(levels.permute(1, 2, 0).numpy(), truth)
-            corners.add((window.shape[-1], top, left))
-    assert len(corners) == 4
+    for seed in (0, 0, 1):
+        drawn = [picture.pixels for picture in read_pictures(offered, 96, 4, seed).drawn]
+        assert [pixels.shape[1] for pixels in drawn] == [768, 614, 491, 384] * 4
+        levels = drawn[0].int()
+        top, left = (int(levels[axis, 0, 0]) * 4 for axis in (0, 1))
+        top, left = top + int(levels[2, 0, 0]) // 4, left + int(levels[2, 0, 0]) % 4
+        assert np.array_equal(drawn[0].permute(1, 2, 0).numpy(), place[top : top + 768, left : left + 768])
+        corners.add((top, left))
+    assert len(corners) == 2
+
+
+def test_bands_of_a_multispectral_image_are_grey_pictures(tmp_path: Path) -> None:
+    """At most three of them, which count as one image; 16 bits become 8 by what they hold."""
+    uris = []
+    for number in range(4):
+        bands = (np.random.default_rng(number).integers(0, 2000, (5, 100, 110)) + 300).astype(np.uint16)
+        uris.append(str(tmp_path / f"{number}.tif"))
+        with rasterio.open(
+            uris[-1], "w", "GTiff", 110, 100, 5, dtype="uint16", transform=rasterio.Affine(10, 0, 0, 0, -10, 0)
+        ) as file:
+            file.write(bands)
+    pictures = read_pictures(TrainingImages("in", dict.fromkeys(uris, 1.0), ()), 96, 8, 0)
+    assert not pictures.in_colour
+    assert len(pictures.drawn) == 4 * 3 * 2  # bands and sizes
+    for picture in pictures.drawn:
+        assert torch.equal(picture.pixels[0], picture.pixels[2])
+        assert picture.odds == pytest.approx(1 / 6)
+        assert int(picture.pixels.max()) > 250 > 5 > int(picture.pixels.min())
 
 
 # ---- refused before anything is begun -------------------------------------------------------------------------------
@@ -350,14 +346,19 @@ REFUSED = {
     "missing manifest": (("prior", "nothing.csv", "-o", "p"), "nothing.csv"),
     "missing start": (("prior", "in", "-o", "p", "--from", "nothing"), "--from"),
     "a start that is none": (("prior", "in", "-o", "p", "--from", "in/0.png"), "--from"),
-    "a start for another network": (("prior", "in", "-o", "p", "--from", "start"), "--from"),
-    "the shipped prior for another network": (("prior", "in", "-o", "p", "--width", "8"), "--from none"),
+    "another width than the start's": (("prior", "in", "-o", "p", "--width", "8"), "has 96, not 8; use --from none"),
+    "another depth": (("prior", "in", "-o", "p", "--from", "start", "--depth", "4"), "has 3, not 4; use --from none"),
+    "from none not all scales": (("prior", "in", "-o", "p", *TINY, "--scales", "2"), "--scales: from none all heads"),
+    "a scale without heads": (("prior", "in", "-o", "p", "--scales", "2,5"), "--scales: '2,5' is no list of scales"),
+    "no scales": (("prior", "in", "-o", "p", "--scales", ""), "--scales: '' is no list of scales"),
+    "crops that have no blocks": (("prior", "in", "-o", "p", "--crop", "24"), "--crop: 24 is no multiple of 16"),
     "output below a file": (("prior", "in", "-o", "in/0.png/p", *TINY), "in/0.png"),
     "output that is a folder": (("prior", "in", "-o", "in", *TINY), "in"),
     "unknown output scheme": (("prior", "in", "-o", "ftp://host/p", *TINY), "ftp"),
     "fewer images than will do": (("prior", "in", "-o", "p", *TINY, "--max-images", "3"), "--max-images"),
     "no steps": (("prior", "in", "-o", "p", "--steps", "0"), "--steps"),
     "no such GPU": (("prior", "in", "-o", "p", *TINY, "--device", "cuda"), "--device"),
+    "a checkpoint that is none": (("prior", "in", "-o", "q", *TINY), "q.checkpoint is no whole checkpoint"),
 }
 
 
@@ -370,6 +371,7 @@ def test_bad_input_is_refused_in_one_sentence(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(pipeline.priors.training, "train", _no_training)
     (tmp_path / "start").write_bytes(make_prior())
+    (tmp_path / "q.checkpoint").write_text("?")
     before = sorted(tmp_path.rglob("*"))
     arguments, named = REFUSED[case]
     code, out, err = srpipe(*arguments)
@@ -395,45 +397,60 @@ def test_full_disk(srpipe: Srpipe, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert sorted(os.listdir(tmp_path)) == ["in"]
 
 
-@pytest.mark.usefixtures("pictures")
-def test_weights_that_came_to_nothing_are_not_written(
-    srpipe: Srpipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When a training ends in weights that are no numbers, or too large for the file, there is no file."""
-
-    def exploded(_images: object, settings: Settings, *_: object) -> dict[int, dict[str, torch.Tensor]]:
-        device = torch.device("cpu")
-        network = build_network(settings.network, 1, settings.width, settings.depth, 0, device, torch.float32)
-        return {1: {name: tensor + 1e6 for name, tensor in network.state_dict().items()}}
-
-    monkeypatch.setattr(pipeline.priors.training, "train", exploded)
-    code, out, err = srpipe("prior", "in", "-o", "p", *TINY)
-    assert code != 0
-    assert out == ""
-    assert "--learning-rate" in err
-    assert not (tmp_path / "p").exists()
-
-
 # ---- while it goes --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("pictures")
 def test_progress_is_told_on_stderr(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where stderr is no terminal it gets a plain line every few seconds, for each network; stdout gets none."""
-    monkeypatch.setattr(jobs.progress, "_LINE_SECONDS", 0.0)
+    """Where stderr is no terminal it gets a plain line every few seconds, for each head; stdout gets none."""
+    monkeypatch.setattr(jobs.training_progress, "_LINE_SECONDS", 0.0)
     code, out, err = srpipe("prior", "in", "-o", "p", *TINY)
     assert (code, out.count("\n")) == (0, 1)
-    lines = {line for line in err.splitlines() if "step" in line}
-    assert lines == {f"network for {bands} bands: step {step}/3" for bands in (1, 3) for step in (1, 2, 3)}
+    lines = [line.partition(", loss ") for line in err.splitlines() if "step" in line]
+    names = [f"x{scale}, {bands}" for scale in (2, 3, 4) for bands in ("one band", "3 bands")]
+    assert {start for start, _, _ in lines} == {f"{name}: step {step}/2" for name in names for step in (1, 2)}
+    assert all(0 < float(end.partition(", eta ")[0]) < 1 for _, _, end in lines)
+    monkeypatch.setattr(jobs.training_progress, "_LINE_SECONDS", 1e9)
+    _, _, last = srpipe("prior", "in", "-o", "p", *TINY)
+    told = sorted(line.partition(", loss ")[0] for line in last.splitlines())
+    assert told == sorted(f"{name}: step 2/2" for name in names)
     assert "━" not in err
 
 
+@pytest.mark.usefixtures("pictures")
+def test_progress_is_a_bar_on_a_terminal(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each head, with its loss and the time that is left."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    code, _, err = srpipe("prior", "in", "-o", "p", *TINY)
+    assert code == 0
+    for name in (f"x{scale}, {bands}" for scale in (2, 3, 4) for bands in ("one band", "3 bands")):
+        assert name in err
+    assert "━" in err
+    assert "loss 0." in err
+
+
+@pytest.mark.usefixtures("pictures")
+def test_a_signal_that_got_lost_ends_the_training_too(
+    srpipe: Srpipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python drops an exception that meets a finaliser: then the next step ends it, with a checkpoint."""
+    asked = stopping.Stopped(signal.SIGTERM)
+    monkeypatch.setattr(stopping, "install", lambda: monkeypatch.setattr(stopping, "_asked", asked))
+    code, out, err = srpipe("prior", "in", "-o", "p", *TINY)
+    assert (code, out) == (143, "")
+    assert err.endswith("stopped; run the same command to go on\n")
+    assert sorted(os.listdir(tmp_path)) == ["in", "p.checkpoint"]
+
+
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_training_can_be_stopped(pictures: Path, tmp_path: Path, signal_number: int, code: int) -> None:
-    """A signal ends the training at once, with its exit code and no file."""
-    program = "import jobs.progress, jobs.cli; jobs.progress._LINE_SECONDS = 0.1; jobs.cli.main()"
-    arguments = ["prior", str(pictures), "-o", "p", *TINY, "--steps", "1000000"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+def test_a_training_can_be_stopped(
+    srpipe: Srpipe, pictures: Path, tmp_path: Path, signal_number: int, code: int
+) -> None:
+    """A signal ends the training with its exit code and a checkpoint; the same command ends as if uninterrupted."""
+    program = "import jobs.training_progress as p, jobs.cli; p._LINE_SECONDS = 0.1; jobs.cli.main()"
+    arguments = ["prior", str(pictures), "-o", "p", *TINY, "--steps", "40"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -442,13 +459,19 @@ def test_a_training_can_be_stopped(pictures: Path, tmp_path: Path, signal_number
         assert "step" in process.stderr.readline()
         process.send_signal(signal_number)
         sent = time.monotonic()
-        while process.poll() is None and time.monotonic() - sent < 10:
+        while process.poll() is None and time.monotonic() - sent < 20:
             time.sleep(0.05)
         assert process.poll() == code
     finally:
         process.kill()
-        process.communicate()
-    assert not (tmp_path / "p").exists()
+        _, rest = process.communicate()
+    assert rest.endswith("srpipe: stopped; run the same command to go on\n")
+    assert sorted(os.listdir(tmp_path)) == ["in", "p.checkpoint"]
+    assert srpipe(*arguments)[0] == 0
+    arguments[3] = "q"
+    assert srpipe(*arguments)[0] == 0
+    assert (tmp_path / "p").read_bytes() == (tmp_path / "q").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["in", "p", "q"]
 
 
 @pytest.mark.usefixtures("pictures")
@@ -464,14 +487,75 @@ def test_a_bucket_is_no_file(s3_bucket: str, srpipe: Srpipe, monkeypatch: pytest
     assert os.listdir(tmp_path) == ["in"]
 
 
-def test_the_file_may_lie_on_s3(s3_bucket: str, srpipe: Srpipe, pictures: Path) -> None:
-    """Images, output and start may all be objects."""
+def test_the_file_may_lie_on_s3(
+    s3_bucket: str, srpipe: Srpipe, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images, output, checkpoint and start may all be objects."""
     for path in pictures.iterdir():
         storage.write(f"{s3_bucket}/in/{path.name}", path.read_bytes())
     here = _result(srpipe("prior", "in", "-o", "p", "--json", *TINY))
-    there = _result(srpipe("prior", f"{s3_bucket}/in", "-o", f"{s3_bucket}/priors/p", "--json", *TINY))
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.priors.training, "_to_bytes", lambda *_: sys.exit(7))
+        assert srpipe("prior", "in", "-o", f"{s3_bucket}/priors/p", *TINY)[0] == 7
+    assert list(storage.find(f"{s3_bucket}/priors")) == [f"{s3_bucket}/priors/p.checkpoint"]
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.priors.course._begin", _no_training)
+        there = _result(srpipe("prior", f"{s3_bucket}/in", "-o", f"{s3_bucket}/priors/p", "--json", *TINY))
     assert there == {**here, "output": f"{s3_bucket}/priors/p"}
     assert storage.read(f"{s3_bucket}/priors/p") == (pictures.parent / "p").read_bytes()
     assert list(storage.find(f"{s3_bucket}/priors")) == [f"{s3_bucket}/priors/p"]
-    again = _result(srpipe("prior", "in", "-o", "q", "--json", *SMALL, "--from", f"{s3_bucket}/priors/p"))
-    assert again["sha256"] != here["sha256"]
+
+
+# ---- a bare checkout ------------------------------------------------------------------------------------------------
+
+
+BARE = """
+import importlib.metadata, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"ray", "rasterio", "s3fs", "msgspec", "aiobotocore", "botocore", "moto", "scipy"}:
+            raise ImportError(f"{name} is blocked")
+
+def version(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+importlib.metadata.version = version
+import jobs.cli
+jobs.cli.main()
+"""
+
+
+def test_a_bare_checkout_trains(pictures: Path, tmp_path: Path, srpipe: Srpipe) -> None:
+    """Beside torch, numpy, Pillow, safetensors, pyarrow, fsspec and typer nothing is needed; the file is the same.
+
+    What only rasterio reads is left out with that reason.
+    """
+    Image.fromarray(rough(7)).save(pictures / "photo.jpg", quality=95)
+    Image.fromarray(rough(8)).save(pictures / "scan.tif")
+    deep = np.random.default_rng(0).integers(0, 2**16, (160, 160), dtype=np.uint16)
+    Image.fromarray(deep).save(pictures / "deep.tif")
+    options = ("--steps", "10", "--crop", "16", "--batch", "1", "--from", "none", "--width", "8", "--depth", "3")
+    command = [sys.executable, "-c", textwrap.dedent(BARE), "prior", "in", "-o", "bare", "--json", *options]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["images"] == 8
+    ((left_out, reason),) = result["left_out"]
+    assert left_out == str(pictures / "deep.tif")
+    assert reason.startswith("reading it needs rasterio, which is not installed")
+    (pictures / "deep.tif").write_text("no picture")
+    assert _result(srpipe("prior", "in", "-o", "p", "--json", *options))["sha256"] == result["sha256"]
+
+
+def test_the_check_for_bare_imports_can_fail(tmp_path: Path) -> None:
+    """The program above ends where something imports what it blocks."""
+    program = textwrap.dedent(BARE).replace("import jobs.cli", "import rasterio, jobs.cli")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "rasterio is blocked" in done.stderr

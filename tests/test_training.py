@@ -61,11 +61,12 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[100:] == sorted(rates[100:], reverse=True)
 
 
-def test_the_average_follows_slowly() -> None:
-    """After one step it is a thousandth of the way from the start to the weights."""
-    going = training(10)
+@pytest.mark.parametrize(("steps", "part"), [(5, 1), (10, 1), (40, 4), (1000, 100), (10_000, 1000), (90_000, 1000)])
+def test_the_average_follows_slowly(steps: int, part: int) -> None:
+    """After one step it has gone a part of the way from the start to the weights: over a tenth of all steps at most."""
+    going = training(steps)
     start = {name: tensor.clone() for name, tensor in going.averaged().items()}
     going.run(1)
     now, average = going.state()["network"], going.averaged()
     for name, tensor in start.items():
-        torch.testing.assert_close(average[name], tensor + (now[name] - tensor) / 1000, atol=1e-8, rtol=1e-4)
+        torch.testing.assert_close(average[name], tensor + (now[name] - tensor) / part, atol=1e-8, rtol=1e-4)

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,12 +14,23 @@ from sr_ops.settings import AUTO
 
 from . import survey
 from .header import Header, Pixels
-from .reading.decoders import OpenImage
 from .samples import Scaling, Window, find_scaling, known_samples, number_text, to_lr
 from .survey import with_fill, with_nodata
 
 HELD_WHOLE = 2048 * 2048
 """Pixels of an image that is held in memory as a whole; of more than 3 bands, as many samples as that is of 3."""
+
+
+class OpenImage(Protocol):
+    """An open file, as `decoders.open_image` or `routing.open_file` gives it."""
+
+    header: Header
+
+    def window(self, rows: slice, columns: slice) -> Pixels: ...
+
+    def whole(self) -> Pixels: ...
+
+    def close(self) -> None: ...
 
 
 class Picture:

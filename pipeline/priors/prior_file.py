@@ -1,37 +1,41 @@
 """Prior files: weights as safetensors, which hold numbers only. A file is checked whole before anything starts.
 
-A tensor of the network for n bands is called "<n>.<its name in the network>"; the metadata "srpipe-prior" tell, as
-JSON, which network they are for. Weights are stored in float16, and used in float32.
+A tensor of the head for scale 4 and one band is called "4.1.<its name in the network>"; the metadata "srpipe-heads"
+tell, as JSON, the body that all heads have. Weights are stored in float16, and used in float32.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from sr_ops.settings import NO_PRIOR, STAGE_SCALE, Network, Settings
+from sr_ops.prior import HEAD_BANDS, HEAD_SCALES, Head, Prior
+from sr_ops.settings import NO_PRIOR, Body, Network, Settings
 
 from .. import storage
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from sr_ops.prior import Prior
+    from torch import Tensor
 
 SHIPPED = "shipped"
 """The name of the prior that comes with srpipe."""
 
-_SHIPPED_FILE = Path(__file__).with_name("shipped_prior.safetensors")
+_SHIPPED_FILE = Path(__file__).with_name("any_camera.safetensors")
 
-_METADATA = "srpipe-prior"
-"""One key for all of it: safetensors writes several in random order, and equal weights should be equal bytes."""
+_METADATA, _FORMER_METADATA = "srpipe-heads", "srpipe-prior"
 
-_MAX_WIDTH, _MAX_DEPTH, _MAX_BANDS = 4096, 256, 1024
-"""Beyond any network that could be fitted: what a file claims is checked before anything of that size is made."""
+_MAX_WIDTH, _MAX_DEPTH = 4096, 256
+"""Beyond any network that could be run: what a file claims is checked before anything of that size is made."""
+
+_PLANES = 2
+"""Of a direct network, told without torch."""
 
 _MAKE_ONE = "make one with `srpipe prior`"
 
@@ -41,10 +45,9 @@ class PriorFile:
     """A prior as it lies on disk."""
 
     data: bytes
-    network: Network
-    width: int
-    depth: int
-    bands: tuple[int, ...]
+    body: Body
+    heads: tuple[Head, ...]
+    """In their order."""
 
     @property
     def sha256(self) -> str:
@@ -85,73 +88,87 @@ def parse_prior(data: bytes) -> PriorFile:
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a dtype that numpy has not
         raise ValueError(f"is no whole safetensors file ({error})") from error
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    try:
-        described = json.loads(header["__metadata__"][_METADATA])
-        network, width, depth = Network(described["network"]), int(described["width"]), int(described["depth"])
-        bands = tuple(map(int, described["bands"]))
-        if not (0 < width <= _MAX_WIDTH and 2 <= depth <= _MAX_DEPTH and max(bands) <= _MAX_BANDS):
-            raise ValueError(f"width {width}, depth {depth} and {list(bands)} bands")
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"does not say what network it is for ({error})") from error
-    expected = {f"{n}.{name}": shape for n in bands for name, shape in _shapes(network, n, width, depth).items()}
-    if {name: array.shape for name, array in tensors.items()} != expected or 1 not in bands:
-        raise ValueError(f"does not hold the tensors of {network} {width} x {depth} for {list(bands)} bands")
+    metadata = header.get("__metadata__") or {}
+    if _METADATA not in metadata and _FORMER_METADATA in metadata:
+        raise ValueError("is a prior of an earlier srpipe, for networks that start from none any more")
+    body, heads = _body(metadata), _heads(tensors)
+    expected = {
+        f"{scale}.{bands}.{name}": (shape, np.dtype(np.float16))
+        for scale, bands in heads
+        for name, shape in _shapes(scale, bands, body).items()
+    }
+    for scale in HEAD_SCALES:
+        if (scale, 1) not in heads:
+            raise ValueError(f"has no head for x{scale} and one band")
+    if {name: (array.shape, array.dtype) for name, array in tensors.items()} != expected:
+        raise ValueError(f"does not hold the tensors of heads of width {body.width} and depth {body.depth} in float16")
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise ValueError("holds weights that are not finite")
-    return PriorFile(data, network, width, depth, bands)
+    return PriorFile(data, body, heads)
+
+
+def _body(metadata: dict[str, str]) -> Body:
+    try:
+        body = Body(**json.loads(metadata[_METADATA])["body"])
+        sizes = (type(body.width), type(body.depth)) == (int, int)
+        if not (sizes and 0 < body.width <= _MAX_WIDTH and 2 <= body.depth <= _MAX_DEPTH):
+            raise ValueError(f"width {body.width!r:.20}, depth {body.depth!r:.20}")
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"does not say what networks it is for ({error})") from error
+    return body
+
+
+def _heads(names: Iterable[str]) -> tuple[Head, ...]:
+    """Of those that there can be, the ones that a tensor is called after."""
+    said = {tuple(name.split(".", 2)[:2]) for name in names}
+    possible = [(scale, bands) for scale in HEAD_SCALES for bands in sorted(HEAD_BANDS)]
+    return tuple((scale, bands) for scale, bands in possible if (str(scale), str(bands)) in said)
 
 
 def check_fits(prior: PriorFile, settings: Settings, option: str = "--prior") -> None:
-    """Raises UsageError when the prior is for another network than the settings'."""
-    held, wanted = (prior.network, prior.width, prior.depth), (settings.network, settings.width, settings.depth)
-    if held != wanted:
+    """Raises UsageError when the settings' network starts from no prior."""
+    if settings.network is not Network.DIRECT:
         raise UsageError(
-            f"{option}: it is for the network {held[0]} of width {held[1]} and depth {held[2]}, not {wanted[0]} of"
-            f" width {wanted[1]} and depth {wanted[2]}; use {option} none, or train one for it with `srpipe prior`"
+            f"{option}: it holds {Network.DIRECT} networks of width {prior.body.width} and depth {prior.body.depth};"
+            f" {settings.network} is fitted from scratch only; use {option} none, or --network {Network.DIRECT}"
         )
 
 
-def weights(data: bytes) -> "Prior":
+def weights(data: bytes) -> Prior:
     """The weights of a prior file that was checked, float32."""
     from safetensors.torch import load as load_tensors
 
-    prior: dict[int, dict[str, object]] = {}
-    for name, tensor in load_tensors(data).items():
-        bands, _, parameter = name.partition(".")
-        prior.setdefault(int(bands), {})[parameter] = tensor.float()
-    return prior  # type: ignore[return-value]
+    heads: dict[Head, dict[str, Any]] = {}
+    for key, tensor in load_tensors(data).items():
+        scale, bands, name = key.split(".", 2)
+        heads.setdefault((int(scale), int(bands)), {})[name] = tensor.float()
+    return Prior(parse_prior(data).body, heads)
 
 
-def to_bytes(prior: "Prior", settings: Settings) -> bytes:
+def to_bytes(prior: Prior) -> bytes:
     """A prior file's bytes; equal weights give equal bytes."""
     import torch
     from safetensors.torch import save
 
-    tensors = {
-        f"{bands}.{name}": tensor.to(torch.float16).contiguous()
-        for bands, network in sorted(prior.items())
-        for name, tensor in network.items()
+    tensors: dict[str, Tensor] = {
+        f"{scale}.{bands}.{name}": tensor.to(torch.float16).contiguous()
+        for (scale, bands), weights in prior.heads.items()
+        for name, tensor in weights.items()
     }
-    described = {
-        "network": settings.network.value,
-        "width": settings.width,
-        "depth": settings.depth,
-        "bands": sorted(prior),
-    }
-    return save(tensors, {_METADATA: json.dumps(described)})
+    return save(tensors, {_METADATA: json.dumps({"body": asdict(prior.body)})})
 
 
-def _shapes(network: Network, bands: int, width: int, depth: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's weights, told without torch; a test compares them with the network's own."""
-    last = bands * STAGE_SCALE**2 if network is Network.SUBPIXEL else bands
-    widths = [bands, *[width] * (depth - 1), last]
-    names = (
-        ["body.0", *(f"body.{layer}.convolution" for layer in range(1, depth - 1)), f"body.{depth}"]
-        if network is Network.SUBPIXEL
-        else [f"body.{2 * layer}" for layer in range(depth)]
-    )
+def _shapes(scale: int, bands: int, body: Body) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a head's weights, told without torch; a test compares them with the network's own."""
+    width, depth = body.width, body.depth
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer, name in enumerate(names):
-        shapes[f"{name}.weight"] = (widths[layer + 1], widths[layer], 3, 3)
-        shapes[f"{name}.bias"] = (widths[layer + 1],)
+
+    def convolution(name: str, bands_in: int, bands_out: int) -> None:
+        shapes[f"{name}.weight"] = (bands_out, bands_in, 3, 3)
+        shapes[f"{name}.bias"] = (bands_out,)
+
+    convolution("body.0", bands * (1 + scale**2) + _PLANES, width)
+    for layer in range(1, depth - 1):
+        convolution(f"body.{layer}.convolution", width, width)
+    convolution(f"body.{depth}", width, bands * scale**2)
     return shapes

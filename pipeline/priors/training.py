@@ -1,39 +1,55 @@
-"""`srpipe prior`: images of a collection become one file of weights that fits start from."""
+"""`srpipe prior`: images of a collection become one file of weights for direct networks, by way of a checkpoint."""
 
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
-from random import Random
+from functools import partial
 
 import torch
-from torch import Tensor
 
-from sr_ops.prior import train_prior as train
-from sr_ops.settings import FitSettings, Settings
+from sr_ops.draws import MARGIN, Album
+from sr_ops.heads import in_order
+from sr_ops.prior import HEAD_BANDS, HEAD_SCALES, Head, Prior
+from sr_ops.settings import Body
 
 from .. import storage
-from ..errors import ErrorType, ImageError, UsageError
-from ..imagery.header import FileLimits
-from ..imagery.picture import Picture
-from ..imagery.reading.decoders import open_image
-from . import prior_file
+from ..errors import UsageError
+from . import checkpoint, prior_file
+from .checkpoint import Progress
+from .course import Course, DivergedError, Tell, train
+from .pictures import MIN_IMAGES, Pictures, TrainingImages, read_pictures
 
-MIN_IMAGES = 4
-"""Fewer images than this are no collection: what is learned from them is theirs alone."""
+FRESH_BODY = Body(width=96, depth=10)
+"""Of a prior that goes on from none."""
 
-_WINDOW = 768
-"""Side in pixels of the most that one image gives: bounds the memory at 21 MB an image."""
+_CROP_UNIT = 16
+"""LR pixels: a block of JPEG where colours have half the pixels."""
+
+_RATE, _RATE_FROM_PRIOR = 1e-3, 3e-4
+"""From a prior a higher one would make forget more than it learns."""
 
 
 @dataclass(frozen=True)
-class TrainingImages:
-    """What a manifest offers."""
+class Request:
+    """What is to be trained."""
 
-    manifest: str
-    """As given."""
-    uris: frozenset[str]
-    left_out: tuple[tuple[str, str], ...]
-    """Rows that name no image, with the reason."""
+    start: str
+    """The prior to go on from, as `--prior` names it."""
+    scales: tuple[int, ...]
+    steps: int
+    """Of each head."""
+    batch: int
+    crop: int
+    """LR pixels."""
+    learning_rate: float | None
+    """None for what suits the start."""
+    max_images: int
+    seed: int
+    width: int | None
+    """Of a fresh body, as is `depth`; None for that of FRESH_BODY."""
+    depth: int | None
+    device: str
+    """`cpu` or `cuda`."""
+    threads: int
+    """Torch threads of each head's training."""
 
 
 @dataclass(frozen=True)
@@ -42,104 +58,119 @@ class Trained:
 
     output: str
     sha256: str
-    bands: tuple[int, ...]
-    """Of the networks in the file."""
+    heads: tuple[Head, ...]
+    """That were trained; those of the start that were not are in the file, too."""
     images: int
     """That were learned from."""
     left_out: tuple[tuple[str, str], ...]
     """Images that could not be used, with the reason."""
 
 
-Progress = Callable[[int, int], None]
-"""Called with the bands of the network in training and the steps done."""
+def train_prior_file(offered: TrainingImages, output: str, request: Request, tell: Tell) -> Trained:
+    """Train heads on the images that are offered; go on from the checkpoint beside the output, where there is one.
 
-
-def train_prior_file(
-    offered: TrainingImages,
-    output: str,
-    settings: Settings,
-    training: FitSettings,
-    start: str,
-    max_images: int,
-    device: str,
-    threads: int,
-    progress: Progress | None = None,
-) -> Trained:
-    """Train a prior on the images that are offered, at most `max_images` of them drawn by the seed.
-
-    The same images, settings, thread count and device class give the same file byte for byte.
-
-    Args:
-        start: the prior to go on from, as `--prior` names it.
+    The same images and request give the same file byte for byte, interrupted or not, on the same kind of processor.
 
     Raises:
-        UsageError: too few images can be used, the start is for another network, or the output cannot be written.
+        UsageError: too few images can be used, the output cannot be written, the checkpoint is of another request, or
+            the training diverged.
     """
-    torch.set_num_threads(threads)
-    if max_images < MIN_IMAGES:
-        raise UsageError(f"--max-images: {max_images} is too few; a prior needs at least {MIN_IMAGES} images")
-    begin = prior_file.read_prior(start, "--from")
-    if begin is not None:
-        prior_file.check_fits(begin, settings, "--from")
+    torch.set_num_threads(request.threads)
+    if request.max_images < MIN_IMAGES:
+        raise UsageError(f"--max-images: {request.max_images} is too few; a prior needs at least {MIN_IMAGES} images")
+    if request.crop % _CROP_UNIT:
+        raise UsageError(f"--crop: {request.crop} is no multiple of {_CROP_UNIT}, which the blocks of JPEG ask for")
+    start_file = prior_file.read_prior(request.start, "--from")
+    start = None if start_file is None else prior_file.weights(start_file.data)
+    body = _body(request, start)
+    _check_output(output)
+    device = torch.device(request.device)
+    pictures = read_pictures(
+        offered, (request.crop + 2 * MARGIN) * min(request.scales), request.max_images, request.seed
+    )
+    course = _course(request, body, start, pictures)
+    albums = _albums(course, pictures, device)
+    beside = output + checkpoint.SUFFIX
+    command = _command(request, course, pictures, "none" if start_file is None else start_file.sha256)
+    progress = checkpoint.load(beside, command)
+    save = partial(checkpoint.save, beside, command, progress)
+    try:
+        train(course, albums, start, progress, device, save, tell)
+        data = _to_bytes(body, start, progress)
+    except DivergedError as error:
+        storage.remove(beside)
+        raise UsageError(f"the training diverged ({error}); use a lower --learning-rate") from error
+    storage.write(output, data)
+    storage.remove(beside)
+    made = prior_file.parse_prior(data)
+    return Trained(output, made.sha256, course.heads, pictures.images, pictures.left_out)
+
+
+def _body(request: Request, start: Prior | None) -> Body:
+    if start is None:
+        if set(request.scales) != set(HEAD_SCALES):
+            raise UsageError("--scales: from none all heads are to be trained; leave it out, or go on from a prior")
+        width, depth = request.width or FRESH_BODY.width, request.depth or FRESH_BODY.depth
+        return Body(width, depth)
+    for option, given, held in (
+        ("--width", request.width, start.body.width),
+        ("--depth", request.depth, start.body.depth),
+    ):
+        if given not in (None, held):
+            raise UsageError(f"{option}: the prior that it goes on from has {held}, not {given}; use --from none")
+    return start.body
+
+
+def _check_output(output: str) -> None:
     if "://" in output and "/" not in output.partition("://")[2]:
         raise UsageError(f"--output: {output} is a bucket; name a file in it")
     storage.check_service(output)
     if storage.is_folder(output):
         raise UsageError(f"--output: {output} is a folder; name a file in it")
     storage.check_writable(storage.parent(output))
-    images, left_out = _read_images(offered.uris, training.crop, max_images, settings.seed)
-    left_out = [*offered.left_out, *left_out]
-    if len(images) < MIN_IMAGES:
-        reasons = "".join(f"; {uri}: {reason}" for uri, reason in left_out[:3])
-        raise UsageError(
-            f"{offered.manifest}: {len(images)} images can be learned from, and a prior needs at least"
-            f" {MIN_IMAGES}{reasons}"
-        )
-    weights = train(
-        [image.to(device) for image in images],
-        settings,
-        training,
-        None if begin is None else prior_file.weights(begin.data),
-        progress,
-    )
-    data = prior_file.to_bytes(weights, settings)
-    try:
-        made = prior_file.parse_prior(data)
-    except ValueError as error:
-        raise UsageError(f"the training diverged: it {error}; use a lower --learning-rate") from error
-    storage.write(output, data)
-    return Trained(output, made.sha256, made.bands, len(images), tuple(left_out))
 
 
-def _read_images(
-    uris: frozenset[str], crop: int, max_images: int, seed: int
-) -> tuple[list[Tensor], list[tuple[str, str]]]:
-    """Windows of the usable images, and what was left out and why."""
-    left_out: list[tuple[str, str]] = []
-    draw = Random(seed)
-    images: list[Tensor] = []
-    for uri in draw.sample(sorted(uris), len(uris)):
-        if len(images) == max_images:
-            break
+def _course(request: Request, body: Body, start: Prior | None, pictures: Pictures) -> Course:
+    """Without a picture in colour there is nothing that heads for three bands could learn of."""
+    rate = request.learning_rate or (_RATE if start is None else _RATE_FROM_PRIOR)
+    heads = in_order(request.scales, HEAD_BANDS if pictures.in_colour else (1,))
+    return Course(heads, body, request.steps, request.batch, request.crop, rate, request.seed)
+
+
+def _albums(course: Course, pictures: Pictures, device: torch.device) -> dict[int, Album]:
+    albums = {}
+    for scale in sorted({scale for scale, _ in course.heads}):
         try:
-            images.append(_read_window(uri, crop, draw))
-        except ImageError as error:
-            left_out.append((uri, str(error)))
-        except OSError as error:
-            left_out.append((uri, storage.reason(error)))
-    return images, left_out
+            albums[scale] = pictures.album(course.side(scale), device)
+        except ValueError as error:
+            raise UsageError(
+                f"--scales: only {error}, which x{scale} needs with --crop {course.crop}, and a prior needs at least"
+                f" {MIN_IMAGES}; use a smaller --crop or other --scales"
+            ) from error
+    return albums
 
 
-def _read_window(uri: str, crop: int, draw: Random) -> Tensor:
-    """A part of an image. Raises ImageError or OSError."""
-    with storage.on_disk(uri) as path, closing(Picture(open_image(path, FileLimits()))) as picture:
-        height, width = picture.height, picture.width
-        if min(height, width) < crop:
-            message = f"its {width} x {height} pixels are too few: both sides must be at least {crop}"
-            raise ImageError(ErrorType.UNSUPPORTED, message)
-        top, left = draw.randint(0, max(0, height - _WINDOW)), draw.randint(0, max(0, width - _WINDOW))
-        rows, columns = slice(top, min(height, top + _WINDOW)), slice(left, min(width, left + _WINDOW))
-        window = picture.window(rows, columns, torch.device("cpu"))
-    if window.domain.known is not None:
-        raise ImageError(ErrorType.UNSUPPORTED, "some of its samples hold no data; cut out a part without")
-    return window.lr.clone()
+def _command(request: Request, course: Course, pictures: Pictures, start_sha256: str) -> checkpoint.Command:
+    return {
+        "--from": start_sha256,
+        "--scales": ",".join(str(scale) for scale in sorted(request.scales)),
+        "--steps": course.steps,
+        "--batch": course.batch,
+        "--crop": course.crop,
+        "--learning-rate": course.learning_rate,
+        "--seed": course.seed,
+        "--width": course.body.width,
+        "--depth": course.body.depth,
+        "--device": request.device,
+        "--threads": request.threads,
+        "images": pictures.sha256,
+    }
+
+
+def _to_bytes(body: Body, start: Prior | None, progress: Progress) -> bytes:
+    data = prior_file.to_bytes(Prior(body, {**(start.heads if start else {}), **progress.done}))
+    try:
+        prior_file.parse_prior(data)
+    except ValueError as error:
+        raise DivergedError(f"the file {error}") from error
+    return data

@@ -29,7 +29,7 @@ class ImageFile(Protocol):
     def close(self) -> None: ...
 
 
-def open_file(path: str, limits: FileLimits) -> ImageFile:
+def open_file(path: str, limits: FileLimits) -> "ToldFile":
     """Raises ImageError, and nothing else, here and in `window`."""
     _check_path(path)
     with told(path):
@@ -37,7 +37,7 @@ def open_file(path: str, limits: FileLimits) -> ImageFile:
             kind = file_kinds.kind_of(file.read(file_kinds.HEAD))
         tiff = tiff_tags.read(path) if kind == file_kinds.TIFF else None
         decoders = _decoders(path, kind, tiff, limits)
-    return _Told(path, decoders, lambda: unread_features.of(path, kind, tiff))
+    return ToldFile(path, decoders, lambda: unread_features.of(path, kind, tiff))
 
 
 def _check_path(path: str) -> None:
@@ -65,8 +65,8 @@ def _decoders(
         return PillowFile(path, kind, limits, tiff, _read_png if kind == file_kinds.PNG else None)
 
     def gdal() -> ImageFile:
-        from .gdal_files import GdalFile  # loading it takes longer than decoding a small picture
-
+        with _needs_rasterio():
+            from .gdal_files import GdalFile
         if kind == file_kinds.JPEG2000:
             jp2_boxes.check_lengths(path)
         return GdalFile(path, tiff, limits)
@@ -82,9 +82,19 @@ def _decoders(
 
 
 def _read_png(path: str) -> NDArray[Any]:
-    from .gdal_files import read_png
-
+    with _needs_rasterio():
+        from .gdal_files import read_png
     return read_png(path)
+
+
+@contextmanager
+def _needs_rasterio() -> Iterator[None]:
+    """For its import, which takes longer than decoding a small picture, and which a bare checkout cannot do."""
+    try:
+        yield
+    except ImportError as error:
+        message = f"reading it needs rasterio, which is not installed ({error})"
+        raise ImageError(ErrorType.UNSUPPORTED, message) from error
 
 
 def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
@@ -110,7 +120,7 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
     )
 
 
-class _Told:
+class ToldFile:
     """The first of several decoders that can; when it stumbles over the pixels, the next that sees the same picture."""
 
     def __init__(
@@ -134,6 +144,9 @@ class _Told:
                     raise
                 if not self._replace():
                     raise self._explained(error) from error
+
+    def whole(self) -> Pixels:
+        return self.window(slice(0, self.header.height), slice(0, self.header.width))
 
     def close(self) -> None:
         with told(self._path):

@@ -1,0 +1,89 @@
+"""Where a training is, beside the file that it will write, so that the same command goes on from there bit for bit."""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sr_ops.prior import Head
+
+from .. import storage
+from ..errors import UsageError
+
+SUFFIX = ".checkpoint"
+
+_FORMAT = 1
+
+Command = Mapping[str, str | int | float]
+"""All that decides the weights, by the option that says so; "images" for their pixels."""
+
+
+@dataclass
+class Progress:
+    """How far the heads are."""
+
+    done: dict[Head, dict[str, Tensor]] = field(default_factory=dict)
+    begun: dict[Head, Mapping[str, Any]] = field(default_factory=dict)
+    """The states of `sr_ops.training.Training`."""
+
+
+def load(uri: str, command: Command) -> Progress:
+    """What the checkpoint of a training says, or nothing where there is none.
+
+    Raises:
+        UsageError: it is that of another command, or cannot be read.
+    """
+    try:
+        data = storage.read(uri)
+    except FileNotFoundError:
+        return Progress()
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error
+    try:
+        held = _load(data)
+        differing = _differing(held["command"], command)
+        progress = Progress(held["done"], held["begun"])
+    except (KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"{uri} is no whole checkpoint of srpipe prior ({type(error).__name__}); remove it to begin anew"
+        ) from error
+    if differing:
+        raise UsageError(
+            f"{uri} is of another training: {', '.join(differing)}; give what it was begun with, or remove it to begin"
+            " anew"
+        )
+    return progress
+
+
+def save(uri: str, command: Command, progress: Progress) -> None:
+    """Whole or not at all. Raises OSError."""
+    file = io.BytesIO()
+    held = {"format": _FORMAT, "command": dict(command), "done": progress.done, "begun": progress.begun}
+    torch.save(held, file)
+    storage.write(uri, file.getvalue())
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    """Numbers and plain values only: whatever else a pickle asks for is refused."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if archive.testzip() is not None:
+            raise ValueError("damaged")
+    held: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if held["format"] != _FORMAT:
+        raise ValueError("another format")
+    return held
+
+
+def _differing(held: Command, given: Command) -> list[str]:
+    """What is not the same, in words."""
+    words = []
+    for name in {**given, **held}:
+        if held.get(name) != given.get(name):
+            plain = name.startswith("--")
+            words.append(f"{name} was {held.get(name)}, not {given.get(name)}" if plain else f"its {name} are others")
+    return words

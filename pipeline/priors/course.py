@@ -1,0 +1,190 @@
+"""How heads are trained: each in a thread of its own, as many at once as there are cores, and stopped at any step."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+from threading import Event
+
+import torch
+from torch import Tensor
+
+from sr_ops.direct import DirectNetwork
+from sr_ops.draws import MARGIN, Album, Draws, Odds, kernel_bank
+from sr_ops.heads import first_weights, origin
+from sr_ops.networks import fastest_dtype
+from sr_ops.prior import Head, Prior
+from sr_ops.settings import Body
+from sr_ops.training import Schedule, Training
+
+from .checkpoint import Progress
+
+ODDS = Odds(bicubic=0.5, noise=0.3, jpeg=0.12, grey=0.1, swapped=0.15, inverted=0.05)
+_ODDS_OF_ONE_BAND = replace(ODDS, swapped=0.5)
+
+_KERNELS, _LEAST_KERNELS = 20_000, 100
+"""Drawn for a head; no more than there are crops."""
+
+_WARM_UP = 300
+"""Steps, of a training that is long enough."""
+
+_SAVE_SECONDS = 180.0
+
+_LOSS_SHARE = 0.05
+"""Of the last steps in the loss that is told."""
+
+
+class DivergedError(Exception):
+    """A loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is trained, and how."""
+
+    heads: tuple[Head, ...]
+    """In their order."""
+    body: Body
+    steps: int
+    """Of each head."""
+    batch: int
+    crop: int
+    """LR pixels; a multiple of 16."""
+    learning_rate: float
+    seed: int
+
+    def side(self, scale: int) -> int:
+        """Of a patch, in HR pixels."""
+        return (self.crop + 2 * MARGIN) * scale
+
+
+Tell = Callable[[Head, int, float], None]
+"""Called with a head, the steps done, and the loss."""
+
+
+def train(
+    course: Course,
+    albums: dict[int, Album],
+    start: Prior | None,
+    progress: Progress,
+    device: torch.device,
+    save: Callable[[], None],
+    tell: Tell,
+) -> None:
+    """Go on from `progress` until all heads are done, which it then holds.
+
+    Args:
+        albums: by scale.
+        save: stores `progress`; called every few minutes, when a head is done, and when this is interrupted.
+
+    Raises:
+        DivergedError: a higher learning rate than can be learned with.
+    """
+    pause = Event()
+    begun: dict[Head, _HeadTraining] = {}
+    running: dict[Head, Future[None]] = {}
+
+    def note_all() -> None:
+        for training in begun.values():
+            training.note(progress)
+        save()
+
+    with ThreadPoolExecutor(_at_once(device)) as pool:
+        try:
+            while len(progress.done) < len(course.heads):
+                for head in _ready(course, start, progress)[: _at_once(device)]:
+                    if head not in begun:
+                        begun[head] = _begin(head, course, albums[head[0]], start, progress, device)
+                    running[head] = pool.submit(begun[head].run, pause, partial(tell, head))
+                _wait_for_any(running.values())
+                pause.set()
+                wait(running.values())
+                for future in running.values():
+                    future.result()
+                note_all()
+                begun = {head: training for head, training in begun.items() if head not in progress.done}
+                running.clear()
+                pause.clear()
+        except Exception:
+            pause.set()
+            raise
+        except BaseException:  # a signal: what has been learned is kept
+            pause.set()
+            pool.shutdown()
+            note_all()
+            raise
+
+
+def _ready(course: Course, start: Prior | None, progress: Progress) -> list[Head]:
+    """Heads that are not done, and whose start is there."""
+    there = {None, *(start.heads if start else ()), *progress.done}
+    waiting = [head for head in course.heads if head not in progress.done]
+    return [head for head in waiting if _begins_from(head, course, start) in there]
+
+
+class _HeadTraining:
+    """One head on its way."""
+
+    def __init__(self, head: Head, training: Training, steps: int, at_a_time: int) -> None:
+        self.head = head
+        self._training, self._steps, self._at_a_time = training, steps, at_a_time
+        self._loss = math.nan
+
+    def run(self, pause: Event, tell: Callable[[int, float], None]) -> None:
+        """Go on to the last step, or until `pause` is set."""
+        while self._training.steps < self._steps and not pause.is_set():
+            loss = self._training.run(min(self._steps, self._training.steps + self._at_a_time))
+            if not math.isfinite(loss):
+                raise DivergedError(f"the head for x{self.head[0]}, {self.head[1]} bands, step {self._training.steps}")
+            self._loss = loss if math.isnan(self._loss) else self._loss + _LOSS_SHARE * (loss - self._loss)
+            tell(self._training.steps, self._loss)
+
+    def note(self, progress: Progress) -> None:
+        """Where it is."""
+        if self._training.steps == self._steps:
+            progress.done[self.head] = self._training.averaged()
+            progress.begun.pop(self.head, None)
+        else:
+            progress.begun[self.head] = self._training.state()
+
+
+def _begin(
+    head: Head, course: Course, album: Album, start: Prior | None, progress: Progress, device: torch.device
+) -> _HeadTraining:
+    (scale, bands), odds = head, ODDS if head[1] == 3 else _ODDS_OF_ONE_BAND
+    seed = Random(f"{course.seed} {scale} {bands}").getrandbits(63)
+    kernels = max(_LEAST_KERNELS, min(_KERNELS, course.steps * course.batch))
+    draws = Draws(album, kernel_bank(scale, kernels, odds, seed, device), scale, bands, course.crop, odds, seed)
+    other = _begins_from(head, course, start)
+    weights: dict[str, Tensor] = {}
+    if other is not None:
+        weights = dict(start.heads[other] if start and other in start.heads else progress.done[other])
+    network = DirectNetwork(bands, scale, course.body, fastest_dtype(device))
+    network.load_state_dict(first_weights(head, course.body, other, weights, seed))
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    schedule = Schedule(course.steps, course.batch, course.learning_rate, max(1, min(_WARM_UP, course.steps // 4)))
+    training = Training(network, draws, schedule)
+    if head in progress.begun:
+        training.load(progress.begun[head])
+    return _HeadTraining(head, training, course.steps, 1 if device.type == "cpu" else 20)
+
+
+def _begins_from(head: Head, course: Course, start: Prior | None) -> Head | None:
+    return origin(head, start.heads if start else (), course.heads)
+
+
+def _at_once(device: torch.device) -> int:
+    """Torch works outside Python's lock: several networks keep several cores busy. A GPU is busy with one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if device.type != "cpu" else max(1, cores // torch.get_num_threads())
+
+
+def _wait_for_any(running: Collection[Future[None]]) -> None:
+    """Until one has ended, or it is time to save."""
+    until = time.monotonic() + _SAVE_SECONDS
+    while not wait(running, min(1.0, _SAVE_SECONDS), FIRST_COMPLETED).done and time.monotonic() < until:
+        pass  # a signal gets through in between

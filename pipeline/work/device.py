@@ -1,0 +1,15 @@
+"""Where a process computes."""
+
+import torch
+
+from ..config import Device
+from ..errors import UsageError
+
+
+def inline_device(wanted: Device) -> str:
+    """The device of a worker in this process. Raises UsageError when CUDA is wanted and there is none."""
+    if wanted is not Device.CPU and torch.cuda.is_available():
+        return "cuda"
+    if wanted is Device.CUDA:
+        raise UsageError("--device cuda: there is no GPU here; use --device auto or cpu")
+    return "cpu"
