@@ -16,7 +16,9 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 from typer.exceptions import TyperException
 
+from pipeline.config import names_kernel_file
 from pipeline.errors import UsageError
+from sr_ops.settings import NO_PRIOR
 
 _PREFIX = "SRPIPE_"
 
@@ -85,9 +87,11 @@ def check_for_cluster(job_file: str, command: TyperCommand) -> None:
     for name in srpipe_variables():
         raise UsageError(f"{name} is set, but does not travel to the cluster; unset it and write it into {job_file}")
     values = _read(job_file, command)
-    for key in ("manifest", "output"):
+    named = {"prior": values.get("prior", NO_PRIOR) not in ("shipped", NO_PRIOR)}
+    named["kernel"] = names_kernel_file(str(values.get("kernel", "")))
+    for key in ("manifest", "output", *(key for key in named if named[key])):
         place = values.get(key)
-        if place is None or not ("://" in place or os.path.isabs(place)):
+        if place is None or not ("://" in str(place) or os.path.isabs(str(place))):
             given = "is missing" if place is None else f"= {json.dumps(place)} is relative"
             raise UsageError(
                 f"{job_file}: {key} {given}; give a uri, or an absolute path that is the same on all machines"

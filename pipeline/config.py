@@ -7,21 +7,29 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sr_ops.settings import AUTO, MAX_SCALE, MIN_SCALE, NO_PRIOR, NONE, Settings
+from sr_ops import kernel_spec
+from sr_ops.settings import AUTO, BICUBIC_KERNEL, MAX_SCALE, MIN_SCALE, NO_PRIOR, NONE, Method, Network, Settings
 
 from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 6
+ALGORITHM_VERSION = 7
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
-VERSION = version("srpipe")
+try:
+    VERSION = version("srpipe")
+except PackageNotFoundError:
+    VERSION = "not installed"
+    """A bare checkout, in which `srpipe prior` runs."""
 
 LARGEST_FLOAT = 3.4028234663852886e38
 """Of 32 bits, as samples are."""
+
+KERNEL_ENDINGS = (".npy", ".csv", ".tif", ".tiff")
+"""Of the name of a kernel's file, in small or capital letters."""
 
 MAX_PIXELS = 2**30
 """Of an input, unless another limit is asked for."""
@@ -95,6 +103,8 @@ class RunConfig:
     """Its scale is for the rows that name none."""
     prior_name: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
+    kernel_file: str | None = None
+    """Path or uri of the file that the settings' kernel is read from as the run begins; None for a named one."""
     form: Form = field(default_factory=Form)
     max_pixels: int = MAX_PIXELS
     """Of an input: a small file may claim to be a huge picture."""
@@ -166,9 +176,9 @@ def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
 
 
 @lru_cache
-def for_row(settings: Settings, scale: int, nodata: str) -> Settings:
+def for_row(settings: Settings, scale: int, nodata: str, kernel: str, noise: str) -> Settings:
     """With what a row says for itself."""
-    return replace(settings, scale=scale, nodata=nodata)
+    return replace(settings, scale=scale, nodata=nodata, kernel=kernel, noise=noise)
 
 
 def parse_nodata(text: str) -> str:
@@ -179,6 +189,39 @@ def parse_nodata(text: str) -> str:
     value = _number(word)
     if value is None or math.isinf(value):
         raise ValueError(f"the nodata value {text!r} is no number; give a number, nan, none or auto")
+    return repr(value + 0.0)  # -0 is 0
+
+
+def names_kernel_file(text: str) -> bool:
+    """Whether it is a file's name, not a kernel's."""
+    return text.strip().lower().endswith(KERNEL_ENDINGS)
+
+
+def parse_kernel(text: str) -> str:
+    """A named one, as `Settings.kernel` has it. Raises ValueError with a sentence for what is none."""
+    return kernel_spec.parse(text).text
+
+
+@lru_cache
+def check_kernel(kernel: str, scale: int) -> None:
+    """Raises ValueError with a sentence for a kernel that cannot be at this scale."""
+    kernel_spec.check_scale(kernel_spec.parse(kernel), scale)
+
+
+def takes_kernel(settings: Settings) -> bool:
+    """Whether its kernel can be used: of the networks one is made for any, the others know bicubic alone."""
+    bicubic = settings.kernel == BICUBIC_KERNEL
+    return bicubic or settings.network is Network.DIRECT or settings.method is Method.BICUBIC
+
+
+def parse_noise(text: str) -> str:
+    """As `Settings.noise` has it. Raises ValueError with a sentence for what is none."""
+    word = text.strip().lower()
+    if word == AUTO:
+        return word
+    value = _number(word)
+    if value is None or not 0 <= value <= LARGEST_FLOAT:
+        raise ValueError(f"the noise {text!r} is none; give a number from 0, in the units of the file, or auto")
     return repr(value + 0.0)  # -0 is 0
 
 

@@ -18,7 +18,8 @@ PANELS = {
     "What": {"config", "root", "limit", "strict", "deep"},
     "Quality": {
         *("scale", "preset", "prior", "method", "steps", "network", "width", "depth", "crop", "batch"),
-        *("learning-rate", "seed", "self-ensemble", "back-projection", "tile-size", "nodata", "range", "stack"),
+        *("learning-rate", "seed", "self-ensemble", "back-projection", "tile-size", "nodata", "range"),
+        *("kernel", "noise", "stack"),
     },
     "Output": {"output", "existing", "format", "single", "dpi", "json"},
     "Machine": {"device", "workers", "threads-per-worker", "gpus-per-worker", "executor", "address"},

@@ -350,13 +350,22 @@ def test_unnamed_columns_with_cells(read: Callable[..., Manifest]) -> None:
 
 def test_bytes_in_parquet(read: Callable[..., Manifest]) -> None:
     """Bytes are text where srpipe reads them, as Spark writes it; what it only carries stays bytes."""
-    cells = {"uri": "é.png", "id": "ü", "scale": "3", "nodata": "-1", "reference": "ö.png"}
+    cells = {
+        "uri": "é.png",
+        "id": "ü",
+        "scale": "3",
+        "nodata": "-1",
+        "kernel": "é.npy",
+        "noise": "2",
+        "reference": "ö.png",
+    }
     table = pa.table({name: pa.array([text.encode()]) for name, text in cells.items()} | {"wkb": pa.array([b"ab"])})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     manifest = read("m.parquet", sink.getvalue().to_pybytes())
     row = manifest.rows[0]
     assert (row.uri, row.id, row.scale, row.nodata) == ("é.png", "ü", "3", "-1")
+    assert (row.kernel, row.noise) == ("é.npy", "2")
     assert manifest.user_columns.to_pydict() == {"reference": ["ö.png"], "wkb": [b"ab"]}
 
 

@@ -21,8 +21,8 @@ from pipeline.output.records import COLUMNS, SCHEMA, Record, RecordSink, Status,
 NO_COLUMNS = pa.table({"row": pa.nulls(0)}).select([])
 
 AGREED_COLUMNS = """
-key source_uri source_fingerprint output_uri status error_type error_message attempt method_used scale width
-height bands dtype sr_width sr_height tiles output_sha256 steps final_loss reconstruction_psnr
+key source_uri source_fingerprint output_uri status error_type error_message attempt method_used scale kernel noise
+width height bands dtype sr_width sr_height tiles output_sha256 steps final_loss reconstruction_psnr
 bicubic_reconstruction_psnr consistency_mae consistency_rmse consistency_max consistency_bias
 consistency_rmse_bands psnr_y ssim_y read_s fit_s infer_s back_project_s write_s total_s peak_memory_bytes
 device threads worker seed prior prior_bands network config_fingerprint srpipe_version started_at finished_at

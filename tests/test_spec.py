@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from typer.exceptions import TyperException
 from typer.main import get_group
 
 from jobs import spec
@@ -37,7 +38,14 @@ def parse(*arguments: str) -> tuple[dict[str, Any], Callable[[str], str]]:
     return context.params, lambda name: context.get_parameter_source(name).name
 
 
-TEXTS = {"2..8": "2", "1|1/2|1/4": "0.25", "auto|none|VALUE": "7.0", "auto|none|LOW,HIGH": "0.0,7.0"}
+TEXTS = {
+    "2..8": "2",
+    "1|1/2|1/4": "0.25",
+    "auto|none|VALUE": "7.0",
+    "auto|none|LOW,HIGH": "0.0,7.0",
+    "SPEC|FILE": "gaussian:0.7",
+    "SIGMA|auto|0": "7.0",
+}
 """Values of the options that read text of their own, by what help says of them."""
 
 
@@ -189,6 +197,9 @@ UNFIT = {
     "no manifest": ('output = "/shared/out"', "manifest is missing"),
     "no output": ('manifest = "/shared/m.csv"', "output is missing"),
     "a path on this machine": ('manifest = "m.csv"\noutput = "/shared/out"', 'manifest = "m.csv" is relative'),
+    "a kernel's file on this machine": (WHOLE + 'kernel = "k.NPY"', 'kernel = "k.NPY" is relative'),
+    "a prior on this machine": (WHOLE + 'prior = "p"', 'prior = "p" is relative'),
+    "a kernel that is none": (WHOLE + 'kernel = "foo"', "'foo' is no kernel"),
     "a password": (WHOLE + 'prior = "s3://me:secret@host/p"', "prior holds a password"),
     "unknown key": (WHOLE + "scael = 3", "did you mean scale"),
 }
@@ -200,7 +211,7 @@ def test_what_cannot_be_meant_for_a_cluster(tmp_path: Path, case: str) -> None:
     text, named = UNFIT[case]
     job_file = tmp_path / "job.toml"
     job_file.write_text(text)
-    with pytest.raises(UsageError, match=named) as refused:
+    with pytest.raises((UsageError, TyperException), match=named) as refused:
         spec.check_for_cluster(str(job_file), RUN)
     assert "secret" not in str(refused.value)
 
@@ -208,7 +219,9 @@ def test_what_cannot_be_meant_for_a_cluster(tmp_path: Path, case: str) -> None:
 def test_variables_do_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An SRPIPE_ variable here would be lost on the cluster, so it is refused; without one the file is fit."""
     job_file = tmp_path / "job.toml"
-    job_file.write_text(WHOLE)
+    job_file.write_text(f'{WHOLE}prior = "none"\nkernel = "bicubic"\n')
+    spec.check_for_cluster(str(job_file), RUN)
+    job_file.write_text(f'{WHOLE}prior = "shipped"\nkernel = "s3://b/k.npy"\nnoise = 3\n')
     spec.check_for_cluster(str(job_file), RUN)
     monkeypatch.setenv("SRPIPE_SCALE", "2")
     with pytest.raises(UsageError, match="SRPIPE_SCALE is set, but does not travel"):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.config import names_kernel_file
 from pipeline.errors import UsageError
 from sr_ops.settings import MAX_SCALE, MIN_SCALE
 
@@ -37,23 +38,24 @@ def kernel(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Tell what a camera's kernel is. Print its size, its shift, its blur and what it lets through."""
-    from pipeline.imagery.kernel_files import ENDINGS, read_kernel
-    from pipeline.storage import absolute
+    from pipeline.imagery.kernel_files import read_kernel
+    from pipeline.storage import absolute, check_service
     from sr_ops.degradation import Degradation
-    from sr_ops.kernels import Kernel, describe, from_spec
+    from sr_ops.kernels import describe, from_spec
 
     from ..kernel_picture import draw
 
     if output is not None and output.suffix.lower() != ".png":
         raise UsageError(f"--output: {output} is no .png file; a picture of a kernel is a PNG")
-    if spec.lower().endswith(ENDINGS):
-        kernels: tuple[Kernel, ...] = (read_kernel(absolute(spec), "SPEC"),)
-    else:
-        try:
-            kernels = from_spec(spec, scale)
-        except ValueError as error:
-            raise UsageError(f"SPEC: {error}") from error
-    told = [{**describe(each, scale), "reach": Degradation(each, scale).reach} for each in kernels]
+    text = spec
+    if names_kernel_file(spec):
+        check_service(absolute(spec))
+        text = read_kernel(spec, "SPEC")
+    try:
+        kernels = from_spec(text, scale)
+    except ValueError as error:
+        raise UsageError(f"SPEC: {error}") from error
+    told = [{**describe(each, scale), "reach": Degradation((each,), scale).reach} for each in kernels]
     if output is not None:
         try:
             draw(kernels, scale).save(output)

@@ -1,12 +1,21 @@
 """The options of `srpipe run` that decide pixels, and the Settings that come of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import typer
 
-from pipeline.config import parse_nodata, parse_range, parse_scale
+from pipeline.config import (
+    check_kernel,
+    names_kernel_file,
+    parse_kernel,
+    parse_nodata,
+    parse_noise,
+    parse_range,
+    parse_scale,
+    takes_kernel,
+)
 from pipeline.errors import UsageError
 from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
@@ -24,6 +33,11 @@ def _by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
             raise typer.BadParameter(str(error)) from error
 
     return parsed
+
+
+def _kernel(text: str) -> str:
+    """A file's name as it is."""
+    return text if names_kernel_file(text) else parse_kernel(text)
 
 
 def _seed(value: int) -> int:
@@ -68,14 +82,17 @@ class QualityOptions:
         Method,
         typer.Option(
             metavar="METHOD",
-            help="Fit everything (zssr), nothing (bicubic), or take bicubic where a fit does not win on parts held out"
-            " of it (auto).",
+            help="Take a network fitted to the image (zssr), the prior as it is (prior), bicubic, or whichever is best"
+            " on parts held out of it (auto).",
         ),
     ] = Settings.method
     steps: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Take so many optimiser steps per x2 stage.")
     ] = None
-    network: Annotated[Network | None, typer.Option(help="Fit the network in LR space, or the paper's.")] = None
+    network: Annotated[
+        Network | None,
+        typer.Option(help="Take the network for any camera (direct), or fit one from scratch, for bicubic alone."),
+    ] = None
     width: Annotated[int | None, typer.Option(metavar="N", min=1, help="Give the hidden layers so many channels.")] = (
         None
     )
@@ -124,6 +141,24 @@ class QualityOptions:
             help="Keep samples of the result between these; auto: floats between the least and largest of the input.",
         ),
     ] = Settings.value_range
+    kernel: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC|FILE",
+            callback=_by(_kernel),
+            help="Say what the camera blurred by, for rows that say none: bicubic, box, bilinear, lanczos,"
+            " gaussian:SIGMA, mtf:0.3, or a .npy, .csv or .tif FILE of taps.",
+        ),
+    ] = Settings.kernel
+    noise: Annotated[
+        str,
+        typer.Option(
+            metavar="SIGMA|auto|0",
+            callback=_by(parse_noise),
+            help="Say how strong the noise is, for rows that say none: its standard deviation in the file's own"
+            " units; auto: measured, where it shows.",
+        ),
+    ] = Settings.noise
     stack: Annotated[
         int,
         typer.Option(
@@ -133,32 +168,78 @@ class QualityOptions:
 
     def start(self) -> str:
         """What fits start from: RunConfig.prior_name."""
-        if self.prior is None:
-            return NO_PRIOR if self.preset is Preset.PAPER else "shipped"
-        return self.prior
+        if self.prior is not None:
+            return self.prior
+        from_scratch = self.preset is Preset.PAPER if self.network is None else self.network is not Network.DIRECT
+        return NO_PRIOR if from_scratch else "shipped"
+
+    def kernel_file(self) -> str | None:
+        """RunConfig.kernel_file."""
+        return self.kernel if names_kernel_file(self.kernel) else None
 
     def settings(self) -> Settings:
-        """The preset, with what was given instead of its parts.
+        """The preset, with what was given instead of its parts; the kernel of a file is still to be read.
 
         Raises:
-            UsageError: something is said of a fit where nothing is fitted.
+            UsageError: something is said of a fit where nothing is fitted, or of a kernel where none can be used.
         """
         fit = _given(self, "steps", "crop", "batch", "learning_rate")
         network = _given(self, "network", "width", "depth")
         if self.method is Method.BICUBIC:
-            _refuse_for_bicubic([*_given(self, "prior"), *fit, *network])
+            _refuse_for("--method bicubic, which fits nothing", [*_given(self, "prior"), *fit, *network])
+        if self.method is Method.PRIOR:
+            _refuse_for("--method prior, which fits nothing", fit)
+        self._check_network()
         base = make_preset(self.preset, from_prior=self.start() != NO_PRIOR)
-        return replace(
+        settings = replace(
             base,
             scale=self.scale,
             method=self.method,
             seed=self.seed,
             nodata=self.nodata,
             value_range=self.value_range,
+            noise=self.noise,
             stack=self.stack,
             fit=replace(base.fit, **fit),
             **network,
             **_given(self, "ensemble", "back_projections", "tile_size"),
+        )
+        self._check_kernel(replace(settings, kernel=self.kernel))
+        return settings if self.kernel_file() else replace(settings, kernel=self.kernel)
+
+    def _check_network(self) -> None:
+        """Raises UsageError where the network and the prior do not go together."""
+        scratch = self.start() == NO_PRIOR
+        if self.preset is Preset.PAPER and not scratch:
+            raise UsageError("--preset paper is fitted from scratch; leave out --prior and --network direct, or it")
+        if self.network is Network.DIRECT and scratch:
+            raise UsageError("--network direct has no weights with --prior none; leave one of them out")
+        if self.network in (Network.SUBPIXEL, Network.ZSSR) and not scratch:
+            raise UsageError(
+                f"--network {self.network} is fitted from scratch, and --prior {self.start()} is for direct networks;"
+                " leave one of them out"
+            )
+        if self.method is Method.PRIOR and scratch:
+            raise UsageError("--method prior needs a prior; leave out --prior none, --network and --preset paper")
+        if not scratch:
+            _refuse_for("a prior, whose networks have their size", [*_given(self, "width", "depth")])
+
+    def _check_kernel(self, settings: Settings) -> None:
+        if self.kernel_file() is None:
+            try:
+                check_kernel(self.kernel, self.scale)
+            except ValueError as error:
+                raise UsageError(f"--kernel: {error}") from error
+        if takes_kernel(settings):
+            return
+        other = f"--network {settings.network}"
+        if self.network is None and self.preset is Preset.PAPER:
+            other = "--preset paper"
+        elif self.network is None and self.start() == NO_PRIOR:
+            other = "--prior none"
+        raise UsageError(
+            f"--kernel {self.kernel} cannot be used with {other}, whose network knows bicubic alone; leave one of them"
+            " out, or use --method bicubic, which takes any kernel"
         )
 
 
@@ -167,7 +248,7 @@ def _given(options: QualityOptions, *names: str) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
-def _refuse_for_bicubic(names: list[str]) -> None:
+def _refuse_for(what: str, names: Iterable[str]) -> None:
     for name in names:
         option = f"--{name.replace('_', '-')}"
-        raise UsageError(f"{option} has no effect with --method bicubic, which fits nothing; leave one of them out")
+        raise UsageError(f"{option} has no effect with {what}; leave one of them out")

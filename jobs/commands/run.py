@@ -57,6 +57,7 @@ def run(
         output=_output(output.output, manifest, quality.scale),
         settings=quality.settings(),
         prior_name=quality.start(),
+        kernel_file=quality.kernel_file(),
         form=output.form(),
         existing=output.existing,
         storage=storage.options(),

@@ -34,7 +34,7 @@ def conflict(name: str, claimants: Sequence[Row], names: Container[str], places:
             f"the keys {spelt} of lines {lines} are one name in the output, whose disk ignores case; give each an id of"
             " its own, or choose another --output"
         )
-    if len({(row.uri, row.scale, row.nodata) for row in claimants}) > 1:
+    if len({(row.uri, row.scale, row.nodata, row.kernel, row.noise) for row in claimants}) > 1:
         return f"lines {lines} ask for different work under the key {claimants[0].key!r}; give each its own id"
     return None
 

@@ -29,7 +29,8 @@ def executor(
         with ray_executor(config, prior_file, division, scale, check) as (execute, workers):
             yield _telling(execute, workers), workers
     else:
-        from ..work.worker import Worker, inline_device
+        from ..work.device import inline_device
+        from ..work.worker import Worker
 
         workers = Workers(1, "--executor inline")
         with closing(Worker(config, prior_file, inline_device(config.device), division)) as worker:

@@ -16,7 +16,7 @@ from .table_files import SUFFIXES, Columns, ColumnValues, as_text, read_table_fi
 URI_COLUMNS = ("uri", "path", "url", "image")
 """Names of the column that says where the image is; the first that a table has counts."""
 
-_OWN = ("id", "scale", "nodata")
+_OWN = ("id", "scale", "nodata", "kernel", "noise")
 """Columns that say how a row is done."""
 
 PREFIX = "manifest_"
@@ -45,6 +45,10 @@ class Cells:
     scale: str
     """As written, "" when absent."""
     nodata: str = ""
+    """As written, "" when absent."""
+    kernel: str = ""
+    """As written, "" when absent."""
+    noise: str = ""
     """As written, "" when absent."""
     problem: str = ""
     """Why the line could not be read; the other cells are then empty."""

@@ -3,20 +3,23 @@
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from sr_ops.kernel_spec import described
 from sr_ops.settings import Settings
 
 from .. import storage
-from ..config import Existing, RunConfig, for_row, parse_nodata, parse_scale
+from ..config import Existing, RunConfig, check_kernel, parse_nodata, parse_noise, parse_scale, takes_kernel
 from ..errors import UsageError
 from ..output.layout import LONGEST_NAME, Commit
 from ..storage import Source
+from ..storage.patience import Patience
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import Row
 from .collisions import Places, conflict, name_of
+from .kernel_cells import KernelCells
 from .manifest import Cells, Manifest
 
 _UNIT_SECONDS = 30.0
@@ -75,7 +78,7 @@ def make_plan(
     scenes: Mapping[Commit, Sequence[str]] | None = None,
     folds_case: bool = False,
 ) -> Plan:
-    """Pure but for asking storage for the size and version of the images, or with `deep` for all of their bytes.
+    """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
 
     Args:
         root: what keys are relative to.
@@ -169,9 +172,10 @@ def _check_rows(
 ) -> tuple[list[Row], list[Rejected], int]:
     rows: list[Row] = []
     rejected: list[Rejected] = []
+    kernels = KernelCells((cells.kernel for cells in manifest.rows), manifest.folder, Patience(config.retries))
     for index, cells in enumerate(manifest.rows):
         try:
-            rows.append(check_row(index, cells, config.settings, manifest.folder, root))
+            rows.append(check_row(index, cells, config.settings, manifest.folder, root, kernels.text))
         except (ValueError, UsageError) as error:
             rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
     claims: dict[str, list[Row]] = defaultdict(list)
@@ -190,8 +194,14 @@ def _check_rows(
     return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
 
 
-def check_row(index: int, cells: Cells, settings: Settings, folder: str, root: str) -> Row:
-    """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record."""
+def check_row(
+    index: int, cells: Cells, settings: Settings, folder: str, root: str, read_kernel: Callable[[str], str]
+) -> Row:
+    """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record.
+
+    Args:
+        read_kernel: gives what a cell of the column `kernel` means.
+    """
     if cells.problem:
         raise ValueError(f"{cells.problem}; mend the line")
     if "\0" in cells.uri:
@@ -213,7 +223,21 @@ def check_row(index: int, cells: Cells, settings: Settings, folder: str, root: s
         raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
     scale = parse_scale(cells.scale) if cells.scale else settings.scale
     nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
-    return Row(index, cells.line, key, uri, scale, 0, nodata=nodata)
+    kernel = read_kernel(cells.kernel) if cells.kernel else settings.kernel
+    noise = parse_noise(cells.noise) if cells.noise else settings.noise
+    row = Row(index, cells.line, key, uri, scale, 0, nodata=nodata, kernel=kernel, noise=noise)
+    _check_kernel(row.settings(settings))
+    return row
+
+
+def _check_kernel(settings: Settings) -> None:
+    """Raises ValueError with the sentence for the record of a row whose kernel cannot be used."""
+    check_kernel(settings.kernel, settings.scale)
+    if not takes_kernel(settings):
+        raise ValueError(
+            f"the kernel {described(settings.kernel)} cannot be used with the network {settings.network}, which knows"
+            " bicubic alone; leave out --network, --prior none and --preset paper, or use --method bicubic"
+        )
 
 
 def _printable(name: str) -> str:
@@ -231,13 +255,13 @@ def _key_text(written: str, uri: str, root: str) -> str:
 
 
 def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    settings = for_row(config.settings, row.scale, row.nodata)
+    settings = row.settings(config.settings)
     return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
 def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
     """Longest rows first; short ones share a unit."""
-    costs = {row.index: _seconds(row, for_row(settings, row.scale, row.nodata)) for row in rows}
+    costs = {row.index: _seconds(row, row.settings(settings)) for row in rows}
     units: list[tuple[Row, ...]] = []
     unit: list[Row] = []
     for row in sorted(rows, key=lambda row: (-costs[row.index], row.index)):

@@ -36,7 +36,8 @@ def failed_work(
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
     if not same:
         raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
-    config = replace(config, storage=options or config.storage)
+    # the kernel's file is not read again: what was in it is among the settings
+    config = replace(config, storage=options or config.storage, kernel_file=None)
     storage.use(config.storage, output)
     found = read_prior(config.prior_name)
     if found is not None and found.sha256 != config.settings.prior:

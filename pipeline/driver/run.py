@@ -15,12 +15,14 @@ from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
 from ..errors import ErrorType, UsageError
+from ..imagery.kernel_files import read_kernel
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
+from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import DIVISION
 from .capacity import Workers
@@ -84,7 +86,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
-    config, prior_file = _with_prior(_with_whole_paths(config))
+    config, prior_file = _with_prior(_with_kernel(_with_whole_paths(config)))
     manifest = read_manifest(config.manifest)
     check_input(config, manifest)
     root = config.root or manifest.root
@@ -175,16 +177,28 @@ def _with_whole_paths(config: RunConfig) -> RunConfig:
     root = storage.absolute(config.root) if config.root else None
     named = config.prior_name in (SHIPPED, NO_PRIOR)
     prior_name = config.prior_name if named else storage.absolute(config.prior_name)
-    return replace(config, root=root, prior_name=prior_name)
+    kernel_file = storage.absolute(config.kernel_file) if config.kernel_file else None
+    return replace(config, root=root, prior_name=prior_name, kernel_file=kernel_file)
+
+
+def _with_kernel(config: RunConfig) -> RunConfig:
+    """The settings with what is in the kernel's file."""
+    if config.kernel_file is None:
+        return config
+    storage.check_service(config.kernel_file)
+    kernel = read_kernel(config.kernel_file, "--kernel", patiently=Patience(config.retries))
+    return replace(config, settings=replace(config.settings, kernel=kernel))
 
 
 def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
-    """The weights to start from, and the settings with their sha256."""
+    """The weights to start from, and the settings with their sha256 and the size of their networks."""
     prior_file = read_prior(config.prior_name)
     if prior_file is None:
         return config, None
     check_fits(prior_file, config.settings)
-    return replace(config, settings=replace(config.settings, prior=prior_file.sha256)), prior_file
+    body = prior_file.body
+    settings = replace(config.settings, prior=prior_file.sha256, width=body.width, depth=body.depth)
+    return replace(config, settings=settings), prior_file
 
 
 def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:

@@ -2,6 +2,8 @@
 
 from collections.abc import Container, Iterator
 
+from sr_ops.kernel_spec import described
+
 from .. import storage
 from ..codec import DamagedError, from_json
 from ..config import VERSION, RunConfig
@@ -71,6 +73,7 @@ def unworked(row: Row, status: Status, error_type: ErrorType | None, message: st
         error_type=error_type,
         error_message=message,
         scale=row.scale,
+        kernel=described(row.kernel),
         srpipe_version=VERSION,
         finished_at=now(),
     )

@@ -3,56 +3,64 @@
 import warnings
 from io import BytesIO, StringIO
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_ops.kernel_spec import MAX_SIDE, SUM_TOLERANCE, of_taps
+
 from .. import storage
+from ..config import KERNEL_ENDINGS
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    from sr_ops.kernels import Kernel
-
-ENDINGS = (".npy", ".csv", ".tif", ".tiff")
+from ..storage.patience import Patience
 
 _LARGEST_FILE = 1 << 20
 """Bytes: 65 x 65 numbers are a hundred kilobytes as text."""
 
-_SUM_TOLERANCE = 0.01
 
-
-def read_kernel(uri: str, option: str = "--kernel") -> "Kernel":
-    """The kernel in a file, local or on S3.
+def read_kernel(name: str, named_by: str, folder: str | None = None, patiently: Patience | None = None) -> str:
+    """The kernel in a file, local or on S3, as the text of its taps: `Settings.kernel`.
 
     A side that is even gets a row or a column of zeros behind it, and an oblong table zeros around it: neither moves
     the tap that belongs to the first HR pixel, which is the one at (height // 2, width // 2).
 
     Args:
-        option: what the file was named by.
+        name: path or uri.
+        named_by: what it was named by, for messages.
+        folder: what a relative path is relative to, by default the working directory.
 
     Raises:
         UsageError: there is none, it cannot be read, or it is no kernel; the message tells what was found.
     """
-    storage.check_service(uri)
+    if not _is_text(name) or not _is_text(uri := storage.absolute(name, folder)):
+        raise UsageError(f"{named_by}: {name!a} names a file whose name is no UTF-8 text; rename the file")
     try:
-        data = storage.read(uri)
+        data = (patiently or Patience(0))(lambda: _read(uri))
+        return to_text(_table(data, PurePosixPath(uri).suffix.lower()))
     except FileNotFoundError as error:
-        raise UsageError(f"{option}: nothing is at {uri}; correct the name, or name a kernel") from error
+        raise UsageError(f"{named_by}: nothing is at {uri}; correct the name, or name a kernel") from error
     except OSError as error:
-        raise UsageError(f"{option}: cannot read {uri}: {storage.reason(error)}; check access") from error
-    try:
-        return to_kernel(_table(data, PurePosixPath(uri).suffix.lower()))
+        raise UsageError(f"{named_by}: cannot read {uri}: {storage.reason(error)}; check access") from error
     except ValueError as error:
-        raise UsageError(f"{option}: {uri} {error}") from error
+        raise UsageError(f"{named_by}: {uri} {error}") from error
 
 
-def to_kernel(table: NDArray[Any]) -> "Kernel":
+def _is_text(name: str) -> bool:
+    """Whether a file can be called so, and its name written: bytes that are not UTF-8 are lone surrogates in it."""
+    return "\0" not in name and name.encode("utf-8", "ignore").decode() == name
+
+
+def _read(uri: str) -> bytes:
+    """Raises ValueError as `to_text` does, before a file that can be no kernel is fetched."""
+    size = storage.stat(uri).size
+    if size > _LARGEST_FILE:
+        raise ValueError(f"has {size} bytes; a kernel has at most {_LARGEST_FILE}")
+    return storage.read(uri)
+
+
+def to_text(table: NDArray[Any]) -> str:
     """Raises ValueError, with what follows "the file ...", for a table that is no kernel."""
-    import torch
-
-    from sr_ops.kernels import MAX_SIDE, Kernel
-
     if table.ndim != 2 or min(table.shape) == 0:
         raise ValueError(
             f"holds an array of {table.ndim} axes, shape {table.shape}; a kernel has two, rows and columns"
@@ -63,27 +71,26 @@ def to_kernel(table: NDArray[Any]) -> "Kernel":
         raise ValueError(
             f"holds {height} x {width} taps; a kernel has at most {MAX_SIDE} x {MAX_SIDE}: cut off its rim"
         )
-    if not np.isfinite(table).all():
+    taps = np.zeros((side, side), "<f4")
+    top, left = side // 2 - height // 2, side // 2 - width // 2
+    with np.errstate(over="ignore"):
+        taps[top : top + height, left : left + width] = table
+    if not np.isfinite(taps).all():
         raise ValueError("holds taps that are not finite; write numbers")
-    total = float(table.sum())
+    total = float(taps.sum(dtype=np.float64))
     if total == 0:
         raise ValueError(
             "holds taps that sum to 0; a kernel's sum to 1: give one that keeps what is even as bright as it is"
         )
-    if abs(total - 1) > _SUM_TOLERANCE:
+    if abs(total - 1) > SUM_TOLERANCE:
         raise ValueError(f"holds taps that sum to {total:.4g}; a kernel's sum to 1: divide them by {total:.4g}")
-    taps = torch.zeros(side, side, dtype=torch.float64)
-    top, left = side // 2 - height // 2, side // 2 - width // 2
-    taps[top : top + height, left : left + width] = torch.from_numpy(table.astype(np.float64))
-    return Kernel(taps / taps.sum())
+    return of_taps(side, taps.tobytes()).text
 
 
 def _table(data: bytes, ending: str) -> NDArray[Any]:
-    """Raises ValueError as `to_kernel` does."""
-    if ending not in ENDINGS:
-        raise ValueError(f"is no file of a kernel by its name; use one of {', '.join(ENDINGS)}")
-    if len(data) > _LARGEST_FILE:
-        raise ValueError(f"has {len(data)} bytes; a kernel has at most {_LARGEST_FILE}")
+    """Raises ValueError as `to_text` does."""
+    if ending not in KERNEL_ENDINGS:
+        raise ValueError(f"is no file of a kernel by its name; use one of {', '.join(KERNEL_ENDINGS)}")
     try:
         if ending == ".csv":
             text = data.decode("utf-8-sig")

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
@@ -49,10 +48,14 @@ class Record:
     error_message: str | None = None
     attempt: int = 1
     method_used: str | None = None
-    """zssr: a network fitted to the image; or bicubic: asked for, or because a fit was not better on parts held out."""
+    """zssr: a network fitted to the image; prior: one as it is; bicubic. Asked for, or the best on parts held out."""
     network: str | None = None
     """Which network was fitted."""
     scale: int | None = None
+    kernel: str | None = None
+    """The camera's blur that was assumed, as --kernel names it; of a file its size, and the sha256 of its taps."""
+    noise: tuple[float, ...] | None = None
+    """Standard deviation of the input's noise that was assumed, in native units, by band: told, or measured."""
     width: int | None = None
     """Pixels of the input, as shown: after its EXIF orientation."""
     height: int | None = None
@@ -79,9 +82,12 @@ class Record:
     """Mean L1, in units of the full range, over the first stage's last tenth of steps."""
     reconstruction_psnr: float | None = None
     """dB over parts of the input held out of the fit: the first stage's network on them shrunk, against themselves."""
+    prior_reconstruction_psnr: float | None = None
+    """The same of the prior as it is."""
     bicubic_reconstruction_psnr: float | None = None
+    """The same of bicubic, for networks that know any camera with a data step."""
     consistency_mae: float | None = None
-    """Of downscale(written result) - input, in native units (grey levels), as all consistency_*."""
+    """Of the written result, shrunk by `kernel`, less the input, in native units (levels), as all consistency_*."""
     consistency_rmse: float | None = None
     consistency_max: float | None = None
     consistency_bias: float | None = None
@@ -170,9 +176,7 @@ class RecordSink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.flush()
 
 

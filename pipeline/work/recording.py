@@ -10,6 +10,8 @@ from datetime import datetime
 
 import torch
 
+from sr_ops.kernel_spec import described
+
 from ..config import VERSION, RunConfig
 from ..errors import ErrorType
 from ..output.clock import now
@@ -33,6 +35,7 @@ class Recorder:
             source_uri=row.uri,
             status=Status.FAILED,
             scale=row.scale,
+            kernel=described(row.kernel),
             device=torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu",
             threads=self._config.threads,
             worker=f"{socket.gethostname()}:{os.getpid()}",

@@ -11,9 +11,10 @@ from functools import reduce
 from math import ceil
 from operator import add
 
-from sr_ops.settings import AUTO, Settings
+from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 
 from ..codec import from_json, from_plain, to_json
+from ..config import for_row
 from ..output.records import Record
 from ..output.written_tile import WrittenTile
 from .estimates import enlarging_seconds
@@ -36,7 +37,13 @@ class Row:
     redo: bool = False
     """Work even if a commit record says it is done."""
     nodata: str = AUTO
-    """Of `Settings`."""
+    """Of `Settings`, as the fields below."""
+    kernel: str = BICUBIC_KERNEL
+    noise: str = AUTO
+
+    def settings(self, of_run: Settings) -> Settings:
+        """Those of a run, with what this row says for itself."""
+        return for_row(of_run, self.scale, self.nodata, self.kernel, self.noise)
 
 
 @dataclass(frozen=True)
@@ -98,12 +105,16 @@ class GroupRecord:
 Answer = Record | Scene | GroupRecord
 
 
-def divide(height: int, width: int, settings: Settings, division: Division) -> tuple[tuple[int, int], ...]:
-    """Start and stop of the groups of an image's tiles; none for an image that is no scene."""
+def divide(height: int, width: int, bands: int, settings: Settings, division: Division) -> tuple[tuple[int, int], ...]:
+    """Start and stop of the groups of an image's tiles; none for an image that is no scene.
+
+    Args:
+        bands: without alpha.
+    """
     if height * width <= division.pixels:
         return ()
     tiles = ceil(height / settings.tile_size) * ceil(width / settings.tile_size)
-    seconds = enlarging_seconds(height * width, settings) / tiles
+    seconds = enlarging_seconds(height * width, settings, bands) / tiles
     size = max(1, round(division.group_seconds / seconds))
     groups = tuple((start, min(start + size, tiles)) for start in range(0, tiles, size))
     return groups if len(groups) > 1 else ()
@@ -136,14 +147,29 @@ def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Reco
     )
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """A unit in which each kernel stands once: a file's taps take up to 22 KB, and a wave has 30,000 rows."""
+
+    kernels: list[str]
+    rows: list[Row]
+    """Their `kernel` is the place of theirs, in digits."""
+
+
 def unit_to_json(unit: Unit) -> str:
-    return to_json(unit if isinstance(unit, Group) else list(unit)).decode()
+    if isinstance(unit, Group):
+        return to_json(unit).decode()
+    places = {kernel: str(place) for place, kernel in enumerate(dict.fromkeys(row.kernel for row in unit))}
+    return to_json(_Rows(list(places), [replace(row, kernel=places[row.kernel]) for row in unit])).decode()
 
 
 def unit_from_json(text: str) -> Unit:
     """What `unit_to_json` was given. Raises DamagedError."""
-    plain = from_json(object, text)
-    return from_plain(Group, plain) if isinstance(plain, dict) else from_plain(list[Row], plain)
+    plain = from_json(dict[str, object], text)
+    if "rows" not in plain:
+        return from_plain(Group, plain)
+    unit = from_plain(_Rows, plain)
+    return [replace(row, kernel=unit.kernels[int(row.kernel)]) for row in unit.rows]
 
 
 def answer_to_json(answer: Answer) -> str:
