@@ -26,7 +26,7 @@ from pipeline.driver.plan import Plan
 from pipeline.output import records
 from pipeline.output.records import Record
 from pipeline.storage_options import StorageOptions
-from sr_ops.settings import FitSettings, Method, Network, Settings
+from sr_ops.settings import NO_PRIOR, FitSettings, Method, Network, Settings
 
 settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
 settings.load_profile("srpipe")
@@ -100,44 +100,56 @@ def tiny_settings() -> Settings:
 
 
 @pytest.fixture
-def make_prior() -> Callable[..., bytes]:
-    """The bytes of a prior file for the network of `tiny_settings` or another; a seed gives the same weights always.
+def direct_settings(tiny_settings: Settings) -> Settings:
+    """`tiny_settings` for the networks of a prior."""
+    return replace(tiny_settings, network=Network.DIRECT)
 
-    Its networks are far from bicubic, so that it shows where they are used.
+
+@pytest.fixture
+def make_prior() -> Callable[..., bytes]:
+    """The bytes of a prior file; a seed gives the same weights always, which are far from the base.
+
+    Its body has the size of `tiny_settings`, or another.
     """
 
     def make(
         bands: tuple[int, ...] = (1, 3),
         seed: int = 0,
-        network: Network = Network.SUBPIXEL,
         width: int = 8,
         depth: int = 3,
+        scales: tuple[int, ...] = (2, 3, 4),
     ) -> bytes:
         import torch
 
         from pipeline.priors.prior_file import to_bytes
-        from sr_ops.networks import build_network
+        from sr_ops.direct import DirectNetwork
+        from sr_ops.networks import initialise
+        from sr_ops.prior import Prior
+        from sr_ops.settings import Body
 
-        prior = {}
-        for number in bands:
-            built = build_network(network, number, width, depth, seed, torch.device("cpu"), torch.float32)
-            prior[number] = built.state_dict()
-            last = list(prior[number])[-2]
-            prior[number][last].normal_(std=0.02, generator=torch.Generator().manual_seed(seed))
-        return to_bytes(prior, Settings(network=network, width=width, depth=depth))
+        body, heads = Body(width, depth), {}
+        for scale in scales:
+            for number in bands:
+                network = DirectNetwork(number, scale, body, torch.float32)
+                generator = torch.Generator().manual_seed(seed)
+                initialise(network.body, generator)
+                heads[scale, number] = network.state_dict()
+                heads[scale, number][f"body.{depth}.weight"].normal_(std=0.02, generator=generator)
+        return to_bytes(Prior(body, heads))
 
     return make
 
 
 @pytest.fixture
-def tiny_config(tmp_path: Path, tiny_settings: Settings) -> Callable[..., RunConfig]:
-    """An inline run on the CPU of tmp_path/m.csv into tmp_path/out, with changes."""
+def tiny_config(tmp_path: Path, tiny_settings: Settings, direct_settings: Settings) -> Callable[..., RunConfig]:
+    """An inline run on the CPU of tmp_path/m.csv into tmp_path/out, with changes; from a prior with its networks."""
 
     def make(**changes: Any) -> RunConfig:
+        from_scratch = changes.get("prior_name", NO_PRIOR) == NO_PRIOR
         config = RunConfig(
             manifest=str(tmp_path / "m.csv"),
             output=str(tmp_path / "out"),
-            settings=tiny_settings,
+            settings=tiny_settings if from_scratch else direct_settings,
             executor=Executor.INLINE,
             device=Device.CPU,
         )

@@ -202,11 +202,9 @@ def test_the_check_for_heavy_imports_can_fail() -> None:
 def test_the_driver_plans_without_torch_or_ray() -> None:
     """Manifest, plan, prior, records and the run itself load without torch or Ray: both wait until there is work."""
     assert not loaded_by("import pipeline.driver.run, jobs.progress") & {"torch", "ray"}
-    read = "from pipeline.priors import prior_file\nfrom sr_ops.settings import Settings\n"
-    assert not loaded_by(f"{read}prior_file.check_fits(prior_file.read_prior('shipped'), Settings())") & {
-        "torch",
-        "ray",
-    }
+    read = "from pipeline.priors import prior_file\nfrom sr_ops.settings import Network, Settings\n"
+    check = "prior_file.check_fits(prior_file.read_prior('shipped'), Settings(network=Network.DIRECT))"
+    assert not loaded_by(f"{read}{check}") & {"torch", "ray"}
 
 
 IMPORT_NAMES = {"pillow": "PIL"}
@@ -226,7 +224,7 @@ def test_what_is_imported_is_installed() -> None:
     assert names <= {name.lower() for name in pinned}
 
 
-SHIPPED = ["pipeline/priors/any_camera.safetensors", "pipeline/priors/shipped_prior.safetensors"]
+SHIPPED = ["pipeline/priors/any_camera.safetensors"]
 
 
 def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:

@@ -122,9 +122,9 @@ def test_this_system_says_something() -> None:
 
 
 def test_what_a_worker_was_measured_to_hold() -> None:
-    """docs/fidelity.md: with its decoder 1.0 GB at x2 and 1.5 GB at x4; more where its tiles are larger."""
-    assert worker_bytes(Settings(), 2) == pytest.approx(1.001 * GB, rel=0.02)
-    assert worker_bytes(Settings(), 4) == pytest.approx(1.494 * GB, rel=0.02)
+    """docs/fidelity.md: 1.00 GB at x2 and 1.49 GB at x4, with the halo of then; no less, and a tenth more at most."""
+    assert 1.001 * GB <= worker_bytes(Settings(), 2) <= 1.1 * 1.001 * GB
+    assert 1.494 * GB <= worker_bytes(Settings(), 4) <= 1.1 * 1.494 * GB
     assert worker_bytes(Settings(tile_size=1024), 2) > 1.3 * GB
 
 

@@ -178,7 +178,7 @@ def check(found: Score, levels: Array, truth: Array, known: Array, lr: Array, sc
     assert abs(found.psnr_y - found.bicubic_psnr_y) > 0.05
 
 
-SCENE = Division(pixels=1000, group_seconds=0.02)
+SCENE = Division(pixels=1000, group_seconds=0.002)
 
 FORMS: dict[str, tuple[Form, bool]] = {
     "tiles": (Form(), False),

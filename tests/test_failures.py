@@ -35,7 +35,9 @@ from pipeline.work.ledger import MOST_DEATHS, CrashLedger
 from pipeline.work.stopwatch import DeadlineError, Stopwatch
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
+from sr_ops.model import degradation_of
 from sr_ops.settings import Settings
+from sr_ops.stages import halo
 
 MakeConfig = Callable[..., RunConfig]
 ReadTiles = Callable[[str], dict[str, bytes]]
@@ -198,16 +200,16 @@ def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
     rows = [row(tmp_path, name) for name in "xy"]
     stacked, together = replace(tiny_settings, stack=2), stacked_fits.fit_stages_together
 
-    def slowly(lrs: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
+    def slowly(lrs: Any, settings: Settings, prior: Any, made_by: Any, watches: Any, *rest: Any) -> Any:
         with watches[0]("fit"), watches[1]("fit"):
             time.sleep(1.6)
-        return together(lrs, settings, prior, watches, *rest)
+        return together(lrs, settings, prior, made_by, watches, *rest)
 
     monkeypatch.setattr(stacked_fits, "fit_stages_together", slowly)
     assert [record.status for record in make_worker(stacked, max_seconds=1.5)(rows)] == ["done", "done"]
 
-    def just_in_time(lrs: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
-        fitted = together(lrs, settings, prior, watches, *rest)
+    def just_in_time(lrs: Any, settings: Settings, prior: Any, made_by: Any, watches: Any, *rest: Any) -> Any:
+        fitted = together(lrs, settings, prior, made_by, watches, *rest)
         for watch in watches:
             watch.limit(None)
         with watches[0]("fit"), watches[1]("fit"):
@@ -271,7 +273,7 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
         for commit in commits
     ]:
         storage.remove(uri)
-    reach = 2 * settings.halo
+    reach = 2 * halo(settings, degradation_of(settings))
     monkeypatch.setattr(enlarging, "enlarge", short_of_memory((32 + reach) ** 2))
     in_pieces = process(make_worker(settings), row(tmp_path, "big.png"))
     assert (in_pieces.status, in_pieces.attempt, enough.attempt) == ("done", 3, 1)

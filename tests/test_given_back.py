@@ -58,7 +58,7 @@ def windowed(tmp_path: Path, make_png: Callable[..., np.ndarray], monkeypatch: p
 @pytest.mark.usefixtures("windowed")
 def test_after_the_last_scene(tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scene that a worker keeps open for its next group is closed when the run ends, or goes on elsewhere."""
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.012))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.002))
     assert run(tiny_config(), observer).done == 3
 
 
@@ -75,7 +75,7 @@ def test_a_scene_that_cannot_go_on(
     place: str, instead: Callable[..., Any], tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scenes whose networks are damaged, or of which nobody can tell how far they came, leave nothing open."""
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.012))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.002))
     monkeypatch.setattr(place, instead)
     assert run(tiny_config(), observer).errors == {"read": 3}
 

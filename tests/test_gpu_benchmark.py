@@ -1,5 +1,7 @@
 """The GPU benchmark's own logic, on the processor and with next to no work."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,12 +45,12 @@ def test_the_benchmark_measures_every_way(capsys: pytest.CaptureFixture[str]) ->
     assert all(0 < float(row["share"].removesuffix(" %")) < 100 for row in kernels)
 
 
-@pytest.mark.parametrize(("side", "pixels"), [(256, 4 * 32 * 32), (24, 4 * 7 * 7)])
+@pytest.mark.parametrize(("side", "pixels"), [(256, 4 * 48 * 48), (24, 4 * 7 * 7)])
 def test_the_floor_counts_the_pixels_of_the_sons(side: int, pixels: int) -> None:
-    """A step works on 4 sons of 32 x 32 pixels for crops of 64, or on what the smallest level of the image allows."""
-    settings = gpu.preset(gpu.Preset.BALANCED, from_prior=True)
-    pairs = gpu.father_son_pyramid(torch.rand(3, side, side))
-    assert gpu.fit_flop([pairs, pairs], settings) == pytest.approx(2 * 50 * pixels * 1.39e6)
+    """A step works on 4 sons of 48 x 48 pixels for crops of 96, or on what the smallest level of the image allows."""
+    settings = replace(gpu.preset(gpu.Preset.BALANCED, from_prior=True), scale=gpu.SCALE)
+    lesson = gpu.lesson_of(torch.rand(3, side, side), settings)
+    assert gpu.fit_flop([lesson, lesson], settings) == pytest.approx(2 * 20 * pixels * 1.43e6)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -70,7 +72,7 @@ def test_a_way_that_the_device_refuses_is_a_row(monkeypatch: pytest.MonkeyPatch)
         return 2.0
 
     monkeypatch.setattr(gpu, "fits_seconds", refuses_several)
-    settings = gpu.preset(gpu.Preset.BALANCED, from_prior=True)
+    settings = replace(gpu.preset(gpu.Preset.BALANCED, from_prior=True), scale=gpu.SCALE)
     bench = gpu.Bench(torch.device("cpu"), settings, gpu.PEAK_TFLOPS, gpu.draw_pngs(2, 24))
     (ways,) = read_tables(gpu.ways_table([1, 2], bench))
     assert [row["streams"] for row in ways] == ["1", "1", "1", "1", "1", "2"]

@@ -260,7 +260,7 @@ def made(tmp_path: Path, kind: str) -> str:
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.05))
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.01))
 
 
 @pytest.mark.parametrize("kind", ["deep", "nodata", "NaN", "masked", "alpha"])
@@ -269,10 +269,9 @@ def test_tiled_equals_untiled(
 ) -> None:
     """The same samples in one tile, in many, and in many done in groups, for every kind of image."""
     name, ensemble = made(tmp_path, kind), kind == "masked"  # all turns of the self-ensemble for one of them
-    group_seconds = 0.05 if ensemble else 0.05 / 8
     results = []
     for number, (side, pixels) in enumerate([(128, 10**9), (16, 10**9), (16, 1000)]):
-        monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels, group_seconds))
+        monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels, group_seconds=0.01))
         settings = replace(tiny_settings, scale=4, tile_size=side, ensemble=ensemble)
         record, summary = work(name, settings=settings, output=str(tmp_path / f"out{number}"))
         assert summary.done == 1

@@ -30,7 +30,7 @@ from pipeline.priors.prior_file import read_prior
 from pipeline.storage import stat
 from pipeline.work.units import Row
 from sr_ops.resample import downscale
-from sr_ops.settings import FitSettings, Method, Settings
+from sr_ops.settings import FitSettings, Method, Network, Settings
 
 MakeConfig = Callable[..., RunConfig]
 MakePrior = Callable[..., bytes]
@@ -386,7 +386,7 @@ def test_prior_is_recorded(
     }
     held = json.loads((out / "run.json").read_bytes())
     assert (held["config"]["prior_name"], held["config"]["settings"]["prior"]) == (str(tmp_path / "p"), sha256)
-    settings = replace(tiny_config().settings, prior=sha256)
+    settings = replace(tiny_config(prior_name="p").settings, prior=sha256)
     wanted = tiny_config(settings=settings).fingerprint()
     assert held["config_fingerprint"] == wanted == rows["a.png"]["config_fingerprint"]
 
@@ -427,7 +427,8 @@ def test_another_prior_is_other_work(
 def test_shipped_prior_is_not_none(tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, out: Path) -> None:
     """The prior that comes with srpipe is used when it is named, and changes the pixels."""
     settings = Settings(scale=2, method=Method.ZSSR, fit=FitSettings(steps=0), ensemble=False)
-    run(tiny_config(settings=settings, prior_name="shipped", limit=1), observer)
+    direct = replace(settings, network=Network.DIRECT)
+    run(tiny_config(settings=direct, prior_name="shipped", limit=1), observer)
     first = read_tiles(str(out))
     assert _numbers(run(tiny_config(settings=settings, prior_name="none", limit=1), observer)) == (3, 1, 0, 0, 2)
     assert read_tiles(str(out)) != first
@@ -443,12 +444,15 @@ def test_planning_with_a_prior_loads_no_torch(tmp_path: Path) -> None:
         import sys
         from pipeline.config import RunConfig
         from pipeline.driver.run import run
+        from sr_ops.settings import Preset, preset
 
         class Observer:
             def planned(self, plan, manifest): ...
             def finished(self, record): ...
 
-        assert run(RunConfig(manifest="m.csv", output=sys.argv[1], prior_name="shipped"), Observer()).failed == 1
+        settings = preset(Preset.BALANCED, from_prior=True)
+        config = RunConfig(manifest="m.csv", output=sys.argv[1], settings=settings, prior_name="shipped")
+        assert run(config, Observer()).failed == 1
         print({"ray", "torch"} & set(sys.modules), "safetensors" in sys.modules)
     """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -457,19 +461,31 @@ def test_planning_with_a_prior_loads_no_torch(tmp_path: Path) -> None:
     assert (ended.stdout, ended.stderr) == (b"set() True\n", b"")
 
 
-def test_unusable_prior(tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_prior: MakePrior) -> None:
-    """A prior that is missing, broken or for another network refuses the run before anything, and leaves nothing."""
-    (tmp_path / "wide").write_bytes(make_prior(width=9))
+def test_unusable_prior(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_prior: MakePrior, tiny_settings: Settings
+) -> None:
+    """A prior that is missing or broken, or a network that starts from none, refuses the run and leaves nothing."""
+    (tmp_path / "p").write_bytes(make_prior())
     (tmp_path / "broken").write_bytes(make_prior()[:-5])
     for name, sentence in {
         "gone": "--prior: nothing is at .*gone; ",
-        "wide": "--prior: it is for the network subpixel of width 9 and depth 3, not subpixel of width 8 and depth 3",
         "broken": "--prior: .*broken is no whole safetensors file",
     }.items():
         _refused(tiny_config(prior_name=str(tmp_path / name)), observer, sentence, tmp_path)
         assert not observer.plans
-    with pytest.raises(UsageError, match="--prior: it is for the network subpixel of width 64 and depth 8, not"):
-        run(tiny_config(prior_name="shipped"), observer)
+    sentence = "--prior: it holds direct networks of width 8 and depth 3; subpixel is fitted from scratch only; use"
+    _refused(tiny_config(settings=tiny_settings, prior_name=str(tmp_path / "p")), observer, sentence, tmp_path)
+
+
+def test_the_size_of_networks_is_the_priors(
+    tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any, make_prior: MakePrior
+) -> None:
+    """Whatever settings say: so it stands in run.json, and fingerprints go by it."""
+    (tmp_path / "p").write_bytes(make_prior(width=6, depth=4))
+    config = tiny_config(prior_name=str(tmp_path / "p"), limit=1)
+    assert _numbers(run(config, observer)) == (3, 1, 0, 0, 2)
+    held = json.loads((out / "run.json").read_bytes())["config"]["settings"]
+    assert (held["width"], held["depth"]) == (6, 4)
 
 
 def test_auto_is_bicubic_for_a_flat_image(

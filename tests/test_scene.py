@@ -56,7 +56,7 @@ def nothing() -> None:
     """A lock that is ours."""
 
 
-SMALL = Division(pixels=1000, group_seconds=0.012)
+SMALL = Division(pixels=1000, group_seconds=0.002)
 """The scenes of this file are of 3,300 pixels in 16 tiles: six groups of three tiles at x2, 16 of one at x4."""
 
 
@@ -548,7 +548,7 @@ def test_scenes_on_s3(
 def test_groups(height: int, width: int, tile_size: int, scale: int, ensemble: bool) -> None:
     """The groups are all tiles in order, each of half to one and a half times the work wanted, where tiles allow."""
     settings = Settings(scale=scale, tile_size=tile_size, ensemble=ensemble)
-    groups = divide(height, width, settings, DIVISION)
+    groups = divide(height, width, 3, settings, DIVISION)
     tiles = -(-height // tile_size) * -(-width // tile_size)
     seconds = enlarging_seconds(height * width, settings)
     if not groups:
@@ -585,8 +585,12 @@ def _row(key: str) -> Row:
 def test_json() -> None:
     """Units and answers come through JSON as they were, floats to the last bit."""
     group = Group(_row("é"), "v", 3, 4)
-    units: list[Unit] = [[], [_row("a"), _row("b")], group]
+    taps = [
+        replace(_row(key), kernel=kernel, noise="2.5") for key, kernel in (("a", "taps"), ("b", "box"), ("c", "taps"))
+    ]
+    units: list[Unit] = [[], [_row("a"), _row("b")], taps, group, replace(group, row=taps[0])]
     assert [unit_from_json(unit_to_json(unit)) for unit in units] == units
+    assert unit_to_json(taps).count("taps") == 1
     answers: list[Answer] = [
         _record("a", consistency_rmse_bands=(0.1, 1 / 3), started_at=pipeline.driver.run.now()),
         _scene("b", 3),

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 HEIGHT, WIDTH = 40, 50
 
-IN_TWO = Division(pixels=1000, group_seconds=0.02)
+IN_TWO = Division(pixels=1000, group_seconds=0.003)
 """Two of the four tiles in a group."""
 
 PLACE = {"crs": "EPSG:32618", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 4e6)}
@@ -149,7 +149,7 @@ def test_every_kind_as_a_scene_from_s3(
     whole = tiny_config(manifest=f"{tmp_path}/here.txt", root=str(kinds), output=f"{tmp_path}/whole", settings=settings)
     assert run(whole, observer).done == len(names)
     observer.records.clear()
-    assert divide(HEIGHT, WIDTH, settings, IN_TWO) == ((0, 2), (2, 4))
+    assert divide(HEIGHT, WIDTH, 3, settings, IN_TWO) == ((0, 2), (2, 4))
     monkeypatch.setattr("pipeline.driver.run.DIVISION", IN_TWO)
     there = tiny_config(manifest=f"{tmp_path}/there.txt", root=s3_bucket, settings=settings, deep=deep)
     run(there, observer)

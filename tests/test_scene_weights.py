@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import load, save
 
 from pipeline.work.scene_weights import model_from_bytes, model_to_bytes
+from sr_ops.enlarging import enlarge
+from sr_ops.learning import fit_stages
+from sr_ops.model import Model, degradation_of
 from sr_ops.settings import FitSettings, Method, Settings
-from sr_ops.super_resolve import BICUBIC, Model, enlarge, fit_stages
 
 SETTINGS = Settings(scale=4, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=2, crop=16, batch=1))
 CPU = torch.device("cpu")
@@ -20,7 +22,7 @@ def image() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def fitted() -> Model:
-    return fit_stages(image(), SETTINGS).model
+    return fit_stages(image(), SETTINGS, None, degradation_of(SETTINGS)).model
 
 
 def test_a_model_comes_back(fitted: Model) -> None:
@@ -32,7 +34,8 @@ def test_a_model_comes_back(fitted: Model) -> None:
 
 def test_bicubic_is_stored_as_a_method() -> None:
     """It is told by its name, not by weights that are not there."""
-    assert model_from_bytes(model_to_bytes(BICUBIC), SETTINGS, CPU) == BICUBIC
+    again = model_from_bytes(model_to_bytes(Model(Method.BICUBIC, degradation_of(SETTINGS))), SETTINGS, CPU)
+    assert (again.method, again.networks) == (Method.BICUBIC, ())
 
 
 @pytest.mark.parametrize("damage", ["cut short", "no method", "another method", "a network less", "others' settings"])
@@ -46,7 +49,7 @@ def test_what_is_damaged_is_refused(damage: str, fitted: Model) -> None:
     elif damage == "another method":
         data = save(load(data), {"method": "magic"})
     elif damage == "a network less":
-        data = model_to_bytes(Model(Method.ZSSR, fitted.networks[:1]))
+        data = model_to_bytes(Model(Method.ZSSR, fitted.degradation, fitted.networks[:1]))
     else:
         settings = replace(SETTINGS, width=5)
     with pytest.raises(ValueError, match=r"."):

@@ -24,13 +24,15 @@ from pipeline.output.layout import Commit, list_commits
 from pipeline.output.records import Record
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from pipeline.storage_options import S3Options, StorageOptions
-from pipeline.work import image_work, stacked_fits, worker
+from pipeline.work import image_work, stacked_fits
+from pipeline.work.device import inline_device
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
-from sr_ops.networks import build_network, fastest_dtype
+from sr_ops.base import make_base
+from sr_ops.enlarging import enlarge
+from sr_ops.model import Model, degradation_of, network_of
 from sr_ops.resample import downscale
-from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import BICUBIC, enlarge
+from sr_ops.settings import FitSettings, Method, Network, Preset, Settings, preset
 
 MakePrior = Callable[..., bytes]
 MakeWorker = Callable[..., Worker]
@@ -44,7 +46,7 @@ def make_worker(tmp_path: Path, tiny_settings: Settings) -> MakeWorker:
     def make(prior: bytes | None = None, **changes: object) -> Worker:
         prior_file = None if prior is None else parse_prior(prior)
         if prior_file is not None:
-            changes["prior"] = prior_file.sha256
+            changes = {"prior": prior_file.sha256, "network": Network.DIRECT, **changes}
         settings = replace(tiny_settings, **changes)
         return Worker(RunConfig("", str(tmp_path / "out"), settings, retries=0), prior_file, "cpu")
 
@@ -209,13 +211,14 @@ def test_bicubic_on_demand(
     record = process(make_worker(**bicubic), row(key, scale))
     lr = images[key].astype(np.float32)[..., None] if images[key].ndim == 2 else images[key].astype(np.float32)
     bare = Settings(scale=scale, back_projections=3)
-    sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, BICUBIC, bare)
+    model = Model(Method.BICUBIC, degradation_of(bare))
+    sr = enlarge(torch.from_numpy(lr).permute(2, 0, 1) / 255, model, bare)
     expected = (sr * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
     written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
     assert np.array_equal(np.atleast_3d(written), expected)
     assert (record.status, record.method_used, record.steps) == ("done", "bicubic", 0)
     assert record.network is record.prior_bands is record.final_loss is record.reconstruction_psnr is None
-    assert record.fit_s == record.infer_s == 0
+    assert record.infer_s == 0
 
 
 @pytest.mark.parametrize("value", [0, 100, 255])
@@ -244,13 +247,14 @@ def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:
     Image.fromarray(lr.permute(1, 2, 0).numpy()).save(tmp_path / "t.png")
     prior = read_prior("shipped")
     assert prior is not None
-    settings = Settings(scale=2, prior=prior.sha256, fit=FitSettings(steps=0), ensemble=False)
+    settings = replace(preset(Preset.FAST, from_prior=True), scale=2, prior=prior.sha256)
+    settings = replace(settings, width=prior.body.width, depth=prior.body.depth)
     record = process(Worker(RunConfig("", str(tmp_path / "out"), settings), prior, "cpu"), row("t.png"))
-    assert (record.status, record.method_used, record.network) == ("done", "zssr", "subpixel")
+    assert (record.status, record.method_used, record.network) == ("done", "prior", "direct")
     assert (record.prior, record.prior_bands, record.steps) == (prior.sha256, 3, 0)
-    assert record.reconstruction_psnr is not None
+    assert record.prior_reconstruction_psnr is not None
     assert record.bicubic_reconstruction_psnr is not None
-    assert record.reconstruction_psnr > record.bicubic_reconstruction_psnr
+    assert record.prior_reconstruction_psnr > record.bicubic_reconstruction_psnr
 
 
 @pytest.mark.usefixtures("images")
@@ -287,13 +291,15 @@ def test_fits_start_from_the_prior(
     data = make_prior()
     bare = {"prior": data, "ensemble": False, "back_projections": 0, "tile_size": 64}
     record = process(make_worker(**bare, fit=FitSettings(steps=0)), row(key))
-    assert (record.steps, record.final_loss) == (0, None)
+    assert (record.method_used, record.steps, record.final_loss) == ("prior", 0, None)
     written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
     lr = torch.from_numpy(np.atleast_3d(images[key]).astype(np.float32)).permute(2, 0, 1) / 255
-    network = build_network(Network.SUBPIXEL, len(lr), 8, 3, 0, torch.device("cpu"), fastest_dtype(torch.device("cpu")))
-    network.load_state_dict(weights(data)[len(lr)])
+    settings = Settings(scale=2, network=Network.DIRECT, width=8, depth=3)
+    network = network_of(weights(data).heads[2, len(lr)], len(lr), 2, settings, torch.device("cpu"))
+    base = make_base(degradation_of(settings), lr)
     with torch.inference_mode():
-        expected = (network(lr[None])[0].permute(1, 2, 0).numpy() * 255 + 0.5).clip(0, 255).astype(np.uint8)
+        made = network(lr[None], base[None], torch.zeros(1, len(lr), 2))[0]
+    expected = (made.permute(1, 2, 0).numpy() * 255 + 0.5).clip(0, 255).astype(np.uint8)
     difference = np.abs(np.atleast_3d(written).astype(int) - expected)
     assert difference.max() <= 1
     assert (difference == 0).mean() > 0.99
@@ -573,9 +579,9 @@ def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -
 @pytest.mark.skipif(torch.cuda.is_available(), reason="speaks of a machine without a GPU")
 def test_device_without_gpu() -> None:
     """Asked for CUDA where there is none, the command is refused; auto takes the CPU."""
-    assert worker.inline_device(Device.AUTO) == worker.inline_device(Device.CPU) == "cpu"
+    assert inline_device(Device.AUTO) == inline_device(Device.CPU) == "cpu"
     with pytest.raises(UsageError, match="there is no GPU here; use --device auto or cpu"):
-        worker.inline_device(Device.CUDA)
+        inline_device(Device.CUDA)
 
 
 def test_a_worker_uses_the_storage_options(tmp_path: Path, tiny_settings: Settings) -> None:

@@ -7,10 +7,14 @@ from operator import add
 import numpy as np
 import torch
 
-from sr_ops.settings import Settings
-from sr_ops.super_resolve import BICUBIC, Model, enlarge
+from sr_ops.degradation import Degradation
+from sr_ops.enlarging import enlarge
+from sr_ops.model import Model
+from sr_ops.settings import Method, Settings
+from sr_ops.stages import halo
 from sr_ops.tiles import Tile, owned, parts_of, paste, plan_tiles
 
+from ..imagery import camera
 from ..imagery.header import Header, Pixels
 from ..imagery.picture import Picture
 from ..imagery.samples import blends
@@ -20,9 +24,9 @@ from .finishing import Finished, copied, finish
 from .stopwatch import Stopwatch
 
 
-def tiles_of(header: Header, settings: Settings) -> tuple[Tile, ...]:
+def tiles_of(header: Header, settings: Settings, degradation: Degradation) -> tuple[Tile, ...]:
     """All tiles of an image, row by row."""
-    return plan_tiles(header.height, header.width, settings.tile_size, settings.halo)
+    return plan_tiles(header.height, header.width, settings.tile_size, halo(settings, degradation))
 
 
 def write_tiles(
@@ -47,9 +51,9 @@ def write_tiles(
     Raises:
         ImageError: the image could not be read, or a tile not be stored.
     """
-    header = picture.header
+    header, around = picture.header, halo(settings, model.degradation)
     for tile in tiles:
-        parts = parts_of(tile, header.height, header.width, piece, settings.halo)
+        parts = parts_of(tile, header.height, header.width, piece, around)
         done = [(part, _enlarge(picture, part, model, settings, device, watch)) for part in parts]
         sums = reduce(add, (finished.residuals for _, finished in done))
         if any(sums.counts) or not _reads_as_unknown(header):
@@ -78,9 +82,12 @@ def _enlarge(
     if known is not None and not bool(owned(known, part, 1).any()):
         return copied(window, part, settings.scale)
     sr = enlarge(window.lr, model, settings, watch, window.domain)
-    alpha = None if window.alpha is None else enlarge(window.alpha, BICUBIC, settings, watch)
+    alpha = None
+    if window.alpha is not None:
+        plain = Model(Method.BICUBIC, camera.of_alpha(model.degradation))
+        alpha = enlarge(window.alpha, plain, settings, watch)
     with watch("back_project"):
-        return finish(sr, alpha, window, part, picture.header, picture.scaling, settings.scale)
+        return finish(sr, alpha, window, part, picture.header, picture.scaling, model.degradation)
 
 
 def _put_together(tile: Tile, parts: Sequence[tuple[Tile, Finished]], scale: int) -> Pixels:

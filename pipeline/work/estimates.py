@@ -1,24 +1,59 @@
 """How long work will take, roughly: the order of the rows and the size of units and groups hang on it, nothing else."""
 
-from sr_ops.settings import Settings
+from sr_ops.settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
 
-_FLOP_PER_PIXEL = 0.46e6
-"""Of the default network for one LR pixel once through; a training step costs three times that."""
 _FLOP_PER_SECOND = 0.2e12
 """One CPU core."""
+
 _SECONDS_PER_WRITTEN_PIXEL = 0.8e-6
 """Back-projection, PNG and disk: 1.5 s a tile of 512 at x2 without self-ensemble, of which the network takes 0.6."""
 
+_TRAINING = 3
+"""What a pixel of a training step costs, in those of a run: once through, and back for weights and for inputs."""
+
+_TOLD = 2
+"""Constant planes that a direct network sees besides the image and its base."""
+
 
 def fitting_seconds(settings: Settings) -> float:
-    """A guess at the time that fitting the networks of one image takes on one CPU core."""
-    pixels = 3 * settings.fit.steps * settings.fit.batch * (settings.fit.crop / 2) ** 2 * len(settings.stage_scales)
-    return pixels * _FLOP_PER_PIXEL / _FLOP_PER_SECOND
+    """A guess at the time that fitting the networks of one image in colour takes on one CPU core."""
+    if settings.method in (Method.PRIOR, Method.BICUBIC):
+        return 0.0
+    direct = settings.network is Network.DIRECT
+    ratio = min(settings.scale, LARGEST_DIRECT) if direct else STAGE_SCALE
+    fits = 1 if direct else len(settings.stage_scales)  # later stages of a prior stay as they are
+    pixels = settings.fit.steps * settings.fit.batch * (settings.fit.crop / ratio) ** 2
+    return _TRAINING * fits * pixels * _flop(settings, ratio, 3) / _FLOP_PER_SECOND
 
 
-def enlarging_seconds(pixels: float, settings: Settings) -> float:
-    """A guess at the time that enlarging so many LR pixels by fitted networks takes on one CPU core."""
-    members = 8 if settings.ensemble else 1
-    seen = members * pixels * sum((scale / 2) ** 2 for scale in settings.stage_scales)
+def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> float:
+    """A guess at the time that enlarging so many LR pixels by fitted networks takes on one CPU core.
+
+    Args:
+        bands: of the image, without alpha; where nothing is known of it, colour.
+    """
     written = pixels * settings.scale**2 * _SECONDS_PER_WRITTEN_PIXEL
-    return seen * _FLOP_PER_PIXEL / _FLOP_PER_SECOND + written
+    if settings.method is Method.BICUBIC:
+        return written
+    return pixels * _flop_per_pixel(settings, bands) / _FLOP_PER_SECOND + written
+
+
+def _flop_per_pixel(settings: Settings, bands: int) -> float:
+    """Of all members of all stages for an LR pixel; a stage works at the size that the one before it reached."""
+    members, scales = 8 if settings.ensemble else 1, settings.stage_scales
+    if settings.network is not Network.DIRECT:
+        return members * sum((scale / STAGE_SCALE) ** 2 * _flop(settings, STAGE_SCALE, bands) for scale in scales)
+    first = members * _flop(settings, scales[0], bands)
+    return first if len(scales) == 1 else first + scales[0] ** 2 * _flop(settings, STAGE_SCALE, bands)
+
+
+def _flop(settings: Settings, ratio: int, bands: int) -> float:
+    """Of a network once through, for a pixel of what it sees: two for each weight of its 3 x 3 convolutions.
+
+    Three bands go through at once, any other number one by one.
+    """
+    together = 3 if bands == 3 else 1
+    seen = together * (1 + ratio**2) + _TOLD if settings.network is Network.DIRECT else together
+    made = together * ratio**2
+    weights = 9 * settings.width * (seen + (settings.depth - 2) * settings.width + made)
+    return 2.0 * weights * bands / together

@@ -11,11 +11,12 @@ from torch.nn.functional import max_pool2d
 
 from sr_ops.conservation import conserve
 from sr_ops.consistency import ConsistencySums
+from sr_ops.degradation import Degradation
 from sr_ops.domain import Domain, keep_flat, nearest
-from sr_ops.resample import downscale
 from sr_ops.tiles import Tile, owned
 
 from ..errors import ErrorType, ImageError
+from ..imagery.camera import of_alpha
 from ..imagery.header import Header, Pixels
 from ..imagery.samples import Scaling, Window, full_range, limited, off_nodata, to_native, within
 
@@ -40,7 +41,13 @@ def copied(window: Window, part: Tile, scale: int) -> Finished:
 
 
 def finish(
-    sr: Tensor, alpha: Tensor | None, window: Window, part: Tile, header: Header, scaling: Scaling, scale: int
+    sr: Tensor,
+    alpha: Tensor | None,
+    window: Window,
+    part: Tile,
+    header: Header,
+    scaling: Scaling,
+    degradation: Degradation,
 ) -> Finished:
     """The samples that `part` owns of an enlarged window, rounded as they are written.
 
@@ -49,14 +56,16 @@ def finish(
     Args:
         sr: (C, h * scale, w * scale) float32, the enlargement of `window.lr`.
         alpha: (1, h * scale, w * scale), of `window.alpha`.
+        degradation: what the result must agree with the image by.
     """
-    known = window.domain.known
-    numbers, residual = _measured(sr, window, header, scaling, scale)
+    known, scale = window.domain.known, degradation.scale
+    numbers, residual = _measured(sr, window, header, scaling, degradation)
     if alpha is not None:
         assert window.alpha is not None
-        opacity = _opacity(alpha, window.alpha, scale) * full_range(header)
+        its_own = of_alpha(degradation)
+        opacity = _opacity(alpha, window.alpha, its_own) * full_range(header)
         numbers = torch.cat([numbers, (opacity + 0.5).floor_()])
-        residual = torch.cat([residual, downscale(numbers[-1:].double(), scale) - window.alpha * full_range(header)])
+        residual = torch.cat([residual, its_own.apply(numbers[-1:].double()) - window.alpha * full_range(header)])
         known = None if known is None else torch.cat([known, torch.ones_like(known[:1])])
     sums = ConsistencySums.of(owned(residual, part, 1), None if known is None else owned(known, part, 1))
     sums = replace(sums, outside=_outside(numbers[: len(sr)], window.domain.known, part, scaling, scale))
@@ -71,17 +80,21 @@ def finish(
     return Finished(Pixels(made, copies.mask), sums)
 
 
-def _measured(sr: Tensor, window: Window, header: Header, scaling: Scaling, scale: int) -> tuple[Tensor, Tensor]:
+def _measured(
+    sr: Tensor, window: Window, header: Header, scaling: Scaling, degradation: Degradation
+) -> tuple[Tensor, Tensor]:
     """Native numbers (C, h * scale, w * scale), and the residuals (C, h, w) of these."""
     lr = torch.from_numpy(window.pixels.samples[: len(window.lr)]).to(sr.device)
     numbers = off_nodata(to_native(sr, header, scaling), header)
     if header.dtype == "float32":
-        numbers = keep_flat(numbers, lr.nan_to_num(), scale)  # to the last bit
+        numbers = keep_flat(numbers, lr.nan_to_num(), degradation.scale)  # to the last bit
         if scaling.cuts:
             numbers = limited(numbers, scaling)
     exact = numbers.dtype if header.dtype == "uint8" else torch.float64
-    shrunk = [downscale(band.to(exact), scale) for band in numbers]  # one by one: in float64 all are a third of memory
-    return numbers, torch.stack(shrunk) - lr.to(exact)
+    shrunk = [  # one by one: in float64 all are a third of memory
+        degradation.of_bands(band, band + 1).apply(numbers[band : band + 1].to(exact)) for band in range(len(numbers))
+    ]
+    return numbers, torch.cat(shrunk) - lr.to(exact)
 
 
 def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling, scale: int) -> int:
@@ -100,12 +113,13 @@ def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling
     return int(beyond.sum())
 
 
-def _opacity(alpha: Tensor, of_image: Tensor, scale: int) -> Tensor:
+def _opacity(alpha: Tensor, of_image: Tensor, degradation: Degradation) -> Tensor:
     """An enlarged alpha that does not ring, and that is 0 where the image's is: there are no colours to be shown."""
     low = -max_pool2d(-of_image, 3, stride=1, padding=1)
     high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
+    scale = degradation.scale
     limited = alpha.clamp(nearest(torch.minimum(low, high), scale), nearest(high, scale))
-    return conserve(limited, of_image, scale, Domain(low < high))  # what is clear is not: there both are 0
+    return conserve(limited, of_image, degradation, Domain(low < high))  # what is clear is not: there both are 0
 
 
 def _copies(pixels: Pixels, part: Tile, scale: int) -> Pixels:

@@ -6,14 +6,17 @@ from functools import partial
 
 import torch
 
+from sr_ops.learning import fit_stages
+from sr_ops.model import Fitted, Model
 from sr_ops.prior import Prior
 from sr_ops.settings import Method, Settings
-from sr_ops.super_resolve import Fitted, Model, fit_stages
 
 from .. import storage
 from ..codec import to_json
 from ..config import RunConfig
 from ..errors import ErrorType, ImageError
+from ..imagery import camera
+from ..imagery.samples import measured
 from ..imagery.writing.georef import name_of_crs
 from ..output.layout import Commit
 from ..output.records import Record, Status
@@ -72,16 +75,18 @@ class ImageWork:
     ) -> Record | Scene:
         settings, watch, picture, target = opened.settings, opened.watch, image.picture, image.target
         if fitted is None:
+            degradation = camera.degradation_of(settings, picture.header, picture.scaling)
             lr, domain = picture.to_fit(self._device)
             in_pieces = replace(settings, tile_size=piece)
-            fitted = fit_stages(lr, in_pieces, self._prior, watch, watch.check, domain)
+            fitted = fit_stages(lr, in_pieces, self._prior, degradation, watch, watch.check, domain)
         self._withdraw(row)
         record = self._described(begun, opened, image, fitted)
-        groups = () if target.one_file else divide(picture.height, picture.width, settings, self._division)
+        bands = measured(picture.header)
+        groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
         if groups:
             begun_scene = Scene(row, self._recorder.timed(record, watch), groups)
             return self._begin_scene(begun_scene, image, opened.commit, fitted.model)
-        tiles = tiles_of(picture.header, settings)
+        tiles = tiles_of(picture.header, settings, fitted.model.degradation)
         with open_sink(target, row.scale, watch, self._patiently) as sink:
             written = write_tiles(picture, tiles, fitted.model, settings, self._device, watch, sink, piece)
         with watch("write"):
@@ -95,7 +100,7 @@ class ImageWork:
         self, group: Group, model: Model, opened: Opened, image: Image, begun: Record, piece: int
     ) -> GroupRecord:
         settings, commit, watch = opened.settings, opened.commit, opened.watch
-        tiles = tiles_of(image.picture.header, settings)[group.start : group.stop]
+        tiles = tiles_of(image.picture.header, settings, model.degradation)[group.start : group.stop]
         with open_sink(image.target, group.row.scale, watch, self._patiently) as sink:
             written = write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece)
         timed = self._recorder.timed(replace(begun, status=Status.DONE), watch)
@@ -132,6 +137,7 @@ class ImageWork:
             output_uri=image.target.place,
             method_used=model.method,
             network=opened.settings.network if by_networks else None,
+            noise=camera.in_native_units(fitted.noise, image.picture.scaling),
             width=header.width,
             height=header.height,
             bands=len(header.bands),
@@ -143,9 +149,10 @@ class ImageWork:
             nodata=made.nodata,
             notes="; ".join(made.notes) or None,
             prior_bands=model.networks[0].bands if by_networks and self._prior is not None else None,
-            steps=opened.settings.fit.steps if by_networks else 0,
+            steps=opened.settings.fit.steps if model.method is Method.ZSSR else 0,
             final_loss=_finite(fitted.final_loss),
             reconstruction_psnr=_finite(fitted.reconstruction_psnr),
+            prior_reconstruction_psnr=_finite(fitted.prior_reconstruction_psnr),
             bicubic_reconstruction_psnr=_finite(fitted.bicubic_reconstruction_psnr),
             fit_s=opened.watch["fit"],
             config_fingerprint=opened.commit.settings,

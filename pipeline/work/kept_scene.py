@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import torch
 
+from sr_ops.model import Model
 from sr_ops.settings import Settings
-from sr_ops.super_resolve import Model
 
 from .. import storage
 from ..codec import from_json
 from ..errors import ErrorType, ImageError
+from ..imagery import camera
 from ..imagery.picture import Picture
 from ..imagery.samples import Scaling
 from ..output.layout import Commit
@@ -70,7 +71,9 @@ class SceneKeeper:
             parse = partial(model_from_bytes, settings=settings, device=self._device)
             model = self._stored(commit, scene.weights_uri(self._output, commit), parse)
             picture = self._fetcher.picture(path, copy, settings, scaling)  # last: it is open from now on
-            return KeptScene(commit, picture, model)
+            degradation = camera.degradation_of(settings, picture.header, scaling)
+            noisy = replace(degradation, noise=model.degradation.noise)
+            return KeptScene(commit, picture, replace(model, degradation=noisy))
 
     def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """What the fit of a scene left for its groups."""

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import torch
 
+from sr_ops.model import Model
 from sr_ops.settings import Settings
-from sr_ops.super_resolve import Model
 
 from .. import storage
 from ..codec import DamagedError, from_json
-from ..config import RunConfig, for_row
+from ..config import RunConfig
 from ..errors import ErrorType, ImageError
 from ..imagery import world_files
 from ..imagery.picture import Picture
+from ..imagery.samples import measured
 from ..output.layout import Commit
 from ..output.records import Record
 from ..output.target import Target, make_target
@@ -75,7 +76,7 @@ class Opener:
         """The image of a row. Raises ImageError."""
         deaths = self._begin_work(row.key)
         watch = Stopwatch()
-        settings = for_row(self._config.settings, row.scale, row.nodata)
+        settings = row.settings(self._config.settings)
         with watch("read"), ExitStack() as copy:
             source, path = self._fetcher.source(row.uri, copy)
             commit = Commit(self._config.fingerprint(settings), row.key, source.fingerprint)
@@ -100,7 +101,7 @@ class Opener:
         deaths = self._begin_work(ledger_name(group))
         watch = Stopwatch()
         row = group.row
-        settings = for_row(self._config.settings, row.scale, row.nodata)
+        settings = row.settings(self._config.settings)
         commit = Commit(self._config.fingerprint(settings), row.key, group.source)
         with watch("read"):
             try:
@@ -126,11 +127,13 @@ class Opener:
 
     def _begun(self, row: Row, settings: Settings, commit: Commit, picture: Picture, target: Target) -> Scene | None:
         """The scene that a picture is, when its networks are stored already."""
-        if target.one_file or not divide(picture.height, picture.width, settings, self._division):
+        bands = measured(picture.header)
+        groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
+        if not groups:
             return None
         result = scene.SceneResult(settings.tile_size * row.scale, target.header)
         try:
-            return self._patiently(lambda: scene.resume(self._output, commit, row, settings, self._division, result))
+            return self._patiently(lambda: scene.resume(self._output, commit, row, groups, result))
         except OSError as error:
             raise unreadable(scene.fit_uri(self._output, commit), error) from error
 

@@ -16,8 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sr_ops.settings import Settings
-
 from .. import storage
 from ..codec import DamagedError, from_json, to_json
 from ..errors import ErrorType
@@ -27,7 +25,7 @@ from ..output.layout import Commit, list_scenes, scenes_folder
 from ..output.records import Record, Status
 from ..output.tidying import finish_tiles, remove_other_forms
 from ..storage.patience import Patience
-from .units import Division, Group, GroupRecord, Row, Scene, divide, with_tiles
+from .units import Group, GroupRecord, Row, Scene, with_tiles
 
 _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
 """Of the fit and of all groups."""
@@ -74,21 +72,21 @@ def clear(output: str, commit: Commit) -> None:
 
 
 def resume(
-    output: str, commit: Commit, row: Row, settings: Settings, division: Division, result: SceneResult
+    output: str, commit: Commit, row: Row, groups: tuple[tuple[int, int], ...], result: SceneResult
 ) -> Scene | None:
     """The scene whose fit is stored, if it is, ready to be gone on with. Raises OSError.
 
     Args:
+        groups: start and stop of those that it is divided into.
         result: of it: stored again, since what lies there may be damaged.
     """
     record = None
     with suppress(FileNotFoundError, DamagedError):  # when it is damaged, the fit is done again
         record = from_json(Record, storage.read(fit_uri(output, commit)))
-    if record is None or record.height is None or record.width is None:
+    if record is None:
         return None
     storage.remove(_failure_uri(output, commit))
     storage.write(result_uri(output, commit), to_json(result))
-    groups = divide(record.height, record.width, settings, division)
     return Scene(row, replace(record, manifest_line=row.line, source_uri=row.uri), groups)
 
 

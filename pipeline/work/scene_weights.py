@@ -1,19 +1,23 @@
 """The model of a scene as bytes: safetensors, which hold numbers only, in float32 to the last bit.
 
-A tensor is called "<stage>.<bands of the network>.<its name in the network>"; the metadata tell the method.
+A tensor is called "<stage>.<bands of the network>.<its name in the network>"; the metadata "model" tell, as JSON, the
+method, the noise, and what the networks are told.
 """
 
 import json
+from collections.abc import Mapping
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from sr_ops.model import Model, as_later_stage, degradation_of, network_of
+from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Method, Settings
-from sr_ops.super_resolve import BICUBIC, Model, fitted_networks
+from sr_ops.stages import stages_of
 
-_METHOD = "method"
+_METADATA = "model"
 
 
 def model_to_bytes(model: Model) -> bytes:
@@ -22,24 +26,40 @@ def model_to_bytes(model: Model) -> bytes:
         for stage, network in enumerate(model.networks)
         for name, tensor in network.state_dict().items()
     }
-    return save(tensors, {_METHOD: model.method.value})
+    told = None if model.told is None else model.told.tolist()
+    described = {"method": model.method.value, "noise": model.degradation.noise, "told": told}
+    return save(tensors, {_METADATA: json.dumps(described)})
 
 
 def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> Model:
-    """A model that gives the same pixels as the one that was stored. Raises ValueError for damaged bytes."""
-    weights: dict[int, dict[str, Tensor]] = {}
-    bands = 0
+    """A model that gives the same pixels as the one that was stored, for the settings' kernel as it is.
+
+    Raises ValueError for damaged bytes.
+    """
     try:
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        method = Method(header["__metadata__"][_METHOD])
+        described = json.loads(header["__metadata__"][_METADATA])
+        degradation = degradation_of(settings, tuple(described["noise"]))
+        told = None if described["told"] is None else torch.tensor(described["told"], device=device)
+        method = Method(described["method"])
         if method is Method.BICUBIC:
-            return BICUBIC
-        for called, tensor in tensors.items():
-            stage, bands_of_network, name = called.split(".", 2)
-            weights.setdefault(int(stage), {})[name] = tensor
-            bands = int(bands_of_network)
-        in_order = [weights[stage] for stage in range(len(settings.stage_scales))]
-        return Model(method, fitted_networks(in_order, bands, settings, device))
-    except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: other tensors than the network has
+            return Model(method, degradation, told=told)
+        ratios = [stage.ratio for stage in stages_of(settings, degradation)]
+        return Model(method, degradation, _networks(tensors, ratios, settings, device), told)
+    except (SafetensorError, KeyError, RuntimeError, TypeError) as error:
+        # RuntimeError: other tensors than the network has
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def _networks(
+    tensors: Mapping[str, Tensor], ratios: list[int], settings: Settings, device: torch.device
+) -> tuple[ResidualNetwork, ...]:
+    weights: dict[int, dict[str, Tensor]] = {}
+    bands: dict[int, int] = {}
+    for called, tensor in tensors.items():
+        stage, bands_of_network, name = called.split(".", 2)
+        weights.setdefault(int(stage), {})[name] = tensor
+        bands[int(stage)] = int(bands_of_network)
+    networks = [network_of(weights[stage], bands[stage], ratio, settings, device) for stage, ratio in enumerate(ratios)]
+    return (*networks[:1], *map(as_later_stage, networks[1:]))

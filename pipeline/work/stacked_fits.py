@@ -4,17 +4,22 @@ import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 
+from sr_ops.degradation import Degradation
+from sr_ops.learning import fit_stages_together
+from sr_ops.model import Fitted
 from sr_ops.prior import Prior
-from sr_ops.super_resolve import Fitted, fit_stages_together
 
+from ..errors import ImageError
+from ..imagery.camera import degradation_of
 from ..imagery.picture import Picture
 from .opening import Image, Opened
 from .stopwatch import DeadlineError
 
-Members = list[tuple[str, Opened, Picture]]
+Members = list[tuple[str, Opened, Picture, Degradation]]
 
 
 def stacked_fits(
@@ -29,7 +34,10 @@ def stacked_fits(
     stacks: defaultdict[int, Members] = defaultdict(list)
     for key, opened in images:
         if isinstance(opened.found, Image):
-            stacks[opened.settings.scale].append((key, opened, opened.found.picture))
+            picture = opened.found.picture
+            with suppress(ImageError):  # its kernel is none for it: told in its turn
+                degradation = degradation_of(opened.settings, picture.header, picture.scaling)
+                stacks[opened.settings.scale].append((key, opened, picture, degradation))
     fits: dict[str, Fitted] = {}
     for members in stacks.values():
         try:
@@ -39,16 +47,17 @@ def stacked_fits(
         except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
             traceback.print_exception(error, file=sys.stderr)
         else:
-            fits.update(zip((key for key, _, _ in members), fitted, strict=True))
+            fits.update(zip((key for key, *_ in members), fitted, strict=True))
     return fits
 
 
 def _fit_together(
     members: Members, prior: Prior | None, device: torch.device, max_seconds: float | None
 ) -> list[Fitted]:
-    lrs, domains = zip(*(picture.to_fit(device) for _, _, picture in members), strict=True)
-    watches = [opened.watch for _, opened, _ in members]
+    lrs, domains = zip(*(picture.to_fit(device) for _, _, picture, _ in members), strict=True)
+    watches = [opened.watch for _, opened, _, _ in members]
     for watch in watches:
         watch.limit(max_seconds)
     check = watches[0].check  # all have the same limit
-    return fit_stages_together(lrs, members[0][1].settings, prior, watches, check, domains)
+    degradations = [degradation for *_, degradation in members]
+    return fit_stages_together(lrs, members[0][1].settings, prior, degradations, watches, check, domains)

@@ -12,11 +12,11 @@ from itertools import islice
 
 import torch
 
-from sr_ops.super_resolve import Fitted
+from sr_ops.model import Fitted
 
 from .. import storage
-from ..config import Device, RunConfig
-from ..errors import ErrorType, ImageError, UsageError
+from ..config import RunConfig
+from ..errors import ErrorType, ImageError
 from ..output import leftovers
 from ..output.clock import now
 from ..output.records import Record
@@ -66,6 +66,7 @@ class Worker:
         self._opener = Opener(config, self._device, division, self._ledger, patiently)
         self._work = ImageWork(config, self._prior, self._device, division, self._recorder, patiently)
         torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
+        torch.backends.cudnn.allow_tf32 = False  # whose 10 bits would make data steps inexact
 
     def __call__(self, unit: Unit) -> Iterator[Answer]:
         """One answer for a group; else one per row, in the order of the rows, each as soon as its image is committed.
@@ -160,15 +161,6 @@ class Worker:
     def _ended(self, key: str, answer: Answer) -> None:
         if not (isinstance(answer, Record) and answer.error_type == ErrorType.CRASHED):  # that stays in the ledger
             self._ledger.end(key)
-
-
-def inline_device(wanted: Device) -> str:
-    """The device of a worker in this process. Raises UsageError when CUDA is wanted and there is none."""
-    if wanted is not Device.CPU and torch.cuda.is_available():
-        return "cuda"
-    if wanted is Device.CUDA:
-        raise UsageError("--device cuda: there is no GPU here; use --device auto or cpu")
-    return "cpu"
 
 
 _Job = tuple[Row, Future[Opened]]

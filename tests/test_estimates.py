@@ -1,0 +1,67 @@
+"""What work is thought to take goes by what networks multiply."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.work.estimates import enlarging_seconds, fitting_seconds
+from sr_ops.model import build_network
+from sr_ops.settings import FitSettings, Method, Preset, Settings, preset
+
+A_SECOND = 0.2e12
+
+DIRECT = replace(preset(Preset.BALANCED, from_prior=True), ensemble=False)
+SCRATCH = replace(preset(Preset.BALANCED, from_prior=False), ensemble=False)
+
+
+def operations(settings: Settings, ratio: int, bands: int) -> int:
+    """Of a network for a pixel of what it sees: each weight of a convolution is multiplied, and added, once."""
+    network = build_network(bands, ratio, settings, torch.device("cpu"))
+    return 2 * sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Conv2d))
+
+
+def by_networks(settings: Settings, bands: int = 3) -> float:
+    """Operations for an LR pixel, as far as they are not there without any network."""
+    plain = replace(settings, method=Method.BICUBIC)
+    seconds = enlarging_seconds(1e6, settings, bands) - enlarging_seconds(1e6, plain, bands)
+    return seconds * A_SECOND / 1e6
+
+
+@pytest.mark.parametrize("width", [64, 96])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_direct_network_works_at_lr_size(scale: int, width: int) -> None:
+    """Once a member, three bands at once, and any other number one by one."""
+    settings = replace(DIRECT, scale=scale, width=width, depth=10)
+    assert by_networks(settings) == pytest.approx(operations(settings, scale, 3))
+    assert by_networks(settings, 5) == pytest.approx(5 * operations(settings, scale, 1))
+    assert by_networks(replace(settings, ensemble=True)) == pytest.approx(8 * operations(settings, scale, 3))
+
+
+@pytest.mark.parametrize("scale", [5, 8])
+def test_beyond_x4_a_second_stage_sees_16_times_as_much(scale: int) -> None:
+    """It enlarges what the first one made, by one member."""
+    settings = replace(DIRECT, scale=scale)
+    first, second = operations(settings, 4, 3), 16 * operations(settings, 2, 3)
+    assert by_networks(settings) == pytest.approx(first + second)
+    assert by_networks(replace(settings, ensemble=True)) == pytest.approx(8 * first + second)
+
+
+def test_stages_from_scratch_go_by_two() -> None:
+    """At x4 the second one sees four times as much."""
+    once = operations(SCRATCH, 2, 3)
+    assert by_networks(replace(SCRATCH, scale=2)) == pytest.approx(once)
+    assert by_networks(replace(SCRATCH, scale=4)) == pytest.approx(5 * once)
+
+
+def test_a_fit_costs_its_steps() -> None:
+    """Three times what a pixel costs that is enlarged, for the sons of all steps: of the first stage, from a prior."""
+    fit = FitSettings(steps=7, crop=96, batch=4)
+    for scale, ratio in ((2, 2), (3, 3), (4, 4), (8, 4)):
+        settings = replace(DIRECT, scale=scale, fit=fit)
+        pixels = 7 * 4 * (96 / ratio) ** 2
+        assert fitting_seconds(settings) == pytest.approx(3 * pixels * operations(settings, ratio, 3) / A_SECOND)
+        assert fitting_seconds(replace(settings, method=Method.PRIOR)) == 0
+        assert fitting_seconds(replace(settings, fit=FitSettings(steps=0))) == 0
+    assert fitting_seconds(replace(SCRATCH, scale=8)) == pytest.approx(3 * fitting_seconds(replace(SCRATCH, scale=2)))
