@@ -1,4 +1,4 @@
-"""`srpipe demo`: a small collection made by code, upscaled by the ordinary run, scored against the known truth."""
+"""`srpipe demo`: a small collection made by code, upscaled as `srpipe run` does, scored against the known truth."""
 
 import csv
 from pathlib import Path
@@ -12,9 +12,11 @@ from pipeline.driver.run import Summary
 from pipeline.evaluate import evaluate
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
+from sr_ops.degradation import Degradation
+from sr_ops.kernels import from_spec
 from sr_ops.resample import downscale, upscale
-from sr_ops.settings import Settings
 
+from .commands.quality_options import QualityOptions
 from .progress import run_with_progress
 from .report import print_scores
 from .sample_pictures import photograph, printed_page, satellite_view
@@ -23,12 +25,21 @@ _SCALE = 2
 
 _PICTURES = {"satellite.tif": satellite_view, "page.png": printed_page, "photograph.jpg": photograph}
 
+_KERNELS = {"satellite.tif": "gaussian:1.4"}
+"""What blurred a picture, as its row says; the others are made by `downscale`, and say nothing."""
+
 
 def demo(folder: Path) -> Summary:
     """Write the collection to `folder`, run it, print the table of results and where the pictures are."""
     manifest = make_collection(folder)
     output = folder / "results"
-    config = RunConfig(manifest=str(manifest), output=str(output.absolute()), settings=Settings(scale=_SCALE))
+    default = QualityOptions(scale=_SCALE)
+    config = RunConfig(
+        manifest=str(manifest),
+        output=str(output.absolute()),
+        settings=default.settings(),
+        prior_name=default.start(),
+    )
     summary = run_with_progress(config)
     scores = evaluate(str(output))
     print_scores(scores)
@@ -41,7 +52,10 @@ def demo(folder: Path) -> Summary:
 
 
 def make_collection(folder: Path) -> Path:
-    """hr/ with the truth, lr/ with its `downscale` as TIFF, PNG and JPEG, and the manifest; returns its path."""
+    """hr/ with the truth, lr/ with what a camera made of it as TIFF, PNG and JPEG, and the manifest; returns its path.
+
+    The column `kernel` says what blurred a picture, where MATLAB's bicubic did not.
+    """
     rows = []
     for name, draw in _PICTURES.items():
         hr = torch.from_numpy(draw())
@@ -49,14 +63,22 @@ def make_collection(folder: Path) -> Path:
         truth = Path("hr") / Path(name).with_suffix(".png")
         lr = Path("lr") / name
         _save(hr, folder / truth)
-        _save(downscale(hr, _SCALE), folder / lr)
-        rows.append({"uri": str(lr), "id": name, "reference": str(truth)})
+        kernel = _KERNELS.get(name, "")
+        _save(_seen(hr, kernel), folder / lr)
+        rows.append({"uri": str(lr), "id": name, "kernel": kernel, "reference": str(truth)})
     manifest = folder / "manifest.csv"
     with manifest.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["uri", "id", "reference"])
+        writer = csv.DictWriter(file, ["uri", "id", "kernel", "reference"])
         writer.writeheader()
         writer.writerows(rows)
     return manifest
+
+
+def _seen(hr: Tensor, kernel: str) -> Tensor:
+    """(C, H, W) uint8 as the LR image of a camera, rounded to 8 bits."""
+    if not kernel:
+        return downscale(hr, _SCALE)
+    return to_levels(Degradation(from_spec(kernel, _SCALE), _SCALE).apply(from_levels(hr))).byte()
 
 
 def _compare(folder: Path, name: str) -> None:
