@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-same bench-gpu cases clean fuzz
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-x4-seconds cameras-picture bench-same bench-gpu cases clean fuzz
 
 install: $(VENV)/.installed
 
@@ -82,9 +82,18 @@ bench-nodes: $(VENV)/.bench
 bench-same: with-data install
 	$(VENV)/bin/python -m benchmarks.same_pixels $(DATA) $(BEFORE)
 
-# set5/, set14/, kernels/; about 25 minutes. PSNR alone: no time is taken.
+# set5/, set14/, kernels/; about an hour. PSNR alone: no time is taken. OPTIONS="--parts direct wrong" does those alone.
+# Fails where a bar is missed.
 bench-kernels: with-data install
-	$(VENV)/bin/python -m benchmarks.kernels $(DATA)
+	$(VENV)/bin/python -m benchmarks.kernels $(DATA) $(OPTIONS)
+
+# kodak/; about 5 minutes, alone on the machine. Fails above a quarter of the seconds of revision ac389d8.
+bench-x4-seconds: with-data install
+	$(VENV)/bin/python -m benchmarks.kernels_seconds $(DATA)
+
+# satellite/, odd/archive/, set14/; a minute. Draws docs/cameras.png.
+cameras-picture: with-data install
+	$(VENV)/bin/python -m benchmarks.cameras_picture $(DATA)
 
 # Needs a GPU, and no data.
 bench-gpu: install
@@ -103,9 +112,10 @@ cases: install
 	@test -n "$(CASES)" || { echo "usage: make cases CASES=FOLDER" >&2; exit 2; }
 	$(VENV)/bin/python -m benchmarks.cases $(CASES)
 
-# Trains the prior that srpipe ships anew; kodak/, satellite_train/, archive/; about 15 minutes.
+# Trains the prior that srpipe ships anew; kodak/, photos_cc0/, aerial_drone/, satellite_train/, archive/; about an hour.
+# OPTIONS="--steps 20000" and the like for longer; stopped, the same command goes on.
 prior: with-data install
-	$(VENV)/bin/python -m benchmarks.shipped_prior $(DATA)
+	$(VENV)/bin/python -m benchmarks.shipped_prior $(DATA) $(OPTIONS)
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test,bench]'

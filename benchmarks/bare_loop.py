@@ -17,10 +17,10 @@ from PIL import Image
 from pipeline.priors.prior_file import read_prior, weights
 from sr_ops.prior import Prior
 from sr_ops.settings import Preset, Settings, preset
-from sr_ops.super_resolve import enlarge, fit_stages
+from sr_ops.super_resolve import super_resolve
 
 STEPS = 10
-"""A fifth of the default: the less an image takes, the larger is the pipeline's share."""
+"""Half of the default: the less an image takes, the larger is the pipeline's share."""
 
 
 def enlarge_file(source: Path, output: Path, settings: Settings, prior: Prior) -> None:
@@ -28,8 +28,7 @@ def enlarge_file(source: Path, output: Path, settings: Settings, prior: Prior) -
     with Image.open(source) as image:
         pixels = np.array(image)
     lr = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float() / 255
-    fitted = fit_stages(lr, settings, prior)
-    sr = enlarge(lr, fitted.model, settings)
+    sr = super_resolve(lr, settings, prior)
     levels = (sr * 255 + 0.5).floor().clamp(0, 255).to(torch.uint8)
     Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).numpy())).save(output)
 
@@ -40,7 +39,8 @@ def main(folder: Path, out: Path, scale: int) -> None:
     assert shipped is not None
     prior = weights(shipped.data)
     settings = preset(Preset.BALANCED, from_prior=True)
-    settings = replace(settings, scale=scale, fit=replace(settings.fit, steps=STEPS))
+    settings = replace(settings, scale=scale, width=prior.body.width, depth=prior.body.depth)
+    settings = replace(settings, fit=replace(settings.fit, steps=STEPS))
     out.mkdir(parents=True, exist_ok=True)
     begun = time.time()
     for source in sorted(folder.glob("*.png")):

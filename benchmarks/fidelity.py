@@ -55,6 +55,8 @@ class Folder:
 
 
 COG = ("--format", "cog")
+GAUSSIAN = ("--kernel", "gaussian:1.0")
+"""It lets 0.29 through at the Nyquist frequency, as instruments on satellites do."""
 
 FOLDERS = (
     Folder("odd/valid"),
@@ -62,6 +64,7 @@ FOLDERS = (
     Folder("odd/archive"),
     Folder("satellite"),
     Folder("satellite", COG),
+    Folder("satellite", GAUSSIAN),
     Folder("satellite_pairs"),
     Folder("archive"),
     Folder("large", ("--method", "bicubic", "--max-pixels", str(MOST_PIXELS)), MOST_PIXELS),
@@ -84,7 +87,7 @@ class Line:
 def run(folder: Folder, data: Path) -> tuple[list[Line], list[str]]:
     """One `srpipe run` over all files of a folder, a look at each, and what was expected of the run and is not so."""
     files = sorted(path for path in (data / folder.name).iterdir() if path.suffix not in _NO_IMAGES)
-    place = HERE / "-".join((folder.name.replace("/", "-"), *folder.options[:2]))
+    place = HERE / "-".join((folder.name.replace("/", "-"), *folder.options[:2])).replace(":", "")
     place.mkdir(parents=True, exist_ok=True)
     manifest = place / "m.csv"
     with manifest.open("w", newline="") as file:
@@ -215,8 +218,9 @@ Expectations missed: **{len(missed)}**.
 - *Known*: neither nodata, NaN, masked nor clear; in the result it is the input's, enlarged by nearest neighbour, sample
   by sample. Of a picture whose alpha blends: what is clear stays clear.
 - *Metadata*: what the input has; kept, or *noted* in the record as not kept. DPI are kept times {SCALE}.
-- *Errors*: of the result, shrunk by MATLAB's bicubic, against the input, in native units: as the record says, over all
-  that is known; then computed here from the written files, where all that the bicubic reads is known.
+- *Errors*: of the result, shrunk by the kernel told (MATLAB's bicubic where none is), against the input, in native
+  units: as the record says, over all that is known; then computed here from the written files, where all that the
+  kernel reads is known.
 - *Mean shift*: of the mean of the known samples of the worst band, as a multiple of 0.05 % of it, or of 0.2 counts
   where that is more (not of floats); at most {SHIFT:g}.
 - `.md` and `.txt` files are left out. In large/ `--max-pixels` is such that cog_world.tif is refused, which would

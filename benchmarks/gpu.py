@@ -22,12 +22,14 @@ from jobs.sample_pictures import photograph, satellite_view
 from pipeline.imagery.images import from_levels, to_levels
 from pipeline.work.stopwatch import Stopwatch
 from sr_ops.dihedral import ORDER
+from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
-from sr_ops.networks import ResidualNetwork, build_network, fastest_dtype
-from sr_ops.pairs import Pair, father_son_pyramid, son_side
+from sr_ops.model import Model, build_network, degradation_of
+from sr_ops.networks import ResidualNetwork
+from sr_ops.pairs import Lesson, father_son_pyramid, son_side
 from sr_ops.settings import Method, Preset, Settings, preset
 from sr_ops.stack import STEPS_BEFORE_CAPTURE, fit_stack
-from sr_ops.super_resolve import Model, enlarge
+from sr_ops.stages import halo, stages_of
 from sr_ops.tiles import cut, owned, plan_tiles
 
 from .pictures import decode, encode_png
@@ -36,8 +38,8 @@ from .results import machine, table, write_section
 SCALE = 2
 BANDS = 3
 
-FIT_FLOP, MEMBER_FLOP = 1.39e6, 0.46e6
-"""For each pixel of a son in a training step, and for each LR pixel in a member of the ensemble; subpixel 64 x 8."""
+FIT_FLOP, MEMBER_FLOP = 1.43e6, 0.476e6
+"""For each pixel of a son in a training step, and for each LR pixel in a member of the ensemble; direct 64 x 8."""
 
 PEAK_TFLOPS = 790.0
 """Dense bfloat16 of an H200."""
@@ -106,9 +108,15 @@ def draw_pngs(count: int, side: int) -> tuple[bytes, ...]:
     return tuple(encode_png(scenes[number % 2].roll(number // 2, -1)) for number in range(count))
 
 
-def fit_flop(lessons: Sequence[Sequence[Pair]], settings: Settings) -> float:
+def lesson_of(lr: Tensor, settings: Settings) -> Lesson:
+    """What a network learns of a clean image of MATLAB's bicubic."""
+    (stage,) = stages_of(settings, degradation_of(settings))
+    return Lesson(father_son_pyramid(lr, stage), lr.new_zeros(len(lr), 2))
+
+
+def fit_flop(lessons: Sequence[Lesson], settings: Settings) -> float:
     """Of all fits; the crops of small images are smaller than what the settings ask for."""
-    pixels = sum(settings.fit.batch * son_side(pairs, settings.fit.crop) ** 2 for pairs in lessons)
+    pixels = sum(settings.fit.batch * son_side(lesson.pairs, settings.fit.crop) ** 2 for lesson in lessons)
     return FIT_FLOP * settings.fit.steps * pixels
 
 
@@ -116,24 +124,21 @@ def infer_flop(lrs: Sequence[Tensor]) -> float:
     return MEMBER_FLOP * ORDER * sum(lr[0].numel() for lr in lrs)
 
 
-def fit_group(lessons: Sequence[Sequence[Pair]], way: Way, bench: Bench) -> list[ResidualNetwork]:
+def fit_group(lessons: Sequence[Lesson], way: Way, bench: Bench) -> list[ResidualNetwork]:
     """One stack."""
-    settings, dtype = bench.settings, fastest_dtype(bench.device)
-    networks = [
-        build_network(settings.network, BANDS, settings.width, settings.depth, settings.seed, bench.device, dtype)
-        for _ in lessons
-    ]
+    settings = bench.settings
+    networks = [build_network(BANDS, SCALE, settings, bench.device) for _ in lessons]
     if way.stack == 0:
         stream = torch.cuda.Stream(bench.device) if bench.device.type == "cuda" else None  # type: ignore[no-untyped-call]
         with torch.cuda.stream(stream):  # as `fit_stack` does; None changes nothing
-            for network, pairs in zip(networks, lessons, strict=True):
-                fit(network, pairs, settings.fit, settings.seed)
+            for network, lesson in zip(networks, lessons, strict=True):
+                fit(network, lesson, settings.fit, settings.seed)
     else:
         fit_stack(networks, lessons, settings.fit, settings.seed)
     return networks
 
 
-def fits_seconds(lessons: Sequence[Sequence[Pair]], way: Way, bench: Bench) -> float:
+def fits_seconds(lessons: Sequence[Lesson], way: Way, bench: Bench) -> float:
     """From the first fit's start to the last one's end, everything being ready."""
     groups = [lessons[first : first + way.size] for first in range(0, len(lessons), way.size)]
     captured_from = STEPS_BEFORE_CAPTURE if way.graph else bench.settings.fit.steps
@@ -152,15 +157,17 @@ def fits_seconds(lessons: Sequence[Sequence[Pair]], way: Way, bench: Bench) -> f
 def enlarge_all(pngs: Sequence[bytes], way: Way, bench: Bench) -> Stopwatch:
     """PNG to PNG, phase by phase."""
     watch, settings = Stopwatch(), bench.settings
+    degradation = degradation_of(settings)
     for first in range(0, len(pngs), way.size):
         with bench.timed(watch, "read"):
             lrs = [from_levels(decode(png)).to(bench.device) for png in pngs[first : first + way.size]]
         with bench.timed(watch, "pairs"):
-            lessons = [father_son_pyramid(lr) for lr in lrs]
+            lessons = [lesson_of(lr, settings) for lr in lrs]
         with bench.timed(watch, "fit"):
             networks = fit_group(lessons, way, bench)
-        for lr, model in zip(lrs, [Model(Method.ZSSR, (network,)) for network in networks], strict=True):
-            for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, settings.halo):
+        for lr, network in zip(lrs, networks, strict=True):
+            model = Model(Method.ZSSR, degradation, (network,))
+            for tile in plan_tiles(lr.shape[-2], lr.shape[-1], settings.tile_size, halo(settings, degradation)):
                 sr = enlarge(cut(lr, tile), model, settings, lambda phase: bench.timed(watch, phase))
                 with bench.timed(watch, "encode"):
                     encode_png(to_levels(owned(sr, tile, SCALE)))
@@ -170,7 +177,7 @@ def enlarge_all(pngs: Sequence[bytes], way: Way, bench: Bench) -> Stopwatch:
 def phases_table(stacks: Sequence[int], bench: Bench) -> str:
     """A row for each size of a stack: throughput, milliseconds of an image in each phase, and how near the floor."""
     lrs = bench.lrs()
-    lessons = [father_son_pyramid(lr) for lr in lrs]
+    lessons = [lesson_of(lr, bench.settings) for lr in lrs]
     learning, inferring = fit_flop(lessons, bench.settings) / 1e12, infer_flop(lrs) / 1e12
     megapixels = SCALE**2 * sum(lr[0].numel() for lr in lrs) / 1e6
     del lrs, lessons
@@ -201,7 +208,7 @@ def phases_table(stacks: Sequence[int], bench: Bench) -> str:
 
 def ways_table(stacks: Sequence[int], bench: Bench) -> str:
     """Fits alone: every size of a stack, with and without CUDA graphs, from one thread and from several."""
-    lessons = [father_son_pyramid(lr) for lr in bench.lrs()]
+    lessons = [lesson_of(lr, bench.settings) for lr in bench.lrs()]
     work = fit_flop(lessons, bench.settings) / 1e12
     ways = [
         Way(stack, threads, graph)
@@ -276,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=int, default=64, help="images for every row; larger stacks are left out")
     parser.add_argument("--size", type=int, default=256, help="their side in LR pixels")
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--stacks", type=_numbers, default=(1, 4, 16, 64), help="numbers of fits at once, by commas")
     parser.add_argument("--peak-tflops", type=float, default=PEAK_TFLOPS, help="of the GPU, in bfloat16")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
@@ -287,6 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if min(options.stacks) > options.images or min(options.stacks) < 1:
         parser.error(f"--stacks {options.stacks}: numbers from 1 on, and one at least within --images {options.images}")
     torch.backends.cudnn.deterministic = True  # as the worker has it
+    torch.backends.cudnn.allow_tf32 = False
     parts = []
     for part in report(options):
         print(part, flush=True)

@@ -15,14 +15,12 @@ from PIL import Image
 from pipeline.output.layout import MOSAIC, tile_position
 
 from .references import Reference, Said, read, said_by_pillow, said_by_rasterio
+from .shrinking import profile, shrink
 
 SCALE = 2
 
 STRIP = 256
 """Rows of the input that are compared at once."""
-
-_REACH = 2
-"""LR pixels on each side of one that the forward model reads for it."""
 
 _DPI_ROUNDING = 0.02
 """A PNG counts whole pixels per metre."""
@@ -67,7 +65,7 @@ def compare(reference: Reference, record: Mapping[str, Any]) -> Likeness:
     """Of an image that is done."""
     with _opened(reference, record) as result:
         assert result.height == SCALE * reference.samples.shape[1]
-        radiometry = _Radiometry(reference)
+        radiometry = _Radiometry(reference, profile(record["kernel"]))
         for start in range(0, reference.samples.shape[1], STRIP):
             radiometry.add(result, start, min(start + STRIP, reference.samples.shape[1]))
         one, other = reference.said, result.said
@@ -85,23 +83,12 @@ def compare(reference: Reference, record: Mapping[str, Any]) -> Likeness:
         )
 
 
-def shrink(rows: NDArray[Any], top: int, bottom: int) -> NDArray[np.float64]:
-    """MATLAB's bicubic by 1/2 of (C, 2h, 2W) with 3 rows more on each side; `top` and `bottom` of these are missing."""
-    x = np.abs(np.arange(8) - 3.5) / 2
-    taps = np.where(x <= 1, (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2)
-    taps /= taps.sum()
-    work = np.pad(rows.astype(np.float64), ((0, 0), (top, bottom), (3, 3)), "symmetric")
-    height, width = work.shape[1] // 2 - 3, work.shape[2] // 2 - 3
-    work = sum(tap * work[:, k : k + 2 * height : 2] for k, tap in enumerate(taps))
-    shrunk: NDArray[np.float64] = sum(tap * work[:, :, k : k + 2 * width : 2] for k, tap in enumerate(taps))
-    return shrunk
-
-
 class _Radiometry:
     """Sums over the strips of an image."""
 
-    def __init__(self, reference: Reference) -> None:
-        self._reference = reference
+    def __init__(self, reference: Reference, taps: NDArray[np.float64]) -> None:
+        self._reference, self._taps = reference, taps
+        self._margin = len(taps) // 2 - 1  # rows of the result that an LR pixel depends on, beyond its own
         self._bands = reference.measured
         self._counts = np.zeros(self._bands)
         self._before, self._after = np.zeros(self._bands), np.zeros(self._bands)
@@ -110,14 +97,15 @@ class _Radiometry:
 
     def add(self, result: Result, start: int, stop: int) -> None:
         height = self._reference.samples.shape[1]
-        first, last = max(0, SCALE * start - 3), min(SCALE * height, SCALE * stop + 3)
+        first, last = max(0, SCALE * start - self._margin), min(SCALE * height, SCALE * stop + self._margin)
         samples, known_there = result.rows(first, last)
         own = slice(SCALE * start - first, SCALE * stop - first)
         known = self._reference.known[:, start:stop]
         self._compare_known(_enlarged(known), known_there[:, own])
         bands = slice(0, self._bands)
         self._add_means(self._reference.samples[bands, start:stop], samples[bands, own], known[bands])
-        shrunk = shrink(np.nan_to_num(samples[bands]), 3 - (SCALE * start - first), 3 - (last - SCALE * stop))
+        missing = self._margin - (SCALE * start - first), self._margin - (last - SCALE * stop)
+        shrunk = shrink(np.nan_to_num(samples[bands]), *missing, self._taps)
         error = np.abs(shrunk - self._reference.samples[bands, start:stop])[self._surrounded(start, stop)]
         self._error, self._errors = self._error + float(error.sum()), self._errors + error.size
         self._largest = max(self._largest, float(error.max(initial=0.0)))
@@ -155,11 +143,11 @@ class _Radiometry:
 
     def _surrounded(self, start: int, stop: int) -> Known:
         """(C, h, W): all that the forward model reads for the sample is known."""
-        known = self._reference.known[: self._bands]
-        first, last = max(0, start - _REACH), min(known.shape[1], stop + _REACH)
-        margins = (_REACH - (start - first), _REACH - (last - stop))
-        padded = np.pad(known[:, first:last], ((0, 0), margins, (_REACH, _REACH)), "edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * _REACH + 1, 2 * _REACH + 1), (1, 2))
+        known, reach = self._reference.known[: self._bands], -(-self._margin // SCALE)
+        first, last = max(0, start - reach), min(known.shape[1], stop + reach)
+        margins = (reach - (start - first), reach - (last - stop))
+        padded = np.pad(known[:, first:last], ((0, 0), margins, (reach, reach)), "edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1), (1, 2))
         surrounded: Known = np.asarray(windows.all((-2, -1)))
         return surrounded
 

@@ -21,10 +21,12 @@ from jobs.sample_pictures import satellite_view
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
+from sr_ops.domain import UNIT
+from sr_ops.enlarging import enlarge, enlarge_tiled
+from sr_ops.learning import fit_stages
+from sr_ops.model import degradation_of, no_phase
 from sr_ops.resample import downscale
 from sr_ops.settings import Preset, preset
-from sr_ops.super_resolve import enlarge, fit_stages
-from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 SRPIPE = [sys.executable, "-m", "jobs.cli"]
 
@@ -99,17 +101,11 @@ def tiled_equals_untiled(data: Path) -> Promise:
     for threads, scale in itertools.product((1, 2), (2, 3, 4)):
         torch.set_num_threads(threads)
         settings = replace(preset(Preset.BALANCED, from_prior=True), scale=scale)
-        model = fit_stages(lr, settings, prior).model
+        settings = replace(settings, width=prior.body.width, depth=prior.body.depth)
+        model = fit_stages(lr, settings, prior, degradation_of(settings)).model
         whole = enlarge(lr, model, settings)
         for tile_size in (48, 64, 100):
-            tiled = torch.empty_like(whole)
-            for tile in plan_tiles(lr.shape[1], lr.shape[2], tile_size, settings.halo):
-                paste(
-                    tiled,
-                    tile,
-                    owned(enlarge(cut(lr, tile), model, settings), tile, scale),
-                    scale,
-                )
+            tiled = enlarge_tiled(lr, model, replace(settings, tile_size=tile_size), no_phase, UNIT)
             before = max(before, float((tiled - whole).abs().max()))
             after = max(after, float((to_levels(tiled) - to_levels(whole)).abs().max()))
     measured = f"{before:.1e} of the range before rounding, {after:.0f} grey levels after"

@@ -22,6 +22,7 @@ from . import promises
 from .results import machine, table, write_section
 
 OUT = Path("bench-out")
+SRPIPE = [sys.executable, "-m", "jobs.cli"]
 
 SCALES = (2, 3, 4)
 
@@ -43,6 +44,10 @@ class Case:
     name: str
     lr: Path
     hr: Path
+    kernel: str = ""
+    """The manifest's cell: what srpipe is told of the camera; empty for nothing."""
+    noise: str = ""
+    """The same of its noise."""
 
     @property
     def id(self) -> str:
@@ -59,18 +64,26 @@ def find_cases(data: Path) -> list[Case]:
     ]
 
 
-def run_and_score(name: str, cases: list[Case], *options: str) -> dict[str, dict[str, Any]]:
-    """One `srpipe run` and one `srpipe eval` over the cases; the scores by id."""
+def run_cases(name: str, cases: list[Case], *options: str) -> Path:
+    """One `srpipe run` over the cases; its output."""
     OUT.mkdir(exist_ok=True)
     manifest = OUT / f"{name}.csv"
     with manifest.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["uri", "id", "scale", "reference"])
-        writer.writerows([case.lr.resolve(), case.id, case.scale, case.hr.resolve()] for case in cases)
-    command = [sys.executable, "-m", "jobs.cli"]
-    output = str(OUT / name)
-    subprocess.run([*command, "run", str(manifest), "-o", output, "--existing", "overwrite", *options], check=True)
-    done = subprocess.run([*command, "eval", output, "--json"], check=True, capture_output=True, text=True)
+        writer.writerow(["uri", "id", "scale", "reference", "kernel", "noise"])
+        writer.writerows(
+            [case.lr.resolve(), case.id, case.scale, case.hr.resolve(), case.kernel, case.noise] for case in cases
+        )
+    output = OUT / name
+    command = [*SRPIPE, "run", str(manifest), "-o", str(output), "--existing", "overwrite", *options]
+    subprocess.run(command, check=True)
+    return output
+
+
+def run_and_score(name: str, cases: list[Case], *options: str) -> dict[str, dict[str, Any]]:
+    """One `srpipe run` and one `srpipe eval` over the cases; the scores by id."""
+    output = run_cases(name, cases, *options)
+    done = subprocess.run([*SRPIPE, "eval", str(output), "--json"], check=True, capture_output=True, text=True)
     return {score["key"]: score for score in json.loads(done.stdout)["scores"]}
 
 

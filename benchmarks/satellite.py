@@ -19,7 +19,7 @@ from .quality import OUT, Case
 AERIAL, SENTINEL, LANDSAT = "aerial", "Sentinel-2", "Landsat"
 
 TRAINING = {
-    # the first seven are among the shipped prior's own
+    # those of satellite_train/ are among the shipped prior's own
     **dict.fromkeys((f"satellite_train/NAIP-VA-b{band}.tiff" for band in range(1, 5)), AERIAL),
     "satellite_train/2019_YELL_2_541000_4977000_image_crop.png": AERIAL,
     **dict.fromkeys(("satellite_train/SOAP_031.png", "satellite_train/SOAP_061.png"), AERIAL),
@@ -77,7 +77,8 @@ def prepare(data: Path, files: dict[str, str], left_out: dict[str, str]) -> list
             continue
         bands_first = hr[None] if hr.ndim == 2 else hr.transpose(2, 0, 1)
         lr = downscale(torch.from_numpy(np.ascontiguousarray(bands_first)), SCALE).permute(1, 2, 0).numpy()
-        case = Case(kind, SCALE, Path(file).stem, *(OUT / f"collection/{part}/{file}.png" for part in ("lr", "hr")))
+        place = OUT / "collection"
+        case = Case(kind, SCALE, Path(file).stem, place / f"lr/{file}.png", place / f"hr/{file}.png")
         for path, pixels in ((case.lr, lr[..., 0] if hr.ndim == 2 else lr), (case.hr, hr)):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.ascontiguousarray(pixels)).save(path)

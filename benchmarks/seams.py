@@ -15,8 +15,11 @@ from PIL import Image
 
 from jobs.sample_pictures import satellite_view
 from pipeline.output.layout import MOSAIC
+from pipeline.priors.prior_file import SHIPPED, read_prior, weights
+from sr_ops.enlarging import enlarge
+from sr_ops.learning import fit_stages
+from sr_ops.model import degradation_of
 from sr_ops.settings import Preset, preset
-from sr_ops.super_resolve import enlarge, fit_stages
 from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .quality import OUT
@@ -29,6 +32,9 @@ GREYS_PER_COUNT = 64
 """In the pictures of differences: of 4 counts and more white is made."""
 
 SIDE, TILE, SCALE = 320, 64, 2
+
+KERNELS = ("bicubic", "gaussian:1.4")
+"""Told of each image; with the wider one tiles read more of each other."""
 
 MOST_COUNTS = {"nodata": 1, "mask": 1, "alpha": 10}
 """Of 65,535 that a sample may differ: one of rounding; of a colour of which little is seen rounding moves more."""
@@ -48,6 +54,7 @@ class Seam:
     """One image in both ways."""
 
     kind: str
+    kernel: str
     largest: int
     """Difference of the two in counts."""
     share: float
@@ -65,10 +72,11 @@ class Seam:
 def section() -> Section:
     """Run all kinds, and what is to be said of them."""
     HERE.mkdir(parents=True, exist_ok=True)
-    seams = [look(kind, make) for kind, make in _MAKERS.items()]
+    seams = [look(kind, make, kernel) for kernel in KERNELS for kind, make in _MAKERS.items()]
     rows = [
         [
             seam.kind,
+            seam.kernel,
             f"{seam.largest}",
             f"{100 * seam.share:.2g} %",
             f"{seam.ratio:.4f}",
@@ -77,17 +85,18 @@ def section() -> Section:
         ]
         for seam in seams
     ]
-    header = ["16-bit raster with", "largest difference", "samples that differ", "step ratio, tiled", "in one tile", ""]
+    header = ["16-bit raster with", "kernel told", "largest difference", "samples that differ"]
+    header += ["step ratio, tiled", "in one tile", ""]
     most = MOST_COUNTS["alpha"]
     text = f"""## Seams
 
 `make bench-fidelity DATA=...`. {machine()}
 
-An image of {SIDE} x {SIDE} pixels, made by code, at x{SCALE} with `--preset fast`, in one tile and in tiles of {TILE}.
-In counts of 65,535: the largest difference of the two (at most {MOST_COUNTS["nodata"]}, with alpha {most}). The step
-ratio is that of the mean step between neighbours on both sides of a border between tiles to that between all other
-pixels of the input; it is the picture's own, so it has to be that of the same places in one tile (to {100 * STEP:g} %).
-Known samples only; what is known is the same in both.
+An image of {SIDE} x {SIDE} pixels, made by code, at x{SCALE} with `--preset fast` and a kernel told, in one tile and in
+tiles of {TILE}. In counts of 65,535: the largest difference of the two (at most {MOST_COUNTS["nodata"]}, with alpha
+{most}). The step ratio is that of the mean step between neighbours on both sides of a border between tiles to that
+between all other pixels of the input; it is the picture's own, so it has to be that of the same places in one tile (to
+{100 * STEP:g} %). Known samples only; what is known is the same in both.
 
 {table(header, rows)}
 
@@ -100,20 +109,22 @@ levels a count; and, in the same grey levels, what the difference would be if ti
     return Section(text, all(seam.kept for seam in seams))
 
 
-def look(kind: str, make: Callable[[Path], None]) -> Seam:
-    """One kind of image."""
+def look(kind: str, make: Callable[[Path], None], kernel: str) -> Seam:
+    """One kind of image by one camera."""
     path = HERE / f"{kind}.{'png' if kind == 'alpha' else 'tif'}"
     make(path)
-    (whole, known), (tiled, also_known) = (_enlarged(path, side) for side in (512, TILE))
-    assert np.array_equal(known, also_known), kind
+    (whole, known), (tiled, also_known) = (_enlarged(path, side, kernel) for side in (512, TILE))
+    assert np.array_equal(known, also_known), (kind, kernel)
     difference = np.abs(whole.astype(np.int64) - tiled)[known]
     ratios = (_step_ratio(image, known) for image in (tiled, whole))
-    return Seam(kind, int(difference.max()), float((difference > 0).mean()), *ratios)
+    return Seam(kind, kernel, int(difference.max()), float((difference > 0).mean()), *ratios)
 
 
 def draw() -> None:
     """Write the picture, of what `look` has run before."""
-    (whole, known), (tiled, _) = (_read(HERE / f"nodata-{side}/tiles/nodata.tif") for side in (512, TILE))
+    (whole, known), (tiled, _) = (
+        _read(_output("nodata", side, KERNELS[0]) / "tiles/nodata.tif") for side in (512, TILE)
+    )
     seen = (tiled >> 8).transpose(1, 2, 0)
     panels = [seen, *map(_in_greys, (np.where(known, tiled.astype(np.int64) - whole, 0), _without_halo()))]
     margin = np.full((seen.shape[0], 8, 3), 255)
@@ -129,9 +140,13 @@ def _in_greys(difference: NDArray[Any]) -> NDArray[Any]:
 
 def _without_halo() -> NDArray[Any]:
     """(C, H, W) in counts: the scene in tiles that read nothing of their neighbours, less that in one."""
-    settings = replace(preset(Preset.FAST, from_prior=False), scale=SCALE)
+    shipped = read_prior(SHIPPED)
+    assert shipped is not None
+    prior = weights(shipped.data)
+    settings = replace(preset(Preset.FAST, from_prior=True), width=prior.body.width, depth=prior.body.depth)
+    settings = replace(settings, scale=SCALE)
     lr = torch.from_numpy(_scene().astype(np.float32)) / 65535
-    model = fit_stages(lr, settings).model
+    model = fit_stages(lr, settings, prior, degradation_of(settings)).model
     whole = enlarge(lr, model, settings)
     tiled = torch.empty_like(whole)
     for tile in plan_tiles(SIDE, SIDE, TILE, halo=0):
@@ -140,12 +155,16 @@ def _without_halo() -> NDArray[Any]:
     return difference
 
 
-def _enlarged(path: Path, tile_size: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _output(kind: str, tile_size: int, kernel: str) -> Path:
+    return HERE / f"{kind}-{kernel.replace(':', '')}-{tile_size}"
+
+
+def _enlarged(path: Path, tile_size: int, kernel: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """(C, H, W) without alpha, and what is known of it."""
-    output = HERE / f"{path.stem}-{tile_size}"
+    output = _output(path.stem, tile_size, kernel)
     command = [sys.executable, "-m", "jobs.cli", "run", str(path), "-o", str(output), "-s", str(SCALE)]
     options = ("--preset", "fast", "--executor", "inline", "--existing", "overwrite", "--tile-size", str(tile_size))
-    subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, *options, "--kernel", kernel], check=True, stdout=subprocess.DEVNULL)
     return _read(output / "tiles" / path.name)
 
 

@@ -23,7 +23,7 @@ STEPS = (0, 10, 20, 50, 100, 200, 500, 1500)
 SCALE = 2
 
 COLLECTION_STEPS = 2000
-COLLECTION_CROP = 64
+COLLECTION_CROP = 32
 
 LOWEST_SHOWN = 36.0
 """In dB: the scratch curve comes from 4 dB below the others, which differ by tenths."""
@@ -102,7 +102,7 @@ def main(data: Path) -> None:
     started = time.monotonic()
     collection = [case for case in find_cases(data) if case.scale == SCALE]
     cases = [case for case in collection if case.set == "set5"]
-    options = ("--from", "shipped", "--steps", str(COLLECTION_STEPS), "--crop", str(COLLECTION_CROP))
+    options = ("--scales", str(SCALE), "--steps", str(COLLECTION_STEPS), "--crop", str(COLLECTION_CROP))
     prior, trained = train_prior("steps-collection", [case.lr for case in collection], *options)
     training_s = time.monotonic() - started
     starts = (Start("from scratch", "none"), Start("shipped prior", "shipped"), Start("collection prior", str(prior)))

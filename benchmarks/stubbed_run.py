@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 from pipeline import storage
 from pipeline.codec import to_json
-from pipeline.config import VERSION, Device, RunConfig, for_row
+from pipeline.config import VERSION, Device, RunConfig
 from pipeline.driver import run as run_module
 from pipeline.driver.capacity import Workers
 from pipeline.driver.manifest import Manifest
@@ -104,7 +104,7 @@ class ReadyWorker:
             yield {"answer": [answer_to_json(record)]}
 
     def _commit(self, row: Row) -> Record:
-        settings = self._config.fingerprint(for_row(self._config.settings, row.scale, row.nodata))
+        settings = self._config.fingerprint(row.settings(self._config.settings))
         commit = Commit(settings, row.key, storage.stat(row.uri).fingerprint)
         record = replace(
             _READY,

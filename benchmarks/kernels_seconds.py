@@ -1,0 +1,89 @@
+"""`make bench-x4-seconds DATA=FOLDER`: seconds of x4 of 512 x 512, beside those of an earlier revision in one run.
+
+Both by default settings, in one worker of one thread, in turn; each in a process of its own, so that both pay what a
+first image does. DATA holds kodak/. Exit code 1 when it takes more than a quarter.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from .results import machine, table, write_section
+from .same_pixels import REPOSITORY, checkout
+
+BEFORE = "ac389d8"
+"""The last one whose networks knew bicubic alone, and went to x4 by two stages."""
+ASKED = 0.25
+REPETITIONS = 3
+SIDE = 512
+
+
+def main() -> int:
+    """Read the arguments, measure, write docs/results.md; 1 where the bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels_seconds", description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--side", type=int, default=SIDE, help="LR pixels; another one is for a look, writes nothing")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        image = crop(options.data / "kodak" / "kodim01.png", options.side, work / "lr.png")
+        before = checkout(BEFORE, work / "before")
+        pairs = [
+            (seconds(before, image, work / f"before-{turn}"), seconds(REPOSITORY, image, work / f"now-{turn}"))
+            for turn in range(REPETITIONS)
+        ]
+    text, kept = section(options.side, pairs)
+    print(text)
+    if options.side == SIDE:
+        write_section("kernels-seconds", text)
+    return 0 if kept else 1
+
+
+def crop(photograph: Path, side: int, path: Path) -> Path:
+    with Image.open(photograph) as image:
+        image.crop((0, 0, side, side)).save(path)
+    return path
+
+
+def seconds(source: Path, image: Path, out: Path) -> float:
+    """Of one image, as its record tells, by the sources in a folder."""
+    code = "import sys; from jobs.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "run", str(image), "-o", str(out), "--scale", "4", "--executor", "inline"]
+    options = ("--threads-per-worker", "1", "--device", "cpu", "--json")
+    # These sources are first on the path, before the environment's own srpipe.
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    subprocess.run([*command, *options], cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)
+    (taken,) = pq.read_table(out / "manifest.parquet", columns=["total_s"])["total_s"].to_pylist()
+    return float(taken)
+
+
+def section(side: int, pairs: list[tuple[float, float]]) -> tuple[str, bool]:
+    """What is to be said of (before, now), and whether the bar is met."""
+    ratios = [now / before for before, now in pairs]
+    kept = median(ratios) <= ASKED
+    rows = [
+        [str(turn), f"{before:.1f}", f"{now:.1f}", f"{ratio:.3f}"]
+        for turn, ((before, now), ratio) in enumerate(zip(pairs, ratios, strict=True), 1)
+    ]
+    text = f"""## Seconds of x4, now and before
+
+`make bench-x4-seconds DATA=...`. {machine()}
+
+A photograph of {side} x {side} pixels at x4 by default settings, in one thread, in turn by revision {BEFORE} and by
+this one; seconds from the records, the start of a process not counted, what a first image pays counted.
+
+{table(["turn", f"{BEFORE}, s", "now, s", "ratio"], rows)}
+
+Median of the ratios: **{median(ratios):.3f}**, asked at most {ASKED:g}: {"kept" if kept else "**missed**"}."""
+    return text, kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())
