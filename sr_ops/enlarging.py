@@ -20,13 +20,10 @@ from .tiles import cut, cut_enlarged, owned, paste, plan_tiles
 _BANDS_AT_ONCE = 4
 """Enlarged together, where they need not be: bounds the memory of images of many bands."""
 
-_PIECE, _PIECE_ON_CPU = 1024, 256
-"""Longest side of what a network sees at once, less the halo. What a layer makes of 256 x 256 pixels the C library's
-allocator keeps for the next one; of more (32 MB) it asks the system anew each time, which takes half as long again as
-the convolutions. A GPU would be idle with so little."""
-
-_INTERPOLATION_REACH = 2
-"""Pixels that bicubic enlargement reads on each side."""
+_PIECE, _PIECE_ON_CPU = 1024, 128
+"""Longest side of what a network sees at once, less the halo. What a layer makes of 128 x 128 pixels stays in a CPU's
+caches: a pixel takes a fifth less time than of 256 x 256, and the halo costs half of that. A GPU would be idle with so
+little."""
 
 
 @torch.inference_mode()
@@ -110,7 +107,7 @@ def _run(network: ResidualNetwork, told: Tensor, image: Tensor, base: Tensor, en
     canvas = image.new_empty(bands, height * ratio, width * ratio)
     longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
     side = ceil(longest / ceil(longest / most))
-    for piece in plan_tiles(height, width, side, depth + _INTERPOLATION_REACH):
+    for piece in plan_tiles(height, width, side, depth):
         enlarged = ensemble(member, cut(image, piece), cut_enlarged(base, piece, ratio))
         paste(canvas, piece, owned(enlarged, piece, ratio), ratio)
     return canvas
