@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,13 +91,13 @@ and of 10 steps. *Base*: `--method bicubic`, that is bicubic and the data step; 
 METHODS = {"base": ("--method", "bicubic"), "prior": ("--method", "prior"), "default": ()}
 
 
-def twelve(data: Path, names: Sequence[str]) -> Part:
+def twelve(data: Path, names: Sequence[str], scales: Sequence[int] = SCALES) -> Part:
     """Three pictures by the kernels of USRNet's table, without noise and with it."""
     hrs = [data / "set5" / f"{name}.png" for name in names if name in THREE]
     cameras = _twelve_cameras(data)
     made = {
         (scale, noise): [list(shots("twelve", hrs, scale, [camera], HERE / "twelve")) for camera in of_noise]
-        for scale in SCALES
+        for scale in scales
         for noise, of_noise in cameras.items()
     }
     cases = [case for row in made.values() for cell in row for case in cell]
@@ -212,11 +213,13 @@ def main() -> int:
     parser.add_argument(
         "--pictures", nargs="+", choices=SET5, default=SET5, help="of Set5 these only: for a look, writes nothing"
     )
+    parser.add_argument("--scales", nargs="+", type=int, choices=SCALES, default=SCALES, help="of the twelve kernels")
     options = parser.parse_args()
+    parts = PARTS | {"twelve": partial(twelve, scales=options.scales)}
     missed = []
     for name in options.parts:
         started = time.monotonic()
-        part = PARTS[name](options.data, options.pictures)
+        part = parts[name](options.data, options.pictures)
         told = f"`make bench-kernels DATA=...` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}"
         title, _, rest = part.text.partition("\n\n")
         of_all = part.missed if options.pictures == SET5 else []
