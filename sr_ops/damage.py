@@ -56,7 +56,8 @@ class Damage:
     def as_noise_of(self, degradation: Degradation) -> Degradation:
         """The degradation with this damage for its noise; what JPEG lost counts as noise, too."""
         step = 0.0 if self.jpeg_steps is None else float(self.jpeg_steps.mean())
-        return replace(degradation, noise=tuple(math.hypot(sigma, step * JPEG_NOISE) for sigma in self.sigmas))
+        noise = tuple(math.hypot(sigma, step * JPEG_NOISE) for sigma in self.sigmas)
+        return degradation if noise == degradation.noise else replace(degradation, noise=noise)
 
     def told(self, bands: int) -> Tensor:
         """(C, 2): what a network is told of an image of so many bands."""

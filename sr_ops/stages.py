@@ -47,7 +47,7 @@ class Stage:
         return upscale(image, self.ratio) if self.interpolates else make_base(self.learned, image, known)
 
 
-@lru_cache(maxsize=64)  # what a degradation knows of itself is worth keeping from tile to tile
+@lru_cache(maxsize=8)  # what a degradation knows of itself is worth keeping from tile to tile
 def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]:
     """All stages to the scale of the settings, which is that of `degradation`."""
     stages: list[Stage] = []
@@ -79,7 +79,7 @@ def halo(settings: Settings, degradation: Degradation) -> int:
     if settings.method is not Method.BICUBIC and settings.network is not Network.DIRECT:
         # Stage i works at 2^i times the LR size, so all stages together reach less than twice the first one's depth.
         return 2 * settings.depth + _EXACT_REACH + _CONSERVATION_REACH
-    clear = Degradation(degradation.kernels, degradation.scale)
+    clear = Degradation(degradation.kernels, degradation.scale) if degradation.is_noisy else degradation
     back = _EXACT_REACH if clear.is_bicubic else clear.reach
     conserved = passes(clear) * _CONSERVATION_REACH
     if settings.method is Method.BICUBIC:

@@ -8,8 +8,10 @@ import torch
 from torch import Generator, Tensor
 
 from sr_ops.damage import CLEAN, Damage, find_damage, noise_sigma
+from sr_ops.degradation import Degradation
 from sr_ops.held_out import hold_out
 from sr_ops.jpeg import round_to_steps, steps_of_quality
+from sr_ops.kernels import bicubic
 
 from .pictures import checkerboard, noise, star, white_noise
 
@@ -182,3 +184,10 @@ def test_what_is_clean_stays() -> None:
     assert torch.equal(CLEAN.put_into(sons, generator), sons)
     assert torch.equal(generator.get_state(), before)
     assert found(slope(96)) == CLEAN
+
+
+def test_a_clean_image_shares_the_degradation_of_its_camera() -> None:
+    """What a degradation has found out about itself is then found once for all images of a run."""
+    degradation = Degradation((bicubic(2),), 2)
+    assert Damage().as_noise_of(degradation) is degradation
+    assert Damage(torch.tensor([0.1])).as_noise_of(degradation).noise == pytest.approx((0.1,))

@@ -87,7 +87,8 @@ class QualityOptions:
         ),
     ] = Settings.method
     steps: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Take so many optimiser steps per x2 stage.")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Take so many optimiser steps for each network that is fitted."),
     ] = None
     network: Annotated[
         Network | None,

@@ -1,5 +1,7 @@
 """What made an image: the kernel and the noise of the settings, as they are for its bands, its size and its place."""
 
+from functools import lru_cache
+
 from sr_ops.degradation import Degradation
 from sr_ops.kernels import bicubic, from_spec, recentred
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
@@ -31,10 +33,17 @@ def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degr
             f" ({side}); give a narrower one"
         )
         raise ImageError(ErrorType.UNSUPPORTED, message)
-    if header.georef is not None:
-        kernels = tuple(recentred(kernel, scale) for kernel in kernels)
     sigma = 0.0 if settings.noise == AUTO else float(settings.noise)
-    return Degradation(kernels, scale, tuple(sigma / span for span in scaling.span) if sigma else (0.0,))
+    noise = tuple(sigma / span for span in scaling.span) if sigma else (0.0,)
+    return _degradation(settings.kernel, scale, header.georef is not None, noise)
+
+
+@lru_cache(maxsize=8)  # images of one camera share it, and what it has found out about itself
+def _degradation(spec: str, scale: int, on_a_map: bool, noise: tuple[float, ...]) -> Degradation:
+    kernels = from_spec(spec, scale)
+    if on_a_map:
+        kernels = tuple(recentred(kernel, scale) for kernel in kernels)
+    return Degradation(kernels, scale, noise)
 
 
 def in_native_units(noise: tuple[float, ...] | None, scaling: Scaling) -> tuple[float, ...] | None:
