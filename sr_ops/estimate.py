@@ -1,0 +1,243 @@
+"""A camera told from the pixels alone: blur, sharpening and noise, by the shape of the spectrum.
+
+`scene_spectrum` is fitted to `spectrum.Spectrum` by least squares with priors: on the exponent, since scenes differ
+little in it; on the scene's directions, so that stripes are not taken for a blur across them; and on the sharpening.
+What lies far off a fit, as print does, pulls with a constant force (Huber 1964).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .scene_spectrum import (
+    DIRECTIONS,
+    EXPONENT,
+    LOG_NOISE,
+    PARAMETERS,
+    SHARPENING,
+    XX,
+    XY,
+    YY,
+    SceneSpectrum,
+)
+from .spectrum import Spectrum, frequencies, spectrum_of
+
+_EXPONENT, _EXPONENT_SPREAD = 2.2, 0.3
+"""Of scenes (Field 1987: about 2), as they are photographed; and how much they differ."""
+
+_DIRECTION_SPREADS = (0.4, 0.4, 0.2, 0.2)
+"""Of logarithms of power with two, and with four, maxima in a turn."""
+
+_SHARPENING_SPREAD = 0.5
+
+_NOISE_SPREAD = 10.0
+"""Of the logarithm of its power, about that of rounding: next to nothing is presumed."""
+
+_BLUR, _BLUR_SPREAD = 0.25, 2.0
+"""Of the variances of a blur, in LR pixels squared: next to nothing is presumed."""
+
+_ALIKE = 0.02
+"""What bands of an image differ by in all these but the noise."""
+
+_MISFIT, _BINS = 0.35, 80
+"""Standard deviation of scenes about the model, in logarithms of power, as of so many bins of equal weight."""
+
+_UNROUNDED = 1e-10
+"""Variance, in units of the full range squared, that stands for rounding where samples are floating point."""
+
+_LARGEST_VARIANCE = 4.0
+_EXPONENTS = (1.0, 4.0)
+_MOST_SHARPENING = 3.0
+
+_FEW = 4
+"""Small images: more of them together tell as much as a large one."""
+
+_LIKE_A_NOISY_SCENE = 0.6
+"""Misfit: noise lies where the model has it, and scenes in it fit better, at 0.2 to 0.5, than without."""
+
+_STEPS, _SETTLED, _MOST_DAMPING = 40, 1e-6, 1e6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What pixels tell of their camera."""
+
+    covariance: tuple[float, float, float]
+    """Of a Gaussian blur, in LR pixels squared: xx, xy, yy."""
+    deviation: float
+    """Standard deviation of its variances, as the fit has it."""
+    exponent: float
+    sharpening: float
+    """Amount of an unsharp mask of one LR pixel, 0 and more."""
+    noise: float
+    """Standard deviation in brightness before it was sharpened, in units of the full range; rounding counts."""
+    misfit: float
+    """Root mean square of what the model leaves, in logarithms of power."""
+    lossy: bool = False
+    """Whether some of the spectrum did not count, since JPEG spoiled it."""
+    small: bool = False
+    """Whether it is of an image below 96 pixels: of `butterfly` of Set5 at 64 x 64 two wings are most of the detail."""
+
+    @property
+    def variances(self) -> tuple[float, float]:
+        """Of the blur along its axes, the larger one first; LR pixels squared."""
+        xx, xy, yy = self.covariance
+        mean, apart = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
+        return mean + apart, mean - apart
+
+    @property
+    def degrees(self) -> float:
+        """Of the axis of the larger one, from the x axis towards y."""
+        xx, xy, yy = self.covariance
+        return math.degrees(math.atan2(2 * xy, xx - yy) / 2) % 180
+
+
+def estimate(spectrum: Spectrum, like: Estimate | None = None) -> Estimate:
+    """The camera that explains a spectrum best: Gauss-Newton steps, damped (Levenberg, Marquardt) and reweighted.
+
+    Args:
+        like: of the same scene and camera, where only the noise may be another, as in one band of an image.
+    """
+    fit = _Fit(spectrum, like)
+    values, damping = fit.start(), 1e-2
+    cost = fit.cost(values)
+    for _ in range(_STEPS):
+        normal, gradient = fit.normal_equations(values)
+        new, new_cost = values, math.inf
+        while new_cost > cost and damping < _MOST_DAMPING:
+            damped = normal + damping * (normal.diag() + 1e-9).diag()
+            new = fit.within(values + torch.linalg.solve(damped, gradient))
+            new_cost = fit.cost(new)
+            damping *= 4
+        if new_cost > cost:
+            break
+        settled = cost - new_cost < _SETTLED * cost
+        values, cost, damping = new, new_cost, max(damping / 16, 1e-8)
+        if settled:
+            break
+    return fit.told(values)
+
+
+def noise_of_bands(image: Tensor, known: Tensor | None = None) -> Tensor | None:
+    """Standard deviation (C,) of the noise in each band of (C, H, W) float32; None where a spectrum does not tell.
+
+    That is of an image that is too small, flat, or not like a scene. Noise is told from fine texture by the shape of
+    the spectrum: texture falls towards high frequencies.
+
+    Args:
+        known: (H, W) bool; None for everywhere.
+    """
+    whole = spectrum_of(image, known, None, 0)
+    if whole is None:
+        return None
+    found = estimate(whole)
+    if not found.misfit < _LIKE_A_NOISY_SCENE:
+        return None
+    if len(image) == 1:
+        return torch.tensor([found.noise])
+    bands = [spectrum_of(band[None], known, None, 0) for band in image]
+    return torch.tensor([0.0 if band is None else estimate(band, found).noise for band in bands])
+
+
+def pooled(estimates: Sequence[Estimate]) -> Estimate:
+    """What images of one camera tell together: the mean, by how certain each is; of noise and the rest the median.
+
+    Scenes mislead by more than each fit knows: what the estimates differ by beyond their deviations counts for each.
+
+    Args:
+        estimates: at least one.
+    """
+    own = torch.tensor([each.deviation for each in estimates], dtype=torch.float64).square()
+    covariances = torch.tensor([each.covariance for each in estimates], dtype=torch.float64)
+    middle = covariances.median(0).values
+    between = ((covariances - middle)[:, [0, 2]].square().mean(1) - own).clamp_min(0).median()
+    # Huber: a scene far off the others pulls as one that is as far off as is usual.
+    spread = (own + between).sqrt()
+    far = ((covariances - middle)[:, [0, 2]].abs().amax(1) / spread).clamp_min(2) / 2
+    weights = 1 / (own + between) / far
+    mean = (weights[:, None] * covariances).sum(0) / weights.sum()
+    others = ("exponent", "sharpening", "noise", "misfit")
+    medians = {name: float(torch.tensor([getattr(each, name) for each in estimates]).median()) for name in others}
+    xx, xy, yy = mean.tolist()
+    lossy = 2 * sum(each.lossy for each in estimates) >= len(estimates)
+    small = len(estimates) < _FEW and all(each.small for each in estimates)
+    return Estimate(
+        covariance=(xx, xy, yy), deviation=float(weights.sum().rsqrt()), lossy=lossy, small=small, **medians
+    )
+
+
+class _Fit:
+    """One least-squares problem."""
+
+    def __init__(self, spectrum: Spectrum, like: Estimate | None) -> None:
+        at, self._small = frequencies(spectrum.side), spectrum.small
+        self._model, self._levels, self._groups = SceneSpectrum(at), spectrum.levels, len(spectrum.levels)
+        self._radius = at.bins @ at.radius
+        self._weights = spectrum.counted * (at.count / at.count.sum()) * _BINS / self._groups
+        self._floor = math.log(max(spectrum.rounding, _UNROUNDED))
+        spreads = torch.full((self._groups + PARAMETERS,), math.inf, dtype=torch.float64)
+        centre = torch.zeros_like(spreads)
+        of_rest, centre_of_rest = spreads[self._groups :], centre[self._groups :]
+        of_rest[EXPONENT], centre_of_rest[EXPONENT] = _EXPONENT_SPREAD, _EXPONENT
+        of_rest[LOG_NOISE], centre_of_rest[LOG_NOISE] = _NOISE_SPREAD, self._floor
+        of_rest[DIRECTIONS] = torch.tensor(_DIRECTION_SPREADS, dtype=torch.float64)
+        for place in (XX, YY):
+            of_rest[place], centre_of_rest[place] = _BLUR_SPREAD, _BLUR
+        of_rest[SHARPENING] = _SHARPENING_SPREAD
+        if like is not None:
+            alike = [EXPONENT, XX, XY, YY, SHARPENING]
+            told = [like.exponent, *like.covariance, like.sharpening]
+            centre_of_rest[alike] = torch.tensor(told, dtype=torch.float64)
+            of_rest[alike] = _ALIKE
+        self._precision, self._centre = spreads.square().reciprocal(), centre
+
+    def start(self) -> Tensor:
+        values = self._centre.clone()
+        low = self._radius.argsort()[: len(self._radius) // 3]
+        values[: self._groups] = (self._levels + _EXPONENT * self._radius.log())[:, low].mean(1)
+        values[self._groups + LOG_NOISE] = max(self._floor, float(self._levels.min()))
+        return values
+
+    def within(self, values: Tensor) -> Tensor:
+        """The nearest that a camera can have."""
+        rest = values[self._groups :]
+        rest[EXPONENT] = rest[EXPONENT].clamp(*_EXPONENTS)
+        rest[LOG_NOISE] = rest[LOG_NOISE].clamp_min(self._floor)
+        rest[XX], rest[YY] = (rest[place].clamp(0, _LARGEST_VARIANCE) for place in (XX, YY))
+        most = float((rest[XX] * rest[YY]).sqrt())
+        rest[XY] = rest[XY].clamp(-most, most)
+        rest[SHARPENING] = rest[SHARPENING].clamp(0, _MOST_SHARPENING)
+        return values
+
+    def cost(self, values: Tensor) -> float:
+        off = ((self._levels - self._model(values, self._groups)[0]) / _MISFIT).abs()
+        huber = torch.where(off <= 1, off.square() / 2, off - 0.5)
+        return float((huber * self._weights).sum() + (self._precision * (values - self._centre).square()).sum() / 2)
+
+    def normal_equations(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Their matrix and their right side at these values."""
+        model, slopes = self._model(values, self._groups)
+        off, slopes = (self._levels - model) / _MISFIT, slopes / _MISFIT
+        weights = self._weights / off.abs().clamp_min(1)
+        matrix = torch.einsum("gbi,gb,gbj->ij", slopes, weights, slopes) + self._precision.diag()
+        return matrix, torch.einsum("gbi,gb->i", slopes, weights * off) - self._precision * (values - self._centre)
+
+    def told(self, values: Tensor) -> Estimate:
+        matrix, _ = self.normal_equations(values)
+        steady = matrix + 1e-6 * torch.eye(len(matrix), dtype=matrix.dtype)
+        variances = torch.linalg.inv(steady).diag()[self._groups :]
+        off = (self._levels - self._model(values, self._groups)[0]).square()
+        rest = values[self._groups :].tolist()
+        return Estimate(
+            covariance=(rest[XX], rest[XY], rest[YY]),
+            deviation=float((variances[XX] + variances[YY]).clamp_min(0).div(2).sqrt()),
+            exponent=rest[EXPONENT],
+            sharpening=rest[SHARPENING],
+            noise=math.exp(rest[LOG_NOISE] / 2),
+            misfit=float((off * self._weights).sum().div(self._weights.sum().clamp_min(1e-9)).sqrt()),
+            lossy=bool((self._weights == 0).any()),
+            small=self._small,
+        )

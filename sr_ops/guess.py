@@ -1,0 +1,103 @@
+"""Which kernel is assumed of an image, or of a camera's images, when nobody told one.
+
+Too wide a kernel costs far more than one that is too narrow (docs/results.md, "Wrong against right kernels"), so an
+estimate is taken at its lower end, and what is not certain is bicubic.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from . import kernel_spec
+from .estimate import Estimate, estimate, pooled
+from .jpeg import find_steps
+from .kernel_spec import KernelSpec
+from .settings import BICUBIC_KERNEL
+from .spectrum import spectrum_of
+
+_NARROW, _NARROW_IF_SMALL, _NARROW_IF_LOSSY = 0.3, 0.45, 0.6
+"""LR pixels squared: MATLAB's bicubic itself looks like 0.15 to 0.3; of a small image one thing in it decides; and
+JPEGs were sharpened as a rule, which hides in the spectrum of scenes and takes the blur's effect away. Of 19 such
+images a guess by the rule for others made 3 worse than interpolation, by this one none."""
+
+_CAUTION, _CAUTION_IF_SMALL = 1.0, 2.0
+"""Deviations by which a blur is taken for narrower than it is told."""
+
+_WIDEST = 1.6
+"""LR pixels squared: what has nothing left beyond was enlarged, not blurred."""
+
+_UNLIKE_A_SCENE = 1.1
+"""Misfit in logarithms of power: photographs and satellite images have 0.1 to 0.9, print and drawings 1 to 4."""
+
+_TOO_UNCERTAIN = 0.4
+"""Deviation of a variance, LR pixels squared."""
+
+_LEAST_SIGMA = 0.18
+"""LR pixels."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A kernel, and why."""
+
+    kernel: str
+    """The canonical text of `kernel_spec`."""
+    confidence: float
+    """0 to 1: how far the estimate is from where another would have been taken; 0 where bicubic stands for want of
+    one."""
+    reason: str
+    """Why it is bicubic, as the end of a sentence; "" where it is not."""
+    estimate: Estimate | None
+    """None where nothing could be fitted."""
+
+
+def estimate_of(image: Tensor, known: Tensor | None, rounding: float) -> Estimate | None:
+    """What (C, H, W) float32 in [0, 1] tells of its camera; None of one that is too small, or flat.
+
+    Args:
+        known: (H, W) bool; None for everywhere.
+        rounding: step between two samples as the file has them, in units of the full range; 0 for floating point.
+    """
+    spectrum = spectrum_of(image, known, find_steps(image), rounding)
+    return None if spectrum is None else estimate(spectrum)
+
+
+def guess(found: Estimate | None, scale: int) -> Guess:
+    """The kernel to assume for what an image tells."""
+    if found is None:
+        return Guess(BICUBIC_KERNEL, 0.0, "too little of it is known, or goes on in it, to tell more", None)
+    doubt = _doubt(found)
+    if doubt:
+        return Guess(BICUBIC_KERNEL, 0.0, doubt, found)
+    caution = _CAUTION_IF_SMALL if found.small else _CAUTION
+    narrow = _NARROW_IF_LOSSY if found.lossy else _NARROW_IF_SMALL if found.small else _NARROW
+    low = [variance - caution * found.deviation for variance in found.variances]
+    confidence = math.erf(abs(low[0] - narrow) / (math.sqrt(2) * max(found.deviation, 1e-6)))
+    if low[0] < narrow:
+        return Guess(BICUBIC_KERNEL, confidence, "its blur is not certain to be wider", found)
+    widest = kernel_spec.widest(scale)
+    first, second = (min(widest, scale * max(math.sqrt(max(0.0, each)), _LEAST_SIGMA)) for each in low)
+    sigmas = (round(first, 2), round(second, 2))
+    numbers = sigmas[:1] if sigmas[0] == sigmas[1] else (*sigmas, float(round(found.degrees) % 180))
+    return Guess(KernelSpec("gaussian", numbers).text, confidence, "", found)
+
+
+def _doubt(found: Estimate) -> str:
+    """Why an estimate is none."""
+    if not all(map(math.isfinite, (*found.covariance, found.deviation, found.misfit))):
+        return "its spectrum tells nothing"
+    if found.misfit > _UNLIKE_A_SCENE:
+        return "its spectrum is not like that of a scene, as of print, drawings and patterns"
+    if found.deviation > _TOO_UNCERTAIN:
+        return "its detail tells too little"
+    if found.variances[0] > _WIDEST:
+        return "its finest detail is missing, as where an image was enlarged before"
+    return ""
+
+
+def guess_together(found: Sequence[Estimate | None], scale: int) -> Guess:
+    """The kernel to assume for images of one camera."""
+    usable = [each for each in found if each is not None and not _doubt(each)]
+    return guess(pooled(usable) if usable else None, scale)
