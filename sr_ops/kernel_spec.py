@@ -1,7 +1,8 @@
 """Kernels as text: what people write, and the one way to write each. Importing this file does not load torch.
 
 The canonical text of a kernel stands in `Settings.kernel`: a named one, as in "gaussian:1.4", or the taps of a file,
-as in "taps:3:...". Equal kernels have equal texts, so that the fingerprint goes by what a kernel is.
+as in "taps:3:...". Equal kernels have equal texts, so that the fingerprint goes by what a kernel is; only a sensor's
+has names besides the values that they stood for, as in "sensor:sentinel-2:B4=0.24".
 """
 
 import base64
@@ -9,6 +10,8 @@ import hashlib
 import math
 import struct
 from dataclasses import dataclass
+
+from . import sensors
 
 MAX_SIDE = 65
 """Of a kernel, in HR pixels."""
@@ -19,7 +22,17 @@ SUM_TOLERANCE = 0.01
 PLAIN = ("bicubic", "box", "bilinear", "lanczos")
 """Kernels that are told by their names alone."""
 
-SPECS = f"{', '.join(PLAIN)}, gaussian:SIGMA, gaussian:SIGMA,SIGMA,DEGREES, mtf:TRANSFER or mtf:TRANSFER,TRANSFER,..."
+FORMS = {
+    "gaussian:SIGMA": "a Gaussian of this standard deviation, in HR pixels",
+    "gaussian:SIGMA,SIGMA,DEGREES": "along a direction, from the x axis towards y, and across it",
+    "mtf:TRANSFER": "the Gaussian that lets so much through at half a cycle per LR pixel",
+    "mtf:TRANSFER,TRANSFER,...": "one for each band",
+    "sensor:NAME": "the published transfers of a sensor's bands",
+    "sensor:NAME:BAND,BAND,...": "of these bands, in the order of the file",
+}
+"""Kernels that are told by a name and more, and what each is."""
+
+SPECS = f"{', '.join(PLAIN)}, {', '.join(FORMS)}"
 
 LEAST_SIGMA = 0.02
 """HR pixels: of a Gaussian that is narrower all taps may be 0."""
@@ -30,9 +43,14 @@ class KernelSpec:
     """A kernel, or one for each band, as it was told."""
 
     name: str
-    """One of PLAIN, "gaussian", "mtf" or "taps"."""
+    """One of PLAIN, "gaussian", "mtf", "sensor" or "taps"."""
     numbers: tuple[float, ...] = ()
-    """Of a Gaussian its sigma, or two and the angle; of "mtf" the transfers; of "taps" all of them, row by row."""
+    """Of a Gaussian its sigma, or two and the angle; of "mtf" and "sensor" the transfers; of "taps" all of them, row by
+    row."""
+    sensor: str = ""
+    """Of "sensor" its name in `sensors.SENSORS`."""
+    bands: tuple[str, ...] = ()
+    """Of "sensor" their names, one for each transfer."""
 
     @property
     def text(self) -> str:
@@ -40,6 +58,9 @@ class KernelSpec:
         if self.name == "taps":
             side = math.isqrt(len(self.numbers))
             return f"taps:{side}:{base64.b64encode(struct.pack(f'<{side * side}f', *self.numbers)).decode()}"
+        if self.name == "sensor":
+            told = zip(self.bands, self.numbers, strict=True)
+            return f"sensor:{self.sensor}:{','.join(f'{band}={_short(number)}' for band, number in told)}"
         return ":".join((self.name, ",".join(map(_short, self.numbers)))) if self.numbers else self.name
 
 
@@ -59,6 +80,8 @@ def parse(text: str) -> KernelSpec:
         return KernelSpec(name)
     if name == "taps" and colon:
         return KernelSpec(name, _taps_of(values))
+    if name == "sensor" and colon:
+        return _sensor_of(text, values)
     if name not in ("gaussian", "mtf") or not colon:
         raise ValueError(f"{text!r} is no kernel; use {SPECS}, or a file")
     try:
@@ -71,7 +94,7 @@ def parse(text: str) -> KernelSpec:
 def check_scale(spec: KernelSpec, scale: int) -> None:
     """Raises ValueError for a Gaussian that is too wide or too narrow at this scale; it says what can be told."""
     sigmas = spec.numbers[:2] if spec.name == "gaussian" else ()
-    if spec.name == "mtf":
+    if spec.name in ("mtf", "sensor"):
         sigmas = tuple(sigma_of_mtf(transfer, scale) for transfer in spec.numbers)
     most = widest(scale)
     for sigma in sigmas:
@@ -128,6 +151,14 @@ def _transfers_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
         if not 0 < number < 1:
             raise ValueError(f"{text!r}: {number:g} is no transfer; it is above 0 and below 1, 0.1 to 0.5 as a rule")
     return numbers
+
+
+def _sensor_of(text: str, values: str) -> KernelSpec:
+    try:
+        sensor, bands, transfers = sensors.parse_bands(values)
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from error
+    return KernelSpec("sensor", _transfers_of(text, transfers), sensor, bands)
 
 
 def _taps_of(values: str) -> tuple[float, ...]:

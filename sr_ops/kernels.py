@@ -234,7 +234,7 @@ def from_spec(text: str, scale: int) -> tuple[Kernel, ...]:
     """
     spec = kernel_spec.parse(text)
     kernel_spec.check_scale(spec, scale)
-    if spec.name == "mtf":
+    if spec.name in ("mtf", "sensor"):
         return tuple(of_mtf(number, scale) for number in spec.numbers)
     if spec.name == "gaussian":
         first, second, degrees = spec.numbers if len(spec.numbers) == 3 else (*spec.numbers * 2, 0.0)
