@@ -6,29 +6,39 @@ whole images, mirrored borders and all, so that borders are learned, too.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
-from . import dihedral
+from .album import Album
 from .degradation import data_weight
 from .direct import BASE_RANGE, JPEG_NOISE, NOISE_UNIT, planes
+from .drawn_kernels import BANK_SIDE, cameras, in_bank
 from .jpeg import CHROMA_STEPS, round_blocks, steps_of_quality
-from .kernels import Kernel, bicubic, bilinear, box, lanczos, middle
+from .kernels import bicubic
 from .resample import axis_matrix
 
 MARGIN = 16
 """LR pixels around a crop: a multiple of 8, and more than a data step carries of what wraps around."""
 
-BANK_SIDE = 41
-
 _LOWEST_QUALITY, _HIGHEST_QUALITY = 30, 96
 """Of JPEG: below, few are found; above, nothing is lost that rounding to 8 bits would keep."""
+
+_MOST_SHARPENED = 1.6
+"""Amount of an unsharp mask, whose radius is about an LR pixel."""
+
+_MOST_GRAIN = 8 / 255
+
+_CAMERAS = 2000
+
+_GUESSED = 0.75
+"""How often bicubic is assumed of such a camera, as of all of which nothing is told."""
+
+_SOFT_GAIN = 2.5
+"""Brings noise that was blurred back to the strength that it had, about."""
 
 
 class Batch(NamedTuple):
@@ -51,105 +61,13 @@ class Odds:
     bicubic: float = 0.35
     noise: float = 0.4
     jpeg: float = 0.15
+    processed: float = 0.5
+    """Of JPEGs: by a camera or a maker whose blur, grain and sharpening nobody told."""
     grey: float = 0.15
     border: float = 0.25
     swapped: float = 0.5
     """Bands in another order."""
     inverted: float = 0.1
-
-
-class Album:
-    """HR pictures (3, H, W) uint8 of many sizes in one vector on the device, for cutting patches with one gather."""
-
-    def __init__(self, pictures: Sequence[Tensor], odds: Sequence[float], device: torch.device) -> None:
-        self._pixels = torch.cat([picture.reshape(-1) for picture in pictures]).to(device)
-        starts = [0, *accumulate(picture.numel() for picture in pictures[:-1])]
-        geometry = [(start, *picture.shape[-2:]) for start, picture in zip(starts, pictures, strict=True)]
-        self._geometry = torch.tensor(geometry, device=device)
-        self._cumulated = (torch.tensor(odds).double().cumsum(0) / sum(odds)).float().to(device)
-        self._places: dict[int, Tensor] = {}
-
-    def patches(self, count: int, side: int, generator: Generator) -> Tensor:
-        """(count, 3, side, side) float32 in [0, 1], each turned by a random element of the dihedral group."""
-        device = self._pixels.device
-        drawn = torch.rand(count, device=device, generator=generator)
-        chosen = torch.searchsorted(self._cumulated, drawn).clamp_max(len(self._geometry) - 1)
-        start, height, width = self._geometry[chosen].unbind(-1)
-        top = (torch.rand(count, device=device, generator=generator) * (height - side + 1)).long()
-        left = (torch.rand(count, device=device, generator=generator) * (width - side + 1)).long()
-        element = torch.randint(dihedral.ORDER, (count,), device=device, generator=generator)
-        rows, columns = self._turned(side)[element].unbind(1)
-        inside = (top[:, None, None] + rows) * width[:, None, None] + left[:, None, None] + columns
-        band = torch.arange(3, device=device)[None, :, None, None] * (height * width)[:, None, None, None]
-        return self._pixels[start[:, None, None, None] + band + inside[:, None]].float() / 255
-
-    def _turned(self, side: int) -> Tensor:
-        """(8, 2, side, side): the row and column that each pixel of a turned patch has in the picture."""
-        if side not in self._places:
-            places = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"))
-            turned = [dihedral.transform(places, element) for element in range(dihedral.ORDER)]
-            self._places[side] = torch.stack(turned).to(self._pixels.device)
-        return self._places[side]
-
-
-def kernel_bank(scale: int, count: int, odds: Odds, seed: int, device: torch.device) -> Tensor:
-    """(count, 41, 41) float32 kernels: bicubic with `odds.bicubic`, else of every kind a camera may have."""
-    generator = Generator().manual_seed(seed)
-    fixed = [_taps(bicubic(scale))] * round(odds.bicubic * count)
-    named = [_taps(make(scale)) for make in (box, bilinear, lanczos)] * max(1, round(0.02 * count))
-    motion = [_motion(scale, generator) for _ in range(round(0.14 * count))]
-    gaussians = _gaussians(scale, count - len(fixed) - len(named) - len(motion), generator)
-    return torch.cat([torch.stack([*fixed, *named, *motion]), gaussians]).float().to(device)
-
-
-def _taps(kernel: Kernel) -> Tensor:
-    margin = (BANK_SIDE - kernel.side) // 2
-    return pad(kernel.taps, (margin,) * 4)
-
-
-def _gaussians(scale: int, count: int, generator: Generator) -> Tensor:
-    """Isotropic ones and others, some sharpened, at the phases that are usual and at random ones."""
-    widest = 0.65 * scale + 1.3
-    first, second, angle, kind, phase = torch.rand(5, count, generator=generator, dtype=torch.float64)
-    sigma_1 = 0.25 + first * (widest - 0.25)
-    sigma_2 = torch.where(kind < 0.4, sigma_1, 0.25 + second * (widest - 0.25))
-    angle = angle * math.pi
-    centred, corner = torch.full((count,), middle(scale), dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
-    random = torch.rand(2, count, generator=generator, dtype=torch.float64) * (scale + 1) - 1
-    rows = torch.where(phase < 0.45, centred, torch.where(phase < 0.8, corner, random[0]))
-    columns = torch.where(phase < 0.45, centred, torch.where(phase < 0.8, corner, random[1]))
-    grid = torch.arange(BANK_SIDE, dtype=torch.float64) - BANK_SIDE // 2
-    y, x = grid[None, :, None] - rows[:, None, None], grid[None, None, :] - columns[:, None, None]
-    cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
-
-    def bell(widen: float) -> Tensor:
-        s1, s2 = (sigma_1 * widen)[:, None, None], (sigma_2 * widen)[:, None, None]
-        taps = torch.exp(-0.5 * (((x * cosine + y * sine) / s1) ** 2 + ((y * cosine - x * sine) / s2) ** 2))
-        return taps / taps.sum((1, 2), keepdim=True)
-
-    amount = torch.rand(count, generator=generator, dtype=torch.float64)
-    amount = torch.where(amount < 0.12, amount / 0.12, torch.zeros_like(amount))[:, None, None]
-    return (1 + amount) * bell(1.0) - amount * bell(1.8)
-
-
-def _motion(scale: int, generator: Generator) -> Tensor:
-    """The path of a shaken camera: a random walk with a slowly turning direction, drawn with a small pen."""
-    steps = 60
-    length, straight, start = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
-    turns = torch.randn(steps, generator=generator, dtype=torch.float64) * (0.02 + 0.35 * straight**2)
-    direction = 2 * math.pi * start + turns.cumsum(0)
-    reach = (3 + 15 * length) / steps
-    path = torch.stack([direction.sin(), direction.cos()]).cumsum(1) * reach
-    middle_of_path = path.mean(1, keepdim=True)
-    jitter = torch.rand(2, 1, generator=generator, dtype=torch.float64) * 2 - 1
-    at = torch.rand((), generator=generator).item()
-    path = path - middle_of_path + jitter + (middle(scale) if at < 0.5 else 0.0)
-    grid = torch.arange(BANK_SIDE, dtype=torch.float64) - BANK_SIDE // 2
-    pen = 0.35 + 0.4 * torch.rand((), generator=generator).item()
-    rows = torch.exp(-0.5 * ((grid[:, None] - path[0]) / pen) ** 2)
-    columns = torch.exp(-0.5 * ((grid[:, None] - path[1]) / pen) ** 2)
-    taps = rows @ columns.T
-    return taps / taps.sum()
 
 
 class Draws:
@@ -176,23 +94,52 @@ class Draws:
         inside = torch.zeros_like(ring)
         inside[MARGIN:-MARGIN, MARGIN:-MARGIN] = 1
         self._masks = torch.stack([ring, inside])
+        self._cameras = cameras(scale, _CAMERAS, Generator().manual_seed(seed)).float().to(device)
+        self._assumed = in_bank(bicubic(scale)).float().to(device)
 
     @torch.no_grad()
     def batch(self, size: int) -> Batch:
         """One step's, of `size` crops."""
         scale, device = self._scale, self._kernels.device
         hr = self._coloured(self._album.patches(size, self._side * scale, self.generator))
-        kernel = self._kernels[torch.randint(len(self._kernels), (size,), device=device, generator=self.generator)]
-        transfer = self._transfer(kernel, hr.shape[-1])
-        lr = _observed(hr, transfer, scale)
+        lossy = self._some(size, self._odds.jpeg)
+        processed = lossy * self._some(size, self._odds.processed)
+        kernel = self._one_of(self._kernels, size)
+        kernel = torch.where(processed[:, None, None] > 0, self._one_of(self._cameras, size), kernel)
+        lr = _observed(hr, self._transfer(kernel, hr.shape[-1]), scale)
         sigma = self._some(size, self._odds.noise) * self._even(size) ** 1.5 * NOISE_UNIT
         lr = lr + torch.randn(lr.shape, device=device, generator=self.generator) * sigma[:, None, None, None]
-        lr, step = self._compressed(lr, self._some(size, self._odds.jpeg))
+        lr = self._sharpened(self._grainy(lr, processed), processed)
+        lr, step = self._compressed(lr, lossy)
         lr = torch.where(self._some(size, 0.9)[:, None, None, None] > 0, (lr * 255).round().clamp(0, 255) / 255, lr)
+        guessed = processed * self._some(size, _GUESSED)
+        told_kernel = torch.where(guessed[:, None, None] > 0, self._assumed, kernel)
+        transfer = self._transfer(told_kernel, hr.shape[-1])
         base = self._base(lr, transfer, sigma**2 + (step * JPEG_NOISE) ** 2)
         told = planes(sigma, step)[:, None]
         inner, outer = slice(MARGIN, -MARGIN), slice(MARGIN * scale, -MARGIN * scale)
         return Batch(lr[..., inner, inner], base[..., outer, outer], told, hr[..., outer, outer])
+
+    def _one_of(self, kernels: Tensor, size: int) -> Tensor:
+        return kernels[torch.randint(len(kernels), (size,), device=kernels.device, generator=self.generator)]
+
+    def _grainy(self, lr: Tensor, chosen: Tensor) -> Tensor:
+        """Noise that is stronger where it is light, and in every second image shared by neighbours."""
+        batch = len(lr)
+        sigma = (chosen * self._even(batch) ** 1.5 * _MOST_GRAIN)[:, None, None, None]
+        white = torch.randn(lr.shape, device=lr.device, generator=self.generator)
+        soft = _blurred(white, 0.7) * _SOFT_GAIN
+        grain = torch.where(self._some(batch, 0.5)[:, None, None, None] > 0, soft, white)
+        by_light = self._some(batch, 0.5)[:, None, None, None]
+        strength = torch.where(by_light > 0, (0.3 + 1.4 * lr.clamp(0, 1)).sqrt(), torch.ones_like(lr))
+        return lr + sigma * strength * grain
+
+    def _sharpened(self, lr: Tensor, chosen: Tensor) -> Tensor:
+        """An unsharp mask, of three in four of those that are chosen."""
+        amount = chosen * self._some(len(lr), 0.75) * self._even(len(lr)) * _MOST_SHARPENED
+        wide = self._some(len(lr), 0.5)[:, None, None, None]
+        soft = torch.where(wide > 0, _blurred(lr, 1.2), _blurred(lr, 0.8))
+        return lr + amount[:, None, None, None] * (lr - soft)
 
     def _some(self, batch: int, odds: float) -> Tensor:
         return (self._even(batch) < odds).float()
@@ -258,6 +205,16 @@ class Draws:
         solved = torch.fft.irfft2(torch.fft.rfft2(missing) / (gram + weight), s=(side, side))
         pulled: Tensor = torch.fft.irfft2(_spread(solved, scale) * transfer.conj(), s=start.shape[-2:])
         return (start + pulled).clamp(*BASE_RANGE)
+
+
+def _blurred(lr: Tensor, sigma: float) -> Tensor:
+    """(B, C, h, w) by a Gaussian; beyond the border it is mirrored."""
+    reach = math.ceil(3 * sigma)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=lr.device) / sigma) ** 2)
+    taps = taps / taps.sum()
+    images = pad(lr, (reach,) * 4, mode="reflect").flatten(0, 1)[:, None]
+    images = conv2d(conv2d(images, taps[None, None, None]), taps[None, None, :, None])
+    return images.reshape(lr.shape)
 
 
 def _observed(hr: Tensor, transfer: Tensor, scale: int) -> Tensor:

@@ -1,5 +1,6 @@
 """What a prior learns from, against the single-image operators and other people's JPEG."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sr_ops.album import Album
 from sr_ops.degradation import Degradation
 from sr_ops.direct import BASE_RANGE, JPEG_UNIT, NOISE_UNIT
-from sr_ops.draws import BANK_SIDE, MARGIN, Album, Draws, Odds, kernel_bank
-from sr_ops.kernels import Kernel, bicubic, gaussian
+from sr_ops.drawn_kernels import BANK_SIDE, cameras, kernel_bank
+from sr_ops.draws import MARGIN, Draws, Odds
+from sr_ops.kernels import Kernel, bicubic, gaussian, middle
 from sr_ops.resample import upscale
 
 CPU = torch.device("cpu")
@@ -31,7 +34,7 @@ def pictures() -> list[Tensor]:
 
 def draws(scale: int, odds: Odds = CLEAN, kernels: Tensor | None = None, bands: int = 3, seed: int = 0) -> Draws:
     album = Album(pictures(), [1, 1, 1], CPU)
-    bank = kernel_bank(scale, 50, odds, 0, CPU) if kernels is None else kernels
+    bank = kernel_bank(scale, 50, odds.bicubic, 0, CPU) if kernels is None else kernels
     return Draws(album, bank, scale, bands, CROP, odds, seed)
 
 
@@ -42,7 +45,7 @@ def as_bank(kernel: Kernel) -> Tensor:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_every_kernel_of_the_bank_is_one(scale: int) -> None:
     """They sum to 1 and lie within the bank; the share of bicubic is what was asked for; some shift, some sharpen."""
-    bank = kernel_bank(scale, 400, Odds(bicubic=0.35), seed=0, device=CPU)
+    bank = kernel_bank(scale, 400, 0.35, seed=0, device=CPU)
     assert bank.shape == (400, BANK_SIDE, BANK_SIDE)
     torch.testing.assert_close(bank.sum((1, 2)), torch.ones(400), atol=1e-5, rtol=0)
     same = (bank - as_bank(bicubic(scale))).abs().amax((1, 2)) < 1e-6
@@ -143,3 +146,34 @@ def test_jpeg_loss_is_told() -> None:
     told = batch.told[:, 0, 1] * JPEG_UNIT
     assert 0 < int((told == 0).sum()) < 12
     assert float(told[told > 0].min()) > 3  # of quality 96
+
+
+@pytest.mark.parametrize("bands", [3, 1])
+def test_only_jpegs_are_processed(bands: int) -> None:
+    """What makers do to images nobody can tell of one that is no JPEG: there it would spoil what is learned."""
+    processed, plain = (draws(2, replace(CLEAN, processed=share), bands=bands).batch(6) for share in (1.0, 0.0))
+    for one, other in zip(processed, plain, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_of_processed_images_only_jpeg_is_told() -> None:
+    """Grain and sharpening change the image, and no plane; three in four bases are those of bicubic."""
+    odds = replace(CLEAN, jpeg=1.0)
+    made = draws(2, replace(odds, processed=1.0)).batch(16)
+    plain = draws(2, replace(odds, processed=0.0)).batch(16)
+    torch.testing.assert_close(made.told, plain.told)
+    assert bool((made.told[..., 0] == 0).all())
+    assert int(((made.lr - plain.lr).abs().amax((1, 2, 3)) > 2 / 255).sum()) > 12
+    assert torch.equal(made.hr, plain.hr)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_cameras_blur_in_their_place(scale: int) -> None:
+    """By a quarter to two thirds of an LR pixel, a little longer in one direction, and nothing shifts."""
+    bank = cameras(scale, 200, torch.Generator().manual_seed(0))
+    offsets = torch.arange(BANK_SIDE, dtype=torch.float64) - BANK_SIDE // 2 - middle(scale)
+    torch.testing.assert_close(bank.sum((1, 2)), torch.ones(200, dtype=torch.float64))
+    assert float((bank.sum(2) * offsets).sum(1).abs().max()) < 1e-3
+    widths = (bank.sum(2) * offsets**2).sum(1).sqrt() / scale
+    assert 0.2 < float(widths.min()) < 0.3
+    assert 0.58 < float(widths.max()) < 0.75

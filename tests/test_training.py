@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from sr_ops.album import Album
 from sr_ops.direct import Body, DirectNetwork
-from sr_ops.draws import BANK_SIDE, Album, Draws, Odds
+from sr_ops.drawn_kernels import BANK_SIDE
+from sr_ops.draws import Draws, Odds
 from sr_ops.kernels import bicubic
 from sr_ops.networks import initialise
 from sr_ops.resample import upscale

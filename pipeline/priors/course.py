@@ -13,8 +13,10 @@ from threading import Event
 import torch
 from torch import Tensor
 
+from sr_ops.album import Album
 from sr_ops.direct import DirectNetwork
-from sr_ops.draws import MARGIN, Album, Draws, Odds, kernel_bank
+from sr_ops.drawn_kernels import kernel_bank
+from sr_ops.draws import MARGIN, Draws, Odds
 from sr_ops.heads import first_weights, origin
 from sr_ops.networks import fastest_dtype
 from sr_ops.prior import Head, Prior
@@ -23,7 +25,7 @@ from sr_ops.training import Schedule, Training
 
 from .checkpoint import Progress
 
-ODDS = Odds(bicubic=0.5, noise=0.3, jpeg=0.12, grey=0.1, swapped=0.15, inverted=0.05)
+ODDS = Odds(bicubic=0.5, noise=0.3, jpeg=0.25, processed=0.6, grey=0.1, swapped=0.15, inverted=0.05)
 _ODDS_OF_ONE_BAND = replace(ODDS, swapped=0.5)
 
 _KERNELS, _LEAST_KERNELS = 20_000, 100
@@ -158,7 +160,8 @@ def _begin(
     (scale, bands), odds = head, ODDS if head[1] == 3 else _ODDS_OF_ONE_BAND
     seed = Random(f"{course.seed} {scale} {bands}").getrandbits(63)
     kernels = max(_LEAST_KERNELS, min(_KERNELS, course.steps * course.batch))
-    draws = Draws(album, kernel_bank(scale, kernels, odds, seed, device), scale, bands, course.crop, odds, seed)
+    bank = kernel_bank(scale, kernels, odds.bicubic, seed, device)
+    draws = Draws(album, bank, scale, bands, course.crop, odds, seed)
     other = _begins_from(head, course, start)
     weights: dict[str, Tensor] = {}
     if other is not None:

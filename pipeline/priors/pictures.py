@@ -10,7 +10,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from sr_ops.draws import Album
+from sr_ops.album import Album
 from sr_ops.resample import resize
 
 from .. import storage

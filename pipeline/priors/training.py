@@ -5,7 +5,8 @@ from functools import partial
 
 import torch
 
-from sr_ops.draws import MARGIN, Album
+from sr_ops.album import Album
+from sr_ops.draws import MARGIN
 from sr_ops.heads import in_order
 from sr_ops.prior import HEAD_BANDS, HEAD_SCALES, Head, Prior
 from sr_ops.settings import Body
