@@ -14,6 +14,7 @@ from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.kernels import bicubic
 
 from .pictures import checkerboard, noise, star, white_noise
+from .scenes import scene
 
 
 def windows_of(image: Tensor) -> Tensor:
@@ -143,19 +144,35 @@ def found(image: Tensor) -> Damage:
 
 
 def test_only_visible_noise_is_damage() -> None:
-    """From 10 grey levels on; a weaker one is texture, perhaps, and the noisiest band decides."""
-    assert found(noisy(8 / 255)).noise is None
-    assert float(found(noisy(13 / 255)).noise) == pytest.approx(13 / 255, rel=0.2)  # type: ignore[arg-type]
+    """From 2 grey levels on, of a kernel other than bicubic from 0.7 on; and the noisiest band decides."""
+    windows = windows_of(noisy(1 / 255))
+    assert found(noisy(1 / 255)).noise is None
+    assert find_damage(noisy(1 / 255), windows, by_bicubic=False).noise is not None
+    assert find_damage(noisy(0.5 / 255), windows_of(noisy(0.5 / 255)), by_bicubic=False).noise is None
+    assert float(found(noisy(3 / 255)).noise) == pytest.approx(3 / 255, rel=0.2)  # type: ignore[arg-type]
     image = 0.5 + torch.tensor([1, 2, 14])[:, None, None] / 255 * white_noise(3, 96, 96)
     noise_of_bands = found(image).noise
     assert noise_of_bands is not None
     torch.testing.assert_close(noise_of_bands * 255, torch.tensor([1.0, 2, 14]), rtol=0.25, atol=0)
 
 
-def test_a_small_image_is_not_called_noisy() -> None:
-    """Below 96 pixels a side there are too few blocks to tell noise from texture."""
-    assert found(noisy(0.1, 96)).noise is not None
-    assert found(noisy(0.1, 95)).noise is None
+def test_fine_texture_is_not_noise() -> None:
+    """A scene may differ from pixel to pixel as if by noise, but falls off towards high frequencies."""
+    busy = scene(192)
+    assert float(noise_sigma(windows_of(busy))) > 2.5 / 255
+    assert found(busy).noise is None
+    noise = found(busy + 4 / 255 * white_noise(1, 192, 192)).noise
+    assert noise is not None
+    assert float(noise) == pytest.approx(4 / 255, rel=0.25)
+
+
+def test_a_small_jpeg_is_not_called_noisy() -> None:
+    """Below 96 pixels a side it has too few blocks to tell noise from texture."""
+    steps = steps_of_quality(60)
+    assert found(round_to_steps(noisy(0.2, 96), steps)).noise is not None
+    small = found(round_to_steps(noisy(0.2, 95), steps))
+    assert small.noise is None
+    assert not small.looked
 
 
 def test_noise_put_into_sons_is_that_of_the_image() -> None:
