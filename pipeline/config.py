@@ -11,7 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sr_ops import kernel_spec
-from sr_ops.settings import AUTO, BICUBIC_KERNEL, MAX_SCALE, MIN_SCALE, NO_PRIOR, NONE, Method, Network, Settings
+from sr_ops.settings import (
+    AUTO,
+    BICUBIC_KERNEL,
+    KERNELS_TO_FIND,
+    MAX_SCALE,
+    MIN_SCALE,
+    NO_PRIOR,
+    NONE,
+    Method,
+    Network,
+    Settings,
+)
 
 from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
@@ -198,20 +209,26 @@ def names_kernel_file(text: str) -> bool:
 
 
 def parse_kernel(text: str) -> str:
-    """A named one, as `Settings.kernel` has it. Raises ValueError with a sentence for what is none."""
-    return kernel_spec.parse(text).text
+    """A named one, or how it is found, as `Settings.kernel` has it. Raises ValueError with a sentence for others."""
+    word = text.strip().lower()
+    return word if word in KERNELS_TO_FIND else kernel_spec.parse(text).text
 
 
 @lru_cache
 def check_kernel(kernel: str, scale: int) -> None:
-    """Raises ValueError with a sentence for a kernel that cannot be at this scale."""
-    kernel_spec.check_scale(kernel_spec.parse(kernel), scale)
+    """Raises ValueError with a sentence for a kernel that cannot be at this scale; one that is found always can."""
+    if kernel not in KERNELS_TO_FIND:
+        kernel_spec.check_scale(kernel_spec.parse(kernel), scale)
 
 
 def takes_kernel(settings: Settings) -> bool:
-    """Whether its kernel can be used: of the networks one is made for any, the others know bicubic alone."""
-    bicubic = settings.kernel == BICUBIC_KERNEL
-    return bicubic or settings.network is Network.DIRECT or settings.method is Method.BICUBIC
+    """Whether its kernel can be used: AUTO always, since it is bicubic where no other can be."""
+    return settings.kernel in (BICUBIC_KERNEL, AUTO) or takes_any_kernel(settings)
+
+
+def takes_any_kernel(settings: Settings) -> bool:
+    """Of the networks one is made for any kernel; the others know bicubic alone."""
+    return settings.network is Network.DIRECT or settings.method is Method.BICUBIC
 
 
 def parse_noise(text: str) -> str:

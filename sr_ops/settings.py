@@ -48,10 +48,19 @@ class Method(StrEnum):
 NO_PRIOR = "none"
 
 AUTO, NONE = "auto", "none"
-"""Of `Settings.nodata`, `Settings.value_range` and `Settings.noise`."""
+"""Of `Settings.nodata`, `Settings.value_range` and `Settings.noise`; AUTO of `Settings.kernel`, too."""
 
 BICUBIC_KERNEL = "bicubic"
 """MATLAB's, antialiased: of `Settings.kernel`."""
+
+ESTIMATE_KERNEL = "estimate"
+"""Found in the pixels of each image by `guess`: of `Settings.kernel`."""
+
+COLLECTION_KERNEL = "estimate-collection"
+"""Found in the pixels of some images of a camera together, before any is worked on: each row then has its text."""
+
+KERNELS_TO_FIND = (ESTIMATE_KERNEL, COLLECTION_KERNEL, AUTO)
+"""That name no kernel, but how it is found; AUTO with networks that know bicubic alone is that."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,8 @@ class Settings:
     """Between what samples of the result lie. AUTO: floats between the least and the largest of the image, band by
     band, integers within their type. NONE: floats anywhere. Or "LOW,HIGH"."""
     kernel: str = BICUBIC_KERNEL
-    """The camera's blur, as `kernels.from_spec` reads it: a named one, or the taps of a file as text."""
+    """The camera's blur, as `kernels.from_spec` reads it: a named one, or the taps of a file as text; or one of
+    KERNELS_TO_FIND."""
     noise: str = AUTO
     """Standard deviation of the image's noise in its own units, as text; AUTO: measured, where visible."""
     stack: int = 1

@@ -69,7 +69,7 @@ def _refuse(*_: object) -> None:
 @pytest.mark.usefixtures("windowed")
 @pytest.mark.parametrize(
     ("place", "instead"),
-    [("pipeline.work.image_work.model_to_bytes", lambda _: b"no networks"), ("pipeline.work.scene.resume", _refuse)],
+    [("pipeline.work.image_work.model_to_bytes", lambda *_: b"no networks"), ("pipeline.work.scene.resume", _refuse)],
 )
 def test_a_scene_that_cannot_go_on(
     place: str, instead: Callable[..., Any], tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,7 @@ from PIL import Image
 
 from jobs.commands.quality_options import QualityOptions
 from pipeline import storage
-from pipeline.config import RunConfig, parse_noise
+from pipeline.config import RunConfig, check_kernel, names_kernel_file, parse_kernel, parse_noise, takes_kernel
 from pipeline.driver.manifest import read_manifest
 from pipeline.driver.plan import make_plan
 from pipeline.driver.retry import failed_work
@@ -27,7 +27,7 @@ from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import to_text
 from pipeline.storage import patience
 from sr_ops.kernel_spec import described
-from sr_ops.settings import Method, Network, Preset
+from sr_ops.settings import Method, Network, Preset, Settings
 
 MakeConfig = Callable[..., RunConfig]
 ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
@@ -396,7 +396,7 @@ def test_noise_is_parsed(text: str, meant: str) -> None:
 
 
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("kernel", ["gaussian:1.4", "kernels/mean.npy"])
+@pytest.mark.parametrize("kernel", ["gaussian:1.4", "kernels/mean.npy", "estimate"])
 @pytest.mark.parametrize(
     "other",
     [("--network", "zssr"), ("--network", "subpixel"), ("--preset", "paper"), ("--prior", "none")],
@@ -415,7 +415,7 @@ def test_a_kernel_with_a_network_for_bicubic_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kernel", ["gaussian:1.4", "k.npy"])
+@pytest.mark.parametrize("kernel", ["gaussian:1.4", "k.npy", "estimate", "auto"])
 @pytest.mark.parametrize(
     "options", [{}, {"preset": Preset.FAST}, {"method": Method.BICUBIC}, {"network": Network.DIRECT}], ids=str
 )
@@ -426,10 +426,29 @@ def test_a_kernel_goes_with_the_default_network_and_with_bicubic(kernel: str, op
     assert (quality.settings().kernel, quality.kernel_file()) == ((kernel, None) if named else ("bicubic", kernel))
 
 
+@pytest.mark.parametrize(("text", "meant"), [("estimate", "estimate"), (" Estimate", "estimate"), ("AUTO", "auto")])
+def test_a_kernel_may_be_one_that_is_found(text: str, meant: str) -> None:
+    """It is no file, and of any scale."""
+    assert (parse_kernel(text), names_kernel_file(text)) == (meant, False)
+    check_kernel(meant, 8)
+
+
+@pytest.mark.parametrize("network", Network)
+@pytest.mark.parametrize("method", [Method.AUTO, Method.BICUBIC])
+def test_what_finds_a_kernel_goes_with_what_takes_any(network: Network, method: Method) -> None:
+    """Bicubic and auto go with all, the latter as bicubic where no other can be."""
+    settings = Settings(network=network, method=method)
+    any_kernel = network is Network.DIRECT or method is Method.BICUBIC
+    assert takes_kernel(replace(settings, kernel="estimate")) == any_kernel
+    assert takes_kernel(replace(settings, kernel="auto"))
+
+
 @pytest.mark.parametrize("network", Network)
 def test_bicubic_goes_with_every_network(network: Network) -> None:
-    """Said, or not said."""
-    assert QualityOptions(kernel="bicubic", network=network).settings() == QualityOptions(network=network).settings()
+    """Said, or not said; where any kernel can be, it is then looked for, and elsewhere `auto` is bicubic."""
+    said, unsaid = (QualityOptions(network=network, **told).settings() for told in ({"kernel": "bicubic"}, {}))
+    assert said.kernel == "bicubic"
+    assert unsaid == replace(said, kernel="auto")
 
 
 @pytest.mark.usefixtures("images")

@@ -83,7 +83,7 @@ def test_figures_are_those_of_what_was_told(hr: Path, tmp_path: Path, monkeypatc
         for name, told in (("told", camera.told), ("untold", ""))
         for case in shots(name, [hr], 2, [Camera(camera.name, camera.kernel, told)], tmp_path / "lr")
     ]
-    scores = run_and_measure("small", cases, "--method", "bicubic", "--executor", "inline")
+    scores = run_and_measure("small", cases, "--method", "bicubic", "--kernel", "bicubic", "--executor", "inline")
     told, untold = (scores[case.id] for case in cases)
     assert told.interpolated == untold.interpolated
     assert told.psnr > untold.psnr + 1 > told.interpolated + 1

@@ -19,6 +19,7 @@ from pipeline.driver import waves
 from pipeline.driver.run import run
 from pipeline.driver.waves import in_waves
 from pipeline.imagery.header import Band, Header
+from pipeline.output.kernel_columns import Found
 from pipeline.output.layout import Commit, list_commits, list_scenes
 from pipeline.output.records import Record, Status
 from pipeline.storage.patience import Patience
@@ -588,7 +589,8 @@ def test_json() -> None:
     taps = [
         replace(_row(key), kernel=kernel, noise="2.5") for key, kernel in (("a", "taps"), ("b", "box"), ("c", "taps"))
     ]
-    units: list[Unit] = [[], [_row("a"), _row("b")], taps, group, replace(group, row=taps[0])]
+    found = [replace(_row("a"), camera="é/1", found=Found(0.1, "it is flat")), _row("b")]
+    units: list[Unit] = [[], [_row("a"), _row("b")], taps, found, group, replace(group, row=found[0])]
     assert [unit_from_json(unit_to_json(unit)) for unit in units] == units
     assert unit_to_json(taps).count("taps") == 1
     answers: list[Answer] = [

@@ -27,21 +27,34 @@ def fitted() -> Model:
 
 def test_a_model_comes_back(fitted: Model) -> None:
     """Method, networks and every pixel are those that were stored."""
-    again = model_from_bytes(model_to_bytes(fitted), SETTINGS, CPU)
+    again, settings = model_from_bytes(model_to_bytes(fitted, SETTINGS.kernel), SETTINGS, CPU)
+    assert settings == SETTINGS
     assert (again.method, len(again.networks)) == (Method.ZSSR, 2)
     assert torch.equal(enlarge(image(), again, SETTINGS), enlarge(image(), fitted, SETTINGS))
 
 
 def test_bicubic_is_stored_as_a_method() -> None:
     """It is told by its name, not by weights that are not there."""
-    again = model_from_bytes(model_to_bytes(Model(Method.BICUBIC, degradation_of(SETTINGS))), SETTINGS, CPU)
+    data = model_to_bytes(Model(Method.BICUBIC, degradation_of(SETTINGS)), SETTINGS.kernel)
+    again, _ = model_from_bytes(data, SETTINGS, CPU)
     assert (again.method, again.networks) == (Method.BICUBIC, ())
 
 
-@pytest.mark.parametrize("damage", ["cut short", "no method", "another method", "a network less", "others' settings"])
+def test_the_kernel_that_was_found_comes_back() -> None:
+    """It is the model's, whatever the settings say of how to find it."""
+    found = replace(SETTINGS, kernel="gaussian:2.5,1.5,30")
+    data = model_to_bytes(Model(Method.BICUBIC, degradation_of(found)), found.kernel)
+    again, settings = model_from_bytes(data, replace(SETTINGS, kernel="estimate"), CPU)
+    assert settings == found
+    assert torch.equal(again.degradation.kernels[0].taps, degradation_of(found).kernels[0].taps)
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut short", "no method", "another method", "a network less", "no kernel", "others' settings"]
+)
 def test_what_is_damaged_is_refused(damage: str, fitted: Model) -> None:
     """Weights that are not whole are never taken for bicubic, or for fewer stages."""
-    data, settings = model_to_bytes(fitted), SETTINGS
+    data, settings = model_to_bytes(fitted, SETTINGS.kernel), SETTINGS
     if damage == "cut short":
         data = data[:-1]
     elif damage == "no method":
@@ -49,7 +62,9 @@ def test_what_is_damaged_is_refused(damage: str, fitted: Model) -> None:
     elif damage == "another method":
         data = save(load(data), {"method": "magic"})
     elif damage == "a network less":
-        data = model_to_bytes(Model(Method.ZSSR, fitted.degradation, fitted.networks[:1]))
+        data = model_to_bytes(Model(Method.ZSSR, fitted.degradation, fitted.networks[:1]), SETTINGS.kernel)
+    elif damage == "no kernel":
+        data = model_to_bytes(fitted, "gausian:1")
     else:
         settings = replace(SETTINGS, width=5)
     with pytest.raises(ValueError, match=r"."):

@@ -43,7 +43,7 @@ TEXTS = {
     "1|1/2|1/4": "0.25",
     "auto|none|VALUE": "7.0",
     "auto|none|LOW,HIGH": "0.0,7.0",
-    "SPEC|FILE": "gaussian:0.7",
+    "auto|SPEC|FILE": "gaussian:0.7",
     "SIGMA|auto|0": "7.0",
 }
 """Values of the options that read text of their own, by what help says of them."""

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,16 +10,27 @@ from pipeline.config import names_kernel_file
 from pipeline.errors import UsageError
 from sr_ops.settings import MAX_SCALE, MIN_SCALE
 
-from ..answers import print_result
+from ..answers import EXIT_SOME_FAILED, print_result, tell_reason
+from ..panels import with_panels
+from ..storage_flags import StorageFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.driver.manifest import Manifest
+    from sr_ops.kernels import Kernel
 
 
+@with_panels
 def kernel(
     spec: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="SPEC", help="Name a kernel: bicubic, gaussian:1.4, mtf:0.3, ..., or a .npy, .csv or .tif file."
+            metavar="SPEC|MANIFEST",
+            help="Name a kernel: bicubic, gaussian:1.4, mtf:0.3, sensor:sentinel-2, ..., or a .npy, .csv or .tif file;"
+            " or images, as for `srpipe run`: theirs is found in their pixels.",
         ),
-    ],
+    ] = None,
     scale: Annotated[
         int,
         typer.Option(
@@ -36,17 +47,37 @@ def kernel(
         typer.Option("--output", "-o", metavar="PNG", help="Write a picture of its taps and of its transfer."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-) -> None:
-    """Tell what a camera's kernel is. Print its size, its shift, its blur and what it lets through."""
-    from pipeline.imagery.kernel_files import read_kernel
-    from pipeline.storage import absolute, check_service
-    from sr_ops.degradation import Degradation
-    from sr_ops.kernels import describe, from_spec
-
-    from ..kernel_picture import draw
+    listed: Annotated[
+        bool, typer.Option("--list", help="Print every name, sensors with their bands, values and sources.")
+    ] = False,
+    *,
+    storage: StorageFlags,
+) -> int:
+    """Tell what a camera's kernel is, by name, by file or by its images. Of images it is found in their pixels."""
+    if listed or spec is None:
+        _print_list(spec, output, listed=listed, as_json=as_json)
+        return 0
+    from pipeline.driver.kernel_report import images_named
+    from pipeline.storage import use
 
     if output is not None and output.suffix.lower() != ".png":
         raise UsageError(f"--output: {output} is no .png file; a picture of a kernel is a PNG")
+    use(storage.options(), None)
+    images = images_named(spec)
+    if images is not None:
+        return _tell_of_images(spec, images, scale, output, as_json=as_json)
+    _tell_of_kernel(spec, scale, output, as_json=as_json)
+    return 0
+
+
+def _tell_of_kernel(spec: str, scale: int, output: Path | None, *, as_json: bool) -> None:
+    """Print its size, its shift, its blur and what it lets through."""
+    from pipeline.imagery.kernel_files import read_kernel
+    from pipeline.storage import absolute, check_service
+    from sr_ops.degradation import Degradation
+    from sr_ops.kernel_spec import parse
+    from sr_ops.kernels import describe, from_spec
+
     text = spec
     if names_kernel_file(spec):
         check_service(absolute(spec))
@@ -57,15 +88,61 @@ def kernel(
         raise UsageError(f"SPEC: {error}") from error
     told = [{**describe(each, scale), "reach": Degradation((each,), scale).reach} for each in kernels]
     if output is not None:
-        try:
-            draw(kernels, scale).save(output)
-        except OSError as error:
-            raise UsageError(f"--output: cannot write {output}: {error.strerror}; choose another place") from error
+        _draw(kernels, scale, output)
     if as_json:
         print_result(json.dumps({"spec": spec, "scale": scale, "kernels": told}))
         return
-    for each in told:
-        print_result(_sentences(each, scale))
+    if parse(text).bands:  # so that it is seen which of them is whose
+        print_result(parse(text).text)
+    print_result("\n".join(_sentences(each, scale) for each in told))
+
+
+def _tell_of_images(spec: str, images: "Manifest", scale: int, output: Path | None, *, as_json: bool) -> int:
+    """Print what each tells and, of several, what they tell together; draw that. The exit code."""
+    from pipeline.driver.kernel_report import KernelReport
+    from sr_ops.kernels import from_spec
+
+    from ..kernel_findings import as_object, as_text, object_of_image, text_of_image
+
+    report, told = KernelReport(images, scale), []
+    for image in report:
+        told.append(image)
+        if not as_json:
+            print_result(text_of_image(image, scale))
+    together = report.together()
+    if as_json:
+        of_all = None if together is None else as_object(together)
+        objects = [object_of_image(image) for image in told]
+        print_result(json.dumps({"spec": spec, "scale": scale, "images": objects, "together": of_all}))
+    elif together is not None:
+        print_result(f"together: {as_text(together)}")
+    found = [(image.guess.kernel, image.scale) for image in told if image.guess is not None]
+    if output is not None and found:
+        drawn, at = found[0] if together is None else (together.kernel, scale)
+        _draw(from_spec(drawn, at), at, output)
+    elif output is not None:
+        tell_reason(f"{output} is not written: no image could be read")
+    return EXIT_SOME_FAILED if len(found) < len(told) else 0
+
+
+def _draw(kernels: "Sequence[Kernel]", scale: int, output: Path) -> None:
+    from pipeline.imagery.kernel_picture import draw
+
+    try:
+        draw(kernels, scale).save(output)
+    except OSError as error:
+        raise UsageError(f"--output: cannot write {output}: {error.strerror}; choose another place") from error
+
+
+def _print_list(spec: str | None, output: Path | None, *, listed: bool, as_json: bool) -> None:
+    from ..kernel_list import as_objects, as_text
+
+    if not listed:
+        raise UsageError("SPEC is missing; name a kernel, or use --list, which prints all names")
+    for name, given in (("SPEC", spec), ("--output", output)):
+        if given is not None:
+            raise UsageError(f"--list prints all names, and {name} says {given}; leave one of them out")
+    print_result(json.dumps(as_objects()) if as_json else as_text())
 
 
 def _sentences(told: dict[str, float | int], scale: int) -> str:

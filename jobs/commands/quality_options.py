@@ -17,7 +17,7 @@ from pipeline.config import (
     takes_kernel,
 )
 from pipeline.errors import UsageError
-from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, Method, Network, Preset, Settings
+from sr_ops.settings import AUTO, MAX_SCALE, MIN_SCALE, NO_PRIOR, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
 Value = TypeVar("Value")
@@ -145,12 +145,14 @@ class QualityOptions:
     kernel: Annotated[
         str,
         typer.Option(
-            metavar="SPEC|FILE",
+            metavar="auto|SPEC|FILE",
             callback=_by(_kernel),
             help="Say what the camera blurred by, for rows that say none: bicubic, box, bilinear, lanczos,"
-            " gaussian:SIGMA, mtf:0.3, or a .npy, .csv or .tif FILE of taps.",
+            " gaussian:SIGMA, mtf:0.3, sensor:sentinel-2, or a .npy, .csv or .tif FILE of taps; estimate: found in the"
+            " pixels of each image; estimate-collection: in those of some images of its camera together; auto: as"
+            " estimate, where the network takes any kernel, else bicubic.",
         ),
-    ] = Settings.kernel
+    ] = AUTO
     noise: Annotated[
         str,
         typer.Option(

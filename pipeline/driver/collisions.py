@@ -4,6 +4,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 
+from sr_ops.settings import COLLECTION_KERNEL
+
 from ..output.layout import single_names, tile_position
 from ..work.units import Row
 
@@ -34,9 +36,15 @@ def conflict(name: str, claimants: Sequence[Row], names: Container[str], places:
             f"the keys {spelt} of lines {lines} are one name in the output, whose disk ignores case; give each an id of"
             " its own, or choose another --output"
         )
-    if len({(row.uri, row.scale, row.nodata, row.kernel, row.noise) for row in claimants}) > 1:
+    if len({_asked(row) for row in claimants}) > 1:
         return f"lines {lines} ask for different work under the key {claimants[0].key!r}; give each its own id"
     return None
+
+
+def _asked(row: Row) -> tuple[object, ...]:
+    """All that decides the pixels; of the camera only where the kernel is its own."""
+    camera = row.camera if row.kernel == COLLECTION_KERNEL else ""
+    return row.uri, row.scale, row.nodata, row.kernel, row.noise, camera
 
 
 class Places:

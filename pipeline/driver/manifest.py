@@ -9,14 +9,15 @@ import pyarrow as pa
 
 from .. import storage
 from ..errors import UsageError
-from ..output.records import COLUMNS, cell_text
+from ..output.mixed_columns import cell_text
+from ..output.records import COLUMNS
 from ..storage import Source
 from .table_files import SUFFIXES, Columns, ColumnValues, as_text, read_table_file
 
 URI_COLUMNS = ("uri", "path", "url", "image")
 """Names of the column that says where the image is; the first that a table has counts."""
 
-_OWN = ("id", "scale", "nodata", "kernel", "noise")
+_OWN = ("id", "scale", "nodata", "kernel", "noise", "camera")
 """Columns that say how a row is done."""
 
 PREFIX = "manifest_"
@@ -49,6 +50,8 @@ class Cells:
     kernel: str = ""
     """As written, "" when absent."""
     noise: str = ""
+    """As written, "" when absent."""
+    camera: str = ""
     """As written, "" when absent."""
     problem: str = ""
     """Why the line could not be read; the other cells are then empty."""

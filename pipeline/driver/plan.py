@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from sr_ops.kernel_spec import described
-from sr_ops.settings import Settings
+from sr_ops.settings import COLLECTION_KERNEL, Settings
 
 from .. import storage
 from ..config import Existing, RunConfig, check_kernel, parse_nodata, parse_noise, parse_scale, takes_kernel
@@ -28,6 +28,9 @@ _UNIT_ROWS = 16
 
 _PIXELS_PER_BYTE = 1.0
 """Of compressed pictures, roughly."""
+
+
+FindKernels = Callable[[Sequence[Row], Mapping[str, Source]], list[Row]]
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def make_plan(
     commits: Mapping[str, Sequence[Commit]],
     scenes: Mapping[Commit, Sequence[str]] | None = None,
     folds_case: bool = False,
+    find_kernels: FindKernels | None = None,
 ) -> Plan:
     """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
 
@@ -85,9 +89,10 @@ def make_plan(
         commits: what is done, by key.
         scenes: the files of scenes that are begun.
         folds_case: names that differ in case alone are one where the output is.
+        find_kernels: gives rows the kernel of their camera, by their sources; not called where none asks for it.
 
     Raises:
-        UsageError: with `strict`, the first bad row.
+        UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
     """
     limit = len(manifest.rows) if config.limit is None else config.limit
     rows, all_rejected, duplicates = _check_rows(config, manifest, root, folds_case)
@@ -100,6 +105,8 @@ def make_plan(
     chosen = [row for row in rows if row.index < limit]
     uris = [row.uri for row in chosen]
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+    if find_kernels is not None and any(row.kernel == COLLECTION_KERNEL for row in chosen):
+        chosen = find_kernels(chosen, sources)
 
     done, begun = (_by_name(known, folds_case) for known in (chain.from_iterable(commits.values()), scenes or ()))
 
@@ -225,7 +232,8 @@ def check_row(
     nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
     kernel = read_kernel(cells.kernel) if cells.kernel else settings.kernel
     noise = parse_noise(cells.noise) if cells.noise else settings.noise
-    row = Row(index, cells.line, key, uri, scale, 0, nodata=nodata, kernel=kernel, noise=noise)
+    camera = _printable(cells.camera)
+    row = Row(index, cells.line, key, uri, scale, 0, nodata=nodata, kernel=kernel, noise=noise, camera=camera)
     _check_kernel(row.settings(settings))
     return row
 

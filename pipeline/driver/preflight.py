@@ -2,6 +2,8 @@
 
 import json
 
+from sr_ops.settings import COLLECTION_KERNEL
+
 from .. import storage
 from ..config import Device, Executor, Existing, Format, RunConfig
 from ..errors import UsageError
@@ -42,7 +44,7 @@ def check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None
 
     Raises UsageError when this run must not be mixed with what is in the output, or with its own input.
     """
-    if _reads_results(manifest, config.output):
+    if _reads_results(manifest, config):
         raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
     storage.check_service(config.output)
@@ -83,10 +85,13 @@ def _has_relative_keys(manifest: Manifest) -> bool:
     )
 
 
-def _reads_results(manifest: Manifest, output: str) -> bool:
+def _reads_results(manifest: Manifest, config: RunConfig) -> bool:
     """Whether a folder or pattern would find the results among the images the next time."""
+    output = config.output
     if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
         return False
-    tile = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
+    picture = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
+    if config.settings.kernel == COLLECTION_KERNEL:
+        picture = layout.kernel_picture(output, "camera")  # not as deep
     is_folder = manifest.uri == manifest.root
-    return is_folder or "**" in manifest.uri or manifest.uri.count("/") >= tile.count("/")
+    return is_folder or "**" in manifest.uri or manifest.uri.count("/") >= picture.count("/")

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Container, Generator
+from collections.abc import Container, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -22,14 +22,15 @@ from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
 from ..output.records import Record, RecordSink, Status
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
+from ..storage import Source
 from ..storage.patience import Patience
 from ..work import scene
-from ..work.units import DIVISION
+from ..work.units import DIVISION, Row
 from .capacity import Workers
 from .executor import executor
 from .limits import LimitReachedError, RunLimits
 from .manifest import Manifest, read_manifest
-from .plan import Plan, make_plan
+from .plan import FindKernels, Plan, make_plan
 from .preflight import check_input, check_options, check_output
 from .unworked import left, settled, unworked
 from .waves import Execute
@@ -94,7 +95,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     storage.check_writable(config.output)
     with locked(config.output, run_id) as lock:
         leftovers.sweep_output(config.output)
-        plan = _plan(config, manifest, root, only)
+        plan = _plan(config, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, *asking), only)
         tally = _Tally()
         with ExitStack() as stack:
             execute, workers = None, Workers(0, "nothing to do")
@@ -201,10 +202,21 @@ def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
     return replace(config, settings=settings), prior_file
 
 
-def _plan(config: RunConfig, manifest: Manifest, root: str, only: Container[str] | None) -> Plan:
+def _find_kernels(
+    config: RunConfig, run_id: str, lock: Lock, rows: Sequence[Row], sources: Mapping[str, Source]
+) -> list[Row]:
+    """The rows with the kernels of their cameras. Loads torch only here, when some ask for it."""
+    from .camera_kernels import CameraKernels
+
+    return CameraKernels(config, run_id, lock.check)(rows, sources)
+
+
+def _plan(
+    config: RunConfig, manifest: Manifest, root: str, find_kernels: FindKernels, only: Container[str] | None
+) -> Plan:
     try:
-        folds_case = storage.folds_case(config.output)
-        plan = make_plan(config, manifest, root, list_commits(config.output), list_scenes(config.output), folds_case)
+        commits, scenes = list_commits(config.output), list_scenes(config.output)
+        plan = make_plan(config, manifest, root, commits, scenes, storage.folds_case(config.output), find_kernels)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Container, Iterator
 
-from sr_ops.kernel_spec import described
-
 from .. import storage
 from ..codec import DamagedError, from_json
 from ..config import VERSION, RunConfig
 from ..errors import ErrorType, UsageError
 from ..output import records
 from ..output.clock import now
+from ..output.kernel_columns import told_kernel
 from ..output.records import Record, Status
 from ..work.units import Row
 from .plan import Plan
@@ -73,7 +72,8 @@ def unworked(row: Row, status: Status, error_type: ErrorType | None, message: st
         error_type=error_type,
         error_message=message,
         scale=row.scale,
-        kernel=described(row.kernel),
+        camera=row.camera or None,
         srpipe_version=VERSION,
         finished_at=now(),
+        **told_kernel(row.kernel, row.found),
     )

@@ -1,18 +1,53 @@
 """What made an image: the kernel and the noise of the settings, as they are for its bands, its size and its place."""
 
+from dataclasses import replace
 from functools import lru_cache
 
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import bicubic, from_spec, recentred
-from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
+from torch import Tensor
 
+from sr_ops.degradation import Degradation
+from sr_ops.domain import Domain, fill
+from sr_ops.estimate import Estimate
+from sr_ops.guess import Guess, estimate_of, guess
+from sr_ops.kernel_spec import parse
+from sr_ops.kernels import bicubic, from_spec, recentred
+from sr_ops.settings import AUTO, BICUBIC_KERNEL, KERNELS_TO_FIND, Settings
+
+from ..config import takes_any_kernel
 from ..errors import ErrorType, ImageError
 from .header import Header
 from .samples import Scaling, measured
 
+_KNOWS_BICUBIC_ALONE = Guess(BICUBIC_KERNEL, 0.0, "the network knows no other", None)
+
+TOO_SMALL = Guess(BICUBIC_KERNEL, 0.0, "it is smaller than the kernel of its camera", None)
+
+
+def found(
+    settings: Settings, lr: Tensor, domain: Domain, header: Header, scaling: Scaling
+) -> tuple[Settings, Guess | None]:
+    """The settings with the kernel that the image itself tells, and how it does; as they are where one was told.
+
+    Args:
+        lr: what a fit learns from, as `domain`: `Picture.to_fit`.
+    """
+    if settings.kernel not in KERNELS_TO_FIND:
+        return settings, None
+    if takes_any_kernel(settings):
+        guessed = guess(estimated(lr, domain, header, scaling), settings.scale)
+    else:
+        guessed = _KNOWS_BICUBIC_ALONE
+    return replace(settings, kernel=guessed.kernel), guessed
+
+
+def estimated(lr: Tensor, domain: Domain, header: Header, scaling: Scaling) -> Estimate | None:
+    """What an image tells of its camera: `guess.estimate_of`, with the steps between the file's own numbers."""
+    step = 0.0 if header.dtype == "float32" else sum(1 / span for span in scaling.span) / len(scaling.span)
+    return estimate_of(fill(lr, domain.known), domain.known_pixels, step)
+
 
 def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degradation:
-    """The degradation of an image, its noise 0 where it is to be measured.
+    """The degradation of an image, its noise 0 where it is to be measured; its kernel is told, or found already.
 
     A kernel's phase is kept, unless the image has a place on a map: there the result's bounds are the input's, and the
     kernel is moved to the middle of the LR pixel.
@@ -24,10 +59,9 @@ def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degr
     scale, bands = settings.scale, measured(header)
     kernels = from_spec(settings.kernel, scale)
     if len(kernels) not in (1, bands):
-        message = f"{settings.kernel} is for {len(kernels)} bands, the image has {bands}; give one for all, or {bands}"
-        raise ImageError(ErrorType.UNSUPPORTED, message)
-    widest, side = max(kernel.side for kernel in kernels), scale * min(header.height, header.width)
-    if widest > side and settings.kernel != BICUBIC_KERNEL:
+        raise ImageError(ErrorType.UNSUPPORTED, _other_number(settings.kernel, len(kernels), bands))
+    if is_too_wide(settings, header):
+        widest, side = max(kernel.side for kernel in kernels), scale * min(header.height, header.width)
         message = (
             f"the kernel is {widest} HR pixels wide, more than the image, {scale} times enlarged, is high or wide"
             f" ({side}); give a narrower one"
@@ -36,6 +70,19 @@ def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degr
     sigma = 0.0 if settings.noise == AUTO else float(settings.noise)
     noise = tuple(sigma / span for span in scaling.span) if sigma else (0.0,)
     return _degradation(settings.kernel, scale, header.georef is not None, noise)
+
+
+def is_too_wide(settings: Settings, header: Header) -> bool:
+    """Whether a kernel is wider than the image; bicubic never is."""
+    widest = max(kernel.side for kernel in from_spec(settings.kernel, settings.scale))
+    return settings.kernel != BICUBIC_KERNEL and widest > settings.scale * min(header.height, header.width)
+
+
+def _other_number(kernel: str, kernels: int, bands: int) -> str:
+    spec, remedy = parse(kernel), f"give one for all, or {bands}"
+    if spec.name == "sensor":
+        remedy = f"name those of the image in its order, or one for all, as in sensor:{spec.sensor}:{spec.bands[0]}"
+    return f"{kernel} is for {kernels} bands, the image has {bands}; {remedy}"
 
 
 @lru_cache(maxsize=8)  # images of one camera share it, and what it has found out about itself

@@ -46,6 +46,36 @@ def read_kernel(name: str, named_by: str, folder: str | None = None, patiently: 
         raise UsageError(f"{named_by}: {uri} {error}") from error
 
 
+def holds_kernel(uri: str) -> bool:
+    """Whether the file at a uri is one of a kernel, not a table or an image whose name ends alike.
+
+    A .csv is by its first line, if that is of numbers; a .tif if it has one band, no higher or wider than a kernel may
+    be. What is not there, or may not be read, counts as one: `read_kernel` tells.
+    """
+    ending = PurePosixPath(uri).suffix.lower()
+    if ending not in KERNEL_ENDINGS:
+        return False
+    if ending == ".npy":
+        return True
+    try:
+        data = _read(uri)
+        return _is_numbers(data) if ending == ".csv" else max(_first_band(data).shape) <= MAX_SIDE
+    except OSError:
+        return True
+    except ValueError:  # too large, of several bands, or no raster
+        return False
+
+
+def _is_numbers(data: bytes) -> bool:
+    """Whether the first line of a table that says anything holds numbers alone."""
+    text = data.decode("utf-8-sig", "replace")
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    try:
+        return bool([float(cell) for cell in first.split(",")])
+    except ValueError:
+        return False
+
+
 def _is_text(name: str) -> bool:
     """Whether a file can be called so, and its name written: bytes that are not UTF-8 are lone surrogates in it."""
     return "\0" not in name and name.encode("utf-8", "ignore").decode() == name

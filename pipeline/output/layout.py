@@ -1,5 +1,6 @@
 """What lies where in an output: tiles, commit records, the table and the marks of a run."""
 
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ MOSAIC = "mosaic.vrt"
 """Beside the tiles: all of them as one picture."""
 
 _EXTENSIONS = ("png", "tif")
+
+_LONGEST_CAMERA = 60
+"""Characters of a camera's name in that of a file."""
+
+_PLAIN_NAME = re.compile(rf"[a-z0-9_-]{{1,{_LONGEST_CAMERA}}}")
+"""In small letters: some disks ignore case."""
 
 LONGEST_NAME = 255 - len(".0123456789abcdef.json")
 """Bytes of a key's part for which a commit record's name is still one of 255 bytes."""
@@ -142,6 +149,28 @@ def list_commits(output: str) -> dict[str, list[Commit]]:
         if name.endswith(".json") and key:
             commits.setdefault(key, []).append(Commit(settings, key, source))
     return commits
+
+
+def kernels_folder(output: str) -> str:
+    return storage.join(output, "kernels")
+
+
+def kernel_json(output: str, camera: str) -> str:
+    """What was found out about a camera."""
+    return storage.join(kernels_folder(output), f"{_kernel_name(camera)}.json")
+
+
+def kernel_picture(output: str, camera: str) -> str:
+    return storage.join(kernels_folder(output), f"{_kernel_name(camera)}.png")
+
+
+def _kernel_name(camera: str) -> str:
+    """Its own where that is plain; others, with a mark that plain ones cannot have, never become the same."""
+    if _PLAIN_NAME.fullmatch(camera):
+        return camera
+    readable = re.sub(r"[^a-z0-9]+", "-", camera.lower())[-_LONGEST_CAMERA:].strip("-")
+    mark = hashlib.sha256(camera.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+    return f"{readable or 'camera'}.{mark}"
 
 
 def scenes_folder(output: str) -> str:

@@ -1,7 +1,6 @@
 """Results as people read them: one record per row, Parquet parts while a run goes on, and the merged table."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from .. import storage
 from ..errors import ErrorType, UsageError
 from . import layout
 from .layout import Commit
+from .mixed_columns import concatenated
 
 _FLUSH_SECONDS = 5.0
 _FLUSH_RECORDS = 10_000
@@ -54,6 +54,15 @@ class Record:
     scale: int | None = None
     kernel: str | None = None
     """The camera's blur that was assumed, as --kernel names it; of a file its size, and the sha256 of its taps."""
+    kernel_source: str | None = None
+    """How it came about, a `KernelSource` of kernel_columns.py; None, as `kernel`, where it was to be found, and was
+    not yet."""
+    kernel_confidence: float | None = None
+    """Of one that was looked for in the pixels: from 0, where they do not tell, to 1."""
+    kernel_note: str | None = None
+    """Why what was found in the pixels is not taken, as the end of a sentence."""
+    camera: str | None = None
+    """The group of images whose kernel is one: as the manifest says, or as it was found for estimate-collection."""
     noise: tuple[float, ...] | None = None
     """Standard deviation of the input's noise that was assumed, in native units, by band: told, or measured."""
     width: int | None = None
@@ -215,7 +224,7 @@ def latest(output: str, run_id: str) -> pa.Table:
             ) from error
         bad = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
         tables.append(part if _run_of(uri) == run_id else part.filter(pc.invert(bad)))
-    table = _concatenate(tables)
+    table = concatenated([SCHEMA.empty_table(), *tables])
     last: dict[object, int] = {}
     columns = (table["key"].to_pylist(), table["error_type"].to_pylist(), table["manifest_line"].to_pylist())
     for index, (key, error_type, line) in enumerate(zip(*columns, strict=True)):
@@ -256,38 +265,12 @@ def _refreshed(table: pa.Table, rows: dict[str, int], user_columns: pa.Table) ->
     cells = user_columns.take(pa.array([rows[key] for key in renewed["key"].to_pylist()], pa.int64()))
     for name in cells.column_names:
         renewed = renewed.append_column(name, cells[name])
-    return _concatenate([renewed, table.filter(pc.invert(current))])
+    return concatenated([SCHEMA.empty_table(), renewed, table.filter(pc.invert(current))])
 
 
 def _parts(output: str) -> list[str]:
     """The Parquet parts of all runs, oldest run first, each run's in order: as their names sort."""
     return [uri for uri in storage.find(layout.parts_folder(output)) if uri.endswith(".parquet")]
-
-
-def _concatenate(tables: list[pa.Table]) -> pa.Table:
-    """One table of all columns; a user column that has no type in common over the runs becomes text."""
-    tables = [SCHEMA.empty_table(), *tables]
-    for name in dict.fromkeys(name for table in tables for name in table.column_names):
-        schemas = [pa.schema([table.schema.field(name)]) for table in tables if name in table.column_names]
-        try:
-            pa.unify_schemas(schemas, promote_options="permissive")
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
-            tables = [_as_text(table, name) for table in tables]
-    return pa.concat_tables(tables, promote_options="permissive")
-
-
-def _as_text(table: pa.Table, name: str) -> pa.Table:
-    if name not in table.column_names:
-        return table
-    cells = (
-        None if cell is None else cell if isinstance(cell, str) else cell_text(cell) for cell in table[name].to_pylist()
-    )
-    return table.set_column(table.column_names.index(name), name, pa.array(cells, pa.string()))
-
-
-def cell_text(cell: object) -> str:
-    """A user's cell as JSON, for columns that mix types."""
-    return json.dumps(cell, default=str)
 
 
 def _run_of(part: str) -> str:

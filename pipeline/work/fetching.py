@@ -11,7 +11,7 @@ from sr_ops.settings import Settings
 from .. import storage
 from ..config import RunConfig
 from ..errors import ErrorType, ImageError
-from ..imagery.header import FileLimits
+from ..imagery.header import FileLimits, Header
 from ..imagery.picture import Picture
 from ..imagery.reading.decoders import open_image
 from ..imagery.samples import Scaling
@@ -46,6 +46,11 @@ class Fetcher:
     def on_disk(self, uri: str, copy: ExitStack) -> str:
         """The path of a file with what is at `uri`, which is there as long as `copy`."""
         return copy.enter_context(self._on_disk(uri))
+
+    def header(self, uri: str) -> Header:
+        """What the file at `uri` says of its picture; pixels are not decoded. Raises ImageError."""
+        with self._on_disk(uri) as path, open_image(path, self._limits) as opened:
+            return opened.header
 
     def picture(self, path: str, copy: ExitStack, settings: Settings, scaling: Scaling | None) -> Picture:
         """The picture in a file that is there as long as `copy`: from now on as long as the picture."""

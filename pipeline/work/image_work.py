@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from sr_ops.learning import fit_stages
-from sr_ops.model import Fitted, Model
+from sr_ops.model import Model
 from sr_ops.prior import Prior
 from sr_ops.settings import Method, Settings
 
@@ -16,8 +16,10 @@ from ..codec import to_json
 from ..config import RunConfig
 from ..errors import ErrorType, ImageError
 from ..imagery import camera
+from ..imagery.picture import Picture
 from ..imagery.samples import measured
 from ..imagery.writing.georef import name_of_crs
+from ..output.kernel_columns import with_kernel
 from ..output.layout import Commit
 from ..output.records import Record, Status
 from ..output.sinks import open_sink, store
@@ -26,6 +28,7 @@ from ..output.tidying import finish_tiles, remove_other_forms
 from ..storage.patience import Patience
 from . import scene
 from .enlarging import tiles_of, write_tiles
+from .fitting import ImageFit, prepare
 from .opening import Image, Opened
 from .recording import Recorder
 from .scene_weights import model_to_bytes
@@ -52,11 +55,11 @@ class ImageWork:
         self._recorder = recorder
         self._patiently = patiently
 
-    def __call__(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record, piece: int) -> Answer:
+    def __call__(self, row: Row, opened: Opened, fit: ImageFit | None, begun: Record, piece: int) -> Answer:
         """The answer for what was opened, computed in pieces of `piece` pixels a side, which divides that of a tile.
 
         Args:
-            fitted: what was learned already, in a stack.
+            fit: what was learned already, in a stack.
 
         Raises:
             ImageError, DeadlineError, and whatever says that memory ran out.
@@ -68,33 +71,37 @@ class ImageWork:
             torch.cuda.reset_peak_memory_stats(self._device)
         if image.group is not None:
             return self._do_group(*image.group, opened, image, begun, piece)
-        return self._do_image(row, opened, image, fitted, begun, piece)
+        return self._do_image(row, opened, image, fit, begun, piece)
 
     def _do_image(
-        self, row: Row, opened: Opened, image: Image, fitted: Fitted | None, begun: Record, piece: int
+        self, row: Row, opened: Opened, image: Image, fit: ImageFit | None, begun: Record, piece: int
     ) -> Record | Scene:
-        settings, watch, picture, target = opened.settings, opened.watch, image.picture, image.target
-        if fitted is None:
-            degradation = camera.degradation_of(settings, picture.header, picture.scaling)
-            lr, domain = picture.to_fit(self._device)
-            in_pieces = replace(settings, tile_size=piece)
-            fitted = fit_stages(lr, in_pieces, self._prior, degradation, watch, watch.check, domain)
+        watch, picture, target = opened.watch, image.picture, image.target
+        fit = fit or self._fit(opened, picture, piece)
+        settings, model = fit.settings, fit.fitted.model
         self._withdraw(row)
-        record = self._described(begun, opened, image, fitted)
+        record = self._described(begun, opened, image, fit)
         bands = measured(picture.header)
         groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
         if groups:
             begun_scene = Scene(row, self._recorder.timed(record, watch), groups)
-            return self._begin_scene(begun_scene, image, opened.commit, fitted.model)
-        tiles = tiles_of(picture.header, settings, fitted.model.degradation)
+            return self._begin_scene(begun_scene, image, opened.commit, model, settings.kernel)
+        tiles = tiles_of(picture.header, settings, model.degradation)
         with open_sink(target, row.scale, watch, self._patiently) as sink:
-            written = write_tiles(picture, tiles, fitted.model, settings, self._device, watch, sink, piece)
+            written = write_tiles(picture, tiles, model, settings, self._device, watch, sink, piece)
         with watch("write"):
             self._tidy(row, target, [tile.name for tile in written], len(tiles), settings)
         empty = 0 if target.one_file else len(tiles) - len(written)
         record = self._recorder.timed(replace(with_tiles(record, written, empty), status=Status.DONE), watch)
         store(opened.commit.uri(self._output), to_json(record), self._patiently)
         return record
+
+    def _fit(self, opened: Opened, picture: Picture, piece: int) -> ImageFit:
+        watch = opened.watch
+        ready = prepare(opened.settings, picture, self._device, watch, opened.of_camera)
+        in_pieces = replace(ready.settings, tile_size=piece)
+        fitted = fit_stages(ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain)
+        return ImageFit(ready.settings, ready.guess, fitted)
 
     def _do_group(
         self, group: Group, model: Model, opened: Opened, image: Image, begun: Record, piece: int
@@ -108,8 +115,12 @@ class ImageWork:
         store(scene.group_uri(self._output, commit, group.start, group.stop), to_json(record), self._patiently)
         return record
 
-    def _begin_scene(self, begun: Scene, image: Image, commit: Commit, model: Model) -> Scene:
-        """Store what its groups need."""
+    def _begin_scene(self, begun: Scene, image: Image, commit: Commit, model: Model, kernel: str) -> Scene:
+        """Store what its groups need.
+
+        Args:
+            kernel: of `Settings`, told or found.
+        """
         folder = commit.scene_folder(self._output)
         try:
             self._patiently(lambda: scene.clear(self._output, commit))
@@ -123,16 +134,17 @@ class ImageWork:
             self._patiently,
         )
         store(scene.scaling_uri(self._output, commit), to_json(image.picture.scaling), self._patiently)
-        store(scene.weights_uri(self._output, commit), model_to_bytes(model), self._patiently)
+        store(scene.weights_uri(self._output, commit), model_to_bytes(model, kernel), self._patiently)
         store(scene.fit_uri(self._output, commit), to_json(begun.record), self._patiently)
         return begun
 
-    def _described(self, begun: Record, opened: Opened, image: Image, fitted: Fitted) -> Record:
+    def _described(self, begun: Record, opened: Opened, image: Image, fit: ImageFit) -> Record:
         """The record with all that is known before the first tile."""
-        header, made, model = image.picture.header, image.target.header, fitted.model
+        header, made, fitted = image.picture.header, image.target.header, fit.fitted
+        model = fitted.model
         by_networks = model.method is not Method.BICUBIC
         return replace(
-            begun,
+            with_kernel(begun, fit.guess),
             source_fingerprint=opened.commit.source,
             output_uri=image.target.place,
             method_used=model.method,

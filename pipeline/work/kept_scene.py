@@ -34,6 +34,8 @@ class KeptScene:
     commit: Commit
     picture: Picture
     model: Model
+    settings: Settings
+    """With the kernel that the fit found, where it was to."""
 
 
 class SceneKeeper:
@@ -69,11 +71,11 @@ class SceneKeeper:
             path = path or self._fetcher.on_disk(uri, copy)
             scaling = self._stored(commit, scene.scaling_uri(self._output, commit), partial(from_json, Scaling))
             parse = partial(model_from_bytes, settings=settings, device=self._device)
-            model = self._stored(commit, scene.weights_uri(self._output, commit), parse)
+            model, settings = self._stored(commit, scene.weights_uri(self._output, commit), parse)
             picture = self._fetcher.picture(path, copy, settings, scaling)  # last: it is open from now on
             degradation = camera.degradation_of(settings, picture.header, scaling)
             noisy = replace(degradation, noise=model.degradation.noise)
-            return KeptScene(commit, picture, replace(model, degradation=noisy))
+            return KeptScene(commit, picture, replace(model, degradation=noisy), settings)
 
     def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """What the fit of a scene left for its groups."""

@@ -44,6 +44,7 @@ class Opened:
     """What was found where an image should be."""
 
     settings: Settings
+    """As told; of a scene's tiles with the kernel that its fit found."""
     commit: Commit
     """What will say that it is done."""
     found: Image | Answer
@@ -51,6 +52,8 @@ class Opened:
     watch: Stopwatch
     deaths: int
     """Of processes that were at work on it before."""
+    of_camera: bool = False
+    """Its kernel was found in other images."""
 
     def close(self) -> None:
         """A scene's picture stays open for the next group of it."""
@@ -94,7 +97,7 @@ class Opener:
                 if begun is not None:
                     return Opened(settings, commit, begun, watch, deaths)
                 unneeded.pop_all()
-            return Opened(settings, commit, Image(picture, target), watch, deaths)
+            return Opened(settings, commit, Image(picture, target), watch, deaths, row.found is not None)
 
     def open_group(self, group: Group) -> Opened:
         """What a group of tiles needs. Raises ImageError."""
@@ -112,7 +115,7 @@ class Opener:
                 return Opened(settings, commit, earlier, watch, deaths)
             kept = self._keeper.scene_of(group, commit, settings)
             target = make_target(self._output, row.key, kept.picture.header, self._config.form, row.scale)
-            return Opened(settings, commit, Image(kept.picture, target, (group, kept.model)), watch, deaths)
+            return Opened(kept.settings, commit, Image(kept.picture, target, (group, kept.model)), watch, deaths)
 
     def release(self) -> None:
         """Let go of the scene that is kept for its next group."""

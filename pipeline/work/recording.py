@@ -10,11 +10,10 @@ from datetime import datetime
 
 import torch
 
-from sr_ops.kernel_spec import described
-
 from ..config import VERSION, RunConfig
 from ..errors import ErrorType
 from ..output.clock import now
+from ..output.kernel_columns import told_kernel
 from ..output.records import Record, Status
 from .stopwatch import Stopwatch
 from .units import Row
@@ -35,7 +34,7 @@ class Recorder:
             source_uri=row.uri,
             status=Status.FAILED,
             scale=row.scale,
-            kernel=described(row.kernel),
+            camera=row.camera or None,
             device=torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu",
             threads=self._config.threads,
             worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -43,6 +42,7 @@ class Recorder:
             prior=self._config.settings.prior,
             srpipe_version=VERSION,
             started_at=started_at,
+            **told_kernel(row.kernel, row.found),
         )
 
     def timed(self, record: Record, watch: Stopwatch) -> Record:

@@ -1,11 +1,12 @@
 """The model of a scene as bytes: safetensors, which hold numbers only, in float32 to the last bit.
 
 A tensor is called "<stage>.<bands of the network>.<its name in the network>"; the metadata "model" tell, as JSON, the
-method, the noise, and what the networks are told.
+method, the kernel, the noise, and what the networks are told.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from safetensors import SafetensorError
@@ -20,19 +21,25 @@ from sr_ops.stages import stages_of
 _METADATA = "model"
 
 
-def model_to_bytes(model: Model) -> bytes:
+def model_to_bytes(model: Model, kernel: str) -> bytes:
+    """
+    Args:
+        kernel: that it was fitted for, as `Settings.kernel` has it.
+    """
     tensors = {
         f"{stage}.{network.bands}.{name}": tensor.cpu().contiguous()
         for stage, network in enumerate(model.networks)
         for name, tensor in network.state_dict().items()
     }
     told = None if model.told is None else model.told.tolist()
-    described = {"method": model.method.value, "noise": model.degradation.noise, "told": told}
+    described = {"method": model.method.value, "kernel": kernel, "noise": model.degradation.noise, "told": told}
     return save(tensors, {_METADATA: json.dumps(described)})
 
 
-def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> Model:
-    """A model that gives the same pixels as the one that was stored, for the settings' kernel as it is.
+def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> tuple[Model, Settings]:
+    """A model that gives the same pixels as the one that was stored, and the settings with the kernel it is for.
+
+    The kernel is as it is told, not as it is for the image's place.
 
     Raises ValueError for damaged bytes.
     """
@@ -40,13 +47,14 @@ def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> M
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         described = json.loads(header["__metadata__"][_METADATA])
+        settings = replace(settings, kernel=str(described["kernel"]))
         degradation = degradation_of(settings, tuple(described["noise"]))
         told = None if described["told"] is None else torch.tensor(described["told"], device=device)
         method = Method(described["method"])
         if method is Method.BICUBIC:
-            return Model(method, degradation, told=told)
+            return Model(method, degradation, told=told), settings
         ratios = [stage.ratio for stage in stages_of(settings, degradation)]
-        return Model(method, degradation, _networks(tensors, ratios, settings, device), told)
+        return Model(method, degradation, _networks(tensors, ratios, settings, device), told), settings
     except (SafetensorError, KeyError, RuntimeError, TypeError) as error:
         # RuntimeError: other tensors than the network has
         raise ValueError(" ".join(str(error).split())) from error

@@ -8,56 +8,63 @@ from contextlib import suppress
 
 import torch
 
-from sr_ops.degradation import Degradation
 from sr_ops.learning import fit_stages_together
-from sr_ops.model import Fitted
 from sr_ops.prior import Prior
 
 from ..errors import ImageError
-from ..imagery.camera import degradation_of
 from ..imagery.picture import Picture
+from .fitting import ImageFit, ToFit, prepare
 from .opening import Image, Opened
-from .stopwatch import DeadlineError
-
-Members = list[tuple[str, Opened, Picture, Degradation]]
+from .stopwatch import DeadlineError, Stopwatch
 
 
 def stacked_fits(
     images: Sequence[tuple[str, Opened]], prior: Prior | None, device: torch.device, max_seconds: float | None
-) -> dict[str, Fitted]:
+) -> dict[str, ImageFit]:
     """The fits by key. Whatever cannot be done together is left out, and done or told in its turn.
 
     Args:
         images: with their keys.
         max_seconds: for the work on each image.
     """
-    stacks: defaultdict[int, Members] = defaultdict(list)
+    stacks: defaultdict[int, list[tuple[str, Opened, Picture]]] = defaultdict(list)
     for key, opened in images:
         if isinstance(opened.found, Image):
-            picture = opened.found.picture
-            with suppress(ImageError):  # its kernel is none for it: told in its turn
-                degradation = degradation_of(opened.settings, picture.header, picture.scaling)
-                stacks[opened.settings.scale].append((key, opened, picture, degradation))
-    fits: dict[str, Fitted] = {}
+            stacks[opened.settings.scale].append((key, opened, opened.found.picture))
+    fits: dict[str, ImageFit] = {}
     for members in stacks.values():
         try:
-            fitted = _fit_together(members, prior, device, max_seconds)
+            fits.update(_fit_together(members, prior, device, max_seconds))
         except DeadlineError:
             pass  # each is done alone, in its turn: of many together the time of one may be too little
         except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
             traceback.print_exception(error, file=sys.stderr)
-        else:
-            fits.update(zip((key for key, *_ in members), fitted, strict=True))
     return fits
 
 
 def _fit_together(
-    members: Members, prior: Prior | None, device: torch.device, max_seconds: float | None
-) -> list[Fitted]:
-    lrs, domains = zip(*(picture.to_fit(device) for _, _, picture, _ in members), strict=True)
-    watches = [opened.watch for _, opened, _, _ in members]
-    for watch in watches:
-        watch.limit(max_seconds)
+    members: Sequence[tuple[str, Opened, Picture]],
+    prior: Prior | None,
+    device: torch.device,
+    max_seconds: float | None,
+) -> dict[str, ImageFit]:
+    ready: dict[str, tuple[ToFit, Stopwatch]] = {}
+    for key, opened, picture in members:
+        opened.watch.limit(max_seconds)
+        with suppress(ImageError):  # its kernel is none for it: told in its turn
+            ready[key] = prepare(opened.settings, picture, device, opened.watch, opened.of_camera), opened.watch
+    if not ready:
+        return {}
+    images, watches = zip(*ready.values(), strict=True)
     check = watches[0].check  # all have the same limit
-    degradations = [degradation for *_, degradation in members]
-    return fit_stages_together(lrs, members[0][1].settings, prior, degradations, watches, check, domains)
+    fits = fit_stages_together(
+        [image.lr for image in images],
+        images[0].settings,
+        prior,
+        [image.degradation for image in images],
+        watches,
+        check,
+        [image.domain for image in images],
+    )
+    told = zip(ready, images, fits, strict=True)
+    return {key: ImageFit(image.settings, image.guess, fitted) for key, image, fitted in told}

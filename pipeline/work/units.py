@@ -15,6 +15,7 @@ from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 
 from ..codec import from_json, from_plain, to_json
 from ..config import for_row
+from ..output.kernel_columns import Found
 from ..output.records import Record
 from ..output.written_tile import WrittenTile
 from .estimates import enlarging_seconds
@@ -40,6 +41,10 @@ class Row:
     """Of `Settings`, as the fields below."""
     kernel: str = BICUBIC_KERNEL
     noise: str = AUTO
+    camera: str = ""
+    """What its image has in common with others of one camera; "" where nobody asked."""
+    found: Found | None = None
+    """How the kernel was found, where it is that of the camera."""
 
     def settings(self, of_run: Settings) -> Settings:
         """Those of a run, with what this row says for itself."""

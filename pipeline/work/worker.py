@@ -12,8 +12,6 @@ from itertools import islice
 
 import torch
 
-from sr_ops.model import Fitted
-
 from .. import storage
 from ..config import RunConfig
 from ..errors import ErrorType, ImageError
@@ -22,6 +20,7 @@ from ..output.clock import now
 from ..output.records import Record
 from ..priors.prior_file import PriorFile, weights
 from ..storage.patience import Patience
+from .fitting import ImageFit
 from .image_work import ImageWork
 from .ledger import Ledger, NoLedger
 from .memory import OUT_OF_MEMORY, in_smaller_pieces
@@ -118,7 +117,7 @@ class Worker:
 
     def _together(self, jobs: "list[_Job]") -> Iterator[Answer]:
         started = now()
-        fits: dict[str, Fitted] = {}
+        fits: dict[str, ImageFit] = {}
         if len(jobs) > 1:
             images = [(row.key, opened.result()) for row, opened in jobs if opened.exception() is None]
             fits = stacked_fits(images, self._prior, self._device, self._config.max_seconds)
@@ -128,12 +127,12 @@ class Worker:
             self._ended(row.key, answer)
             yield answer
 
-    def _answer(self, row: Row, opened: Future[Opened], fitted: Fitted | None, begun: Record) -> Answer:
+    def _answer(self, row: Row, opened: Future[Opened], fit: ImageFit | None, begun: Record) -> Answer:
         """Whatever goes wrong with an image is its record."""
         try:
             found = opened.result()
             with closing(found):
-                return self._in_time(row, found, fitted, replace(begun, attempt=1 + found.deaths))
+                return self._in_time(row, found, fit, replace(begun, attempt=1 + found.deaths))
         except ImageError as error:
             return failed(begun, error.error_type, str(error))
         except DeadlineError:
@@ -146,15 +145,15 @@ class Worker:
                 os._exit(1)  # no later image of this process could be done; a new one is started in its place
             return failed_by_bug(begun, error)
 
-    def _in_time(self, row: Row, opened: Opened, fitted: Fitted | None, begun: Record) -> Answer:
+    def _in_time(self, row: Row, opened: Opened, fit: ImageFit | None, begun: Record) -> Answer:
         """All attempts within the image's time.
 
         A fit in a stack was the beginning of that time; until its turn came the image waited for others.
         """
-        opened.watch.limit(self._config.max_seconds, spent=0.0 if fitted is None else opened.watch.total(*_FIT_PHASES))
+        opened.watch.limit(self._config.max_seconds, spent=0.0 if fit is None else opened.watch.total(*_FIT_PHASES))
 
         def attempt(piece: int, failures: int) -> Answer:
-            return self._work(row, opened, fitted, replace(begun, attempt=begun.attempt + failures), piece)
+            return self._work(row, opened, fit, replace(begun, attempt=begun.attempt + failures), piece)
 
         return in_smaller_pieces(attempt, opened.settings.tile_size)
 

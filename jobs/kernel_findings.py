@@ -1,0 +1,75 @@
+"""What images tell of their kernels, for `srpipe kernel`: as text and as objects."""
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.driver.kernel_report import ImageKernel
+    from sr_ops.estimate import Estimate
+    from sr_ops.guess import Guess
+
+
+def text_of_image(told: "ImageKernel", scale: int) -> str:
+    """A line with the kernel, and one with what it was told by; of an image that cannot be read why.
+
+    Args:
+        scale: that rows have which name none.
+    """
+    if told.guess is None:
+        return f"{told.name}: {told.error_type}: {told.error_message}"
+    at = "" if told.scale == scale else f" at x{told.scale}"
+    noise = "" if told.noise is None else f", noise {told.noise:.3g} in the file's units"
+    return f"{told.name}{at}: {as_text(told.guess)}{noise}"
+
+
+def as_text(guess: "Guess") -> str:
+    """The kernel, how certain it is, and what the pixels say."""
+    why = f", since {guess.reason}" if guess.reason else ""
+    measured = "" if guess.estimate is None else f"\n    {_measured(guess.estimate)}"
+    return f"{guess.kernel}, confidence {guess.confidence:.2f}{why}{measured}"
+
+
+def _measured(estimate: "Estimate") -> str:
+    along, across = estimate.variances
+    return (
+        f"blur of variance {along:.2f} along {estimate.degrees:.0f} degrees, {across:.2f} across, give or take"
+        f" {estimate.deviation:.2f}, in LR pixels; sharpening {estimate.sharpening:.2f}, exponent"
+        f" {estimate.exponent:.2f}"
+    )
+
+
+def object_of_image(told: "ImageKernel") -> dict[str, Any]:
+    """The same for programs."""
+    guess = {} if told.guess is None else as_object(told.guess)
+    return {
+        "line": told.line,
+        "uri": told.uri,
+        "name": told.name,
+        "scale": told.scale,
+        **guess,
+        "noise": _finite(told.noise),
+        "error_type": told.error_type,
+        "error_message": told.error_message,
+    }
+
+
+def as_object(guess: "Guess") -> dict[str, Any]:
+    """A guess, and what it was made of."""
+    measured = None
+    if guess.estimate is not None:
+        values = asdict(guess.estimate) | {"degrees": guess.estimate.degrees}
+        measured = {name: _finite(value) if isinstance(value, float) else value for name, value in values.items()}
+        measured["variances"] = [_finite(variance) for variance in guess.estimate.variances]
+        measured["covariance"] = [_finite(value) for value in guess.estimate.covariance]
+    return {
+        "kernel": guess.kernel,
+        "confidence": guess.confidence,
+        "reason": guess.reason or None,
+        "estimate": measured,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no nan and no infinity."""
+    return value if value is not None and math.isfinite(value) else None

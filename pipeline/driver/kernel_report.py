@@ -1,0 +1,131 @@
+"""What images tell of their kernels, without a run: for `srpipe kernel`."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import torch
+
+from sr_ops import kernel_spec
+from sr_ops.guess import Guess, guess, guess_together
+from sr_ops.settings import Settings
+
+from .. import storage
+from ..config import RunConfig
+from ..errors import ErrorType, ImageError, UsageError
+from ..imagery.kernel_files import holds_kernel
+from ..imagery.samples import Scaling
+from ..storage.patience import Patience
+from ..work.fetching import Fetcher
+from ..work.looking import look_at
+from ..work.memory import OUT_OF_MEMORY
+from ..work.units import Row
+from .manifest import IMAGE_SUFFIXES, Manifest, read_manifest
+from .plan import check_row
+from .table_files import SUFFIXES
+
+_WILD = "*?["
+
+
+@dataclass(frozen=True)
+class ImageKernel:
+    """What one row's image tells."""
+
+    line: int
+    uri: str
+    name: str
+    """The key that a record would have; the uri where there is none."""
+    scale: int
+    guess: Guess | None
+    """At that scale; None where the image could not be read."""
+    noise: float | None = None
+    """Standard deviation in the file's own units, the mean over bands; None where nothing could be estimated."""
+    error_type: ErrorType | None = None
+    error_message: str | None = None
+
+
+def images_named(spec: str) -> Manifest | None:
+    """The images that a text names as a manifest does; None where it is the name of a kernel, or of its file.
+
+    A kernel's name is one whatever files there are; a .csv of numbers and a .tif no larger than a kernel are its files.
+
+    Raises:
+        UsageError: as `read_manifest`.
+    """
+    with suppress(ValueError):
+        kernel_spec.parse(spec)
+        return None
+    uri = storage.absolute(spec)
+    storage.check_service(uri)
+    if holds_kernel(uri):
+        return None
+    by_name = os.path.splitext(uri)[1].lower() in (*IMAGE_SUFFIXES, *SUFFIXES) or any(wild in spec for wild in _WILD)
+    if by_name or storage.scheme(uri) == "s3" or storage.exists(uri) or storage.is_folder(uri):
+        return read_manifest(spec)
+    return None
+
+
+class KernelReport:
+    """The kernels of a manifest's images, one after the other, and of all of them together."""
+
+    def __init__(self, manifest: Manifest, scale: int) -> None:
+        """The process computes with as many threads as a run's worker from now on: sums are then the same.
+
+        Args:
+            scale: for rows that name none, and for all together.
+        """
+        config = RunConfig(manifest.uri, "", settings=Settings(scale=scale))
+        torch.set_num_threads(config.threads)
+        self._manifest = manifest
+        self._settings = config.settings
+        self._fetcher = Fetcher(config, Patience(config.retries))
+        self._told: list[ImageKernel] = []
+
+    def __iter__(self) -> Iterator[ImageKernel]:
+        """What each tells, in the order of the rows; an image that several rows name is looked at once."""
+        self._told = []
+        seen = set()
+        for told in map(self._of_row, range(len(self._manifest.rows))):
+            if isinstance(told, Row):
+                if (told.uri, told.scale, told.nodata) in seen:
+                    continue
+                seen.add((told.uri, told.scale, told.nodata))
+                told = self._of_image(told)
+            self._told.append(told)
+            yield told
+
+    def together(self) -> Guess | None:
+        """Of the images told so far; None where fewer than two could be read."""
+        found = [told.guess.estimate for told in self._told if told.guess is not None]
+        return guess_together(found, self._settings.scale) if len(found) > 1 else None
+
+    def _of_row(self, index: int) -> Row | ImageKernel:
+        """The row, to be looked at, or why it cannot be."""
+        manifest, settings = self._manifest, self._settings
+        cells = replace(manifest.rows[index], kernel="", noise="")  # what is told is not asked here
+        try:
+            return check_row(index, cells, settings, manifest.folder, manifest.root, str)
+        except (ValueError, UsageError) as error:
+            message = f"line {cells.line}: {error}"
+            return ImageKernel(cells.line, cells.uri, cells.uri, settings.scale, None, None, ErrorType.BAD_ROW, message)
+
+    def _of_image(self, row: Row) -> ImageKernel:
+        try:
+            found, noise = self._look_at(row)
+            return ImageKernel(row.line, row.uri, row.key, row.scale, found, noise)
+        except ImageError as error:
+            kind, message = error.error_type, str(error)
+        except (MemoryError, torch.OutOfMemoryError):
+            kind, message = ErrorType.MEMORY, OUT_OF_MEMORY
+        return ImageKernel(row.line, row.uri, row.key, row.scale, None, None, kind, message)
+
+    def _look_at(self, row: Row) -> tuple[Guess, float | None]:
+        """As a worker does. Raises ImageError, MemoryError."""
+        estimate, scaling = look_at(row, self._settings, self._fetcher)
+        noise = None if estimate is None else estimate.noise * _mean_span(scaling)
+        return guess(estimate, row.scale), noise
+
+
+def _mean_span(scaling: Scaling) -> float:
+    return sum(scaling.span) / len(scaling.span)

@@ -1,0 +1,34 @@
+"""Tables of several runs as one, whatever types a user's column had in each."""
+
+import json
+
+import pyarrow as pa
+
+
+def concatenated(tables: list[pa.Table]) -> pa.Table:
+    """One table of all columns; one that has no type in common over the tables becomes text.
+
+    Args:
+        tables: at least one.
+    """
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        schemas = [pa.schema([table.schema.field(name)]) for table in tables if name in table.column_names]
+        try:
+            pa.unify_schemas(schemas, promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
+            tables = [_as_text(table, name) for table in tables]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _as_text(table: pa.Table, name: str) -> pa.Table:
+    if name not in table.column_names:
+        return table
+    cells = (
+        None if cell is None else cell if isinstance(cell, str) else cell_text(cell) for cell in table[name].to_pylist()
+    )
+    return table.set_column(table.column_names.index(name), name, pa.array(cells, pa.string()))
+
+
+def cell_text(cell: object) -> str:
+    """A user's cell as JSON, for columns that mix types."""
+    return json.dumps(cell, default=str)

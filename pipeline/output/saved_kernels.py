@@ -1,0 +1,148 @@
+"""Kernels that were found for the images of one camera: OUT/kernels, a JSON and a picture for each camera.
+
+A later run takes what is saved, so that it goes on with the kernel of the first. What is saved is the estimate in LR
+pixels; the text of the kernel follows from it at each scale.
+"""
+
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from sr_ops.estimate import Estimate
+from sr_ops.guess import Guess, guess, guess_together
+from sr_ops.kernels import from_spec
+
+from .. import storage
+from ..codec import DamagedError, from_json, from_plain, to_plain
+from ..config import VERSION
+from ..errors import UsageError
+from ..imagery.kernel_picture import draw
+from . import layout
+from .clock import now
+
+_WIDEST = 16.0
+"""Variance in LR pixels squared: four times what an estimate can be."""
+
+_ROUNDING = 1e-6
+"""Relative, of a covariance that is semidefinite."""
+
+
+@dataclass(frozen=True)
+class SavedKernel:
+    """What images of one camera told together."""
+
+    camera: str
+    """What the images have in common: the cell of the manifest, the file's make and model, the folder, or nothing."""
+    estimate: Estimate | None
+    """None where no image told anything: bicubic."""
+    confidence: float
+    """0 to 1, of `Guess`."""
+    reason: str
+    """Why the kernel is bicubic; "" where it is not."""
+    images_used: int
+    images_left_out: int
+    """That were looked at and told nothing, or could not be read."""
+    images_unreadable: int
+    """Among those left out."""
+    srpipe_version: str
+    found_at: str
+
+    def guess(self, scale: int) -> Guess:
+        """The kernel at a scale; of bicubic for want of an estimate the reason that was found then."""
+        guessed = guess(self.estimate, scale)
+        return replace(guessed, reason=self.reason) if self.estimate is None else guessed
+
+
+def make_saved(camera: str, told: Sequence[Estimate | None], unreadable: int, scale: int) -> SavedKernel:
+    """What some images of a camera tell together.
+
+    Args:
+        told: by image that could be read.
+        unreadable: how many could not.
+        scale: any; reasons do not depend on it.
+    """
+    together = guess_together(told, scale)
+    alone = [guess(each, scale) for each in told]
+    used = sum(each.confidence > 0 for each in alone)  # 0: bicubic for want of an estimate
+    reason = together.reason if alone else "none of them could be read"
+    if alone and not used:
+        reason = Counter(each.reason for each in alone).most_common(1)[0][0]
+    return SavedKernel(
+        camera=camera,
+        estimate=together.estimate,
+        confidence=together.confidence,
+        reason=reason,
+        images_used=used,
+        images_left_out=len(told) - used + unreadable,
+        images_unreadable=unreadable,
+        srpipe_version=VERSION,
+        found_at=now().isoformat(timespec="seconds"),
+    )
+
+
+def read_saved(output: str, camera: str) -> SavedKernel | None:
+    """What an earlier run found for a camera, None for nothing.
+
+    Raises:
+        UsageError: it cannot be read, or was changed to what cannot be.
+    """
+    uri = layout.kernel_json(output, camera)
+    try:
+        saved = _parsed(storage.read(uri))
+        if saved.camera != camera:
+            raise DamagedError(f"it is for the camera {saved.camera!r}, not {camera!r}")
+        _check(saved)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error
+    except DamagedError as error:
+        message = f"the saved kernel {uri} is damaged: {error}; delete it, or find it anew with --existing overwrite"
+        raise UsageError(message) from error
+    return saved
+
+
+def save(output: str, saved: SavedKernel, scale: int) -> None:
+    """Store it, its picture at a scale first: the JSON says that there is one. Raises UsageError."""
+    picture = io.BytesIO()
+    draw(from_spec(saved.guess(scale).kernel, scale), scale).save(picture, "PNG")
+    uri = layout.kernel_json(output, saved.camera)
+    try:
+        storage.write(layout.kernel_picture(output, saved.camera), picture.getvalue())
+        storage.write(uri, json.dumps(to_plain(saved), indent=2, ensure_ascii=False).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {uri}: {storage.reason(error)}; check space and access") from error
+
+
+def _parsed(data: bytes) -> SavedKernel:
+    plain = from_json(dict[str, object], data)
+    saved = from_plain(SavedKernel, plain)
+    known = {field.name for field in fields(SavedKernel)}
+    unknown = [*(plain.keys() - known)]
+    if isinstance(plain["estimate"], dict):
+        unknown += plain["estimate"].keys() - {field.name for field in fields(Estimate)}
+    if unknown:
+        raise DamagedError(f"{', '.join(sorted(unknown))} is none of its keys")
+    return saved
+
+
+def _check(saved: SavedKernel) -> None:
+    """Raises DamagedError for numbers that no estimate has."""
+    if not 0 <= saved.confidence <= 1:
+        raise DamagedError(f"its confidence {saved.confidence} is not between 0 and 1")
+    if saved.estimate is None:
+        return
+    for name, value in to_plain(saved.estimate).items():
+        if not all(map(math.isfinite, value if isinstance(value, list | tuple) else [value])):
+            raise DamagedError(f"its {name} {value} is not finite")
+    for name in ("deviation", "noise", "misfit", "sharpening"):
+        if getattr(saved.estimate, name) < 0:
+            raise DamagedError(f"its {name} {getattr(saved.estimate, name)} is below 0")
+    xx, xy, yy = saved.estimate.covariance
+    if min(xx, yy) < 0 or xy * xy > xx * yy * (1 + _ROUNDING) + _ROUNDING:
+        raise DamagedError(f"its covariance {xx}, {xy}, {yy} is not positive semidefinite")
+    if max(xx, yy) > _WIDEST:
+        raise DamagedError(f"its covariance {xx}, {xy}, {yy} is wider than {_WIDEST:g} LR pixels squared")
