@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-x4-seconds cameras-picture bench-same bench-gpu cases clean fuzz
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds cameras-picture bench-same bench-gpu cases clean fuzz
 
 install: $(VENV)/.installed
 
@@ -86,6 +86,11 @@ bench-same: with-data install
 # Fails where a bar is missed.
 bench-kernels: with-data install
 	$(VENV)/bin/python -m benchmarks.kernels $(DATA) $(OPTIONS)
+
+# set5/, set14/, kodak/; satellite/, satellite_pairs/, aerial_drone/ and photos_cc0/ for real pairs; about an hour.
+# OPTIONS="--parts clean set14-x2" does those alone. Fails where a bar is missed.
+bench-blind: with-data install
+	$(VENV)/bin/python -m benchmarks.blind $(DATA) $(OPTIONS)
 
 # kodak/; about 5 minutes, alone on the machine. Fails above a quarter of the seconds of revision ac389d8.
 bench-x4-seconds: with-data install
