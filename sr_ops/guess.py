@@ -77,7 +77,7 @@ def guess(found: Estimate | None, scale: int) -> Guess:
     confidence = math.erf(abs(low[0] - narrow) / (math.sqrt(2) * max(found.deviation, 1e-6)))
     if low[0] < narrow:
         return Guess(BICUBIC_KERNEL, confidence, "its blur is not certain to be wider", found)
-    widest = kernel_spec.widest(scale)
+    widest = math.floor(100 * kernel_spec.widest(scale)) / 100  # rounded below, and not beyond
     first, second = (min(widest, scale * max(math.sqrt(max(0.0, each)), _LEAST_SIGMA)) for each in low)
     sigmas = (round(first, 2), round(second, 2))
     numbers = sigmas[:1] if sigmas[0] == sigmas[1] else (*sigmas, float(round(found.degrees) % 180))

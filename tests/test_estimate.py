@@ -9,6 +9,8 @@ from torch import Generator
 from sr_ops.estimate import Estimate, estimate, noise_of_bands, pooled
 from sr_ops.guess import estimate_of, guess, guess_together
 from sr_ops.jpeg import round_to_steps, steps_of_quality
+from sr_ops.kernel_spec import MAX_SIDE
+from sr_ops.kernels import from_spec
 from sr_ops.scene_spectrum import PARAMETERS, SceneSpectrum
 from sr_ops.spectrum import frequencies, spectrum_of
 
@@ -151,6 +153,14 @@ def test_a_blur_in_a_jpeg_is_to_be_wider_to_count() -> None:
     assert guess(told(compressed), 2).kernel == "bicubic"
     wide = round_to_steps(seen(scene(768), 2.2, 2.2, 0), steps_of_quality(92)).clamp(0, 1)
     assert guess(told(wide), 2).kernel.startswith("gaussian:")
+
+
+@pytest.mark.parametrize("scale", range(2, 9))
+def test_what_is_assumed_can_be_at_any_scale(scale: int) -> None:
+    """The widest blur that is believed is as wide as kernels can be at large scales, and no wider."""
+    assumed = guess(Estimate((1.59, 0.0, 1.2), 0.01, 2.2, 0.0, 0.0, 0.3), scale)
+    assert assumed.kernel.startswith("gaussian:")
+    assert from_spec(assumed.kernel, scale)[0].side <= MAX_SIDE
 
 
 UNTELLING = {
