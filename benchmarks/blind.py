@@ -6,13 +6,13 @@ DATA holds set5/, set14/ and kodak/; satellite/, satellite_pairs/, aerial_drone/
 
 import argparse
 import math
-import random
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from sr_ops.estimate import Estimate, pooled
@@ -48,14 +48,16 @@ WAYS = {"true": (), "estimated": ("--kernel", "estimate"), "bicubic": ("--kernel
 ROUNDED = 1 / 255
 
 
-def camera(seed: str, scale: int, noise: float) -> Camera:
-    """A Gaussian drawn by its seed, in its place."""
-    draw = random.Random(seed)
-    first, second = (round(draw.uniform(*SIGMAS) * scale, 3) for _ in range(2))
-    degrees = round(draw.uniform(0, 180), 1)
-    spec = f"gaussian:{first},{second},{degrees}"
-    name = f"noise{noise:g}" if noise else "clean"
-    return Camera(name, gaussian(first, second, degrees, scale), spec, noise, f"{noise:g}")
+def cameras(number: int, scale: int, noise: float) -> list[Camera]:
+    """Gaussians in their place, the same at every scale but for their size, drawn one after the other."""
+    draw, made = np.random.default_rng(SEED), []
+    for _ in range(number):
+        first, second = (scale * draw.uniform(*SIGMAS) for _ in range(2))
+        degrees = draw.uniform(0, 180)
+        spec = f"gaussian:{first:.4f},{second:.4f},{degrees:.2f}"
+        name = f"noise{noise:g}" if noise else "clean"
+        made.append(Camera(name, gaussian(first, second, degrees, scale), spec, noise, f"{noise:g}"))
+    return made
 
 
 def pictures_of(data: Path, folder: str, number: int | None = None) -> list[Path]:
@@ -64,10 +66,11 @@ def pictures_of(data: Path, folder: str, number: int | None = None) -> list[Path
 
 def drawn(data: Path, folder: str, scale: int, noise: float, number: int | None = None) -> list[Case]:
     """Every picture by a camera of its own."""
+    hrs = pictures_of(data, folder, number)
     return [
         case
-        for hr in pictures_of(data, folder, number)
-        for case in shots(f"blind-{folder}", [hr], scale, [camera(f"{SEED} {hr.stem}", scale, noise)], HERE / folder)
+        for hr, one in zip(hrs, cameras(len(hrs), scale, noise), strict=True)
+        for case in shots(f"blind-{folder}", [hr], scale, [one], HERE / folder)
     ]
 
 
