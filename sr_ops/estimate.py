@@ -21,7 +21,7 @@ from .scene_spectrum import (
     XX,
     XY,
     YY,
-    SceneSpectrum,
+    scene_spectrum,
 )
 from .spectrum import Spectrum, frequencies, spectrum_of
 
@@ -54,6 +54,9 @@ _MOST_SHARPENING = 3.0
 
 _FEW = 4
 """Small images: more of them together tell as much as a large one."""
+
+_NO_NOISE = 0.35 / 255
+"""In brightness: then no band has enough to count, and none need be looked at."""
 
 _LIKE_A_NOISY_SCENE = 0.6
 """Misfit: noise lies where the model has it, and scenes in it fit better, at 0.2 to 0.5, than without."""
@@ -136,8 +139,8 @@ def noise_of_bands(image: Tensor, known: Tensor | None = None) -> Tensor | None:
     found = estimate(whole)
     if not found.misfit < _LIKE_A_NOISY_SCENE:
         return None
-    if len(image) == 1:
-        return torch.tensor([found.noise])
+    if len(image) == 1 or found.noise < _NO_NOISE:
+        return torch.full((len(image),), found.noise)
     bands = [spectrum_of(band[None], known, None, 0) for band in image]
     return torch.tensor([0.0 if band is None else estimate(band, found).noise for band in bands])
 
@@ -174,7 +177,9 @@ class _Fit:
 
     def __init__(self, spectrum: Spectrum, like: Estimate | None) -> None:
         at, self._small = frequencies(spectrum.side), spectrum.small
-        self._model, self._levels, self._groups = SceneSpectrum(at), spectrum.levels, len(spectrum.levels)
+        self._levels, self._groups = spectrum.levels, len(spectrum.levels)
+        self._model = scene_spectrum(spectrum.side)
+        self._last: tuple[Tensor, tuple[Tensor, Tensor]] | None = None
         self._radius = at.bins @ at.radius
         self._weights = spectrum.counted * (at.count / at.count.sum()) * _BINS / self._groups
         self._floor = math.log(max(spectrum.rounding, _UNROUNDED))
@@ -213,23 +218,29 @@ class _Fit:
         return values
 
     def cost(self, values: Tensor) -> float:
-        off = ((self._levels - self._model(values, self._groups)[0]) / _MISFIT).abs()
+        off = ((self._levels - self._at(values)[0]) / _MISFIT).abs()
         huber = torch.where(off <= 1, off.square() / 2, off - 0.5)
         return float((huber * self._weights).sum() + (self._precision * (values - self._centre).square()).sum() / 2)
 
     def normal_equations(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Their matrix and their right side at these values."""
-        model, slopes = self._model(values, self._groups)
+        model, slopes = self._at(values)
         off, slopes = (self._levels - model) / _MISFIT, slopes / _MISFIT
         weights = self._weights / off.abs().clamp_min(1)
         matrix = torch.einsum("gbi,gb,gbj->ij", slopes, weights, slopes) + self._precision.diag()
         return matrix, torch.einsum("gbi,gb->i", slopes, weights * off) - self._precision * (values - self._centre)
 
+    def _at(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Model and slopes; of the values that were asked for last they are at hand."""
+        if self._last is None or self._last[0] is not values:
+            self._last = values, self._model(values, self._groups)
+        return self._last[1]
+
     def told(self, values: Tensor) -> Estimate:
         matrix, _ = self.normal_equations(values)
         steady = matrix + 1e-6 * torch.eye(len(matrix), dtype=matrix.dtype)
         variances = torch.linalg.inv(steady).diag()[self._groups :]
-        off = (self._levels - self._model(values, self._groups)[0]).square()
+        off = (self._levels - self._at(values)[0]).square()
         rest = values[self._groups :].tolist()
         return Estimate(
             covariance=(rest[XX], rest[XY], rest[YY]),

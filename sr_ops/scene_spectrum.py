@@ -10,11 +10,12 @@ with t the angle of f, S the blur's covariance in LR pixels squared, and an unsh
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
 
-from .spectrum import Frequencies
+from .spectrum import Frequencies, frequencies
 
 EXPONENT, LOG_NOISE, DIRECTIONS, XX, XY, YY, SHARPENING = 0, 1, slice(2, 6), 6, 7, 8, 9
 """Places of parameters after the levels of the groups."""
@@ -37,11 +38,9 @@ class SceneSpectrum:
         """Logarithms of power, (G, B), and their slopes by each parameter, (G, B, G + 10); float64 all."""
         levels, rest = values[:groups], values[groups:]
         scene, slopes = self._blurred(rest)
-        angle = torch.atan2(self.at.y, self.at.x)
-        waves = torch.stack([(2 * angle).cos(), (2 * angle).sin(), (4 * angle).cos(), (4 * angle).sin()])
+        waves, lifted = self._waves, self._lifted
         signal = (levels[:, None] + rest[DIRECTIONS] @ waves).exp() * scene
         noise = rest[LOG_NOISE].exp()
-        lifted = 1 - torch.exp(-_BLUR / 2 * self.at.radius.square())
         gain = 1 + rest[SHARPENING] * lifted
         share = signal / (signal + noise)
         bins = self.at.bins
@@ -57,15 +56,36 @@ class SceneSpectrum:
         others[..., SHARPENING] = bins @ (2 * lifted / gain)
         return model, by
 
+    @cached_property
+    def _waves(self) -> Tensor:
+        """(4, F): two and four maxima in a turn."""
+        angle = torch.atan2(self.at.y, self.at.x)
+        return torch.stack([(2 * angle).cos(), (2 * angle).sin(), (4 * angle).cos(), (4 * angle).sin()])
+
+    @cached_property
+    def _lifted(self) -> Tensor:
+        """(F,): what an unsharp mask adds."""
+        return 1 - torch.exp(-_BLUR / 2 * self.at.radius.square())
+
+    @cached_property
+    def _aliases(self) -> Tensor:
+        """(9, 4, F): of each alias what the exponent, xx, xy and yy multiply in the logarithm of its power."""
+        shifted = [(self.at.x + i, self.at.y + j) for i, j in _ALIASES]
+        rows = [
+            [(x.square() + y.square()).log() / 2, _BLUR * x.square(), 2 * _BLUR * x * y, _BLUR * y.square()]
+            for x, y in shifted
+        ]
+        return -torch.stack([torch.stack(row) for row in rows])
+
     def _blurred(self, rest: Tensor) -> tuple[Tensor, Tensor]:
         """(F,): the sum over aliases; and (4, F): slopes of its logarithm by the exponent, xx, xy and yy."""
-        total = torch.zeros_like(self.at.x)
-        slopes = torch.zeros(4, len(total), dtype=torch.float64)
-        for i, j in _ALIASES:
-            x, y = self.at.x + i, self.at.y + j
-            log_radius = (x.square() + y.square()).log() / 2
-            squares = torch.stack([x.square(), 2 * x * y, y.square()])
-            power = torch.exp(-rest[EXPONENT] * log_radius - _BLUR * (rest[XX : YY + 1] @ squares))
-            total += power
-            slopes -= power * torch.cat([log_radius[None], _BLUR * squares])
-        return total, slopes / total
+        by = rest[[EXPONENT, XX, XY, YY]]
+        power = torch.einsum("p,apf->af", by, self._aliases).exp()
+        total = power.sum(0)
+        return total, (power[:, None] * self._aliases).sum(0) / total
+
+
+@lru_cache(maxsize=2)
+def scene_spectrum(side: int) -> SceneSpectrum:
+    """The model for blocks of a side."""
+    return SceneSpectrum(frequencies(side))
