@@ -13,7 +13,7 @@ from torch import Tensor
 
 BLOCK = 8
 
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 """Of R, G and B, as JFIF has it."""
 
 _LUMA_STEPS = torch.tensor(
@@ -59,7 +59,7 @@ def find_steps(image: Tensor) -> Tensor | None:
 
     None where it was not, or not with a scaled standard table, or too gently to tell; and for any other C.
     """
-    if len(image) not in (1, len(_LUMA)) or min(image.shape[-2:]) < BLOCK:
+    if len(image) not in (1, len(LUMA)) or min(image.shape[-2:]) < BLOCK:
         return None
     frequencies, places = _distinct(_transform(_some_blocks(_brightness(image).cpu())))
     best: tuple[float, Tensor] | None = None
@@ -109,7 +109,7 @@ def round_blocks(planes: Tensor, steps: Tensor) -> Tensor:
 
 def _brightness(images: Tensor) -> Tensor:
     """(..., C, H, W) in [0, 1] to (..., H, W), in grey levels around 0 as JPEG codes them."""
-    weights = images.new_tensor(_LUMA) if images.shape[-3] == len(_LUMA) else images.new_ones(1)
+    weights = images.new_tensor(LUMA) if images.shape[-3] == len(LUMA) else images.new_ones(1)
     return 255 * torch.einsum("...chw,c->...hw", images, weights) - 128
 
 

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from . import jpeg
 
-LUMA = (0.299, 0.587, 0.114)
-
 _BLOCK, _SMALL_BLOCK = 48, 32
 _ENOUGH_FOR_BLOCKS = 96
 """Shortest side of an image with larger blocks."""
@@ -132,7 +130,7 @@ def spectrum_of(image: Tensor, known: Tensor | None, jpeg_steps: Tensor | None, 
 
 def brightness(image: Tensor) -> Tensor:
     """(H, W) float64 of (C, H, W): of three bands as eyes see it, else their mean."""
-    weights = LUMA if len(image) == len(LUMA) else (1 / len(image),) * len(image)
+    weights = jpeg.LUMA if len(image) == len(jpeg.LUMA) else (1 / len(image),) * len(image)
     return torch.einsum(
         "chw,c->hw", image.double(), torch.tensor(weights, dtype=torch.float64, device=image.device)
     ).cpu()
