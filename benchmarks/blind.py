@@ -21,10 +21,10 @@ from sr_ops.kernels import gaussian
 
 from . import real_pairs
 from .kernel_shots import Camera, Figures, run_and_measure, shoot, shots
-from .kernels import Part
+from .parts import Part, exit_code, measure
 from .pictures import decode
 from .quality import OUT, Case, find_cases, mean
-from .results import machine, table, write_section
+from .results import table
 
 HERE = OUT / "blind"
 
@@ -200,22 +200,10 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=names, default=names, help="do these only")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    missed = []
-    for name in options.parts:
-        if name not in PARTS:
-            continue
-        started = time.monotonic()
-        part = PARTS[name](options.data)
-        told = f"`make bench-blind DATA=...` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}"
-        title, _, rest = part.text.partition("\n\n")
-        text = "\n\n".join([title, told, rest, *(f"Missed: {sentence}." for sentence in part.missed)])
-        print(text, end="\n\n", flush=True)
-        write_section(f"blind-{name}", text)
-        missed += part.missed
-    if of_pairs := [name for name in options.parts if name in real_pairs.PARTS]:
-        missed += real_pairs.real_pairs(options.data, of_pairs, None)
-    print(*(f"missed: {sentence}" for sentence in missed), f"{len(missed)} bars missed", sep="\n")
-    return int(bool(missed))
+    parts = {name: partial(PARTS[name], options.data) for name in options.parts if name in PARTS}
+    missed = measure("bench-blind", "blind", parts)
+    missed += real_pairs.real_pairs(options.data, [name for name in options.parts if name in real_pairs.PARTS])
+    return exit_code(missed)
 
 
 if __name__ == "__main__":

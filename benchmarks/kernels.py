@@ -7,17 +7,16 @@ bar is missed.
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from .kernel_shots import Camera, Figures, in_file, mzsr_taps, named, run_and_measure, shots
+from .parts import Part, exit_code, measure
 from .quality import OUT, SCALES, Case, find_cases, mean
-from .results import machine, table, write_section
+from .results import table
 
 HERE = OUT / "kernels"
 
@@ -47,20 +46,6 @@ MAY_LOSE = {2: 0.1, 3: 0.1, 4: 0.0}
 """dB by scale."""
 
 Scores = dict[str, Figures]
-
-
-@dataclass
-class Part:
-    """A section of docs/results.md."""
-
-    text: str
-    missed: list[str] = field(default_factory=list)
-    """A sentence for every bar that is missed."""
-
-    def hold(self, what: str, value: float, bar: float) -> None:
-        """Whether a figure is as good as it is to be, in the two digits that are shown."""
-        if round(value, 2) < round(bar, 2):
-            self.missed.append(f"{what}: {value:.2f} dB, at least {bar:.2f} asked")
 
 
 def direct(data: Path, names: Sequence[str]) -> Part:
@@ -216,20 +201,8 @@ def main() -> int:
         "--pictures", nargs="+", choices=SET5, default=SET5, help="of Set5 these only: for a look, writes nothing"
     )
     options = parser.parse_args()
-    missed = []
-    for name in options.parts:
-        started = time.monotonic()
-        part = PARTS[name](options.data, options.pictures)
-        told = f"`make bench-kernels DATA=...` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}"
-        title, _, rest = part.text.partition("\n\n")
-        of_all = part.missed if options.pictures == SET5 else []
-        text = "\n\n".join([title, told, rest, *(f"Missed: {sentence}." for sentence in of_all)])
-        print(text, end="\n\n", flush=True)
-        if options.pictures == SET5:
-            write_section(f"kernels-{name}", text)
-            missed += of_all
-    print(*(f"missed: {sentence}" for sentence in missed), f"{len(missed)} bars missed", sep="\n")
-    return int(bool(missed))
+    parts = {name: partial(PARTS[name], options.data, options.pictures) for name in options.parts}
+    return exit_code(measure("bench-kernels", "kernels", parts, whole=options.pictures == SET5))
 
 
 if __name__ == "__main__":

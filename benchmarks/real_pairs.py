@@ -7,16 +7,15 @@ bench-out/real-pairs/.
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from . import real_scenes, small_jpegs
-from .kernels import Part
 from .pair_runs import HERE, Methods
-from .results import machine, write_section
+from .parts import Part, exit_code, measure
 
 METHODS: Methods = {
     "base": ("--method", "bicubic"),
@@ -88,20 +87,14 @@ PARTS: dict[str, tuple[Callable[[Path, Methods], Part], Methods]] = {
 
 def real_pairs(data: Path, parts: Sequence[str] = (*PARTS,), methods: Sequence[str] | None = None) -> list[str]:
     """Measure the parts and print them; with all methods, also write them to docs/results.md. The bars missed."""
-    missed = []
-    for name in parts:
-        started = time.monotonic()
-        function, every = PARTS[name]
-        chosen = {method: options for method, options in every.items() if methods is None or method in methods}
-        part = function(data, chosen)
-        told = f"`make bench-blind DATA=...` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}"
-        title, _, rest = part.text.partition("\n\n")
-        text = "\n\n".join([title, told, rest, *(f"Missed: {sentence}." for sentence in part.missed)])
-        print(text, end="\n\n", flush=True)
-        if chosen == every:
-            write_section(f"real-pairs-{name}", text)
-            missed += part.missed
-    return missed
+    chosen = {name: _of_part(name, methods) for name in parts}
+    whole = all(of_part == PARTS[name][1] for name, of_part in chosen.items())
+    made = {name: partial(PARTS[name][0], data, of_part) for name, of_part in chosen.items()}
+    return measure("bench-blind", "real-pairs", made, whole)
+
+
+def _of_part(name: str, methods: Sequence[str] | None) -> Methods:
+    return {method: options for method, options in PARTS[name][1].items() if methods is None or method in methods}
 
 
 def main() -> int:
@@ -113,7 +106,7 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", choices=names, help="these only: for a look, writes nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)  # pictures are small: on a busy machine more only wait for each other
-    return int(bool(real_pairs(options.data, options.parts, options.methods)))
+    return exit_code(real_pairs(options.data, options.parts, options.methods))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from sr_ops.metrics import luma
 
-from .kernels import Part
 from .makers import SCALE, Crop, crops, drawn, make
 from .matching import away_from, best_shift, detail_correlation, mixed, mover, psnr
 from .pair_runs import DETAIL, HERE, INTERPOLATED, Methods, Nearness, enlarged, save
+from .parts import Part
 from .quality import Case, mean
 from .results import table
 

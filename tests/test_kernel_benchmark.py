@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import cameras_picture, kernels_seconds, quality
+from benchmarks import cameras_picture, kernels_seconds, parts, quality
 from benchmarks.kernel_shots import Camera, in_file, mzsr_taps, named, run_and_measure, shoot, shots
-from benchmarks.kernels import Part
+from benchmarks.parts import Part
 from benchmarks.pictures import decode, encode_png
 from benchmarks.shrinking import profile, shrink
 from jobs.sample_pictures import satellite_view
@@ -131,3 +131,19 @@ def test_the_picture_shows_pixels_side_by_side() -> None:
     assert np.array_equal(left, left[::times, ::times].repeat(times, 0).repeat(times, 1))
     right = sheet[top : top + shown * times, 2 * gap + shown * times :][:, : shown * times]
     assert np.array_equal(right, left[:, ::-1])
+
+
+def test_parts_are_written_only_as_a_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A look at some of a part prints it; it writes no section, and holds no bar."""
+    written: dict[str, str] = {}
+    monkeypatch.setattr(parts, "write_section", written.__setitem__)
+    made = {"one": lambda: Part("## One\n\nFigures."), "two": lambda: Part("## Two\n\nMore.", ["too little"])}
+    assert parts.measure("bench-it", "it", made, whole=False) == []
+    assert written == {}
+    assert "## Two" in capsys.readouterr().out
+    missed = parts.measure("bench-it", "it", made)
+    assert missed == ["too little"]
+    assert list(written) == ["it-one", "it-two"]
+    assert written["it-one"].startswith("## One\n\n`make bench-it DATA=...` (0 minutes). ")
+    assert written["it-two"].endswith("More.\n\nMissed: too little.")
+    assert (parts.exit_code([]), parts.exit_code(missed)) == (0, 1)

@@ -1,0 +1,50 @@
+"""The parts of a benchmark, each a section of docs/results.md, and the bars that they hold figures to."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .results import machine, write_section
+
+
+@dataclass
+class Part:
+    """A section of docs/results.md."""
+
+    text: str
+    missed: list[str] = field(default_factory=list)
+    """A sentence for every bar that is missed."""
+
+    def hold(self, what: str, value: float, bar: float) -> None:
+        """Whether a figure is as good as it is to be, in the two digits that are shown."""
+        if round(value, 2) < round(bar, 2):
+            self.missed.append(f"{what}: {value:.2f} dB, at least {bar:.2f} asked")
+
+
+def measure(target: str, section: str, parts: Mapping[str, Callable[[], Part]], whole: bool = True) -> list[str]:
+    """Measure parts one after the other, print each, and write it to docs/results.md; the bars missed.
+
+    Args:
+        target: of the Makefile.
+        section: what the names of the sections begin with.
+        whole: False for a look at some of a part's pictures or methods: nothing is written then, and no bar held.
+    """
+    missed = []
+    for name, make in parts.items():
+        started = time.monotonic()
+        part = make()
+        told = f"`make {target} DATA=...` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}"
+        title, _, rest = part.text.partition("\n\n")
+        of_all = part.missed if whole else []
+        text = "\n\n".join([title, told, rest, *(f"Missed: {sentence}." for sentence in of_all)])
+        print(text, end="\n\n", flush=True)
+        if whole:
+            write_section(f"{section}-{name}", text)
+        missed += of_all
+    return missed
+
+
+def exit_code(missed: list[str]) -> int:
+    """1 where a bar is missed, each of which is printed."""
+    print(*(f"missed: {sentence}" for sentence in missed), f"{len(missed)} bars missed", sep="\n")
+    return int(bool(missed))
