@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 
 from .degradation import Degradation
 from .direct import JPEG_NOISE, planes
-from .estimate import noise_of_bands
-from .jpeg import find_steps, round_to_steps
+from .jpeg import round_to_steps
+from .signs import Signs
 
 _BLOCK = 8
 """Side of the blocks in which noise is measured."""
@@ -74,31 +74,25 @@ class Damage:
 CLEAN = Damage()
 
 
-def find_damage(
-    image: Tensor,
-    windows: Tensor | None,
-    noise: Tensor | None = None,
-    known: Tensor | None = None,
-    by_bicubic: bool = True,
-) -> Damage:
-    """What (C, H, W) float32 in [0, 1] suffered, its noise by (K, C, h, w) of it, h and w at least 10.
+def find_damage(signs: Signs, windows: Tensor | None, noise: Tensor | None = None, by_bicubic: bool = True) -> Damage:
+    """What an image suffered, its noise by (K, C, h, w) of it, h and w at least 10.
 
     Args:
         windows: None where no part can be spared: what is not given is then not looked for.
         noise: as it is known, standard deviation (1,) or (C,); None to be measured.
-        known: (H, W) bool; None for everywhere.
         by_bicubic: whether bicubic is what is to be undone.
     """
-    steps = None if windows is None else find_steps(image)
+    steps = None if windows is None else signs.jpeg_steps
     if noise is not None:
         return Damage(noise if float(noise.max()) > 0 else None, steps)
-    if windows is None or (steps is not None and min(image.shape[-2:]) < _MIN_SIDE):
+    if windows is None or (steps is not None and min(signs.image.shape[-2:]) < _MIN_SIDE):
         return Damage(None, steps, looked=False)
     noise, visible = noise_sigma(windows), _VISIBLE_IN_JPEG
     if steps is None:
-        told = noise_of_bands(image, known)
-        noise = torch.zeros_like(noise) if told is None else torch.minimum(noise, told)
         visible = _VISIBLE if by_bicubic else _VISIBLE_TO_ANY_KERNEL
+        if float(noise.max()) > visible:  # only then the spectrum has a say
+            told = signs.noise
+            noise = torch.zeros_like(noise) if told is None else torch.minimum(noise, told)
     return Damage(noise if float(noise.max()) > visible else None, steps)
 
 

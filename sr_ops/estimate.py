@@ -7,7 +7,7 @@ What lies far off a fit, as print does, pulls with a constant force (Huber 1964)
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -124,7 +124,7 @@ def estimate(spectrum: Spectrum, like: Estimate | None = None) -> Estimate:
     return fit.told(values)
 
 
-def noise_of_bands(image: Tensor, known: Tensor | None = None) -> Tensor | None:
+def noise_of_bands(image: Tensor, known: Tensor | None = None, whole: Spectrum | None = None) -> Tensor | None:
     """Standard deviation (C,) of the noise in each band of (C, H, W) float32; None where a spectrum does not tell.
 
     That is of an image that is too small, flat, or not like a scene. Noise is told from fine texture by the shape of
@@ -132,11 +132,12 @@ def noise_of_bands(image: Tensor, known: Tensor | None = None) -> Tensor | None:
 
     Args:
         known: (H, W) bool; None for everywhere.
+        whole: the spectrum of all bands together, where it is at hand.
     """
-    whole = spectrum_of(image, known, None, 0)
+    whole = whole or spectrum_of(image, known, None, 0)
     if whole is None:
         return None
-    found = estimate(whole)
+    found = estimate(replace(whole, rounding=0.0))  # the noise is told with what rounding added
     if not found.misfit < _LIKE_A_NOISY_SCENE:
         return None
     if len(image) == 1 or found.noise < _NO_NOISE:

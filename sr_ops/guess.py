@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from . import kernel_spec
-from .estimate import Estimate, estimate, pooled
-from .jpeg import find_steps
+from .estimate import Estimate, pooled
 from .kernel_spec import KernelSpec
 from .settings import BICUBIC_KERNEL
-from .spectrum import spectrum_of
+from .signs import Signs
 
 _NARROW, _NARROW_IF_SMALL, _NARROW_IF_LOSSY = 0.3, 0.45, 0.6
 """LR pixels squared: MATLAB's bicubic itself looks like 0.15 to 0.3; of a small image one thing in it decides; and
@@ -60,8 +59,7 @@ def estimate_of(image: Tensor, known: Tensor | None, rounding: float) -> Estimat
         known: (H, W) bool; None for everywhere.
         rounding: step between two samples as the file has them, in units of the full range; 0 for floating point.
     """
-    spectrum = spectrum_of(image, known, find_steps(image), rounding)
-    return None if spectrum is None else estimate(spectrum)
+    return Signs(image, known, rounding).estimate
 
 
 def guess(found: Estimate | None, scale: int) -> Guess:

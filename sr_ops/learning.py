@@ -26,6 +26,7 @@ from .networks import ResidualNetwork
 from .pairs import Lesson, father_son_pyramid, shortest_side, son_side
 from .prior import Prior, network_bands
 from .settings import AUTO, Method, Settings
+from .signs import Signs
 from .stack import fit_stack
 from .stages import halo, stages_of
 from .tiles import cut, owned, tile_at
@@ -42,6 +43,7 @@ def fit_stages(
     phase: Phase = no_phase,
     after_step: AfterStep | None = None,
     domain: Domain = UNIT,
+    signs: Signs | None = None,
 ) -> Fitted:
     """Fit one network per stage to what is known of (C, H, W) float32 in [0, 1], on the tensor's device.
 
@@ -53,8 +55,9 @@ def fit_stages(
         prior: where the fits start; None for a start from scratch.
         degradation: what made the image; with `Settings.noise` AUTO its noise is measured instead.
         after_step: called after each optimiser step of each stage.
+        signs: of the image, its unknown samples filled, where something was looked for in it already.
     """
-    (fitted,) = fit_stages_together([lr], settings, prior, [degradation], [phase], after_step, [domain])
+    (fitted,) = fit_stages_together([lr], settings, prior, [degradation], [phase], after_step, [domain], [signs])
     return fitted
 
 
@@ -66,6 +69,7 @@ def fit_stages_together(
     phases: Sequence[Phase],
     after_step: AfterStep | None = None,
     domains: Sequence[Domain] | None = None,
+    signs: Sequence[Signs | None] | None = None,
 ) -> list[Fitted]:
     """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
@@ -75,7 +79,8 @@ def fit_stages_together(
     Args:
         after_step: called after each optimiser step, of a stack once for all of its images.
     """
-    of_images = zip(lrs, degradations, phases, domains or [UNIT] * len(lrs), strict=True)
+    domains, signs = domains or [UNIT] * len(lrs), signs or [None] * len(lrs)
+    of_images = zip(lrs, degradations, phases, domains, signs, strict=True)
     images = [_Stages(settings, prior, *of_image) for of_image in of_images]
     while lessons := {index: taught for index, image in enumerate(images) if (taught := image.lesson()) is not None}:
         for stack in _stackable(lessons, settings.fit.crop):
@@ -106,6 +111,7 @@ class _Stages:
         degradation: Degradation,
         phase: Phase,
         domain: Domain,
+        signs: Signs | None,
     ) -> None:
         self._settings, self._prior, self._phase = settings, prior, phase
         self._domain, self._known = domain, domain.known_pixels
@@ -113,7 +119,7 @@ class _Stages:
         self._ratio = stages_of(settings, degradation)[0].ratio
         self._parts = hold_out(self._lr, self._ratio, settings.seed, self._known)
         with phase("fit"):
-            self._damage = _damage(self._lr, self._parts, settings, degradation, self._known)
+            self._damage = _damage(signs or Signs(self._lr, self._known), self._parts, settings, degradation)
         degradation = self._damage.as_noise_of(degradation)
         self._stages = stages_of(settings, degradation)
         self._told = self._damage.told(len(lr)).to(lr.device)
@@ -223,13 +229,11 @@ class _Stages:
         return tuple(as_later_stage(self._network(stage)) for stage in range(1, len(self._stages)))
 
 
-def _damage(
-    lr: Tensor, parts: HeldOut | None, settings: Settings, degradation: Degradation, known: Tensor | None
-) -> Damage:
+def _damage(signs: Signs, parts: HeldOut | None, settings: Settings, degradation: Degradation) -> Damage:
     """What the image suffered: its noise as it is given, or measured."""
     told = None if settings.noise == AUTO else torch.tensor(degradation.noise)
     windows = None if parts is None else parts.windows
-    return find_damage(lr, windows, told, known, degradation.is_bicubic)
+    return find_damage(signs, windows, told, degradation.is_bicubic)
 
 
 def _enlarged(

@@ -12,6 +12,7 @@ from sr_ops.degradation import Degradation
 from sr_ops.held_out import hold_out
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.kernels import bicubic
+from sr_ops.signs import Signs
 
 from .pictures import checkerboard, noise, star, white_noise
 from .scenes import scene
@@ -140,15 +141,15 @@ def noisy(sigma: float, side: int = 96, bands: int = 1) -> Tensor:
 
 
 def found(image: Tensor) -> Damage:
-    return find_damage(image, windows_of(image))
+    return find_damage(Signs(image), windows_of(image))
 
 
 def test_only_visible_noise_is_damage() -> None:
     """From 2 grey levels on, of a kernel other than bicubic from 0.7 on; and the noisiest band decides."""
     windows = windows_of(noisy(1 / 255))
     assert found(noisy(1 / 255)).noise is None
-    assert find_damage(noisy(1 / 255), windows, by_bicubic=False).noise is not None
-    assert find_damage(noisy(0.5 / 255), windows_of(noisy(0.5 / 255)), by_bicubic=False).noise is None
+    assert find_damage(Signs(noisy(1 / 255)), windows, by_bicubic=False).noise is not None
+    assert find_damage(Signs(noisy(0.5 / 255)), windows_of(noisy(0.5 / 255)), by_bicubic=False).noise is None
     assert float(found(noisy(3 / 255)).noise) == pytest.approx(3 / 255, rel=0.2)  # type: ignore[arg-type]
     image = 0.5 + torch.tensor([1, 2, 14])[:, None, None] / 255 * white_noise(3, 96, 96)
     noise_of_bands = found(image).noise

@@ -27,6 +27,7 @@ from sr_ops.networks import ResidualNetwork, fastest_dtype
 from sr_ops.pairs import Pair, father_son_pyramid
 from sr_ops.resample import downscale, upscale
 from sr_ops.settings import STAGE_SCALE, FitSettings, Method, Network, Settings
+from sr_ops.signs import Signs
 from sr_ops.stages import Stage, halo
 from sr_ops.super_resolve import super_resolve
 from sr_ops.tiles import cut, owned, paste, plan_tiles
@@ -329,7 +330,7 @@ def test_the_first_stage_learns_from_sons_as_damaged_as_the_image() -> None:
     settings = replace(TINY, scale=4)
     parts = hold_out(lr, 2, settings.seed)
     assert parts is not None
-    damage = find_damage(lr, parts.windows)
+    damage = find_damage(Signs(lr), parts.windows)
     assert damage.noise is not None
     sons = lesson_of(lr, parts.taught, damage=damage, seed=settings.seed)
     fitted = learned(lr, settings)

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from sr_ops.degradation import Degradation
 from sr_ops.domain import Domain, fill
-from sr_ops.estimate import Estimate
-from sr_ops.guess import Guess, estimate_of, guess
+from sr_ops.guess import Guess, guess
 from sr_ops.kernel_spec import parse
 from sr_ops.kernels import bicubic, from_spec, recentred
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, KERNELS_TO_FIND, Settings
+from sr_ops.signs import Signs
 
 from ..config import takes_any_kernel
 from ..errors import ErrorType, ImageError
@@ -23,27 +23,22 @@ _KNOWS_BICUBIC_ALONE = Guess(BICUBIC_KERNEL, 0.0, "the network knows no other", 
 TOO_SMALL = Guess(BICUBIC_KERNEL, 0.0, "it is smaller than the kernel of its camera", None)
 
 
-def found(
-    settings: Settings, lr: Tensor, domain: Domain, header: Header, scaling: Scaling
-) -> tuple[Settings, Guess | None]:
-    """The settings with the kernel that the image itself tells, and how it does; as they are where one was told.
+def found(settings: Settings, signs: Signs) -> tuple[Settings, Guess | None]:
+    """The settings with the kernel that the image itself tells, and how it does; as they are where one was told."""
+    if settings.kernel not in KERNELS_TO_FIND:
+        return settings, None
+    guessed = guess(signs.estimate, settings.scale) if takes_any_kernel(settings) else _KNOWS_BICUBIC_ALONE
+    return replace(settings, kernel=guessed.kernel), guessed
+
+
+def signs_of(lr: Tensor, domain: Domain, header: Header, scaling: Scaling) -> Signs:
+    """What an image tells of how it came about, with the steps between the file's own numbers.
 
     Args:
         lr: what a fit learns from, as `domain`: `Picture.to_fit`.
     """
-    if settings.kernel not in KERNELS_TO_FIND:
-        return settings, None
-    if takes_any_kernel(settings):
-        guessed = guess(estimated(lr, domain, header, scaling), settings.scale)
-    else:
-        guessed = _KNOWS_BICUBIC_ALONE
-    return replace(settings, kernel=guessed.kernel), guessed
-
-
-def estimated(lr: Tensor, domain: Domain, header: Header, scaling: Scaling) -> Estimate | None:
-    """What an image tells of its camera: `guess.estimate_of`, with the steps between the file's own numbers."""
     step = 0.0 if header.dtype == "float32" else sum(1 / span for span in scaling.span) / len(scaling.span)
-    return estimate_of(fill(lr, domain.known), domain.known_pixels, step)
+    return Signs(fill(lr, domain.known), domain.known_pixels, step)
 
 
 def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degradation:

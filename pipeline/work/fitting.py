@@ -10,6 +10,7 @@ from sr_ops.domain import Domain
 from sr_ops.guess import Guess
 from sr_ops.model import Fitted, Phase
 from sr_ops.settings import Settings
+from sr_ops.signs import Signs
 
 from ..imagery import camera
 from ..imagery.picture import Picture
@@ -26,6 +27,8 @@ class ToFit:
     degradation: Degradation
     lr: Tensor
     domain: Domain
+    signs: Signs
+    """Of its pixels: what was looked for in them to find the kernel is not looked for again."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ def prepare(told: Settings, picture: Picture, device: torch.device, phase: Phase
     """
     lr, domain = picture.to_fit(device)
     with phase("fit"):
-        settings, guess = camera.found(told, lr, domain, picture.header, picture.scaling)
+        signs = camera.signs_of(lr, domain, picture.header, picture.scaling)
+        settings, guess = camera.found(told, signs)
     if of_camera and camera.is_too_wide(settings, picture.header):
         settings, guess = replace(settings, kernel=camera.TOO_SMALL.kernel), camera.TOO_SMALL
     degradation = camera.degradation_of(settings, picture.header, picture.scaling)
-    return ToFit(settings, guess, degradation, lr, domain)
+    return ToFit(settings, guess, degradation, lr, domain, signs)

@@ -100,7 +100,9 @@ class ImageWork:
         watch = opened.watch
         ready = prepare(opened.settings, picture, self._device, watch, opened.of_camera)
         in_pieces = replace(ready.settings, tile_size=piece)
-        fitted = fit_stages(ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain)
+        fitted = fit_stages(
+            ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain, ready.signs
+        )
         return ImageFit(ready.settings, ready.guess, fitted)
 
     def _do_group(

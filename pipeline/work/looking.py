@@ -7,7 +7,7 @@ import torch
 from sr_ops.estimate import Estimate
 from sr_ops.settings import Settings
 
-from ..imagery.camera import estimated
+from ..imagery.camera import signs_of
 from ..imagery.samples import Scaling
 from .fetching import Fetcher
 from .units import Row
@@ -20,4 +20,4 @@ def look_at(row: Row, settings: Settings, fetcher: Fetcher) -> tuple[Estimate | 
         picture = fetcher.picture(path, copy, row.settings(settings), None)
     with closing(picture):
         lr, domain = picture.to_fit(torch.device("cpu"))
-        return estimated(lr, domain, picture.header, picture.scaling), picture.scaling
+        return signs_of(lr, domain, picture.header, picture.scaling).estimate, picture.scaling

@@ -65,6 +65,7 @@ def _fit_together(
         watches,
         check,
         [image.domain for image in images],
+        [image.signs for image in images],
     )
     told = zip(ready, images, fits, strict=True)
     return {key: ImageFit(image.settings, image.guess, fitted) for key, image, fitted in told}
