@@ -19,8 +19,6 @@ from sr_ops.settings import (
     MIN_SCALE,
     NO_PRIOR,
     NONE,
-    Method,
-    Network,
     Settings,
 )
 
@@ -223,12 +221,7 @@ def check_kernel(kernel: str, scale: int) -> None:
 
 def takes_kernel(settings: Settings) -> bool:
     """Whether its kernel can be used: AUTO always, since it is bicubic where no other can be."""
-    return settings.kernel in (BICUBIC_KERNEL, AUTO) or takes_any_kernel(settings)
-
-
-def takes_any_kernel(settings: Settings) -> bool:
-    """Of the networks one is made for any kernel; the others know bicubic alone."""
-    return settings.network is Network.DIRECT or settings.method is Method.BICUBIC
+    return settings.kernel in (BICUBIC_KERNEL, AUTO) or settings.takes_any_kernel
 
 
 def parse_noise(text: str) -> str:

@@ -6,14 +6,14 @@ estimate is taken at its lower end, and what is not certain is bicubic.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from . import kernel_spec
 from .estimate import Estimate, pooled
 from .kernel_spec import KernelSpec
-from .settings import BICUBIC_KERNEL
+from .settings import BICUBIC_KERNEL, KERNELS_TO_FIND, Settings
 from .signs import Signs
 
 _NARROW, _NARROW_IF_SMALL, _NARROW_IF_LOSSY = 0.3, 0.45, 0.6
@@ -50,6 +50,17 @@ class Guess:
     """Why it is bicubic, as the end of a sentence; "" where it is not."""
     estimate: Estimate | None
     """None where nothing could be fitted."""
+
+
+_KNOWS_BICUBIC_ALONE = Guess(BICUBIC_KERNEL, 0.0, "the network knows no other", None)
+
+
+def with_kernel(settings: Settings, signs: Signs) -> tuple[Settings, Guess | None]:
+    """The settings with the kernel that the image itself tells, and how it does; as they are where one was told."""
+    if settings.kernel not in KERNELS_TO_FIND:
+        return settings, None
+    guessed = guess(signs.estimate, settings.scale) if settings.takes_any_kernel else _KNOWS_BICUBIC_ALONE
+    return replace(settings, kernel=guessed.kernel), guessed
 
 
 def estimate_of(image: Tensor, known: Tensor | None, rounding: float) -> Estimate | None:

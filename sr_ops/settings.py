@@ -115,6 +115,11 @@ class Settings:
     """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
 
     @property
+    def takes_any_kernel(self) -> bool:
+        """Of the networks one is made for any kernel; the others know bicubic alone."""
+        return self.network is Network.DIRECT or self.method is Method.BICUBIC
+
+    @property
     def stage_scales(self) -> tuple[int, ...]:
         """The ratio to the LR image after each stage: of direct networks 3 -> (3,), 8 -> (4, 8), else (2, 4, 8)."""
         if self.network is Network.DIRECT:

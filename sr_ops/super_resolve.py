@@ -7,23 +7,29 @@ when it overshoots, and is back-projected against the LR image.
 
 from torch import Tensor
 
-from .domain import UNIT, Domain
+from .domain import UNIT, Domain, fill
 from .enlarging import enlarge_tiled
+from .guess import with_kernel
 from .learning import fit_stages
 from .model import degradation_of, no_phase
 from .prior import Prior
 from .settings import AUTO, Settings
+from .signs import Signs
 
 
 def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, domain: Domain = UNIT) -> Tensor:
     """Enlarge (C, H, W) float32 in [0, 1] to (C, H * scale, W * scale) float32 in [0, 1], on the tensor's device.
 
     With another `domain` samples lie between its bounds, most of them in [0, 1]; those not known are ignored, NaN too.
-    Noise that the settings tell is in grey levels of 8 bits here.
+    Noise that the settings tell is in grey levels of 8 bits here. A kernel that is to be found, `auto` or `estimate`,
+    is found in this image's pixels, which count as they are, not as numbers of a file that were rounded; of one image
+    `estimate-collection` is the same.
 
     Bit-equal for equal arguments, thread count and device class. Callers that write tiles as they come, or spread
     them over machines, use `learning.fit_stages` and `enlarging.enlarge` as this does.
     """
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
-    fitted = fit_stages(lr, settings, prior, degradation_of(settings, (noise,)), domain=domain)
+    signs = Signs(fill(lr, domain.known), domain.known_pixels)
+    settings, _ = with_kernel(settings, signs)
+    fitted = fit_stages(lr, settings, prior, degradation_of(settings, (noise,)), domain=domain, signs=signs)
     return enlarge_tiled(lr, fitted.model, settings, no_phase, domain)

@@ -20,6 +20,7 @@ from sr_ops.dihedral import ORDER, transform
 from sr_ops.domain import UNIT, Domain, nearest
 from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
+from sr_ops.guess import estimate_of, guess
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, Phase, build_network, no_phase
@@ -34,6 +35,7 @@ from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .cameras import CPU, FROM_SCRATCH, first_stage, lesson_of, matlab, network_at_start, untold
 from .pictures import noise, star
+from .scenes import scene, seen
 
 BRIEF = FitSettings(steps=3, crop=16, batch=2)
 TINY = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=BRIEF)
@@ -340,6 +342,18 @@ def test_the_first_stage_learns_from_sons_as_damaged_as_the_image() -> None:
     fit(second, lesson_of(enlarged), settings.fit, settings.seed)
     for fitted_weight, weight in zip(fitted.model.networks[1].parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(fitted_weight, weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("word", ["auto", "estimate", "estimate-collection"])
+def test_a_kernel_is_found_where_one_is_asked_for(word: str) -> None:
+    """It is as if what its pixels tell had been told; networks that know bicubic alone get that."""
+    lr = seen(scene(256), 2.4, 2.4, 0)
+    settings = Settings(scale=2, method=Method.BICUBIC, kernel=word)
+    text = guess(estimate_of(lr, None, 0.0), 2).kernel
+    assert text.startswith("gaussian:")
+    assert torch.equal(super_resolve(lr, settings), super_resolve(lr, replace(settings, kernel=text)))
+    fitted = replace(TINY, kernel=word)
+    assert torch.equal(super_resolve(lr, fitted), super_resolve(lr, replace(fitted, kernel="bicubic")))
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

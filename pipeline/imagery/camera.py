@@ -1,34 +1,22 @@
 """What made an image: the kernel and the noise of the settings, as they are for its bands, its size and its place."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 from torch import Tensor
 
 from sr_ops.degradation import Degradation
 from sr_ops.domain import Domain, fill
-from sr_ops.guess import Guess, guess
+from sr_ops.guess import Guess
 from sr_ops.kernel_spec import parse
 from sr_ops.kernels import bicubic, from_spec, recentred
-from sr_ops.settings import AUTO, BICUBIC_KERNEL, KERNELS_TO_FIND, Settings
+from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 from sr_ops.signs import Signs
 
-from ..config import takes_any_kernel
 from ..errors import ErrorType, ImageError
 from .header import Header
 from .samples import Scaling, measured
 
-_KNOWS_BICUBIC_ALONE = Guess(BICUBIC_KERNEL, 0.0, "the network knows no other", None)
-
 TOO_SMALL = Guess(BICUBIC_KERNEL, 0.0, "it is smaller than the kernel of its camera", None)
-
-
-def found(settings: Settings, signs: Signs) -> tuple[Settings, Guess | None]:
-    """The settings with the kernel that the image itself tells, and how it does; as they are where one was told."""
-    if settings.kernel not in KERNELS_TO_FIND:
-        return settings, None
-    guessed = guess(signs.estimate, settings.scale) if takes_any_kernel(settings) else _KNOWS_BICUBIC_ALONE
-    return replace(settings, kernel=guessed.kernel), guessed
 
 
 def signs_of(lr: Tensor, domain: Domain, header: Header, scaling: Scaling) -> Signs:

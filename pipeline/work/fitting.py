@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sr_ops.degradation import Degradation
 from sr_ops.domain import Domain
-from sr_ops.guess import Guess
+from sr_ops.guess import Guess, with_kernel
 from sr_ops.model import Fitted, Phase
 from sr_ops.settings import Settings
 from sr_ops.signs import Signs
@@ -52,7 +52,7 @@ def prepare(told: Settings, picture: Picture, device: torch.device, phase: Phase
     lr, domain = picture.to_fit(device)
     with phase("fit"):
         signs = camera.signs_of(lr, domain, picture.header, picture.scaling)
-        settings, guess = camera.found(told, signs)
+        settings, guess = with_kernel(told, signs)
     if of_camera and camera.is_too_wide(settings, picture.header):
         settings, guess = replace(settings, kernel=camera.TOO_SMALL.kernel), camera.TOO_SMALL
     degradation = camera.degradation_of(settings, picture.header, picture.scaling)
