@@ -84,6 +84,8 @@ class Watch:
         self.answers: list[Answer] = []
         self.done = 0
 
+    def looking(self, what: str, done: int, todo: int) -> None: ...
+
     def planned(self, plan: Plan, manifest: Manifest) -> None: ...
 
     def finished(self, record: Record) -> None:

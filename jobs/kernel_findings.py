@@ -1,11 +1,13 @@
 """What images tell of their kernels, for `srpipe kernel`: as text and as objects."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.driver.kernel_report import ImageKernel
+    from pipeline.output.saved_kernels import SavedKernel
     from sr_ops.estimate import Estimate
     from sr_ops.guess import Guess
 
@@ -30,6 +32,20 @@ def as_text(guess: "Guess") -> str:
     return f"{guess.kernel}, confidence {guess.confidence:.2f}{why}{measured}"
 
 
+def text_of_cameras(cameras: "Sequence[SavedKernel]", scale: int) -> str:
+    """A table of what the images of each tell together, as `--kernel estimate-collection` would take it."""
+    lines = [("camera", "images", "kernel", "confidence", "")]
+    for each in cameras:
+        guess = each.guess(scale)
+        images = f"{each.images_used} of {each.images_used + each.images_left_out}"
+        why = f"since {guess.reason}" if guess.reason else ""
+        lines.append((each.camera, images, guess.kernel, f"{guess.confidence:.2f}", why))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
 def _measured(estimate: "Estimate") -> str:
     along, across = estimate.variances
     return (
@@ -52,6 +68,12 @@ def object_of_image(told: "ImageKernel") -> dict[str, Any]:
         "error_type": told.error_type,
         "error_message": told.error_message,
     }
+
+
+def object_of_camera(camera: "SavedKernel", scale: int) -> dict[str, Any]:
+    """A line of the table."""
+    counts = {name: getattr(camera, name) for name in ("images_used", "images_left_out", "images_unreadable")}
+    return {"camera": camera.camera, **counts, **as_object(camera.guess(scale))}
 
 
 def as_object(guess: "Guess") -> dict[str, Any]:

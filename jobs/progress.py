@@ -61,8 +61,12 @@ class _Counts:
         self.pixels = 0
         self.started = time.monotonic()
 
+    def looking(self, what: str, done: int, todo: int) -> None:  # noqa: ARG002 - shown by either form in its way
+        stopping.check()
+
     def planned(self, plan: Plan, manifest: Manifest) -> None:
         self.todo = plan.todo
+        self.started = time.monotonic()  # what was looked at before is no work on images
         if manifest.ignored:
             names = ", ".join(uri.rpartition("/")[2] for uri in manifest.ignored[:3])
             self.say(f"{len(manifest.ignored)} files are not images by name and left out: {names}, ...")
@@ -97,9 +101,15 @@ class _Bar(_Counts):
         self._bar = bar
         self._task = bar.add_task("starting", total=None, note="")
 
+    def looking(self, what: str, done: int, todo: int) -> None:
+        super().looking(what, done, todo)
+        if done == 1:
+            self._bar.reset(self._task, description=f"images {what}", total=todo)
+        self._bar.update(self._task, completed=done)
+
     def planned(self, plan: Plan, manifest: Manifest) -> None:
         super().planned(plan, manifest)
-        self._bar.update(self._task, description="images", total=self.todo)
+        self._bar.reset(self._task, description="images", total=self.todo)
 
     def finished(self, record: Record) -> None:
         super().finished(record)
@@ -111,10 +121,20 @@ class _Lines(_Counts):
         super().__init__(console)
         self._said_at = time.monotonic()
 
+    def looking(self, what: str, done: int, todo: int) -> None:
+        super().looking(what, done, todo)
+        if self._is_time() or done == todo:
+            self.say(f"{done}/{todo} images {what}")
+
     def finished(self, record: Record) -> None:
         super().finished(record)
-        now = time.monotonic()
-        if now - self._said_at >= _LINE_SECONDS or self.finished_rows == self.todo:
-            self._said_at = now
-            remaining = (now - self.started) / self.finished_rows * (self.todo - self.finished_rows)
+        if self._is_time() or self.finished_rows == self.todo:
+            remaining = (self._said_at - self.started) / self.finished_rows * (self.todo - self.finished_rows)
             self.say(f"{self.finished_rows}/{self.todo} images, {self.note()}, eta {remaining:.0f} s")
+
+    def _is_time(self) -> bool:
+        """Whether another line is due; then it is taken to be said now."""
+        now = time.monotonic()
+        due = now - self._said_at >= _LINE_SECONDS
+        self._said_at = now if due else self._said_at
+        return due

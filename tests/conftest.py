@@ -185,6 +185,10 @@ class Watcher:
     def __init__(self) -> None:
         self.plans: list[Plan] = []
         self.records: list[Record] = []
+        self.looks: list[tuple[str, int, int]] = []
+
+    def looking(self, what: str, done: int, todo: int) -> None:
+        self.looks.append((what, done, todo))
 
     def planned(self, plan: Plan, _manifest: Manifest) -> None:
         self.plans.append(plan)

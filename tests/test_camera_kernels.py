@@ -134,6 +134,7 @@ def test_two_cameras_by_the_manifest(
     names = [(shoot(f"w{scene}.png", WIDE, scene), shoot(f"s{scene}.png", SLANTED, scene)) for scene in SCENES[:3]]
     table(tmp_path, "uri,camera", *(f"{wide},cam-w\n{slanted},Böse/Kamera" for wide, slanted in names))
     assert run(config(), observer).done == 6
+    assert observer.looks == [("looked at for their camera's kernel", done, 6) for done in range(1, 7)]
     records = read_records(config().output)
     assert_two_cameras(records)
     assert {record["camera"] for record in records.values()} == {"cam-w", "Böse/Kamera"}
@@ -162,9 +163,22 @@ def test_two_cameras_by_their_files(
     names = sorted(path.name for path in tmp_path.glob("[ws]*"))
     table(tmp_path, "uri,camera", *(f"{name},{'Canon EOS 5D' if name == 'w.png' else ''}" for name in names))
     assert run(config(), observer).done == 9
+    asked, looked = [("asked for their camera", 8)] * 8, [("looked at for their camera's kernel", 9)] * 9
+    assert [(what, todo) for what, _, todo in observer.looks] == asked + looked
     records = read_records(config().output)
     assert_two_cameras(records)
     assert {record["camera"] for record in records.values()} == {"Canon EOS 5D", "VueScan 9 x64"}
+
+
+def test_the_first_pass_shows_itself(shoot: Callable[..., str], srpipe: Srpipe) -> None:
+    """On stderr, before the images that are to be done are counted."""
+    for scene in SCENES[:2]:
+        shoot(f"in/w{scene}.png", WIDE, scene)
+    ran = ("--method", "bicubic", "--kernel", "estimate-collection", "--executor", "inline")
+    code, _, said = srpipe("run", "in", "-s", "2", *ran, "-o", "out")
+    assert code == 0
+    lines = ["2/2 images asked for their camera", "2/2 images looked at for their camera's kernel", "2 images to do"]
+    assert [line for line in said.splitlines() if line in lines] == lines
 
 
 def test_two_cameras_by_folder(

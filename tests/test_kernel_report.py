@@ -78,6 +78,46 @@ def test_several_images_tell_together(srpipe: Srpipe, tmp_path: Path) -> None:
     assert (tmp_path / "all.png").read_bytes() == (tmp_path / "told.png").read_bytes()
 
 
+def test_each_camera_is_told_as_a_collection_s_run_finds_it(srpipe: Srpipe, tmp_path: Path) -> None:
+    """By column, by what files say and by folder: a line and a row of the picture for each, and what a run saves."""
+    for seed in range(2):
+        save(tmp_path / f"wide/{seed}.png", WIDE, seed)
+        exif = Image.Exif()
+        exif[272] = "Model R"
+        Image.fromarray(seen_scene(ROUND, seed + 5, side=112)).save(tmp_path / f"wide/r{seed}.png", exif=exif)
+    save(tmp_path / "named.png", ROUND, 9)
+    (tmp_path / "wide/broken.png").write_bytes(b"no picture")
+    rows = [f"wide/{name}.png," for name in ("0", "1", "r0", "r1", "broken")]
+    (tmp_path / "m.csv").write_text("\n".join(["uri,camera", *rows, "named.png,mine"]) + "\n")
+    code, said = told(srpipe, "m.csv", "-s", "2", "-o", "all.png")
+    assert code == 3
+    ran = ("--method", "bicubic", "--kernel", "estimate-collection", "--executor", "inline", "-o", "out")
+    assert srpipe("run", "m.csv", "-s", "2", *ran)[0] == 3
+    saved = [json.loads(path.read_text()) for path in (tmp_path / "out/kernels").glob("*.json")]
+    assert len(said["cameras"]) == len(saved) == 3
+    for found in saved:
+        (camera,) = (each for each in said["cameras"] if each["camera"] == found["camera"])
+        for name in ("confidence", "images_used", "images_left_out", "images_unreadable"):
+            assert camera[name] == found[name], name
+        assert camera["estimate"]["covariance"] == found["estimate"]["covariance"]
+    kernels = {camera["camera"]: camera["kernel"] for camera in said["cameras"]}
+    code, out, _ = srpipe("kernel", "m.csv", "-s", "2")
+    assert "together" not in out
+    head, *lines = out.splitlines()[-4:]
+    assert head.split() == ["camera", "images", "kernel", "confidence"]
+    for (camera, kernel), line in zip(kernels.items(), lines, strict=True):
+        assert line.startswith(f"{camera}  ")
+        assert f"  {kernel}  " in line
+    assert "Model R" in kernels
+    with Image.open(tmp_path / "all.png") as picture, Image.open(_drawn(srpipe, tmp_path, kernels["mine"])) as one:
+        assert picture.height > 2.5 * one.height
+
+
+def _drawn(srpipe: Srpipe, folder: Path, kernel: str) -> Path:
+    assert srpipe("kernel", kernel, "-s", "2", "-o", "one.png")[0] == 0
+    return folder / "one.png"
+
+
 def test_one_image_is_told_alone(srpipe: Srpipe, tmp_path: Path) -> None:
     """And its own kernel drawn, by path, uri or pattern."""
     save(tmp_path / "a.png", WIDE)

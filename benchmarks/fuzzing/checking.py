@@ -145,6 +145,9 @@ class Workshop:
 class _Nobody:
     """Looks at nothing."""
 
+    def looking(self, what: str, done: int, todo: int) -> None:
+        pass
+
     def planned(self, plan: Plan, manifest: Manifest) -> None:
         pass
 

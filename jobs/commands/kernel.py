@@ -98,30 +98,45 @@ def _tell_of_kernel(spec: str, scale: int, output: Path | None, *, as_json: bool
 
 
 def _tell_of_images(spec: str, images: "Manifest", scale: int, output: Path | None, *, as_json: bool) -> int:
-    """Print what each tells and, of several, what they tell together; draw that. The exit code."""
+    """Print what each tells and, of several, what those of each camera tell together; draw that. The exit code."""
     from pipeline.driver.kernel_report import KernelReport
     from sr_ops.kernels import from_spec
 
-    from ..kernel_findings import as_object, as_text, object_of_image, text_of_image
+    from ..kernel_findings import (
+        as_object,
+        as_text,
+        object_of_camera,
+        object_of_image,
+        text_of_cameras,
+        text_of_image,
+    )
 
     report, told = KernelReport(images, scale), []
     for image in report:
         told.append(image)
         if not as_json:
             print_result(text_of_image(image, scale))
-    together = report.together()
+    cameras, together = report.cameras(), report.together()
     if as_json:
-        of_all = None if together is None else as_object(together)
-        objects = [object_of_image(image) for image in told]
-        print_result(json.dumps({"spec": spec, "scale": scale, "images": objects, "together": of_all}))
+        said = {
+            "images": [object_of_image(image) for image in told],
+            "cameras": [object_of_camera(camera, scale) for camera in cameras],
+            "together": None if together is None else as_object(together),
+        }
+        print_result(json.dumps({"spec": spec, "scale": scale, **said}))
+    elif len(cameras) > 1:
+        print_result(text_of_cameras(cameras, scale))
     elif together is not None:
         print_result(f"together: {as_text(together)}")
     found = [(image.guess.kernel, image.scale) for image in told if image.guess is not None]
-    if output is not None and found:
-        drawn, at = found[0] if together is None else (together.kernel, scale)
-        _draw(from_spec(drawn, at), at, output)
-    elif output is not None:
+    if output is not None and not found:
         tell_reason(f"{output} is not written: no image could be read")
+    elif output is not None:
+        one, at = found[0] if together is None else (together.kernel, scale)
+        if len(cameras) > 1:  # a row for each, as in the table
+            _draw([from_spec(camera.guess(scale).kernel, scale)[0] for camera in cameras], scale, output)
+        else:
+            _draw(from_spec(one, at), at, output)
     return EXIT_SOME_FAILED if len(found) < len(told) else 0
 
 

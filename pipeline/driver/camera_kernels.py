@@ -3,9 +3,11 @@
 import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -26,10 +28,10 @@ from ..storage.patience import Patience
 from ..work.fetching import Fetcher
 from ..work.looking import look_at
 from ..work.units import Row
-from .cameras import recorded_cameras, with_cameras
+from .cameras import recorded_cameras, to_look_at, with_cameras
 
-_MOST_IMAGES = 32
-"""Of a camera that are looked at: the error of the mean shrinks with the root of their number."""
+ASKED, LOOKED_AT = "asked for their camera", "looked at for their camera's kernel"
+"""What is done with images before the plan, as `Observer.looking` is told."""
 
 _AT_ONCE = 3
 """Images that are opened at a time: as many decoders are kept."""
@@ -41,11 +43,14 @@ Result = TypeVar("Result")
 class CameraKernels:
     """Finds, or finds saved, the kernels of one run's cameras."""
 
-    def __init__(self, config: RunConfig, run_id: str, check: Callable[[], None]) -> None:
+    def __init__(
+        self, config: RunConfig, run_id: str, check: Callable[[], None], looking: Callable[[str, int, int], None]
+    ) -> None:
         """Thread count of `config` holds for the whole process from now on, as in a worker: sums are then the same.
 
         Args:
             check: raises when the output is no longer ours to write to.
+            looking: `Observer.looking`.
 
         Raises:
             OSError: what is saved cannot be listed.
@@ -54,6 +59,7 @@ class CameraKernels:
         self._config = config
         self._run_id = run_id
         self._check = check
+        self._looking = looking
         self._anew = config.existing is Existing.OVERWRITE
         self._fetcher = Fetcher(config, Patience(config.retries))
         self._saved = set(storage.find(layout.kernels_folder(config.output)))
@@ -70,10 +76,13 @@ class CameraKernels:
         for row in self._with_cameras(asking, sources):
             cameras[row.camera].append(row)
         kept = dict(zip(cameras, _in_threads(self._kept, [*cameras]), strict=True))  # before any is written
+        chosen = {camera: to_look_at(members) for camera, members in cameras.items() if kept[camera] is None}
+        looks = self._watched(LOOKED_AT, self._estimates, [row for some in chosen.values() for row in some])
         answers: dict[int, Row] = {}
-        for camera, members in cameras.items():
-            saved = kept[camera] or self._find(camera, members)
-            answers.update((row.index, _with_kernel(row, saved)) for row in members)
+        with closing(looks):
+            for camera, members in cameras.items():
+                saved = kept[camera] or self._found(camera, members, [*islice(looks, len(chosen[camera]))])
+                answers.update((row.index, _with_kernel(row, saved)) for row in members)
         if self._config.executor is Executor.RAY:
             end_all()  # what idle decoders hold is the workers'
         return [answers.get(row.index, row) for row in rows]
@@ -83,7 +92,9 @@ class CameraKernels:
         if not all(row.camera for row in rows):
             table = records.latest(self._config.output, self._run_id)
             recorded = recorded_cameras(table, {row.key for row in rows})
-        return with_cameras(rows, recorded, sources, self._is_saved, lambda uris: list(_in_threads(self._maker, uris)))
+        return with_cameras(
+            rows, recorded, sources, self._is_saved, lambda uris: list(self._watched(ASKED, self._maker, uris))
+        )
 
     def _is_saved(self, camera: str) -> bool:
         return layout.kernel_json(self._config.output, camera) in self._saved
@@ -97,14 +108,18 @@ class CameraKernels:
         except (ImageError, MemoryError):  # its record will tell, when its turn comes
             return ""
 
-    def _find(self, camera: str, members: Sequence[Row]) -> SavedKernel:
-        """Look at images of a camera, and save what they tell, unless none could be read."""
-        images = list({row.uri: row for row in sorted(members, key=lambda row: row.key)}.values())
-        number = min(len(images), _MOST_IMAGES)
-        chosen = [images[place * len(images) // number] for place in range(number)]
-        told = [estimate for answer in _in_threads(self._estimates, chosen) for estimate in answer]
+    def _watched(self, what: str, do: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Result, None, None]:
+        for done, answer in enumerate(_in_threads(do, items), 1):
+            self._looking(what, done, len(items))
+            yield answer
+
+    def _found(
+        self, camera: str, members: Sequence[Row], answers: Sequence[tuple[Estimate | None, ...]]
+    ) -> SavedKernel:
+        """What images of a camera tell, saved, unless none could be read."""
+        told = [estimate for answer in answers for estimate in answer]
         scale = max(row.scale for row in members)
-        found = make_saved(camera, told, len(chosen) - len(told), scale)
+        found = make_saved(camera, told, len(answers) - len(told), scale)
         if told:
             self._check()
             save(self._config.output, found, scale)
@@ -113,7 +128,7 @@ class CameraKernels:
     def _estimates(self, row: Row) -> tuple[Estimate | None, ...]:
         """What one image tells, opened as a worker opens it; nothing where it cannot be read."""
         try:
-            return (look_at(row, self._config.settings, self._fetcher)[0],)
+            return (look_at(row, self._config.settings, self._fetcher).estimate,)
         except (ImageError, MemoryError):  # its record will tell, when its turn comes
             return ()
         except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full

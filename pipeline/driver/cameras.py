@@ -13,6 +13,9 @@ from ..work.units import Row
 ALL = "all images"
 """The camera of images of which nothing else is known."""
 
+_MOST_IMAGES = 32
+"""Of a camera that are looked at: the error of the mean shrinks with the root of their number."""
+
 _SHARE = 2
 """Images in a folder from which on it is taken for one camera's; a folder for each image says nothing."""
 
@@ -45,6 +48,13 @@ def with_cameras(
         is_camera = beside[folder] >= _SHARE or saved(folder)
         named[row.index] = said[row.uri] or (folder if is_camera else ALL)
     return [replace(row, camera=named[row.index]) for row in rows]
+
+
+def to_look_at(members: Sequence[Row]) -> list[Row]:
+    """Of a camera's images those by which its kernel is told, each once, spread evenly over their keys."""
+    images = list({row.uri: row for row in sorted(members, key=lambda row: row.key)}.values())
+    number = min(len(images), _MOST_IMAGES)
+    return [images[place * len(images) // number] for place in range(number)]
 
 
 def recorded_cameras(table: pa.Table, keys: Collection[str]) -> dict[tuple[str, str], str]:

@@ -1,6 +1,7 @@
 """What images tell of their kernels, without a run: for `srpipe kernel`."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from ..config import RunConfig
 from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.kernel_files import holds_kernel
 from ..imagery.samples import Scaling
+from ..output.saved_kernels import SavedKernel, make_saved
 from ..storage.patience import Patience
 from ..work.fetching import Fetcher
 from ..work.looking import look_at
 from ..work.memory import OUT_OF_MEMORY
 from ..work.units import Row
+from .cameras import to_look_at, with_cameras
 from .manifest import IMAGE_SUFFIXES, Manifest, read_manifest
 from .plan import check_row
 from .table_files import SUFFIXES
@@ -67,7 +70,7 @@ def images_named(spec: str) -> Manifest | None:
 
 
 class KernelReport:
-    """The kernels of a manifest's images, one after the other, and of all of them together."""
+    """The kernels of a manifest's images, one after the other, and of each camera's images together."""
 
     def __init__(self, manifest: Manifest, scale: int) -> None:
         """The process computes with as many threads as a run's worker from now on: sums are then the same.
@@ -81,24 +84,42 @@ class KernelReport:
         self._settings = config.settings
         self._fetcher = Fetcher(config, Patience(config.retries))
         self._told: list[ImageKernel] = []
+        self._rows: dict[int, tuple[Row, ImageKernel]] = {}
+        self._makers: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[ImageKernel]:
         """What each tells, in the order of the rows; an image that several rows name is looked at once."""
-        self._told = []
+        self._told, self._rows = [], {}
         seen = set()
         for told in map(self._of_row, range(len(self._manifest.rows))):
             if isinstance(told, Row):
                 if (told.uri, told.scale, told.nodata) in seen:
                     continue
                 seen.add((told.uri, told.scale, told.nodata))
-                told = self._of_image(told)
+                row, told = told, self._of_image(told)
+                self._rows[row.index] = row, told
             self._told.append(told)
             yield told
 
+    def cameras(self) -> list[SavedKernel]:
+        """Of each camera of the images told so far what `--kernel estimate-collection` would find and save."""
+        rows = [row for row, _ in self._rows.values()]
+        members: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in with_cameras(
+            rows, {}, {}, lambda _: False, lambda uris: [self._makers.get(uri, "") for uri in uris]
+        ):
+            members[row.camera].append(row)
+        return [self._of_camera(camera, to_look_at(of_camera)) for camera, of_camera in members.items()]
+
     def together(self) -> Guess | None:
-        """Of the images told so far; None where fewer than two could be read."""
+        """Of the images told so far, as of one camera; None where fewer than two could be read."""
         found = [told.guess.estimate for told in self._told if told.guess is not None]
         return guess_together(found, self._settings.scale) if len(found) > 1 else None
+
+    def _of_camera(self, camera: str, chosen: list[Row]) -> SavedKernel:
+        guesses = [guessed for row in chosen if (guessed := self._rows[row.index][1].guess) is not None]
+        told = [guessed.estimate for guessed in guesses]
+        return make_saved(camera, told, len(chosen) - len(told), self._settings.scale)
 
     def _of_row(self, index: int) -> Row | ImageKernel:
         """The row, to be looked at, or why it cannot be."""
@@ -122,9 +143,10 @@ class KernelReport:
 
     def _look_at(self, row: Row) -> tuple[Guess, float | None]:
         """As a worker does. Raises ImageError, MemoryError."""
-        estimate, scaling = look_at(row, self._settings, self._fetcher)
-        noise = None if estimate is None else estimate.noise * _mean_span(scaling)
-        return guess(estimate, row.scale), noise
+        look = look_at(row, self._settings, self._fetcher)
+        self._makers[row.uri] = look.maker
+        noise = None if look.estimate is None else look.estimate.noise * _mean_span(look.scaling)
+        return guess(look.estimate, row.scale), noise
 
 
 def _mean_span(scaling: Scaling) -> float:

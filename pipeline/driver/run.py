@@ -42,6 +42,9 @@ _ROUNDS = 3
 class Observer(Protocol):
     """Who wants to see a run as it goes."""
 
+    def looking(self, what: str, done: int, todo: int) -> None:
+        """Called before, with each image that is looked at for its camera; `what` is done with it, as in "asked"."""
+
     def planned(self, plan: Plan, manifest: Manifest) -> None:
         """Called once, before any image is worked on."""
 
@@ -95,7 +98,9 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     storage.check_writable(config.output)
     with locked(config.output, run_id) as lock:
         leftovers.sweep_output(config.output)
-        plan = _plan(config, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, *asking), only)
+        plan = _plan(
+            config, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
+        )
         tally = _Tally()
         with ExitStack() as stack:
             execute, workers = None, Workers(0, "nothing to do")
@@ -203,12 +208,17 @@ def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
 
 
 def _find_kernels(
-    config: RunConfig, run_id: str, lock: Lock, rows: Sequence[Row], sources: Mapping[str, Source]
+    config: RunConfig,
+    run_id: str,
+    lock: Lock,
+    observer: Observer,
+    rows: Sequence[Row],
+    sources: Mapping[str, Source],
 ) -> list[Row]:
     """The rows with the kernels of their cameras. Loads torch only here, when some ask for it."""
     from .camera_kernels import CameraKernels
 
-    return CameraKernels(config, run_id, lock.check)(rows, sources)
+    return CameraKernels(config, run_id, lock.check, observer.looking)(rows, sources)
 
 
 def _plan(

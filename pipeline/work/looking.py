@@ -1,6 +1,7 @@
 """What an image tells of its camera, opened as for work but not worked on."""
 
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 
 import torch
 
@@ -8,16 +9,30 @@ from sr_ops.estimate import Estimate
 from sr_ops.settings import Settings
 
 from ..imagery.camera import signs_of
+from ..imagery.maker import maker_of
 from ..imagery.samples import Scaling
 from .fetching import Fetcher
 from .units import Row
 
 
-def look_at(row: Row, settings: Settings, fetcher: Fetcher) -> tuple[Estimate | None, Scaling]:
-    """The estimate, None where the pixels tell nothing, and what its units are. Raises ImageError, MemoryError."""
+@dataclass(frozen=True)
+class Look:
+    """What one image tells."""
+
+    estimate: Estimate | None
+    """None where the pixels tell nothing."""
+    scaling: Scaling
+    """What its units are."""
+    maker: str
+    """By what the file says, `maker.maker_of`."""
+
+
+def look_at(row: Row, settings: Settings, fetcher: Fetcher) -> Look:
+    """Raises ImageError, MemoryError."""
     with ExitStack() as copy:
         path = fetcher.on_disk(row.uri, copy)
         picture = fetcher.picture(path, copy, row.settings(settings), None)
     with closing(picture):
         lr, domain = picture.to_fit(torch.device("cpu"))
-        return signs_of(lr, domain, picture.header, picture.scaling).estimate, picture.scaling
+        estimate = signs_of(lr, domain, picture.header, picture.scaling).estimate
+        return Look(estimate, picture.scaling, maker_of(picture.header))
