@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from .degradation import Degradation
 from .direct import JPEG_NOISE, planes
 from .jpeg import round_to_steps
+from .noise_line import NoiseLine
 from .signs import Signs
 
 _BLOCK = 8
@@ -45,6 +46,8 @@ class Damage:
     """(8, 8): `jpeg.find_steps`."""
     looked: bool = True
     """Whether the noise is known, or was looked for."""
+    lines: tuple[NoiseLine | None, ...] = ()
+    """How noise that was measured grows with the level, in each band; none where JPEG changed it."""
 
     def put_into(self, sons: Tensor, generator: Generator) -> Tensor:
         """(..., C, h, w) float32 in [0, 1] damaged alike, noise drawn from `generator`; it may leave the range."""
@@ -93,7 +96,9 @@ def find_damage(signs: Signs, windows: Tensor | None, noise: Tensor | None = Non
         if float(noise.max()) > visible:  # only then the spectrum has a say
             told = signs.noise
             noise = torch.zeros_like(noise) if told is None else torch.minimum(noise, told)
-    return Damage(noise if float(noise.max()) > visible else None, steps)
+    if float(noise.max()) <= visible:
+        return Damage(None, steps)
+    return Damage(noise, steps, lines=signs.noise_lines if steps is None else ())
 
 
 def noise_sigma(windows: Tensor) -> Tensor:

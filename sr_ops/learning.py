@@ -125,7 +125,8 @@ class _Stages:
         self._told = self._damage.told(len(lr)).to(lr.device)
         self._plain = Model(Method.BICUBIC, degradation, (), self._told)
         self._taught: ResidualNetwork | None = None
-        self.fitted = Fitted(self._plain, self._damage.sigmas if self._damage.looked else None)
+        noise = self._damage.sigmas if self._damage.looked else None
+        self.fitted = Fitted(self._plain, noise, self._damage.lines)
         """What was learned, as far as it goes."""
         self._fitting = self._begin()
         """Whether another stage is to be fitted."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .estimate import Estimate, estimate, noise_of_bands
 from .jpeg import find_steps
+from .noise_line import NoiseLine, noise_line
 from .spectrum import Spectrum, spectrum_of
 
 
@@ -36,6 +37,14 @@ class Signs:
     def noise(self) -> Tensor | None:
         """`noise_of_bands`, of an image that is no JPEG."""
         return noise_of_bands(self.image, self._known, self._spectrum)
+
+    @cached_property
+    def noise_lines(self) -> tuple[NoiseLine | None, ...]:
+        """`noise_line` of each band, of an image that is no JPEG and has an estimate."""
+        found = self.estimate
+        if found is None:
+            return (None,) * len(self.image)
+        return tuple(noise_line(band, self._known, found) for band in self.image)
 
     @cached_property
     def _spectrum(self) -> Spectrum | None:

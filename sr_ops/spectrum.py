@@ -40,6 +40,9 @@ _MEAN_LOG = 0.5772156649
 _FLAT = 0.5
 """Of the square of a step between samples: in the liveliest blocks at least so much power is to be seen."""
 
+_CUT_OFF = 0.01
+"""Share of a block's pixels at an end of the range by which its noise is still seen whole."""
+
 _OVER_LOSS = math.log(2)
 """How far above the loss of JPEG, in logarithms of power, a bin has to be that counts."""
 
@@ -108,10 +111,40 @@ def spectrum_of(image: Tensor, known: Tensor | None, jpeg_steps: Tensor | None, 
         jpeg_steps: (8, 8) in grey levels, `jpeg.find_steps`.
         rounding: step between two samples as the file has them, in units of the full range; 0 for floating point.
     """
-    side = _BLOCK if min(image.shape[-2:]) >= _ENOUGH_FOR_BLOCKS else _SMALL_BLOCK
+    side = _side(image)
     if min(image.shape[-2:]) < side:
         return None
-    blocks = _blocks(brightness(image), known, side)
+    return _of_blocks(_blocks(brightness(image), known, side), jpeg_steps, rounding)
+
+
+def spectra_by_level(band: Tensor, known: Tensor | None, parts: int) -> list[tuple[float, Spectrum]]:
+    """Of (H, W) in [0, 1] the mean level and the spectrum of each of so many parts of its blocks, darkest first.
+
+    Fewer where there are too few blocks, or where a part is flat. Blocks that reach an end of the range are left out:
+    there what lies beyond is cut off.
+    """
+    side = _side(band)
+    if min(band.shape) < side:
+        return []
+    blocks = _blocks(brightness(band[None]), known, side)
+    blocks = blocks[((blocks <= 0) | (blocks >= 1)).double().mean((1, 2)) <= _CUT_OFF]
+    levels = _means(blocks)
+    found = []
+    for part in levels.argsort().chunk(max(1, min(parts, len(blocks) // _FEWEST_IN_GROUP))):
+        spectrum = _of_blocks(blocks[part], None, 0)
+        if spectrum is not None:
+            found.append((float(levels[part].mean()), spectrum))
+    return found
+
+
+def _side(image: Tensor) -> int:
+    """Of the blocks of (..., H, W)."""
+    return _BLOCK if min(image.shape[-2:]) >= _ENOUGH_FOR_BLOCKS else _SMALL_BLOCK
+
+
+def _of_blocks(blocks: Tensor, jpeg_steps: Tensor | None, rounding: float) -> Spectrum | None:
+    """`spectrum_of` (N, side, side) blocks."""
+    side = blocks.shape[-1]
     if len(blocks) < _FEWEST_IN_GROUP:
         return None
     at = frequencies(side)
@@ -151,12 +184,19 @@ def _blocks(plane: Tensor, known: Tensor | None, side: int) -> Tensor:
 
 def _power(blocks: Tensor) -> Tensor:
     """(N, side, side): without their means, through a Hann window."""
-    line = torch.hann_window(blocks.shape[-1], dtype=torch.float64)
-    window = line[:, None] * line
-    window = window / window.square().sum().sqrt()
-    mean = (blocks * window.square()).sum((1, 2), keepdim=True)
-    power: Tensor = torch.fft.fft2((blocks - mean) * window).abs().square()
+    power: Tensor = torch.fft.fft2((blocks - _means(blocks)[:, None, None]) * _window(blocks.shape[-1])).abs().square()
     return power
+
+
+def _means(blocks: Tensor) -> Tensor:
+    """(N,): as the window of their power sees them."""
+    return (blocks * _window(blocks.shape[-1]).square()).sum((1, 2))
+
+
+def _window(side: int) -> Tensor:
+    line = torch.hann_window(side, dtype=torch.float64)
+    window = line[:, None] * line
+    return window / window.square().sum().sqrt()
 
 
 def _loss(steps: Tensor, side: int) -> Tensor:

@@ -9,6 +9,7 @@ from sr_ops.domain import Domain, fill
 from sr_ops.guess import Guess
 from sr_ops.kernel_spec import parse
 from sr_ops.kernels import bicubic, from_spec, recentred
+from sr_ops.noise_line import NoiseLine
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 from sr_ops.signs import Signs
 
@@ -83,6 +84,18 @@ def in_native_units(noise: tuple[float, ...] | None, scaling: Scaling) -> tuple[
     bands = len(scaling.span)
     by_band = noise * bands if len(noise) == 1 else noise
     return tuple(sigma * span for sigma, span in zip(by_band, scaling.span, strict=True))
+
+
+def lines_in_native_units(
+    lines: tuple[NoiseLine | None, ...], scaling: Scaling
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Offsets and slopes of the noise's variance against the file's own numbers, by band; None unless all are known."""
+    told = [line for line in lines if line is not None]
+    if not told or len(told) < len(lines):
+        return None, None
+    slopes = tuple(line.slope * span for line, span in zip(told, scaling.span, strict=True))
+    at_zero = zip(told, scaling.span, slopes, scaling.offset, strict=True)
+    return tuple(line.offset * span**2 - slope * offset for line, span, slope, offset in at_zero), slopes
 
 
 def of_alpha(degradation: Degradation) -> Degradation:

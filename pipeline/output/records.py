@@ -65,6 +65,11 @@ class Record:
     """The group of images whose kernel is one: as the manifest says, or as it was found for estimate-collection."""
     noise: tuple[float, ...] | None = None
     """Standard deviation of the input's noise that was assumed, in native units, by band: told, or measured."""
+    noise_offset: tuple[float, ...] | None = None
+    """Of the line that the variance of measured noise follows against the level, in native units, by band: at level 0.
+    None where none was measured, or levels differ too little to tell a line."""
+    noise_slope: tuple[float, ...] | None = None
+    """Of that line: by how much the variance grows a unit of the level; 0 for noise that is the same everywhere."""
     width: int | None = None
     """Pixels of the input, as shown: after its EXIF orientation."""
     height: int | None = None

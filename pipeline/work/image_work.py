@@ -145,6 +145,7 @@ class ImageWork:
         header, made, fitted = image.picture.header, image.target.header, fit.fitted
         model = fitted.model
         by_networks = model.method is not Method.BICUBIC
+        noise_offset, noise_slope = camera.lines_in_native_units(fitted.noise_lines, image.picture.scaling)
         return replace(
             with_kernel(begun, fit.guess),
             source_fingerprint=opened.commit.source,
@@ -152,6 +153,8 @@ class ImageWork:
             method_used=model.method,
             network=opened.settings.network if by_networks else None,
             noise=camera.in_native_units(fitted.noise, image.picture.scaling),
+            noise_offset=noise_offset,
+            noise_slope=noise_slope,
             width=header.width,
             height=header.height,
             bands=len(header.bands),
