@@ -146,6 +146,10 @@ REFUSED = {
         ("run", "good.csv", "--preset", "paper", "--prior", "shipped"),
         "--preset paper is fitted from scratch",
     ),
+    "real images without weights": (
+        ("run", "good.csv", "--preset", "real", "--network", "subpixel"),
+        "--preset real takes the prior as it is; leave out --prior none and --network, or it",
+    ),
     "a direct network without weights": (
         ("run", "good.csv", "--network", "direct", "--prior", "none"),
         "--network direct has no weights with --prior none",
@@ -158,7 +162,7 @@ REFUSED = {
         ("run", "good.csv", "--method", "prior", "--steps", "3"),
         "--steps has no effect with --method prior, which fits nothing",
     ),
-    "unknown preset": (("run", "good.csv", "--preset", "turbo"), "'fast', 'balanced', 'best', 'paper'"),
+    "unknown preset": (("run", "good.csv", "--preset", "turbo"), "'fast', 'balanced', 'best', 'paper', 'real'"),
     "unknown method": (("run", "good.csv", "--method", "magic"), "'auto', 'zssr', 'prior', 'bicubic'"),
 }
 
@@ -212,6 +216,8 @@ PRESETS = {
     ("--preset", "fast"): (0, 1e-4, "direct", "shipped"),
     ("--preset", "balanced"): (20, 1e-4, "direct", "shipped"),
     ("--preset", "best"): (100, 1e-4, "direct", "shipped"),
+    ("--preset", "real"): (0, 1e-4, "direct", "shipped"),
+    ("--preset", "real", "--prior", "my/p.safetensors"): (0, 1e-4, "direct", "my/p.safetensors"),
     ("--network", "direct"): (20, 1e-4, "direct", "shipped"),
     ("--preset", "paper"): (1500, 3e-3, "zssr", "none"),
     ("--prior", "none"): (500, 3e-3, "subpixel", "none"),

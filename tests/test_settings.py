@@ -12,8 +12,10 @@ from sr_ops.settings import MAX_SCALE, MIN_SCALE, NO_PRIOR, FitSettings, Method,
 STAGES = {2: (2,), 3: (2, 3), 4: (2, 4), 5: (2, 4, 5), 6: (2, 4, 6), 7: (2, 4, 7), 8: (2, 4, 8)}
 DIRECT_STAGES = {2: (2,), 3: (3,), 4: (4,), 5: (4, 5), 6: (4, 6), 7: (4, 7), 8: (4, 8)}
 OURS = (Preset.FAST, Preset.BALANCED, Preset.BEST)
-STARTS = [(name, from_prior) for name in Preset for from_prior in (True, False) if not (from_prior and name == "paper")]
-"""The paper's network is fitted from scratch only."""
+STARTS = [
+    (name, start) for name in Preset for start in (True, False) if (name, start) not in (("paper", 1), ("real", 0))
+]
+"""The paper's network is fitted from scratch only; real images are done by the prior as it is."""
 every_preset = pytest.mark.parametrize(("name", "from_prior"), STARTS)
 each_start = pytest.mark.parametrize("from_prior", [True, False])
 
@@ -59,6 +61,13 @@ def test_only_fast_does_without_the_self_ensemble(from_prior: bool) -> None:
     assert [preset(name, from_prior).ensemble for name in OURS] == [False, True, True]
 
 
+def test_real_images_are_done_by_the_prior_as_it_is_and_the_self_ensemble() -> None:
+    """All but the fit is as by default."""
+    real, balanced = (preset(name, from_prior=True) for name in (Preset.REAL, Preset.BALANCED))
+    assert real.fit.steps == 0
+    assert replace(real, fit=balanced.fit) == balanced
+
+
 def test_the_papers_preset_has_the_self_ensemble() -> None:
     """As published."""
     assert preset(Preset.PAPER, from_prior=False).ensemble
@@ -89,5 +98,5 @@ def test_each_start_has_its_network(name: Preset, from_prior: bool) -> None:
 
 def test_the_papers_network_is_fitted_as_long_as_the_best() -> None:
     """The paper's network, the slowest to learn, gets no fewer steps from scratch than any other preset."""
-    steps = {name: preset(name, from_prior=False).fit.steps for name in Preset}
+    steps = {name: preset(name, from_prior=False).fit.steps for name in (*OURS, Preset.PAPER)}
     assert steps[Preset.PAPER] == max(steps.values())

@@ -66,8 +66,8 @@ class QualityOptions:
         Preset,
         typer.Option(
             metavar="PRESET",
-            help="Choose time against quality: fast, balanced, best or paper; the options from --steps to --tile-size"
-            " change parts of it.",
+            help="Choose time against quality: fast, balanced, best or paper; or real, for images whose camera, noise"
+            " and JPEG nobody knows. The options from --steps to --tile-size change parts of it.",
         ),
     ] = Preset.BALANCED
     prior: Annotated[
@@ -215,6 +215,8 @@ class QualityOptions:
         scratch = self.start() == NO_PRIOR
         if self.preset is Preset.PAPER and not scratch:
             raise UsageError("--preset paper is fitted from scratch; leave out --prior and --network direct, or it")
+        if self.preset is Preset.REAL and scratch:
+            raise UsageError("--preset real takes the prior as it is; leave out --prior none and --network, or it")
         if self.network is Network.DIRECT and scratch:
             raise UsageError("--network direct has no weights with --prior none; leave one of them out")
         if self.network in (Network.SUBPIXEL, Network.ZSSR) and not scratch:
