@@ -39,7 +39,7 @@ def main(folder: Path, out: Path, scale: int) -> None:
     assert shipped is not None
     prior = weights(shipped.data)
     settings = preset(Preset.BALANCED, from_prior=True)
-    settings = replace(settings, scale=scale, width=prior.body.width, depth=prior.body.depth)
+    settings = replace(settings, scale=scale, width=shipped.largest.width, depth=shipped.largest.depth)
     settings = replace(settings, fit=replace(settings.fit, steps=STEPS))
     out.mkdir(parents=True, exist_ok=True)
     begun = time.time()

@@ -101,7 +101,7 @@ def tiled_equals_untiled(data: Path) -> Promise:
     for threads, scale in itertools.product((1, 2), (2, 3, 4)):
         torch.set_num_threads(threads)
         settings = replace(preset(Preset.BALANCED, from_prior=True), scale=scale)
-        settings = replace(settings, width=prior.body.width, depth=prior.body.depth)
+        settings = replace(settings, width=shipped.largest.width, depth=shipped.largest.depth)
         model = fit_stages(lr, settings, prior, degradation_of(settings)).model
         whole = enlarge(lr, model, settings)
         for tile_size in (48, 64, 100):

@@ -143,7 +143,7 @@ def _without_halo() -> NDArray[Any]:
     shipped = read_prior(SHIPPED)
     assert shipped is not None
     prior = weights(shipped.data)
-    settings = replace(preset(Preset.FAST, from_prior=True), width=prior.body.width, depth=prior.body.depth)
+    settings = replace(preset(Preset.FAST, from_prior=True), width=shipped.largest.width, depth=shipped.largest.depth)
     settings = replace(settings, scale=SCALE)
     lr = torch.from_numpy(_scene().astype(np.float32)) / 65535
     model = fit_stages(lr, settings, prior, degradation_of(settings)).model

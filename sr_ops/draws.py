@@ -31,6 +31,7 @@ _MOST_SHARPENED = 1.6
 """Amount of an unsharp mask, whose radius is about an LR pixel."""
 
 _MOST_GRAIN = 8 / 255
+_MOST_UNSEEN = 2 / 255
 
 _CAMERAS = 2000
 
@@ -60,6 +61,8 @@ class Odds:
 
     bicubic: float = 0.35
     noise: float = 0.4
+    unseen: float = 0.0
+    """Noise of two levels at most, of which nothing is told: no measurement would find it."""
     jpeg: float = 0.15
     processed: float = 0.5
     """Of JPEGs: by a camera or a maker whose blur, grain and sharpening nobody told."""
@@ -108,7 +111,9 @@ class Draws:
         kernel = torch.where(processed[:, None, None] > 0, self._one_of(self._cameras, size), kernel)
         lr = _observed(hr, self._transfer(kernel, hr.shape[-1]), scale)
         sigma = self._some(size, self._odds.noise) * self._even(size) ** 1.5 * NOISE_UNIT
-        lr = lr + torch.randn(lr.shape, device=device, generator=self.generator) * sigma[:, None, None, None]
+        unseen = self._some(size, self._odds.unseen) * self._even(size) * _MOST_UNSEEN
+        strength = (sigma**2 + unseen**2).sqrt()[:, None, None, None]
+        lr = lr + torch.randn(lr.shape, device=device, generator=self.generator) * strength
         lr = self._sharpened(self._grainy(lr, processed), processed)
         lr, step = self._compressed(lr, lossy)
         lr = torch.where(self._some(size, 0.9)[:, None, None, None] > 0, (lr * 255).round().clamp(0, 255) / 255, lr)

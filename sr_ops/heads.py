@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from .direct import DirectNetwork
 from .networks import initialise
-from .prior import HEAD_BANDS, Head, Weights
+from .prior import HEAD_BANDS, Head, Weights, body_of
 from .settings import Body
 
 
@@ -48,6 +48,25 @@ def first_weights(head: Head, body: Body, other: Head | None, weights: Weights, 
     if other is None:
         return fresh
     return fresh | {name: tensor.clone() for name, tensor in weights.items() if tensor.shape == fresh[name].shape}
+
+
+def deeper(weights: Weights, depth: int) -> dict[str, Tensor]:
+    """A head of more convolutions that makes what this one makes: what is new, spread among the old, adds nothing yet.
+
+    Args:
+        depth: at least that of the weights.
+    """
+    old = body_of(weights).depth
+    hidden, wanted = old - 2, depth - 2
+    places = {1 + number * wanted // hidden: 1 + number for number in range(hidden)}
+    made = {}
+    for kind in ("weight", "bias"):
+        made[f"body.0.{kind}"] = weights[f"body.0.{kind}"].clone()
+        for place in range(1, depth - 1):
+            held = weights[f"body.{places.get(place, 1)}.convolution.{kind}"]
+            made[f"body.{place}.convolution.{kind}"] = held.clone() if place in places else torch.zeros_like(held)
+        made[f"body.{depth}.{kind}"] = weights[f"body.{old}.{kind}"].clone()
+    return made
 
 
 def of_one_band(weights: Weights, scale: int, body: Body) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from .held_out import Examination, HeldOut, hold_out, whole
 from .model import Fitted, Model, Phase, as_later_stage, build_network, network_of, no_phase
 from .networks import ResidualNetwork
 from .pairs import Lesson, father_son_pyramid, shortest_side, son_side
-from .prior import Prior, network_bands
+from .prior import Prior
 from .settings import AUTO, Method, Settings
 from .signs import Signs
 from .stack import fit_stack
@@ -220,8 +220,9 @@ class _Stages:
         ratio, device, bands = self._stages[stage].ratio, self._lr.device, len(self._lr)
         if self._prior is None:
             return build_network(bands, ratio, self._settings, device)
-        bands = network_bands(self._prior, ratio, bands)
-        return network_of(self._prior.heads[ratio, bands], bands, ratio, self._settings, device)
+        clean = stage == 0 and self._plain.degradation.is_bicubic and not self._told.any()
+        bands, weights = self._prior.weights(ratio, bands, clean)
+        return network_of(weights, bands, ratio, self._settings, device)
 
     def _later_stages(self) -> tuple[ResidualNetwork, ...]:
         """Those of a prior."""
@@ -262,10 +263,10 @@ def _enlarged(
 
 
 def _stackable(lessons: Mapping[int, _Taught], crop: int) -> list[list[int]]:
-    """The lessons in groups that one stack can hold: of networks and of images of equal bands, with equal crops."""
+    """The lessons in groups that one stack can hold: of equal networks, images of equal bands, and equal crops."""
     groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, (network, lesson) in lessons.items():
-        groups[network.bands, len(lesson.told), son_side(lesson.pairs, crop)].append(index)
+        groups[network.bands, len(network.body), len(lesson.told), son_side(lesson.pairs, crop)].append(index)
     return list(groups.values())
 
 

@@ -12,8 +12,7 @@ from .degradation import Degradation
 from .direct import Body, DirectNetwork
 from .kernels import from_spec
 from .networks import ResidualNetwork, SubpixelNetwork, ZssrNetwork, fastest_dtype, initialise
-from .noise_line import NoiseLine
-from .prior import Weights
+from .prior import Weights, body_of
 from .settings import Method, Network, Settings
 
 Phase = Callable[[str], AbstractContextManager[object]]
@@ -52,8 +51,6 @@ class Fitted:
     noise: tuple[float, ...] | None = (0.0,)
     """Standard deviation in units of the full range, for all bands or for each, as given or measured; None where it
     was not looked for."""
-    noise_lines: tuple[NoiseLine | None, ...] = ()
-    """How it grows with the level, in each band; none where it was not measured."""
     final_loss: float = nan
     """Mean L1 of the first stage's last tenth of steps; nan without a fit."""
     reconstruction_psnr: float = nan
@@ -90,6 +87,9 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
 
 def network_of(weights: Weights, bands: int, ratio: int, settings: Settings, device: torch.device) -> ResidualNetwork:
     """A network anew from its `state_dict`, to enlarge with."""
+    if settings.network is Network.DIRECT:
+        body = body_of(weights)
+        settings = replace(settings, width=body.width, depth=body.depth)
     network = build_network(bands, ratio, settings, device).eval()
     network.load_state_dict(weights)
     return network

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from sr_ops.direct import DirectNetwork
-from sr_ops.heads import first_weights, in_order, of_one_band, origin
+from sr_ops.heads import deeper, first_weights, in_order, of_one_band, origin
 from sr_ops.networks import initialise
-from sr_ops.prior import HEAD_BANDS, Head, Prior, network_bands
+from sr_ops.prior import HEAD_BANDS, Head, Prior, body_of
 from sr_ops.settings import Body
 
 BODY = Body(width=8, depth=3)
@@ -39,9 +39,44 @@ def result(weights: dict[str, Tensor], bands: int, scale: int) -> tuple[Tensor, 
 
 def test_which_head_an_image_is_enlarged_by() -> None:
     """That for its scale and number of bands where the prior has it, else that for one band."""
-    prior = Prior(BODY, {(2, 1): {}, (3, 1): {}, (3, 3): {}, (4, 1): {}})
-    assert [network_bands(prior, 3, bands) for bands in (1, 2, 3, 4, 12)] == [1, 1, 3, 1, 1]
-    assert [network_bands(prior, 2, bands) for bands in (1, 3, 4)] == [1, 1, 1]
+    heads: dict[Head, dict[str, Tensor]] = {(2, 1): {}, (3, 1): {}, (3, 3): {}, (4, 1): {}}
+    prior = Prior(BODY, heads)
+    assert [prior.weights(3, bands, clean=False)[0] for bands in (1, 2, 3, 4, 12)] == [1, 1, 3, 1, 1]
+    assert [prior.weights(2, bands, clean=False)[0] for bands in (1, 3, 4)] == [1, 1, 1]
+
+
+def test_a_clean_image_of_three_bands_has_a_head_of_its_own() -> None:
+    """Where the prior has one for its scale; a clean image of other bands, or of another scale, has that for all."""
+    heads = {(scale, bands): network(bands, scale).state_dict() for scale in (2, 3) for bands in (1, 3)}
+    clean = deeper(heads[2, 3], 5)
+    prior = Prior(BODY, heads, {2: clean})
+    assert prior.weights(2, 3, clean=True) == (3, clean)
+    assert prior.weights(2, 3, clean=False) == (3, heads[2, 3])
+    assert prior.weights(3, 3, clean=True) == (3, heads[3, 3])
+    assert [prior.weights(2, bands, clean=True) for bands in (1, 4)] == [(1, heads[2, 1])] * 2
+
+
+@pytest.mark.parametrize("depth", [3, 4, 9])
+@pytest.mark.parametrize("old", [3, 5])
+def test_a_deeper_head_makes_the_same(old: int, depth: int) -> None:
+    """Bit for bit: what is new adds nothing, and learns from the first step on."""
+    depth = max(old, depth)
+    shallow = DirectNetwork(3, 2, Body(8, old), torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in shallow.parameters():
+            parameter.normal_(std=0.2, generator=generator)
+    made = DirectNetwork(3, 2, Body(8, depth), torch.float32)
+    made.load_state_dict(deeper(shallow.state_dict(), depth))
+    assert body_of(made.state_dict()) == Body(8, depth)
+    seen = (
+        torch.rand(1, 3, 9, 9, generator=generator),
+        torch.rand(1, 3, 18, 18, generator=generator),
+        torch.zeros(1, 3, 2),
+    )
+    assert torch.equal(made(*seen), shallow(*seen))
+    made(*seen).square().sum().backward()
+    assert all(bool(parameter.grad.any()) for parameter in made.parameters() if parameter.grad is not None)
 
 
 def test_every_head_begins_from_one_that_is_trained_before() -> None:

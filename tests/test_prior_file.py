@@ -23,10 +23,10 @@ from pipeline.priors import prior_file as prior_module
 from pipeline.priors.prior_file import PriorFile, check_fits, parse_prior, read_prior, to_bytes, weights
 from sr_ops.degradation import Degradation
 from sr_ops.direct import DirectNetwork
-from sr_ops.heads import first_weights
+from sr_ops.heads import deeper, first_weights
 from sr_ops.kernels import bicubic
 from sr_ops.metrics import psnr_y
-from sr_ops.prior import HEAD_SCALES, Prior
+from sr_ops.prior import HEAD_SCALES, Prior, body_of
 from sr_ops.resample import upscale
 from sr_ops.settings import Body, Network, Settings
 
@@ -91,6 +91,30 @@ def test_some_scales_may_have_one_band_only() -> None:
     prior = _prior((1,))
     held = parse_prior(to_bytes(Prior(TINY, {**prior.heads, (4, 3): _state(4, 3)})))
     assert held.heads == ((2, 1), (3, 1), (4, 1), (4, 3))
+
+
+def test_heads_for_clean_images_have_a_body_of_their_own() -> None:
+    """The file tells it, and gives back their weights; as large as any is what both need."""
+    clean = {scale: deeper(_state(scale, 3), 5) for scale in (2, 4)}
+    held = parse_prior(to_bytes(Prior(TINY, _prior().heads, clean)))
+    assert (held.body, held.clean_body, held.clean) == (TINY, Body(8, 5), (2, 4))
+    assert held.largest == Body(8, 5)
+    read = weights(held.data)
+    assert read.heads.keys() == _prior().heads.keys()
+    assert {scale: body_of(state) for scale, state in read.clean.items()} == {2: Body(8, 5), 4: Body(8, 5)}
+    for scale, state in clean.items():
+        assert all(torch.equal(read.clean[scale][name], tensor.half().float()) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("depth", [3, 4, 6])
+def test_heads_for_clean_images_must_be_as_the_file_says(depth: int) -> None:
+    """Another depth than is told is refused, and so is none told."""
+    good = to_bytes(Prior(TINY, _prior().heads, {2: deeper(_state(2, 3), 5)}))
+    described = {"body": BODY, "clean": {"width": 8, "depth": depth}}
+    with pytest.raises(ValueError, match=f"width 8 and depth 3, width 8 and depth {depth} in float16"):
+        parse_prior(save(load(good), {"srpipe-heads": json.dumps(described)}))
+    with pytest.raises(ValueError, match="does not say what networks it is for"):
+        parse_prior(save(load(good), {"srpipe-heads": json.dumps({"body": BODY})}))
 
 
 def test_half_the_bytes_of_float32() -> None:

@@ -19,6 +19,7 @@ from pipeline.priors.prior_file import parse_prior, to_bytes, weights
 from pipeline.priors.training import Request, Trained, train_prior_file
 from sr_ops.degradation import Degradation
 from sr_ops.direct import DirectNetwork
+from sr_ops.heads import deeper
 from sr_ops.kernels import gaussian
 from sr_ops.prior import Head, Prior
 from sr_ops.resample import upscale
@@ -29,6 +30,7 @@ MakePrior = Callable[..., bytes]
 BRIEF = Request(
     start="none",
     scales=(2, 3, 4),
+    clean=False,
     steps=4,
     batch=1,
     crop=16,
@@ -154,6 +156,72 @@ def test_heads_that_are_not_trained_are_kept(
     for head, state in before.items():
         same = all(torch.equal(after[head][name], tensor) for name, tensor in state.items())
         assert same == (head[0] != 3)
+
+
+def test_heads_for_clean_images(tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior) -> None:
+    """They begin as those for any camera, deeper; the others stay. Trained again they go on from where they were."""
+    (tmp_path / "start").write_bytes(make_prior())
+    clean: dict[str, Any] = {"clean": True, "width": None, "depth": 5, "scales": (2,)}
+    still = train(start=str(tmp_path / "start"), steps=1, learning_rate=1e-6, **clean)
+    start, made = weights(make_prior()), weights(still)
+    for head, state in start.heads.items():
+        assert all(torch.equal(made.heads[head][name], tensor) for name, tensor in state.items())
+    assert made.clean.keys() == {2}
+    for name, tensor in deeper(start.heads[2, 3], 5).items():
+        torch.testing.assert_close(made.clean[2][name], tensor, atol=1e-4, rtol=1e-3)
+    (tmp_path / "start").write_bytes(train(start=str(tmp_path / "start"), learning_rate=0.01, **clean))
+    before = weights((tmp_path / "start").read_bytes())
+    both = weights(train(start=str(tmp_path / "start"), **(clean | {"scales": (3,), "depth": None})))
+    assert both.clean.keys() == {2, 3}
+    assert all(torch.equal(both.clean[2][name], tensor) for name, tensor in before.clean[2].items())
+    again = weights(train(start=str(tmp_path / "start"), steps=1, learning_rate=1e-6, **clean))
+    for name, tensor in before.clean[2].items():
+        torch.testing.assert_close(again.clean[2][name], tensor, atol=1e-4, rtol=1e-3)
+
+
+def test_a_head_for_clean_images_goes_where_that_for_any_camera_was_trained(
+    tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior
+) -> None:
+    """Else it would enlarge clean images in the place of what was just learned."""
+    start = weights(make_prior())
+    clean = {scale: deeper(start.heads[scale, 3], 4) for scale in (2, 3, 4)}
+    (tmp_path / "start").write_bytes(to_bytes(Prior(start.body, start.heads, clean)))
+    made = parse_prior(train(start=str(tmp_path / "start"), scales=(3,), width=None, depth=None))
+    assert made.clean == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": "none"}, "--clean: heads for clean images begin as those for any camera; leave out --from none"),
+        ({"width": 9}, "--width: the prior that it goes on from has 8, not 9"),
+        ({"depth": 2}, "--depth: heads for clean images of this prior have at least 3 convolutions, not 2"),
+    ],
+)
+def test_what_heads_for_clean_images_cannot_begin_from(
+    tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior, changes: dict[str, Any], message: str
+) -> None:
+    """Told before anything is read."""
+    (tmp_path / "start").write_bytes(make_prior())
+    given: dict[str, Any] = {"start": str(tmp_path / "start"), "clean": True, "width": None, "depth": None}
+    with pytest.raises(UsageError) as refused:
+        train(**(given | changes))
+    assert str(refused.value) == message
+
+
+def test_heads_for_clean_images_need_colour(
+    tmp_path: Path, train: Callable[..., bytes], offered: TrainingImages, make_prior: MakePrior
+) -> None:
+    """They are of three bands: grey pictures, and a prior of one band, cannot make them."""
+    clean: dict[str, Any] = {"start": str(tmp_path / "start"), "clean": True, "width": None, "depth": None}
+    (tmp_path / "start").write_bytes(make_prior(bands=(1,)))
+    with pytest.raises(UsageError, match="has no head for x2 and three bands"):
+        train(**clean)
+    (tmp_path / "start").write_bytes(make_prior())
+    for uri in offered.weights:
+        Image.open(uri).convert("L").save(uri)
+    with pytest.raises(UsageError, match="no picture is in colour"):
+        train(**clean)
 
 
 def test_training_goes_on_from_a_start(tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior) -> None:

@@ -141,19 +141,21 @@ def test_options_reach_the_training(srpipe: Srpipe, taught: list[dict[str, Any]]
     srpipe("prior", "in", "-o", "p", "--crop", "16")
     shipped = taught[0]["course"]
     heads = ((4, 3), (4, 1), (3, 3), (3, 1), (2, 3), (2, 1))
-    assert shipped == Course(heads, shipped.body, steps=1200, batch=12, crop=16, learning_rate=3e-4, seed=0)
+    assert shipped == Course(heads, False, shipped.body, steps=1200, batch=12, crop=16, learning_rate=3e-4, seed=0)
     srpipe("prior", "in", "-o", "p", "--from", "none", "--crop", "16")
-    assert taught[1]["course"] == Course(heads, Body(96, 10), 1200, 12, 16, learning_rate=1e-3, seed=0)
+    assert taught[1]["course"] == Course(heads, False, Body(96, 10), 1200, 12, 16, learning_rate=1e-3, seed=0)
     assert taught[1]["start"] is None
     given = ("--width", "9", "--depth", "5", "--steps", "11", "--batch", "3", "--learning-rate", "0.5", "--seed", "7")
     srpipe("prior", "in", "-o", "p", "--from", "none", "--crop", "32", *given, "--scales", "4, 2,3")
     assert taught == taught[:2]  # crops of 32 at x4 need larger pictures
     srpipe("prior", "in", "-o", "p", "--from", "none", "--crop", "16", *given, "--scales", "4, 2,3")
-    assert taught[2]["course"] == Course(heads, Body(9, 5), 11, 3, 16, learning_rate=0.5, seed=7)
+    assert taught[2]["course"] == Course(heads, False, Body(9, 5), 11, 3, 16, learning_rate=0.5, seed=7)
+    srpipe("prior", "in", "-o", "p", "--clean", "--crop", "16", "--scales", "2")
+    assert taught[3]["course"] == Course(((2, 3),), True, Body(96, 16), 1200, 12, 16, learning_rate=3e-4, seed=0)
     Path("start").write_bytes(make_prior())
     srpipe("prior", "in", "-o", "p", "--from", "start", "--crop", "32", "--scales", "2")
-    assert taught[3]["course"].heads == ((2, 3), (2, 1))
-    assert taught[3]["course"].body == Body(8, 3)
+    assert taught[4]["course"].heads == ((2, 3), (2, 1))
+    assert taught[4]["course"].body == Body(8, 3)
 
 
 @pytest.mark.usefixtures("pictures")

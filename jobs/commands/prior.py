@@ -32,6 +32,12 @@ class TrainingOptions:
     scales: Annotated[
         str, typer.Option(metavar="N,N", help="Train the heads for these scales; the others are kept.")
     ] = _ALL_SCALES
+    clean: Annotated[
+        bool,
+        typer.Option(
+            "--clean", help="Train the heads for clean colour images that bicubic made small, not those for any camera."
+        ),
+    ] = False
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="Take so many optimiser steps for each head.")] = 1200
     batch: Annotated[int, typer.Option(metavar="N", min=1, help="Train on so many crops a step.")] = 12
     crop: Annotated[

@@ -202,7 +202,7 @@ def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
     if prior_file is None:
         return config, None
     check_fits(prior_file, config.settings)
-    body = prior_file.body
+    body = prior_file.largest
     settings = replace(config.settings, prior=prior_file.sha256, width=body.width, depth=body.depth)
     return replace(config, settings=settings), prior_file
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from sr_ops.album import Album
 from sr_ops.direct import DirectNetwork
-from sr_ops.drawn_kernels import kernel_bank
+from sr_ops.drawn_kernels import in_bank, kernel_bank
 from sr_ops.draws import MARGIN, Draws, Odds
-from sr_ops.heads import first_weights, origin
+from sr_ops.heads import deeper, first_weights, origin
+from sr_ops.kernels import bicubic
 from sr_ops.networks import fastest_dtype
 from sr_ops.prior import Head, Prior
 from sr_ops.settings import Body
@@ -27,6 +28,7 @@ from .checkpoint import Progress
 
 ODDS = Odds(bicubic=0.5, noise=0.3, jpeg=0.25, processed=0.6, grey=0.1, swapped=0.15, inverted=0.05)
 _ODDS_OF_ONE_BAND = replace(ODDS, swapped=0.5)
+_ODDS_OF_CLEAN = Odds(bicubic=1, noise=0, jpeg=0, unseen=0.12, grey=0.05, swapped=0.05, inverted=0)
 
 _KERNELS, _LEAST_KERNELS = 20_000, 100
 """Drawn for a head; no more than there are crops."""
@@ -50,6 +52,8 @@ class Course:
 
     heads: tuple[Head, ...]
     """In their order."""
+    clean: bool
+    """Whether they are the heads for clean images, not those for any camera."""
     body: Body
     steps: int
     """Of each head."""
@@ -157,23 +161,40 @@ class _HeadTraining:
 def _begin(
     head: Head, course: Course, album: Album, start: Prior | None, progress: Progress, device: torch.device
 ) -> _HeadTraining:
-    (scale, bands), odds = head, ODDS if head[1] == 3 else _ODDS_OF_ONE_BAND
+    scale, bands = head
     seed = Random(f"{course.seed} {scale} {bands}").getrandbits(63)
-    kernels = max(_LEAST_KERNELS, min(_KERNELS, course.steps * course.batch))
-    bank = kernel_bank(scale, kernels, odds.bicubic, seed, device)
-    draws = Draws(album, bank, scale, bands, course.crop, odds, seed)
-    other = _begins_from(head, course, start)
-    weights: dict[str, Tensor] = {}
-    if other is not None:
-        weights = dict(start.heads[other] if start and other in start.heads else progress.done[other])
+    draws = _draws(head, course, album, seed, device)
     network = DirectNetwork(bands, scale, course.body, fastest_dtype(device))
-    network.load_state_dict(first_weights(head, course.body, other, weights, seed))
+    network.load_state_dict(_first_weights(head, course, start, progress, seed))
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = Schedule(course.steps, course.batch, course.learning_rate, max(1, min(_WARM_UP, course.steps // 4)))
     training = Training(network, draws, schedule)
     if head in progress.begun:
         training.load(progress.begun[head])
     return _HeadTraining(head, training, course.steps, 1 if device.type == "cpu" else 20)
+
+
+def _draws(head: Head, course: Course, album: Album, seed: int, device: torch.device) -> Draws:
+    scale, bands = head
+    if course.clean:
+        bank, odds = in_bank(bicubic(scale))[None].float().to(device), _ODDS_OF_CLEAN
+    else:
+        odds = ODDS if bands == 3 else _ODDS_OF_ONE_BAND
+        kernels = max(_LEAST_KERNELS, min(_KERNELS, course.steps * course.batch))
+        bank = kernel_bank(scale, kernels, odds.bicubic, seed, device)
+    return Draws(album, bank, scale, bands, course.crop, odds, seed)
+
+
+def _first_weights(head: Head, course: Course, start: Prior | None, progress: Progress, seed: int) -> dict[str, Tensor]:
+    """Of a clean image's head those for any camera, where the start has none of its own."""
+    if course.clean:
+        assert start is not None
+        return deeper(start.clean.get(head[0], start.heads[head]), course.body.depth)
+    other = _begins_from(head, course, start)
+    weights: dict[str, Tensor] = {}
+    if other is not None:
+        weights = dict(start.heads[other] if start and other in start.heads else progress.done[other])
+    return first_weights(head, course.body, other, weights, seed)
 
 
 def _begins_from(head: Head, course: Course, start: Prior | None) -> Head | None:

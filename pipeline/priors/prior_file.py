@@ -1,7 +1,8 @@
 """Prior files: weights as safetensors, which hold numbers only. A file is checked whole before anything starts.
 
-A tensor of the head for scale 4 and one band is called "4.1.<its name in the network>"; the metadata "srpipe-heads"
-tell, as JSON, the body that all heads have. Weights are stored in float16, and used in float32.
+A tensor of the head for scale 4 and one band is called "4.1.<its name in the network>", of that for clean images
+"4.clean.<its name>"; the metadata "srpipe-heads" tell, as JSON, the body that heads have, and that of those for clean
+images. Weights are stored in float16, and used in float32.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from sr_ops.prior import HEAD_BANDS, HEAD_SCALES, Head, Prior
+from sr_ops.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
 from sr_ops.settings import NO_PRIOR, Body, Network, Settings
 
 from .. import storage
@@ -30,6 +31,8 @@ SHIPPED = "shipped"
 _SHIPPED_FILE = Path(__file__).with_name("any_camera.safetensors")
 
 _METADATA, _FORMER_METADATA = "srpipe-heads", "srpipe-prior"
+
+_CLEAN = "clean"
 
 _MAX_WIDTH, _MAX_DEPTH = 4096, 256
 """Beyond any network that could be run: what a file claims is checked before anything of that size is made."""
@@ -46,8 +49,18 @@ class PriorFile:
 
     data: bytes
     body: Body
+    """Of the heads for any camera."""
     heads: tuple[Head, ...]
-    """In their order."""
+    """For any camera, in their order."""
+    clean_body: Body | None = None
+    clean: tuple[int, ...] = ()
+    """Scales that have a head for clean images."""
+
+    @property
+    def largest(self) -> Body:
+        """As wide and as deep as any of its networks."""
+        bodies = [self.body, self.clean_body or self.body]
+        return Body(max(body.width for body in bodies), max(body.depth for body in bodies))
 
     @property
     def sha256(self) -> str:
@@ -91,25 +104,29 @@ def parse_prior(data: bytes) -> PriorFile:
     metadata = header.get("__metadata__") or {}
     if _METADATA not in metadata and _FORMER_METADATA in metadata:
         raise ValueError("is a prior of an earlier srpipe, for networks that start from none any more")
-    body, heads = _body(metadata), _heads(tensors)
+    body, heads = _body(metadata, "body"), _heads(tensors)
+    clean = tuple(scale for scale in HEAD_SCALES if any(name.startswith(f"{scale}.{_CLEAN}.") for name in tensors))
+    clean_body = _body(metadata, _CLEAN) if clean else None
+    shapes = {f"{scale}.{bands}": _shapes(scale, bands, body) for scale, bands in heads}
+    if clean_body is not None:
+        shapes |= {f"{scale}.{_CLEAN}": _shapes(scale, CLEAN_BANDS, clean_body) for scale in clean}
     expected = {
-        f"{scale}.{bands}.{name}": (shape, np.dtype(np.float16))
-        for scale, bands in heads
-        for name, shape in _shapes(scale, bands, body).items()
+        f"{head}.{name}": (shape, np.dtype(np.float16)) for head, its in shapes.items() for name, shape in its.items()
     }
     for scale in HEAD_SCALES:
         if (scale, 1) not in heads:
             raise ValueError(f"has no head for x{scale} and one band")
     if {name: (array.shape, array.dtype) for name, array in tensors.items()} != expected:
-        raise ValueError(f"does not hold the tensors of heads of width {body.width} and depth {body.depth} in float16")
+        sizes = ", ".join(f"width {each.width} and depth {each.depth}" for each in (body, clean_body) if each)
+        raise ValueError(f"does not hold the tensors of heads of {sizes} in float16")
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise ValueError("holds weights that are not finite")
-    return PriorFile(data, body, heads)
+    return PriorFile(data, body, heads, clean_body, clean)
 
 
-def _body(metadata: dict[str, str]) -> Body:
+def _body(metadata: dict[str, str], which: str) -> Body:
     try:
-        body = Body(**json.loads(metadata[_METADATA])["body"])
+        body = Body(**json.loads(metadata[_METADATA])[which])
         sizes = (type(body.width), type(body.depth)) == (int, int)
         if not (sizes and 0 < body.width <= _MAX_WIDTH and 2 <= body.depth <= _MAX_DEPTH):
             raise ValueError(f"width {body.width!r:.20}, depth {body.depth!r:.20}")
@@ -139,10 +156,12 @@ def weights(data: bytes) -> Prior:
     from safetensors.torch import load as load_tensors
 
     heads: dict[Head, dict[str, Any]] = {}
+    clean: dict[int, dict[str, Any]] = {}
     for key, tensor in load_tensors(data).items():
         scale, bands, name = key.split(".", 2)
-        heads.setdefault((int(scale), int(bands)), {})[name] = tensor.float()
-    return Prior(parse_prior(data).body, heads)
+        head = clean.setdefault(int(scale), {}) if bands == _CLEAN else heads.setdefault((int(scale), int(bands)), {})
+        head[name] = tensor.float()
+    return Prior(parse_prior(data).body, heads, clean)
 
 
 def to_bytes(prior: Prior) -> bytes:
@@ -150,12 +169,17 @@ def to_bytes(prior: Prior) -> bytes:
     import torch
     from safetensors.torch import save
 
+    heads = {f"{scale}.{bands}": weights for (scale, bands), weights in prior.heads.items()}
+    heads |= {f"{scale}.{_CLEAN}": weights for scale, weights in prior.clean.items()}
     tensors: dict[str, Tensor] = {
-        f"{scale}.{bands}.{name}": tensor.to(torch.float16).contiguous()
-        for (scale, bands), weights in prior.heads.items()
+        f"{head}.{name}": tensor.to(torch.float16).contiguous()
+        for head, weights in heads.items()
         for name, tensor in weights.items()
     }
-    return save(tensors, {_METADATA: json.dumps({"body": asdict(prior.body)})})
+    bodies = {"body": asdict(prior.body)}
+    if prior.clean:
+        bodies[_CLEAN] = asdict(body_of(next(iter(prior.clean.values()))))
+    return save(tensors, {_METADATA: json.dumps(bodies)})
 
 
 def _shapes(scale: int, bands: int, body: Body) -> dict[str, tuple[int, ...]]:

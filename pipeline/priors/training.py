@@ -8,7 +8,7 @@ import torch
 from sr_ops.album import Album
 from sr_ops.draws import MARGIN
 from sr_ops.heads import in_order
-from sr_ops.prior import HEAD_BANDS, HEAD_SCALES, Head, Prior
+from sr_ops.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
 from sr_ops.settings import Body
 
 from .. import storage
@@ -20,6 +20,9 @@ from .pictures import MIN_IMAGES, Pictures, TrainingImages, read_pictures
 
 FRESH_BODY = Body(width=96, depth=10)
 """Of a prior that goes on from none."""
+
+_MORE_CONVOLUTIONS = 6
+"""Of heads for clean images: measured against as many as the others have."""
 
 _CROP_UNIT = 16
 """LR pixels: a block of JPEG where colours have half the pixels."""
@@ -35,6 +38,8 @@ class Request:
     start: str
     """The prior to go on from, as `--prior` names it."""
     scales: tuple[int, ...]
+    clean: bool
+    """Whether the heads for clean images are trained, not those for any camera."""
     steps: int
     """Of each head."""
     batch: int
@@ -97,7 +102,7 @@ def train_prior_file(offered: TrainingImages, output: str, request: Request, tel
     save = partial(checkpoint.save, beside, command, progress)
     try:
         train(course, albums, start, progress, device, save, tell)
-        data = _to_bytes(body, start, progress)
+        data = _to_bytes(_trained(course, start, progress))
     except DivergedError as error:
         storage.remove(beside)
         raise UsageError(f"the training diverged ({error}); use a lower --learning-rate") from error
@@ -108,6 +113,8 @@ def train_prior_file(offered: TrainingImages, output: str, request: Request, tel
 
 
 def _body(request: Request, start: Prior | None) -> Body:
+    if request.clean:
+        return _clean_body(request, start)
     if start is None:
         if set(request.scales) != set(HEAD_SCALES):
             raise UsageError("--scales: from none all heads are to be trained; leave it out, or go on from a prior")
@@ -122,6 +129,22 @@ def _body(request: Request, start: Prior | None) -> Body:
     return start.body
 
 
+def _clean_body(request: Request, start: Prior | None) -> Body:
+    if start is None:
+        raise UsageError("--clean: heads for clean images begin as those for any camera; leave out --from none")
+    for scale in request.scales:
+        if (scale, CLEAN_BANDS) not in start.heads:
+            raise UsageError(f"--clean: the prior that it goes on from has no head for x{scale} and three bands")
+    if request.width not in (None, start.body.width):
+        raise UsageError(f"--width: the prior that it goes on from has {start.body.width}, not {request.width}")
+    held = [body_of(weights) for weights in start.clean.values()]
+    body = held[0] if held else Body(start.body.width, request.depth or start.body.depth + _MORE_CONVOLUTIONS)
+    if request.depth not in (None, body.depth) or body.depth < start.body.depth:
+        least = f"{body.depth}" if held else f"at least {start.body.depth}"
+        raise UsageError(f"--depth: heads for clean images of this prior have {least}, not {request.depth}")
+    return body
+
+
 def _check_output(output: str) -> None:
     if "://" in output and "/" not in output.partition("://")[2]:
         raise UsageError(f"--output: {output} is a bucket; name a file in it")
@@ -134,8 +157,11 @@ def _check_output(output: str) -> None:
 def _course(request: Request, body: Body, start: Prior | None, pictures: Pictures) -> Course:
     """Without a picture in colour there is nothing that heads for three bands could learn of."""
     rate = request.learning_rate or (_RATE if start is None else _RATE_FROM_PRIOR)
-    heads = in_order(request.scales, HEAD_BANDS if pictures.in_colour else (1,))
-    return Course(heads, body, request.steps, request.batch, request.crop, rate, request.seed)
+    if request.clean and not pictures.in_colour:
+        raise UsageError("--clean: heads for clean images are of three bands, and no picture is in colour")
+    bands = (CLEAN_BANDS,) if request.clean else HEAD_BANDS if pictures.in_colour else (1,)
+    heads = in_order(request.scales, bands)
+    return Course(heads, request.clean, body, request.steps, request.batch, request.crop, rate, request.seed)
 
 
 def _albums(course: Course, pictures: Pictures, device: torch.device) -> dict[int, Album]:
@@ -155,6 +181,7 @@ def _command(request: Request, course: Course, pictures: Pictures, start_sha256:
     return {
         "--from": start_sha256,
         "--scales": ",".join(str(scale) for scale in sorted(request.scales)),
+        "--clean": course.clean,
         "--steps": course.steps,
         "--batch": course.batch,
         "--crop": course.crop,
@@ -168,8 +195,22 @@ def _command(request: Request, course: Course, pictures: Pictures, start_sha256:
     }
 
 
-def _to_bytes(body: Body, start: Prior | None, progress: Progress) -> bytes:
-    data = prior_file.to_bytes(Prior(body, {**(start.heads if start else {}), **progress.done}))
+def _trained(course: Course, start: Prior | None, progress: Progress) -> Prior:
+    """What was trained, and what of the start is kept.
+
+    A head for clean images goes where that for any camera was trained and it was not: it would take its place.
+    """
+    if start is None:
+        return Prior(course.body, progress.done)
+    if course.clean:
+        clean = {**start.clean, **{scale: weights for (scale, _), weights in progress.done.items()}}
+        return Prior(start.body, start.heads, clean)
+    clean = {scale: weights for scale, weights in start.clean.items() if (scale, CLEAN_BANDS) not in progress.done}
+    return Prior(course.body, {**start.heads, **progress.done}, clean)
+
+
+def _to_bytes(prior: Prior) -> bytes:
+    data = prior_file.to_bytes(prior)
     try:
         prior_file.parse_prior(data)
     except ValueError as error:
