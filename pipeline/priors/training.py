@@ -141,7 +141,8 @@ def _clean_body(request: Request, start: Prior | None) -> Body:
     body = held[0] if held else Body(start.body.width, request.depth or start.body.depth + _MORE_CONVOLUTIONS)
     if request.depth not in (None, body.depth) or body.depth < start.body.depth:
         least = f"{body.depth}" if held else f"at least {start.body.depth}"
-        raise UsageError(f"--depth: heads for clean images of this prior have {least}, not {request.depth}")
+        message = f"heads for clean images of this prior have {least} convolutions, not {request.depth}"
+        raise UsageError(f"--depth: {message}")
     return body
 
 
