@@ -148,7 +148,7 @@ def compare(data: Path, scale: int, options: argparse.Namespace) -> Part:
     prior = weights(prior_file.data)
     groups = {}
     for group in options.groups:
-        levels = (middle(read_levels(str(path)), options.side, scale) for path in pictures(data, group))
+        levels = (middle(read_levels(str(path.resolve())), options.side, scale) for path in pictures(data, group))
         hrs = spread([hr for hr in levels if min(hr.shape[-2:]) >= SHORTEST], options.pictures)
         groups[group] = results_of((Subject(hr, scale, prior) for hr in hrs), options.steps)
     counts = ", ".join(f"{len(of['', 0])} of {group}" for group, of in groups.items())
