@@ -31,7 +31,8 @@ def plot(parts: dict[str, dict[str, Figures]], path: Path) -> None:
     for row, name in zip(panels, PUBLISHED, strict=True):
         for axes, scale in zip(row, SCALES, strict=True):
             axes.set_title(f"{name.title()} x{scale}")
-            _panel(axes, parts.get(f"{name}-x{scale}", {}))
+            _panel(axes, parts[f"{name}-x{scale}"])
+            axes.set_visible(bool(parts[f"{name}-x{scale}"]))
         row[0].set_ylabel("mean Y-PSNR, dB")
     for axes in panels[-1]:
         axes.set_xlabel("seconds a megapixel")
