@@ -29,6 +29,7 @@ from sr_ops.pairs import Lesson, father_son_pyramid
 from sr_ops.prior import Prior, network_bands
 from sr_ops.resample import downscale
 from sr_ops.settings import Method, Preset, Settings, preset
+from sr_ops.signs import Signs
 from sr_ops.stages import stages_of
 
 from .fit_variants import VARIANTS, Variant, fold, learned
@@ -73,7 +74,7 @@ class Subject:
         self._settings = replace(whole, scale=scale, width=prior.body.width, depth=prior.body.depth)
         parts = hold_out(self._lr, scale, self._settings.seed)
         assert parts is not None
-        damage = find_damage(self._lr, parts.windows)
+        damage = find_damage(Signs(self._lr), parts.windows)
         self._degradation = damage.as_noise_of(degradation_of(self._settings))
         (stage,) = stages_of(self._settings, self._degradation)
         seed = self._settings.seed
