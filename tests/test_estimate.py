@@ -49,7 +49,8 @@ def test_a_gaussian_is_told(sigma_1: float, sigma_2: float, degrees: float, nois
 def test_the_same_camera_is_told_at_any_scale() -> None:
     """Sigmas in HR pixels follow the scale: the covariance is in LR pixels."""
     covariances = [told(seen(scene(192 * scale), 0.7 * scale, 0.7 * scale, 0, scale)).covariance for scale in (2, 3)]
-    torch.testing.assert_close(torch.tensor(covariances[0]), torch.tensor(covariances[1]), atol=0.08, rtol=0)
+    for covariance in covariances:
+        torch.testing.assert_close(torch.tensor(covariance), torch.tensor([0.49, 0.0, 0.49]), atol=0.08, rtol=0)
 
 
 @pytest.mark.parametrize("noise", [2.0, 8.0])
@@ -75,12 +76,12 @@ def test_a_sharpened_image_is_not_taken_for_one_with_a_wide_blur() -> None:
 
 
 def test_stripes_are_not_taken_for_a_blur_along_them() -> None:
-    """Where one direction has e times the power of the other, at all frequencies, the scene is so, not the camera."""
+    """Where one direction has e^2 times the power of the other, at all frequencies, the scene is so, not the camera."""
     hr = scene(512)
     frequency = torch.fft.fftfreq(512, dtype=torch.float64)
     angle = torch.atan2(frequency[:, None], frequency[None])
-    striped = torch.fft.ifft2(torch.fft.fft2(hr - 0.5) * torch.exp(0.25 * torch.cos(2 * angle))).real.float() + 0.5
-    assert error(told(seen(striped.clamp(0, 1), 1.4, 1.4, 0)), 1.4, 1.4, 0) < 0.12
+    striped = torch.fft.ifft2(torch.fft.fft2(hr - 0.5) * torch.exp(0.5 * torch.cos(2 * angle))).real.float() + 0.5
+    assert error(told(seen(striped.clamp(0, 1), 1.4, 1.4, 0)), 1.4, 1.4, 0) < 0.06
 
 
 def test_jpeg_is_left_out() -> None:
@@ -132,11 +133,14 @@ def test_slopes_of_the_model_are_its_derivatives() -> None:
 def test_a_wide_blur_is_assumed_at_its_lower_end() -> None:
     """A kernel that is too wide costs more; sigmas are in HR pixels."""
     lr = seen(scene(512), 2.0, 1.2, 0)
-    assumed = guess(told(lr), 2)
+    found = told(lr)
+    assumed = guess(found, 2)
     name, _, numbers = assumed.kernel.partition(":")
     first, second, degrees = map(float, numbers.split(","))
     assert name == "gaussian"
     assert 1.7 < first < 2.05
+    for sigma, variance in zip((first, second), found.variances, strict=True):
+        assert sigma == pytest.approx(2 * math.sqrt(variance - found.deviation), abs=0.006)
     assert 1.0 < second < 1.25
     assert min(degrees, 180 - degrees) < 10
     assert assumed.confidence > 0.9
@@ -145,8 +149,8 @@ def test_a_wide_blur_is_assumed_at_its_lower_end() -> None:
 
 def test_a_blur_in_a_jpeg_is_to_be_wider_to_count() -> None:
     """A maker may have sharpened it, which hides in the scene: what counts in a lossless image does not there."""
-    lr = seen(scene(512), 1.35, 1.35, 0)
-    compressed = round_to_steps(lr, steps_of_quality(80)).clamp(0, 1)
+    lr = seen(scene(512), 1.6, 1.6, 0)
+    compressed = round_to_steps(lr, steps_of_quality(90)).clamp(0, 1)
     assert told(compressed).lossy
     assert not told(lr).lossy
     assert guess(told(lr), 2).kernel.startswith("gaussian:")
@@ -164,8 +168,9 @@ def test_what_is_assumed_can_be_at_any_scale(scale: int) -> None:
 
 
 UNTELLING = {
-    "flat": (torch.full((1, 128, 128), 0.5), "too little"),
-    "small": (scene(24), "too little"),
+    "flat": (torch.full((1, 128, 128), 0.5), "too little of it is known"),
+    "below a step": ((100.5 + 0.25 * white_noise(1, 128, 128)) / 255, "too little of it is known"),
+    "small": (scene(24), "too little of it is known"),
     "pure noise": ((0.5 + 0.05 * white_noise(1, 128, 128)).clamp(0, 1), "tells too little"),
     "pattern": (checkerboard(128, 7), "not like that of a scene"),
     "narrow": (seen(scene(256), 0.6, 0.6, 0), "not certain to be wider"),
