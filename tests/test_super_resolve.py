@@ -351,7 +351,9 @@ def test_a_kernel_is_found_where_one_is_asked_for(word: str) -> None:
     settings = Settings(scale=2, method=Method.BICUBIC, kernel=word)
     text = guess(estimate_of(lr, None, 0.0), 2).kernel
     assert text.startswith("gaussian:")
-    assert torch.equal(super_resolve(lr, settings), super_resolve(lr, replace(settings, kernel=text)))
+    found, bicubically = super_resolve(lr, settings), super_resolve(lr, replace(settings, kernel="bicubic"))
+    assert torch.equal(found, super_resolve(lr, replace(settings, kernel=text)))
+    assert not torch.equal(found, bicubically)
     fitted = replace(TINY, kernel=word)
     assert torch.equal(super_resolve(lr, fitted), super_resolve(lr, replace(fitted, kernel="bicubic")))
 
