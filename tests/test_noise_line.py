@@ -96,7 +96,11 @@ def test_each_band_has_its_own_line_where_noise_was_measured() -> None:
     assert find_damage(Signs(image), parts.windows, torch.tensor([0.02])).lines == ()
     assert find_damage(Signs(clean), parts.windows).lines == ()
     jpeg = round_to_steps(noisy(shaded(2), 900, 0), steps_of_quality(70)).clamp(0, 1)
-    assert find_damage(Signs(jpeg), parts.windows[:, :1]).lines == ()
+    jpeg_parts = hold_out(jpeg, 2, 0)
+    assert jpeg_parts is not None
+    spoiled = find_damage(Signs(jpeg), jpeg_parts.windows)
+    assert spoiled.noise is not None
+    assert spoiled.lines == ()
 
 
 def test_the_record_has_it_in_the_file_s_units(
