@@ -5,14 +5,12 @@ DATA holds set5/, set14/ and kodak/; satellite/, satellite_pairs/, aerial_drone/
 """
 
 import argparse
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from sr_ops.estimate import Estimate, pooled
@@ -20,7 +18,10 @@ from sr_ops.guess import estimate_of
 from sr_ops.kernels import gaussian
 
 from . import real_pairs
+from .estimators import estimators
+from .gallery import SIGMAS, apart, cameras, covariance_of
 from .kernel_shots import Camera, Figures, run_and_measure, shoot, shots
+from .misled import misled
 from .parts import Part, exit_code, measure
 from .pictures import decode
 from .quality import OUT, Case, find_cases, mean
@@ -28,13 +29,8 @@ from .results import table
 
 HERE = OUT / "blind"
 
-SIGMAS = (0.3, 1.2)
-"""LR pixels: between them widths along and across are drawn, of any direction."""
-
 NOISES = (0.0, 2.55, 7.65)
 """In grey levels."""
-
-SEED = 5
 
 BARS = {"true": 31.4, "estimated": 30.5}
 """Set14 at x2 without noise, dB."""
@@ -46,18 +42,6 @@ WAYS = {"true": (), "estimated": ("--kernel", "estimate"), "bicubic": ("--kernel
 """What is told: kernel and noise as they are; nothing, and both are found; that it is bicubic."""
 
 ROUNDED = 1 / 255
-
-
-def cameras(number: int, scale: int, noise: float) -> list[Camera]:
-    """Gaussians in their place, the same at every scale but for their size, drawn one after the other."""
-    draw, made = np.random.default_rng(SEED), []
-    for _ in range(number):
-        first, second = (scale * draw.uniform(*SIGMAS) for _ in range(2))
-        degrees = draw.uniform(0, 180)
-        spec = f"gaussian:{first:.4f},{second:.4f},{degrees:.2f}"
-        name = f"noise{noise:g}" if noise else "clean"
-        made.append(Camera(name, gaussian(first, second, degrees, scale), spec, noise, f"{noise:g}"))
-    return made
 
 
 def pictures_of(data: Path, folder: str, number: int | None = None) -> list[Path]:
@@ -177,11 +161,7 @@ mean of single pictures, and all together. Seconds: of estimating, an image, one
 
 def _error(found: Estimate, sigma_1: float, sigma_2: float, degrees: float) -> float:
     """Against a Gaussian with sigmas in HR pixels at x2."""
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    along, across = sigma_1**2 / 4, sigma_2**2 / 4
-    xx, yy = along * cosine**2 + across * sine**2, along * sine**2 + across * cosine**2
-    off = [a - b for a, b in zip(found.covariance, (xx, (along - across) * cosine * sine, yy), strict=True)]
-    return math.hypot(off[0], math.sqrt(2) * off[1], off[2])
+    return apart(found.covariance, covariance_of(sigma_1 / 2, sigma_2 / 2, degrees))
 
 
 PARTS: dict[str, Callable[[Path], Part]] = {
@@ -189,6 +169,8 @@ PARTS: dict[str, Callable[[Path], Part]] = {
     "others": others,
     "clean": clean,
     "together": together,
+    "estimators": estimators,
+    "misled": misled,
 }
 
 

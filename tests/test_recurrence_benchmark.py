@@ -1,0 +1,49 @@
+"""Recurring patches tell a camera where a scene recurs as it should: the comparison with the spectrum is a fair one."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.gallery import apart, covariance_of, told
+from benchmarks.kernel_shots import Camera, shoot
+from benchmarks.recurrence import SIDE, Recurrence, recurrence
+from sr_ops.kernels import from_spec, gaussian
+
+
+def discs(side: int) -> Tensor:
+    """(1, side, side) levels of discs over each other, a scene that is alike at all sizes."""
+    draw = torch.Generator().manual_seed(3)
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    image = torch.full((side, side), 128.0)
+    for _ in range(1500):
+        radius = 2 / math.sqrt(float(torch.rand(1, generator=draw)) + 1e-3)
+        row, column, level = (float(each) for each in torch.rand(3, generator=draw))
+        inside = torch.hypot(y - side * row, x - side * column) < radius
+        image[inside] = 20 + 215 * level
+    return image[None]
+
+
+@pytest.mark.parametrize(("first", "second", "degrees"), [(1.2, 1.2, 0), (1.7, 0.9, 30)])
+def test_blur_is_found_in_a_scene_that_is_alike_at_all_sizes(first: float, second: float, degrees: float) -> None:
+    lr = shoot(discs(320), Camera("", gaussian(first, second, degrees, 2), ""), 2)[0].float() / 255
+    found, true = recurrence(lr), covariance_of(first / 2, second / 2, degrees)
+    assert apart(found.of_camera, true) < 0.15
+    assert apart(found.of_camera, true) < apart((0, 0, 0), true) / 3
+
+
+def test_covariance_of_a_gaussian_of_taps_is_its_own() -> None:
+    places = torch.arange(SIDE, dtype=torch.float64) - (SIDE - 1) / 2
+    y, x = torch.meshgrid(places, places, indexing="ij")
+    along, across = x * 0.8 + y * 0.6, y * 0.8 - x * 0.6
+    taps = torch.exp(-0.5 * ((along / 1.6) ** 2 + (across / 1.0) ** 2))
+    found = Recurrence(taps / taps.sum()).covariance
+    assert found == pytest.approx(covariance_of(0.8, 0.5, math.degrees(math.atan2(0.6, 0.8))), abs=0.01)
+
+
+@pytest.mark.parametrize("degrees", [0, 40, 130])
+def test_covariance_is_told_as_the_gaussian_that_has_it(degrees: float) -> None:
+    ours, _ = from_spec(told(covariance_of(0.9, 0.5, degrees), 2), 2)
+    theirs = gaussian(1.8, 1.0, degrees, 2)
+    assert torch.allclose(ours.taps, theirs.taps, atol=1e-4)
