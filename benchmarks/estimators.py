@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sr_ops.guess import estimate_of
 from sr_ops.spectrum import brightness
 
-from .gallery import SATELLITE, Covariance, Shot, gallery, mean, told
-from .kernel_shots import run_and_measure
-from .misled import PRIOR
+from .gallery import SATELLITE, Covariance, Shot, gallery, mean
 from .parts import Part
 from .pictures import decode
 from .recurrence import recurrence
@@ -19,6 +17,9 @@ from .results import table
 SPECTRUM, PATCHES, LARGER = "spectrum", "patches", "patches, times 4/3"
 
 ROUNDED = 1 / 255
+
+NOISES = (0.0, 2.55)
+"""In grey levels."""
 
 GROUPS = ("set14", "kodak", "satellite")
 
@@ -37,8 +38,8 @@ class Found:
 
 
 def estimators(data: Path) -> Part:
-    """Errors of the covariance, seconds, and dB of what the prior makes of them."""
-    found = {noise: [_found(shot) for shot in _chosen(gallery(data, noise))] for noise in (0.0, 2.55)}
+    """Errors of the covariance, and seconds."""
+    found = {noise: [_found(shot) for shot in _chosen(gallery(data, noise))] for noise in NOISES}
     rows = [row for noise, of in found.items() for row in _errors(noise, of)]
     header = [
         "noise",
@@ -49,7 +50,6 @@ def estimators(data: Path) -> Part:
         "median",
     ]
     seconds = [[way, f"{mean([each.seconds[way] for each in found[0.0]]):.2f}"] for way in (SPECTRUM, PATCHES)]
-    figures = _figures(found[0.0])
     return Part(f"""## Unknown cameras: recurring patches
 
 Error of the blur's covariance (Frobenius norm, LR pixels squared) of {len(found[0.0])} pictures at x2: Set14, Kodak and
@@ -62,11 +62,7 @@ image at its own; *times 4/3*: what that says of the camera, if the larger image
 
 CPU seconds an image, one thread, both in one process:
 
-{table(["", "s"], seconds)}
-
-Mean Y-PSNR in dB without noise, by `--method prior` and a Gaussian of the covariance that was found, nothing taken off:
-
-{table(["true", SPECTRUM, PATCHES], [[f"{figures[way]:.2f}" for way in ("true", SPECTRUM, PATCHES)]])}""")
+{table(["", "s"], seconds)}""")
 
 
 def _chosen(shots: Sequence[Shot]) -> list[Shot]:
@@ -97,18 +93,3 @@ def _errors(noise: float, found: Sequence[Found]) -> list[list[str]]:
         ]
         rows.append([f"{noise:g}", f"{name}, {len(of)}", *means, *medians])
     return rows
-
-
-def _figures(found: Sequence[Found]) -> dict[str, float]:
-    """Mean dB by what is told."""
-    means = {}
-    for number, way in enumerate(("true", SPECTRUM, PATCHES)):
-        cases = [
-            each.shot.case
-            if way == "true"
-            else replace(each.shot.case, kernel=told(each.covariances[way], each.shot.case.scale))
-            for each in found
-        ]
-        figures = run_and_measure(f"estimators-{number}", cases, *PRIOR)
-        means[way] = mean([each.psnr for each in figures.values()])
-    return means

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sr_ops.estimate import Estimate
 from sr_ops.kernels import gaussian
 
 from .kernel_shots import Camera, shots
@@ -62,14 +61,6 @@ def apart(one: Covariance, other: Covariance) -> float:
     """Frobenius norm of the difference."""
     xx, xy, yy = (a - b for a, b in zip(one, other, strict=True))
     return math.hypot(xx, math.sqrt(2) * xy, yy)
-
-
-def told(covariance: Covariance, scale: int) -> str:
-    """The manifest's cell for a Gaussian, as near as one may be told."""
-    xx, xy, yy = covariance
-    found = Estimate((xx, xy, yy), 0, 0, 0, 0, 0)
-    first, second = (min(6.5, scale * math.sqrt(max(each, 0.18**2))) for each in found.variances)
-    return f"gaussian:{first:.3f},{second:.3f},{found.degrees:.1f}"
 
 
 def gallery(data: Path, noise: float) -> list[Shot]:

@@ -29,7 +29,13 @@ SHOWN = 52
 """LR pixels a side."""
 GAP, LINE = 6, 16
 
+TOLD = ("kernel", "kernel_source", "kernel_confidence", "kernel_note", "noise", "notes")
+"""Columns of the records that are printed."""
+
 Box = tuple[int, int]
+
+Result = tuple[Image.Image, dict[str, Any]]
+"""An enlargement, and its record."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ SUBJECTS = (
 INLINE = ("--executor", "inline")
 """Eight small images are not worth a cluster."""
 
-WAYS = {"default": INLINE, "--kernel bicubic": (*INLINE, "--kernel", "bicubic")}
+BICUBIC = ("--kernel", "bicubic")
 
 
 def cut(subject: Subject, data: Path) -> Case:
@@ -72,9 +78,9 @@ def cut(subject: Subject, data: Path) -> Case:
     return Case("real", SCALE, path.stem, path, path)
 
 
-def results(name: str, cases: Sequence[Case], options: Sequence[str]) -> dict[str, tuple[Image.Image, dict[str, Any]]]:
+def results(name: str, cases: Sequence[Case], *options: str) -> dict[str, Result]:
     """Of one run: enlargements and records by the case's id."""
-    output = run_cases(name, list(cases), *options)
+    output = run_cases(name, list(cases), *INLINE, *options)
     rows = pq.read_table(output / "manifest.parquet").to_pylist()
     return {row["key"]: (_image(output / "tiles" / row["key"]), row) for row in rows}
 
@@ -84,14 +90,13 @@ def _image(tiles: Path) -> Image.Image:
     return Image.fromarray(levels.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy())
 
 
-def panels(subject: Subject, case: Case, runs: dict[str, Any]) -> list[tuple[str, Image.Image]]:
-    """Captions and pictures, from left to right; the second way only where its pixels are others."""
+def panels(subject: Subject, case: Case, default: Result, bicubic: Result | None) -> list[tuple[str, Image.Image]]:
+    """Captions and pictures, from left to right."""
     with Image.open(case.lr) as lr:
         large = lr.convert("RGB").resize((lr.width * SCALE, lr.height * SCALE), Image.Resampling.BICUBIC)
-    (default, record), (bicubic, _) = (runs[way][case.id] for way in WAYS)
-    shown = [("bicubic interpolation", large), (f"srpipe, {_told(record)}", default)]
-    if default.tobytes() != bicubic.tobytes():
-        shown.append(("srpipe --kernel bicubic", bicubic))
+    shown = [("bicubic interpolation", large), (f"srpipe: {_told(default[1])}", default[0])]
+    if bicubic is not None:
+        shown.append(("srpipe --kernel bicubic", bicubic[0]))
     left, top = (SCALE * (at - first) for at, first in zip(subject.shown, subject.corner, strict=True))
     box = (left, top, left + SCALE * SHOWN, top + SCALE * SHOWN)
     return [(caption, picture.crop(box)) for caption, picture in shown]
@@ -121,14 +126,16 @@ def drawn(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Imag
 def main(data: Path) -> None:
     HERE.mkdir(parents=True, exist_ok=True)
     cases = {subject: cut(subject, data) for subject in SUBJECTS}
-    runs = {
-        way: results(f"real-picture-{number}", [*cases.values()], told)
-        for number, (way, told) in enumerate(WAYS.items())
-    }
-    for _, record in runs["default"].values():
-        names = ("key", "kernel", "kernel_source", "kernel_confidence", "kernel_note", "noise", "notes")
-        print({name: record.get(name) for name in names})
-    drawn([(subject.title, panels(subject, case, runs)) for subject, case in cases.items()]).save(PLOT, optimize=True)
+    default = results("real-picture-default", [*cases.values()])
+    wider = [case for case in cases.values() if default[case.id][1]["kernel"] != "bicubic"]
+    bicubic = results("real-picture-bicubic", wider, *BICUBIC) if wider else {}
+    for _, record in default.values():
+        print({name: record.get(name) for name in ("key", *TOLD)})
+    rows = [
+        (subject.title, panels(subject, case, default[case.id], bicubic.get(case.id)))
+        for subject, case in cases.items()
+    ]
+    drawn(rows).save(PLOT, optimize=True)
 
 
 if __name__ == "__main__":
