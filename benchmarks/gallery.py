@@ -1,7 +1,6 @@
 """Pictures of many kinds, each shrunk by a Gaussian of its own: for looking at estimates one by one."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +68,6 @@ def gallery(data: Path, noise: float) -> list[Shot]:
     hrs += [data / "satellite" / f"{name}.tif" for name in SATELLITE]
     drawn = zip(hrs, _draws(len(hrs)), strict=True)
     return [_shot(hr, along, across, degrees, noise) for hr, (along, across, degrees) in drawn]
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _draws(number: int) -> list[tuple[float, float, float]]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from sr_ops.estimate import Estimate
 from sr_ops.guess import Guess, estimate_of, guess
 
-from .gallery import Shot, gallery, mean
+from .gallery import Shot, gallery
 from .kernel_shots import run_and_measure
 from .parts import Part
 from .pictures import decode
-from .quality import Case
+from .quality import Case, mean
 from .results import table
 
 WORST = 10
