@@ -46,7 +46,7 @@ class Shot:
 
 def cameras(number: int, scale: int, noise: float) -> list[Camera]:
     """Gaussians in their place, the same at every scale but for their size, drawn one after the other."""
-    return [_camera(*sigmas, degrees, scale, noise) for *sigmas, degrees in _draws(number)]
+    return [_camera(along, across, degrees, scale, noise) for along, across, degrees in _draws(number)]
 
 
 def covariance_of(along: float, across: float, degrees: float) -> Covariance:

@@ -104,8 +104,8 @@ def panels(subject: Subject, case: Case, default: Result, bicubic: Result | None
 
 def _told(record: dict[str, Any]) -> str:
     """What was assumed, in a few words."""
-    noise = max(record["noise"] or [0.0]) if isinstance(record["noise"], list) else record["noise"]
-    return record["kernel"] + (f", noise {noise:.1f}" if noise else "")
+    noise = max(record["noise"])
+    return f"{record['kernel']}, noise {noise:.1f}" if noise else str(record["kernel"])
 
 
 def drawn(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Image.Image:
