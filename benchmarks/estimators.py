@@ -19,6 +19,9 @@ SPECTRUM, PATCHES, OF_CAMERA = "spectrum", "patches", "patches, times 4/3"
 
 ROUNDED = 1 / 255
 
+NOISES = (0.0, 2.55)
+"""In grey levels."""
+
 GROUPS = ("set14", "kodak", "satellite")
 
 
@@ -37,21 +40,23 @@ class Found:
 
 def estimators(data: Path) -> Part:
     """Errors of the covariance, and seconds."""
-    found = [_found(shot) for shot in _chosen(gallery(data, 0.0))]
-    header = ["pictures", *(f"{way}: {what}" for way in found[0].covariances for what in ("mean", "median", "most"))]
+    by_noise = {noise: [_found(shot) for shot in _chosen(gallery(data, noise))] for noise in NOISES}
+    rows = [[f"{noise:g}", *row] for noise, of in by_noise.items() for row in _errors(of)]
+    found = by_noise[0.0]
+    measures = [f"{way}: {what}" for way in found[0].covariances for what in ("mean", "median", "most")]
     seconds = [[way, f"{statistics.mean(each.seconds[way] for each in found):.2f}"] for way in found[0].seconds]
-    closer = sum(each.error(PATCHES) < each.error(SPECTRUM) for each in found)
+    closer = [str(sum(each.error(PATCHES) < each.error(SPECTRUM) for each in of)) for of in by_noise.values()]
     return Part(f"""## Unknown cameras: recurring patches
 
-Error of the blur's covariance (Frobenius norm, LR pixels squared) of {len(found)} pictures at x2 without noise: Set14,
-Kodak and two from the air, cut to 384 x 384 pixels, each by a Gaussian of its own, sigma 0.3 to 1.2 LR pixels along and
-across. *Spectrum*: `sr_ops.estimate`. *Patches*: Michaeli and Irani 2013 (benchmarks/recurrence.py), which finds the
-kernel between an image and one twice as large that is as sharp at its size as the image at its own; *times 4/3*: what
-that says of the camera, if the larger image's own blur is of the same form.
+Error of the blur's covariance (Frobenius norm, LR pixels squared) of {len(found)} pictures at x2, with noise of so many
+grey levels and without: Set14, Kodak and two from the air, cut to 384 x 384 pixels, each by a Gaussian of its own, sigma
+0.3 to 1.2 LR pixels along and across. *Spectrum*: `sr_ops.estimate`. *Patches*: Michaeli and Irani 2013
+(benchmarks/recurrence.py), which finds the kernel between an image and one twice as large that is as sharp at its size
+as the image at its own; *times 4/3*: what that says of the camera, if the larger image's own blur is of the same form.
 
-{table(header, _errors(found))}
+{table(["noise", "pictures", *measures], rows)}
 
-Patches were nearer on {closer} of {len(found)}. CPU seconds an image, one thread, both in one process:
+Patches were nearer on {" and ".join(closer)} of {len(found)}. CPU seconds an image, one thread, both in one process:
 
 {table(["", "s"], seconds)}""")
 
