@@ -49,7 +49,7 @@ def estimators(data: Path) -> Part:
     return Part(f"""## Unknown cameras: recurring patches
 
 Error of the blur's covariance (Frobenius norm, LR pixels squared) of {len(found)} pictures at x2, with noise of so many
-grey levels and without: Set14, Kodak and two from the air, cut to 384 x 384 pixels, each by a Gaussian of its own, sigma
+grey levels: Set14, Kodak and two from the air, cut to 384 x 384 pixels, each by a Gaussian of its own, sigma
 0.3 to 1.2 LR pixels along and across. *Spectrum*: `sr_ops.estimate`. *Patches*: Michaeli and Irani 2013
 (benchmarks/recurrence.py), which finds the kernel between an image and one twice as large that is as sharp at its size
 as the image at its own; *times 4/3*: what that says of the camera, if the larger image's own blur is of the same form.
