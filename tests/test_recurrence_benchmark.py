@@ -8,6 +8,7 @@ from torch import Tensor
 
 from benchmarks.gallery import apart, covariance_of
 from benchmarks.kernel_shots import Camera, shoot
+from benchmarks.misled import in_lr_pixels
 from benchmarks.recurrence import SIDE, Recurrence, recurrence
 from sr_ops.kernels import gaussian
 
@@ -41,3 +42,10 @@ def test_covariance_of_a_gaussian_of_taps_is_its_own() -> None:
     taps = torch.exp(-0.5 * ((along / 1.6) ** 2 + (across / 1.0) ** 2))
     found = Recurrence(taps / taps.sum()).covariance
     assert found == pytest.approx(covariance_of(0.8, 0.5, math.degrees(math.atan2(0.6, 0.8))), abs=0.01)
+
+
+def test_gaussians_are_told_in_lr_pixels_the_wider_deviation_first() -> None:
+    assert in_lr_pixels("gaussian:1,2,30", 2) == "1.00, 0.50, 120"
+    assert in_lr_pixels("gaussian:2,1,179.8", 2) == "1.00, 0.50, 0"
+    assert in_lr_pixels("gaussian:1.5", 2) == "0.75"
+    assert in_lr_pixels("bicubic", 2) == "bicubic"
