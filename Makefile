@@ -87,7 +87,7 @@ bench-same: with-data install
 bench-kernels: with-data install
 	$(VENV)/bin/python -m benchmarks.kernels $(DATA) $(OPTIONS)
 
-# set5/, set14/, kodak/; satellite/, satellite_pairs/, aerial_drone/ and photos_cc0/ for real pairs; about an hour.
+# set5/, set14/, kodak/, satellite/; satellite_pairs/, aerial_drone/ and photos_cc0/ for real pairs; about an hour.
 # OPTIONS="--parts clean set14-x2" does those alone. Fails where a bar is missed.
 bench-blind: with-data install
 	$(VENV)/bin/python -m benchmarks.blind $(DATA) $(OPTIONS)

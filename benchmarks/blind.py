@@ -1,6 +1,6 @@
 """`make bench-blind DATA=FOLDER`: images of cameras that nobody tells, by the whole command line.
 
-DATA holds set5/, set14/ and kodak/; satellite/, satellite_pairs/, aerial_drone/ and photos_cc0/ besides for real pairs
+DATA holds set5/, set14/, kodak/ and satellite/; satellite_pairs/, aerial_drone/ and photos_cc0/ besides for real pairs
 (`benchmarks.real_pairs`). Parts, a section of docs/results.md each. Exit code 1 when a bar is missed.
 """
 
