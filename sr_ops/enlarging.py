@@ -1,6 +1,7 @@
 """Enlarging a window of the LR image by a model: stage after stage, each held to what the camera saw."""
 
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 
 import torch
@@ -8,12 +9,14 @@ from torch import Tensor
 
 from .back_projection import back_project
 from .conservation import conserve, passes
-from .dihedral import mean_ensemble, self_ensemble
+from .dihedral import ORDER, self_ensemble
+from .direct import DirectNetwork
 from .domain import UNIT, Domain, fill, flat, keep_flat
+from .members import mean_of_members
 from .model import Model, Phase, no_phase
 from .networks import ResidualNetwork
 from .resample import resize, upscale
-from .settings import Method, Network, Settings
+from .settings import Method, Settings
 from .stages import Stage, halo, stages_of
 from .tiles import cut, cut_enlarged, owned, paste, plan_tiles
 
@@ -71,7 +74,8 @@ def _enlarge(
         told = model.told if first and model.told is not None else window.new_zeros(len(window), 2)
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
-            image = _run(network, told.to(window), image, base, _ensemble(settings, first), settings.depth)
+            operator = _operator(network, told.to(window), settings, first)
+            image = _run(operator, image, base, stage.ratio, settings.depth)
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
         with phase("back_project"):
             image = back_project(image, window, seen, settings.back_projections, domain)
@@ -83,32 +87,31 @@ def _enlarge(
     return image
 
 
-Ensemble = Callable[..., Tensor]
-"""Called with a member, which makes an enlargement of images, and with these: what all members make of them."""
+Operator = Callable[[Tensor, Tensor], Tensor]
+"""Makes an enlargement of an image and its base."""
 
 
-def _ensemble(settings: Settings, first_stage: bool) -> Ensemble:
-    direct = settings.network is Network.DIRECT
-    # In a second direct stage seven members more are worth 0.015 dB, for most of the time.
-    if not settings.ensemble or (direct and not first_stage):
-        return lambda member, *images: member(*images)
-    return mean_ensemble if direct else self_ensemble
-
-
-def _run(network: ResidualNetwork, told: Tensor, image: Tensor, base: Tensor, ensemble: Ensemble, depth: int) -> Tensor:
-    """The network's enlargement of (C, h, w), in pieces, none of which sees farther than its depth."""
-    bands, height, width = image.shape
-    ratio = network.scale
+def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_stage: bool) -> Operator:
+    """The network under its self-ensemble."""
+    if isinstance(network, DirectNetwork):
+        # In a second stage seven members more are worth 0.015 dB, for most of the time.
+        return mean_of_members(network, told, range(ORDER) if settings.ensemble and first_stage else (0,))
 
     def member(turned: Tensor, its_base: Tensor) -> Tensor:
         enlarged: Tensor = network(turned[None], its_base[None], told[None])[0]
         return enlarged
 
+    return partial(self_ensemble, member) if settings.ensemble else member
+
+
+def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, depth: int) -> Tensor:
+    """The enlargement of (C, h, w), in pieces, none of which sees farther than the depth of its network."""
+    bands, height, width = image.shape
     canvas = image.new_empty(bands, height * ratio, width * ratio)
     longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
     side = ceil(longest / ceil(longest / most))
     for piece in plan_tiles(height, width, side, depth):
-        enlarged = ensemble(member, cut(image, piece), cut_enlarged(base, piece, ratio))
+        enlarged = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
         paste(canvas, piece, owned(enlarged, piece, ratio), ratio)
     return canvas
 

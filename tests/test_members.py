@@ -1,0 +1,52 @@
+"""Members of a direct network's ensemble: turned convolutions against turned images."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sr_ops.dihedral import ORDER, inverse, transform
+from sr_ops.members import mean_of_members
+from sr_ops.model import network_of
+from sr_ops.networks import ResidualNetwork
+from sr_ops.settings import Network, Settings
+
+from .cameras import CPU, random_prior
+from .pictures import noise
+
+PRIOR = random_prior()
+
+
+def direct(scale: int, bands: int) -> ResidualNetwork:
+    """In float32."""
+    settings = Settings(network=Network.DIRECT, width=8, depth=4, scale=scale)
+    network = network_of(PRIOR.heads[scale, bands], bands, scale, settings, CPU)
+    network.autocast_dtype = torch.float32
+    return network
+
+
+def turned_images(network: ResidualNetwork, image: Tensor, base: Tensor, told: Tensor, element: int) -> Tensor:
+    """What a member is by its definition."""
+    made: Tensor = network(transform(image, element)[None], transform(base, element)[None], told[None])[0]
+    return inverse(made, element)
+
+
+@pytest.mark.parametrize("elements", [*((element,) for element in range(ORDER)), (0, 3, 5), range(ORDER)])
+@pytest.mark.parametrize(("scale", "bands", "image_bands"), [(2, 3, 3), (3, 1, 1), (4, 3, 3), (4, 1, 3)])
+@torch.inference_mode()
+def test_turned_convolutions_are_turned_images(scale: int, bands: int, image_bands: int, elements: list[int]) -> None:
+    """Of an image that is not square, with a base that is no enlargement of it and bands that are told differently."""
+    network = direct(scale, bands)
+    image, base = noise(image_bands, 9, 14), noise(image_bands, 9 * scale, 14 * scale, seed=1)
+    told = noise(1, image_bands, 2, seed=2)[0]
+    expected = torch.stack([turned_images(network, image, base, told, element) for element in elements]).mean(0)
+    made = mean_of_members(network, told, elements)(image, base)
+    assert float((expected - base).abs().max()) > 0.01
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_members_leave_the_network_as_it_was() -> None:
+    network = direct(2, 3)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    mean_of_members(network, torch.zeros(3, 2), range(ORDER))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
