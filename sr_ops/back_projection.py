@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .degradation import Degradation
 from .domain import UNIT, Domain
-from .resample import axis_matrix, downscale, upscale
+from .resample import add_upscaled, axis_matrix, downscale
 
 _DOUBT = 1000.0
 """How many times more the noise of the data counts after a network than before: it has seen through most of it."""
@@ -55,8 +55,7 @@ def _exact(sr: Tensor, lr: Tensor, scale: int, iterations: int, domain: Domain, 
         residual = lr - downscale(sr, scale)
         if domain.known is not None:
             residual *= domain.known
-        sr += upscale(rows @ residual @ columns.T, scale)
-        sr.clamp_(low, high)
+        add_upscaled(sr, rows @ residual @ columns.T, scale).clamp_(low, high)
     return sr
 
 

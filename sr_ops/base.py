@@ -10,10 +10,10 @@ from math import ceil
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, max_pool2d, pad, pixel_shuffle
+from torch.nn.functional import conv2d, pad, pixel_shuffle
 
 from .degradation import Degradation, mirrored
-from .domain import nearest
+from .domain import largest_near, nearest
 from .resample import axis_matrix
 
 _INTERPOLATION_REACH = 3
@@ -78,7 +78,6 @@ def _undoing(degradation: Degradation) -> Tensor:
 
 def _near(base: Tensor, lr: Tensor, scale: int) -> Tensor:
     """The base, no farther than _BEYOND from [0, 1] or from what the samples around are."""
-    flat = lr.reshape(-1, *lr.shape[-2:])
-    low, high = (sign * max_pool2d(sign * flat, 3, stride=1, padding=1) for sign in (-1, 1))
+    low, high = -largest_near(-lr, 1), largest_near(lr, 1)
     low, high = low.clamp_max(0) - _BEYOND, high.clamp_min(1) + _BEYOND
-    return base.clamp(*(nearest(end.reshape(lr.shape), scale) for end in (low, high)))
+    return base.clamp(*(nearest(end, scale) for end in (low, high)))

@@ -5,10 +5,11 @@ Filters see what `fill` puts in its place, so that no invented value is darker o
 """
 
 from dataclasses import dataclass, replace
+from math import inf
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 FILL_REACH = 16
 """Pixels from a known sample up to which others are filled: a network of the default depth sees no farther.
@@ -78,7 +79,7 @@ def flat(lr: Tensor) -> Tensor:
     Args:
         lr: (C, H, W), filled where it is not known.
     """
-    return _largest_near(lr) == -_largest_near(-lr)
+    return largest_near(lr, _FLAT_REACH) == -largest_near(-lr, _FLAT_REACH)
 
 
 def keep_flat(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
@@ -95,10 +96,20 @@ def keep_flat(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     return torch.where(still, values, sr)
 
 
-def _largest_near(image: Tensor) -> Tensor:
-    side = 2 * _FLAT_REACH + 1
-    across = max_pool2d(image, (1, side), stride=1, padding=(0, _FLAT_REACH))
-    return max_pool2d(across, (side, 1), stride=1, padding=(_FLAT_REACH, 0))
+def largest_near(image: Tensor, reach: int) -> Tensor:
+    """(..., H, W): the largest of the samples no farther than `reach` along each axis.
+
+    As `max_pool2d`, which also notes where it was, and takes twenty times as long.
+    """
+    for axis in (-2, -1):
+        margins = (reach, reach) if axis == -1 else (0, 0, reach, reach)
+        image, width, side = pad(image, margins, value=-inf), 1, 2 * reach + 1
+        while width < side:  # of `width` samples from each on, then of twice as many
+            step = min(width, side - width)
+            length = image.shape[axis] - step
+            image = torch.maximum(image.narrow(axis, 0, length), image.narrow(axis, step, length))
+            width += step
+    return image
 
 
 def nearest(image: Tensor, scale: int) -> Tensor:

@@ -64,6 +64,26 @@ def turned(kernel: Kernel, element: int, scale: int) -> Kernel:
     return Kernel(taps[edge : 2 * room + 1 - edge, edge : 2 * room + 1 - edge])
 
 
+def unlike_gaussian(kernel: Kernel) -> float:
+    """How far the taps are from a Gaussian of their centre and covariance, in shares of their norm.
+
+    Gaussians have about 0, boxes and discs 0.03 to 0.5, motion 0.85 to 0.95. Of bicubic and of what else does not widen
+    an image, since it sharpens as much as it blurs, it is 0.
+    """
+    offsets = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2
+    apart = torch.stack(torch.meshgrid(*(offsets - at for at in kernel.centre), indexing="ij"))
+    covariance = torch.einsum("ihw,jhw,hw->ij", apart, apart, kernel.taps)
+    if float(torch.linalg.eigvalsh(covariance)[-1]) < _WIDENS:
+        return 0.0
+    around = torch.linalg.inv(covariance + torch.eye(2, dtype=torch.float64) / 12)  # a tap is a pixel wide
+    bell = torch.exp(-0.5 * torch.einsum("ihw,ij,jhw->hw", apart, around, apart))
+    return float(torch.linalg.norm(kernel.taps - bell / bell.sum()) / torch.linalg.norm(kernel.taps))
+
+
+_WIDENS = 0.1
+"""Variance, in HR pixels squared."""
+
+
 def _border(taps: Tensor, edge: int) -> Tensor:
     """The samples of the square ring `edge` samples inside the border."""
     last = len(taps) - 1 - edge

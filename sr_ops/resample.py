@@ -13,7 +13,7 @@ from torch import Tensor
 
 # Outputs are computed in runs of this many samples: each run is one small dense product over the few inputs it
 # needs, which is several times faster than gathering taps and never builds the matrix of a whole long axis.
-_RUN = 128
+_RUN = 64
 
 
 def downscale(image: Tensor, scale: int) -> Tensor:
@@ -43,6 +43,18 @@ def upscale(image: Tensor, scale: int) -> Tensor:
     """
     height, width = image.shape[-2:]
     return resize(image, (height * scale, width * scale))
+
+
+def add_upscaled(total: Tensor, image: Tensor, scale: int) -> Tensor:
+    """`total += upscale(image, scale)` of (C, H, W) floating point, the same bits, without making what is added."""
+    tall = _resize_axis(image, -2, scale * image.shape[-2])
+    at = 0
+    for first, matrix in _run_matrices(image.shape[-1], scale * image.shape[-1], image.dtype, image.device):
+        outputs, inputs = matrix.shape
+        part = total.narrow(-1, at, outputs)
+        part.baddbmm_(tall.narrow(-1, first, inputs), matrix.T.expand(len(total), inputs, outputs))
+        at += outputs
+    return total
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

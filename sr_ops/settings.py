@@ -95,7 +95,9 @@ class Settings:
     seed: int = 0
     """The same for every image, so that no pixel depends on order or worker."""
     ensemble: bool = True
-    """Run each network on the 8 dihedral transforms and take the median."""
+    """Run each network on the dihedral transforms and take the median of 8, of a prior the mean of `members`."""
+    members: int = 8
+    """Of a prior's self-ensemble: all 8 transforms, or the 4 that turn no axis into the other."""
     back_projections: int = 10
     """Iterations after every stage; 0 for none."""
     tile_size: int = 512
@@ -113,11 +115,6 @@ class Settings:
     """Standard deviation of the image's noise in its own units, as text; AUTO: measured, where visible."""
     stack: int = 1
     """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
-
-    @property
-    def takes_any_kernel(self) -> bool:
-        """Of the networks one is made for any kernel; the others know bicubic alone."""
-        return self.network is Network.DIRECT or self.method is Method.BICUBIC
 
     @property
     def stage_scales(self) -> tuple[int, ...]:
@@ -141,19 +138,18 @@ class Preset(StrEnum):
     BEST = "best"
     PAPER = "paper"
     """The network of the ZSSR paper, fitted from scratch."""
-    REAL = "real"
-    """For scans, photographs and browse images as they are: kernel, noise and JPEG are found, as by default, and
-    nothing is fitted. Of such images a fit won on parts held out of them, spoiled as well, and lost in truth."""
 
 
-_STEPS = {Preset.FAST: 0, Preset.BALANCED: 20, Preset.BEST: 100, Preset.REAL: 0}
-"""From a prior; the paper's preset has none."""
+_STEPS = {Preset.FAST: 0, Preset.BALANCED: 20, Preset.BEST: 100}
+"""From a prior, of images that a fit pays for (`learning`); the paper's preset has none."""
 
 _STEPS_FROM_SCRATCH = {Preset.FAST: 100, Preset.BALANCED: 500, Preset.BEST: 1500, Preset.PAPER: 1500}
-"""That of real images has none: networks fitted from scratch know bicubic alone."""
+
+_FEW_MEMBERS = 4
+"""Half of the time, for 0.01 to 0.04 dB (docs/decisions.md)."""
 
 _RATE_FROM_PRIOR = 1e-4
-"""Of 3e-5, 1e-4 and 3e-4 the best on Set5 at x2; at x3 and x4 none gains on average, and what loses is not taken."""
+"""Of 3e-5, 1e-4 and 3e-4 the best on Set5 at x2."""
 
 _CROP_FROM_PRIOR = 96
 """Sons of x4 would be too small to learn from."""
@@ -164,6 +160,7 @@ def preset(name: Preset, from_prior: bool) -> Settings:
     ensemble = name is not Preset.FAST
     if from_prior:
         fit = FitSettings(steps=_STEPS[name], crop=_CROP_FROM_PRIOR, learning_rate=_RATE_FROM_PRIOR)
-        return Settings(network=Network.DIRECT, fit=fit, ensemble=ensemble)
+        members = _FEW_MEMBERS if name is Preset.BALANCED else Settings.members
+        return Settings(network=Network.DIRECT, fit=fit, ensemble=ensemble, members=members)
     network = Network.ZSSR if name is Preset.PAPER else Network.SUBPIXEL
     return Settings(network=network, fit=FitSettings(steps=_STEPS_FROM_SCRATCH[name]), ensemble=ensemble)

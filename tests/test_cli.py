@@ -251,6 +251,7 @@ def test_presets(srpipe: Srpipe, configs: list[RunConfig], options: tuple[str, .
         network=settings.network,
         fit=FitSettings(steps=settings.fit.steps, crop=64 if prior == "none" else 96, learning_rate=rate),
         ensemble="fast" not in options,
+        members=8 if prior == "none" or "fast" in options or "best" in options else 4,
         kernel="auto",
     )
 

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from sr_ops.back_projection import back_project
 from sr_ops.consistency import ConsistencySums
-from sr_ops.domain import FILL_REACH, Domain, fill, keep_flat, nearest
+from sr_ops.domain import FILL_REACH, Domain, fill, keep_flat, largest_near, nearest
 from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
 from sr_ops.held_out import hold_out
@@ -24,6 +24,7 @@ from sr_ops.settings import FitSettings, Method, Network, Settings
 from sr_ops.super_resolve import super_resolve
 
 from .cameras import FROM_SCRATCH, camera_of, matlab
+from .pictures import noise
 
 SETTINGS = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=3, crop=16, batch=2))
 
@@ -32,8 +33,8 @@ def image(bands: int = 3, height: int = 48, width: int = 56, seed: int = 0) -> T
     """Smooth waves with some noise, in [0.1, 0.9]."""
     rows, columns = torch.meshgrid(torch.arange(height) / 5, torch.arange(width) / 7, indexing="ij")
     waves = torch.stack([torch.sin(rows + band) * torch.cos(columns - band) for band in range(bands)])
-    noise = torch.rand(bands, height, width, generator=Generator().manual_seed(seed))
-    return 0.5 + 0.3 * waves + 0.1 * (noise - 0.5)
+    grain = torch.rand(bands, height, width, generator=Generator().manual_seed(seed))
+    return 0.5 + 0.3 * waves + 0.1 * (grain - 0.5)
 
 
 def slanted(bands: int, height: int, width: int) -> Tensor:
@@ -195,3 +196,20 @@ def test_consistency_counts_what_is_known() -> None:
     assert error == ConsistencySums.of(residual[:, 2:5, 1:7]).error()
     assert ConsistencySums.none(2).error() is None
     assert (ConsistencySums.of(residual) + ConsistencySums.none(2)).error() == ConsistencySums.of(residual).error()
+
+
+@pytest.mark.parametrize("reach", [1, 2, 8])
+@pytest.mark.parametrize("size", [(1, 1), (3, 20), (40, 33)])
+def test_the_largest_nearby_is_that_of_the_square_around(reach: int, size: tuple[int, int]) -> None:
+    """Negative samples, too: beyond the border there is nothing."""
+    image = noise(2, *size) - 2
+    rows, columns = size
+    expected = torch.stack(
+        [
+            image[:, max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1].amax((1, 2))
+            for row in range(rows)
+            for column in range(columns)
+        ],
+        1,
+    ).reshape(2, rows, columns)
+    assert torch.equal(largest_near(image, reach), expected)

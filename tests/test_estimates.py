@@ -36,7 +36,9 @@ def test_a_direct_network_works_at_lr_size(scale: int, width: int) -> None:
     settings = replace(DIRECT, scale=scale, width=width, depth=10)
     assert by_networks(settings) == pytest.approx(operations(settings, scale, 3))
     assert by_networks(settings, 5) == pytest.approx(5 * operations(settings, scale, 1))
-    assert by_networks(replace(settings, ensemble=True)) == pytest.approx(8 * operations(settings, scale, 3))
+    for members in (4, 8):
+        all_of_them = replace(settings, ensemble=True, members=members)
+        assert by_networks(all_of_them) == pytest.approx(members * operations(settings, scale, 3))
 
 
 @pytest.mark.parametrize("scale", [5, 8])
@@ -45,7 +47,7 @@ def test_beyond_x4_a_second_stage_sees_16_times_as_much(scale: int) -> None:
     settings = replace(DIRECT, scale=scale)
     first, second = operations(settings, 4, 3), 16 * operations(settings, 2, 3)
     assert by_networks(settings) == pytest.approx(first + second)
-    assert by_networks(replace(settings, ensemble=True)) == pytest.approx(8 * first + second)
+    assert by_networks(replace(settings, ensemble=True, members=8)) == pytest.approx(8 * first + second)
 
 
 def test_stages_from_scratch_go_by_two() -> None:
@@ -59,9 +61,16 @@ def test_a_fit_costs_its_steps() -> None:
     """Three times what a pixel costs that is enlarged, for the sons of all steps: of the first stage, from a prior."""
     fit = FitSettings(steps=7, crop=96, batch=4)
     for scale, ratio in ((2, 2), (3, 3), (4, 4), (8, 4)):
-        settings = replace(DIRECT, scale=scale, fit=fit)
+        settings = replace(DIRECT, method=Method.ZSSR, scale=scale, fit=fit)
         pixels = 7 * 4 * (96 / ratio) ** 2
         assert fitting_seconds(settings) == pytest.approx(3 * pixels * operations(settings, ratio, 3) / A_SECOND)
         assert fitting_seconds(replace(settings, method=Method.PRIOR)) == 0
         assert fitting_seconds(replace(settings, fit=FitSettings(steps=0))) == 0
     assert fitting_seconds(replace(SCRATCH, scale=8)) == pytest.approx(3 * fitting_seconds(replace(SCRATCH, scale=2)))
+
+
+@pytest.mark.parametrize(("kernel", "fitted"), [("auto", False), ("gaussian:1.2", False), ("taps:0,0.5,0.5", True)])
+def test_a_prior_is_fitted_to_kernels_of_files_alone(kernel: str, fitted: bool) -> None:
+    """Of others it is taken as it is, unless a fit was asked for."""
+    assert (fitting_seconds(replace(DIRECT, kernel=kernel)) > 0) is fitted
+    assert fitting_seconds(replace(DIRECT, kernel=kernel, method=Method.ZSSR)) > 0

@@ -17,7 +17,7 @@ from PIL import Image
 from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import read_kernel, to_text
 from sr_ops.kernel_spec import LEAST_SIGMA, MAX_SIDE, check_scale, described, parse, widest
-from sr_ops.kernels import NAMED, Kernel, describe, from_spec, gaussian, middle, transfer
+from sr_ops.kernels import NAMED, Kernel, describe, from_spec, gaussian, middle, transfer, unlike_gaussian
 
 
 @given(
@@ -340,3 +340,25 @@ def test_a_gaussian_is_as_wide_as_it_says() -> None:
     """Its standard deviations are told back."""
     found = describe(gaussian(2.0, 1.5, 0, 4), 4)
     assert (found["sigma_x"], found["sigma_y"]) == pytest.approx((2.0, 1.5), abs=5e-3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_gaussian_is_like_itself(scale: int) -> None:
+    """However wide, long and turned, off the middle tap or on it; and what sharpens as much as it blurs is no blur."""
+    for sigmas in ((0.3, 0.3), (0.7, 0.7), (1.2, 0.6)):
+        first, second = (scale * sigma for sigma in sigmas)
+        assert unlike_gaussian(gaussian(first, second, 25, scale)) < 0.2
+    for name in ("bicubic", "lanczos"):
+        assert unlike_gaussian(from_spec(name, scale)[0]) == 0
+
+
+def test_lines_curves_and_rings_are_unlike_a_gaussian() -> None:
+    """So is a lens out of focus, by less; a line by however it lies, and however short its other side is."""
+    line, ring = torch.zeros(9, 9, dtype=torch.float64), torch.ones(9, 9, dtype=torch.float64)
+    line[4] = 1 / 9
+    ring[1:8, 1:8] = 0
+    apart = torch.arange(-6.0, 7, dtype=torch.float64)
+    disc = ((apart[:, None] ** 2 + apart**2) < 30).double()
+    for taps in (line, line.T, line.diag().diag() + torch.eye(9, dtype=torch.float64) / 9, ring / ring.sum()):
+        assert unlike_gaussian(Kernel(taps / taps.sum())) > 0.35
+    assert 0.3 < unlike_gaussian(Kernel(disc / disc.sum())) < unlike_gaussian(Kernel(ring / ring.sum()))

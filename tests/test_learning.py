@@ -12,7 +12,6 @@ from sr_ops.damage import Damage
 from sr_ops.degradation import Degradation
 from sr_ops.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork
 from sr_ops.enlarging import enlarge
-from sr_ops.heads import deeper
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.learning import fit_stages, fit_stages_together
@@ -65,11 +64,15 @@ def same_weights(one: ResidualNetwork, other: ResidualNetwork) -> bool:
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-@pytest.mark.parametrize("degradation", [matlab(2), blur(1.2, 2), blur(0.8, 3), Degradation((motion(1),), 4)])
-def test_a_fit_that_wins_is_taken(degradation: Degradation) -> None:
+SHAKEN = {scale: Degradation((motion(1),), scale) for scale in (2, 3, 4)}
+"""A camera of a kind that fits pay for."""
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_fit_that_wins_is_taken(scale: int) -> None:
     """On sharp rays a fit from the base beats it and the prior; it is the first network, and its figures are told."""
-    settings = replace(KEEN, scale=degradation.scale)
-    fitted = fit_stages(star(80), settings, BASE, degradation)
+    settings = replace(KEEN, scale=scale)
+    fitted = fit_stages(star(80), settings, BASE, SHAKEN[scale])
     assert fitted.model.method is Method.ZSSR
     loss, fit, prior, base = figures(fitted)
     assert loss > 0
@@ -77,52 +80,44 @@ def test_a_fit_that_wins_is_taken(degradation: Degradation) -> None:
     assert not same_weights(fitted.model.networks[0], network(BASE, 1, settings))
 
 
+@pytest.mark.parametrize("degradation", [matlab(2), matlab(4), blur(1.2, 2), blur(0.8, 3), blur(4.0, 4)])
+def test_of_gaussians_and_bicubic_the_prior_is_taken_as_it_is(degradation: Degradation) -> None:
+    """Nothing is fitted, and so nothing is asked of a fit; told to fit, it does."""
+    settings = replace(DIRECT, scale=degradation.scale)
+    fitted = fit_stages(star(80), settings, BASE, degradation, after_step=never)
+    assert fitted.model.method is Method.PRIOR
+    assert isnan(fitted.reconstruction_psnr)
+    assert fitted.prior_reconstruction_psnr > 0
+    told = fit_stages(star(80), replace(settings, method=Method.ZSSR), BASE, degradation)
+    assert told.model.method is Method.ZSSR
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_a_fit_that_loses_to_its_prior_is_not_taken(scale: int) -> None:
+def test_a_fit_that_went_astray_is_not_taken(scale: int) -> None:
     """Too long steps spoil it; then the prior as it is enlarges, and the figures say why."""
     settings = replace(DIRECT, scale=scale, fit=replace(FIT, learning_rate=0.3))
     prior = random_prior(std=1e-4)
-    fitted = fit_stages(star(64), settings, prior, blur(1.0, scale))
+    fitted = fit_stages(star(64), settings, prior, SHAKEN[scale])
     loss, fit, as_it_is, base = figures(fitted)
     assert not any(map(isnan, (loss, as_it_is, base)))
-    assert not fit > as_it_is
+    assert not fit > as_it_is - 1
     assert fitted.model.method is Method.PRIOR
     assert same_weights(fitted.model.networks[0], network(prior, 1, settings))
 
 
-def test_a_fit_that_beats_the_base_and_loses_to_its_prior_is_not_taken() -> None:
-    """A prior that was fitted to the image is spoiled a little by three more steps, and is the better one."""
-    camera = blur(0.8, 2)
+def test_a_fit_a_little_below_its_prior_is_taken() -> None:
+    """Of a camera that fits pay for: parts held out do not tell so well."""
+    camera = SHAKEN[2]
     fitted = fit_stages(star(80), replace(KEEN, method=Method.ZSSR), BASE, camera)
     prior = Prior(BODY, {**BASE.heads, (2, 1): fitted.model.networks[0].state_dict()})
     again = fit_stages(star(80), replace(DIRECT, fit=replace(FIT, learning_rate=3e-3)), prior, camera)
-    assert again.bicubic_reconstruction_psnr < again.reconstruction_psnr < again.prior_reconstruction_psnr
-    assert again.model.method is Method.PRIOR
-
-
-@pytest.mark.parametrize(
-    ("camera", "noise", "bands", "clean"),
-    [(matlab(2), "0", 3, True), (matlab(2), "4", 3, False), (blur(1.0, 2), "0", 3, False), (matlab(2), "0", 1, False)],
-    ids=["clean", "noise", "another kernel", "one band"],
-)
-def test_clean_images_have_heads_of_their_own(camera: Degradation, noise: str, bands: int, clean: bool) -> None:
-    """Three bands that MATLAB's bicubic made small, with nothing told but that."""
-    deep = {2: deeper(BRIGHTER.heads[2, 3], 6)}
-    settings = replace(DIRECT, method=Method.PRIOR, noise=noise)
-    degradation = replace(camera, noise=(float(noise) / 255,))
-    fitted = fit_stages(star(64).expand(bands, -1, -1), settings, Prior(BODY, BRIGHTER.heads, deep), degradation)
-    assert len(fitted.model.networks[0].body) == (6 if clean else 4) + 1
-
-
-def test_a_tie_is_no_gain() -> None:
-    """Where nothing is to be learned, of a flat image, the fit is not taken."""
-    fitted = fit_stages(torch.full((1, 40, 40), 0.5), DIRECT, BASE, matlab(2))
-    assert fitted.model.method is not Method.ZSSR
+    assert again.prior_reconstruction_psnr - 1 < again.reconstruction_psnr < again.prior_reconstruction_psnr
+    assert again.model.method is Method.ZSSR
 
 
 def test_a_fit_that_beats_a_bad_prior_but_not_the_base_is_not_taken() -> None:
-    """It has to beat both: from a prior that is clearly worse than the base, three steps do not come so far."""
-    fitted = fit_stages(0.3 + 0.4 * noise(1, 60, 64), DIRECT, MUCH_BRIGHTER, blur(1.0, 2))
+    """From a prior that is clearly worse than the base, three steps do not come so far as the base."""
+    fitted = fit_stages(0.3 + 0.4 * noise(1, 60, 64), DIRECT, MUCH_BRIGHTER, SHAKEN[2])
     _, fit, prior, base = figures(fitted)
     assert prior < fit < base
     assert (fitted.model.method, fitted.model.networks) == (Method.BICUBIC, ())

@@ -221,11 +221,17 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
 @pytest.mark.parametrize(
     "change",
     [
-        *({"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}, {"back_projections": 0}),
+        *({"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}, {"members": 4}),
         *({"prior": "0" * 64}, {"method": Method.BICUBIC}, {"method": Method.AUTO}, {"network": Network.ZSSR}),
         *({"nodata": "none"}, {"nodata": "0.0"}, {"value_range": "none"}, {"value_range": "0.0,1.0"}),
         *({"kernel": "box"}, {"kernel": "gaussian:1.4"}, {"noise": "0.0"}, {"noise": "2.5"}),
-        *({"width": 9}, {"depth": 4}, {"stack": 2}, {"fit": FitSettings(steps=3, crop=16, batch=1)}),
+        *(
+            {"back_projections": 0},
+            {"width": 9},
+            {"depth": 4},
+            {"stack": 2},
+            {"fit": FitSettings(steps=3, crop=16, batch=1)},
+        ),
     ],
     ids=str,
 )

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sr_ops.resample import axis_matrix, downscale, resize, upscale
+from sr_ops.resample import add_upscaled, axis_matrix, downscale, resize, upscale
 
 from .pictures import noise
 
@@ -176,6 +176,14 @@ def test_leading_axes_are_a_batch(shape: tuple[int, ...]) -> None:
     assert torch.equal(stack, before)
     alone = torch.stack([upscale(image, 3) for image in stack.reshape(-1, 5, 4)])
     torch.testing.assert_close(enlarged, alone.reshape(enlarged.shape), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("bands", "size", "scale"), [(1, (3, 5), 2), (3, (40, 33), 3), (2, (70, 20), 4)])
+def test_an_enlargement_is_added_in_place(bands: int, size: tuple[int, int], scale: int) -> None:
+    image, total = noise(bands, *size), noise(bands, *(scale * side for side in size), seed=1)
+    expected = total + upscale(image, scale)
+    assert add_upscaled(total, image, scale) is total
+    torch.testing.assert_close(total, expected, atol=1e-6, rtol=0)
 
 
 def test_downscale_needs_multiples() -> None:

@@ -15,11 +15,16 @@ _TOLD = 2
 """Constant planes that a direct network sees besides the image and its base."""
 
 
+_WORTH_A_FIT = ("taps:", "box")
+"""How texts of kernels begin that `learning` may fit to with a prior; Gaussians from a file are none in the end."""
+
+
 def fitting_seconds(settings: Settings) -> float:
     """A guess at the time that fitting the networks of one image in colour takes on one CPU core."""
-    if settings.method in (Method.PRIOR, Method.BICUBIC):
-        return 0.0
     direct = settings.network is Network.DIRECT
+    seldom = settings.method is Method.AUTO and direct and not settings.kernel.startswith(_WORTH_A_FIT)
+    if seldom or settings.method in (Method.PRIOR, Method.BICUBIC):
+        return 0.0
     ratio = min(settings.scale, LARGEST_DIRECT) if direct else STAGE_SCALE
     fits = 1 if direct else len(settings.stage_scales)  # later stages of a prior stay as they are
     pixels = settings.fit.steps * settings.fit.batch * (settings.fit.crop / ratio) ** 2
@@ -40,10 +45,12 @@ def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> floa
 
 def _flop_per_pixel(settings: Settings, bands: int) -> float:
     """Of all members of all stages for an LR pixel; a stage works at the size that the one before it reached."""
-    members, scales = 8 if settings.ensemble else 1, settings.stage_scales
+    scales = settings.stage_scales
     if settings.network is not Network.DIRECT:
-        return members * sum((scale / STAGE_SCALE) ** 2 * _flop(settings, STAGE_SCALE, bands) for scale in scales)
-    first = members * _flop(settings, scales[0], bands)
+        return (8 if settings.ensemble else 1) * sum(
+            (scale / STAGE_SCALE) ** 2 * _flop(settings, STAGE_SCALE, bands) for scale in scales
+        )
+    first = (settings.members if settings.ensemble else 1) * _flop(settings, scales[0], bands)
     return first if len(scales) == 1 else first + scales[0] ** 2 * _flop(settings, STAGE_SCALE, bands)
 
 
