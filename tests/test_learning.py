@@ -359,7 +359,7 @@ def test_images_that_nothing_joins_are_fitted_as_if_alone() -> None:
 def test_images_fitted_together_are_what_they_are_alone() -> None:
     """Each by its own camera and noise, with its method and, but for rounding, its figures and pixels."""
     lrs = [star(64), torch.full((1, 60, 64), 0.5), 1 - star(72)]
-    cameras = [matlab(2), blur(1.0, 2), blur(0.8, 2, 0.01)]
+    cameras = [SHAKEN[2], blur(1.0, 2), replace(SHAKEN[2], noise=(0.01,))]
     settings = replace(KEEN, noise="given")
     together = fit_stages_together(lrs, settings, BASE, cameras, [no_phase] * 3)
     assert [fitted.model.method for fitted in together] == [Method.ZSSR, Method.PRIOR, Method.ZSSR]
