@@ -97,8 +97,8 @@ _CLEARLY = 0.5
 """dB: of 72 pictures whose truth is known, shrunk again by 4, the prior lost by more on one and was better on 71."""
 
 _UNLIKE = 0.3
-"""Of a kernel to its Gaussian. Of 18 fits by motion and a lens out of focus 16 gained, 0.39 dB on average, and none lost
-more than 0.16; of 12 by Gaussians and bicubic 9 lost, up to 0.64."""
+"""Of a kernel to its Gaussian. Of 18 fits by motion and a lens out of focus 16 gained, 0.39 dB on average, and none
+lost more than 0.16; of 12 by Gaussians and bicubic 9 lost, up to 0.64."""
 
 _ASTRAY = 1.0
 """dB: of those 18 four were up to 0.9 worse than the prior on parts held out, and all four better in truth."""

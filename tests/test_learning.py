@@ -365,6 +365,6 @@ def test_images_fitted_together_are_what_they_are_alone() -> None:
     assert [fitted.model.method for fitted in together] == [Method.ZSSR, Method.PRIOR, Method.ZSSR]
     for lr, camera, fitted in zip(lrs, cameras, together, strict=True):
         alone = fit_stages(lr, settings, BASE, camera)
-        assert figures(fitted)[1:] == pytest.approx(figures(alone)[1:], abs=0.3)
+        assert figures(fitted)[1:] == pytest.approx(figures(alone)[1:], abs=0.3, nan_ok=True)
         difference = enlarge(lr, fitted.model, settings) - enlarge(lr, alone.model, settings)
         assert float(difference.square().mean().sqrt()) < 0.01
