@@ -26,7 +26,7 @@ from sr_ops.metrics import psnr_y
 from sr_ops.model import Model, degradation_of, network_of, no_phase
 from sr_ops.networks import ResidualNetwork
 from sr_ops.pairs import Lesson, father_son_pyramid
-from sr_ops.prior import Prior, network_bands
+from sr_ops.prior import Prior
 from sr_ops.resample import downscale
 from sr_ops.settings import Method, Preset, Settings, preset
 from sr_ops.signs import Signs
@@ -84,8 +84,9 @@ class Subject:
 
     def network(self) -> ResidualNetwork:
         """The prior's."""
-        scale, bands = self._settings.scale, network_bands(self._prior, self._settings.scale, len(self._lr))
-        return network_of(self._prior.heads[scale, bands], bands, scale, self._settings, torch.device("cpu"))
+        scale = self._settings.scale
+        bands, weights = self._prior.weights(scale, len(self._lr), clean=False)
+        return network_of(weights, bands, scale, self._settings, torch.device("cpu"))
 
     def fitted(self, variant: Variant, steps: int) -> Result:
         """What a fit comes to."""
