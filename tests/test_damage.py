@@ -145,12 +145,12 @@ def found(image: Tensor) -> Damage:
 
 
 def test_only_visible_noise_is_damage() -> None:
-    """From 2 grey levels on, of a kernel other than bicubic from 0.7 on; and the noisiest band decides."""
+    """From 3 grey levels on, of a kernel other than bicubic from 0.7 on; and the noisiest band decides."""
     windows = windows_of(noisy(1 / 255))
-    assert found(noisy(1 / 255)).noise is None
+    assert found(noisy(2.4 / 255)).noise is None
     assert find_damage(Signs(noisy(1 / 255)), windows, by_bicubic=False).noise is not None
     assert find_damage(Signs(noisy(0.5 / 255)), windows_of(noisy(0.5 / 255)), by_bicubic=False).noise is None
-    assert float(found(noisy(3 / 255)).noise) == pytest.approx(3 / 255, rel=0.2)  # type: ignore[arg-type]
+    assert float(found(noisy(4 / 255)).noise) == pytest.approx(4 / 255, rel=0.2)  # type: ignore[arg-type]
     image = 0.5 + torch.tensor([1, 2, 14])[:, None, None] / 255 * white_noise(3, 96, 96)
     noise_of_bands = found(image).noise
     assert noise_of_bands is not None
