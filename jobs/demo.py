@@ -33,7 +33,7 @@ def demo(folder: Path) -> Summary:
     """Write the collection to `folder`, run it, print the table of results and where the pictures are."""
     manifest = make_collection(folder)
     output = folder / "results"
-    default = QualityOptions(scale=_SCALE)
+    default = QualityOptions(scale=str(_SCALE))
     config = RunConfig(
         manifest=str(manifest),
         output=str(output.absolute()),

@@ -34,7 +34,7 @@ def print_scores(scores: Sequence[Score]) -> None:
 
 def _figures(score: Score) -> tuple[str, ...]:
     return (
-        str(score.scale),
+        f"{score.scale:.4g}",
         f"{score.seconds:.1f}",
         f"{score.psnr_y:.2f}",
         f"{score.bicubic_psnr_y:.2f}",

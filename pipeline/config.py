@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -14,9 +13,8 @@ from sr_ops import kernel_spec
 from sr_ops.settings import (
     AUTO,
     BICUBIC_KERNEL,
+    COLLECTION_KERNEL,
     KERNELS_TO_FIND,
-    MAX_SCALE,
-    MIN_SCALE,
     NO_PRIOR,
     NONE,
     Settings,
@@ -162,6 +160,8 @@ class RunConfig:
 @lru_cache
 def _fingerprint(algorithm: int, settings: Settings, threads: int, form: Form) -> str:
     pixels = {"algorithm": algorithm, "threads": threads, **asdict(form), **asdict(settings)}
+    if not settings.result_size:  # outputs of versions that knew whole scales alone are gone on with
+        del pixels["result_size"]
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -185,9 +185,9 @@ def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
 
 
 @lru_cache
-def for_row(settings: Settings, scale: int, nodata: str, kernel: str, noise: str) -> Settings:
+def for_row(settings: Settings, scale: int, result_size: str, nodata: str, kernel: str, noise: str) -> Settings:
     """With what a row says for itself."""
-    return replace(settings, scale=scale, nodata=nodata, kernel=kernel, noise=noise)
+    return replace(settings, scale=scale, result_size=result_size, nodata=nodata, kernel=kernel, noise=noise)
 
 
 def parse_nodata(text: str) -> str:
@@ -217,6 +217,13 @@ def check_kernel(kernel: str, scale: int) -> None:
     """Raises ValueError with a sentence for a kernel that cannot be at this scale; one that is found always can."""
     if kernel not in KERNELS_TO_FIND:
         kernel_spec.check_scale(kernel_spec.parse(kernel), scale)
+
+
+ONE_SCALE = (
+    f"the kernel {COLLECTION_KERNEL} is found before any image is opened, whose scale is then not known; give --scale"
+    " instead of --target-gsd or --target-size, or another kernel"
+)
+"""Why a kernel and a size do not go together."""
 
 
 def takes_kernel(settings: Settings) -> bool:
@@ -254,11 +261,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def parse_scale(text: str) -> int:
-    """Raises ValueError with a sentence when `text` is not a scale that can be made."""
-    scale = float(text) if re.fullmatch(r"\d+(\.0*)?", text) else 0.0
-    if not MIN_SCALE <= scale <= MAX_SCALE:
-        raise ValueError(f"the scale {text!r} cannot be made; give a whole number from {MIN_SCALE} to {MAX_SCALE}")
-    return int(scale)

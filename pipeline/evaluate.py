@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sr_ops.domain import fill
 from sr_ops.metrics import REACH, Likeness, Part, inner
-from sr_ops.resample import upscale
+from sr_ops.resample import resize_window
 
 from . import storage
 from .errors import ErrorType, ImageError, UsageError
@@ -43,18 +43,19 @@ _LR_REACH = 4
 class Score:
     """One image of a run against its truth, where both are known.
 
-    On luma of 8-bit output, without a border of `scale` pixels.
+    On luma of 8-bit output, without a border of `scale` pixels, rounded up.
     """
 
     key: str
-    scale: int
+    scale: float
+    """The larger one, where it is another across than down."""
     status: str
     problem: str = ""
     """Why it has no figures; "" when it has."""
     psnr_y: float = _NAN
     ssim_y: float = _NAN
     bicubic_psnr_y: float = _NAN
-    """Of `upscale` alone, rounded to 8 bits; what is not known of the input is filled first, as a network sees it."""
+    """Of bicubic alone, rounded to 8 bits; what is not known of the input is filled first, as a network sees it."""
     bicubic_ssim_y: float = _NAN
     seconds: float = _NAN
     consistency_mae: float = _NAN
@@ -149,8 +150,9 @@ def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness
             lr = stack.enter_context(open_shown(row["source_uri"], limits, row["nodata"]))
         _check_sizes(row, reference, sr, truth, lr)
         ours, bicubic = Likeness(), Likeness()
-        for part in _parts(inner(sr.height, sr.width, row["scale"])):
-            of_sr, of_bicubic = _part_likenesses(part, sr, truth, lr, row["scale"])
+        whole = inner(sr.height, sr.width, math.ceil(row["scale"]))
+        for part in _parts(whole):
+            of_sr, of_bicubic = _part_likenesses(part, whole, sr, truth, lr)
             ours, bicubic = ours + of_sr, bicubic + of_bicubic
     return ours, bicubic
 
@@ -176,7 +178,8 @@ def _check_sizes(row: dict[str, Any], reference: str, sr: Shown, truth: Shown, l
     if truth.bands != sr.bands or truth.height < sr.height or truth.width < sr.width:
         message = f"the reference {reference} is {true}, the result {made}; give the true image"
         raise ImageError(ErrorType.UNSUPPORTED, message)
-    if made != (lr.bands, lr.height * row["scale"], lr.width * row["scale"]):
+    of_image = (lr.bands, lr.height, lr.width, row["sr_height"], row["sr_width"])
+    if of_image != (made[0], row["height"], row["width"], *made[1:]):
         message = f"{row['source_uri']} has changed since it was done; run again, then eval"
         raise ImageError(ErrorType.UNSUPPORTED, message)
 
@@ -193,9 +196,8 @@ def _cut(whole: Part, side: int) -> Iterator[Part]:
             yield slice(top, min(top + side, rows.stop)), slice(left, min(left + side, columns.stop))
 
 
-def _part_likenesses(part: Part, sr: Shown, truth: Shown, lr: Shown, scale: int) -> tuple[Likeness, Likeness]:
-    """As `_likenesses`, of the pixels of a part and of the SSIM windows around them."""
-    whole = inner(sr.height, sr.width, scale)
+def _part_likenesses(part: Part, whole: Part, sr: Shown, truth: Shown, lr: Shown) -> tuple[Likeness, Likeness]:
+    """As `_likenesses`, of the pixels of a part and of the SSIM windows around them, as far as `whole` goes."""
     rows, columns = (
         slice(max(own.start - REACH, edge.start), min(own.stop + REACH, edge.stop))
         for own, edge in zip(part, whole, strict=True)
@@ -206,7 +208,7 @@ def _part_likenesses(part: Part, sr: Shown, truth: Shown, lr: Shown, scale: int)
     if not bool(known.any()):
         return Likeness(), Likeness()
     own = _within(part[0], rows.start), _within(part[1], columns.start)
-    bicubic = _bicubic(lr, rows, columns, scale)
+    bicubic = _bicubic(lr, sr, rows, columns)
     return Likeness.of(levels, true, known, own), Likeness.of(bicubic, true, known, own)
 
 
@@ -215,15 +217,15 @@ def _within(part: slice, first: int) -> slice:
     return slice(part.start - first, part.stop - first)
 
 
-def _bicubic(lr: Shown, rows: slice, columns: slice, scale: int) -> Tensor:
-    """A window of the bicubic enlargement of an image, as rounded levels."""
+def _bicubic(lr: Shown, sr: Shown, rows: slice, columns: slice) -> Tensor:
+    """A window of the bicubic enlargement of an image to the size of its result, as rounded levels."""
     near_rows, near_columns = (
-        slice(max(0, part.start // scale - _LR_REACH), min(size, -(-part.stop // scale) + _LR_REACH))
-        for part, size in ((rows, lr.height), (columns, lr.width))
+        slice(max(0, part.start * own // made - _LR_REACH), min(own, -(-part.stop * own // made) + _LR_REACH))
+        for part, own, made in ((rows, lr.height, sr.height), (columns, lr.width, sr.width))
     )
     levels, known = lr.window(near_rows, near_columns)
-    enlarged = to_levels(upscale(fill(from_levels(levels), known.expand(levels.shape)), scale))
-    return enlarged[:, _within(rows, near_rows.start * scale), _within(columns, near_columns.start * scale)]
+    filled, first = fill(from_levels(levels), known.expand(levels.shape)), (near_rows.start, near_columns.start)
+    return to_levels(resize_window(filled, first, (lr.height, lr.width), (sr.height, sr.width), (rows, columns)))
 
 
 def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:

@@ -6,7 +6,8 @@ shrinks, the cubic is stretched by the ratio so that it also removes what the co
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -70,6 +71,36 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return image
 
 
+def resize_window(
+    window: Tensor,
+    first: tuple[int, int],
+    lengths: tuple[int, int],
+    size: tuple[int, int],
+    places: tuple[slice, slice],
+) -> Tensor:
+    """Some rows and columns of `resize` of an image of which a window is at hand; the same bits of whichever window.
+
+    Args:
+        window: (..., h, w) floating point, that holds every sample which these rows and columns are made of.
+        first: row and column of the image where the window begins.
+        lengths: height and width of the image.
+        size: of all of `resize`.
+        places: which rows and columns of that.
+    """
+    for axis, begin, length, made, place in zip((-2, -1), first, lengths, size, places, strict=True):
+        if made == length:
+            window = window.narrow(axis, place.start - begin, place.stop - place.start)
+            continue
+        weights, indices = _taps(length, made, place)
+        # of a tap that weighs nothing the sample need not be there
+        indices = indices.where(weights != 0, indices.gather(1, weights.argmax(1, keepdim=True))) - begin
+        taps = zip(weights.T.to(window), indices.T.to(window.device), strict=True)
+        shape = (-1, 1) if axis == -2 else (-1,)
+        parts = (weight.reshape(shape) * window.index_select(axis, index) for weight, index in taps)
+        window = reduce(add, parts)  # one tap after the other: a product of matrices would add them up in other orders
+    return window
+
+
 def axis_matrix(in_length: int, out_length: int) -> Tensor:
     """(out_length, in_length) float64 matrix of the resampling along one axis; each row sums to 1.
 
@@ -112,12 +143,13 @@ def _dense_runs(
         yield first, matrix.to(device, dtype)
 
 
-def _taps(in_length: int, out_length: int) -> tuple[Tensor, Tensor]:
-    """Weights (out, taps) float64 and mirrored input indices (out, taps) int64 of every output sample."""
+def _taps(in_length: int, out_length: int, outputs: slice | None = None) -> tuple[Tensor, Tensor]:
+    """Weights (out, taps) float64 and mirrored input indices (out, taps) int64 of every output sample, or of some."""
     ratio = out_length / in_length
     stretch = min(ratio, 1.0)
     width = 4 / stretch
-    centre = (torch.arange(out_length, dtype=torch.float64) + 0.5) / ratio - 0.5
+    start, stop = (0, out_length) if outputs is None else (outputs.start, outputs.stop)
+    centre = (torch.arange(start, stop, dtype=torch.float64) + 0.5) / ratio - 0.5
     left = torch.floor(centre - width / 2)
     indices = left[:, None] + torch.arange(int(-(-width // 1)) + 2, dtype=torch.float64)
     weights = cubic((centre[:, None] - indices) * stretch)

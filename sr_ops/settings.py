@@ -82,7 +82,7 @@ class Settings:
     """All that decides the pixels, besides the image, the thread count and the device class."""
 
     scale: int = 4
-    """Whole number from MIN_SCALE to MAX_SCALE."""
+    """Whole number from MIN_SCALE to MAX_SCALE: at which networks and the forward model work."""
     method: Method = Method.AUTO
     prior: str = NO_PRIOR
     """sha256 of the file with the weights that fits start from, or NO_PRIOR."""
@@ -113,6 +113,8 @@ class Settings:
     KERNELS_TO_FIND."""
     noise: str = AUTO
     """Standard deviation of the image's noise in its own units, as text; AUTO: measured, where visible."""
+    result_size: str = ""
+    """How large the result is where it is not `scale` times the image, which is then reduced: a text of `grid`."""
     stack: int = 1
     """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
 

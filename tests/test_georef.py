@@ -36,6 +36,11 @@ def _located(georef: Georef) -> Header:
     return replace(HEADER, georef=georef)
 
 
+def times(scale: int) -> tuple[int, int]:
+    """Height and width of the picture, so many times."""
+    return scale * HEIGHT, scale * WIDTH
+
+
 def _affine(header: Header) -> Affine:
     assert header.georef is not None
     assert header.georef.transform is not None
@@ -56,7 +61,7 @@ def _assert_same_place(
 def test_corners_stay_where_they_are(transform: Transform, scale: int) -> None:
     """All four corners of the enlarged picture lie where those of the picture lie, whatever the transform."""
     before = _located(Georef(transform=transform))
-    after = enlarged(before, scale, keep_dpi=False)
+    after = enlarged(before, times(scale), keep_dpi=False)
     assert (after.height, after.width) == (scale * HEIGHT, scale * WIDTH)
     for corner in ((0, 0), (WIDTH, 0), (0, HEIGHT), (WIDTH, HEIGHT)):
         place = (corner[0] * scale, corner[1] * scale)
@@ -105,7 +110,7 @@ def _rpc_pixel(header: Header, longitude: float, latitude: float, height: float)
 def test_rational_polynomials_keep_the_place(scale: int) -> None:
     """What GDAL's model shows at a place of the picture, it shows at `scale` times that place of the enlarged one."""
     before = _located(Georef(rpcs=RPCS))
-    after = enlarged(before, scale, keep_dpi=False)
+    after = enlarged(before, times(scale), keep_dpi=False)
     for place in ((11.2, 45.48, 150.0), (11.3, 45.53, 900.0)):
         row, column = _rpc_pixel(before, *place)
         assert _rpc_pixel(after, *place) == pytest.approx((scale * row, scale * column), rel=1e-12)
@@ -143,7 +148,7 @@ def _gcp_place(header: Header, row: float, column: float) -> tuple[float, float]
 def test_ground_control_points_keep_the_place() -> None:
     """GDAL's fit to the points puts a pixel of the enlarged picture, and of a part of it, where it lay before."""
     before = _located(Georef(gcps=GCPS))
-    after = enlarged(before, 3, keep_dpi=False)
+    after = enlarged(before, times(3), keep_dpi=False)
     window = part(after, 20, 30, 60, 60)
     place = _gcp_place(before, 12.5, 31.25)
     assert _gcp_place(after, 3 * 12.5, 3 * 31.25) == pytest.approx(place, rel=1e-12)
@@ -171,7 +176,7 @@ def _read_exif(data: bytes | None) -> Image.Exif:
 def test_resolution_grows_with_the_picture_unless_it_is_kept(keep_dpi: bool, density: int) -> None:
     """DPI and EXIF say `scale` times the resolution, or the same when that is wished, and always the new size."""
     before = replace(HEADER, dpi=(72.5, 300.0), exif=_exif(width=WIDTH, height=HEIGHT))
-    after = enlarged(before, 4, keep_dpi)
+    after = enlarged(before, times(4), keep_dpi)
     exif = _read_exif(after.exif)
     assert after.dpi == (72.5 * density, 300.0 * density)
     assert (exif[0x011A], exif[0x011B]) == after.dpi
@@ -181,26 +186,27 @@ def test_resolution_grows_with_the_picture_unless_it_is_kept(keep_dpi: bool, den
 
 def test_a_size_beyond_16_bits_goes_into_exif() -> None:
     """EXIF of a picture of more than 65535 pixels across says so, although it was kept in 16 bits before."""
-    exif = _read_exif(enlarged(replace(HEADER, exif=_exif(width=9000, height=9), width=9000), 8, False).exif)
+    wide = replace(HEADER, exif=_exif(width=9000, height=9), width=9000)
+    exif = _read_exif(enlarged(wide, (8 * HEIGHT, 72000), False).exif)
     assert exif.get_ifd(0x8769)[0xA002] == 72000
 
 
 def test_nothing_is_made_up() -> None:
     """A header that says nothing of place, paper or EXIF says nothing of them after, and all else stays."""
     full = replace(HEADER, nodata=7.0, tags={"a": "b"}, icc_profile=b"icc", xmp=b"xmp", notes=("n",))
-    assert enlarged(full, 2, keep_dpi=False) == replace(full, height=2 * HEIGHT, width=2 * WIDTH)
+    assert enlarged(full, times(2), keep_dpi=False) == replace(full, height=2 * HEIGHT, width=2 * WIDTH)
     assert part(full, 1, 2, 3, 4) == replace(full, height=3, width=4)
 
 
 def test_statistics_of_other_pixels_are_not_repeated() -> None:
     """What GDAL noted of the input's values is left out of the output's tags, and no other tag."""
     band = Band("gray", tags={"STATISTICS_MEAN": "3.5", "wavelength": "550"})
-    after = enlarged(replace(HEADER, bands=(band,)), 2, keep_dpi=False)
+    after = enlarged(replace(HEADER, bands=(band,)), times(2), keep_dpi=False)
     assert after.bands == (replace(band, tags={"wavelength": "550"}),)
 
 
 def test_pixel_sizes_divide_without_loss() -> None:
     """A factor of two changes the exponents of the transform's numbers only."""
     transform = Transform(300.0379266750948, 0.1, 101985.0, 0.7, -300.041782729805, 2826915.0)
-    after = _affine(enlarged(_located(Georef(transform=transform, point=True)), 2, keep_dpi=False))
+    after = _affine(enlarged(_located(Georef(transform=transform, point=True)), times(2), keep_dpi=False))
     assert np.array_equal(np.array(after[:6]) * [2, 2, 1, 2, 2, 1], np.array(transform))

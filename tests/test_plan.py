@@ -92,8 +92,8 @@ def _keys(plan: Plan) -> list[str]:
         ("../a.png,,", "the uri '../a.png' .*; give the row an id, or .* --root"),
         ("http://host/a.png,,", "http://host/a.png: the scheme 'http' is not supported"),
         *(
-            (f"a.png,,{scale}", f"the scale '{scale}' cannot be made; give a whole number from 2 to 8")
-            for scale in ("1", "9", "2.5", "-2", "x", "nan", "1e1")
+            (f"a.png,,{scale}", f"the scale '{scale}' cannot be made; give a number from 1.01 to 8, or one across and")
+            for scale in ("1", "1.0001", "9", "8.001", "-2", "x", "nan", "1e1", "1x1", "2x9", "0.5x2", "2x3x4", "2x")
         ),
         ("a.png", "1 cells under 3 columns; mend the line"),
     ],
@@ -221,17 +221,12 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
 @pytest.mark.parametrize(
     "change",
     [
-        *({"seed": 1}, {"scale": 3}, {"tile_size": 8}, {"ensemble": False}, {"members": 4}),
+        *({"seed": 1}, {"scale": 3}, {"result_size": "times:1.5x2.0"}, {"result_size": "gsd:2.5"}),
+        *({"tile_size": 8}, {"ensemble": False}, {"back_projections": 0}),
         *({"prior": "0" * 64}, {"method": Method.BICUBIC}, {"method": Method.AUTO}, {"network": Network.ZSSR}),
         *({"nodata": "none"}, {"nodata": "0.0"}, {"value_range": "none"}, {"value_range": "0.0,1.0"}),
         *({"kernel": "box"}, {"kernel": "gaussian:1.4"}, {"noise": "0.0"}, {"noise": "2.5"}),
-        *(
-            {"back_projections": 0},
-            {"width": 9},
-            {"depth": 4},
-            {"stack": 2},
-            {"fit": FitSettings(steps=3, crop=16, batch=1)},
-        ),
+        *({"width": 9}, {"depth": 4}, {"stack": 2}, {"fit": FitSettings(steps=3, crop=16, batch=1)}),
     ],
     ids=str,
 )

@@ -43,6 +43,7 @@ from pipeline.work.units import (
 )
 from pipeline.work.worker import Worker
 from sr_ops.consistency import ConsistencySums
+from sr_ops.grid import Axis, Grid
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
 MakeConfig = Callable[..., RunConfig]
@@ -623,7 +624,7 @@ def fitted(tmp_path: Path) -> None:
     """What the fit of x leaves for its commit."""
     made = Header("PNG", 1, 3, "uint8", (Band("gray"),))
     uri = scene.result_uri(str(tmp_path), Commit("s", "x", "v"))
-    storage.write(uri, to_json(scene.SceneResult(1, made)))
+    storage.write(uri, to_json(scene.SceneResult(1, made, Grid(Axis(1, 1), Axis(3, 3), 1))))
 
 
 @pytest.mark.usefixtures("fitted")

@@ -105,7 +105,7 @@ def test_the_nearer_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SRPIPE_SCALE", "5")
     monkeypatch.setenv("SRPIPE_SEED", "9")
     values, _ = parse("--config", str(job_file), "--seed", "1")
-    assert (values["manifest"], values["scale"], values["steps"], values["seed"]) == ("m.csv", 5, 7, 1)
+    assert (values["manifest"], values["scale"], values["steps"], values["seed"]) == ("m.csv", "5", 7, 1)
     assert (values["ensemble"], values["preset"], values["batch"]) == (False, "fast", None)
     monkeypatch.setenv("SRPIPE_CONFIG", str(job_file))
     assert parse("other.csv")[0]["manifest"] == "other.csv"

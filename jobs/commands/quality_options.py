@@ -1,38 +1,27 @@
 """The options of `srpipe run` that decide pixels, and the Settings that come of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.config import (
+    ONE_SCALE,
     check_kernel,
     names_kernel_file,
     parse_kernel,
     parse_nodata,
     parse_noise,
     parse_range,
-    parse_scale,
     takes_kernel,
 )
 from pipeline.errors import UsageError
-from sr_ops.settings import AUTO, MAX_SCALE, MIN_SCALE, NO_PRIOR, Method, Network, Preset, Settings
+from sr_ops.grid import times_of
+from sr_ops.settings import AUTO, COLLECTION_KERNEL, NO_PRIOR, Method, Network, Preset, Settings
 from sr_ops.settings import preset as make_preset
 
-Value = TypeVar("Value")
-
-
-def _by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
-    """A parser as Typer wants it: what is no value is told with the option it was given to."""
-
-    def parsed(value: Any) -> Value:
-        try:
-            return parse(str(value))
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
-
-    return parsed
+from .size_options import SizeOptions, checked_by
 
 
 def _kernel(text: str) -> str:
@@ -47,21 +36,9 @@ def _seed(value: int) -> int:
 
 
 @dataclass(frozen=True)
-class QualityOptions:
+class QualityOptions(SizeOptions):
     """What decides pixels. None leaves it to the preset."""
 
-    panel: ClassVar = "Quality"
-
-    scale: Annotated[
-        int,
-        typer.Option(
-            "--scale",
-            "-s",
-            metavar=f"{MIN_SCALE}..{MAX_SCALE}",
-            parser=_by(parse_scale),
-            help="Enlarge so many times where a row names no scale of its own.",
-        ),
-    ] = Settings.scale
     preset: Annotated[
         Preset,
         typer.Option(
@@ -128,7 +105,7 @@ class QualityOptions:
         str,
         typer.Option(
             metavar="auto|none|VALUE",
-            callback=_by(parse_nodata),
+            callback=checked_by(parse_nodata),
             help="Say which number means that nothing was measured, for rows that say none; auto: what the file "
             "declares, or a fill that can be nothing else.",
         ),
@@ -138,7 +115,7 @@ class QualityOptions:
         typer.Option(
             "--range",
             metavar="auto|none|LOW,HIGH",
-            callback=_by(parse_range),
+            callback=checked_by(parse_range),
             help="Keep samples of the result between these; auto: floats between the least and largest of the input.",
         ),
     ] = Settings.value_range
@@ -146,7 +123,7 @@ class QualityOptions:
         str,
         typer.Option(
             metavar="auto|SPEC|FILE",
-            callback=_by(_kernel),
+            callback=checked_by(_kernel),
             help="Say what the camera blurred by, for rows that say none: bicubic, box, bilinear, lanczos,"
             " gaussian:SIGMA, mtf:0.3, sensor:sentinel-2, or a .npy, .csv or .tif FILE of taps; estimate: found in the"
             " pixels of each image; estimate-collection: in those of some images of its camera together; auto: as"
@@ -157,7 +134,7 @@ class QualityOptions:
         str,
         typer.Option(
             metavar="SIGMA|auto|0",
-            callback=_by(parse_noise),
+            callback=checked_by(parse_noise),
             help="Say how strong the noise is, for rows that say none: its standard deviation in the file's own"
             " units; auto: measured, where it shows.",
         ),
@@ -194,9 +171,11 @@ class QualityOptions:
             _refuse_for("--method prior, which fits nothing", fit)
         self._check_network()
         base = make_preset(self.preset, from_prior=self.start() != NO_PRIOR)
+        scale, result_size = self.size()
         settings = replace(
             base,
-            scale=self.scale,
+            scale=scale,
+            result_size=result_size,
             method=self.method,
             seed=self.seed,
             nodata=self.nodata,
@@ -230,9 +209,12 @@ class QualityOptions:
             _refuse_for("a prior, whose networks have their size", [*_given(self, "width", "depth")])
 
     def _check_kernel(self, settings: Settings) -> None:
-        if self.kernel_file() is None:
+        told = times_of(settings) is not None  # else a worker looks, when it knows the scale of the image
+        if not told and self.kernel == COLLECTION_KERNEL:
+            raise UsageError(ONE_SCALE)
+        if told and self.kernel_file() is None:
             try:
-                check_kernel(self.kernel, self.scale)
+                check_kernel(self.kernel, settings.scale)
             except ValueError as error:
                 raise UsageError(f"--kernel: {error}") from error
         if takes_kernel(settings):

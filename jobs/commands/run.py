@@ -17,6 +17,7 @@ from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
 from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
+from .size_options import SizeOptions
 
 if TYPE_CHECKING:
     from pipeline.driver.run import Summary
@@ -54,7 +55,7 @@ def run(
     """Upscale every image that MANIFEST names. Run again to go on where it stopped."""
     config = RunConfig(
         manifest=manifest,
-        output=_output(output.output, manifest, quality.scale),
+        output=_output(output.output, manifest, quality),
         settings=quality.settings(),
         prior_name=quality.start(),
         kernel_file=quality.kernel_file(),
@@ -79,7 +80,7 @@ def carry_out(config: RunConfig, as_json: bool, only: Container[str] | None = No
     return EXIT_SOME_FAILED if summary.failed else 0
 
 
-def _output(given: str | None, manifest: str, scale: int) -> str:
+def _output(given: str | None, manifest: str, size: SizeOptions) -> str:
     from pipeline import storage
 
     if given is not None:
@@ -87,7 +88,7 @@ def _output(given: str | None, manifest: str, scale: int) -> str:
     fixed = manifest.split("*")[0].split("?")[0].split("[")[0]
     name = fixed.rstrip("/") if fixed == manifest or fixed.endswith("/") else os.path.dirname(fixed)
     stem = Path(os.path.abspath(name) if "://" not in name else name).stem
-    return storage.absolute(f"{stem}-x{scale}")
+    return storage.absolute(f"{stem}-{size.ending()}")
 
 
 def _sentence(summary: "Summary") -> str:

@@ -44,7 +44,7 @@ def conflict(name: str, claimants: Sequence[Row], names: Container[str], places:
 def _asked(row: Row) -> tuple[object, ...]:
     """All that decides the pixels; of the camera only where the kernel is its own."""
     camera = row.camera if row.kernel == COLLECTION_KERNEL else ""
-    return row.uri, row.scale, row.nodata, row.kernel, row.noise, camera
+    return row.uri, row.scale, row.result_size, row.nodata, row.kernel, row.noise, camera
 
 
 class Places:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from sr_ops.grid import parse_scale, times_of
 from sr_ops.kernel_spec import described
 from sr_ops.settings import COLLECTION_KERNEL, Settings
 
 from .. import storage
-from ..config import Existing, RunConfig, check_kernel, parse_nodata, parse_noise, parse_scale, takes_kernel
+from ..config import ONE_SCALE, Existing, RunConfig, check_kernel, parse_nodata, parse_noise, takes_kernel
 from ..errors import UsageError
 from ..output.layout import LONGEST_NAME, Commit
 from ..storage import Source
@@ -228,19 +229,23 @@ def check_row(
             "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
         )
         raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
-    scale = parse_scale(cells.scale) if cells.scale else settings.scale
+    scale, size = parse_scale(cells.scale) if cells.scale else (settings.scale, settings.result_size)
     nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
     kernel = read_kernel(cells.kernel) if cells.kernel else settings.kernel
     noise = parse_noise(cells.noise) if cells.noise else settings.noise
     camera = _printable(cells.camera)
     row = Row(index, cells.line, key, uri, scale, 0, nodata=nodata, kernel=kernel, noise=noise, camera=camera)
+    row = replace(row, result_size=size)
     _check_kernel(row.settings(settings))
     return row
 
 
 def _check_kernel(settings: Settings) -> None:
     """Raises ValueError with the sentence for the record of a row whose kernel cannot be used."""
-    check_kernel(settings.kernel, settings.scale)
+    if times_of(settings) is not None:  # else a worker looks, when it knows the scale of the image
+        check_kernel(settings.kernel, settings.scale)
+    elif settings.kernel == COLLECTION_KERNEL:
+        raise ValueError(ONE_SCALE)
     if not takes_kernel(settings):
         raise ValueError(
             f"the kernel {described(settings.kernel)} cannot be used with the network {settings.network}, which knows"

@@ -71,7 +71,7 @@ def unworked(row: Row, status: Status, error_type: ErrorType | None, message: st
         status=status,
         error_type=error_type,
         error_message=message,
-        scale=row.scale,
+        scale=row.told_scale,
         camera=row.camera or None,
         srpipe_version=VERSION,
         finished_at=now(),

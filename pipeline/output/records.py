@@ -51,7 +51,14 @@ class Record:
     """zssr: a network fitted to the image; prior: one as it is; bicubic. Asked for, or the best on parts held out."""
     network: str | None = None
     """Which network was fitted."""
-    scale: int | None = None
+    scale: float | None = None
+    """As it was asked for; where that was a size, the larger of `scale_x` and `scale_y`, as where these differ."""
+    scale_x: float | None = None
+    """sr_width / width."""
+    scale_y: float | None = None
+    """sr_height / height."""
+    whole_scale: int | None = None
+    """At which it was made, and on whose pixels `kernel` lies; above `scale` it was reduced then."""
     kernel: str | None = None
     """The camera's blur that was assumed, as --kernel names it; of a file its size, and the sha256 of its taps."""
     kernel_source: str | None = None
@@ -101,7 +108,8 @@ class Record:
     bicubic_reconstruction_psnr: float | None = None
     """The same of bicubic, for networks that know any camera with a data step."""
     consistency_mae: float | None = None
-    """Of the written result, shrunk by `kernel`, less the input, in native units (levels), as all consistency_*."""
+    """Of the written result, shrunk by `kernel`, less the input, in native units (levels), as all consistency_*; where
+    it was reduced, of what was made at `whole_scale`, rounded as if it was written."""
     consistency_rmse: float | None = None
     consistency_max: float | None = None
     consistency_bias: float | None = None

@@ -17,6 +17,7 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 from sr_ops.consistency import ConsistencySums
+from sr_ops.reduction import places
 from sr_ops.tiles import Tile
 
 from .. import storage
@@ -51,9 +52,8 @@ class Sink:
     A subclass says what is done with a tile, in the thread, and what there is in the end.
     """
 
-    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
+    def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
         self._target = target
-        self._scale = scale
         self._watch = watch
         self._patiently = patiently
         self._waiting: deque[Future[None]] = deque()
@@ -98,17 +98,16 @@ class Sink:
 class TileFiles(Sink):
     """A file for each tile in one folder; beside a PNG what it cannot hold of where it lies and what it means."""
 
-    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
-        super().__init__(target, scale, watch, patiently)
+    def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
+        super().__init__(target, watch, patiently)
         self._written: list[WrittenTile] = []
 
     def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
         kind = self._target.kind
         name = layout.tile_name(tile.row, tile.column, kind)
         height, width = pixels.samples.shape[-2:]
-        header = georef.part(
-            self._target.header, tile.rows.start * self._scale, tile.columns.start * self._scale, height, width
-        )
+        rows, columns = places(tile, self._target.grid)
+        header = georef.part(self._target.header, rows.start, columns.start, height, width)
         data = encode(pixels, header, kind)
         if kind is Format.PNG and not says_all(header):
             if header.georef is not None and header.georef.transform is not None:
@@ -127,9 +126,9 @@ class TileFiles(Sink):
 class OneFile(Sink):
     """The whole result as one PNG or GeoTIFF, put together in memory."""
 
-    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
+    def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
         """Raises ImageError for a result that is too large for it."""
-        super().__init__(target, scale, watch, patiently)
+        super().__init__(target, watch, patiently)
         header = target.header
         size = header.height * header.width * len(header.bands) * np.dtype(header.dtype).itemsize
         if size > _LARGEST_AT_ONCE:
@@ -143,9 +142,7 @@ class OneFile(Sink):
         self._residuals: list[ConsistencySums] = []
 
     def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
-        _, height, width = pixels.samples.shape
-        top, left = tile.rows.start * self._scale, tile.columns.start * self._scale
-        rows, columns = slice(top, top + height), slice(left, left + width)
+        rows, columns = places(tile, self._target.grid)
         pixels = _in_bands(pixels, self._target.kind)
         self._samples[:, rows, columns] = pixels.samples
         if self._mask is not None:
@@ -161,9 +158,9 @@ class OneFile(Sink):
 class OneCog(Sink):
     """The whole result as one cloud optimized GeoTIFF, put together on the local disk."""
 
-    def __init__(self, target: Target, scale: int, watch: Watch, patiently: Patience) -> None:
+    def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
         """Raises ImageError when the disk is full."""
-        super().__init__(target, scale, watch, patiently)
+        super().__init__(target, watch, patiently)
         self._residuals: list[ConsistencySums] = []
         with ExitStack() as stack:
             self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()))
@@ -177,7 +174,8 @@ class OneCog(Sink):
         self._scratch.close()
 
     def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
-        self._file.add(tile.rows.start * self._scale, tile.columns.start * self._scale, pixels.samples, pixels.mask)
+        rows, columns = places(tile, self._target.grid)
+        self._file.add(rows.start, columns.start, pixels.samples, pixels.mask)
         self._residuals.append(residuals)
 
     def _end(self) -> tuple[WrittenTile, ...]:
@@ -190,13 +188,13 @@ class OneCog(Sink):
         return _one_file(place, sha256, self._residuals)
 
 
-def open_sink(target: Target, scale: int, watch: Watch, patiently: Patience) -> Sink:
-    """Where the tiles of an image go, enlarged by `scale`. Raises ImageError."""
+def open_sink(target: Target, watch: Watch, patiently: Patience) -> Sink:
+    """Where the tiles of an image go. Raises ImageError."""
     if not target.one_file:
-        return TileFiles(target, scale, watch, patiently)
+        return TileFiles(target, watch, patiently)
     if target.kind is Format.COG:
-        return OneCog(target, scale, watch, patiently)
-    return OneFile(target, scale, watch, patiently)
+        return OneCog(target, watch, patiently)
+    return OneFile(target, watch, patiently)
 
 
 def encode(pixels: Pixels, header: Header, kind: Format) -> bytes:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from sr_ops.grid import Grid
+
 from ..config import Dpi, Form, Format
 from ..imagery.header import Header
 from ..imagery.writing import georef
@@ -21,19 +23,21 @@ class Target:
     place: str
     """The uri of its one file, or of the folder of its tiles."""
     one_file: bool
+    grid: Grid
+    """Of the whole result, too."""
 
 
-def make_target(output: str, key: str, header: Header, form: Form, scale: int) -> Target:
-    """What becomes of an image of `header`, enlarged by `scale`. Raises ImageError where the form cannot hold it."""
+def make_target(output: str, key: str, header: Header, form: Form, grid: Grid) -> Target:
+    """What becomes of an image of `header`. Raises ImageError where the form cannot hold it."""
     kind = _kind(header, form)
-    made = held(georef.enlarged(header, scale, form.dpi is Dpi.KEEP), kind)
+    made = held(georef.enlarged(header, grid.size, form.dpi is Dpi.KEEP), kind)
     if kind is Format.PNG and form.single and not says_all(made):
         made = replace(made, notes=(*made.notes, "where it lies, its nodata value and tags: not in a single PNG"))
     if form.one_file:
         place = layout.single(output, key, "tif" if kind is Format.COG else kind)
     else:
         place = layout.tiles_folder(output, key)
-    return Target(kind, made, place, form.one_file)
+    return Target(kind, made, place, form.one_file, grid)
 
 
 def _kind(header: Header, form: Form) -> Format:

@@ -3,35 +3,42 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
+from sr_ops.grid import Grid
+
 from .. import storage
 from ..imagery.header import CMYK, Header
 from ..imagery.writing.mosaic import Placed, vrt
 from . import layout
 
 
-def finish_tiles(output: str, key: str, made: Header, names: Sequence[str], planned: int, side: int) -> None:
+def finish_tiles(
+    output: str, key: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int
+) -> None:
     """Of an image in tiles. Raises OSError.
 
     Args:
         made: of the whole result.
         names: of the tiles that were written.
         planned: how many there are with those in which nothing is known.
-        side: of a tile, in pixels of the result.
+        side: of a tile, in LR pixels.
     """
     folder, kept = layout.tiles_folder(output, key), set(names)
     located = made.georef is not None or made.nodata is not None
     if (planned > 1 or located or not kept) and made.colours != CMYK:  # which GDAL shows as RGB and alpha
-        storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [_placed(name, made, side) for name in names]))
+        storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [_placed(name, grid, side) for name in names]))
         kept.add(layout.MOSAIC)
     with suppress(FileNotFoundError):  # not a tile and no mosaic
         layout.remove_other_tiles(folder, kept)
 
 
-def _placed(name: str, made: Header, side: int) -> Placed:
+def _placed(name: str, grid: Grid, side: int) -> Placed:
     position = layout.tile_position(name)
     assert position is not None
-    top, left = side * position[0], side * position[1]
-    return Placed(name, top, left, min(side, made.height - top), min(side, made.width - left))
+    rows, columns = (
+        axis.part(side * number, min(side * (number + 1), axis.lr))
+        for axis, number in zip((grid.rows, grid.columns), position, strict=True)
+    )
+    return Placed(name, rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
 
 
 def remove_other_forms(output: str, key: str, kept: str | None) -> None:

@@ -9,10 +9,12 @@ import torch
 
 from sr_ops.degradation import Degradation
 from sr_ops.enlarging import enlarge
+from sr_ops.grid import Grid, grid_of
 from sr_ops.model import Model
+from sr_ops.reduction import paste_on, places
 from sr_ops.settings import Method, Settings
 from sr_ops.stages import halo
-from sr_ops.tiles import Tile, owned, parts_of, paste, plan_tiles
+from sr_ops.tiles import Tile, owned, parts_of, plan_tiles
 
 from ..imagery import camera
 from ..imagery.header import Header, Pixels
@@ -26,7 +28,8 @@ from .stopwatch import Stopwatch
 
 def tiles_of(header: Header, settings: Settings, degradation: Degradation) -> tuple[Tile, ...]:
     """All tiles of an image, row by row."""
-    return plan_tiles(header.height, header.width, settings.tile_size, halo(settings, degradation))
+    grid = grid_of(settings, header.height, header.width)
+    return plan_tiles(header.height, header.width, settings.tile_size, halo(settings, degradation) + grid.reach)
 
 
 def write_tiles(
@@ -51,13 +54,15 @@ def write_tiles(
     Raises:
         ImageError: the image could not be read, or a tile not be stored.
     """
-    header, around = picture.header, halo(settings, model.degradation)
+    header = picture.header
+    grid = grid_of(settings, header.height, header.width)
+    around = halo(settings, model.degradation) + grid.reach
     for tile in tiles:
         parts = parts_of(tile, header.height, header.width, piece, around)
-        done = [(part, _enlarge(picture, part, model, settings, device, watch)) for part in parts]
+        done = [(part, _enlarge(picture, part, grid, model, settings, device, watch)) for part in parts]
         sums = reduce(add, (finished.residuals for _, finished in done))
         if any(sums.counts) or not _reads_as_unknown(header):
-            sink.add(tile, _put_together(tile, done, settings.scale), sums)
+            sink.add(tile, _put_together(tile, done, grid), sums)
     return sink.finish()
 
 
@@ -70,6 +75,7 @@ def _reads_as_unknown(header: Header) -> bool:
 def _enlarge(
     picture: Picture,
     part: Tile,
+    grid: Grid,
     model: Model,
     settings: Settings,
     device: torch.device,
@@ -80,27 +86,26 @@ def _enlarge(
         window = picture.window(part.rows.read, part.columns.read, device)
     known = window.domain.known
     if known is not None and not bool(owned(known, part, 1).any()):
-        return copied(window, part, settings.scale)
+        return copied(window, part, grid)
     sr = enlarge(window.lr, model, settings, watch, window.domain)
     alpha = None
     if window.alpha is not None:
         plain = Model(Method.BICUBIC, camera.of_alpha(model.degradation))
         alpha = enlarge(window.alpha, plain, settings, watch)
     with watch("back_project"):
-        return finish(sr, alpha, window, part, picture.header, picture.scaling, model.degradation)
+        return finish(sr, alpha, window, part, picture.header, picture.scaling, model.degradation, grid)
 
 
-def _put_together(tile: Tile, parts: Sequence[tuple[Tile, Finished]], scale: int) -> Pixels:
+def _put_together(tile: Tile, parts: Sequence[tuple[Tile, Finished]], grid: Grid) -> Pixels:
     """The parts of a tile as one."""
     if len(parts) == 1:
         return parts[0][1].pixels
-    origin = (tile.rows.start, tile.columns.start)
-    height, width = (scale * (span.stop - span.start) for span in (tile.rows, tile.columns))
+    height, width = (place.stop - place.start for place in places(tile, grid))
     first = parts[0][1].pixels
     samples = np.empty((len(first.samples), height, width), first.samples.dtype)
     mask = None if first.mask is None else np.empty((height, width), np.bool_)
     for part, finished in parts:
-        paste(samples, part, finished.pixels.samples, scale, origin)
+        paste_on(samples, part, finished.pixels.samples, grid, tile)
         if mask is not None and finished.pixels.mask is not None:
-            paste(mask, part, finished.pixels.mask, scale, origin)
+            paste_on(mask, part, finished.pixels.mask, grid, tile)
     return Pixels(samples, mask)

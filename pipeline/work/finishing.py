@@ -1,18 +1,18 @@
 """From what was computed to what is written: numbers of the file's own kind, and how well they agree with it."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from sr_ops.conservation import conserve
 from sr_ops.consistency import ConsistencySums
 from sr_ops.degradation import Degradation
-from sr_ops.domain import Domain, keep_flat, nearest
+from sr_ops.domain import Domain, flat, keep_flat, nearest
+from sr_ops.grid import Grid
+from sr_ops.reduction import nearest_owned, reduced
 from sr_ops.tiles import Tile, owned
 
 from ..errors import ErrorType, ImageError
@@ -30,9 +30,9 @@ class Finished:
     """Of `pixels`, in native units, where the image is known."""
 
 
-def copied(window: Window, part: Tile, scale: int) -> Finished:
-    """A part in which nothing is known: every sample as it is, `scale` x `scale` times."""
-    pixels = _copies(window.pixels, part, scale)
+def copied(window: Window, part: Tile, grid: Grid) -> Finished:
+    """A part in which nothing is known: every sample as it is, for all pixels of the result that lie in it."""
+    pixels = _copies(window.pixels, part, grid)
     sums = ConsistencySums.none(len(window.lr))
     if window.alpha is not None:  # which is known, and kept to the bit
         height, width = (span.stop - span.start for span in (part.rows, part.columns))
@@ -48,33 +48,36 @@ def finish(
     header: Header,
     scaling: Scaling,
     degradation: Degradation,
+    grid: Grid,
 ) -> Finished:
-    """The samples that `part` owns of an enlarged window, rounded as they are written.
+    """The samples that `part` owns of an enlarged window, brought to the result's grid and rounded as they are written.
 
     What is not known in the image is a copy of it, so that NaN, "no data" and masks keep their place and their number.
+    How well the result agrees with the image is measured before it is reduced: at the scale that the camera's kernel
+    is for.
 
     Args:
         sr: (C, h * scale, w * scale) float32, the enlargement of `window.lr`.
         alpha: (1, h * scale, w * scale), of `window.alpha`.
         degradation: what the result must agree with the image by.
     """
-    known, scale = window.domain.known, degradation.scale
-    numbers, residual = _measured(sr, window, header, scaling, degradation)
+    known = window.domain.known
+    whole, residual = _measured(sr, window, header, scaling, degradation)
+    numbers = owned(whole, part, grid.scale) if grid.is_whole else _reduced(sr, window, part, header, scaling, grid)
+    outside = _outside(numbers, known, part, scaling, grid)
     if alpha is not None:
         assert window.alpha is not None
-        its_own = of_alpha(degradation)
-        opacity = _opacity(alpha, window.alpha, its_own) * full_range(header)
-        numbers = torch.cat([numbers, (opacity + 0.5).floor_()])
-        residual = torch.cat([residual, its_own.apply(numbers[-1:].double()) - window.alpha * full_range(header)])
+        opacity, its_residual = _opacity(alpha, window.alpha, part, header, of_alpha(degradation), grid)
+        numbers, residual = torch.cat([numbers, opacity]), torch.cat([residual, its_residual])
         known = None if known is None else torch.cat([known, torch.ones_like(known[:1])])
     sums = ConsistencySums.of(owned(residual, part, 1), None if known is None else owned(known, part, 1))
-    sums = replace(sums, outside=_outside(numbers[: len(sr)], window.domain.known, part, scaling, scale))
-    made = owned(numbers, part, scale).cpu().numpy().astype(header.dtype)
+    sums = replace(sums, outside=outside)
+    made = numbers.cpu().numpy().astype(header.dtype)
     if known is None and len(made) == len(window.pixels.samples) and window.pixels.mask is None:
         return Finished(Pixels(made, None), sums)
-    copies = _copies(window.pixels, part, scale)
+    copies = _copies(window.pixels, part, grid)
     if known is not None:
-        made = np.where(_repeated(owned(known, part, 1).cpu().numpy(), scale), made, copies.samples[: len(made)])
+        made = np.where(nearest_owned(known.cpu().numpy(), part, grid), made, copies.samples[: len(made)])
     if len(made) < len(copies.samples):  # an alpha that says which pixels are valid
         made = np.concatenate([made, copies.samples[len(made) :]])
     return Finished(Pixels(made, copies.mask), sums)
@@ -97,37 +100,53 @@ def _measured(
     return numbers, torch.cat(shrunk) - lr.to(exact)
 
 
-def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling, scale: int) -> int:
-    """How many samples that `part` owns lie outside of the image's range, where that is known.
+def _reduced(sr: Tensor, window: Window, part: Tile, header: Header, scaling: Scaling, grid: Grid) -> Tensor:
+    """Native numbers of the pixels that `part` owns of a result that is not made at a whole scale."""
+    numbers = off_nodata(to_native(reduced(sr, part, grid), header, scaling), header)
+    if header.dtype != "float32":
+        return numbers
+    lr = torch.from_numpy(window.pixels.samples[: len(window.lr)]).to(sr.device).nan_to_num()
+    still, values = (nearest_owned(each, part, grid) for each in (flat(lr), lr))
+    numbers = torch.where(still, values, numbers)  # to the last bit
+    return limited(numbers, scaling) if scaling.cuts else numbers
+
+
+def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling, grid: Grid) -> int:
+    """How many of the samples that `part` owns lie outside of the image's range, where that is known.
 
     Raises:
         ImageError: unsupported; some are no numbers at all.
     """
-    numbers = owned(numbers, part, scale)
     beyond = ~within(numbers, scaling)
     if known is not None:
-        beyond &= nearest(owned(known, part, 1), scale)
+        beyond &= nearest_owned(known, part, grid)
     if not bool(numbers.where(beyond, 0.0).isfinite().all()):
         message = "its values are beyond what float32 can be computed with; say with --nodata which of them is a fill"
         raise ImageError(ErrorType.UNSUPPORTED, message)
     return int(beyond.sum())
 
 
-def _opacity(alpha: Tensor, of_image: Tensor, degradation: Degradation) -> Tensor:
-    """An enlarged alpha that does not ring, and that is 0 where the image's is: there are no colours to be shown."""
+def _opacity(
+    alpha: Tensor, of_image: Tensor, part: Tile, header: Header, degradation: Degradation, grid: Grid
+) -> tuple[Tensor, Tensor]:
+    """Native numbers of an alpha where `part` owns it, and the residuals (1, h, w) of the whole window.
+
+    It does not ring, and is 0 where the image's is: there are no colours to be shown.
+    """
     low = -max_pool2d(-of_image, 3, stride=1, padding=1)
     high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
-    scale = degradation.scale
-    limited = alpha.clamp(nearest(torch.minimum(low, high), scale), nearest(high, scale))
-    return conserve(limited, of_image, degradation, Domain(low < high))  # what is clear is not: there both are 0
+    ends, scale, full = (torch.minimum(low, high), high), degradation.scale, full_range(header)
+    limited = alpha.clamp(*(nearest(end, scale) for end in ends))
+    opacity = conserve(limited, of_image, degradation, Domain(low < high))  # what is clear is not: there both are 0
+    whole = (opacity * full + 0.5).floor_()
+    residual = degradation.apply(whole.double()) - of_image * full
+    if grid.is_whole:
+        return owned(whole, part, scale), residual
+    smaller = reduced(opacity, part, grid).clamp(*(nearest_owned(end, part, grid) for end in ends))
+    return (smaller * full + 0.5).floor_(), residual
 
 
-def _copies(pixels: Pixels, part: Tile, scale: int) -> Pixels:
-    """The samples that `part` owns of a window, each `scale` x `scale` times, and their mask."""
-    mask = None if pixels.mask is None else _repeated(owned(pixels.mask, part, 1), scale)
-    return Pixels(_repeated(owned(pixels.samples, part, 1), scale), mask)
-
-
-def _repeated(image: NDArray[Any], scale: int) -> NDArray[Any]:
-    """(..., H, W) with every sample `scale` x `scale` times."""
-    return image.repeat(scale, -2).repeat(scale, -1)
+def _copies(pixels: Pixels, part: Tile, grid: Grid) -> Pixels:
+    """The samples of the image that lie under the pixels which `part` owns, and their mask."""
+    mask = None if pixels.mask is None else nearest_owned(pixels.mask, part, grid)
+    return Pixels(nearest_owned(pixels.samples, part, grid), mask)

@@ -87,7 +87,7 @@ class ImageWork:
             begun_scene = Scene(row, self._recorder.timed(record, watch), groups)
             return self._begin_scene(begun_scene, image, opened.commit, model, settings.kernel)
         tiles = tiles_of(picture.header, settings, model.degradation)
-        with open_sink(target, row.scale, watch, self._patiently) as sink:
+        with open_sink(target, watch, self._patiently) as sink:
             written = write_tiles(picture, tiles, model, settings, self._device, watch, sink, piece)
         with watch("write"):
             self._tidy(row, target, [tile.name for tile in written], len(tiles), settings)
@@ -100,9 +100,7 @@ class ImageWork:
         watch = opened.watch
         ready = prepare(opened.settings, picture, self._device, watch, opened.of_camera)
         in_pieces = replace(ready.settings, tile_size=piece)
-        fitted = fit_stages(
-            ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain, ready.signs
-        )
+        fitted = fit_stages(ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain)
         return ImageFit(ready.settings, ready.guess, fitted)
 
     def _do_group(
@@ -110,7 +108,7 @@ class ImageWork:
     ) -> GroupRecord:
         settings, commit, watch = opened.settings, opened.commit, opened.watch
         tiles = tiles_of(image.picture.header, settings, model.degradation)[group.start : group.stop]
-        with open_sink(image.target, group.row.scale, watch, self._patiently) as sink:
+        with open_sink(image.target, watch, self._patiently) as sink:
             written = write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece)
         timed = self._recorder.timed(replace(begun, status=Status.DONE), watch)
         record = GroupRecord(group.start, group.stop, written, timed)
@@ -129,10 +127,10 @@ class ImageWork:
         except OSError as error:
             message = f"cannot remove old work from {folder}: {storage.reason(error)}; run again"
             raise ImageError(ErrorType.WRITE, message) from error
-        side = self._config.settings.tile_size * begun.row.scale
+        side, target = self._config.settings.tile_size, image.target
         store(
             scene.result_uri(self._output, commit),
-            to_json(scene.SceneResult(side, image.target.header)),
+            to_json(scene.SceneResult(side, target.header, target.grid)),
             self._patiently,
         )
         store(scene.scaling_uri(self._output, commit), to_json(image.picture.scaling), self._patiently)
@@ -145,7 +143,7 @@ class ImageWork:
         header, made, fitted = image.picture.header, image.target.header, fit.fitted
         model = fitted.model
         by_networks = model.method is not Method.BICUBIC
-        noise_offset, noise_slope = camera.lines_in_native_units(fitted.noise_lines, image.picture.scaling)
+        rows, columns = image.target.grid.rows, image.target.grid.columns
         return replace(
             with_kernel(begun, fit.guess),
             source_fingerprint=opened.commit.source,
@@ -153,12 +151,14 @@ class ImageWork:
             method_used=model.method,
             network=opened.settings.network if by_networks else None,
             noise=camera.in_native_units(fitted.noise, image.picture.scaling),
-            noise_offset=noise_offset,
-            noise_slope=noise_slope,
             width=header.width,
             height=header.height,
             bands=len(header.bands),
             dtype=header.dtype,
+            scale=begun.scale or max(rows.ratio, columns.ratio),
+            scale_x=columns.ratio,
+            scale_y=rows.ratio,
+            whole_scale=opened.settings.scale,
             sr_width=made.width,
             sr_height=made.height,
             crs=name_of_crs(made),
@@ -184,11 +184,11 @@ class ImageWork:
                 raise ImageError(ErrorType.WRITE, f"cannot remove {uri}: {storage.reason(error)}; run again") from error
 
     def _tidy(self, row: Row, target: Target, names: Sequence[str], planned: int, settings: Settings) -> None:
-        side = settings.tile_size * settings.scale
         kept = target.place if target.one_file else None
         try:
             if not target.one_file:
-                self._patiently(lambda: finish_tiles(self._output, row.key, target.header, names, planned, side))
+                grid, side = target.grid, settings.tile_size
+                self._patiently(lambda: finish_tiles(self._output, row.key, target.header, names, planned, grid, side))
             if row.stale:
                 self._patiently(lambda: remove_other_forms(self._output, row.key, kept))
         except OSError as error:

@@ -17,6 +17,7 @@ from ..errors import ErrorType, ImageError
 from ..imagery import camera
 from ..imagery.picture import Picture
 from ..imagery.samples import Scaling
+from ..imagery.sizes import sized
 from ..output.layout import Commit
 from ..storage.patience import Patience
 from . import scene
@@ -70,10 +71,14 @@ class SceneKeeper:
             check_version(uri, source, group.source)
             path = path or self._fetcher.on_disk(uri, copy)
             scaling = self._stored(commit, scene.scaling_uri(self._output, commit), partial(from_json, Scaling))
-            parse = partial(model_from_bytes, settings=settings, device=self._device)
-            model, settings = self._stored(commit, scene.weights_uri(self._output, commit), parse)
-            picture = self._fetcher.picture(path, copy, settings, scaling)  # last: it is open from now on
-            degradation = camera.degradation_of(settings, picture.header, scaling)
+            picture = self._fetcher.picture(path, copy, settings, scaling)
+            with ExitStack() as unneeded:
+                unneeded.callback(picture.close)
+                settings = sized(settings, picture.header)
+                parse = partial(model_from_bytes, settings=settings, device=self._device)
+                model, settings = self._stored(commit, scene.weights_uri(self._output, commit), parse)
+                degradation = camera.degradation_of(settings, picture.header, scaling)
+                unneeded.pop_all()
             noisy = replace(degradation, noise=model.degradation.noise)
             return KeptScene(commit, picture, replace(model, degradation=noisy), settings)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sr_ops.grid import grid_of
 from sr_ops.model import Model
 from sr_ops.settings import Settings
 
@@ -15,6 +16,7 @@ from ..errors import ErrorType, ImageError
 from ..imagery import world_files
 from ..imagery.picture import Picture
 from ..imagery.samples import measured
+from ..imagery.sizes import sized
 from ..output.layout import Commit
 from ..output.records import Record
 from ..output.target import Target, make_target
@@ -44,7 +46,7 @@ class Opened:
     """What was found where an image should be."""
 
     settings: Settings
-    """As told; of a scene's tiles with the kernel that its fit found."""
+    """As told, with the size of the image's result; of a scene's tiles with the kernel that its fit found."""
     commit: Commit
     """What will say that it is done."""
     found: Image | Answer
@@ -92,7 +94,8 @@ class Opener:
                 unneeded.callback(picture.close)
                 with suppress(OSError):  # a folder that may not be listed tells of nothing beside
                     picture.note(*world_files.note(row.uri, picture.header, storage.lies_beside))
-                target = make_target(self._output, row.key, picture.header, self._config.form, row.scale)
+                settings = sized(settings, picture.header)
+                target = self._target(row, settings, picture)
                 begun = None if row.redo else self._begun(row, settings, commit, picture, target)
                 if begun is not None:
                     return Opened(settings, commit, begun, watch, deaths)
@@ -114,12 +117,16 @@ class Opener:
             if earlier is not None:
                 return Opened(settings, commit, earlier, watch, deaths)
             kept = self._keeper.scene_of(group, commit, settings)
-            target = make_target(self._output, row.key, kept.picture.header, self._config.form, row.scale)
+            target = self._target(row, kept.settings, kept.picture)
             return Opened(kept.settings, commit, Image(kept.picture, target, (group, kept.model)), watch, deaths)
 
     def release(self) -> None:
         """Let go of the scene that is kept for its next group."""
         self._keeper.release()
+
+    def _target(self, row: Row, settings: Settings, picture: Picture) -> Target:
+        grid = grid_of(settings, picture.height, picture.width)
+        return make_target(self._output, row.key, picture.header, self._config.form, grid)
 
     def _begin_work(self, key: str) -> int:
         """The number of processes that died of it before. Raises ImageError when they were too many."""
@@ -134,7 +141,7 @@ class Opener:
         groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
         if not groups:
             return None
-        result = scene.SceneResult(settings.tile_size * row.scale, target.header)
+        result = scene.SceneResult(settings.tile_size, target.header, target.grid)
         try:
             return self._patiently(lambda: scene.resume(self._output, commit, row, groups, result))
         except OSError as error:

@@ -33,7 +33,7 @@ class Recorder:
             manifest_line=row.line,
             source_uri=row.uri,
             status=Status.FAILED,
-            scale=row.scale,
+            scale=row.told_scale,
             camera=row.camera or None,
             device=torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu",
             threads=self._config.threads,

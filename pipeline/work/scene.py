@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sr_ops.grid import Grid
+
 from .. import storage
 from ..codec import DamagedError, from_json, to_json
 from ..errors import ErrorType
@@ -48,9 +50,10 @@ class SceneResult:
     """What a scene's commit must know of its files."""
 
     side: int
-    """Of a tile, in pixels of the result."""
+    """Of a tile, in LR pixels."""
     header: Header
     """Of the whole result."""
+    grid: Grid
 
 
 def fit_uri(output: str, commit: Commit) -> str:
@@ -133,7 +136,7 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
         return _failed(scene, ErrorType.READ, message)
     uri = commit.uri(output)
     try:
-        patiently(lambda: finish_tiles(output, commit.key, result.header, names, planned, result.side))
+        patiently(lambda: finish_tiles(output, commit.key, result.header, names, planned, result.grid, result.side))
         if scene.row.stale:
             patiently(lambda: remove_other_forms(output, commit.key, None))
         patiently(lambda: storage.write(uri, to_json(record)))

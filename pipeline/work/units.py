@@ -11,6 +11,7 @@ from functools import reduce
 from math import ceil
 from operator import add
 
+from sr_ops.grid import times_of
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 
 from ..codec import from_json, from_plain, to_json
@@ -31,6 +32,7 @@ class Row:
     key: str
     uri: str
     scale: int
+    """Of `Settings`, as `result_size`."""
     size: int
     """Bytes, 0 when the listing does not show it."""
     stale: tuple[str, ...] = ()
@@ -41,14 +43,21 @@ class Row:
     """Of `Settings`, as the fields below."""
     kernel: str = BICUBIC_KERNEL
     noise: str = AUTO
+    result_size: str = ""
     camera: str = ""
     """What its image has in common with others of one camera; "" where nobody asked."""
     found: Found | None = None
     """How the kernel was found, where it is that of the camera."""
 
+    @property
+    def told_scale(self) -> float | None:
+        """None where a size was told, and only the image tells what scale that is."""
+        times = times_of(Settings(scale=self.scale, result_size=self.result_size))
+        return None if times is None else max(times)
+
     def settings(self, of_run: Settings) -> Settings:
         """Those of a run, with what this row says for itself."""
-        return for_row(of_run, self.scale, self.nodata, self.kernel, self.noise)
+        return for_row(of_run, self.scale, self.result_size, self.nodata, self.kernel, self.noise)
 
 
 @dataclass(frozen=True)

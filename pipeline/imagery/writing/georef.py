@@ -19,20 +19,22 @@ _X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
 _PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 0xA002, 0xA003
 
 
-def enlarged(header: Header, scale: int, keep_dpi: bool) -> Header:
-    """Of the picture with `scale` x `scale` pixels for each of its own, on the same ground and the same paper.
+def enlarged(header: Header, size: tuple[int, int], keep_dpi: bool) -> Header:
+    """Of the picture with so many pixels down and across, on the same ground and the same paper.
 
     With `keep_dpi` the paper grows instead. Statistics among the tags of bands are left out: they were of other pixels.
     """
-    height, width, density = header.height * scale, header.width * scale, 1 if keep_dpi else scale
+    height, width = size
+    down, across = height / header.height, width / header.width
+    denser = (1.0, 1.0) if keep_dpi else (across, down)
     return replace(
         header,
         height=height,
         width=width,
         bands=tuple(_without_statistics(band) for band in header.bands),
-        georef=header.georef and _finer(header.georef, scale),
-        dpi=header.dpi and (header.dpi[0] * density, header.dpi[1] * density),
-        exif=header.exif and _resized_exif(header.exif, height, width, density),
+        georef=header.georef and _finer(header.georef, down, across),
+        dpi=header.dpi and (header.dpi[0] * denser[0], header.dpi[1] * denser[1]),
+        exif=header.exif and _resized_exif(header.exif, height, width, denser),
     )
 
 
@@ -43,25 +45,25 @@ def part(header: Header, top: int, left: int, height: int, width: int) -> Header
         height=height,
         width=width,
         georef=header.georef and _moved(header.georef, top, left),
-        exif=header.exif and _resized_exif(header.exif, height, width, 1),
+        exif=header.exif and _resized_exif(header.exif, height, width, (1.0, 1.0)),
     )
 
 
-def _finer(georef: Georef, scale: int) -> Georef:
+def _finer(georef: Georef, down: float, across: float) -> Georef:
     transform = georef.transform
     if transform is not None:
         a, b, c, d, e, f = transform
-        transform = Transform(a / scale, b / scale, c, d / scale, e / scale, f)
-    gcps = tuple(replace(gcp, row=gcp.row * scale, column=gcp.column * scale) for gcp in georef.gcps)
+        transform = Transform(a / across, b / down, c, d / across, e / down, f)
+    gcps = tuple(replace(gcp, row=gcp.row * down, column=gcp.column * across) for gcp in georef.gcps)
     rpcs = georef.rpcs
     if rpcs is not None:
         line, sample = _number(rpcs, "LINE_OFF"), _number(rpcs, "SAMP_OFF")
         rpcs = {
             **rpcs,
-            "LINE_OFF": f"{(line + 0.5) * scale - 0.5:.17g}",  # counted from the centre of the first pixel
-            "SAMP_OFF": f"{(sample + 0.5) * scale - 0.5:.17g}",
-            "LINE_SCALE": f"{_number(rpcs, 'LINE_SCALE') * scale:.17g}",
-            "SAMP_SCALE": f"{_number(rpcs, 'SAMP_SCALE') * scale:.17g}",
+            "LINE_OFF": f"{(line + 0.5) * down - 0.5:.17g}",  # counted from the centre of the first pixel
+            "SAMP_OFF": f"{(sample + 0.5) * across - 0.5:.17g}",
+            "LINE_SCALE": f"{_number(rpcs, 'LINE_SCALE') * down:.17g}",
+            "SAMP_SCALE": f"{_number(rpcs, 'SAMP_SCALE') * across:.17g}",
         }
     return replace(georef, transform=transform, gcps=gcps, rpcs=rpcs)
 
@@ -88,8 +90,8 @@ def _without_statistics(band: Band) -> Band:
     return replace(band, tags=tags or None)
 
 
-def _resized_exif(data: bytes, height: int, width: int, density: int) -> bytes:
-    """With the size given and `density` times the resolution, where it says them."""
+def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, float]) -> bytes:
+    """With the size given and so many times the resolution, across and down, where it says them."""
     exif = Image.Exif()
     exif.load(data)
     for directory, names in (
@@ -99,10 +101,10 @@ def _resized_exif(data: bytes, height: int, width: int, density: int) -> bytes:
         for name, size in names.items():
             if name in directory:
                 directory[name] = size
-    for name in (_X_RESOLUTION, _Y_RESOLUTION):
+    for name, times in zip((_X_RESOLUTION, _Y_RESOLUTION), denser, strict=True):
         resolution = exif.get(name)
         if isinstance(resolution, Real) and math.isfinite(resolution):  # 0/0 is found in files
-            exif[name] = float(resolution) * density
+            exif[name] = float(resolution) * times
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
 

@@ -1,0 +1,84 @@
+"""The options of `srpipe run` that say how large results are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import typer
+
+from pipeline.errors import UsageError
+from sr_ops.grid import parse_gsd, parse_scale, parse_size
+from sr_ops.settings import MAX_SCALE, Settings
+
+Value = TypeVar("Value")
+
+
+def checked_by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
+    """A parser as Typer wants it: what is no value is told with the option it was given to."""
+
+    def parsed(value: Any) -> Value:
+        try:
+            return parse(str(value))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return parsed
+
+
+def _scale(text: str) -> str:
+    """As it is told, if it can be made."""
+    parse_scale(text)
+    return text
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """How large results are: one of these."""
+
+    panel: ClassVar = "Quality"
+
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            "--scale",
+            "-s",
+            metavar=f"1..{MAX_SCALE}",
+            parser=checked_by(_scale),
+            help="Enlarge so many times where a row names no scale of its own: 2, 2.5, or 2.5x3 across and down.",
+            show_default=str(Settings.scale),
+        ),
+    ] = None
+    target_gsd: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRES",
+            parser=checked_by(parse_gsd),
+            help="Enlarge each image to pixels of this length on the ground, by its georeference, instead of --scale.",
+        ),
+    ] = None
+    target_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            parser=checked_by(parse_size),
+            help="Enlarge each image to so many pixels, as 1024x768, 1024x or x768, instead of --scale.",
+        ),
+    ] = None
+
+    def size(self) -> tuple[int, str]:
+        """`Settings.scale` and `Settings.result_size`. Raises UsageError where more than one says it."""
+        told = {"--scale": self.scale, "--target-gsd": self.target_gsd, "--target-size": self.target_size}
+        given = [option for option, value in told.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} say each how large results are; leave out all but one")
+        size = self.target_gsd or self.target_size
+        return (Settings.scale, size) if size else parse_scale(self.scale or str(Settings.scale))
+
+    def ending(self) -> str:
+        """Of the name of an output that nobody named: x4, x2.5, x2.5x3, 2.5m or 1024x768."""
+        scale, told = self.size()
+        kind, _, value = told.partition(":")
+        numbers = [number.removesuffix(".0") for number in value.split("x")]
+        if kind == "times" and numbers[0] == numbers[1]:
+            return f"x{numbers[0]}"
+        return {"": f"x{scale}", "times": f"x{'x'.join(numbers)}", "gsd": f"{numbers[0]}m"}.get(kind, value)
