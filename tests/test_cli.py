@@ -275,6 +275,8 @@ FIELDS = {
     "self-ensemble": ("settings.ensemble",),
     "back-projection": ("settings.back_projections",),
     "range": ("settings.value_range",),
+    "target-gsd": ("settings.result_size",),
+    "target-size": ("settings.result_size",),
     "max-seconds-per-image": ("max_seconds",),
     "s3-endpoint-url": ("storage.input.endpoint_url", "storage.output.endpoint_url"),
     "s3-profile": ("storage.input.profile", "storage.output.profile"),
@@ -288,7 +290,9 @@ FIELDS = {
 """Of the options that are not called like the field they set."""
 
 TEXTS: dict[str, dict[str, object]] = {
-    "2..8": {"3": 3, "8": 8},
+    "X|XxY": {"3": 3, "8.0": 8, "2x2": 2},
+    "METRES": {"2.50": "gsd:2.5"},
+    "WxH": {"1024x768": "pixels:1024x768", "640X": "pixels:640x", "x480": "pixels:x480"},
     "1|1/2|1/4": {"1/4": 0.25, "1/2": 0.5, "1": 1.0},
     "URL": {"http://host:1": "http://host:1"},
     "KEY=VALUE": {"max_concurrency=2": 2},

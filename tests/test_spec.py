@@ -39,7 +39,9 @@ def parse(*arguments: str) -> tuple[dict[str, Any], Callable[[str], str]]:
 
 
 TEXTS = {
-    "2..8": "2",
+    "X|XxY": "2.5",
+    "METRES": "2.5",
+    "WxH": "640x480",
     "1|1/2|1/4": "0.25",
     "auto|none|VALUE": "7.0",
     "auto|none|LOW,HIGH": "0.0,7.0",

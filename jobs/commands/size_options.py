@@ -8,7 +8,7 @@ import typer
 
 from pipeline.errors import UsageError
 from sr_ops.grid import parse_gsd, parse_scale, parse_size
-from sr_ops.settings import MAX_SCALE, Settings
+from sr_ops.settings import Settings
 
 Value = TypeVar("Value")
 
@@ -25,10 +25,14 @@ def checked_by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
     return parsed
 
 
-def _scale(text: str) -> str:
-    """As it is told, if it can be made."""
-    parse_scale(text)
-    return text
+def _as_told(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """A parser that looks whether a text is a value, and leaves it as it is."""
+
+    def checked(text: str) -> str:
+        parse(text)
+        return text
+
+    return checked
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,9 @@ class SizeOptions:
         typer.Option(
             "--scale",
             "-s",
-            metavar=f"1..{MAX_SCALE}",
-            parser=checked_by(_scale),
-            help="Enlarge so many times where a row names no scale of its own: 2, 2.5, or 2.5x3 across and down.",
+            metavar="X|XxY",
+            parser=checked_by(_as_told(parse_scale)),
+            help="Enlarge so many times where a row names no scale of its own: 1.01 to 8, or 2.5x3, across and down.",
             show_default=str(Settings.scale),
         ),
     ] = None
@@ -52,7 +56,7 @@ class SizeOptions:
         str | None,
         typer.Option(
             metavar="METRES",
-            parser=checked_by(parse_gsd),
+            parser=checked_by(_as_told(parse_gsd)),
             help="Enlarge each image to pixels of this length on the ground, by its georeference, instead of --scale.",
         ),
     ] = None
@@ -60,7 +64,7 @@ class SizeOptions:
         str | None,
         typer.Option(
             metavar="WxH",
-            parser=checked_by(parse_size),
+            parser=checked_by(_as_told(parse_size)),
             help="Enlarge each image to so many pixels, as 1024x768, 1024x or x768, instead of --scale.",
         ),
     ] = None
@@ -71,8 +75,11 @@ class SizeOptions:
         given = [option for option, value in told.items() if value is not None]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} say each how large results are; leave out all but one")
-        size = self.target_gsd or self.target_size
-        return (Settings.scale, size) if size else parse_scale(self.scale or str(Settings.scale))
+        if self.target_gsd is not None:
+            return Settings.scale, parse_gsd(self.target_gsd)
+        if self.target_size is not None:
+            return Settings.scale, parse_size(self.target_size)
+        return parse_scale(self.scale or str(Settings.scale))
 
     def ending(self) -> str:
         """Of the name of an output that nobody named: x4, x2.5, x2.5x3, 2.5m or 1024x768."""
