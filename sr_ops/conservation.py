@@ -25,6 +25,11 @@ _ROOM = (0.01, 0.03, 0.1, 0.14, 0.2, 0.3, 0.45, 0.7, 1.0)
 dots on white have most room, and would be filled before the white around them is as white as it can be."""
 
 
+SHARED_REACH = 12
+"""Pixels from which `keep_within` brings what was cut off: those that cancel, those that it is shared out among, and
+who else is there to take it."""
+
+
 def passes(degradation: Degradation) -> int:
     """How often `conserve` is to be done: what one pass adds, kernels other than bicubic do not see whole."""
     return 1 if degradation.is_bicubic else 2
@@ -52,6 +57,21 @@ def conserve(sr: Tensor, lr: Tensor, degradation: Degradation, domain: Domain, s
         residual = lr - degradation.apply(sr)
     if domain.known is not None:
         residual, takers = residual * domain.known, takers * domain.known
+    return _shared_out(sr, residual, scale, domain, takers)
+
+
+def keep_within(image: Tensor, domain: Domain, takers: Tensor) -> Tensor:
+    """(C, H, W) cut off at the ends of the domain, and what that takes or adds shared out among pixels nearby by room.
+
+    Args:
+        takers: (C, H, W) bool: pixels of which this is asked, and that take of it.
+    """
+    kept = image.clamp(*(torch.as_tensor(bound).to(image) for bound in (domain.low, domain.high)))
+    return _shared_out(kept, (image - kept) * takers, 1, domain, takers.to(image))
+
+
+def _shared_out(sr: Tensor, residual: Tensor, scale: int, domain: Domain, takers: Tensor) -> Tensor:
+    """`sr` with the residuals (C, H, W) of its pixels of `scale` x `scale`; itself where there are none."""
     residual = residual.where(residual.abs() > _NEGLIGIBLE, 0.0)
     if not bool(residual.any()):
         return sr

@@ -23,9 +23,9 @@ PIXELS = "pixels:"
 TIMES = "times:"
 """How it begins that tells ratios across and down: "times:2.5x3.0"."""
 
-_REACH = 4
-"""LR pixels around an area that its pixels of the result are reduced from: 2 for the cubic and half a pixel of the
-result at most, where that is no finer than the image; and what is left of an LR pixel."""
+_REACH = 16
+"""LR pixels around an area that its pixels of the result hang on, where that is no finer than the image: 2 for the
+cubic, half a pixel of the result, what is left of an LR pixel, and `conservation.SHARED_REACH` pixels of the result."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,13 @@ class Axis:
         """The pixels of the result that belong to LR pixels from `start` to `stop`."""
         return slice(self.edge(start), self.edge(stop))
 
-    def sources(self, start: int, stop: int) -> list[int]:
-        """Of each pixel of `part` the LR pixel, counted from `start`, in which its middle lies; on a border the one
-        before."""
-        part = self.part(start, stop)
-        return [((2 * index + 1) * self.lr - 1) // (2 * self.sr) - start for index in range(part.start, part.stop)]
+    def sources(self, place: slice) -> list[int]:
+        """Of some pixels of the result the LR pixels in which their middles lie; on a border the one before."""
+        return [((2 * index + 1) * self.lr - 1) // (2 * self.sr) for index in range(place.start, place.stop)]
+
+    def around(self, place: slice, margin: int) -> slice:
+        """Some pixels of the result, and so many more on both sides as there are."""
+        return slice(max(0, place.start - margin), min(self.sr, place.stop + margin))
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,49 @@
 
 from torch import Tensor
 
-from .grid import Axis, Grid
+from .conservation import SHARED_REACH, keep_within
+from .domain import Domain, fill, flat
+from .grid import Grid
 from .resample import resize_window
-from .tiles import Image, Span, Tile, owned
+from .tiles import Image, Tile
+
+Places = tuple[slice, slice]
+"""Rows and columns of a result."""
 
 
-def reduced(sr: Tensor, part: Tile, grid: Grid) -> Tensor:
-    """The pixels of the result that `part` owns.
+def reduced(sr: Tensor, part: Tile, grid: Grid, place: Places | None = None) -> Tensor:
+    """The pixels of the result that `part` owns, or others that it knows enough of.
 
     Args:
         sr: (C, h * scale, w * scale), of the window that `part` reads, whose halo is `Grid.reach` larger than what its
             samples depend on.
 
     Returns:
-        (C, rows, columns) as `Axis.part` counts them; of a whole grid a view of `sr`. It may overshoot the range.
+        (C, rows, columns). It may overshoot the range.
     """
-    if grid.is_whole:
-        return owned(sr, part, grid.scale)
     scale = grid.scale
     lengths = (grid.rows.lr * scale, grid.columns.lr * scale)
     first = (part.rows.read_start * scale, part.columns.read_start * scale)
-    return resize_window(sr, first, lengths, grid.size, places(part, grid))
+    return resize_window(sr, first, lengths, grid.size, place or places(part, grid))
 
 
-def places(part: Tile, grid: Grid) -> tuple[slice, slice]:
+def reduced_within(sr: Tensor, part: Tile, grid: Grid, domain: Domain, lr: Tensor) -> Tensor:
+    """`reduced`, within the range of the domain; what that cuts off is shared out nearby, so that means are kept.
+
+    Args:
+        domain: of `lr`, the window of the image that `part` reads.
+    """
+    rows, columns = places(part, grid)
+    around = grid.rows.around(rows, SHARED_REACH), grid.columns.around(columns, SHARED_REACH)
+    takers = ~flat(fill(lr, domain.known))
+    if domain.known is not None:
+        takers &= domain.known
+    kept = keep_within(reduced(sr, part, grid, around), domain, nearest_at(takers, part, grid, around))
+    top, left = (wide.start for wide in around)
+    return kept[..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+
+def places(part: Tile, grid: Grid) -> Places:
     """Rows and columns of the result that a part owns."""
     return grid.rows.part(part.rows.start, part.rows.stop), grid.columns.part(part.columns.start, part.columns.stop)
 
@@ -33,7 +52,7 @@ def places(part: Tile, grid: Grid) -> tuple[slice, slice]:
 def paste_on(canvas: Image, part: Tile, pixels: Image, grid: Grid, tile: Tile) -> None:
     """Write what `part` owns to its place in what `tile` owns, in place."""
     rows, columns = places(part, grid)
-    top, left = (axis.start for axis in places(tile, grid))
+    top, left = (place.start for place in places(tile, grid))
     canvas[..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = pixels
 
 
@@ -43,9 +62,13 @@ def nearest_owned(image: Image, part: Tile, grid: Grid) -> Image:
     Args:
         image: (..., h, w), the window of the image that `part` reads.
     """
-    rows, columns = (_sources(axis, span) for axis, span in ((grid.rows, part.rows), (grid.columns, part.columns)))
-    return owned(image, part, 1)[..., rows, :][..., columns]
+    return nearest_at(image, part, grid, places(part, grid))
 
 
-def _sources(axis: Axis, span: Span) -> list[int]:
-    return axis.sources(span.start, span.stop)
+def nearest_at(image: Image, part: Tile, grid: Grid, place: Places) -> Image:
+    """The same of others whose middles lie in that window."""
+    rows, columns = (
+        [source - span.read_start for source in axis.sources(of_axis)]
+        for axis, span, of_axis in zip((grid.rows, grid.columns), (part.rows, part.columns), place, strict=True)
+    )
+    return image[..., rows, :][..., columns]

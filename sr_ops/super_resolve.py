@@ -5,7 +5,6 @@ scratch take ceil(log2 s). Each stage runs its network under the self-ensemble, 
 when it overshoots, and is back-projected against the LR image. Any other size is reduced from the next whole scale.
 """
 
-import torch
 from torch import Tensor
 
 from .domain import UNIT, Domain
@@ -14,7 +13,7 @@ from .grid import grid_of
 from .learning import fit_stages
 from .model import degradation_of, no_phase
 from .prior import Prior
-from .reduction import reduced
+from .reduction import reduced_within
 from .settings import AUTO, Settings
 from .tiles import tile_at
 
@@ -33,5 +32,4 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, do
     sr = enlarge_tiled(lr, fitted.model, settings, no_phase, domain)
     height, width = lr.shape[-2:]
     grid, whole = grid_of(settings, height, width), tile_at(slice(0, height), slice(0, width), height, width, 0)
-    low, high = (torch.as_tensor(bound).to(sr) for bound in (domain.low, domain.high))
-    return sr if grid.is_whole else reduced(sr, whole, grid).clamp(low, high)
+    return sr if grid.is_whole else reduced_within(sr, whole, grid, domain, lr)

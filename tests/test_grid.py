@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sr_ops.domain import Domain, nearest
 from sr_ops.grid import Axis, Grid, grid_of, parse_gsd, parse_scale, parse_size, whole_scale
-from sr_ops.reduction import nearest_owned, reduced
+from sr_ops.reduction import nearest_owned, places, reduced, reduced_within
 from sr_ops.resample import resize, resize_window, upscale
 from sr_ops.settings import Method, Settings
 from sr_ops.super_resolve import super_resolve
-from sr_ops.tiles import cut, plan_tiles
+from sr_ops.tiles import cut, cut_enlarged, plan_tiles
 
 from .pictures import noise
 
@@ -32,7 +33,8 @@ def test_tiles_share_out_an_axis(axis: Axis, side: int) -> None:
     cuts = [*range(0, axis.lr, side), axis.lr]
     assert (axis.edge(0), axis.edge(axis.lr)) == (0, axis.sr)
     for start, stop in pairwise(cuts):
-        part, sources = axis.part(start, stop), axis.sources(start, stop)
+        part = axis.part(start, stop)
+        sources = [source - start for source in axis.sources(part)]
         assert len(sources) == part.stop - part.start > 0
         for index, source in enumerate(sources, part.start):
             middle = (index + 0.5) * axis.lr / axis.sr - start
@@ -45,7 +47,7 @@ def test_whole_scales_are_as_they_were(length: int, scale: int) -> None:
     """Edges are multiples of the scale, and each pixel of the image is there so many times."""
     axis = Axis(length, scale * length)
     assert [axis.edge(place) for place in range(length + 1)] == list(range(0, scale * length + 1, scale))
-    assert axis.sources(0, length) == [index // scale for index in range(scale * length)]
+    assert axis.sources(slice(0, axis.sr)) == [index // scale for index in range(scale * length)]
     assert Grid(axis, axis, scale).is_whole
     assert Grid(axis, axis, scale).reach == 0
 
@@ -113,6 +115,48 @@ def test_a_reduction_is_the_same_in_every_tile(rows: Axis, columns: Axis, side: 
         assert torch.equal(part, made[:, own[0], own[1]])
 
 
+def hard_edges(height: int, width: int) -> Tensor:
+    """(1, height, width): black on white, so that a cubic would overshoot everywhere."""
+    return (noise(1, height, width) > 0.85).float()
+
+
+@pytest.mark.parametrize("text", ["1.05", "1.3", "1.5", "2.5", "4.7", "1.3x3.1", "1x2"])
+def test_means_are_kept(text: str) -> None:
+    """Within the range, and to 0.05 % where a third of the pixels is cut off; nothing of it is given to flat parts."""
+    scale, size = parse_scale(text)
+    settings = Settings(scale=scale, result_size=size, method=Method.BICUBIC)
+    lr = hard_edges(60, 80)
+    lr[:, 20:50, 30:60] = 0.5
+    made = super_resolve(lr, settings)
+    assert made.shape[1:] == grid_of(settings, 60, 80).size
+    assert 0 == float(made.min()) < float(made.max()) <= 1
+    assert float(made.double().mean()) == pytest.approx(float(lr.double().mean()), rel=5e-4)
+    rows, columns = (axis.part(*span) for axis, span in zip(axes_of(settings), ((30, 40), (40, 50)), strict=True))
+    assert float((made[:, rows, columns] - 0.5).abs().max()) < 1e-6
+
+
+def axes_of(settings: Settings) -> tuple[Axis, Axis]:
+    grid = grid_of(settings, 60, 80)
+    return grid.rows, grid.columns
+
+
+@pytest.mark.parametrize("size", [(70, 101), (61, 80), (150, 160), (333, 90)])
+def test_what_is_shared_out_is_the_same_in_every_tile(size: tuple[int, int]) -> None:
+    """To rounding, with unknown samples, of hard edges; the halo is as wide as what was cut off goes."""
+    grid = Grid(Axis(60, size[0]), Axis(80, size[1]), 8)
+    grid = replace(grid, scale=whole_scale(grid))
+    lr, known = hard_edges(60, 80), noise(1, 60, 80, seed=3) > 0.05
+    sr, domain = nearest(lr, grid.scale), Domain(known)
+    (whole,) = plan_tiles(60, 80, 1000, 0)
+    made = reduced_within(sr, whole, grid, domain, lr)
+    assert float((made - reduced(sr, whole, grid).clamp(0, 1)).abs().max()) > 0.02
+    for tile in plan_tiles(60, 80, 16, grid.reach):
+        of_tile = domain.of(tile.rows.read, tile.columns.read)
+        part = reduced_within(cut_enlarged(sr, tile, grid.scale), tile, grid, of_tile, cut(lr, tile))
+        rows, columns = places(tile, grid)
+        torch.testing.assert_close(part, made[:, rows, columns], rtol=0, atol=1e-5)
+
+
 def positions(axis: Axis) -> Tensor:
     """Of the pixels of the result, in LR pixels from the middle of the first."""
     return (torch.arange(axis.sr, dtype=torch.float64) + 0.5) * axis.lr / axis.sr - 0.5
@@ -143,7 +187,7 @@ def test_nearest_takes_pixels_of_the_part_alone() -> None:
     """Put together, the parts of a picture are its pixels by where the middles lie."""
     grid = Grid(Axis(7, 17), Axis(11, 14), 3)
     image = torch.arange(77).reshape(1, 7, 11)
-    rows, columns = (torch.tensor(axis.sources(0, axis.lr)) for axis in (grid.rows, grid.columns))
+    rows, columns = (torch.tensor(axis.sources(slice(0, axis.sr))) for axis in (grid.rows, grid.columns))
     for tile in plan_tiles(7, 11, 4, 2):
         part = nearest_owned(cut(image, tile), tile, grid)
         own = grid.rows.part(tile.rows.start, tile.rows.stop), grid.columns.part(tile.columns.start, tile.columns.stop)

@@ -158,7 +158,7 @@ def test_unknown_parts_keep_their_place_and_their_number(
     told = {"scale": 3, "result_size": "times:2.2x2.7", "method": Method.BICUBIC}
     assert run(tiny_config(settings=replace(tiny_config().settings, **told)), observer).done == 3
     alpha, nodata, flat = (read(tmp_path / "out/tiles" / name) for name in names)
-    rows, columns = (Axis(40, 108).sources(0, 40), Axis(45, 99).sources(0, 45))
+    rows, columns = (Axis(40, 108).sources(slice(0, 108)), Axis(45, 99).sources(slice(0, 99)))
     unknown = np.zeros((40, 45), bool)
     unknown[:20, :25] = True
     assert np.array_equal(nodata[0] == 0, unknown[rows][:, columns])

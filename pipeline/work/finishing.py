@@ -12,7 +12,7 @@ from sr_ops.consistency import ConsistencySums
 from sr_ops.degradation import Degradation
 from sr_ops.domain import Domain, flat, keep_flat, nearest
 from sr_ops.grid import Grid
-from sr_ops.reduction import nearest_owned, reduced
+from sr_ops.reduction import nearest_owned, reduced, reduced_within
 from sr_ops.tiles import Tile, owned
 
 from ..errors import ErrorType, ImageError
@@ -102,7 +102,8 @@ def _measured(
 
 def _reduced(sr: Tensor, window: Window, part: Tile, header: Header, scaling: Scaling, grid: Grid) -> Tensor:
     """Native numbers of the pixels that `part` owns of a result that is not made at a whole scale."""
-    numbers = off_nodata(to_native(reduced(sr, part, grid), header, scaling), header)
+    smaller = reduced_within(sr, part, grid, window.domain, window.lr)
+    numbers = off_nodata(to_native(smaller, header, scaling), header)
     if header.dtype != "float32":
         return numbers
     lr = torch.from_numpy(window.pixels.samples[: len(window.lr)]).to(sr.device).nan_to_num()
