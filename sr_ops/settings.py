@@ -162,7 +162,7 @@ def preset(name: Preset, from_prior: bool) -> Settings:
     ensemble = name is not Preset.FAST
     if from_prior:
         fit = FitSettings(steps=_STEPS[name], crop=_CROP_FROM_PRIOR, learning_rate=_RATE_FROM_PRIOR)
-        members = _FEW_MEMBERS if name is Preset.BALANCED else Settings.members
+        members = _FEW_MEMBERS if name in (Preset.BALANCED, Preset.REAL) else Settings.members
         return Settings(network=Network.DIRECT, fit=fit, ensemble=ensemble, members=members)
     network = Network.ZSSR if name is Preset.PAPER else Network.SUBPIXEL
     return Settings(network=network, fit=FitSettings(steps=_STEPS_FROM_SCRATCH[name]), ensemble=ensemble)

@@ -19,7 +19,7 @@ PANELS = {
     "Quality": {
         *("scale", "preset", "prior", "method", "steps", "network", "width", "depth", "crop", "batch"),
         *("learning-rate", "seed", "self-ensemble", "back-projection", "tile-size", "nodata", "range"),
-        *("kernel", "noise", "stack"),
+        *("kernel", "noise", "stack", "target-gsd", "target-size"),
     },
     "Output": {"output", "existing", "format", "single", "dpi", "json"},
     "Machine": {"device", "workers", "threads-per-worker", "gpus-per-worker", "executor", "address"},

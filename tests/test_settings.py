@@ -40,7 +40,8 @@ def test_a_preset_chooses_the_network_and_its_fit_and_nothing_else(name: Preset,
     """The rest is as in plain settings, but for the ensemble of fast: the method is auto, and no prior is named."""
     chosen = preset(name, from_prior)
     assert chosen.ensemble is (name is not Preset.FAST)
-    assert chosen.members == (4 if name is Preset.BALANCED and from_prior else 8)
+    few = from_prior and name in (Preset.BALANCED, Preset.REAL)
+    assert chosen.members == (4 if few else 8)
     alike = replace(chosen, network=Settings().network, fit=Settings().fit, ensemble=True, members=8)
     assert alike == Settings()
     assert (chosen.method, chosen.prior) == (Method.AUTO, NO_PRIOR)
