@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds cameras-picture real-picture bench-same bench-gpu cases clean fuzz
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits cameras-picture real-picture bench-same bench-gpu cases clean fuzz
 
 install: $(VENV)/.installed
 
@@ -61,7 +61,7 @@ ROWS ?= 100000
 bench-rows: install
 	$(VENV)/bin/python -m benchmarks.many_rows $(ROWS)
 
-# set5/, set14/, satellite/; about 10 minutes. Fails below 95 % right.
+# set5/, set14/, satellite/; about 12 minutes. Fails below 95 % right, or where a case loses more than 0.3 dB.
 bench-no-harm: with-data install
 	$(VENV)/bin/python -m benchmarks.no_harm $(DATA)
 
@@ -95,6 +95,23 @@ bench-blind: with-data install
 # kodak/; about 5 minutes, alone on the machine. Fails above a quarter of the seconds of revision ac389d8.
 bench-x4-seconds: with-data install
 	$(VENV)/bin/python -m benchmarks.kernels_seconds $(DATA)
+
+# set5/, set14/; about an hour, alone on the machine. DAT-light and Pillow beside every preset, each in one thread; the former
+# two in an environment of their own. Draws docs/peers.png. OPTIONS="--parts set5-x4" does that alone.
+PEERS := bench-out/peers/.venv
+bench-peers: with-data $(VENV)/.bench $(PEERS)/.installed
+	$(VENV)/bin/python -m benchmarks.peers $(PEERS)/bin/python $(DATA) $(OPTIONS)
+	$(VENV)/bin/python -m benchmarks.peers_plot
+
+$(PEERS)/.installed: benchmarks/peers-requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --disable-pip-version-check --quiet --requirement $<
+	touch $@
+
+# set14/, satellite/, satellite_train/, archive/; about 20 minutes. What of the prior's network is best fitted, by dB and CPU
+# seconds. OPTIONS="--parts x4" does that alone.
+bench-fits: with-data install
+	$(VENV)/bin/python -m benchmarks.fits $(DATA) $(OPTIONS)
 
 # satellite/, odd/archive/, set14/; a minute. Draws docs/cameras.png.
 cameras-picture: with-data install

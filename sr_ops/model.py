@@ -12,6 +12,7 @@ from .degradation import Degradation
 from .direct import Body, DirectNetwork
 from .kernels import from_spec
 from .networks import ResidualNetwork, SubpixelNetwork, ZssrNetwork, fastest_dtype, initialise
+from .noise_line import NoiseLine
 from .prior import Weights, body_of
 from .settings import Method, Network, Settings
 
@@ -51,6 +52,8 @@ class Fitted:
     noise: tuple[float, ...] | None = (0.0,)
     """Standard deviation in units of the full range, for all bands or for each, as given or measured; None where it
     was not looked for."""
+    noise_lines: tuple[NoiseLine | None, ...] = ()
+    """How it grows with the level, in each band; none where it was not measured."""
     final_loss: float = nan
     """Mean L1 of the first stage's last tenth of steps; nan without a fit."""
     reconstruction_psnr: float = nan

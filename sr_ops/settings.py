@@ -119,6 +119,11 @@ class Settings:
     """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
 
     @property
+    def takes_any_kernel(self) -> bool:
+        """Of the networks one is made for any kernel; the others know bicubic alone."""
+        return self.network is Network.DIRECT or self.method is Method.BICUBIC
+
+    @property
     def stage_scales(self) -> tuple[int, ...]:
         """The ratio to the LR image after each stage: of direct networks 3 -> (3,), 8 -> (4, 8), else (2, 4, 8)."""
         if self.network is Network.DIRECT:
@@ -140,12 +145,16 @@ class Preset(StrEnum):
     BEST = "best"
     PAPER = "paper"
     """The network of the ZSSR paper, fitted from scratch."""
+    REAL = "real"
+    """For scans, photographs and browse images as they are: kernel, noise and JPEG are found, as by default, and
+    nothing is fitted. Of such images a fit won on parts held out of them, spoiled as well, and lost in truth."""
 
 
-_STEPS = {Preset.FAST: 0, Preset.BALANCED: 20, Preset.BEST: 100}
+_STEPS = {Preset.FAST: 0, Preset.BALANCED: 20, Preset.BEST: 100, Preset.REAL: 0}
 """From a prior, of images that a fit pays for (`learning`); the paper's preset has none."""
 
 _STEPS_FROM_SCRATCH = {Preset.FAST: 100, Preset.BALANCED: 500, Preset.BEST: 1500, Preset.PAPER: 1500}
+"""That of real images has none: networks fitted from scratch know bicubic alone."""
 
 _FEW_MEMBERS = 4
 """Half of the time, for 0.01 to 0.04 dB (docs/decisions.md)."""

@@ -7,14 +7,16 @@ when it overshoots, and is back-projected against the LR image. Any other size i
 
 from torch import Tensor
 
-from .domain import UNIT, Domain
+from .domain import UNIT, Domain, fill
 from .enlarging import enlarge_tiled
 from .grid import grid_of
+from .guess import with_kernel
 from .learning import fit_stages
 from .model import degradation_of, no_phase
 from .prior import Prior
 from .reduction import reduced_within
 from .settings import AUTO, Settings
+from .signs import Signs
 from .tiles import tile_at
 
 
@@ -22,13 +24,17 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, do
     """Enlarge (C, H, W) float32 in [0, 1] to (C, *grid_of(settings, H, W).size) in [0, 1], on the tensor's device.
 
     With another `domain` samples lie between its bounds, most of them in [0, 1]; those not known are ignored, NaN too.
-    Noise that the settings tell is in grey levels of 8 bits here.
+    Noise that the settings tell is in grey levels of 8 bits here. A kernel that is to be found, `auto` or `estimate`,
+    is found in this image's pixels, which count as they are, not as numbers of a file that were rounded; of one image
+    `estimate-collection` is the same.
 
     Bit-equal for equal arguments, thread count and device class. Callers that write tiles as they come, or spread
     them over machines, use `learning.fit_stages` and `enlarging.enlarge` as this does.
     """
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
-    fitted = fit_stages(lr, settings, prior, degradation_of(settings, (noise,)), domain=domain)
+    signs = Signs(fill(lr, domain.known), domain.known_pixels)
+    settings, _ = with_kernel(settings, signs)
+    fitted = fit_stages(lr, settings, prior, degradation_of(settings, (noise,)), domain=domain, signs=signs)
     sr = enlarge_tiled(lr, fitted.model, settings, no_phase, domain)
     height, width = lr.shape[-2:]
     grid, whole = grid_of(settings, height, width), tile_at(slice(0, height), slice(0, width), height, width, 0)

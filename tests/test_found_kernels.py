@@ -18,7 +18,7 @@ from pipeline.imagery import camera
 from pipeline.work import image_work
 from pipeline.work.units import Division, Group
 from pipeline.work.worker import Worker
-from sr_ops import sheet
+from sr_ops import sheet, signs
 from sr_ops.kernel_spec import parse
 from sr_ops.settings import Method, Network
 
@@ -195,9 +195,9 @@ def test_a_scene_keeps_the_kernel_that_its_fit_found(
     """Divided into groups and stopped among them, it goes on with that one, and nobody looks for it again."""
     _colours(tmp_path / "big.png", seen_scene(SLANTED, seed=8, side=120))
     (undivided,) = find(["big.png"], "undivided", tile_size=32).values()
-    estimate_of, do_group = camera.estimate_of, Worker._group
+    estimate, do_group = signs.estimate, Worker._group
     looked: list[int] = []
-    monkeypatch.setattr(camera, "estimate_of", lambda *image: looked.append(1) or estimate_of(*image))
+    monkeypatch.setattr(signs, "estimate", lambda spectrum: looked.append(1) or estimate(spectrum))
     monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.01))
     done: list[int] = []
 
@@ -244,7 +244,7 @@ def test_the_steps_between_numbers_are_the_file_s(
     seen = seen_scene(WIDE, side=64)
     KINDS[kind](tmp_path / kind, seen)
     told: list[float] = []
-    monkeypatch.setattr(camera, "estimate_of", lambda _image, _known, rounding: told.append(rounding))
+    monkeypatch.setattr(camera, "Signs", lambda *given: told.append(given[2]) or signs.Signs(*given))
     find([kind])
     if step is None:
         known = seen[:, 20:].astype(np.int64)

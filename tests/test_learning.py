@@ -12,6 +12,7 @@ from sr_ops.damage import Damage
 from sr_ops.degradation import Degradation
 from sr_ops.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork
 from sr_ops.enlarging import enlarge
+from sr_ops.heads import deeper
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.learning import fit_stages, fit_stages_together
@@ -113,6 +114,20 @@ def test_a_fit_a_little_below_its_prior_is_taken() -> None:
     again = fit_stages(star(80), replace(DIRECT, fit=replace(FIT, learning_rate=3e-3)), prior, camera)
     assert again.prior_reconstruction_psnr - 1 < again.reconstruction_psnr < again.prior_reconstruction_psnr
     assert again.model.method is Method.ZSSR
+
+
+@pytest.mark.parametrize(
+    ("camera", "noise", "bands", "clean"),
+    [(matlab(2), "0", 3, True), (matlab(2), "4", 3, False), (blur(1.0, 2), "0", 3, False), (matlab(2), "0", 1, False)],
+    ids=["clean", "noise", "another kernel", "one band"],
+)
+def test_clean_images_have_heads_of_their_own(camera: Degradation, noise: str, bands: int, clean: bool) -> None:
+    """Three bands that MATLAB's bicubic made small, with nothing told but that."""
+    deep = {2: deeper(BRIGHTER.heads[2, 3], 6)}
+    settings = replace(DIRECT, method=Method.PRIOR, noise=noise)
+    degradation = replace(camera, noise=(float(noise) / 255,))
+    fitted = fit_stages(star(64).expand(bands, -1, -1), settings, Prior(BODY, BRIGHTER.heads, deep), degradation)
+    assert len(fitted.model.networks[0].body) == (6 if clean else 4) + 1
 
 
 def test_a_fit_that_beats_a_bad_prior_but_not_the_base_is_not_taken() -> None:

@@ -100,7 +100,9 @@ class ImageWork:
         watch = opened.watch
         ready = prepare(opened.settings, picture, self._device, watch, opened.of_camera)
         in_pieces = replace(ready.settings, tile_size=piece)
-        fitted = fit_stages(ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain)
+        fitted = fit_stages(
+            ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain, ready.signs
+        )
         return ImageFit(ready.settings, ready.guess, fitted)
 
     def _do_group(
@@ -144,6 +146,7 @@ class ImageWork:
         model = fitted.model
         by_networks = model.method is not Method.BICUBIC
         rows, columns = image.target.grid.rows, image.target.grid.columns
+        noise_offset, noise_slope = camera.lines_in_native_units(fitted.noise_lines, image.picture.scaling)
         return replace(
             with_kernel(begun, fit.guess),
             source_fingerprint=opened.commit.source,
@@ -151,6 +154,8 @@ class ImageWork:
             method_used=model.method,
             network=opened.settings.network if by_networks else None,
             noise=camera.in_native_units(fitted.noise, image.picture.scaling),
+            noise_offset=noise_offset,
+            noise_slope=noise_slope,
             width=header.width,
             height=header.height,
             bands=len(header.bands),
