@@ -159,6 +159,17 @@ def test_a_blur_in_a_jpeg_is_to_be_wider_to_count() -> None:
     assert guess(told(wide), 2).kernel.startswith("gaussian:")
 
 
+def test_a_blur_that_was_sharpened_since_is_to_be_wider_to_count() -> None:
+    """As of many scans that are no JPEG any more: what the maker did is not done again."""
+    lr = seen(scene(512), 1.4, 1.4, 0)
+    assert guess(told(lr), 2).kernel.startswith("gaussian:")
+    lifted = told(sharpened(lr, 1.0))
+    assert min(lifted.variances) - lifted.deviation > 0.3
+    assert guess(lifted, 2).kernel == "bicubic"
+    wide = told(sharpened(seen(scene(768), 2.2, 2.2, 0), 1.0))
+    assert guess(wide, 2).kernel.startswith("gaussian:")
+
+
 @pytest.mark.parametrize("scale", range(2, 9))
 def test_what_is_assumed_can_be_at_any_scale(scale: int) -> None:
     """The widest blur that is believed is as wide as kernels can be at large scales, and no wider."""
