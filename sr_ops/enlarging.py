@@ -75,7 +75,7 @@ def _enlarge(
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            image = _run(operator, image, base, stage.ratio, settings.depth)
+            image = _run(operator, image, base, stage.ratio, network.depth)
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
         with phase("back_project"):
             image = back_project(image, window, seen, settings.back_projections, domain)

@@ -30,6 +30,11 @@ class ResidualNetwork(nn.Module):
         self.bands, self.scale = bands, scale
         self.autocast_dtype = autocast_dtype
 
+    @property
+    def depth(self) -> int:
+        """Its 3 x 3 convolutions: as many pixels of what it sees reach one of what it makes, on each side."""
+        return sum(isinstance(layer, nn.Conv2d) for layer in self.body.modules())
+
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
         """What the first convolution sees, of an image of as many bands as the network has."""
         raise NotImplementedError

@@ -69,6 +69,7 @@ def test_a_deeper_head_makes_the_same(old: int, depth: int) -> None:
     made = DirectNetwork(3, 2, Body(8, depth), torch.float32)
     made.load_state_dict(deeper(shallow.state_dict(), depth))
     assert body_of(made.state_dict()) == Body(8, depth)
+    assert (shallow.depth, made.depth) == (old, depth)
     seen = (
         torch.rand(1, 3, 9, 9, generator=generator),
         torch.rand(1, 3, 18, 18, generator=generator),
