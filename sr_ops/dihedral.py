@@ -37,7 +37,22 @@ def self_ensemble(operator: Callable[..., Tensor], *images: Tensor) -> Tensor:
         The operator's result for `images`, less what depends on the direction. The median of 8 is the mean of the
         4th and 5th value.
     """
-    return _median_of_eight(torch.stack(list(_members(operator, images))))
+    return median_and_variance(operator, *images)[0]
+
+
+def median_and_variance(operator: Callable[..., Tensor], *images: Tensor) -> tuple[Tensor, Tensor]:
+    """What `self_ensemble` gives, and of each sample the variance of the 8 (divided by 7)."""
+    members = torch.stack(list(_members(operator, images)))
+    parts = [(_variance(strip), _median_of_strip(list(strip))) for strip in torch.split(members, _STRIP, dim=-2)]
+    variance, median = (torch.cat(strips, dim=-2) for strips in zip(*parts, strict=True))
+    return median, variance
+
+
+def _variance(members: Tensor) -> Tensor:
+    """Of differences to the first, which are small: squares of the samples themselves would hide them."""
+    differences = members[1:] - members[0]
+    squares = differences.square().sum(0) - differences.sum(0).square() / len(members)
+    return squares.clamp_min_(0).div_(len(members) - 1)
 
 
 def _members(operator: Callable[..., Tensor], images: tuple[Tensor, ...]) -> Iterator[Tensor]:
@@ -52,12 +67,8 @@ _COMPARED = (
 """Batcher's network for 8 (1968), less what only sorts other places than the 4th and the 5th."""
 
 
-def _median_of_eight(members: Tensor) -> Tensor:
-    """Strip by strip, by comparing pairs: four times as fast as sorting, which makes indices, too."""
-    return torch.cat([_median_of_strip(list(strip)) for strip in torch.split(members, _STRIP, dim=-2)], dim=-2)
-
-
 def _median_of_strip(members: list[Tensor]) -> Tensor:
+    """By comparing pairs: four times as fast as sorting, which makes indices, too."""
     for low, high in _COMPARED:
         pair = members[low], members[high]
         members[low], members[high] = torch.minimum(*pair), torch.maximum(*pair)

@@ -6,13 +6,14 @@ from math import ceil
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from .back_projection import back_project
 from .conservation import conserve, passes
-from .dihedral import ORDER, self_ensemble
+from .dihedral import ORDER, median_and_variance
 from .direct import DirectNetwork
 from .domain import UNIT, Domain, fill, flat, keep_flat
-from .members import mean_of_members
+from .members import mean_and_variance
 from .model import Model, Phase, no_phase
 from .networks import ResidualNetwork
 from .resample import resize, upscale
@@ -48,6 +49,24 @@ def enlarge(
         nothing is known. Within `stages.halo` LR pixels of a window border that is not an image border the result is
         not that of the whole image.
     """
+    return enlarge_and_compare(window, model, settings, phase, domain)[0]
+
+
+@torch.inference_mode()
+def enlarge_and_compare(
+    window: Tensor,
+    model: Model,
+    settings: Settings,
+    phase: Phase = no_phase,
+    domain: Domain = UNIT,
+) -> tuple[Tensor, Tensor | None]:
+    """What `enlarge` gives, and how far the members of its self-ensembles lie apart, sample by sample.
+
+    Returns:
+        The enlargement; and like it, from 0, the members' standard deviation before any back-projection, in units of
+        the window: of several stages the root of the summed variances, an earlier stage's brought up to the result by
+        bilinear interpolation. None where no stage has more than one member.
+    """
     window = fill(window, domain.known)
     stages = stages_of(settings, model.degradation)[: len(model.networks)]
     if len(window) <= _BANDS_AT_ONCE or any(network.bands > 1 for network in model.networks):
@@ -58,13 +77,15 @@ def enlarge(
         some = model.of_bands(first, stop)
         its_stages = stages_of(settings, some.degradation)[: len(model.networks)]
         parts.append(_enlarge(window[first:stop], some, its_stages, settings, phase, domain.of_bands(first, stop)))
-    return torch.cat(parts)
+    spreads = [spread for _, spread in parts if spread is not None]
+    return torch.cat([image for image, _ in parts]), torch.cat(spreads) if spreads else None
 
 
 def _enlarge(
     window: Tensor, model: Model, stages: tuple[Stage, ...], settings: Settings, phase: Phase, domain: Domain
-) -> Tensor:
+) -> tuple[Tensor, Tensor | None]:
     image, seen = window, model.degradation
+    variance: Tensor | None = None
     if model.method is Method.BICUBIC:
         with phase("back_project"):
             start = upscale(window, settings.scale)
@@ -75,8 +96,10 @@ def _enlarge(
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            image = _run(operator, image, base, stage.ratio, network.depth)
-            image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
+            image, of_stage = _run(operator, image, base, stage.ratio, network.depth)
+            size = (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached)
+            image = resize(image, size)
+            variance = _sum_at(size, variance, of_stage)
         with phase("back_project"):
             image = back_project(image, window, seen, settings.back_projections, domain)
     image = keep_flat(image, window, seen.scale)
@@ -84,39 +107,52 @@ def _enlarge(
         with phase("back_project"):
             for _ in range(passes(seen)):
                 image = conserve(image, window, seen, domain, flat(window))
-    return image
+    return image, None if variance is None else variance.sqrt_()
+
+
+def _sum_at(size: tuple[int, int], *variances: Tensor | None) -> Tensor | None:
+    """Of stages, (C, ., .) each, at the size of the last one's result."""
+    there = [each for each in variances if each is not None]
+    resized = [each if each.shape[-2:] == size else interpolate(each[None], size, mode="bilinear")[0] for each in there]
+    return sum(resized[1:], resized[0]) if resized else None
 
 
 _ELEMENTS = {1: (0,), 4: (0, 2, 4, 6), ORDER: range(ORDER)}
 """Of the dihedral group, by how many members there are."""
 
-Operator = Callable[[Tensor, Tensor], Tensor]
-"""Makes an enlargement of an image and its base."""
+Operator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+"""Makes an enlargement of an image and its base, with the variance of its members; None of one alone."""
 
 
 def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_stage: bool) -> Operator:
     """The network under its self-ensemble."""
     if isinstance(network, DirectNetwork):
         # In a second stage seven members more are worth 0.015 dB, for most of the time.
-        return mean_of_members(network, told, _ELEMENTS[settings.members if settings.ensemble and first_stage else 1])
+        return mean_and_variance(network, told, _ELEMENTS[settings.members if settings.ensemble and first_stage else 1])
 
     def member(turned: Tensor, its_base: Tensor) -> Tensor:
         enlarged: Tensor = network(turned[None], its_base[None], told[None])[0]
         return enlarged
 
-    return partial(self_ensemble, member) if settings.ensemble else member
+    if settings.ensemble:
+        return partial(median_and_variance, member)
+    return lambda image, its_base: (member(image, its_base), None)
 
 
-def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, depth: int) -> Tensor:
+def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, depth: int) -> tuple[Tensor, Tensor | None]:
     """The enlargement of (C, h, w), in pieces, none of which sees farther than the depth of its network."""
     bands, height, width = image.shape
     canvas = image.new_empty(bands, height * ratio, width * ratio)
+    variances: Tensor | None = None
     longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
     side = ceil(longest / ceil(longest / most))
     for piece in plan_tiles(height, width, side, depth):
-        enlarged = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
+        enlarged, variance = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
         paste(canvas, piece, owned(enlarged, piece, ratio), ratio)
-    return canvas
+        if variance is not None:
+            variances = torch.empty_like(canvas) if variances is None else variances
+            paste(variances, piece, owned(variance, piece, ratio), ratio)
+    return canvas, variances
 
 
 def enlarge_tiled(lr: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:

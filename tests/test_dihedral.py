@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.dihedral import ORDER, inverse, self_ensemble, transform
+from sr_ops.dihedral import ORDER, inverse, median_and_variance, self_ensemble, transform
 from sr_ops.resample import upscale
 
 ELEMENTS = range(ORDER)
@@ -105,3 +105,12 @@ def test_median_of_a_tall_image_is_numpys() -> None:
     answers = iter([transform(member, element) for element, member in enumerate(members)])
     ensemble = self_ensemble(lambda _: next(answers), members[0])
     np.testing.assert_allclose(ensemble.numpy(), np.median(members.numpy(), axis=0), rtol=0, atol=1e-15)
+
+
+def test_variance_of_a_tall_image_is_numpys() -> None:
+    """Of members that differ little from each other and are large themselves."""
+    members = 1 + 1e-3 * torch.rand(8, 2, 300, 5, generator=torch.Generator().manual_seed(1))
+    answers = iter([transform(member, element) for element, member in enumerate(members)])
+    _, variance = median_and_variance(lambda _: next(answers), members[0])
+    expected = np.var(members.double().numpy(), axis=0, ddof=1)
+    np.testing.assert_allclose(variance.numpy(), expected, rtol=1e-3, atol=1e-12)

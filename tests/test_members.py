@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from sr_ops.dihedral import ORDER, inverse, transform
-from sr_ops.members import mean_of_members
+from sr_ops.members import mean_and_variance
 from sr_ops.model import network_of
 from sr_ops.networks import ResidualNetwork
 from sr_ops.settings import Network, Settings
@@ -38,15 +38,22 @@ def test_turned_convolutions_are_turned_images(scale: int, bands: int, image_ban
     network = direct(scale, bands)
     image, base = noise(image_bands, 9, 14), noise(image_bands, 9 * scale, 14 * scale, seed=1)
     told = noise(1, image_bands, 2, seed=2)[0]
-    expected = torch.stack([turned_images(network, image, base, told, element) for element in elements]).mean(0)
-    made = mean_of_members(network, told, elements)(image, base)
+    members = torch.stack([turned_images(network, image, base, told, element) for element in elements])
+    expected = members.mean(0)
+    made, variance = mean_and_variance(network, told, elements)(image, base)
     assert float((expected - base).abs().max()) > 0.01
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+    if len(elements) == 1:
+        assert variance is None
+    else:
+        assert variance is not None
+        assert float(variance.max()) > 1e-6
+        torch.testing.assert_close(variance, members.var(0), atol=1e-8, rtol=1e-3)
 
 
 @torch.inference_mode()
 def test_members_leave_the_network_as_it_was() -> None:
     network = direct(2, 3)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    mean_of_members(network, torch.zeros(3, 2), range(ORDER))
+    mean_and_variance(network, torch.zeros(3, 2), range(ORDER))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
