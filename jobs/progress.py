@@ -86,6 +86,8 @@ class _Counts:
         if record.status == Status.FAILED:
             self.failed += 1
             self.say(f"failed: {record.key}: {record.error_message}")
+        if record.status == Status.DEGRADED:
+            self.say(f"degraded: {record.key}: {record.error_message}")
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -113,6 +113,8 @@ class RunConfig:
     kernel_file: str | None = None
     """Path or uri of the file that the settings' kernel is read from as the run begins; None for a named one."""
     form: Form = field(default_factory=Form)
+    disagreement: bool = False
+    """Write a map of the disagreement of the members of the self-ensemble, too."""
     max_pixels: int = MAX_PIXELS
     """Of an input: a small file may claim to be a huge picture."""
     threads: int = 1
@@ -138,6 +140,8 @@ class RunConfig:
     """Of one access to storage that failed in a way that may pass."""
     max_seconds: float | None = None
     """For the work on one image."""
+    max_consistency_error: float | None = None
+    """RMSE, in native units, beyond which in any band a result counts as degraded; it is written even so."""
     max_failure_rate: float | None = None
     """Failed images among those worked on, from 0 to 1, beyond which the run stops."""
     max_hours: float | None = None

@@ -24,8 +24,8 @@ from .output.clock import now
 from .output.layout import Commit, list_commits, run_json
 from .output.layout import table as table_uri
 from .output.lock import locked
-from .output.records import Status
 from .output.results import open_result
+from .output.status import WRITTEN
 
 _NAN = float("nan")
 
@@ -113,7 +113,7 @@ def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:
 def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Score:
     """`commits` are those of its key."""
     blank = Score(row["key"] or row["source_uri"], row["scale"] or 0, row["status"])
-    if row["status"] != Status.DONE:
+    if row["status"] not in WRITTEN:
         return replace(blank, problem=f"{row['status']}: {row['error_message']}")
     if Commit(row["config_fingerprint"], row["key"], row["source_fingerprint"]) not in commits:
         return replace(blank, problem="a run has begun to do it anew and did not end; run again, then eval")
@@ -231,7 +231,7 @@ def _bicubic(lr: Shown, sr: Shown, rows: slice, columns: slice) -> Tensor:
 def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
     """Add the scored records once more, with their figures: the latest record of a key is the one that counts."""
     by_key = {score.key: score for score in scores if not score.problem}
-    scored = [row for row in table.to_pylist() if row["key"] in by_key and row["status"] == Status.DONE]
+    scored = [row for row in table.to_pylist() if row["key"] in by_key and row["status"] in WRITTEN]
     for row in scored:
         score = by_key[row["key"]]
         row["psnr_y"] = score.psnr_y if math.isfinite(score.psnr_y) else None

@@ -16,6 +16,9 @@ from .networks import ResidualNetwork
 from .pairs import Crops, Lesson, draw_crops
 from .settings import FitSettings
 
+MOST_POINTS = 32
+"""Of a curve that is kept of a fit."""
+
 GRADIENT_NORM = 0.1
 """Longest gradient of a step: without it the paper's network can die at its peak learning rate and stay bicubic."""
 
@@ -26,6 +29,7 @@ def fit(
     settings: FitSettings,
     seed: int,
     after_step: Callable[[int], None] | None = None,
+    losses: Tensor | None = None,
 ) -> float:
     """Train `network` in place, on its device, where the lesson is too.
 
@@ -33,6 +37,7 @@ def fit(
 
     Args:
         after_step: called with the number of steps done, after each.
+        losses: (steps,) float32 on the device of the lesson: gets the loss before each step.
 
     Returns:
         The mean L1 loss of the last tenth of the steps; nan for no steps.
@@ -40,7 +45,8 @@ def fit(
     generator = Generator().manual_seed(seed)
     optimiser, schedule = one_cycle(network.parameters(), settings)
     # In one piece: small tensors, kept among large ones that come and go, fragment the heap.
-    losses = torch.empty(settings.steps, device=lesson.pairs[0].son.device)
+    if losses is None:
+        losses = torch.empty(settings.steps, device=lesson.pairs[0].son.device)
     network.train()
     for step in range(settings.steps):
         loss = _loss(network, draw_crops(lesson.pairs, settings.crop, settings.batch, generator), lesson.told)
@@ -65,6 +71,12 @@ def one_cycle(parameters: Iterable[nn.Parameter], settings: FitSettings) -> tupl
 def last_tenth(steps: int) -> slice:
     """The steps whose mean loss a fit reports, at least one."""
     return slice(-max(1, steps // 10), None)
+
+
+def curve(losses: Tensor) -> tuple[float, ...]:
+    """The mean loss of so many equal parts of all steps (steps,), in their order: MOST_POINTS, or one for each step."""
+    parts = torch.tensor_split(losses.cpu(), min(MOST_POINTS, len(losses))) if len(losses) else ()
+    return tuple(float(part.mean()) for part in parts)
 
 
 def _loss(network: ResidualNetwork, crops: Crops, told: Tensor) -> Tensor:

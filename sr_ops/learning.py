@@ -18,7 +18,7 @@ from .damage import Damage, find_damage
 from .degradation import Degradation
 from .domain import UNIT, Domain, fill, nearest
 from .enlarging import enlarge, enlarge_tiled
-from .fit import fit
+from .fit import curve, fit
 from .held_out import Examination, HeldOut, hold_out, whole
 from .kernels import unlike_gaussian
 from .model import Fitted, Model, Phase, as_later_stage, build_network, network_of, no_phase
@@ -88,8 +88,8 @@ def fit_stages_together(
                 for index in stack:
                     measured.enter_context(phases[index]("fit"))
                 losses = _fit([lessons[index] for index in stack], settings, after_step)
-            for index, loss in zip(stack, losses, strict=True):
-                images[index].learned(loss)
+            for index, (loss, its_curve) in zip(stack, losses, strict=True):
+                images[index].learned(loss, its_curve)
     return [image.fitted for image in images]
 
 
@@ -158,13 +158,13 @@ class _Stages:
         self._taught = network
         return network, Lesson(pairs, self._told)
 
-    def learned(self, loss: float) -> None:
-        """The network of the last lesson is fitted, with this final loss."""
+    def learned(self, loss: float, its_curve: tuple[float, ...]) -> None:
+        """The network of the last lesson is fitted, with this final loss and this curve."""
         assert self._taught is not None
         network, self._taught = self._taught, None
         if self.fitted.model.method is Method.ZSSR:
             self._keep((*self.fitted.model.networks, as_later_stage(network)))
-        elif self._first_wins(network, loss):
+        elif self._first_wins(network, loss, its_curve):
             self._keep((network, *self._later_stages()))
         else:
             self._fitting = False
@@ -214,9 +214,9 @@ class _Stages:
         examination = Examination(everything, self._stages[0], self._damage, self._settings.seed)
         return examination.of(network, self._told) > examination.of_base() - _CLEARLY
 
-    def _first_wins(self, network: ResidualNetwork, loss: float) -> bool:
+    def _first_wins(self, network: ResidualNetwork, loss: float, its_curve: tuple[float, ...]) -> bool:
         """Take the scores of the first network, and whether it is kept."""
-        self.fitted = replace(self.fitted, final_loss=loss)
+        self.fitted = replace(self.fitted, final_loss=loss, fit_curve=its_curve)
         if self._examination is None:
             return True
         with self._phase("fit"):
@@ -285,8 +285,14 @@ def _stackable(lessons: Mapping[int, _Taught], crop: int) -> list[list[int]]:
     return list(groups.values())
 
 
-def _fit(taught: Sequence[_Taught], settings: Settings, after_step: AfterStep | None) -> list[float]:
-    if len(taught) == 1:
-        return [fit(*taught[0], settings.fit, settings.seed, after_step)]
+def _fit(
+    taught: Sequence[_Taught], settings: Settings, after_step: AfterStep | None
+) -> list[tuple[float, tuple[float, ...]]]:
+    """Of each the final loss, and the curve."""
     networks, lessons = zip(*taught, strict=True)
-    return fit_stack(networks, lessons, settings.fit, settings.seed, after_step)
+    losses = torch.empty(settings.fit.steps, len(taught), device=lessons[0].told.device)
+    if len(taught) == 1:
+        final = [fit(networks[0], lessons[0], settings.fit, settings.seed, after_step, losses[:, 0])]
+    else:
+        final = fit_stack(networks, lessons, settings.fit, settings.seed, after_step, losses)
+    return list(zip(final, map(curve, losses.unbind(1)), strict=True))

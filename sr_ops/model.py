@@ -56,6 +56,8 @@ class Fitted:
     """How it grows with the level, in each band; none where it was not measured."""
     final_loss: float = nan
     """Mean L1 of the first stage's last tenth of steps; nan without a fit."""
+    fit_curve: tuple[float, ...] = ()
+    """Of the first stage's steps, `fit.curve`; empty without a fit."""
     reconstruction_psnr: float = nan
     """PSNR in dB of the fitted network on parts it did not learn from (`held_out`); nan where none could be spared."""
     prior_reconstruction_psnr: float = nan

@@ -38,6 +38,7 @@ def fit_stack(
     settings: FitSettings,
     seed: int,
     after_step: Callable[[int], None] | None = None,
+    losses: Tensor | None = None,
 ) -> list[float]:
     """Train each network in place on its own image's pairs: what `fit(network, lesson, settings, seed)` does for each.
 
@@ -51,6 +52,7 @@ def fit_stack(
             are changed only when all steps are done.
         lessons: that of image n at place n. The images have equally many bands, and sizes that give equal crops.
         after_step: called with the number of steps done, after each; a GPU may still be at work on the last ones.
+        losses: (steps, N) float32 on that device: gets the losses before each step.
 
     Returns:
         Each network's mean L1 loss of the last tenth of the steps; nan for no steps.
@@ -62,7 +64,8 @@ def fit_stack(
     with _side_stream(device):
         stack = _stacked(networks)
         lesson = _StackCrops(lessons, settings, seed, networks[0])
-        losses = torch.empty(settings.steps, len(networks), device=device)
+        if losses is None:
+            losses = torch.empty(settings.steps, len(networks), device=device)
         _train(stack, lesson, settings, losses, after_step)
         _hand_out(stack, networks)
         final: list[float] = losses[last_tenth(settings.steps)].mean(0).tolist()

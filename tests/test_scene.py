@@ -22,6 +22,7 @@ from pipeline.imagery.header import Band, Header
 from pipeline.output.kernel_columns import Found
 from pipeline.output.layout import Commit, list_commits, list_scenes
 from pipeline.output.records import Record, Status
+from pipeline.output.written_tile import Measures, WrittenTile
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, scene
 from pipeline.work.estimates import enlarging_seconds
@@ -34,7 +35,6 @@ from pipeline.work.units import (
     Row,
     Scene,
     Unit,
-    WrittenTile,
     answer_from_json,
     answer_to_json,
     divide,
@@ -576,7 +576,9 @@ def _scene(key: str, groups: int) -> Scene:
 
 
 def _group_record(group: Group) -> GroupRecord:
-    tile = WrittenTile(f"r0000_c{group.start:04}.png", "0", ConsistencySums((1, 1), 0.25, -0.25, 0.25, (0.1, 0.2)))
+    tile = WrittenTile(
+        f"r0000_c{group.start:04}.png", "0", Measures(ConsistencySums((1, 1), 0.25, -0.25, 0.25, (0.1, 0.2)))
+    )
     return GroupRecord(group.start, group.stop, (tile,), _record(group.row.key, **dict.fromkeys(scene._SUMMED, 0.5)))
 
 

@@ -60,6 +60,7 @@ def run(
         prior_name=quality.start(),
         kernel_file=quality.kernel_file(),
         form=output.form(),
+        disagreement=output.disagreement,
         existing=output.existing,
         storage=storage.options(),
         **vars(what),
@@ -77,7 +78,7 @@ def carry_out(config: RunConfig, as_json: bool, only: Container[str] | None = No
     print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary))
     if summary.stopped:
         return EXIT_STOPPED
-    return EXIT_SOME_FAILED if summary.failed else 0
+    return EXIT_SOME_FAILED if summary.failed or summary.degraded else 0
 
 
 def _output(given: str | None, manifest: str, size: SizeOptions) -> str:
@@ -95,6 +96,8 @@ def _sentence(summary: "Summary") -> str:
     parts = [f"{summary.done} done"]
     if summary.already_done:
         parts.append(f"{summary.already_done} already done")
+    if summary.degraded:
+        parts.append(f"{summary.degraded} degraded")
     if summary.failed:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(summary.errors.items()))
         parts.append(f"{summary.failed} failed ({kinds})")

@@ -62,6 +62,10 @@ class OutputOptions:
         typer.Option("--single", help="Write one file for an image, under its own name in OUT/images; not tiles."),
     ] = Form.single
     dpi: Annotated[Dpi, typer.Option(help="Write the input's DPI times the scale, or keep its number.")] = Form.dpi
+    disagreement: Annotated[
+        bool,
+        typer.Option("--disagreement", help="Write a map of where the members of the self-ensemble disagree, too."),
+    ] = RunConfig.disagreement
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
 
     def form(self) -> Form:
@@ -128,6 +132,15 @@ class LimitOptions:
             metavar="X",
             min=0.001,
             help="Fail an image that takes more seconds, its fit in a stack included.",
+        ),
+    ] = None
+    max_consistency_error: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            help="Call a result degraded, and end with exit code 3, when the RMSE of any band, shrunk again, to its"
+            " input is larger, in the units of the file.",
         ),
     ] = None
     max_failure_rate: Annotated[

@@ -82,6 +82,7 @@ def make_plan(
     scenes: Mapping[Commit, Sequence[str]] | None = None,
     folds_case: bool = False,
     find_kernels: FindKernels | None = None,
+    mapped: Container[Commit] | None = None,
 ) -> Plan:
     """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
 
@@ -91,6 +92,8 @@ def make_plan(
         scenes: the files of scenes that are begun.
         folds_case: names that differ in case alone are one where the output is.
         find_kernels: gives rows the kernel of their camera, by their sources; not called where none asks for it.
+        mapped: commits that have a map of the disagreement, or nothing to draw one of: others are done again; None
+            where no map is asked for.
 
     Raises:
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
@@ -116,7 +119,8 @@ def make_plan(
     for row in chosen:
         wanted = _wanted_commit(row, sources.get(row.uri), config)
         known = [_under(row.key, commit) for commit in done[name_of(row.key, folds_case)]]
-        if known == [wanted] and config.existing is Existing.RESUME:
+        has_map = mapped is None or wanted in mapped
+        if known == [wanted] and has_map and config.existing is Existing.RESUME:
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0

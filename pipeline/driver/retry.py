@@ -9,6 +9,7 @@ from .. import storage
 from ..config import Existing, RunConfig, parse_config
 from ..errors import ErrorType, UsageError
 from ..output import layout, records
+from ..output.judging import degraded_keys
 from ..output.records import Status
 from ..priors.prior_file import read_prior
 from ..storage_options import StorageOptions
@@ -48,6 +49,9 @@ def failed_work(
     keys = frozenset(key for key, status, error in rows if status == Status.FAILED and error in wanted and key)
     if not keys:
         kinds = f" as {', '.join(sorted(wanted))}" if error_types else ""
+        if degraded_keys(table):
+            message = f"no image of {output} failed{kinds}, but some are degraded, which would come out the same"
+            raise UsageError(f"{message}; run with another --kernel, --noise or --max-consistency-error")
         raise UsageError(f"no image of {output} failed{kinds}; there is nothing to retry")
     # a rate of failures says nothing where all that is tried has failed before
     return replace(config, manifest=manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys

@@ -18,6 +18,7 @@ from ..errors import ErrorType, UsageError
 from ..imagery.kernel_files import read_kernel
 from ..output import layout, leftovers, records
 from ..output.clock import now
+from ..output.judging import degraded_keys, judged
 from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
 from ..output.records import Record, RecordSink, Status
@@ -72,6 +73,8 @@ class Summary:
     """The limit that ended the run before everything was attempted."""
     errors: dict[str, int] = field(default_factory=dict)
     """Failed rows by error type."""
+    degraded: int = 0
+    """Written now or by an earlier run, but over a limit that this run was given; neither done nor failed."""
 
 
 def run(config: RunConfig, observer: Observer, only: Container[str] | None = None) -> Summary:
@@ -99,7 +102,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     with locked(config.output, run_id) as lock:
         leftovers.sweep_output(config.output)
         plan = _plan(
-            config, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
+            config, run_id, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
         )
         tally = _Tally()
         with ExitStack() as stack:
@@ -119,8 +122,9 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
-        records.merge(config.output, run_id, plan.rows, manifest.user_columns)
-        summary = _summary(config, run_id, plan, tally, (now() - started).total_seconds())
+        table = records.merge(config.output, run_id, plan.rows, manifest.user_columns)
+        degraded = degraded_keys(table)
+        summary = _summary(config, run_id, plan, tally, degraded, (now() - started).total_seconds())
         if summary.done + summary.already_done == summary.rows:
             storage.write(layout.success(config.output), b"")
     return summary
@@ -151,7 +155,8 @@ def _work(
     limits = RunLimits(config.max_failure_rate, config.max_hours)
     with closing(_worked(execute, plan)) as worked:
         try:
-            for record, index in limits.watch(worked):
+            for found, index in limits.watch(worked):
+                record = judged(found, config.max_consistency_error)
                 lock.check()
                 sink.add(record, index)
                 tally.add(record)
@@ -161,14 +166,18 @@ def _work(
             tally.stopped = str(limit)
 
 
-def _summary(config: RunConfig, run_id: str, plan: Plan, tally: _Tally, seconds: float) -> Summary:
+def _summary(
+    config: RunConfig, run_id: str, plan: Plan, tally: _Tally, degraded: Container[str], seconds: float
+) -> Summary:
+    already_degraded = sum(row.key in degraded for row, _ in plan.committed)
     errors = tally.errors + Counter([ErrorType.BAD_ROW.value] * len(plan.rejected))
     return Summary(
         run_id=run_id,
         output=config.output,
         rows=plan.todo + len(plan.committed) + len(plan.rejected) + len(plan.skipped),
         done=tally.outcomes[Status.DONE],
-        already_done=len(plan.committed),
+        already_done=len(plan.committed) - already_degraded,
+        degraded=tally.outcomes[Status.DEGRADED] + already_degraded,
         failed=errors.total(),
         skipped=len(plan.skipped) + plan.todo - len(tally.answered),
         duplicates=plan.duplicates,
@@ -222,11 +231,18 @@ def _find_kernels(
 
 
 def _plan(
-    config: RunConfig, manifest: Manifest, root: str, find_kernels: FindKernels, only: Container[str] | None
+    config: RunConfig,
+    run_id: str,
+    manifest: Manifest,
+    root: str,
+    find_kernels: FindKernels,
+    only: Container[str] | None,
 ) -> Plan:
     try:
         commits, scenes = list_commits(config.output), list_scenes(config.output)
-        plan = make_plan(config, manifest, root, commits, scenes, storage.folds_case(config.output), find_kernels)
+        folds_case = storage.folds_case(config.output)
+        mapped = records.mapped_commits(records.latest(config.output, run_id)) if config.disagreement else None
+        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:

@@ -8,6 +8,7 @@ from ..config import VERSION, RunConfig
 from ..errors import ErrorType, UsageError
 from ..output import records
 from ..output.clock import now
+from ..output.judging import judged, judged_anew
 from ..output.kernel_columns import told_kernel
 from ..output.records import Record, Status
 from ..work.units import Row
@@ -15,7 +16,10 @@ from .plan import Plan
 
 
 def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
-    """Records that need no work: bad rows, and commits whose record a killed run never wrote."""
+    """Records that need no work: bad rows, commits whose record a killed run never wrote, and other verdicts.
+
+    What is committed is judged by the limits of this run, which may be others than it was judged by before.
+    """
     for rejected in plan.rejected:
         record = Record(
             key=rejected.key,
@@ -30,10 +34,15 @@ def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record
         yield record, rejected.index
     if not plan.committed:
         return
-    recorded = records.recorded_commits(records.latest(config.output, run_id))
+    table = records.latest(config.output, run_id)
+    recorded, limit = records.recorded_commits(table), config.max_consistency_error
     lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
     for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
-        yield _committed_record(uri, data), row.index
+        yield judged(_committed_record(uri, data), limit), row.index
+    rows = {row.key: row for row, commit in plan.committed if commit in recorded}
+    for record in judged_anew(table, limit):
+        if record.key in rows:
+            yield record, rows[record.key].index
 
 
 def left(

@@ -33,6 +33,11 @@ def tiles_folder(output: str, key: str) -> str:
     return storage.join(output, "tiles", key)
 
 
+def map_folder(output: str, key: str) -> str:
+    """Where the map of the disagreement of an image lies: in tiles as the image, and named alike."""
+    return storage.join(output, "disagreement", key)
+
+
 def tile_name(row: int, column: int, extension: str) -> str:
     return f"r{row:04d}_c{column:04d}.{extension}"
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Self
 
 import pyarrow as pa
@@ -17,6 +16,9 @@ from ..errors import ErrorType, UsageError
 from . import layout
 from .layout import Commit
 from .mixed_columns import concatenated
+from .status import WRITTEN
+from .status import Status as Status
+from .trust_columns import TrustColumns
 
 _FLUSH_SECONDS = 5.0
 _FLUSH_RECORDS = 10_000
@@ -24,15 +26,8 @@ _FLUSH_SHARE = 0.01
 """Of the run's time so far: every part is read again at each merge, and a run of days should not leave 50,000."""
 
 
-class Status(StrEnum):
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    """Not attempted: beyond a limit."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(TrustColumns):
     """The result of one row. Seconds are wall-clock, sizes bytes, times UTC; None where it does not apply."""
 
     key: str | None
@@ -260,9 +255,15 @@ def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table
 
 def recorded_commits(table: pa.Table) -> set[Commit]:
     """The commits that records tell of."""
-    done = table.filter(pc.equal(table["status"], Status.DONE.value))
+    done = table.filter(pc.is_in(table["status"], pa.array([status.value for status in WRITTEN])))
     names = (done["config_fingerprint"], done["key"], done["source_fingerprint"])
     return set(map(Commit, *(column.to_pylist() for column in names)))
+
+
+def mapped_commits(table: pa.Table) -> set[Commit]:
+    """Those among them that have a map of the disagreement, or had nothing to draw one of."""
+    lacks = pc.and_(pc.is_valid(table["disagreement_p50"]), pc.is_null(table["disagreement_uri"]))
+    return recorded_commits(table.filter(pc.invert(lacks)))
 
 
 def append_part(output: str, run_id: str, table: pa.Table) -> None:
@@ -290,6 +291,8 @@ def _run_of(part: str) -> str:
     return part.rpartition("/part-")[2].rpartition("-")[0]
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
+_FIELDS = sorted(dataclasses.fields(Record), key=lambda field: field in dataclasses.fields(TrustColumns))
 
-SCHEMA = pa.schema([(field.name, _arrow_type(field)) for field in dataclasses.fields(Record)])
+COLUMNS = tuple(field.name for field in _FIELDS)
+
+SCHEMA = pa.schema([(field.name, _arrow_type(field)) for field in _FIELDS])

@@ -32,7 +32,7 @@ from ..storage import processes
 from ..storage.patience import Patience
 from . import layout
 from .target import Target
-from .written_tile import WrittenTile
+from .written_tile import Measures, WrittenTile
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # of files being made: few lie anywhere
 
@@ -53,17 +53,17 @@ class Sink:
     """
 
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
-        self._target = target
+        self.target = target
         self._watch = watch
         self._patiently = patiently
         self._waiting: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tile-writer")
 
-    def add(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+    def add(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
         """Write a tile, soon. Raises the ImageError of an earlier one."""
         while len(self._waiting) >= _WAITING:
             self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._timed, tile, pixels, residuals))
+        self._waiting.append(self._thread.submit(self._timed, tile, pixels, measures))
 
     def finish(self) -> tuple[WrittenTile, ...]:
         """Wait until everything is durable; the files, in the order in which their tiles were added.
@@ -84,11 +84,11 @@ class Sink:
     ) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def _timed(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+    def _timed(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
         with self._watch("write"):
-            self._take(tile, pixels, residuals)
+            self._take(tile, pixels, measures)
 
-    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
+    def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
         raise NotImplementedError
 
     def _end(self) -> tuple[WrittenTile, ...]:
@@ -102,25 +102,25 @@ class TileFiles(Sink):
         super().__init__(target, watch, patiently)
         self._written: list[WrittenTile] = []
 
-    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
-        kind = self._target.kind
+    def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
+        kind = self.target.kind
         name = layout.tile_name(tile.row, tile.column, kind)
         height, width = pixels.samples.shape[-2:]
-        rows, columns = places(tile, self._target.grid)
-        header = georef.part(self._target.header, rows.start, columns.start, height, width)
+        rows, columns = places(tile, self.target.grid)
+        header = georef.part(self.target.header, rows.start, columns.start, height, width)
         data = encode(pixels, header, kind)
         if kind is Format.PNG and not says_all(header):
             if header.georef is not None and header.georef.transform is not None:
                 self._store(layout.world_file_name(name), world_file(header))
             self._store(layout.aux_name(name), aux_xml(header))
         self._store(name, data)
-        self._written.append(WrittenTile(name, hashlib.sha256(data).hexdigest(), residuals))
+        self._written.append(WrittenTile(name, hashlib.sha256(data).hexdigest(), measures))
 
     def _end(self) -> tuple[WrittenTile, ...]:
         return tuple(self._written)
 
     def _store(self, name: str, data: bytes) -> None:
-        store(storage.join(self._target.place, name), data, self._patiently)
+        store(storage.join(self.target.place, name), data, self._patiently)
 
 
 class OneFile(Sink):
@@ -139,20 +139,20 @@ class OneFile(Sink):
         if header.has_alpha:
             self._samples[-1] = 0
         self._mask = np.zeros((header.height, header.width), np.bool_) if header.mask else None
-        self._residuals: list[ConsistencySums] = []
+        self._measures: list[Measures] = []
 
-    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
-        rows, columns = places(tile, self._target.grid)
-        pixels = _in_bands(pixels, self._target.kind)
+    def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
+        rows, columns = places(tile, self.target.grid)
+        pixels = _in_bands(pixels, self.target.kind)
         self._samples[:, rows, columns] = pixels.samples
         if self._mask is not None:
             self._mask[rows, columns] = pixels.mask
-        self._residuals.append(residuals)
+        self._measures.append(measures)
 
     def _end(self) -> tuple[WrittenTile, ...]:
-        data = encode(Pixels(self._samples, self._mask), self._target.header, self._target.kind)
-        store(self._target.place, data, self._patiently)
-        return _one_file(self._target.place, hashlib.sha256(data).hexdigest(), self._residuals)
+        data = encode(Pixels(self._samples, self._mask), self.target.header, self.target.kind)
+        store(self.target.place, data, self._patiently)
+        return _one_file(self.target.place, hashlib.sha256(data).hexdigest(), self._measures)
 
 
 class OneCog(Sink):
@@ -161,7 +161,7 @@ class OneCog(Sink):
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
         """Raises ImageError when the disk is full."""
         super().__init__(target, watch, patiently)
-        self._residuals: list[ConsistencySums] = []
+        self._measures: list[Measures] = []
         with ExitStack() as stack:
             self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()))
             self._file = stack.enter_context(CogFile(target.header, self._folder))
@@ -173,19 +173,19 @@ class OneCog(Sink):
         super().__exit__(kind, error, trace)
         self._scratch.close()
 
-    def _take(self, tile: Tile, pixels: Pixels, residuals: ConsistencySums) -> None:
-        rows, columns = places(tile, self._target.grid)
+    def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
+        rows, columns = places(tile, self.target.grid)
         self._file.add(rows.start, columns.start, pixels.samples, pixels.mask)
-        self._residuals.append(residuals)
+        self._measures.append(measures)
 
     def _end(self) -> tuple[WrittenTile, ...]:
         path = os.path.join(self._folder, "cog.tif")
         self._file.finish(path)
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        place = self._target.place
+        place = self.target.place
         _stored(place, lambda: storage.upload(path, place), self._patiently)
-        return _one_file(place, sha256, self._residuals)
+        return _one_file(place, sha256, self._measures)
 
 
 def open_sink(target: Target, watch: Watch, patiently: Patience) -> Sink:
@@ -226,6 +226,6 @@ def _stored(uri: str, write: Callable[[], None], patiently: Patience) -> None:
         raise ImageError(ErrorType.WRITE, message) from error
 
 
-def _one_file(uri: str, sha256: str, residuals: list[ConsistencySums]) -> tuple[WrittenTile, ...]:
-    sums = reduce(add, residuals) if residuals else ConsistencySums.none(1)
-    return (WrittenTile(uri.rpartition("/")[2], sha256, sums),)
+def _one_file(uri: str, sha256: str, measures: list[Measures]) -> tuple[WrittenTile, ...]:
+    total = reduce(add, measures) if measures else Measures(ConsistencySums.none(1))
+    return (WrittenTile(uri.rpartition("/")[2], sha256, total),)

@@ -9,6 +9,7 @@ from .. import storage
 from ..imagery.header import CMYK, Header
 from ..imagery.writing.mosaic import Placed, vrt
 from . import layout
+from .maps import kind_of, map_header
 
 
 def finish_tiles(
@@ -22,7 +23,35 @@ def finish_tiles(
         planned: how many there are with those in which nothing is known.
         side: of a tile, in LR pixels.
     """
-    folder, kept = layout.tiles_folder(output, key), set(names)
+    _finish(layout.tiles_folder(output, key), made, names, planned, grid, side)
+
+
+def finish_map(
+    output: str, key: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int
+) -> str | None:
+    """Of the map of an image's disagreement; its uri, None where there is none. Raises OSError.
+
+    Args:
+        made: of the whole result, as the rest is.
+        names: of the tiles of the map; none where it is not wanted, and an older one is not to stay.
+    """
+    folder = layout.map_folder(output, key)
+    if not names:
+        remove_map(output, key)
+        return None
+    _finish(folder, map_header(made, kind_of(names[0])), names, planned, grid, side)
+    return folder
+
+
+def remove_map(output: str, key: str) -> None:
+    """Raises OSError."""
+    with suppress(FileNotFoundError):
+        layout.remove_other_tiles(layout.map_folder(output, key), ())
+
+
+def _finish(folder: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int) -> None:
+    """The mosaic, and no other tiles."""
+    kept = set(names)
     located = made.georef is not None or made.nodata is not None
     if (planned > 1 or located or not kept) and made.colours != CMYK:  # which GDAL shows as RGB and alpha
         storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [_placed(name, grid, side) for name in names]))

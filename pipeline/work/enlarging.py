@@ -1,14 +1,16 @@
 """From a model of an image to tiles that are stored."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sr_ops.degradation import Degradation
-from sr_ops.enlarging import enlarge
+from sr_ops.enlarging import enlarge, enlarge_and_compare
 from sr_ops.grid import Grid, grid_of
 from sr_ops.model import Model
 from sr_ops.reduction import paste_on, places
@@ -20,9 +22,11 @@ from ..imagery import camera
 from ..imagery.header import Header, Pixels
 from ..imagery.picture import Picture
 from ..imagery.samples import blends
+from ..output.maps import map_samples
 from ..output.sinks import Sink
-from ..output.written_tile import WrittenTile
+from ..output.written_tile import Measures, WrittenTile
 from .finishing import Finished, copied, finish
+from .measuring import disagreement_in, octaves_of
 from .stopwatch import Stopwatch
 
 
@@ -41,7 +45,8 @@ def write_tiles(
     watch: Stopwatch,
     sink: Sink,
     piece: int,
-) -> tuple[WrittenTile, ...]:
+    maps: Sink | None = None,
+) -> tuple[tuple[WrittenTile, ...], tuple[str, ...]]:
     """Enlarge one tile after the other into `sink`; all are durable on return, no more than three are held.
 
     A tile is the same whichever others are asked for, and in pieces of whatever size it is computed. One without any
@@ -50,6 +55,10 @@ def write_tiles(
     Args:
         watch: gets "read", "infer" and "back_project".
         piece: side in LR pixels of what is computed at once; it divides the side of a tile.
+        maps: gets the map of the members' disagreement, where there are members.
+
+    Returns:
+        What was written, and the names of the tiles of the map.
 
     Raises:
         ImageError: the image could not be read, or a tile not be stored.
@@ -60,10 +69,18 @@ def write_tiles(
     for tile in tiles:
         parts = parts_of(tile, header.height, header.width, piece, around)
         done = [(part, _enlarge(picture, part, grid, model, settings, device, watch)) for part in parts]
-        sums = reduce(add, (finished.residuals for _, finished in done))
-        if any(sums.counts) or not _reads_as_unknown(header):
-            sink.add(tile, _put_together(tile, done, grid), sums)
-    return sink.finish()
+        measures = reduce(add, (Measures(finished.residuals, finished.disagreement) for _, finished in done))
+        if not any(measures.residuals.counts) and _reads_as_unknown(header):
+            continue
+        pixels = _put_together(tile, done, grid)
+        with watch("back_project"):
+            measures = replace(measures, octaves=octaves_of(pixels, header, grid))
+        sink.add(tile, pixels, measures)
+        if maps is not None and measures.disagreement is not None:
+            samples = map_samples(_map_of(tile, done, grid), maps.target, header)
+            maps.add(tile, Pixels(samples, None), measures)
+    written = sink.finish()
+    return written, () if maps is None else tuple(tile.name for tile in maps.finish())
 
 
 def _reads_as_unknown(header: Header) -> bool:
@@ -87,13 +104,27 @@ def _enlarge(
     known = window.domain.known
     if known is not None and not bool(owned(known, part, 1).any()):
         return copied(window, part, grid)
-    sr = enlarge(window.lr, model, settings, watch, window.domain)
+    sr, spread = enlarge_and_compare(window.lr, model, settings, watch, window.domain)
     alpha = None
     if window.alpha is not None:
         plain = Model(Method.BICUBIC, camera.of_alpha(model.degradation))
         alpha = enlarge(window.alpha, plain, settings, watch)
     with watch("back_project"):
-        return finish(sr, alpha, window, part, picture.header, picture.scaling, model.degradation, grid)
+        finished = finish(sr, alpha, window, part, picture.header, picture.scaling, model.degradation, grid)
+        if spread is None:
+            return finished
+        disagreement, of_all_bands = disagreement_in(spread, window, part, picture.scaling, grid)
+        return replace(finished, disagreement=disagreement, map=of_all_bands)
+
+
+def _map_of(tile: Tile, parts: Sequence[tuple[Tile, Finished]], grid: Grid) -> NDArray[np.float32]:
+    """The parts of a tile's map as one, (H, W); NaN where nothing is known."""
+    height, width = (place.stop - place.start for place in places(tile, grid))
+    whole = np.full((height, width), np.nan, np.float32)
+    for part, finished in parts:
+        if finished.map is not None:
+            paste_on(whole, part, finished.map, grid, tile)
+    return whole
 
 
 def _put_together(tile: Tile, parts: Sequence[tuple[Tile, Finished]], grid: Grid) -> Pixels:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -12,6 +13,7 @@ from sr_ops.consistency import ConsistencySums
 from sr_ops.degradation import Degradation
 from sr_ops.domain import Domain, flat, keep_flat, nearest
 from sr_ops.grid import Grid
+from sr_ops.histogram import Histogram
 from sr_ops.reduction import nearest_owned, reduced, reduced_within
 from sr_ops.tiles import Tile, owned
 
@@ -28,6 +30,10 @@ class Finished:
     pixels: Pixels
     residuals: ConsistencySums
     """Of `pixels`, in native units, where the image is known."""
+    disagreement: Histogram | None = None
+    """Of the members, in native units, where the image is known; None where there is one member."""
+    map: NDArray[np.float32] | None = None
+    """The same of all bands together, (H, W), NaN where none is known."""
 
 
 def copied(window: Window, part: Tile, grid: Grid) -> Finished:

@@ -1,8 +1,10 @@
 """The work on an open image: fit, enlarge tile by tile, write, commit; of a scene its fit, or a group of its tiles."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from math import isfinite
 
 import torch
 
@@ -10,6 +12,7 @@ from sr_ops.learning import fit_stages
 from sr_ops.model import Model
 from sr_ops.prior import Prior
 from sr_ops.settings import Method, Settings
+from sr_ops.tiles import Tile
 
 from .. import storage
 from ..codec import to_json
@@ -21,10 +24,12 @@ from ..imagery.samples import measured
 from ..imagery.writing.georef import name_of_crs
 from ..output.kernel_columns import with_kernel
 from ..output.layout import Commit
+from ..output.maps import map_target
 from ..output.records import Record, Status
 from ..output.sinks import open_sink, store
 from ..output.target import Target
-from ..output.tidying import finish_tiles, remove_other_forms
+from ..output.tidying import finish_map, finish_tiles, remove_other_forms
+from ..output.written_tile import WrittenTile
 from ..storage.patience import Patience
 from . import scene
 from .enlarging import tiles_of, write_tiles
@@ -32,6 +37,7 @@ from .fitting import ImageFit, prepare
 from .opening import Image, Opened
 from .recording import Recorder
 from .scene_weights import model_to_bytes
+from .stopwatch import Stopwatch
 from .units import Answer, Division, Group, GroupRecord, Row, Scene, divide, with_tiles
 
 
@@ -87,12 +93,14 @@ class ImageWork:
             begun_scene = Scene(row, self._recorder.timed(record, watch), groups)
             return self._begin_scene(begun_scene, image, opened.commit, model, settings.kernel)
         tiles = tiles_of(picture.header, settings, model.degradation)
-        with open_sink(target, watch, self._patiently) as sink:
-            written = write_tiles(picture, tiles, model, settings, self._device, watch, sink, piece)
+        written, map_names = self._write(row.key, image, tiles, model, settings, watch, piece)
         with watch("write"):
-            self._tidy(row, target, [tile.name for tile in written], len(tiles), settings)
+            place_of_map = self._tidy(
+                row, target, [tile.name for tile in written], map_names, len(tiles), settings.tile_size
+            )
         empty = 0 if target.one_file else len(tiles) - len(written)
-        record = self._recorder.timed(replace(with_tiles(record, written, empty), status=Status.DONE), watch)
+        record = replace(with_tiles(record, written, empty), status=Status.DONE, disagreement_uri=place_of_map)
+        record = self._recorder.timed(record, watch)
         store(opened.commit.uri(self._output), to_json(record), self._patiently)
         return record
 
@@ -110,12 +118,30 @@ class ImageWork:
     ) -> GroupRecord:
         settings, commit, watch = opened.settings, opened.commit, opened.watch
         tiles = tiles_of(image.picture.header, settings, model.degradation)[group.start : group.stop]
-        with open_sink(image.target, watch, self._patiently) as sink:
-            written = write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece)
+        written, map_names = self._write(group.row.key, image, tiles, model, settings, watch, piece)
         timed = self._recorder.timed(replace(begun, status=Status.DONE), watch)
-        record = GroupRecord(group.start, group.stop, written, timed)
+        record = GroupRecord(group.start, group.stop, written, timed, map_names)
         store(scene.group_uri(self._output, commit, group.start, group.stop), to_json(record), self._patiently)
         return record
+
+    def _write(
+        self,
+        key: str,
+        image: Image,
+        tiles: Sequence[Tile],
+        model: Model,
+        settings: Settings,
+        watch: Stopwatch,
+        piece: int,
+    ) -> tuple[tuple[WrittenTile, ...], tuple[str, ...]]:
+        """Enlarge and write tiles, and the map of their disagreement where one is asked for; as `write_tiles`."""
+        with ExitStack() as sinks:
+            sink = sinks.enter_context(open_sink(image.target, watch, self._patiently))
+            maps = None
+            if self._config.disagreement:
+                of_map = map_target(self._output, key, image.target)
+                maps = sinks.enter_context(open_sink(of_map, watch, self._patiently))
+            return write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece, maps)
 
     def _begin_scene(self, begun: Scene, image: Image, commit: Commit, model: Model, kernel: str) -> Scene:
         """Store what its groups need.
@@ -173,6 +199,7 @@ class ImageWork:
             prior_bands=model.networks[0].bands if by_networks and self._prior is not None else None,
             steps=opened.settings.fit.steps if model.method is Method.ZSSR else 0,
             final_loss=_finite(fitted.final_loss),
+            fit_curve=fitted.fit_curve if fitted.fit_curve and all(map(isfinite, fitted.fit_curve)) else None,
             reconstruction_psnr=_finite(fitted.reconstruction_psnr),
             prior_reconstruction_psnr=_finite(fitted.prior_reconstruction_psnr),
             bicubic_reconstruction_psnr=_finite(fitted.bicubic_reconstruction_psnr),
@@ -188,14 +215,23 @@ class ImageWork:
             except OSError as error:
                 raise ImageError(ErrorType.WRITE, f"cannot remove {uri}: {storage.reason(error)}; run again") from error
 
-    def _tidy(self, row: Row, target: Target, names: Sequence[str], planned: int, settings: Settings) -> None:
+    def _tidy(
+        self, row: Row, target: Target, names: Sequence[str], map_names: Sequence[str], planned: int, side: int
+    ) -> str | None:
+        """What follows the last tile; the uri of the map, where there is one."""
         kept = target.place if target.one_file else None
+        place_of_map = None
+        common = planned, target.grid, side
         try:
             if not target.one_file:
-                grid, side = target.grid, settings.tile_size
-                self._patiently(lambda: finish_tiles(self._output, row.key, target.header, names, planned, grid, side))
+                self._patiently(lambda: finish_tiles(self._output, row.key, target.header, names, *common))
+            if map_names or row.stale:
+                place_of_map = self._patiently(
+                    lambda: finish_map(self._output, row.key, target.header, map_names, *common)
+                )
             if row.stale:
                 self._patiently(lambda: remove_other_forms(self._output, row.key, kept))
+            return place_of_map
         except OSError as error:
             message = f"cannot tidy up {target.place}: {storage.reason(error)}; check space and access, then run again"
             raise ImageError(ErrorType.WRITE, message) from error

@@ -111,7 +111,8 @@ class Opener:
         commit = Commit(self._config.fingerprint(settings), row.key, group.source)
         with watch("read"):
             try:
-                earlier = self._patiently(lambda: scene.answered(self._output, commit, group))
+                with_map = self._config.disagreement
+                earlier = self._patiently(lambda: scene.answered(self._output, commit, group, with_map))
             except OSError as error:
                 raise unreadable(commit.scene_folder(self._output), error) from error
             if earlier is not None:

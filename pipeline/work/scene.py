@@ -25,7 +25,7 @@ from ..imagery.header import Header
 from ..output.clock import now
 from ..output.layout import Commit, list_scenes, scenes_folder
 from ..output.records import Record, Status
-from ..output.tidying import finish_tiles, remove_other_forms
+from ..output.tidying import finish_map, finish_tiles, remove_other_forms
 from ..storage.patience import Patience
 from .units import Group, GroupRecord, Row, Scene, with_tiles
 
@@ -93,10 +93,16 @@ def resume(
     return Scene(row, replace(record, manifest_line=row.line, source_uri=row.uri), groups)
 
 
-def answered(output: str, commit: Commit, group: Group) -> GroupRecord | Record | None:
-    """What is known of a group before it is begun: that it is done, or that its scene has failed. Raises OSError."""
+def answered(output: str, commit: Commit, group: Group, with_map: bool) -> GroupRecord | Record | None:
+    """What is known of a group before it is begun: that it is done, or that its scene has failed. Raises OSError.
+
+    Args:
+        with_map: a group without its part of the map of the disagreement is not done.
+    """
     with suppress(FileNotFoundError, DamagedError):  # a damaged record tells nothing
-        return from_json(GroupRecord, storage.read(group_uri(output, commit, group.start, group.stop)))
+        done = from_json(GroupRecord, storage.read(group_uri(output, commit, group.start, group.stop)))
+        if not (with_map and done.lacks_map):
+            return done
     with suppress(FileNotFoundError, DamagedError):
         return from_json(Record, storage.read(_failure_uri(output, commit)))
     return None
@@ -126,6 +132,7 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
         finished_at=now(),
     )
     commit, names = _commit(record), [tile.name for tile in tiles]
+    map_names = _map_names(groups)
     uri = result_uri(output, commit)
     try:
         result = from_json(SceneResult, patiently(lambda: storage.read(uri)))
@@ -139,6 +146,10 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
         patiently(lambda: finish_tiles(output, commit.key, result.header, names, planned, result.grid, result.side))
         if scene.row.stale:
             patiently(lambda: remove_other_forms(output, commit.key, None))
+        common = map_names, planned, result.grid, result.side
+        record = replace(
+            record, disagreement_uri=patiently(lambda: finish_map(output, commit.key, result.header, *common))
+        )
         patiently(lambda: storage.write(uri, to_json(record)))
     except OSError as error:
         message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
@@ -146,6 +157,13 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
     with suppress(OSError):  # `tidy` tries again
         clear(output, commit)
     return record
+
+
+def _map_names(groups: Sequence[GroupRecord]) -> list[str]:
+    """Of the whole map; none where a group was done by a run that wanted none, and it has a hole."""
+    if any(group.lacks_map for group in groups):
+        return []
+    return [name for group in groups for name in group.map_names]
 
 
 def _failed(scene: Scene, error_type: ErrorType, message: str) -> Record:

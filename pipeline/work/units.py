@@ -114,6 +114,13 @@ class GroupRecord:
     tiles: tuple[WrittenTile, ...]
     record: Record
     """Who did it, when and in how many seconds; what only a whole image has is None."""
+    map_names: tuple[str, ...] = ()
+    """Of the tiles of the map of the disagreement, where one was asked for."""
+
+    @property
+    def lacks_map(self) -> bool:
+        """Whether there was something to draw a map of, and none was asked for."""
+        return not self.map_names and any(tile.measures.disagreement is not None for tile in self.tiles)
 
 
 Answer = Record | Scene | GroupRecord
@@ -146,18 +153,22 @@ def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Reco
         tiles_empty=empty,
         output_sha256=hashlib.sha256("".join(tile.sha256 for tile in tiles).encode()).hexdigest(),
     )
-    sums = reduce(add, (tile.residuals for tile in tiles)) if tiles else None
-    error = sums.error() if sums is not None else None
-    if sums is None or error is None:
+    measures = reduce(add, (tile.measures for tile in tiles)) if tiles else None
+    error = None if measures is None else measures.residuals.error()
+    if measures is None or error is None:
         return record
+    disagreement, octaves = measures.disagreement, measures.octaves
     return replace(
         record,
-        samples_outside_range=sums.outside,
+        samples_outside_range=measures.residuals.outside,
         consistency_mae=error.mae,
         consistency_rmse=error.rmse,
         consistency_max=error.max,
         consistency_bias=error.bias,
         consistency_rmse_bands=error.rmse_bands,
+        disagreement_p50=None if disagreement is None else disagreement.quantile(0.5),
+        disagreement_p95=None if disagreement is None else disagreement.quantile(0.95),
+        spectrum_excess=None if octaves is None else octaves.excess(),
     )
 
 

@@ -1,0 +1,47 @@
+"""What tells how far a tile is to be trusted, besides how well it agrees with the image."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sr_ops.grid import Grid
+from sr_ops.histogram import Histogram
+from sr_ops.octaves import OctavePowers
+from sr_ops.reduction import nearest_owned, reduced
+from sr_ops.tiles import Tile, owned
+
+from ..imagery.header import Header, Pixels
+from ..imagery.samples import Scaling, Window, known_samples, measured
+
+
+def disagreement_in(
+    spread: Tensor, window: Window, part: Tile, scaling: Scaling, grid: Grid
+) -> tuple[Histogram, NDArray[np.float32]]:
+    """Of the pixels that `part` owns, in native units: of each known sample, and a map (H, W) of all bands together.
+
+    The map is the root of the mean square over the bands that are known, NaN where none is.
+
+    Args:
+        spread: (C, h * scale, w * scale), of `window.lr`, as `enlarge_and_compare` gives it.
+    """
+    spans = torch.tensor(scaling.span, dtype=torch.float32, device=spread.device)[:, None, None]
+    native = spans * (owned(spread, part, grid.scale) if grid.is_whole else reduced(spread, part, grid).clamp_min(0))
+    known = window.domain.known
+    if known is None:
+        return Histogram.of(native), native.square().mean(0).sqrt().cpu().numpy()
+    known = nearest_owned(known, part, grid)
+    together = native.square().where(known, 0).sum(0) / known.sum(0)
+    return Histogram.of(native, known), together.sqrt().cpu().numpy()
+
+
+def octaves_of(pixels: Pixels, header: Header, grid: Grid) -> OctavePowers | None:
+    """Of a tile's pixels as they are written, the mean of their bands.
+
+    Args:
+        header: of the image.
+    """
+    known = known_samples(pixels, header).all(0)
+    samples = pixels.samples[: measured(header)].astype(np.float32).mean(0)
+    ratios = (grid.rows.ratio, grid.columns.ratio)
+    return OctavePowers.of(torch.from_numpy(samples), torch.from_numpy(known), ratios)
