@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits cameras-picture real-picture bench-same bench-gpu cases clean fuzz
+.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz
 
 install: $(VENV)/.installed
 
@@ -112,6 +112,11 @@ $(PEERS)/.installed: benchmarks/peers-requirements.txt
 # seconds. OPTIONS="--parts x4" does that alone.
 bench-fits: with-data install
 	$(VENV)/bin/python -m benchmarks.fits $(DATA) $(OPTIONS)
+
+# set14/, satellite/; about 8 minutes. Draws docs/trust.png. Fails where disagreement and true error have a rank correlation
+# below 0.6.
+bench-trust: with-data $(VENV)/.bench
+	$(VENV)/bin/python -m benchmarks.trust $(DATA)
 
 # satellite/, odd/archive/, set14/; a minute. Draws docs/cameras.png.
 cameras-picture: with-data install

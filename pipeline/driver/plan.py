@@ -101,11 +101,8 @@ def make_plan(
     limit = len(manifest.rows) if config.limit is None else config.limit
     rows, all_rejected, duplicates = _check_rows(config, manifest, root, folds_case)
     rejected = [row for row in all_rejected if row.index < limit]
-    if rejected and config.strict:
-        first = rejected[0]
-        raise UsageError(
-            f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
-        )
+    if config.strict:
+        _refuse(config, rejected)
     chosen = [row for row in rows if row.index < limit]
     uris = [row.uri for row in chosen]
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
@@ -119,8 +116,7 @@ def make_plan(
     for row in chosen:
         wanted = _wanted_commit(row, sources.get(row.uri), config)
         known = [_under(row.key, commit) for commit in done[name_of(row.key, folds_case)]]
-        has_map = mapped is None or wanted in mapped
-        if known == [wanted] and has_map and config.existing is Existing.RESUME:
+        if known == [wanted] and config.existing is Existing.RESUME and (mapped is None or wanted in mapped):
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
@@ -137,6 +133,15 @@ def make_plan(
         tuple(row for row in rows if row.index >= limit),
         duplicates,
     )
+
+
+def _refuse(config: RunConfig, rejected: Sequence[Rejected]) -> None:
+    """Raises UsageError for the first bad row, if there is any."""
+    if rejected:
+        first = rejected[0]
+        raise UsageError(
+            f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
+        )
 
 
 def make_key(text: str) -> str:

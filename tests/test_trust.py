@@ -1,0 +1,284 @@
+"""What a record says of how far its result is to be trusted, and the map of the members' disagreement."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rasterio.transform import Affine
+
+from pipeline.driver.run import run
+from pipeline.output import layout
+from pipeline.priors.prior_file import weights
+from pipeline.work.units import Division
+from pipeline.work.worker import Worker
+from sr_ops.dihedral import ORDER, inverse, transform
+from sr_ops.fit import MOST_POINTS, curve
+from sr_ops.learning import fit_stages
+from sr_ops.model import degradation_of
+from sr_ops.octaves import OctavePowers
+from sr_ops.settings import FitSettings, Method, Settings
+from sr_ops.stages import stages_of
+
+Make = Callable[..., Any]
+ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def from_prior(tmp_path: Path, tiny_config: Make, make_prior: Make, direct_settings: Settings) -> Make:
+    """A run by a prior's networks as they are, far from the base: its members disagree."""
+    (tmp_path / "p").write_bytes(make_prior())
+
+    def make(settings: dict[str, Any] | None = None, **changes: Any) -> Any:
+        chosen = replace(direct_settings, **{"method": Method.PRIOR, **(settings or {})})
+        return tiny_config(prior_name=str(tmp_path / "p"), settings=chosen, **changes)
+
+    return make
+
+
+def manifest(tmp_path: Path, *names: str) -> None:
+    (tmp_path / "m.csv").write_text("uri\n" + "".join(f"{name}\n" for name in names))
+
+
+def members(prior: bytes, lr: torch.Tensor, settings: Settings) -> torch.Tensor:
+    """(8, C, H, W): what the network makes of the turned images, turned back."""
+    degradation = degradation_of(settings)
+    model = fit_stages(lr, settings, weights(prior), degradation).model
+    (network,), (stage,) = model.networks, stages_of(settings, model.degradation)
+    base, told = stage.base(lr), model.told
+    assert told is not None
+    with torch.inference_mode():
+        made = [
+            inverse(network(transform(lr, each)[None], transform(base, each)[None], told[None])[0], each)
+            for each in range(ORDER)
+        ]
+    return torch.stack(made)
+
+
+def place(path: Path, samples: NDArray[Any], nodata: float | None = None) -> Affine:
+    """Write a raster that lies somewhere."""
+    where = Affine(10.0, 0, 500000, 0, -10.0, 4100000)
+    bands, height, width = samples.shape
+    shape = {"count": bands, "height": height, "width": width, "dtype": samples.dtype, "nodata": nodata}
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32633", transform=where, **shape) as file:
+        file.write(samples)
+    return where
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [("uint8", 255), ("uint16", None)])
+def test_quantiles_are_those_of_the_members(
+    dtype: str,
+    unit: float | None,
+    tmp_path: Path,
+    out: Path,
+    from_prior: Make,
+    observer: Any,
+    read_records: ReadRecords,
+) -> None:
+    """In native units: of 16 bits what is computed with is a line of them, the span that its percentiles give."""
+    generator = np.random.default_rng(0)
+    samples = generator.integers(0, np.iinfo(dtype).max, (3, 15, 16)).astype(dtype)
+    place(tmp_path / "a.tif", samples)
+    manifest(tmp_path, "a.tif")
+    config = from_prior({"noise": "0"})
+    run(config, observer)
+    record = read_records(str(out))["a.tif"]
+    spans, offsets = np.full((3, 1, 1), 255.0), 0
+    if unit is None:
+        low, high = np.percentile(samples, (0.5, 99.5), axis=(1, 2), keepdims=True)
+        spans, offsets = high - low, low
+    lr = torch.from_numpy(((samples - offsets) / spans).astype(np.float32))
+    prior = (tmp_path / "p").read_bytes()
+    spread = members(prior, lr, config.settings).std(0).numpy() * spans
+    for share in (50, 95):
+        expected = np.percentile(spread, share)
+        assert expected > 1
+        assert record[f"disagreement_p{share}"] == pytest.approx(expected, rel=0.08)
+
+
+@pytest.mark.parametrize("settings", [{"ensemble": False}, {"method": Method.BICUBIC}], ids=str)
+def test_one_member_does_not_disagree(
+    settings: dict[str, Any],
+    out: Path,
+    from_prior: Make,
+    images: Any,
+    observer: Any,
+    read_records: ReadRecords,
+) -> None:
+    """There is no number, no map, and nothing to be done again to get one."""
+    config = replace(from_prior(), disagreement=True)
+    config = replace(config, settings=replace(config.settings, **settings))
+    assert run(config, observer).done == len(images)
+    for record in read_records(str(out)).values():
+        assert record["disagreement_p50"] is record["disagreement_p95"] is record["disagreement_uri"] is None
+    assert not (out / "disagreement").exists()
+    assert run(config, observer).already_done == len(images)
+
+
+def test_map_of_a_picture(
+    tmp_path: Path, out: Path, from_prior: Make, pixels: Make, observer: Any, read_tiles: Make, read_records: Make
+) -> None:
+    """A PNG as large as the result, 16 grays a grey level of the root mean square over bands; tiles stay the same."""
+    lr = pixels(height=15, width=16) // 20 + 30
+    Image.fromarray(lr).save(tmp_path / "a.png")
+    manifest(tmp_path, "a.png")
+    config = from_prior({"noise": "0"}, disagreement=True)
+    run(config, observer)
+    record = read_records(str(out))["a.png"]
+    assert record["disagreement_uri"] == layout.map_folder(str(out), "a.png")
+    with Image.open(f"{record['disagreement_uri']}/r0000_c0000.png") as image:
+        drawn = np.array(image)
+    image_as_computed = torch.from_numpy(lr).permute(2, 0, 1).float() / 255
+    made = members((tmp_path / "p").read_bytes(), image_as_computed, config.settings)
+    expected = made.var(0).mean(0).sqrt().numpy() * 255
+    assert drawn.shape == expected.shape == (30, 32)
+    assert 1 < np.median(expected) < 16
+    np.testing.assert_allclose(drawn, np.minimum(expected * 16, 255), atol=3)
+    plain = replace(config, disagreement=False, output=f"{tmp_path}/plain")
+    run(plain, observer)
+    assert read_tiles(f"{tmp_path}/plain") == read_tiles(str(out))
+    assert not (tmp_path / "plain/disagreement").exists()
+
+
+@pytest.mark.parametrize("settings", [{}, {"result_size": "times:1.5x1.5"}, {"scale": 8}], ids=str)
+@pytest.mark.parametrize("cog", [False, True])
+def test_map_of_a_raster(cog: bool, settings: dict[str, Any], tmp_path: Path, from_prior: Make, observer: Any) -> None:
+    """A GeoTIFF on the same ground, in the same pixels, with NaN where the result knows nothing; its mosaic, too."""
+    from pipeline.config import Form, Format
+
+    samples = np.random.default_rng(1).integers(1, 200, (2, 40, 36)).astype(np.uint8)
+    samples[:, :10, :9] = 0
+    place(tmp_path / "a.tif", samples, nodata=0)
+    manifest(tmp_path, "a.tif")
+    form = Form(format=Format.COG) if cog else Form(format=Format.TIF)
+    run(from_prior(settings, disagreement=True, form=form), observer)
+    (record,) = observer.records
+    assert record.status == "done", record.error_message
+    result = record.output_uri if cog else f"{record.output_uri}/mosaic.vrt"
+    with rasterio.open(result) as of_result, rasterio.open(f"{record.disagreement_uri}/mosaic.vrt") as of_map:
+        assert (of_map.transform, of_map.crs, of_map.shape) == (of_result.transform, of_result.crs, of_result.shape)
+        assert of_map.dtypes == ("float32",)
+        drawn, known = of_map.read(1), of_result.read_masks(1) > 0
+        tile = of_map.files[-1]
+    assert np.array_equal(np.isfinite(drawn), known)
+    assert not known.all()
+    assert record.disagreement_p50 / 3 < np.nanmedian(drawn) < record.disagreement_p95
+    with rasterio.open(tile) as file:
+        assert file.crs.to_epsg() == 32633
+
+
+def test_a_map_that_is_asked_for_later(
+    tmp_path: Path, out: Path, from_prior: Make, make_png: Make, observer: Any, read_records: Make
+) -> None:
+    """It makes the image anew; who asks for it no more keeps it; who does all anew without it has none."""
+    make_png(tmp_path / "a.png")
+    manifest(tmp_path, "a.png")
+    config = from_prior()
+    folder = Path(layout.map_folder(str(out), "a.png"))
+    assert run(config, observer).done == 1
+    assert not folder.exists()
+    assert run(replace(config, disagreement=True), observer).done == 1
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["mosaic.vrt", *sorted(path.name for path in (out / "tiles/a.png").glob("r*"))]
+    assert run(replace(config, disagreement=True), observer).already_done == 1
+    assert run(config, observer).already_done == 1
+    assert read_records(str(out))["a.png"]["disagreement_uri"] == str(folder)
+    changed = replace(config, settings=replace(config.settings, back_projections=1))
+    assert run(changed, observer).done == 1
+    assert list(folder.iterdir()) == []
+    assert read_records(str(out))["a.png"]["disagreement_uri"] is None
+
+
+def test_a_scene_has_the_map_of_an_image(
+    tmp_path: Path,
+    out: Path,
+    from_prior: Make,
+    make_png: Make,
+    observer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also one that was begun without: its groups are done again. And the same numbers to the last bit."""
+    make_png(tmp_path / "big.png", seed=5, height=96, width=80)
+    manifest(tmp_path, "big.png")
+    config = from_prior({"tile_size": 32}, disagreement=True)
+    run(replace(config, output=f"{tmp_path}/whole"), observer)
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.002))
+    do_group, left = Worker._group, [3]
+
+    def do_or_die(self: Worker, group: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return do_group(self, group)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "_group", do_or_die)
+        with pytest.raises(KeyboardInterrupt):
+            run(replace(config, disagreement=False), observer)
+    assert list((out / "_scene").rglob("group-*"))
+    run(config, observer)
+    whole, scene = observer.records
+    numbers = ("disagreement_p50", "disagreement_p95", "spectrum_excess", "consistency_rmse", "output_sha256")
+    for name in numbers:
+        assert getattr(scene, name) == getattr(whole, name) is not None, name
+    files = {path.name: path.read_bytes() for path in Path(str(scene.disagreement_uri)).iterdir()}
+    assert files == {path.name: path.read_bytes() for path in Path(str(whole.disagreement_uri)).iterdir()}
+    assert len(files) == 10
+
+
+def test_the_spectrum_is_that_of_the_result(
+    tmp_path: Path, from_prior: Make, make_png: Make, observer: Any, read_tiles: Make
+) -> None:
+    """Of the written tiles, whose sums add up. Bicubic leaves the last octave far below; small images have none."""
+    for name, height in (("a.png", 128), ("small.png", 31)):
+        make_png(tmp_path / name, height=height, width=96)
+    manifest(tmp_path, "a.png", "small.png")
+    run(from_prior({"tile_size": 64, "method": Method.BICUBIC}), observer)
+    found = {record.key: record.spectrum_excess for record in observer.records}
+    assert found["small.png"] is None
+    total = None
+    for name, data in read_tiles(str(tmp_path / "out")).items():
+        if name.startswith("a.png/"):
+            with Image.open(io.BytesIO(data)) as tile:
+                levels = torch.from_numpy(np.asarray(tile, np.float32).mean(-1))
+            powers = OctavePowers.of(levels, levels >= 0, (2, 2))
+            assert powers is not None
+            total = powers if total is None else total + powers
+    assert total is not None
+    assert found["a.png"] == pytest.approx(total.excess(), abs=1e-4)
+    assert found["a.png"] < -3
+
+
+def test_curve_of_a_fit(tmp_path: Path, tiny_config: Make, make_png: Make, observer: Any) -> None:
+    """A mean for each of 32 parts, of fewer steps for each; their last ones are what the final loss is the mean of."""
+    make_png(tmp_path / "a.png", height=40, width=40)
+    manifest(tmp_path, "a.png")
+    settings = tiny_config().settings
+    for steps, points in ((2, 2), (80, MOST_POINTS)):
+        fit = FitSettings(steps=steps, crop=16, batch=1)
+        run(tiny_config(settings=replace(settings, fit=fit), output=f"{tmp_path}/{steps}"), observer)
+        record = observer.records[-1]
+        assert len(record.fit_curve) == points
+        assert min(record.fit_curve) <= record.final_loss <= max(record.fit_curve)
+    run(tiny_config(settings=replace(settings, method=Method.BICUBIC), output=f"{tmp_path}/none"), observer)
+    assert observer.records[-1].fit_curve is None
+
+
+@pytest.mark.parametrize("steps", [1, 31, 32, 33, 500])
+def test_points_of_a_curve_are_means(steps: int) -> None:
+    losses = torch.rand(steps, generator=torch.Generator().manual_seed(0))
+    expected = [part.mean() for part in np.array_split(losses.numpy(), min(32, steps))]
+    assert curve(losses) == pytest.approx(expected, rel=1e-5)
+    assert curve(torch.empty(0)) == ()
