@@ -154,8 +154,7 @@ def _excess(image: Tensor, scale: int) -> float:
 def rank_correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Spearman's, of pairs that have both values; ranks of equal values are their mean."""
     both = np.isfinite(one) & np.isfinite(other)
-    ranks = [_ranks(values[both]) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(_ranks(one[both]), _ranks(other[both]))[0, 1])
 
 
 def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
