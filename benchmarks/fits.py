@@ -24,10 +24,10 @@ from sr_ops.fit import fit
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.metrics import psnr_y
 from sr_ops.model import Model, degradation_of, network_of, no_phase
-from sr_ops.networks import ResidualNetwork
 from sr_ops.pairs import Lesson, father_son_pyramid
 from sr_ops.prior import Prior
 from sr_ops.resample import downscale
+from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import Method, Preset, Settings, preset
 from sr_ops.signs import Signs
 from sr_ops.stages import stages_of

@@ -20,8 +20,8 @@ from sr_ops.dihedral import ORDER
 from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
 from sr_ops.model import Model, build_network, degradation_of
-from sr_ops.networks import ResidualNetwork
 from sr_ops.pairs import Lesson, father_son_pyramid, son_side
+from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import Method, Settings
 from sr_ops.stack import STEPS_BEFORE_CAPTURE, fit_stack
 from sr_ops.stages import halo, stages_of

@@ -135,7 +135,7 @@ def preset_table(cases: list[Case], default: dict[str, dict[str, Any]]) -> str:
         balanced = preset is Preset.BALANCED
         scores = default if balanced else run_and_score(f"preset-{preset}", chosen, "--preset", preset)
         settings = make_preset(preset, from_prior=preset is not Preset.PAPER)
-        row = [f"`{preset}`", settings.network.value, str(settings.fit.steps)]
+        row = [f"`{preset}`", str(settings.network), str(settings.fit.steps)]
         for name, members in groups.items():
             figures = [mean([scores[case.id][column] for case in members]) for column, _ in _COLUMNS if name in wanted]
             row += [f"{figures[0]:.2f}", f"{figures[1]:.1f}"] if figures else ["", ""]

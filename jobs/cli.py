@@ -19,6 +19,7 @@ from .answers import EXIT_FATAL, EXIT_USAGE, print_result, tell_reason
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.kernel import kernel
+from .commands.methods import methods
 from .commands.prior import prior
 from .commands.retry import retry
 from .commands.run import run
@@ -49,6 +50,7 @@ app.command("submit")(submit)
 app.command("eval")(evaluate)
 app.command("prior")(prior)
 app.command("kernel")(kernel)
+app.command("methods")(methods)
 app.command("demo")(demo)
 
 

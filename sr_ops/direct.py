@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from .networks import Addition, ResidualNetwork, convolution
+from .residual_network import Addition, ResidualNetwork, convolution
 from .settings import Body as Body
 
 PLANES = 2

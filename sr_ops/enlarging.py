@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from . import methods
 from .back_projection import back_project
 from .conservation import conserve, passes
 from .dihedral import ORDER, median_and_variance
@@ -15,9 +16,9 @@ from .direct import DirectNetwork
 from .domain import UNIT, Domain, fill, flat, keep_flat
 from .members import mean_and_variance
 from .model import Model, Phase, no_phase
-from .networks import ResidualNetwork
-from .resample import resize, upscale
-from .settings import Method, Settings
+from .resample import resize
+from .residual_network import ResidualNetwork
+from .settings import Settings
 from .stages import Stage, halo, stages_of
 from .tiles import cut, cut_enlarged, owned, paste, plan_tiles
 
@@ -38,7 +39,7 @@ def enlarge(
     phase: Phase = no_phase,
     domain: Domain = UNIT,
 ) -> Tensor:
-    """Run as many stages as the model has networks on a window of the LR image; BICUBIC goes to the full scale.
+    """Run as many stages as the model has networks on a window; methods without networks go to the full scale.
 
     Args:
         window: (C, h, w) float32, in [0, 1] for the most part.
@@ -85,21 +86,16 @@ def _enlarge(
     window: Tensor, model: Model, stages: tuple[Stage, ...], settings: Settings, phase: Phase, domain: Domain
 ) -> tuple[Tensor, Tensor | None]:
     image, seen = window, model.degradation
-    variance: Tensor | None = None
-    if model.method is Method.BICUBIC:
-        with phase("back_project"):
-            start = upscale(window, settings.scale)
-            image = back_project(start, window, seen, settings.back_projections, domain, doubt=1.0)
+    if model.method in methods.NAMES:
+        image = _by_method(window, model, settings, phase, domain)
     for number, (network, stage) in enumerate(zip(model.networks, stages, strict=True)):
         seen, first = stage.seen, number == 0
         told = model.told if first and model.told is not None else window.new_zeros(len(window), 2)
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            image, of_stage = _run(operator, image, base, stage.ratio, network.depth)
-            size = (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached)
-            image = resize(image, size)
-            variance = _sum_at(size, variance, of_stage)
+            image = _run(operator, image, base, stage.ratio, network.reach)
+            image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
         with phase("back_project"):
             image = back_project(image, window, seen, settings.back_projections, domain)
     image = keep_flat(image, window, seen.scale)
@@ -115,6 +111,18 @@ def _sum_at(size: tuple[int, int], *variances: Tensor | None) -> Tensor | None:
     there = [each for each in variances if each is not None]
     resized = [each if each.shape[-2:] == size else interpolate(each[None], size, mode="bilinear")[0] for each in there]
     return sum(resized[1:], resized[0]) if resized else None
+
+
+def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
+    method = methods.method_of(model.method)
+    with phase("infer"):
+        learned = {name: tensor.to(window) for name, tensor in model.learned.items()}
+        image = method.enlarge(window, model.degradation, domain, learned)
+    if method.knows_camera:
+        low, high = (torch.as_tensor(bound).to(image) for bound in (domain.low, domain.high))
+        return image.clamp(low, high)
+    with phase("back_project"):
+        return back_project(image, window, model.degradation, settings.back_projections, domain, doubt=1.0)
 
 
 _ELEMENTS = {1: (0,), 4: (0, 2, 4, 6), ORDER: range(ORDER)}
@@ -139,15 +147,15 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
     return lambda image, its_base: (member(image, its_base), None)
 
 
-def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, depth: int) -> tuple[Tensor, Tensor | None]:
-    """The enlargement of (C, h, w), in pieces, none of which sees farther than the depth of its network."""
+def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, reach: int) -> Tensor:
+    """The enlargement of (C, h, w), in pieces, around which is what reaches them."""
     bands, height, width = image.shape
     canvas = image.new_empty(bands, height * ratio, width * ratio)
     variances: Tensor | None = None
     longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
     side = ceil(longest / ceil(longest / most))
-    for piece in plan_tiles(height, width, side, depth):
-        enlarged, variance = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
+    for piece in plan_tiles(height, width, side, reach):
+        enlarged = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
         paste(canvas, piece, owned(enlarged, piece, ratio), ratio)
         if variance is not None:
             variances = torch.empty_like(canvas) if variances is None else variances
@@ -159,7 +167,7 @@ def enlarge_tiled(lr: Tensor, model: Model, settings: Settings, phase: Phase, do
     """`enlarge` over all tiles of the LR image, put together."""
     bands, height, width = lr.shape
     stages = len(model.networks)
-    scale = settings.scale if model.method is Method.BICUBIC else settings.stage_scales[stages - 1]
+    scale = settings.stage_scales[stages - 1] if stages else settings.scale
     canvas = lr.new_empty(bands, height * scale, width * scale)
     for tile in plan_tiles(height, width, settings.tile_size, halo(settings, model.degradation)):
         sr = enlarge(cut(lr, tile), model, settings, phase, domain.of(tile.rows.read, tile.columns.read))

@@ -12,8 +12,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
-from .networks import ResidualNetwork
 from .pairs import Crops, Lesson, draw_crops
+from .residual_network import ResidualNetwork
 from .settings import FitSettings
 
 MOST_POINTS = 32

@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from .direct import DirectNetwork
-from .networks import initialise
 from .prior import HEAD_BANDS, Head, Weights, body_of
+from .residual_network import initialise
 from .settings import Body
 
 

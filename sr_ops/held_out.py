@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
 from .damage import Damage
-from .networks import ResidualNetwork
+from .residual_network import ResidualNetwork
 from .stages import Stage
 
 _SHORTEST = 12

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from . import sheet
+from . import methods, sheet
 from .damage import Damage, find_damage
 from .degradation import Degradation
 from .domain import UNIT, Domain, fill, nearest
@@ -22,9 +22,9 @@ from .fit import curve, fit
 from .held_out import Examination, HeldOut, hold_out, whole
 from .kernels import unlike_gaussian
 from .model import Fitted, Model, Phase, as_later_stage, build_network, network_of, no_phase
-from .networks import ResidualNetwork
 from .pairs import Lesson, father_son_pyramid, shortest_side, son_side
 from .prior import Prior
+from .residual_network import ResidualNetwork
 from .settings import AUTO, Method, Settings
 from .signs import Signs
 from .stack import fit_stack
@@ -142,7 +142,7 @@ class _Stages:
         """What the network of the next stage is to learn; None when nothing is left to be fitted."""
         if not self._fitting:
             return None
-        done = self.fitted.model.networks if self.fitted.model.method is Method.ZSSR else ()
+        done = self.fitted.model.networks if self.fitted.model.method == Method.ZSSR else ()
         with self._phase("fit"):
             network = self._network(len(done))
         if not done:
@@ -162,7 +162,7 @@ class _Stages:
         """The network of the last lesson is fitted, with this final loss and this curve."""
         assert self._taught is not None
         network, self._taught = self._taught, None
-        if self.fitted.model.method is Method.ZSSR:
+        if self.fitted.model.method == Method.ZSSR:
             self._keep((*self.fitted.model.networks, as_later_stage(network)))
         elif self._first_wins(network, loss, its_curve):
             self._keep((network, *self._later_stages()))
@@ -172,13 +172,23 @@ class _Stages:
     def _begin(self) -> bool:
         """Take what is best without a fit, and whether there is to be one."""
         method = self._settings.method
-        if method is Method.BICUBIC or (self._known is not None and not bool(self._known.any())):
+        if self._known is not None and not bool(self._known.any()):
+            return False
+        if not self._settings.by_networks:
+            with self._phase("fit"):
+                self._learn_by(method)
             return False
         with self._phase("fit"):
             self._examine_unfitted()
         too_small = min(self._lr.shape[-2:]) < shortest_side(self._ratio)
-        unsure = method is Method.AUTO and (self._parts is None or not self._fit_pays())
-        return not (too_small or unsure or method is Method.PRIOR or (self._prior and not self._settings.fit.steps))
+        unsure = method == Method.AUTO and (self._parts is None or not self._fit_pays())
+        return not (too_small or unsure or method == Method.PRIOR or (self._prior and not self._settings.fit.steps))
+
+    def _learn_by(self, method: str) -> None:
+        """Take a method without networks."""
+        degradation = self._plain.degradation
+        learned = methods.method_of(method).learn(self._lr, degradation, self._domain, self._settings)
+        self.fitted = replace(self.fitted, model=replace(self._plain, method=method, learned=learned))
 
     def _fit_pays(self) -> bool:
         """Whether a fit is likely to be better than where it starts; parts held out do not tell (docs/decisions.md).
@@ -202,7 +212,7 @@ class _Stages:
         network = self._network(0)
         if self._examination is not None:
             self.fitted = replace(self.fitted, prior_reconstruction_psnr=self._examination.of(network, self._told))
-        if self._settings.method is not Method.AUTO or self._prior_serves(network):
+        if self._settings.method != Method.AUTO or self._prior_serves(network):
             networks = (network, *self._later_stages())
             self.fitted = replace(self.fitted, model=replace(self._plain, method=Method.PRIOR, networks=networks))
 
@@ -223,8 +233,8 @@ class _Stages:
             psnr = self._examination.of(network, self._told)
         base, prior = self.fitted.bicubic_reconstruction_psnr, self.fitted.prior_reconstruction_psnr
         self.fitted = replace(self.fitted, reconstruction_psnr=psnr)
-        least = prior - _ASTRAY if self.fitted.model.method is Method.PRIOR else base
-        return self._settings.method is not Method.AUTO or psnr > least  # one gone astray may be nan, which is less
+        least = prior - _ASTRAY if self.fitted.model.method == Method.PRIOR else base
+        return self._settings.method != Method.AUTO or psnr > least  # one gone astray may be nan, which is less
 
     def _keep(self, networks: tuple[ResidualNetwork, ...]) -> None:
         self.fitted = replace(self.fitted, model=replace(self._plain, method=Method.ZSSR, networks=networks))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import nan
 
 import torch
@@ -10,11 +10,13 @@ from torch import Tensor
 
 from .degradation import Degradation
 from .direct import Body, DirectNetwork
+from .enlarging_method import Learned
 from .kernels import from_spec
-from .networks import ResidualNetwork, SubpixelNetwork, ZssrNetwork, fastest_dtype, initialise
+from .networks import network_class
 from .noise_line import NoiseLine
 from .prior import Weights, body_of
-from .settings import Method, Network, Settings
+from .residual_network import ResidualNetwork, fastest_dtype, initialise
+from .settings import Network, Settings
 
 Phase = Callable[[str], AbstractContextManager[object]]
 """Called with "fit", "infer" or "back_project" around each such piece of work; lets a caller measure time."""
@@ -28,14 +30,16 @@ def no_phase(_name: str) -> AbstractContextManager[object]:
 class Model:
     """How one image is enlarged."""
 
-    method: Method
-    """ZSSR, PRIOR or BICUBIC: what AUTO came to."""
+    method: str
+    """ZSSR or PRIOR, or one of `methods.NAMES`: what AUTO came to."""
     degradation: Degradation
     """What is to be undone; what JPEG lost counts as noise."""
     networks: tuple[ResidualNetwork, ...] = ()
-    """One per stage, of the first stages for a start; BICUBIC has none."""
+    """One per stage, of the first stages for a start; methods without networks have none."""
     told: Tensor | None = None
     """(C, 2): what networks are told of the image, `direct.planes`; None of a clean one."""
+    learned: Learned = field(default_factory=dict)
+    """What a method without networks learned from the image."""
 
     def of_bands(self, first: int, stop: int) -> "Model":
         """That of some bands of the image, for networks of one band."""
@@ -80,11 +84,10 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
     dtype, width, depth = fastest_dtype(device), settings.width, settings.depth
     with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
         network: ResidualNetwork
-        if settings.network is Network.DIRECT:
+        if settings.network == Network.DIRECT:
             network = DirectNetwork(bands, ratio, Body(width, depth), dtype)
         else:
-            kind = SubpixelNetwork if settings.network is Network.SUBPIXEL else ZssrNetwork
-            network = kind(bands, width, depth, dtype)
+            network = network_class(settings.network)(bands, width, depth, dtype)
     network = network.to_empty(device="cpu")
     initialise(network.body, torch.Generator().manual_seed(settings.seed))
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -92,7 +95,7 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
 
 def network_of(weights: Weights, bands: int, ratio: int, settings: Settings, device: torch.device) -> ResidualNetwork:
     """A network anew from its `state_dict`, to enlarge with."""
-    if settings.network is Network.DIRECT:
+    if settings.network == Network.DIRECT:
         body = body_of(weights)
         settings = replace(settings, width=body.width, depth=body.depth)
     network = build_network(bands, ratio, settings, device).eval()

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from . import methods, networks
+from .named_files import unknown
+
 STAGE_SCALE = 2
 """What a network enlarges by that is fitted from scratch, and any later stage."""
 
@@ -13,7 +16,7 @@ MIN_SCALE, MAX_SCALE = 2, 8
 
 
 class Network(StrEnum):
-    """What an image can be fitted with; see networks.py."""
+    """The networks that the code knows by name; `networks.NAMES` are all that can be fitted from scratch."""
 
     DIRECT = "direct"
     """Sees the LR image and its base, made for any kernel and noise; its weights are those of a prior: the default."""
@@ -21,6 +24,10 @@ class Network(StrEnum):
     """Convolutions at LR size, x2 stages: the default without a prior."""
     ZSSR = "zssr"
     """The paper's, at HR size."""
+
+
+ALL_NETWORKS = (Network.DIRECT.value, *networks.NAMES)
+"""What `Settings.network` can be."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Body:
 
 
 class Method(StrEnum):
-    """How an image may be enlarged."""
+    """The methods that the code knows by name; `methods.NAMES` are all that need no network of srpipe's own."""
 
     AUTO = "auto"
     """By what is likeliest to be right: a network fitted to it, the prior as it is, or bicubic: the default."""
@@ -43,6 +50,12 @@ class Method(StrEnum):
     """By the prior's network as it is; nothing is fitted."""
     BICUBIC = "bicubic"
     """By bicubic interpolation and back-projection; nothing is fitted."""
+
+
+BY_NETWORKS = (Method.AUTO.value, Method.PRIOR.value, Method.ZSSR.value)
+
+ALL_METHODS = (*BY_NETWORKS, *methods.NAMES)
+"""What `Settings.method` can be."""
 
 
 NO_PRIOR = "none"
@@ -79,14 +92,19 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the pixels, besides the image, the thread count and the device class."""
+    """All that decides the pixels, besides the image, the thread count and the device class.
+
+    Raises ValueError for a method or a network that there is none of.
+    """
 
     scale: int = 4
     """Whole number from MIN_SCALE to MAX_SCALE: at which networks and the forward model work."""
-    method: Method = Method.AUTO
+    method: str = Method.AUTO
+    """One of ALL_METHODS."""
     prior: str = NO_PRIOR
     """sha256 of the file with the weights that fits start from, or NO_PRIOR."""
-    network: Network = Network.SUBPIXEL
+    network: str = Network.SUBPIXEL
+    """One of ALL_NETWORKS."""
     width: int = 64
     """Channels of the hidden layers."""
     depth: int = 8
@@ -118,15 +136,25 @@ class Settings:
     stack: int = 1
     """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
 
+    def __post_init__(self) -> None:
+        for kind, name, names in (("method", self.method, ALL_METHODS), ("network", self.network, ALL_NETWORKS)):
+            if name not in names:
+                raise ValueError(unknown(kind, name, names))
+
+    @property
+    def by_networks(self) -> bool:
+        """Whether networks of srpipe's own enlarge the image."""
+        return self.method in BY_NETWORKS
+
     @property
     def takes_any_kernel(self) -> bool:
         """Of the networks one is made for any kernel; the others know bicubic alone."""
-        return self.network is Network.DIRECT or self.method is Method.BICUBIC
+        return self.network == Network.DIRECT or not self.by_networks
 
     @property
     def stage_scales(self) -> tuple[int, ...]:
         """The ratio to the LR image after each stage: of direct networks 3 -> (3,), 8 -> (4, 8), else (2, 4, 8)."""
-        if self.network is Network.DIRECT:
+        if self.network == Network.DIRECT:
             return (self.scale,) if self.scale <= LARGEST_DIRECT else (LARGEST_DIRECT, self.scale)
         scales = []
         reached = 1

@@ -21,8 +21,8 @@ from torch import Generator, Tensor, nn
 
 from . import dihedral
 from .fit import GRADIENT_NORM, last_tenth, one_cycle
-from .networks import ResidualNetwork
 from .pairs import Lesson, Pair, draw_places, son_side
+from .residual_network import ResidualNetwork
 from .settings import FitSettings
 
 STEPS_BEFORE_CAPTURE = 3

@@ -13,8 +13,10 @@ from .base import base_reach, make_base
 from .conservation import passes
 from .degradation import Degradation
 from .kernels import bicubic, of_first_stage
+from .methods import method_of
+from .networks import network_class
 from .resample import upscale
-from .settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
+from .settings import LARGEST_DIRECT, STAGE_SCALE, Network, Settings
 
 _CONSERVATION_REACH = 8
 """LR pixels from which `conservation.conserve` brings what was cut off."""
@@ -51,7 +53,7 @@ class Stage:
 def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]:
     """All stages to the scale of the settings, which is that of `degradation`."""
     stages: list[Stage] = []
-    direct = settings.network is Network.DIRECT
+    direct = settings.network == Network.DIRECT
     for number, reached in enumerate(settings.stage_scales):
         seen = _seen_at(reached, degradation) if direct else Degradation((bicubic(reached),), reached)
         ratio = reached if direct and number == 0 else STAGE_SCALE
@@ -76,14 +78,15 @@ def halo(settings: Settings, degradation: Degradation) -> int:
 
     Noise makes the data step reach less far; it is not counted on.
     """
-    if settings.method is not Method.BICUBIC and settings.network is not Network.DIRECT:
-        # Stage i works at 2^i times the LR size, so all stages together reach less than twice the first one's depth.
-        return 2 * settings.depth + _EXACT_REACH + _CONSERVATION_REACH
+    if settings.by_networks and settings.network != Network.DIRECT:
+        # Stage i works at 2^i times the LR size, so all stages together reach less than twice as far as the first one.
+        return 2 * network_class(settings.network).reach_of(settings.depth) + _EXACT_REACH + _CONSERVATION_REACH
     clear = Degradation(degradation.kernels, degradation.scale) if degradation.is_noisy else degradation
     back = _EXACT_REACH if clear.is_bicubic else clear.reach
     conserved = passes(clear) * _CONSERVATION_REACH
-    if settings.method is Method.BICUBIC:
-        return back + conserved
+    if not settings.by_networks:
+        method = method_of(settings.method)
+        return method.reach(degradation) + (0 if method.knows_camera else back) + conserved
     reaches = [base_reach(stage.learned) * stage.ratio // stage.reached for stage in stages_of(settings, clear)]
     depths = settings.depth + (settings.depth // LARGEST_DIRECT if len(reaches) > 1 else 0)
     return depths + sum(reaches) + len(reaches) * back + conserved

@@ -10,9 +10,9 @@ from sr_ops.degradation import Degradation
 from sr_ops.direct import DirectNetwork
 from sr_ops.kernels import Kernel, bicubic, gaussian
 from sr_ops.model import build_network, degradation_of
-from sr_ops.networks import ResidualNetwork, initialise
 from sr_ops.pairs import Lesson, father_son_pyramid
 from sr_ops.prior import Prior
+from sr_ops.residual_network import ResidualNetwork, initialise
 from sr_ops.settings import Body, Network, Settings
 from sr_ops.stages import Stage, stages_of
 

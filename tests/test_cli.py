@@ -25,7 +25,8 @@ from jobs.sample_pictures import satellite_view
 from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
 from pipeline.priors.prior_file import read_prior
-from sr_ops.settings import FitSettings, Settings
+from sr_ops.networks import NAMES
+from sr_ops.settings import ALL_METHODS, ALL_NETWORKS, FitSettings, Settings
 
 TINY = (
     *("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline"),
@@ -163,7 +164,7 @@ REFUSED = {
         "--steps has no effect with --method prior, which fits nothing",
     ),
     "unknown preset": (("run", "good.csv", "--preset", "turbo"), "'fast', 'balanced', 'best', 'paper', 'real'"),
-    "unknown method": (("run", "good.csv", "--method", "magic"), "'auto', 'zssr', 'prior', 'bicubic'"),
+    "unknown method": (("run", "good.csv", "--method", "magic"), "the method 'magic' is none; there are auto"),
 }
 
 
@@ -291,6 +292,8 @@ FIELDS = {
 
 TEXTS: dict[str, dict[str, object]] = {
     "X|XxY": {"3": 3, "8.0": 8, "2x2": 2},
+    "METHOD": {name: name for name in ALL_METHODS},
+    "NETWORK": {name: name for name in ALL_NETWORKS},
     "METRES": {"2.50": "gsd:2.5"},
     "WxH": {"1024x768": "pixels:1024x768", "640X": "pixels:640x", "x480": "pixels:x480"},
     "1|1/2|1/4": {"1/4": 0.25, "1/2": 0.5, "1": 1.0},
@@ -304,7 +307,7 @@ TEXTS: dict[str, dict[str, object]] = {
 
 
 ONLY_WITH = {
-    **dict.fromkeys(("--width", "--depth", "--network subpixel", "--network zssr"), "paper"),
+    **dict.fromkeys(("--width", "--depth", *(f"--network {name}" for name in NAMES)), "paper"),
     **dict.fromkeys(("--network direct", "--method prior"), "fast"),
 }
 """Options that go with fits from scratch alone, or from a prior alone: with which of the presets below."""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from sr_ops.direct import Body, DirectNetwork
-from sr_ops.networks import initialise
+from sr_ops.residual_network import initialise
 
 BODIES = [Body(width=16, depth=4), Body(width=8, depth=3)]
 

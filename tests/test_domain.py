@@ -17,9 +17,9 @@ from sr_ops.fit import fit
 from sr_ops.held_out import hold_out
 from sr_ops.learning import fit_stages
 from sr_ops.model import Model
-from sr_ops.networks import ResidualNetwork
 from sr_ops.pairs import Lesson
 from sr_ops.resample import downscale, upscale
+from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import FitSettings, Method, Network, Settings
 from sr_ops.super_resolve import super_resolve
 

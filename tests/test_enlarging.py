@@ -14,9 +14,9 @@ from sr_ops.domain import UNIT, Domain, fill, nearest
 from sr_ops.enlarging import enlarge, enlarge_tiled
 from sr_ops.kernels import gaussian, of_mtf, recentred, turned
 from sr_ops.model import Model, as_later_stage, network_of, no_phase
-from sr_ops.networks import fastest_dtype
 from sr_ops.prior import Prior
 from sr_ops.resample import upscale
+from sr_ops.residual_network import fastest_dtype
 from sr_ops.settings import Method, Network, Settings
 from sr_ops.stages import halo, stages_of
 from sr_ops.tiles import cut, owned, plan_tiles

@@ -11,9 +11,9 @@ import torch
 from torch import Generator, Tensor
 
 from sr_ops.fit import fit
-from sr_ops.networks import ResidualNetwork
 from sr_ops.pairs import Crops, Lesson, Pair, draw_crops
 from sr_ops.resample import downscale, upscale
+from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import FitSettings, Network
 
 from .cameras import enlarged_by, first_stage, lesson_of, network_at_start, untold

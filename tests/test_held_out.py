@@ -11,8 +11,8 @@ from sr_ops.damage import CLEAN, Damage
 from sr_ops.degradation import Degradation
 from sr_ops.held_out import Examination, HeldOut, hold_out, whole
 from sr_ops.jpeg import round_to_steps, steps_of_quality
-from sr_ops.networks import ResidualNetwork
 from sr_ops.resample import downscale, upscale
+from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import Network
 from sr_ops.stages import Stage
 

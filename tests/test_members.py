@@ -7,7 +7,7 @@ from torch import Tensor
 from sr_ops.dihedral import ORDER, inverse, transform
 from sr_ops.members import mean_and_variance
 from sr_ops.model import network_of
-from sr_ops.networks import ResidualNetwork
+from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import Network, Settings
 
 from .cameras import CPU, random_prior

@@ -13,9 +13,9 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from jobs.sample_pictures import photograph, satellite_view
 from sr_ops import stack
 from sr_ops.fit import fit
-from sr_ops.networks import ResidualNetwork, fastest_dtype
 from sr_ops.pairs import Lesson, Pair
 from sr_ops.resample import downscale, upscale
+from sr_ops.residual_network import ResidualNetwork, fastest_dtype
 from sr_ops.settings import FitSettings, Network
 from sr_ops.stack import fit_stack
 from sr_ops.stages import Stage

@@ -24,9 +24,9 @@ from sr_ops.guess import estimate_of, guess
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, Phase, build_network, no_phase
-from sr_ops.networks import ResidualNetwork, fastest_dtype
 from sr_ops.pairs import Pair, father_son_pyramid
 from sr_ops.resample import downscale, upscale
+from sr_ops.residual_network import ResidualNetwork, fastest_dtype
 from sr_ops.settings import STAGE_SCALE, FitSettings, Method, Network, Settings
 from sr_ops.signs import Signs
 from sr_ops.stages import Stage, halo

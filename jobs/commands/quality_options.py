@@ -1,6 +1,6 @@
 """The options of `srpipe run` that decide pixels, and the Settings that come of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -18,7 +18,21 @@ from pipeline.config import (
 )
 from pipeline.errors import UsageError
 from sr_ops.grid import times_of
-from sr_ops.settings import AUTO, COLLECTION_KERNEL, NO_PRIOR, Method, Network, Preset, Settings
+from sr_ops.methods import method_of
+from sr_ops.named_files import unknown
+from sr_ops.settings import (
+    ALL_METHODS,
+    ALL_NETWORKS,
+    AUTO,
+    BICUBIC_KERNEL,
+    BY_NETWORKS,
+    COLLECTION_KERNEL,
+    NO_PRIOR,
+    Method,
+    Network,
+    Preset,
+    Settings,
+)
 from sr_ops.settings import preset as make_preset
 
 from .size_options import SizeOptions, checked_by
@@ -33,6 +47,17 @@ def _seed(value: int) -> int:
     if value >= 2**63:
         raise typer.BadParameter(f"{value} is not below 2 ** 63")
     return value
+
+
+def _one_of(kind: str, names: Sequence[str]) -> Callable[[str | None], str | None]:
+    """A check that a name is one of these."""
+
+    def check(name: str | None) -> str | None:
+        if name is not None and name not in names:
+            raise typer.BadParameter(unknown(kind, name, names))
+        return name
+
+    return check
 
 
 @dataclass(frozen=True)
@@ -56,20 +81,26 @@ class QualityOptions(SizeOptions):
         ),
     ] = None
     method: Annotated[
-        Method,
+        str,
         typer.Option(
             metavar="METHOD",
-            help="Take a network fitted to the image (zssr), the prior as it is (prior), bicubic, or whichever is best"
-            " on parts held out of it (auto).",
+            callback=_one_of("method", ALL_METHODS),
+            help="Take a network fitted to the image (zssr), the prior as it is (prior), one of those that `srpipe"
+            " methods` lists, or let the image decide between zssr, prior and bicubic (auto).",
         ),
-    ] = Settings.method
+    ] = Method.AUTO.value
     steps: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="Take so many optimiser steps for each network that is fitted."),
     ] = None
     network: Annotated[
-        Network | None,
-        typer.Option(help="Take the network for any camera (direct), or fit one from scratch, for bicubic alone."),
+        str | None,
+        typer.Option(
+            metavar="NETWORK",
+            callback=_one_of("network", ALL_NETWORKS),
+            help="Take the network for any camera (direct), or fit one from scratch, for bicubic alone: subpixel, zssr,"
+            " or another that `srpipe methods` lists.",
+        ),
     ] = None
     width: Annotated[int | None, typer.Option(metavar="N", min=1, help="Give the hidden layers so many channels.")] = (
         None
@@ -150,7 +181,7 @@ class QualityOptions(SizeOptions):
         """What fits start from: RunConfig.prior_name."""
         if self.prior is not None:
             return self.prior
-        from_scratch = self.preset is Preset.PAPER if self.network is None else self.network is not Network.DIRECT
+        from_scratch = self.preset is Preset.PAPER if self.network is None else self.network != Network.DIRECT
         return NO_PRIOR if from_scratch else "shipped"
 
     def kernel_file(self) -> str | None:
@@ -165,9 +196,9 @@ class QualityOptions(SizeOptions):
         """
         fit = _given(self, "steps", "crop", "batch", "learning_rate")
         network = _given(self, "network", "width", "depth")
-        if self.method is Method.BICUBIC:
-            _refuse_for("--method bicubic, which fits nothing", [*_given(self, "prior"), *fit, *network])
-        if self.method is Method.PRIOR:
+        if self.method not in BY_NETWORKS:
+            self._refuse_for_method([*_given(self, "prior"), *fit, *network])
+        if self.method == Method.PRIOR:
             _refuse_for("--method prior, which fits nothing", fit)
         self._check_network()
         base = make_preset(self.preset, from_prior=self.start() != NO_PRIOR)
@@ -196,17 +227,27 @@ class QualityOptions(SizeOptions):
             raise UsageError("--preset paper is fitted from scratch; leave out --prior and --network direct, or it")
         if self.preset is Preset.REAL and scratch:
             raise UsageError("--preset real takes the prior as it is; leave out --prior none and --network, or it")
-        if self.network is Network.DIRECT and scratch:
+        if self.network == Network.DIRECT and scratch:
             raise UsageError("--network direct has no weights with --prior none; leave one of them out")
-        if self.network in (Network.SUBPIXEL, Network.ZSSR) and not scratch:
+        if self.network not in (None, Network.DIRECT) and not scratch:
             raise UsageError(
                 f"--network {self.network} is fitted from scratch, and --prior {self.start()} is for direct networks;"
                 " leave one of them out"
             )
-        if self.method is Method.PRIOR and scratch:
+        if self.method == Method.PRIOR and scratch:
             raise UsageError("--method prior needs a prior; leave out --prior none, --network and --preset paper")
         if not scratch:
             _refuse_for("a prior, whose networks have their size", [*_given(self, "width", "depth")])
+
+    def _refuse_for_method(self, given: list[str]) -> None:
+        """Raises UsageError for what says something of a network, or of a kernel that nothing would undo."""
+        _refuse_for(f"--method {self.method}, which fits no network", given)
+        told = self.kernel not in (AUTO, BICUBIC_KERNEL)
+        if told and self.back_projections == 0 and not method_of(self.method).knows_camera:
+            raise UsageError(
+                f"--kernel {self.kernel} has no effect with --method {self.method} and --back-projection 0, since only"
+                " the data step of back-projection knows the camera then; leave one of them out"
+            )
 
     def _check_kernel(self, settings: Settings) -> None:
         told = times_of(settings) is not None  # else a worker looks, when it knows the scale of the image

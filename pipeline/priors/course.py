@@ -19,8 +19,8 @@ from sr_ops.drawn_kernels import in_bank, kernel_bank
 from sr_ops.draws import MARGIN, Draws, Odds
 from sr_ops.heads import deeper, first_weights, origin
 from sr_ops.kernels import bicubic
-from sr_ops.networks import fastest_dtype
 from sr_ops.prior import Head, Prior
+from sr_ops.residual_network import fastest_dtype
 from sr_ops.settings import Body
 from sr_ops.training import Schedule, Training
 

@@ -144,7 +144,7 @@ def _heads(names: Iterable[str]) -> tuple[Head, ...]:
 
 def check_fits(prior: PriorFile, settings: Settings, option: str = "--prior") -> None:
     """Raises UsageError when the settings' network starts from no prior."""
-    if settings.network is not Network.DIRECT:
+    if settings.network != Network.DIRECT:
         raise UsageError(
             f"{option}: it holds {Network.DIRECT} networks of width {prior.body.width} and depth {prior.body.depth};"
             f" {settings.network} is fitted from scratch only; use {option} none, or --network {Network.DIRECT}"

@@ -21,9 +21,9 @@ _WORTH_A_FIT = ("taps:", "box")
 
 def fitting_seconds(settings: Settings) -> float:
     """A guess at the time that fitting the networks of one image in colour takes on one CPU core."""
-    direct = settings.network is Network.DIRECT
-    seldom = settings.method is Method.AUTO and direct and not settings.kernel.startswith(_WORTH_A_FIT)
-    if seldom or settings.method in (Method.PRIOR, Method.BICUBIC):
+    direct = settings.network == Network.DIRECT
+    seldom = settings.method == Method.AUTO and direct and not settings.kernel.startswith(_WORTH_A_FIT)
+    if seldom or settings.method == Method.PRIOR or not settings.by_networks:
         return 0.0
     ratio = min(settings.scale, LARGEST_DIRECT) if direct else STAGE_SCALE
     fits = 1 if direct else len(settings.stage_scales)  # later stages of a prior stay as they are
@@ -38,7 +38,7 @@ def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> floa
         bands: of the image, without alpha; where nothing is known of it, colour.
     """
     written = pixels * settings.scale**2 * _SECONDS_PER_WRITTEN_PIXEL
-    if settings.method is Method.BICUBIC:
+    if not settings.by_networks:
         return written
     return pixels * _flop_per_pixel(settings, bands) / _FLOP_PER_SECOND + written
 
@@ -46,7 +46,7 @@ def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> floa
 def _flop_per_pixel(settings: Settings, bands: int) -> float:
     """Of all members of all stages for an LR pixel; a stage works at the size that the one before it reached."""
     scales = settings.stage_scales
-    if settings.network is not Network.DIRECT:
+    if settings.network != Network.DIRECT:
         return (8 if settings.ensemble else 1) * sum(
             (scale / STAGE_SCALE) ** 2 * _flop(settings, STAGE_SCALE, bands) for scale in scales
         )
@@ -60,7 +60,7 @@ def _flop(settings: Settings, ratio: int, bands: int) -> float:
     Three bands go through at once, any other number one by one.
     """
     together = 3 if bands == 3 else 1
-    seen = together * (1 + ratio**2) + _TOLD if settings.network is Network.DIRECT else together
+    seen = together * (1 + ratio**2) + _TOLD if settings.network == Network.DIRECT else together
     made = together * ratio**2
     weights = 9 * settings.width * (seen + (settings.depth - 2) * settings.width + made)
     return 2.0 * weights * bands / together

@@ -170,7 +170,7 @@ class ImageWork:
         """The record with all that is known before the first tile."""
         header, made, fitted = image.picture.header, image.target.header, fit.fitted
         model = fitted.model
-        by_networks = model.method is not Method.BICUBIC
+        by_networks = bool(model.networks)
         rows, columns = image.target.grid.rows, image.target.grid.columns
         noise_offset, noise_slope = camera.lines_in_native_units(fitted.noise_lines, image.picture.scaling)
         return replace(
@@ -197,7 +197,7 @@ class ImageWork:
             nodata=made.nodata,
             notes="; ".join(made.notes) or None,
             prior_bands=model.networks[0].bands if by_networks and self._prior is not None else None,
-            steps=opened.settings.fit.steps if model.method is Method.ZSSR else 0,
+            steps=opened.settings.fit.steps if model.method == Method.ZSSR else 0,
             final_loss=_finite(fitted.final_loss),
             fit_curve=fitted.fit_curve if fitted.fit_curve and all(map(isfinite, fitted.fit_curve)) else None,
             reconstruction_psnr=_finite(fitted.reconstruction_psnr),

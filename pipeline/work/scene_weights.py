@@ -1,7 +1,7 @@
 """The model of a scene as bytes: safetensors, which hold numbers only, in float32 to the last bit.
 
-A tensor is called "<stage>.<bands of the network>.<its name in the network>"; the metadata "model" tell, as JSON, the
-method, the kernel, the noise, and what the networks are told.
+A tensor is called "<stage>.<bands of the network>.<its name in the network>", or "learned.<name>" where a method
+without networks learned it. The metadata "model" tell, as JSON, method, kernel, noise, and what networks are told.
 """
 
 import json
@@ -13,12 +13,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from sr_ops import methods
 from sr_ops.model import Model, as_later_stage, degradation_of, network_of
-from sr_ops.networks import ResidualNetwork
-from sr_ops.settings import Method, Settings
+from sr_ops.named_files import unknown
+from sr_ops.residual_network import ResidualNetwork
+from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Settings
 from sr_ops.stages import stages_of
 
 _METADATA = "model"
+
+_LEARNED = "learned."
 
 
 def model_to_bytes(model: Model, kernel: str) -> bytes:
@@ -31,8 +35,9 @@ def model_to_bytes(model: Model, kernel: str) -> bytes:
         for stage, network in enumerate(model.networks)
         for name, tensor in network.state_dict().items()
     }
+    tensors |= {_LEARNED + name: tensor.cpu().contiguous() for name, tensor in model.learned.items()}
     told = None if model.told is None else model.told.tolist()
-    described = {"method": model.method.value, "kernel": kernel, "noise": model.degradation.noise, "told": told}
+    described = {"method": str(model.method), "kernel": kernel, "noise": model.degradation.noise, "told": told}
     return save(tensors, {_METADATA: json.dumps(described)})
 
 
@@ -50,9 +55,12 @@ def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> t
         settings = replace(settings, kernel=str(described["kernel"]))
         degradation = degradation_of(settings, tuple(described["noise"]))
         told = None if described["told"] is None else torch.tensor(described["told"], device=device)
-        method = Method(described["method"])
-        if method is Method.BICUBIC:
-            return Model(method, degradation, told=told), settings
+        method = str(described["method"])
+        if method in methods.NAMES:
+            learned = {name.removeprefix(_LEARNED): tensor.to(device) for name, tensor in tensors.items()}
+            return Model(method, degradation, told=told, learned=learned), settings
+        if method not in BY_NETWORKS:
+            raise ValueError(unknown("method", method, ALL_METHODS))
         ratios = [stage.ratio for stage in stages_of(settings, degradation)]
         return Model(method, degradation, _networks(tensors, ratios, settings, device), told), settings
     except (SafetensorError, KeyError, RuntimeError, TypeError) as error:

@@ -1,10 +1,10 @@
-"""The networks that an image can be fitted with: all add a learned residual to the base of the enlargement.
+"""What all networks have in common: they add a learned residual to the base of the enlargement.
 
-Two know MATLAB's bicubic alone and enlarge by 2, other scales in stages; their base is the bicubic enlargement.
-direct.py has the third, for any camera.
+Those that an image can be fitted with from scratch are files of `networks/`; direct.py has the one for any camera.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,8 @@ class ResidualNetwork(nn.Module):
         self.autocast_dtype = autocast_dtype
 
     @property
-    def depth(self) -> int:
-        """Its 3 x 3 convolutions: as many pixels of what it sees reach one of what it makes, on each side."""
+    def reach(self) -> int:
+        """Pixels of the image on each side that one of what it makes depends on: of 3 x 3 convolutions their number."""
         return sum(isinstance(layer, nn.Conv2d) for layer in self.body.modules())
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
@@ -58,42 +58,29 @@ class ResidualNetwork(nn.Module):
             return self.residual(seen)
 
 
-class SubpixelNetwork(ResidualNetwork):
-    """Convolutions at LR size and a pixel-shuffle head (Shi et al. 2016): 4 times less work than at HR size.
+class FittedNetwork(ResidualNetwork):
+    """A network that is fitted to an image from scratch, for MATLAB's bicubic alone: it enlarges by STAGE_SCALE.
 
-    Every hidden convolution adds to what it got: as deep, no slower, never stuck at bicubic, and 0.2 dB better.
+    A file of `networks/` holds one, as its NETWORK; the file's name is that of `--network`.
     """
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
+    line: ClassVar[str]
+    """What it is, for `srpipe methods`."""
+    source: ClassVar[str]
+    """The paper and its section or equation."""
+
+    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:  # noqa: ARG002
         super().__init__(bands, STAGE_SCALE, autocast_dtype)
-        self.body = nn.Sequential(
-            convolution(bands, width),
-            *(Addition(width) for _ in range(depth - 2)),
-            nn.ReLU(),
-            convolution(width, bands * STAGE_SCALE**2),
-        )
+        self._depth = depth
 
-    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
-        return image
+    @classmethod
+    def reach_of(cls, depth: int) -> int:
+        """`reach` of a network of so many convolutions."""
+        return depth
 
-    def residual(self, seen: Tensor) -> Tensor:
-        return nn.functional.pixel_shuffle(self.body(seen), STAGE_SCALE)
-
-
-class ZssrNetwork(ResidualNetwork):
-    """The paper's: plain convolutions over the bicubic enlargement (Shocher et al. 2018, section 3.1; there 8 x 64)."""
-
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, STAGE_SCALE, autocast_dtype)
-        hidden = (layer for _ in range(depth - 2) for layer in (nn.ReLU(), convolution(width, width)))
-        self.body = nn.Sequential(convolution(bands, width), *hidden, nn.ReLU(), convolution(width, bands))
-
-    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
-        return base
-
-    def residual(self, seen: Tensor) -> Tensor:
-        residual: Tensor = self.body(seen)
-        return residual
+    @property
+    def reach(self) -> int:
+        return self.reach_of(self._depth)
 
 
 class Addition(nn.Module):

@@ -1,0 +1,53 @@
+"""The methods and networks that have names, for `srpipe methods`."""
+
+from dataclasses import asdict, dataclass
+
+from sr_ops.methods import NAMES, method_of
+from sr_ops.networks import NAMES as NETWORKS
+from sr_ops.networks import network_class
+from sr_ops.settings import BY_NETWORKS, Method, Network
+
+
+@dataclass(frozen=True)
+class _Listed:
+    name: str
+    line: str
+    source: str
+    kernel: str
+    """How it comes to undo a kernel other than bicubic."""
+
+
+_ITSELF, _DATA_STEP, _NONE = "itself", "data step", "bicubic alone"
+
+_LINES = {
+    Method.AUTO: "The prior, a network fitted to the image, or bicubic: what parts held out of the image speak for.",
+    Method.PRIOR: "The prior's network as it is; nothing is fitted.",
+    Method.ZSSR: "A network fitted to the image itself; --network says which.",
+}
+
+
+def as_objects() -> dict[str, list[dict[str, str]]]:
+    """For programs."""
+    return {kind: [asdict(one) for one in listed] for kind, listed in _listed().items()}
+
+
+def as_text() -> str:
+    """A line each, and below it the source."""
+    blocks = []
+    for kind, listed in _listed().items():
+        width = max(len(one.name) for one in listed) + 2
+        lines = [f"{one.name:<{width}}{one.line}\n{'':<{width}}{one.source}; kernels: {one.kernel}" for one in listed]
+        blocks.append("\n".join([f"--{kind}", *lines]))
+    return "\n\n".join(blocks)
+
+
+def _listed() -> dict[str, list[_Listed]]:
+    shocher = "Shocher et al. 2018"
+    by_networks = [_Listed(name, _LINES[Method(name)], shocher, _ITSELF) for name in BY_NETWORKS]
+    others = [
+        _Listed(name, one.line, one.source, _ITSELF if one.knows_camera else _DATA_STEP)
+        for name, one in ((name, method_of(name)) for name in NAMES)
+    ]
+    direct = _Listed(Network.DIRECT, "The prior's: sees the image and what a data step makes of it.", shocher, _ITSELF)
+    fitted = [_Listed(name, one.line, one.source, _NONE) for name, one in ((n, network_class(n)) for n in NETWORKS)]
+    return {"method": by_networks + others, "network": [direct, *fitted]}
