@@ -142,7 +142,7 @@ def test_a_fit_that_beats_a_bad_prior_but_not_the_base_is_not_taken() -> None:
     ("prior", "method"), [(BASE, "prior"), (BRIGHTER, "prior"), (MUCH_BRIGHTER, "bicubic")], ids=["base", "near", "far"]
 )
 def test_a_prior_clearly_worse_than_the_base_is_not_taken(prior: Prior, method: str) -> None:
-    """By more than half a decibel over all of the image; one a little worse is. Told to, it is taken anyway."""
+    """By far more than a decibel over all of the image; one a little worse is. Told to, it is taken anyway."""
     lr, settings = star(64), replace(DIRECT, fit=replace(FIT, steps=0))
     fitted = fit_stages(lr, settings, prior, blur(1.0, 2))
     assert fitted.model.method == method
@@ -151,6 +151,14 @@ def test_a_prior_clearly_worse_than_the_base_is_not_taken(prior: Prior, method: 
     told = fit_stages(lr, replace(settings, method=Method.PRIOR), prior, blur(1.0, 2))
     assert told.model.method is Method.PRIOR
     assert same_weights(told.model.networks[0], network(prior, 1, settings))
+
+
+@pytest.mark.parametrize(("camera", "taken"), [(blur(1.0, 2), True), (matlab(2), False)], ids=["blurred", "bicubic"])
+def test_a_blurred_image_has_to_speak_louder(camera: Degradation, taken: bool) -> None:
+    """Its sons are blurred twice: a prior that is a decibel worse than the base on them is taken all the same."""
+    prior = prior_adding(0.03)
+    fitted = fit_stages(star(64), replace(DIRECT, fit=replace(FIT, steps=0)), prior, camera)
+    assert (fitted.model.method == Method.PRIOR) is taken
 
 
 def test_all_of_the_image_says_whether_a_prior_serves(monkeypatch: pytest.MonkeyPatch) -> None:
