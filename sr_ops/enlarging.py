@@ -86,6 +86,7 @@ def _enlarge(
     window: Tensor, model: Model, stages: tuple[Stage, ...], settings: Settings, phase: Phase, domain: Domain
 ) -> tuple[Tensor, Tensor | None]:
     image, seen = window, model.degradation
+    variances: list[Tensor] = []
     if model.method in methods.NAMES:
         image = _by_method(window, model, settings, phase, domain)
     for number, (network, stage) in enumerate(zip(model.networks, stages, strict=True)):
@@ -94,8 +95,9 @@ def _enlarge(
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            image = _run(operator, image, base, stage.ratio, network.reach)
+            image, of_stage = _run(operator, image, base, stage.ratio, network.reach)
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
+            variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
             image = back_project(image, window, seen, settings.back_projections, domain)
     image = keep_flat(image, window, seen.scale)
@@ -103,14 +105,17 @@ def _enlarge(
         with phase("back_project"):
             for _ in range(passes(seen)):
                 image = conserve(image, window, seen, domain, flat(window))
-    return image, None if variance is None else variance.sqrt_()
+    return image, _deviation(variances, image.shape)
 
 
-def _sum_at(size: tuple[int, int], *variances: Tensor | None) -> Tensor | None:
-    """Of stages, (C, ., .) each, at the size of the last one's result."""
-    there = [each for each in variances if each is not None]
-    resized = [each if each.shape[-2:] == size else interpolate(each[None], size, mode="bilinear")[0] for each in there]
-    return sum(resized[1:], resized[0]) if resized else None
+def _deviation(variances: list[Tensor], shape: torch.Size) -> Tensor | None:
+    """The root of the sum of what stages vary by, (C, ., .) each, in a result of this shape; None of no stages."""
+    total: Tensor | None = None
+    for variance in variances:
+        same = variance.shape == shape
+        enlarged = variance if same else interpolate(variance[None], shape[-2:], mode="bilinear")[0]
+        total = enlarged if total is None else total.add_(enlarged)
+    return None if total is None else total.sqrt_()
 
 
 def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:

@@ -11,7 +11,7 @@ from sr_ops.damage import Damage
 from sr_ops.degradation import Degradation
 from sr_ops.dihedral import ORDER, transform
 from sr_ops.domain import UNIT, Domain, fill, nearest
-from sr_ops.enlarging import enlarge, enlarge_tiled
+from sr_ops.enlarging import enlarge, enlarge_and_compare, enlarge_tiled
 from sr_ops.kernels import gaussian, of_mtf, recentred, turned
 from sr_ops.model import Model, as_later_stage, network_of, no_phase
 from sr_ops.prior import Prior
@@ -19,9 +19,9 @@ from sr_ops.resample import upscale
 from sr_ops.residual_network import fastest_dtype
 from sr_ops.settings import Method, Network, Settings
 from sr_ops.stages import halo, stages_of
-from sr_ops.tiles import cut, owned, plan_tiles
+from sr_ops.tiles import cut, cut_enlarged, owned, plan_tiles
 
-from .cameras import CPU, blur, matlab, motion, random_prior, scrambled
+from .cameras import CPU, blur, matlab, motion, network_at_start, random_prior, scrambled
 from .pictures import noise
 
 NATIVE = fastest_dtype(CPU)
@@ -193,3 +193,40 @@ def centre(image: Tensor, axis: int) -> float:
     """Of mass, in pixels from the border."""
     profile = image.sum(1 - axis)
     return float((profile * (torch.arange(len(profile)) + 0.5)).sum() / profile.sum())
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@torch.inference_mode()
+def test_no_seam_in_the_disagreement(scale: int) -> None:
+    """Beyond the halo a window says the same of its members as the whole image; of two stages that of the first."""
+    model, settings = model_of(matlab(scale), 3, 3)
+    settings = replace(settings, ensemble=True, members=4)
+    lr = noise(3, 90, 100)
+    image, whole = enlarge_and_compare(lr, model, settings)
+    assert whole is not None
+    assert torch.equal(image, enlarge(lr, model, settings))
+    assert whole.shape == image.shape
+    assert float(whole.median()) > 1e-3
+    tile = plan_tiles(90, 100, 30, halo(settings, model.degradation))[5]
+    _, part = enlarge_and_compare(cut(lr, tile), model, settings)
+    assert part is not None
+    torch.testing.assert_close(owned(part, tile, scale), owned(cut_enlarged(whole, tile, scale), tile, scale))
+    assert enlarge_and_compare(lr, model, replace(settings, ensemble=False))[1] is None
+
+
+@torch.inference_mode()
+def test_disagreements_of_stages_add_up() -> None:
+    """From scratch each stage has members: the root of the sum of their variances."""
+    settings = Settings(network=Network.SUBPIXEL, method=Method.ZSSR, width=8, depth=3, scale=4)
+    networks = tuple(network_at_start(Network.SUBPIXEL, 1, depth=3, seed=seed) for seed in range(2))
+    for network in networks:
+        last = network.body[-1].weight
+        last.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
+    model, lr = Model(Method.ZSSR, matlab(4), networks), noise(1, 12, 14)
+    _, first = enlarge_and_compare(lr, replace(model, networks=networks[:1]), settings)
+    _, both = enlarge_and_compare(lr, model, settings)
+    assert first is not None
+    assert both is not None
+    before = torch.nn.functional.interpolate(first.square()[None], both.shape[-2:], mode="bilinear")[0].sqrt()
+    assert bool((both >= before - 1e-6).all())
+    assert float((both.square() - before.square()).median()) > 1e-8

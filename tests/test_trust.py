@@ -15,6 +15,7 @@ from PIL import Image
 from rasterio.transform import Affine
 
 from pipeline.driver.run import run
+from pipeline.errors import UsageError
 from pipeline.output import layout
 from pipeline.priors.prior_file import weights
 from pipeline.work.units import Division
@@ -109,19 +110,20 @@ def test_quantiles_are_those_of_the_members(
 
 
 @pytest.mark.parametrize("settings", [{"ensemble": False}, {"method": Method.BICUBIC}], ids=str)
+def test_a_map_that_nothing_could_be_drawn_on(settings: dict[str, Any], from_prior: Make, observer: Any) -> None:
+    """Where no image can have one, it is refused before anything is written."""
+    with pytest.raises(UsageError, match=r"--disagreement with .* has no effect"):
+        run(from_prior(settings, disagreement=True), observer)
+
+
 def test_one_member_does_not_disagree(
-    settings: dict[str, Any],
-    out: Path,
-    from_prior: Make,
-    images: Any,
-    observer: Any,
-    read_records: ReadRecords,
+    out: Path, tiny_config: Make, tiny_settings: Settings, images: Any, observer: Any, read_records: ReadRecords
 ) -> None:
-    """There is no number, no map, and nothing to be done again to get one."""
-    config = replace(from_prior(), disagreement=True)
-    config = replace(config, settings=replace(config.settings, **settings))
+    """Of images too small for a fit to be trusted: no number, no map, and nothing to be done again to get one."""
+    config = tiny_config(settings=replace(tiny_settings, method=Method.AUTO), disagreement=True)
     assert run(config, observer).done == len(images)
     for record in read_records(str(out)).values():
+        assert record["method_used"] == "bicubic"
         assert record["disagreement_p50"] is record["disagreement_p95"] is record["disagreement_uri"] is None
     assert not (out / "disagreement").exists()
     assert run(config, observer).already_done == len(images)

@@ -2,6 +2,7 @@
 
 import json
 
+from sr_ops import methods
 from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
@@ -19,6 +20,10 @@ def check_options(config: RunConfig) -> None:
         "--address with --executor inline": inline and config.address is not None,
         "--gpus-per-worker with --executor inline": inline and config.gpus_per_worker is not None,
         "--single with --format cog": config.form.single and config.form.format is Format.COG,
+        "--disagreement with one member (--no-ensemble, --preset fast)": config.disagreement
+        and not config.settings.ensemble,
+        f"--disagreement with --method {config.settings.method}": config.disagreement
+        and config.settings.method in methods.NAMES,
         "--gpus-per-worker with --device cpu": config.device is Device.CPU and config.gpus_per_worker is not None,
     }
     for options, applies in useless.items():
