@@ -101,7 +101,7 @@ def measure(folder: Path, drawn: list[tuple[str, Tensor]], scale: int) -> list[S
         cases.append(Case(kind, scale, str(number), lr_file, hr_file))
     output = run_cases(f"trust-x{scale}", cases, "--executor", "inline", "--disagreement")
     records = {record["key"]: record for record in pq.read_table(output / "manifest.parquet").to_pylist()}
-    return [_score(kind, hr, scale, records[str(number)]) for number, (kind, hr) in enumerate(drawn)]
+    return [_score(kind, hr, scale, records[case.id]) for case, (kind, hr) in zip(cases, drawn, strict=True)]
 
 
 def _score(kind: str, hr: Tensor, scale: int, record: dict[str, Any]) -> Scored:
