@@ -97,9 +97,9 @@ _CLEARLY = 0.5
 """dB: of 72 pictures whose truth is known, shrunk again by 4, the prior lost by more on one and was better on 71."""
 
 _CLEARLY_BLURRED = 1.5
-"""The same by kernels other than bicubic, whose sons are blurred twice and have little left for a network to find: of 46
-pictures by Gaussians the prior was worse than the base on seven of them so shrunk, by up to 1.04, and better in truth on
-all seven, by up to 1.5."""
+"""The same by other kernels than bicubic, whose sons are blurred twice and leave little for a network to find: of 46
+pictures by Gaussians the prior was worse than the base on seven of those so shrunk, by up to 1.04, and better in truth
+on all seven, by up to 1.5."""
 
 _UNLIKE = 0.3
 """Of a kernel to its Gaussian. Of 18 fits by motion and a lens out of focus 16 gained, 0.39 dB on average, and none

@@ -132,7 +132,7 @@ def test_clean_images_have_heads_of_their_own(camera: Degradation, noise: str, b
 
 def test_a_fit_that_beats_a_bad_prior_but_not_the_base_is_not_taken() -> None:
     """From a prior that is clearly worse than the base, three steps do not come so far as the base."""
-    fitted = fit_stages(0.3 + 0.4 * noise(1, 60, 64), DIRECT, MUCH_BRIGHTER, SHAKEN[2])
+    fitted = fit_stages(0.3 + 0.4 * noise(1, 60, 64), DIRECT, prior_adding(0.2), SHAKEN[2])
     _, fit, prior, base = figures(fitted)
     assert prior < fit < base
     assert (fitted.model.method, fitted.model.networks) == (Method.BICUBIC, ())
