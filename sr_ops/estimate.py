@@ -146,15 +146,24 @@ def noise_of_bands(image: Tensor, known: Tensor | None = None, whole: Spectrum |
     return torch.tensor([0.0 if band is None else estimate(band, found).noise for band in bands])
 
 
+_BLUR_OF_SHARPENING = 1.0
+"""LR pixels squared by which a blur is in doubt for each 1 of sharpening. Of ten Kodak pictures by three Gaussians: the
+error of all together is 0.026, 0.046 and 0.059 with 0, 0.015, 0.037 and 0.049 with 1, 0.014, 0.039 and 0.048 with 2."""
+
+
 def pooled(estimates: Sequence[Estimate]) -> Estimate:
     """What images of one camera tell together: the mean, by how certain each is; of noise and the rest the median.
 
-    Scenes mislead by more than each fit knows: what the estimates differ by beyond their deviations counts for each.
+    Scenes mislead by more than each fit knows: what the estimates differ by beyond their deviations counts for each. A
+    camera sharpens all its images alike: where one seems to be sharpened more or less than the others, its scene is
+    mistaken for it, and its blur is as far off.
 
     Args:
         estimates: at least one.
     """
-    own = torch.tensor([each.deviation for each in estimates], dtype=torch.float64).square()
+    sharpenings = torch.tensor([each.sharpening for each in estimates], dtype=torch.float64)
+    deviations = torch.tensor([each.deviation for each in estimates], dtype=torch.float64)
+    own = deviations.square() + (_BLUR_OF_SHARPENING * (sharpenings - sharpenings.median())).square()
     covariances = torch.tensor([each.covariance for each in estimates], dtype=torch.float64)
     middle = covariances.median(0).values
     between = ((covariances - middle)[:, [0, 2]].square().mean(1) - own).clamp_min(0).median()

@@ -1,6 +1,7 @@
 """Blur, sharpening, noise and exponent, told from scenes that were made with known ones."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -102,6 +103,15 @@ def test_ten_pictures_of_one_camera_tell_it_better_than_one() -> None:
     assert error(pooled(found), 1.6, 1.1, 50) < 0.5 * single
     outlier = Estimate((3.0, 0.0, 3.0), 0.05, 2.2, 0.0, 0.0, 0.2)
     assert error(pooled([*found, outlier]), 1.6, 1.1, 50) < single
+
+
+def test_a_scene_that_is_taken_for_sharpening_counts_little() -> None:
+    """Of images of one camera, which sharpens all of them alike."""
+    plain = Estimate((0.6, 0.0, 0.6), 0.05, 2.2, 0.0, 0.0, 0.2)
+    misled = replace(plain, covariance=(0.45, 0.0, 0.45), sharpening=0.3)
+    alike = replace(misled, sharpening=0.0)
+    told_apart, taken_whole = (pooled([plain] * 4 + [each] * 3).covariance[0] for each in (misled, alike))
+    assert taken_whole < 0.56 < 0.595 < told_apart
 
 
 def test_unknown_samples_tell_nothing() -> None:
