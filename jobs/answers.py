@@ -1,7 +1,9 @@
 """What a command answers: its result on stdout, all else on stderr, and an exit code. README lists the codes."""
 
+import math
 import sys
 from contextlib import suppress
+from typing import Any
 
 EXIT_FATAL = 1
 EXIT_USAGE = 2
@@ -12,6 +14,15 @@ EXIT_ALREADY_SUBMITTED = 5
 
 def print_result(text: str) -> None:
     print(text)  # noqa: T201 - the one line, or JSON object, that was asked for
+
+
+def finite(value: Any) -> Any:
+    """A plain value with None for what JSON cannot say, nan and infinity, however deep inside."""
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def tell(line: str) -> None:

@@ -16,6 +16,7 @@ from pipeline.errors import LostLockError, UsageError
 
 from . import encoding, spec, stopping
 from .answers import EXIT_FATAL, EXIT_USAGE, print_result, tell_reason
+from .commands.compare import compare
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.kernel import kernel
@@ -48,6 +49,7 @@ app.command("run", cls=spec.JobCommand)(run)
 app.command("retry")(retry)
 app.command("submit")(submit)
 app.command("eval")(evaluate)
+app.command("compare")(compare)
 app.command("prior")(prior)
 app.command("kernel")(kernel)
 app.command("methods")(methods)

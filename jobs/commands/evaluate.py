@@ -1,13 +1,12 @@
 """`srpipe eval`."""
 
 import json
-import math
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ..answers import EXIT_SOME_FAILED, print_result
+from ..answers import EXIT_SOME_FAILED, finite, print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 
@@ -31,14 +30,7 @@ def evaluate(
     use(storage.options(), absolute(output))
     scores = evaluate(output)
     if as_json:
-        print_result(json.dumps({"output": output, "scores": [_finite(asdict(score)) for score in scores]}))
+        print_result(json.dumps({"output": output, "scores": [finite(asdict(score)) for score in scores]}))
     else:
         print_scores(scores)
     return EXIT_SOME_FAILED if any(score.problem for score in scores) else 0
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no nan and no infinity."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
-    }

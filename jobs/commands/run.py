@@ -17,7 +17,6 @@ from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
 from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
-from .size_options import SizeOptions
 
 if TYPE_CHECKING:
     from pipeline.driver.run import Summary
@@ -55,7 +54,7 @@ def run(
     """Upscale every image that MANIFEST names. Run again to go on where it stopped."""
     config = RunConfig(
         manifest=manifest,
-        output=_output(output.output, manifest, quality),
+        output=output_for(output.output, manifest, quality.ending()),
         settings=quality.settings(),
         prior_name=quality.start(),
         kernel_file=quality.kernel_file(),
@@ -81,7 +80,8 @@ def carry_out(config: RunConfig, as_json: bool, only: Container[str] | None = No
     return EXIT_SOME_FAILED if summary.failed or summary.degraded else 0
 
 
-def _output(given: str | None, manifest: str, size: SizeOptions) -> str:
+def output_for(given: str | None, manifest: str, ending: str) -> str:
+    """The folder that was given, else one here, called as the manifest is, with an ending."""
     from pipeline import storage
 
     if given is not None:
@@ -89,7 +89,7 @@ def _output(given: str | None, manifest: str, size: SizeOptions) -> str:
     fixed = manifest.split("*")[0].split("?")[0].split("[")[0]
     name = fixed.rstrip("/") if fixed == manifest or fixed.endswith("/") else os.path.dirname(fixed)
     stem = Path(os.path.abspath(name) if "://" not in name else name).stem
-    return storage.absolute(f"{stem}-{size.ending()}")
+    return storage.absolute(f"{stem}-{ending}")
 
 
 def _sentence(summary: "Summary") -> str:

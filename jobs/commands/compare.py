@@ -1,0 +1,112 @@
+"""`srpipe compare`."""
+
+import json
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.config import RunConfig
+from pipeline.errors import UsageError
+from sr_ops.named_files import unknown
+from sr_ops.networks import NAMES as FITTED_NETWORKS
+from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method
+
+from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, finite, print_result, tell_reason
+from ..panels import with_panels
+from ..storage_flags import StorageFlags
+from .quality_options import QualityOptions
+from .run import output_for
+from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
+
+_NAMES = (*ALL_METHODS, *(name for name in FITTED_NETWORKS if name not in ALL_METHODS))
+"""What can stand beside each other: methods, and by their names networks that are fitted from scratch."""
+
+_OF_FITS = ("steps", "crop", "batch", "learning_rate")
+_OF_SCRATCH = ("width", "depth")
+
+
+@with_panels
+def compare(
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="Compare on these images, given as for `srpipe run`.")
+    ],
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...|all",
+            help="Set these beside each other: methods and networks that `srpipe methods` lists.",
+        ),
+    ] = "bicubic,prior,auto",
+    *,
+    what: WhatOptions,
+    quality: QualityOptions,
+    output: OutputOptions,
+    machine: MachineOptions,
+    limits: LimitOptions,
+    storage: StorageFlags,
+) -> int:
+    """Set methods side by side on the same images: a run of each, one table, and a contact sheet for every image."""
+    from pipeline.compare import compare
+
+    from ..comparison import as_text
+    from ..progress import run_with_progress
+
+    names = _names(methods)
+    config = RunConfig(
+        manifest=manifest,
+        output=output_for(output.output, manifest, f"{quality.ending()}-compared"),
+        form=output.form(),
+        existing=output.existing,
+        storage=storage.options(),
+        **vars(what),
+        **vars(machine),
+        **vars(limits),
+    )
+    ways = {name: _way(config, _quality(quality, name), name) for name in names}
+    told = iter(names)
+
+    def run(way: RunConfig) -> Any:
+        tell_reason(f"{next(told)}:")
+        return run_with_progress(way, None)
+
+    comparison = compare(config, ways, run)
+    print_result(json.dumps(finite(asdict(comparison))) if output.json else as_text(comparison))
+    if comparison.stopped:
+        return EXIT_STOPPED
+    return EXIT_SOME_FAILED if any(line.failed for line in comparison.lines) else 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Raises UsageError for a name that there is none of, or twice."""
+    if text.strip().lower() == "all":
+        return _NAMES
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in _NAMES:
+            raise UsageError(f"--methods: {unknown('method', name, _NAMES)}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice or not names:
+        raise UsageError(f"--methods names {twice or 'none'}{' twice' if twice else ''}; name each once, as in a,b,c")
+    return names
+
+
+def _quality(quality: QualityOptions, name: str) -> QualityOptions:
+    """The options as one method takes them: what says something of a fit is left out where nothing is fitted."""
+    if quality.method != QualityOptions.method or quality.network is not None:
+        raise UsageError("--method and --network have no effect here; name them in --methods")
+    if name not in ALL_METHODS:
+        return replace(quality, method=Method.ZSSR.value, network=name, prior=None)
+    without = (*_OF_SCRATCH, *(_OF_FITS if name not in (Method.AUTO, Method.ZSSR) else ()))
+    given = {field.name for field in fields(quality)}
+    changes: dict[str, Any] = {option: None for option in without if option in given}
+    return replace(quality, method=name, prior=quality.prior if name in BY_NETWORKS else None, **changes)
+
+
+def _way(config: RunConfig, quality: QualityOptions, name: str) -> RunConfig:
+    """Raises UsageError, with the method's name, for what does not go with it."""
+    try:
+        settings = quality.settings()
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    return replace(config, settings=settings, prior_name=quality.start(), kernel_file=quality.kernel_file())

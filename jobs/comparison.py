@@ -1,0 +1,46 @@
+"""What `srpipe compare` prints."""
+
+import math
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.compare import Comparison
+
+_WIDTH = 100
+
+
+def as_text(comparison: Comparison) -> str:
+    """A line a method, and where the rest lies."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("method", no_wrap=True)
+    for name in ("done", "failed", "PSNR dB", "SSIM", "consistency", "s an image", "MB a worker"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for line in comparison.lines:
+        table.add_row(
+            Text(line.name),
+            str(line.done),
+            str(line.failed),
+            _figure(line.psnr_y, 2),
+            _figure(line.ssim_y, 4),
+            _figure(line.consistency_mae, 3),
+            _figure(line.seconds, 2),
+            str(round(line.peak_memory_bytes / 2**20)),
+        )
+    console = Console(width=_WIDTH, highlight=False)
+    with console.capture() as printed:
+        console.print(table)
+    sheets = f"; contact sheets: {comparison.sheets[0].rpartition('/sheets/')[0]}/sheets" if comparison.sheets else ""
+    return "\n".join(
+        [
+            *(line.rstrip() for line in printed.get().splitlines()),
+            *comparison.problems,
+            "consistency: mean of |result made small again - input|, in the units of the files",
+            f"table: {comparison.table}{sheets}",
+        ]
+    )
+
+
+def _figure(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,186 @@
+"""Several methods on the same images: a run of each in a folder of its own, one table, and a contact sheet an image."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from . import storage
+from .config import RunConfig
+from .contact_sheet import Cell, crop_of, enlarged, scaled, sheet
+from .driver.run import Summary
+from .errors import ImageError
+from .evaluate import evaluate
+from .imagery.header import FileLimits
+from .imagery.images import Shown, open_shown
+from .output import layout, records
+from .output.mixed_columns import concatenated
+from .output.records import Status
+from .output.results import open_result
+
+COLUMN = "compared"
+"""Of the table of all: the name that a method was asked for by."""
+
+Run = Callable[[RunConfig], Summary]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one method did with all images; means are over those that have the figure, nan where none has."""
+
+    name: str
+    done: int
+    failed: int
+    psnr_y: float
+    """dB."""
+    ssim_y: float
+    consistency_mae: float
+    """Native units."""
+    seconds: float
+    """An image."""
+    peak_memory_bytes: int
+    """The most that one worker held."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How several methods did."""
+
+    table: str
+    """uri of the Parquet file: the records of all, with COLUMN."""
+    lines: tuple[Line, ...]
+    sheets: tuple[str, ...]
+    """uris."""
+    problems: tuple[str, ...]
+    """A sentence for each image that has no score or no contact sheet."""
+    stopped: bool
+    """A limit ended a run, and what follows it was not begun."""
+
+
+def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Comparison:
+    """Run each of `ways` into a folder of its own below the output, go on where it stopped, and put all together.
+
+    Args:
+        config: says where: its output gets compare.parquet and sheets/.
+        ways: by name, in the order of the table.
+        run: does one.
+
+    Raises:
+        UsageError: nothing could be begun.
+    """
+    tables, problems, stopped = {}, [], False
+    for name, way in ways.items():
+        output = output_of(config.output, name)
+        summary = run(replace(way, output=output))
+        stopped = summary.stopped is not None
+        if stopped:
+            break
+        problems += [f"{name}: {problem}" for problem in _scored(output)]
+        tables[name] = records.read_table(layout.table(output))
+    together = concatenated([table.append_column(COLUMN, _named(name, table)) for name, table in tables.items()])
+    table = storage.join(config.output, "compare.parquet")
+    records.write_table(table, together)
+    sheets, without = _sheets(config.output, together)
+    lines = tuple(_line(name, each) for name, each in tables.items())
+    return Comparison(table, lines, tuple(sheets), (*problems, *without), stopped)
+
+
+def output_of(output: str, name: str) -> str:
+    """Where the run of one method lies."""
+    return storage.join(output, name)
+
+
+def _named(name: str, table: pa.Table) -> pa.Array:
+    return pa.array([name] * table.num_rows, pa.string())
+
+
+def _scored(output: str) -> list[str]:
+    """Score a run against its references, if it has any; why images have no score."""
+    table = records.read_table(layout.table(output))
+    if "reference" not in table.column_names or not any(table["reference"].to_pylist()):
+        return []
+    scores = evaluate(output)
+    return [f"{score.key}: {score.problem}" for score in scores if score.problem and score.status == Status.DONE]
+
+
+def _line(name: str, table: pa.Table) -> Line:
+    rows = table.to_pylist()
+    done = [row for row in rows if row["status"] == Status.DONE]
+    return Line(
+        name=name,
+        done=len(done),
+        failed=sum(row["status"] == Status.FAILED for row in rows),
+        psnr_y=_mean(done, "psnr_y"),
+        ssim_y=_mean(done, "ssim_y"),
+        consistency_mae=_mean(done, "consistency_mae"),
+        seconds=_mean(done, "total_s"),
+        peak_memory_bytes=max((row["peak_memory_bytes"] or 0 for row in done), default=0),
+    )
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
+    values = [row[column] for row in rows if row[column] is not None]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
+    """Draw a contact sheet for each image that any method did; their uris, and why others have none."""
+    folder = _folder_of_manifest(output, together)
+    by_key: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in together.to_pylist():
+        if row["status"] == Status.DONE:
+            by_key[row["key"]].append(row)
+    uris, problems = [], []
+    for key, rows in by_key.items():
+        uri = storage.join(output, "sheets", f"{key}.png")
+        try:
+            storage.write(uri, _drawn(key, rows, folder))
+            uris.append(uri)
+        except (ImageError, OSError) as error:
+            problems.append(f"{key} has no contact sheet: {error}")
+    return uris, problems
+
+
+def _folder_of_manifest(output: str, together: pa.Table) -> str:
+    """What references are relative to."""
+    names = together[COLUMN].to_pylist()
+    if not names:
+        return ""
+    return str(json.loads(storage.read(layout.run_json(output_of(output, names[0]))))["folder"])
+
+
+def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
+    """
+    Args:
+        folder: what references are relative to.
+
+    Raises ImageError or OSError: something cannot be read, or is no picture for a screen.
+    """
+    first = rows[0]
+    limits = FileLimits(max(FileLimits.pixels, 2 * first["sr_width"] * first["sr_height"]))
+    with ExitStack() as stack:
+        lr = stack.enter_context(open_shown(first["source_uri"], limits, first["nodata"]))
+        made = [stack.enter_context(open_result(row["output_uri"], limits, row["nodata"])) for row in rows]
+        crop = crop_of(lr, max(made[0].height / lr.height, made[0].width / lr.width))
+        shown = [_crop(each, scaled(crop, lr, each)) for each in made]
+        height, width = shown[0].shape[1:]
+        cells = [Cell(enlarged(_crop(lr, crop), height, width), "input", "each pixel a square")]
+        if first.get("reference"):
+            truth = stack.enter_context(open_shown(storage.absolute(str(first["reference"]), folder), limits))
+            cells.append(Cell(_crop(truth, scaled(crop, lr, made[0])), "reference", "the true image"))
+        cells += [Cell(pixels, row[COLUMN], _figures(row)) for pixels, row in zip(shown, rows, strict=True)]
+    return sheet(f"{key}: rows {crop[0].start} to {crop[0].stop}, columns {crop[1].start} to {crop[1].stop}", cells)
+
+
+def _crop(shown: Shown, crop: tuple[slice, slice]) -> Any:
+    return shown.window(*crop)[0]
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    psnr = "" if row["psnr_y"] is None else f"{row['psnr_y']:.2f} dB, "
+    return f"{psnr}{row['total_s']:.1f} s"

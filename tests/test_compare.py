@@ -1,0 +1,132 @@
+"""`srpipe compare`: a run of each method, one table, contact sheets, and the same again for nothing."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.contact_sheet import Cell, crop_of, enlarged, sheet
+
+Srpipe = Callable[..., tuple[int, str, str]]
+
+INLINE = ("--scale", "2", "--executor", "inline", "-o", "out")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two small pictures, one with its true image, and a row that names none."""
+    generator = np.random.default_rng(0)
+    for name, side in (("a", 24), ("b", 30)):
+        truth = np.kron(generator.integers(0, 255, (side // 6, side // 6, 3)), np.ones((12, 12, 1))).astype(np.uint8)
+        Image.fromarray(truth).save(tmp_path / f"{name}-true.png")
+        Image.fromarray(truth).resize((side, side), Image.Resampling.BICUBIC).save(tmp_path / f"{name}.png")
+    table = "uri,id,reference\na.png,a,a-true.png\nb.png,b,\nnone.png,none,\n"
+    (tmp_path / "m.csv").write_text(table)
+    return tmp_path
+
+
+def test_methods_side_by_side(pictures: Path, srpipe: Srpipe) -> None:
+    """A line a method, all records in one table, a contact sheet for every image that is done."""
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic,prior", *INLINE)
+    assert code == 3  # one image is missing
+    first, second = out.splitlines()[1:3]
+    assert first.split()[:3] == ["bicubic", "2", "1"]
+    assert second.split()[:3] == ["prior", "2", "1"]
+    table = pq.read_table(pictures / "out/compare.parquet").to_pylist()
+    assert [(row["compared"], row["key"]) for row in table] == [
+        (m, k) for m in ("bicubic", "prior") for k in ["a", "b", "none"]
+    ]
+    assert {row["method_used"] for row in table if row["key"] == "b"} == {"bicubic", "prior"}
+    assert [row["psnr_y"] is not None for row in table] == [True, False, False] * 2
+    assert sorted(file.name for file in (pictures / "out/sheets").iterdir()) == ["a.png", "b.png"]
+
+
+def test_again_nothing_is_done(pictures: Path, srpipe: Srpipe) -> None:
+    """It goes on where it stopped, a method more costs that method alone, and figures are those of before."""
+    srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE)
+    tile = pictures / "out/bicubic/tiles/b/r0000_c0000.png"
+    written = tile.stat().st_mtime_ns
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic,prior", *INLINE, "--json")
+    assert (code, tile.stat().st_mtime_ns) == (3, written)
+    told = json.loads(out)
+    assert [line["name"] for line in told["lines"]] == ["bicubic", "prior"]
+    assert all(line["psnr_y"] > 10 for line in told["lines"])
+
+
+def test_options_of_fits_are_for_those_that_fit(pictures: Path, srpipe: Srpipe) -> None:
+    """--steps says nothing to bicubic and something to a network that is fitted."""
+    (pictures / "m.csv").write_text("uri,id\nb.png,b\n")
+    options = ("--methods", "bicubic,subpixel", "--steps", "2", "--width", "4", "--depth", "3", "--crop", "16")
+    assert srpipe("compare", "m.csv", *options, *INLINE)[0] == 0
+    rows = {row["compared"]: row for row in pq.read_table(pictures / "out/compare.parquet").to_pylist()}
+    assert (rows["bicubic"]["steps"], rows["subpixel"]["steps"]) == (0, 2)
+    assert (rows["bicubic"]["network"], rows["subpixel"]["network"]) == (None, "subpixel")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--methods", "bicubic,proir"), "did you mean prior"),
+        (("--methods", "bicubic,bicubic"), "names bicubic twice"),
+        (("--methods", ","), "names none"),
+        (("--methods", "bicubic", "--method", "prior"), "--method and --network have no effect here"),
+        (
+            ("--methods", "bicubic,zssr,subpixel", "--kernel", "gaussian:2"),
+            "subpixel: --kernel gaussian:2 cannot be used",
+        ),
+    ],
+)
+def test_what_is_refused(pictures: Path, srpipe: Srpipe, options: tuple[str, ...], sentence: str) -> None:
+    """In one sentence, before anything is written."""
+    code, _, err = srpipe("compare", "m.csv", *options, *INLINE)
+    assert code == 2
+    assert sentence in err
+    assert not (pictures / "out").exists()
+
+
+class Drawn:
+    """A picture in memory."""
+
+    def __init__(self, levels: torch.Tensor) -> None:
+        self._levels = levels
+        self.bands, self.height, self.width = levels.shape
+
+    def window(self, rows: slice, columns: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        part = self._levels[:, rows, columns]
+        return part, torch.ones(part.shape[1:], dtype=torch.bool)
+
+
+def test_the_crop_is_where_detail_is() -> None:
+    """Of a picture that is gray but for one place, it has that place in it, and no more than 256 pixels a side."""
+    levels = torch.full((3, 300, 400), 128, dtype=torch.uint8)
+    levels[:, 200:230:2, 310:340:2] = 0
+    rows, columns = crop_of(Drawn(levels), 4)
+    assert rows.start <= 200 and rows.stop >= 230
+    assert columns.start <= 310 and columns.stop >= 340
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (64, 64)
+
+
+def test_a_sheet_shows_pixels_as_they_are() -> None:
+    """Every cell's pixels stand in the page unchanged; one band is gray."""
+    generator = torch.Generator().manual_seed(0)
+    colour = torch.randint(0, 256, (3, 40, 160), dtype=torch.uint8, generator=generator)
+    gray = torch.randint(0, 256, (1, 40, 160), dtype=torch.uint8, generator=generator)
+    page = np.asarray(Image.open(io.BytesIO(sheet("t", [Cell(colour, "c", ""), Cell(gray, "g", "")]))))
+    for cell in (colour, gray.expand(3, -1, -1)):
+        wanted = cell.permute(1, 2, 0).numpy()
+        windows = np.lib.stride_tricks.sliding_window_view(page, wanted.shape)[:, :, 0]
+        assert (windows[:, :, 0, 0] == wanted[0, 0]).all(-1).any()
+        found = np.argwhere((windows[:, :, 0, 0] == wanted[0, 0]).all(-1))
+        assert any((windows[top, left] == wanted).all() for top, left in found)
+
+
+def test_an_input_is_enlarged_by_squares() -> None:
+    """Each pixel becomes one."""
+    levels = torch.tensor([[[1, 2], [3, 4]]], dtype=torch.uint8)
+    assert enlarged(levels, 4, 6)[0].tolist() == [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 4, 4, 4]] * 2
