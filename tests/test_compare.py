@@ -107,8 +107,8 @@ def test_the_crop_is_where_detail_is() -> None:
     levels = torch.full((3, 300, 400), 128, dtype=torch.uint8)
     levels[:, 200:230:2, 310:340:2] = 0
     rows, columns = crop_of(Drawn(levels), 4)
-    assert rows.start <= 200 and rows.stop >= 230
-    assert columns.start <= 310 and columns.stop >= 340
+    assert rows.start <= 200 < 230 <= rows.stop
+    assert columns.start <= 310 < 340 <= columns.stop
     assert (rows.stop - rows.start, columns.stop - columns.start) == (64, 64)
 
 
