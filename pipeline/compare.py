@@ -20,8 +20,8 @@ from .imagery.header import FileLimits
 from .imagery.images import Shown, open_shown
 from .output import layout, records
 from .output.mixed_columns import concatenated
-from .output.records import Status
 from .output.results import open_result
+from .output.status import WRITTEN, Status
 
 COLUMN = "compared"
 """Of the table of all: the name that a method was asked for by."""
@@ -105,12 +105,12 @@ def _scored(output: str) -> list[str]:
     if "reference" not in table.column_names or not any(table["reference"].to_pylist()):
         return []
     scores = evaluate(output)
-    return [f"{score.key}: {score.problem}" for score in scores if score.problem and score.status == Status.DONE]
+    return [f"{score.key}: {score.problem}" for score in scores if score.problem and score.status in WRITTEN]
 
 
 def _line(name: str, table: pa.Table) -> Line:
     rows = table.to_pylist()
-    done = [row for row in rows if row["status"] == Status.DONE]
+    done = [row for row in rows if row["status"] in WRITTEN]
     return Line(
         name=name,
         done=len(done),
@@ -133,7 +133,7 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
     folder = _folder_of_manifest(output, together)
     by_key: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in together.to_pylist():
-        if row["status"] == Status.DONE:
+        if row["status"] in WRITTEN:
             by_key[row["key"]].append(row)
     uris, problems = [], []
     for key, rows in by_key.items():
