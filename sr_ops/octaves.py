@@ -8,15 +8,21 @@ Importing this file does not load torch: whoever only adds parts up needs none.
 """
 
 from dataclasses import dataclass
-from math import log10
+from itertools import pairwise
+from math import hypot, log10
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_RINGS = ((1 / 16, 1 / 8), (1 / 8, 1 / 4), (1 / 4, 7 / 16), (9 / 16, 1.0))
-"""The octaves, in cycles per LR pixel; all but the last are those that the data tell of. Between these and the last one
-the window leaks from the one to the other."""
+_TOLD = ((1 / 16, 1 / 8), (1 / 8, 1 / 4), (1 / 4, 7 / 16))
+"""Octaves that the data tell of, in cycles per LR pixel."""
+
+_BEYOND = 9 / 16
+"""Where those begin that they do not; in between the window leaks from the one to the other."""
+
+_LEAST = 1e-12
+"""Of the power of the first octave: less is none."""
 
 _BLOCK = 32
 """Side of a block in LR pixels, under a Hann window."""
@@ -29,8 +35,11 @@ _MOST_ACROSS = 8
 class OctavePowers:
     """Sums of power over blocks of a part of an enlargement; those of parts add up."""
 
-    sums: tuple[float, float, float, float]
-    """Mean power of the frequencies of each octave, summed over the blocks."""
+    sums: tuple[float, ...]
+    """Mean power of the frequencies of each octave, summed over the blocks: three that the data tell of, and those
+    beyond: from 9/16 cycles per LR pixel to 1, to 2, and so on to `top`."""
+    top: float
+    """The highest frequency in cycles per LR pixel, in both directions at once."""
 
     @classmethod
     def of(cls, image: "Tensor", known: "Tensor", ratios: tuple[float, float]) -> "OctavePowers | None":
@@ -56,32 +65,42 @@ class OctavePowers:
             for side, ratio in zip(sides, ratios, strict=True)
         )
         radius = torch.hypot(down[:, None], across[: sides[1] // 2 + 1].abs())
-        rings = [(radius > low) & (radius <= high) for low, high in _RINGS]
+        top = hypot(*ratios) / 2
+        rings = [(radius > low) & (radius <= high) for low, high in (*_TOLD, *_beyond(top))]
         total = torch.zeros(len(rings), dtype=torch.float64)
         for block in blocks:
             centred = (block - block.mean()) * windows[0][:, None] * windows[1]
             power = torch.fft.rfft2(centred).abs().square()
             total += torch.stack([power[ring].mean() for ring in rings]).cpu()
-        first, second, third, fourth = total.tolist()
-        return cls((first, second, third, fourth))
+        return cls(tuple(total.tolist()), top)
 
     def __add__(self, other: "OctavePowers") -> "OctavePowers":
-        first, second, third, fourth = (mine + theirs for mine, theirs in zip(self.sums, other.sums, strict=True))
-        return OctavePowers((first, second, third, fourth))
+        return OctavePowers(tuple(mine + theirs for mine, theirs in zip(self.sums, other.sums, strict=True)), self.top)
 
     def excess(self) -> float | None:
-        """dB of the octave beyond half a cycle per LR pixel above what the line through the other three has there.
+        """dB by which an octave beyond the data lies above the line through those that they tell of; of the worst one.
 
         The line is the least-squares one through the decibels of the three over the logarithm of frequency; None where
-        one of the four is all but empty (below 1e-12 of the first): a flat image has no slope.
+        one of these is all but empty: a flat image has no slope.
         """
-        if self.sums[0] <= 0 or min(self.sums) < 1e-12 * self.sums[0]:
+        least = _LEAST * self.sums[0]
+        if least <= 0 or min(self.sums[: len(_TOLD)]) < least:
             return None
-        *told, beyond = (10 * log10(power) for power in self.sums)
-        *at, there = (log10(low * high) / 2 for low, high in _RINGS)
+        levels = [10 * log10(max(power, least)) for power in self.sums]
+        places = [log10(low * high) / 2 for low, high in (*_TOLD, *_beyond(self.top))]
+        at, told = places[: len(_TOLD)], levels[: len(_TOLD)]
         middle, level = sum(at) / len(at), sum(told) / len(told)
         slope = sum((x - middle) * y for x, y in zip(at, told, strict=True)) / sum((x - middle) ** 2 for x in at)
-        return beyond - (level + slope * (there - middle))
+        others = zip(places[len(_TOLD) :], levels[len(_TOLD) :], strict=True)
+        return max(found - (level + slope * (there - middle)) for there, found in others)
+
+
+def _beyond(top: float) -> list[tuple[float, float]]:
+    """The octaves that the data do not tell of; the last one ends at the top."""
+    edges = [_BEYOND]
+    while edges[-1] < top:
+        edges.append(min(2.0 ** len(edges) / 2, top))
+    return list(pairwise(edges))
 
 
 def _starts(length: int, side: int) -> list[int]:

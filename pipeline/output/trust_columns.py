@@ -15,8 +15,8 @@ class TrustColumns:
     disagreement_uri: str | None = None
     """Folder of the map of it (--disagreement), in tiles named as those of the image."""
     spectrum_excess: float | None = None
-    """dB by which the octave of frequencies beyond half a cycle per LR pixel, of which the input tells nothing, holds
-    more power in the result than the line through the three octaves below has there (`sr_ops.octaves`). None below x2,
-    and where there is no room for a block of 32 x 32 LR pixels."""
+    """dB by which an octave of frequencies beyond half a cycle per LR pixel, of which the input tells nothing, holds
+    more power in the result than the line through the three octaves below has there, of the worst one
+    (`sr_ops.octaves`). None below x2, and where there is no room for a block of 32 x 32 LR pixels."""
     fit_curve: tuple[float, ...] | None = None
     """Loss of the fit, as `final_loss`, over at most 32 equal parts of the first stage's steps; None without a fit."""
