@@ -205,12 +205,12 @@ def spectra(results: dict[int, list[Scored]]) -> str:
         row = [name]
         for scored in results.values():
             values = np.array([one.spectra[name] for one in scored])
-            truth = np.array([one.spectra["the truth"] for one in scored])
+            plain = np.array([one.spectra["the result"] for one in scored])
             low, middle, high = np.nanquantile(values, (0.05, 0.5, 0.95))
-            over = np.mean(values > np.nanquantile(truth, 0.95))
+            over = np.mean(values > np.nanquantile(plain, 0.95))
             row += [f"{middle:+.1f} ({low:+.1f} to {high:+.1f})", f"{over:.0%}"]
         rows.append(row)
-    heads = [head for scale in results for head in (f"x{scale}, dB: median (5 % to 95 %)", "above 95 % of truths")]
+    heads = [head for scale in results for head in (f"x{scale}, dB: median (5 % to 95 %)", "above 95 % of results")]
     return table(["spectrum_excess of", *heads], rows)
 
 
@@ -262,7 +262,7 @@ What a `disagreement_p50` meant for the true error, a fifth of the crops each:
 
 {table(["", "disagreement_p50", "median RMSE", "10 % to 90 % of the crops"], of_fifths)}
 
-The finest octave against the line through those below it (`spectrum_excess`):
+Octaves that the data do not tell of, against the line through those that they do (`spectrum_excess`):
 
 {spectra(results)}
 
