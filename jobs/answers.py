@@ -1,4 +1,4 @@
-"""What a command answers: its result on stdout, all else on stderr, and an exit code. README lists the codes."""
+"""What a command answers: its result on stdout, all else on stderr, and an exit code."""
 
 import math
 import sys
@@ -10,6 +10,20 @@ EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
 EXIT_STOPPED = 4
 EXIT_ALREADY_SUBMITTED = 5
+
+EXIT_CODES = {
+    0: "Everything that was asked for is done.",
+    EXIT_FATAL: "It was broken off, because the output's storage failed, another run took the output over, or by a bug;"
+    " run it again.",
+    EXIT_USAGE: "It could not begin, and nothing was written; the sentence on stderr says what to change.",
+    EXIT_SOME_FAILED: "It finished, and some rows failed; their records say why.",
+    EXIT_STOPPED: "A limit that you set stopped it; the same command goes on.",
+    EXIT_ALREADY_SUBMITTED: "The slot was submitted before; nothing was started.",
+    129: "SIGHUP stopped it, the end of its terminal; the same command goes on.",
+    130: "SIGINT stopped it, as Ctrl-C sends it; the same command goes on.",
+    143: "SIGTERM stopped it; the same command goes on.",
+}
+"""What each means."""
 
 
 def print_result(text: str) -> None:

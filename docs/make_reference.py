@@ -1,0 +1,114 @@
+"""`make reference`: writes docs/reference.md from the code: commands with their options, record columns, exit codes."""
+
+import ast
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+sys.path.insert(0, str(HERE.parent))
+
+from typer.main import get_group  # noqa: E402 - of this checkout, installed or not
+
+from jobs.answers import EXIT_CODES  # noqa: E402
+from jobs.cli import app  # noqa: E402
+from pipeline.output.records import Record  # noqa: E402
+
+PAGE = HERE / "reference.md"
+
+
+def page() -> str:
+    """The whole of docs/reference.md."""
+    commands = get_group(app).commands
+    parts = [
+        "# Reference",
+        "This page is made from the code by `make reference`; a test fails while they differ.",
+        "## Commands",
+        "Every option of `srpipe run` can also be a variable, `SRPIPE_` and its name in capital letters with `_` for `-`"
+        " (`SRPIPE_THREADS_PER_WORKER=2`), or a key of a job file ([job.toml](job.toml)). The command line wins over the"
+        " variables, and these win over the file.",
+        *(part for name, command in commands.items() for part in _command(name, command)),
+        "## Exit codes",
+        _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()]),
+        "## Record columns",
+        "`OUT/manifest.parquet` has one row for every row of the manifest. Seconds are wall-clock, sizes are bytes, times"
+        " are UTC; a column is empty where it does not apply. Columns of your manifest follow these.",
+        _table(["column", "type", "meaning"], list(_columns())),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    words = [_called(parameter) for parameter in command.params if _is_argument(parameter)]
+    yield f"### `srpipe {' '.join([name, *words])}`"
+    yield _one_line(command.help or "")
+    rows = []
+    for parameter in command.params:
+        flags = [flag for flag in (*parameter.opts, *parameter.secondary_opts) if flag.startswith("-")]
+        shown = " ".join(f"`{flag}`" for flag in sorted(flags, key=len, reverse=True)) or f"`{_called(parameter)}`"
+        rows.append([shown, _default(parameter), _one_line(parameter.help or "")])
+    yield _table(["option", "default", "what it does"], rows)
+
+
+def _is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
+
+
+def _called(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper())
+
+
+def _default(parameter: Any) -> str:
+    shown = getattr(parameter, "show_default", None)
+    if isinstance(shown, str):
+        return shown
+    default = parameter.default
+    if default is None or default is False or callable(default) or _is_argument(parameter):
+        return ""
+    return f"`{getattr(default, 'value', default)}`" if default is not True else "on"
+
+
+def _columns() -> Iterator[list[str]]:
+    told = {name: text for kind in reversed(Record.__mro__) for name, text in _docstrings(kind).items()}
+    hints = typing.get_type_hints(Record)
+    for field in fields(Record):
+        kind = re.sub(r"<class '(\w+)'>", r"\1", str(hints[field.name])).replace("datetime.datetime", "datetime")
+        kind = kind.replace(" | None", "").replace("tuple[float, ...]", "list of floats").replace("tuple", "list")
+        yield [f"`{field.name}`", kind.removeprefix("typing."), told.get(field.name, "")]
+
+
+def _docstrings(kind: type) -> dict[str, str]:
+    """What stands below each field of a dataclass, by the field's name."""
+    if not is_dataclass(kind):
+        return {}
+    module = ast.parse(Path(str(sys.modules[kind.__module__].__file__)).read_text(encoding="utf-8"))
+    (body,) = (node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
+    told = {}
+    for field, below in zip(body, body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            told[field.target.id] = _one_line(ast.literal_eval(below.value))
+    return told
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_in_a_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _in_a_cell(text: str) -> str:
+    outside = text.split("`")  # code is shown as it is, but for what would end the cell
+    outside[::2] = [part.replace("<", "&lt;") for part in outside[::2]]
+    return "`".join(outside).replace("|", "&#124;")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
