@@ -23,10 +23,10 @@ from pipeline import storage
 from pipeline.codec import to_json
 from pipeline.config import VERSION, Device, RunConfig
 from pipeline.driver import run as run_module
-from pipeline.driver.capacity import Workers
 from pipeline.driver.manifest import Manifest
+from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
-from pipeline.driver.waves import Execute
+from pipeline.driver.pool import Pool, Told
 from pipeline.output import records
 from pipeline.output.clock import now
 from pipeline.output.layout import Commit
@@ -119,7 +119,7 @@ class ReadyWorker:
         return record
 
 
-class Watch:
+class Watch(Observer):
     """An observer that notes when what was reached, and with how much memory."""
 
     def __init__(self) -> None:
@@ -177,18 +177,24 @@ class Clock:
 
     @contextmanager
     def executor(
-        self, config: RunConfig, prior: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
-    ) -> Iterator[tuple[Execute, Workers]]:
+        self,
+        config: RunConfig,
+        prior: PriorFile | None,
+        division: Division,
+        scale: int,
+        check: Callable[[], None],
+        told: Told,
+    ) -> Iterator[Pool]:
         """In the place of `run.executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
         from pipeline.driver import dataflow
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(config, prior, division, scale, check) as execute_and_workers,
+            dataflow.ray_executor(config, prior, division, scale, check, told) as pool,
         ):
             self.seconds["ray"] = time.monotonic() - begun
-            yield execute_and_workers
+            yield pool
 
 
 def main(manifest: str, output: str, steps: int) -> None:

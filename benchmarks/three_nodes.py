@@ -21,6 +21,7 @@ from jobs.sample_pictures import photograph, satellite_view
 from pipeline.config import Device, RunConfig
 from pipeline.driver import dataflow  # before anything of Ray's: it sets Ray's environment
 from pipeline.driver.manifest import Manifest
+from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.run import run
 from pipeline.output.records import Record
@@ -77,7 +78,7 @@ def make_images() -> int:
     return PHOTOGRAPHS + THUMBNAILS + 1
 
 
-class Watch:
+class Watch(Observer):
     """An observer that counts, and the answers of the workers as they come."""
 
     def __init__(self) -> None:

@@ -5,6 +5,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from . import json_log
+
 EXIT_FATAL = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
@@ -41,10 +43,13 @@ def finite(value: Any) -> Any:
 
 def tell(line: str) -> None:
     """What goes on."""
+    if json_log.write_line("info", "note", line):
+        return
     with suppress(OSError):  # its terminal is gone, and whoever would read it
         print(line, file=sys.stderr)  # noqa: T201
 
 
 def tell_reason(sentence: str) -> None:
     """Why it ended so, in one line under the program's name."""
-    tell(f"srpipe: {sentence}")
+    if not json_log.write_line("error", "ended", sentence):
+        tell(f"srpipe: {sentence}")

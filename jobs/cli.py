@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from pipeline.config import VERSION
 from pipeline.errors import LostLockError, UsageError
 
-from . import encoding, spec, stopping
+from . import encoding, json_log, spec, stopping
 from .answers import EXIT_FATAL, EXIT_USAGE, print_result, tell_reason
 from .commands.compare import compare
 from .commands.demo import demo
@@ -25,6 +25,7 @@ from .commands.prior import prior
 from .commands.retry import retry
 from .commands.run import run
 from .commands.submit import submit
+from .commands.watch import watch
 
 _TYPER_INTERRUPTED = 130
 """What Typer returns where a KeyboardInterrupt was raised."""
@@ -46,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run", cls=spec.JobCommand)(run)
+app.command("watch")(watch)
 app.command("retry")(retry)
 app.command("submit")(submit)
 app.command("eval")(evaluate)
@@ -80,6 +82,7 @@ def main() -> NoReturn:
         if asked:
             tell_reason("stopped; run the same command to go on")
         code = asked.exit_code if asked else _told(error)
+    json_log.end()
     sys.exit(code)
 
 

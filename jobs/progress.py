@@ -1,142 +1,193 @@
 """How a run shows itself on stderr: a bar on a terminal; elsewhere a plain line every few seconds, as images end."""
 
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.live import Live
 
 from pipeline.config import RunConfig
 from pipeline.driver.manifest import Manifest
+from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
-from pipeline.driver.run import Observer, Summary, run
+from pipeline.driver.run import Summary, run
+from pipeline.output.heartbeat import Heartbeat
 from pipeline.output.records import Record, Status
+from pipeline.work.units import Answer, GroupRecord, Scene
 
-from . import stopping
+from . import json_log, stopping
+from .amounts import pixels
+from .bar import Bar, drawn, drawn_looking, images, work
+from .json_log import LogFormat, Shown
+from .telling import JsonLog, Log, TextLog
 
 _LINE_SECONDS = 5.0
 
+_LONGEST_LINE_SECONDS = 60.0
 
-def run_with_progress(config: RunConfig, only: Container[str] | None = None) -> Summary:
+_LINE_SHARE = 0.02
+"""Of the run's time so far: a night's log should not be ten thousand lines of progress."""
+
+PHASES = {"read_s": "read", "fit_s": "fit", "infer_s": "infer", "back_project_s": "back_project", "write_s": "write"}
+"""Columns of a record, and what their seconds are called in a line."""
+
+
+def run_with_progress(config: RunConfig, only: Container[str] | None = None, shown: Shown = Shown()) -> Summary:  # noqa: B008
     """`pipeline.driver.run.run`, which shows itself on stderr while it goes on."""
-    with progress() as observer:
+    with progress(shown) as observer:
         return run(config, observer, only)
 
 
 @contextmanager
-def progress() -> Iterator[Observer]:
+def progress(shown: Shown) -> Iterator[Observer]:
     """The observer that suits stderr."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Lines(console)
+    if shown.log_format is LogFormat.JSON:
+        json_log.begin()
+        yield _Lines(JsonLog(shown.verbose))
         return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        TextColumn("eta"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    with bar:
-        yield _Bar(console, bar)
+    console = Console(stderr=True)
+    log = TextLog(console, shown.verbose)
+    if not console.is_terminal:
+        yield _Lines(log)
+        return
+    bar = Bar()
+    with Live(bar, console=console, refresh_per_second=4):
+        yield _OnTerminal(log, bar)
 
 
-class _Counts:
-    """What both forms count and say."""
+class _Teller(Observer):
+    """What all forms say."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.todo = self.finished_rows = self.failed = 0
-        self.pixels = 0
-        self.started = time.monotonic()
+    def __init__(self, log: Log) -> None:
+        self.log = log
 
     def looking(self, what: str, done: int, todo: int) -> None:  # noqa: ARG002 - shown by either form in its way
         stopping.check()
 
     def planned(self, plan: Plan, manifest: Manifest) -> None:
-        self.todo = plan.todo
-        self.started = time.monotonic()  # what was looked at before is no work on images
         if manifest.ignored:
             names = ", ".join(uri.rpartition("/")[2] for uri in manifest.ignored[:3])
-            self.say(f"{len(manifest.ignored)} files are not images by name and left out: {names}, ...")
+            more = ", ..." if len(manifest.ignored) > 3 else ""
+            number = len(manifest.ignored)
+            self.log.info(
+                "ignored", f"{number} files are not images by name and left out: {names}{more}", images=number
+            )
         if plan.duplicates:
-            self.say(f"{plan.duplicates} rows repeat an earlier one and are one with it")
+            sentence = f"{plan.duplicates} rows repeat an earlier one and are one with it"
+            self.log.info("duplicates", sentence, images=plan.duplicates)
         if plan.committed:
-            self.say(f"{len(plan.committed)} images are already done")
+            number = len(plan.committed)
+            self.log.info("already_done", f"{number} images are already done", images=number)
         for rejected in plan.rejected:
-            self.say(f"failed: line {rejected.line}: {rejected.message}")
+            self.log.failed(f"line {rejected.line}: {rejected.message}", key=rejected.key, error_type="bad_row")
         if plan.units:
-            self.say(f"{plan.todo} images to do")
+            self.log.info("planned", f"{plan.todo} images to do", images=plan.todo)
+
+    def answered(self, answer: Answer) -> None:
+        stopping.check()
+        record = answer if isinstance(answer, Record) else answer.record
+        part = _part(answer)
+        label = f"{record.key}{f', {part}' if part else ''}"
+        for column, phase in PHASES.items():
+            seconds = getattr(record, column)
+            if seconds is not None:
+                sentence = f"{label}: {phase} {seconds:.2f} s"
+                fields = {"key": record.key, "part": part, "phase": phase, "seconds": round(seconds, 6)}
+                self.log.debug("phase", sentence, **fields, worker=record.worker)
 
     def finished(self, record: Record) -> None:
         stopping.check()
-        self.finished_rows += 1
-        self.pixels += (record.sr_width or 0) * (record.sr_height or 0)
         if record.status == Status.FAILED:
-            self.failed += 1
-            self.say(f"failed: {record.key}: {record.error_message}")
-        if record.status == Status.DEGRADED:
-            self.say(f"degraded: {record.key}: {record.error_message}")
+            self.log.failed(
+                f"{record.key}: {record.error_message}",
+                key=record.key,
+                error_type=record.error_type,
+                seconds=record.total_s,
+                worker=record.worker,
+            )
+            return
+        megapixels = (record.sr_width or 0) * (record.sr_height or 0) / 1e6
+        sentence = f"{record.key}: {record.status} in {record.total_s or 0:.2f} s, {pixels(megapixels)} Mpx"
+        self.log.debug(
+            record.status,
+            f"{sentence} by {record.method_used}" if record.method_used else sentence,
+            key=record.key,
+            seconds=record.total_s,
+            megapixels=megapixels,
+            method=record.method_used,
+            worker=record.worker,
+        )
 
-    def say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def note(self) -> str:
-        megapixels = self.pixels / 1e6 / max(1e-9, time.monotonic() - self.started)
-        return f"{self.failed} failed, {megapixels:.2f} Mpx/s"
+def _part(answer: Answer) -> str | None:
+    """What of an image an answer is about, where it is not all of it."""
+    if isinstance(answer, Scene):
+        return "fit"
+    return f"tiles {answer.start} to {answer.stop - 1}" if isinstance(answer, GroupRecord) else None
 
 
-class _Bar(_Counts):
-    def __init__(self, console: Console, bar: Progress) -> None:
-        super().__init__(console)
+class _OnTerminal(_Teller):
+    def __init__(self, log: Log, bar: Bar) -> None:
+        super().__init__(log)
         self._bar = bar
-        self._task = bar.add_task("starting", total=None, note="")
 
     def looking(self, what: str, done: int, todo: int) -> None:
         super().looking(what, done, todo)
-        if done == 1:
-            self._bar.reset(self._task, description=f"images {what}", total=todo)
-        self._bar.update(self._task, completed=done)
+        self._bar.show(lambda: drawn_looking(what, done, todo))
 
-    def planned(self, plan: Plan, manifest: Manifest) -> None:
-        super().planned(plan, manifest)
-        self._bar.reset(self._task, description="images", total=self.todo)
-
-    def finished(self, record: Record) -> None:
-        super().finished(record)
-        self._bar.update(self._task, completed=self.finished_rows, note=self.note())
+    def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
+        self._bar.show(lambda: drawn(heartbeat()))
 
 
-class _Lines(_Counts):
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._said_at = time.monotonic()
+class _Lines(_Teller):
+    def __init__(self, log: Log) -> None:
+        super().__init__(log)
+        self._began = self._said_at = time.monotonic()
+        self._heartbeat: Callable[[], Heartbeat] | None = None
 
     def looking(self, what: str, done: int, todo: int) -> None:
         super().looking(what, done, todo)
         if self._is_time() or done == todo:
-            self.say(f"{done}/{todo} images {what}")
+            self.log.info("looking", f"{done}/{todo} images {what}", done=done, images=todo)
+
+    def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
+        self._heartbeat = heartbeat
+        self._began = self._said_at = time.monotonic()
+
+    def answered(self, answer: Answer) -> None:
+        super().answered(answer)
+        if not isinstance(answer, Record):
+            self._say(last=False)
 
     def finished(self, record: Record) -> None:
         super().finished(record)
-        if self._is_time() or self.finished_rows == self.todo:
-            remaining = (self._said_at - self.started) / self.finished_rows * (self.todo - self.finished_rows)
-            self.say(f"{self.finished_rows}/{self.todo} images, {self.note()}, eta {remaining:.0f} s")
+        self._say(last=True)
+
+    def _say(self, last: bool) -> None:
+        """One line, if it is time, or after the last image."""
+        if self._heartbeat is None:
+            return
+        beat = self._heartbeat()
+        if self._is_time() or (last and not beat.images.left):
+            self.log.info(
+                "progress",
+                f"{images(beat)}: {work(beat)}",
+                done=beat.images.done,
+                failed=beat.images.failed,
+                left=beat.images.left,
+                megapixels=beat.megapixels.done,
+                megapixels_total=beat.megapixels.total,
+                fraction=beat.fraction,
+                eta_seconds=beat.eta_seconds,
+                workers_alive=beat.workers.alive,
+                seconds=beat.seconds,
+            )
 
     def _is_time(self) -> bool:
         """Whether another line is due; then it is taken to be said now."""
         now = time.monotonic()
-        due = now - self._said_at >= _LINE_SECONDS
+        wait = min(max(_LINE_SECONDS, _LINE_SHARE * (now - self._began)), _LONGEST_LINE_SECONDS)
+        due = now - self._said_at >= wait
         self._said_at = now if due else self._said_at
         return due

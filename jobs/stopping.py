@@ -10,7 +10,7 @@ class Stopped(BaseException):
     """The process was asked to end. No KeyboardInterrupt, which Typer takes for itself."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"signal {number}")
+        super().__init__(signal.Signals(number).name)
         self.exit_code = 128 + number
 
 
@@ -30,6 +30,12 @@ def install() -> None:
 def asked() -> Stopped | None:
     """What the last signal raised; None when there was none."""
     return _asked
+
+
+def forget() -> None:
+    """What was asked for is carried out."""
+    global _asked
+    _asked = None
 
 
 def check() -> None:

@@ -24,8 +24,10 @@ from pipeline.config import Device, Executor, RunConfig
 from pipeline.driver.manifest import Manifest
 from pipeline.driver.plan import Plan
 from pipeline.output import records
+from pipeline.output.heartbeat import Heartbeat
 from pipeline.output.records import Record
 from pipeline.storage_options import StorageOptions
+from pipeline.work.units import Answer
 from sr_ops.settings import NO_PRIOR, FitSettings, Method, Network, Settings
 
 settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
@@ -186,12 +188,19 @@ class Watcher:
         self.plans: list[Plan] = []
         self.records: list[Record] = []
         self.looks: list[tuple[str, int, int]] = []
+        self.answers: list[Answer] = []
 
     def looking(self, what: str, done: int, todo: int) -> None:
         self.looks.append((what, done, todo))
 
     def planned(self, plan: Plan, _manifest: Manifest) -> None:
         self.plans.append(plan)
+
+    def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
+        self.heartbeat = heartbeat
+
+    def answered(self, answer: Answer) -> None:
+        self.answers.append(answer)
 
     def finished(self, record: Record) -> None:
         self.records.append(record)

@@ -204,7 +204,7 @@ def configs(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """What each `srpipe run` was going to do, which it does not do."""
     seen: list[RunConfig] = []
 
-    def run(config: RunConfig, _only: object) -> Summary:
+    def run(config: RunConfig, *_: object) -> Summary:
         seen.append(config)
         return Summary("id", config.output, 0, 0, 0, 0, 0, 0, 0.0)
 
@@ -262,8 +262,8 @@ def long_flag(parameter: Any) -> str:
     return max(parameter.opts, key=len).lstrip("-")
 
 
-ELSEWHERE = {"config", "json", "preset", "prior", "kernel"}
-"""Read before the others; about what is printed; such as change several fields, see PRESETS; see test_given_kernels."""
+ELSEWHERE = {"config", "json", "verbose", "log-format", "preset", "prior", "kernel"}
+"""Read before the others; what is printed; such as change several, see PRESETS; see test_given_kernels."""
 
 OPTIONS = {
     long_flag(parameter): parameter

@@ -23,6 +23,7 @@ from pipeline import storage
 from pipeline.codec import to_json, to_plain
 from pipeline.config import Existing, RunConfig, parse_config
 from pipeline.driver.limits import ENOUGH, LimitReachedError, RunLimits
+from pipeline.driver.observer import Observer
 from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
 from pipeline.errors import ErrorType, UsageError
@@ -508,7 +509,7 @@ def test_of_two_commits_of_a_key_none_is_believed(tmp_path: Path, tiny_config: M
 def test_two_runs_on_one_output(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
     """The second is refused while the first is at work, and changes nothing; after it, it finds all done."""
 
-    class Second:
+    class Second(Observer):
         def __init__(self) -> None:
             self.refused = ""
 

@@ -26,6 +26,7 @@ from jobs.sample_pictures import photograph, printed_page, satellite_view
 from pipeline import storage
 from pipeline.codec import to_json
 from pipeline.config import Device, RunConfig
+from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from pipeline.output import records
 from pipeline.output.layout import list_commits, run_json
@@ -208,6 +209,7 @@ CLUSTER = """
 import json, sys
 from pipeline.driver import dataflow  # sets Ray's environment before Ray is imported
 from pipeline.config import Device, RunConfig, parse_config
+from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from ray.cluster_utils import Cluster
 
@@ -215,7 +217,7 @@ config = parse_config(json.loads(sys.argv[1]))
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
 nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(2)]
 
-class Observer:
+class Breaking(Observer):
     seen = 0
     def planned(self, plan, manifest): ...
     def finished(self, record):
@@ -224,7 +226,7 @@ class Observer:
             cluster.remove_node(nodes[0], allow_graceful=False)
 
 from dataclasses import replace
-summary = run(replace(config, address=cluster.address), Observer())
+summary = run(replace(config, address=cluster.address), Breaking())
 print(summary.done)
 cluster.shutdown()
 """
@@ -235,18 +237,18 @@ import json, sys
 from dataclasses import replace
 from pipeline.driver import dataflow  # sets Ray's environment before Ray is imported
 from pipeline.config import parse_config
+from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from ray.cluster_utils import Cluster
 
-class Observer:
-    def planned(self, plan, manifest): ...
-    def finished(self, record): ...
+class Nobody(Observer):
+    pass
 
 config = parse_config(json.loads(sys.argv[1]))
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
 for processors, memory in ((3, 2.5e9), (1, 9e9), (2, 0.5e9)):
     cluster.add_node(num_cpus=processors, memory=int(memory), object_store_memory=100 << 20)
-print(run(replace(config, workers=None, address=cluster.address), Observer()).done)
+print(run(replace(config, workers=None, address=cluster.address), Nobody()).done)
 cluster.shutdown()
 """
 
@@ -409,7 +411,7 @@ def test_inputs_break_and_vanish(collection: Collection, tmp_path: Path) -> None
     shutil.copytree(collection.folder, folder, ignore=shutil.ignore_patterns("truth"))
     (folder / NAMES[2]).write_bytes((folder / NAMES[2]).read_bytes()[:200])
 
-    class Vandal:
+    class Vandal(Observer):
         def planned(self, *_: object) -> None:
             (folder / NAMES[5]).unlink()
 

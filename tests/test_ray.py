@@ -102,13 +102,13 @@ def test_nothing_to_do_starts_nothing(
     run(tiny_config(prior_name=str(tmp_path / "p")), observer)
     program = """if True:
         import pickle, sys
+        from pipeline.driver.observer import Observer
         from pipeline.driver.run import run
 
-        class Observer:
-            def planned(self, plan, manifest): ...
-            def finished(self, record): ...
+        class Nobody(Observer):
+            pass
 
-        assert run(pickle.load(sys.stdin.buffer), Observer()).already_done == 3
+        assert run(pickle.load(sys.stdin.buffer), Nobody()).already_done == 3
         print({"ray", "torch", "pipeline.driver.dataflow"} & set(sys.modules))
     """
     given = pickle.dumps(tiny_config(prior_name=str(tmp_path / "p"), executor=Executor.RAY))

@@ -22,6 +22,8 @@ import pipeline.driver.plan
 import pipeline.driver.run
 from pipeline.config import Executor, Existing, RunConfig
 from pipeline.driver.capacity import Workers
+from pipeline.driver.observer import Observer
+from pipeline.driver.pool import Pool
 from pipeline.driver.run import Summary, run
 from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits
@@ -94,7 +96,7 @@ def test_mixture(
 
     settings = tiny_config().fingerprint()
     commits = [f"_commit/{settings}/{name}.{stat(str(tmp_path / name)).fingerprint}.json" for name in images]
-    others = [f"manifest/part-{summary.run_id}-00000.parquet", "manifest.parquet", "run.json"]
+    others = [f"manifest/part-{summary.run_id}-00000.parquet", "manifest.parquet", "progress.json", "run.json"]
     tiles = [f"tiles/{name}" for name in read_tiles(str(out))]
     mosaics = [f"tiles/{name}/mosaic.vrt" for name in ("a.png", "b.png")]
     assert sorted(_snapshot(out)) == sorted([*commits, *others, *tiles, *mosaics])
@@ -156,7 +158,9 @@ def test_second_run_does_nothing(
     assert _numbers(summary) == (3, 0, 3, 0, 0)
     after = _snapshot(out)
     assert set(after) == set(before)
-    assert {name for name in after if after[name] != before[name]} <= {"run.json", "manifest.parquet", "_SUCCESS"}
+    assert {name for name in after if after[name] != before[name]} <= {
+        *("run.json", "progress.json", "manifest.parquet", "_SUCCESS"),
+    }
     assert read_records(str(out)) == rows
     assert observer.plans[1].units == ()
 
@@ -224,7 +228,7 @@ def test_overwrite_does_everything_again(
     assert read_tiles(str(out)) == tiles
 
 
-class _Stop:
+class _Stop(Observer):
     """An observer that interrupts after so many images, as Ctrl-C does."""
 
     def __init__(self, after: int) -> None:
@@ -352,13 +356,13 @@ def test_silent_worker(
     asked: list[list[str]] = []
 
     @contextmanager
-    def forgetful(*_: object) -> Iterator[tuple[Callable[..., Iterator[Record]], Workers]]:
+    def forgetful(*_: object) -> Iterator[Pool]:
         def execute(units: Sequence[tuple[Row, ...]]) -> Iterator[Record]:
             asked.extend([row.key for row in unit] for unit in units)
             for row in (row for unit in units for row in unit if row.key != "a.png"):
                 yield from [Record(key=row.key, manifest_line=row.line, source_uri=row.uri, status="done")] * 2
 
-        yield execute, Workers(1, "")
+        yield Pool(execute, Workers(1, ""))
 
     monkeypatch.setattr(pipeline.driver.run, "executor", forgetful)
     summary = run(tiny_config(), observer)
@@ -443,16 +447,16 @@ def test_planning_with_a_prior_loads_no_torch(tmp_path: Path) -> None:
     program = """if True:
         import sys
         from pipeline.config import RunConfig
+        from pipeline.driver.observer import Observer
         from pipeline.driver.run import run
         from sr_ops.settings import Preset, preset
 
-        class Observer:
-            def planned(self, plan, manifest): ...
-            def finished(self, record): ...
+        class Nobody(Observer):
+            pass
 
         settings = preset(Preset.BALANCED, from_prior=True)
         config = RunConfig(manifest="m.csv", output=sys.argv[1], settings=settings, prior_name="shipped")
-        assert run(config, Observer()).failed == 1
+        assert run(config, Nobody()).failed == 1
         print({"ray", "torch"} & set(sys.modules), "safetensors" in sys.modules)
     """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}

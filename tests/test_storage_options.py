@@ -136,7 +136,7 @@ def test_what_is_for_the_input_and_what_for_the_output(
     """Options hold for both sides unless the output has its own; unsigned and paid reading is the input's alone."""
     seen = []
 
-    def run(config: Any, _only: object) -> Summary:
+    def run(config: Any, *_: object) -> Summary:
         seen.append(config.storage)
         return Summary("id", config.output, 0, 0, 0, 0, 0, 0, 0.0)
 

@@ -17,12 +17,11 @@ import rasterio
 
 import pipeline.driver.run
 from pipeline.config import Format
-from pipeline.driver.manifest import Manifest
-from pipeline.driver.plan import Plan
+from pipeline.driver.observer import Observer
 from pipeline.errors import ErrorType
 from pipeline.imagery import picture
 from pipeline.output import layout
-from pipeline.output.records import Record, Status
+from pipeline.output.records import Status
 from pipeline.work.units import Division
 from sr_ops import sheet
 
@@ -142,17 +141,8 @@ class Workshop:
         }
 
 
-class _Nobody:
+class _Nobody(Observer):
     """Looks at nothing."""
-
-    def looking(self, what: str, done: int, todo: int) -> None:
-        pass
-
-    def planned(self, plan: Plan, manifest: Manifest) -> None:
-        pass
-
-    def finished(self, record: Record) -> None:
-        pass
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pipeline.config import Executor
 from pipeline.errors import ErrorType
 from pipeline.storage_options import StorageOptions
 
+from ..json_log import LogFormat, Shown
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .run import carry_out
@@ -35,6 +36,12 @@ def retry(
         typer.Option(min=0.001, metavar="X", help="Fail an image that takes more seconds.", show_default=_AS_BEFORE),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell on stderr of every image, with the seconds of each phase.")
+    ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object a line.")
+    ] = LogFormat.TEXT,
     *,
     storage: StorageFlags,
 ) -> int:
@@ -53,4 +60,4 @@ def retry(
         "max_seconds": max_seconds_per_image,
     }
     given = {name: value for name, value in changes.items() if value is not None}
-    return carry_out(replace(config, **given), as_json, keys)
+    return carry_out(replace(config, **given), as_json, Shown(verbose, log_format), keys)

@@ -13,6 +13,7 @@ from pipeline.config import RunConfig
 
 from .. import spec
 from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result
+from ..json_log import Shown
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
@@ -66,14 +67,14 @@ def run(
         **vars(machine),
         **vars(limits),
     )
-    return carry_out(config, output.json)
+    return carry_out(config, output.json, output.shown())
 
 
-def carry_out(config: RunConfig, as_json: bool, only: Container[str] | None = None) -> int:
+def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[str] | None = None) -> int:
     """Run it, all of it or these keys; say how it ended; the exit code."""
     from ..progress import run_with_progress
 
-    summary = run_with_progress(config, only)
+    summary = run_with_progress(config, only, shown)
     print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary))
     if summary.stopped:
         return EXIT_STOPPED

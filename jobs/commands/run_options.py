@@ -11,6 +11,8 @@ import typer
 
 from pipeline.config import Device, Dpi, Executor, Existing, Form, Format, RunConfig
 
+from ..json_log import LogFormat, Shown
+
 _GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
 
 
@@ -67,6 +69,15 @@ class OutputOptions:
         typer.Option("--disagreement", help="Write a map of where the members of the self-ensemble disagree, too."),
     ] = RunConfig.disagreement
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell on stderr of every image, with the seconds of each phase.")
+    ] = False
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object a line.")
+    ] = LogFormat.TEXT
+
+    def shown(self) -> Shown:
+        return Shown(self.verbose, self.log_format)
 
     def form(self) -> Form:
         return Form(self.format, self.single, self.dpi)

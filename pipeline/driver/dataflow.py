@@ -7,9 +7,8 @@ each answer a trap of Ray 2.60; docs/architecture.md tells which.
 import gc
 import logging
 import os
-import signal
-import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,17 +30,22 @@ os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name n
 import ray  # noqa: E402 - Ray reads its environment when it is imported
 import ray.data  # noqa: E402
 import ray.exceptions  # noqa: E402
+from ray.util.metrics import Counter, Gauge  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 from ..config import Device, RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
+from ..output.heartbeat import Heartbeat  # noqa: E402
 from ..priors.prior_file import PriorFile  # noqa: E402
 from ..storage.patience import Patience  # noqa: E402
-from ..work.ledger import CrashLedger  # noqa: E402
+from ..work.ledger import Book  # noqa: E402
 from ..work.units import Answer, Division, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from . import figures  # noqa: E402
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for  # noqa: E402
+from .pool import Pool, Told, nothing_told  # noqa: E402
 from .ray_folder import ray_folder  # noqa: E402
-from .waves import Execute, in_waves  # noqa: E402
+from .ray_start import check_reachable, sigterm_kept, stderr_discarded  # noqa: E402
+from .waves import in_waves  # noqa: E402
 
 _WAVE = 2000
 """Units of one Dataset: the driver's memory grows with its blocks."""
@@ -49,7 +53,8 @@ _WAVE = 2000
 _OBJECT_STORE_BYTES = 256 << 20
 """Only small rows pass through it; the default would take 30 % of the machine."""
 
-_CONNECT_SECONDS = 10
+_SIGN_SECONDS = 4.0
+"""Between two signs of life of a worker; one that missed three of them is none."""
 
 _NO_PROGRESS_SECONDS = 6 * 3600
 """Ray's default gives up on a run when no row comes for half an hour; one large image may take longer."""
@@ -58,10 +63,11 @@ _NO_PROGRESS_SECONDS = 6 * 3600
 class _UnitWorker:
     """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per answer out, both as JSON."""
 
-    def __init__(self, **arguments: object) -> None:
+    def __init__(self, ledger: "_RayLedger", **arguments: object) -> None:
         from ..work.worker import Worker  # here, so that only the worker processes load torch
 
-        self._worker = Worker(**arguments)  # type: ignore[arg-type]
+        self._worker = Worker(ledger=ledger, **arguments)  # type: ignore[arg-type]
+        threading.Thread(target=ledger.show_life, name="signs of life", daemon=True).start()
 
     def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
         for answer in self._worker(unit_from_json(batch["unit"][0])):
@@ -69,7 +75,7 @@ class _UnitWorker:
 
 
 class _RayLedger:
-    """The ledger of a run as its workers reach it: one process, on the driver's machine, which no spot node is."""
+    """The book of a run as its workers reach it: one process, on the driver's machine, which no spot node is."""
 
     def __init__(self, book: Any) -> None:
         self._book = book
@@ -77,7 +83,7 @@ class _RayLedger:
     @classmethod
     def start(cls) -> "_RayLedger":
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        return cls(ray.remote(num_cpus=0)(CrashLedger).options(scheduling_strategy=here).remote(_living_machines))
+        return cls(ray.remote(num_cpus=0)(Book).options(scheduling_strategy=here).remote(_living_machines))
 
     def suspects(self, keys: Iterable[str]) -> bool:
         return bool(ray.get(self._book.suspects.remote(list(keys))))
@@ -87,6 +93,42 @@ class _RayLedger:
 
     def end(self, key: str) -> None:
         ray.get(self._book.end.remote(key))
+
+    def show_life(self) -> None:
+        """Show that this process lives, as long as it does."""
+        name = ray.get_runtime_context().get_worker_id()
+        while True:
+            self._book.sign.remote(name)
+            time.sleep(_SIGN_SECONDS)
+
+    def alive(self) -> int | None:
+        """How many workers are; None when the book does not answer."""
+        try:
+            return int(ray.get(self._book.alive.remote(3 * _SIGN_SECONDS), timeout=_SIGN_SECONDS))
+        except ray.exceptions.RayError:
+            return None
+
+
+class _Metrics:
+    """A run's figures for Prometheus, through the exporter that each of Ray's nodes has."""
+
+    def __init__(self) -> None:
+        self._gauges = {name: Gauge(name, what, ("run_id",)) for name, what in figures.GAUGES.items()}
+        tags = {figures.FAILED: ("run_id", "error_type")}
+        self._counters = {
+            name: Counter(name, what, tags.get(name, ("run_id",))) for name, what in figures.COUNTERS.items()
+        }
+        self._counted: dict[tuple[str, str | None], float] = {}
+
+    def publish(self, heartbeat: Heartbeat) -> None:
+        run = {"run_id": heartbeat.run_id}
+        for name, value in figures.gauges(heartbeat).items():
+            self._gauges[name].set(value, run)
+        for (name, error_type), value in figures.counters(heartbeat).items():
+            more = value - self._counted.get((name, error_type), 0.0)
+            if more > 0:  # 0 is no step of a counter
+                self._counters[name].inc(more, run if error_type is None else run | {"error_type": error_type})
+                self._counted[name, error_type] = value
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -111,9 +153,14 @@ class _Share:
 
 @contextmanager
 def ray_executor(
-    config: RunConfig, prior: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
-) -> Iterator[tuple[Execute, Workers]]:
-    """A pool of workers on a local or a joined cluster; the context gives what works units off (`waves.in_waves`).
+    config: RunConfig,
+    prior: PriorFile | None,
+    division: Division,
+    scale: int,
+    check: Callable[[], None],
+    told: Told = nothing_told,
+) -> Iterator[Pool]:
+    """A pool of workers on a local or a joined cluster; it works units off as `waves.in_waves` does.
 
     Args:
         scale: the largest of any image: a worker's memory grows with it.
@@ -123,15 +170,17 @@ def ray_executor(
     """
     with _cluster(config):
         share, workers = _share(config, worker_bytes(config.settings, scale))
+        ledger = _RayLedger.start()
         arguments: dict[str, object] = {
             "config": config,
             "prior": prior,
             "device": share.device,
             "division": division,
-            "ledger": _RayLedger.start(),
+            "ledger": ledger,
         }
         work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
-        yield in_waves(work_off, config.output, _WAVE, Patience(config.retries), check), workers
+        execute = in_waves(work_off, config.output, _WAVE, Patience(config.retries), check, told)
+        yield Pool(execute, workers, ledger.alive, _Metrics().publish)
 
 
 def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:
@@ -208,7 +257,7 @@ def _cluster(config: RunConfig) -> Iterator[None]:
     address = _address(config)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with ExitStack() as stack:
-        with _stderr_discarded(), _sigterm_kept():
+        with stderr_discarded(), sigterm_kept():
             if address:
                 _join(address)
             else:
@@ -229,17 +278,10 @@ def _cluster(config: RunConfig) -> Iterator[None]:
 
 def _join(address: str) -> None:
     try:
-        _check_reachable(address)
+        check_reachable(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
-
-
-def _check_reachable(address: str) -> None:
-    """Raises OSError when nothing listens at host:port: Ray itself would go on trying for minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if separator and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _address(config: RunConfig) -> str | None:
@@ -254,28 +296,3 @@ def _set_data_context() -> None:
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # else the pool never grows
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-
-
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """Ray's start puts its own handler in place of ours, which would end the process before records are flushed."""
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
-
-
-@contextmanager
-def _stderr_discarded() -> Iterator[None]:
-    """Ray's C++ core writes a line to file descriptor 2 when it starts, whatever the log level."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -10,13 +10,19 @@ from ..priors.prior_file import PriorFile
 from ..storage.patience import Patience
 from ..work.units import Division, Row
 from .capacity import Workers
-from .waves import Execute, one_by_one
+from .pool import Execute, Pool, Told, nothing_told
+from .waves import one_by_one
 
 
 @contextmanager
 def executor(
-    config: RunConfig, prior_file: PriorFile | None, division: Division, scale: int, check: Callable[[], None]
-) -> Iterator[tuple[Execute, Workers]]:
+    config: RunConfig,
+    prior_file: PriorFile | None,
+    division: Division,
+    scale: int,
+    check: Callable[[], None],
+    told: Told = nothing_told,
+) -> Iterator[Pool]:
     """Loads torch or Ray only here, when there is something to do.
 
     Args:
@@ -26,15 +32,16 @@ def executor(
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
 
-        with ray_executor(config, prior_file, division, scale, check) as (execute, workers):
-            yield _telling(execute, workers), workers
+        with ray_executor(config, prior_file, division, scale, check, told) as pool:
+            yield replace(pool, execute=_telling(pool.execute, pool.workers))
     else:
         from ..work.device import inline_device
         from ..work.worker import Worker
 
         workers = Workers(1, "--executor inline")
         with closing(Worker(config, prior_file, inline_device(config.device), division)) as worker:
-            yield _telling(one_by_one(worker, config.output, Patience(config.retries), check), workers), workers
+            execute = one_by_one(worker, config.output, Patience(config.retries), check, told)
+            yield Pool(_telling(execute, workers), workers, alive=lambda: 1)
 
 
 def _telling(execute: Execute, workers: Workers) -> Execute:

@@ -3,11 +3,10 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Container, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import Protocol
 
 from sr_ops.settings import NO_PRIOR
 
@@ -27,30 +26,20 @@ from ..storage import Source
 from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import DIVISION, Row
+from .beating import beating, interval
 from .capacity import Workers
 from .executor import executor
 from .limits import LimitReachedError, RunLimits
 from .manifest import Manifest, read_manifest
+from .observer import Observer
 from .plan import FindKernels, Plan, make_plan
+from .pool import Execute
 from .preflight import check_input, check_options, check_output
+from .progress import Progress
 from .unworked import left, settled, unworked
-from .waves import Execute
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
-
-
-class Observer(Protocol):
-    """Who wants to see a run as it goes."""
-
-    def looking(self, what: str, done: int, todo: int) -> None:
-        """Called before, with each image that is looked at for its camera; `what` is done with it, as in "asked"."""
-
-    def planned(self, plan: Plan, manifest: Manifest) -> None:
-        """Called once, before any image is worked on."""
-
-    def finished(self, record: Record) -> None:
-        """Called for every image worked on, as it ends."""
 
 
 @dataclass(frozen=True)
@@ -99,25 +88,31 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     root = config.root or manifest.root
     relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
-    with locked(config.output, run_id) as lock:
+    with locked(config.output, run_id) as lock, ExitStack() as whole:
         leftovers.sweep_output(config.output)
         plan = _plan(
             config, run_id, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
         )
+        progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
+        heart = whole.enter_context(beating(config.output, progress, lock.check))
         tally = _Tally()
         with ExitStack() as stack:
-            execute, workers = None, Workers(0, "nothing to do")
+            pool = None
             if plan.units:
                 scale = max(row.scale for unit in plan.units for row in unit)
-                execute, workers = stack.enter_context(executor(config, prior_file, DIVISION, scale, lock.check))
+                pool = stack.enter_context(executor(config, prior_file, DIVISION, scale, lock.check, progress.answered))
+            workers = pool.workers if pool else Workers(0, "nothing to do")
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
             _write_run_json(config, run_id, manifest, root, relative_to, workers)
+            stack.enter_context(heart.watching(pool))
+            observer.working(progress.now)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
             for record, index in settled(config, plan, run_id):
                 sink.add(record, index)
-            if execute is not None:
-                _work(execute, plan, config, sink, tally, observer, lock)
+            if pool is not None:
+                _work(pool.execute, plan, config, sink, tally, progress.finished, lock)
+                heart.stopped_by = tally.stopped
             for record, index in left(config, plan, run_id, tally.answered, tally.stopped):
                 sink.add(record, index)
         lock.check()
@@ -149,7 +144,13 @@ class _Tally:
 
 
 def _work(
-    execute: Execute, plan: Plan, config: RunConfig, sink: RecordSink, tally: _Tally, observer: Observer, lock: Lock
+    execute: Execute,
+    plan: Plan,
+    config: RunConfig,
+    sink: RecordSink,
+    tally: _Tally,
+    finished: Callable[[Record], None],
+    lock: Lock,
 ) -> None:
     """Work the plan off until it is done or a limit is reached; what is in flight then is dropped."""
     limits = RunLimits(config.max_failure_rate, config.max_hours)
@@ -160,7 +161,7 @@ def _work(
                 lock.check()
                 sink.add(record, index)
                 tally.add(record)
-                observer.finished(record)
+                finished(record)
                 limits.count(record)
         except LimitReachedError as limit:
             tally.stopped = str(limit)

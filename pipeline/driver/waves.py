@@ -6,9 +6,7 @@ from ..output.records import Record
 from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import Answer, GroupRecord, Row, Scene, Unit
-
-Execute = Callable[[Sequence[Sequence[Row]]], Iterator[Record]]
-"""Works units off; records come as they are ready, in any order."""
+from .pool import Execute, Told, nothing_told
 
 
 def in_waves(
@@ -17,6 +15,7 @@ def in_waves(
     wave: int,
     patiently: Patience,
     check: Callable[[], None],
+    told: Told = nothing_told,
 ) -> Execute:
     """What gives a record for every row of its units, by handing out at most `wave` units at a time.
 
@@ -35,6 +34,7 @@ def in_waves(
             handed_out, queue = queue[:wave], queue[wave:]
             groups: list[Unit] = []
             for answer in work_off(handed_out):
+                told(answer)
                 if isinstance(answer, Scene):
                     groups += scenes.begin(answer)
                     continue
@@ -52,9 +52,10 @@ def one_by_one(
     output: str,
     patiently: Patience,
     check: Callable[[], None] = lambda: None,
+    told: Told = nothing_told,
 ) -> Execute:
     """Everything by one worker in this process, a scene from its beginning to its end."""
-    return in_waves(lambda units: (answer for unit in units for answer in worker(unit)), output, 1, patiently, check)
+    return in_waves(lambda units: (it for unit in units for it in worker(unit)), output, 1, patiently, check, told)
 
 
 class _Scenes:

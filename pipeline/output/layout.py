@@ -110,6 +110,10 @@ def run_json(output: str) -> str:
     return storage.join(output, "run.json")
 
 
+def progress(output: str) -> str:
+    return storage.join(output, "progress.json")
+
+
 def success(output: str) -> str:
     return storage.join(output, "_SUCCESS")
 

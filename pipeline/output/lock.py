@@ -166,6 +166,12 @@ def locked(output: str, run_id: str) -> Iterator[Lock]:
         yield lock
 
 
+def holder(output: str) -> Lease | None:
+    """The lease of the run that is at work on an output, as far as can be told; None where none is. Raises OSError."""
+    leases = (_read(layout.lock(output, number)) for number in reversed(_numbers(output)))
+    return next((lease for lease in leases if lease is not None and lease.holds), None)
+
+
 def _refuse_held(output: str, but: int = 0) -> int:
     """The highest number, 0 for none. Raises UsageError when a lease other than number `but` holds."""
     numbers = _numbers(output)

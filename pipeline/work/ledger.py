@@ -5,6 +5,7 @@ ends. What was begun on a machine that is still there, and did not end, died wit
 took its images with it through no fault of theirs.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -64,3 +65,29 @@ class CrashLedger:
             return 0
         living = self._living()
         return sum(machine in living for machine in self._begun[key])
+
+
+class SignsOfLife:
+    """Of worker processes: who is silent for too long is gone, or hangs."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def sign(self, name: str) -> None:
+        """A process lives."""
+        self._last[name] = time.monotonic()
+
+    def alive(self, seconds: float) -> int:
+        """How many gave a sign in the last seconds; the others are forgotten."""
+        since = time.monotonic() - seconds
+        self._last = {name: last for name, last in self._last.items() if last >= since}
+        return len(self._last)
+
+
+class Book(CrashLedger, SignsOfLife):
+    """All that is written down of a run's workers while they are at work."""
+
+    def __init__(self, living: Callable[[], set[str]]) -> None:
+        """`living` as of CrashLedger."""
+        CrashLedger.__init__(self, living)
+        SignsOfLife.__init__(self)

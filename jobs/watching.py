@@ -1,0 +1,187 @@
+"""`srpipe watch`: a run seen from elsewhere, by what it leaves in its output: progress.json and its lock."""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from pipeline import storage
+from pipeline.errors import UsageError
+from pipeline.output import lock
+from pipeline.output.heartbeat import Heartbeat, State, read_heartbeat
+
+from . import stopping
+from .amounts import duration
+from .answers import EXIT_FATAL, EXIT_SOME_FAILED, EXIT_STOPPED, tell
+from .bar import Bar, drawn, images, work
+
+_LOCAL_SECONDS = 1.0
+_S3_SECONDS = 5.0
+"""Between two looks."""
+
+_LINE_SECONDS = 5.0
+
+_MISSED = 4
+"""Beats in a row that say that something is wrong."""
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What was seen at a look."""
+
+    heartbeat: Heartbeat | None
+    """None while a run is being planned."""
+    remark: str = ""
+    """What else is to be said."""
+    code: int | None = None
+    """The exit code, when there is nothing more to wait for."""
+
+
+class _Watcher:
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._updated = ""
+        self._seen_at = time.monotonic()
+        self._last: Heartbeat | None = None
+
+    def look(self) -> _Sight:
+        """Raises UsageError where there is nothing to watch, or the first look fails."""
+        try:
+            return self._judged(read_heartbeat(self._output))
+        except OSError as error:
+            reason = storage.reason(error)
+            if self._last is None:
+                raise UsageError(f"cannot read the progress of {self._output}: {reason}; check access") from error
+            return _Sight(self._last, f"cannot read it now ({reason}); trying again")
+
+    def _judged(self, heartbeat: Heartbeat | None) -> _Sight:
+        if heartbeat is not None and self._is_fresh(heartbeat):
+            self._last = heartbeat
+            return _Sight(self._going_on(heartbeat))
+        lease = lock.holder(self._output)
+        if lease is not None and (heartbeat is None or lease.run_id != heartbeat.run_id):
+            return _Sight(None, f"a run is being planned ({lease.host}, process {lease.pid})")
+        if heartbeat is None:
+            raise UsageError(f"no run tells its progress in {self._output}; name the output of a run, as -o did")
+        if lease is None and heartbeat.state is State.RUNNING:
+            again = read_heartbeat(self._output)  # it may just have ended
+            heartbeat = again or heartbeat
+        self._last = heartbeat
+        if heartbeat.state is not State.RUNNING:
+            return _Sight(heartbeat, _ending(heartbeat), _code(heartbeat))
+        silent = duration(_age(heartbeat))
+        if lease is None:
+            sentence = f"the run died without a word, {silent} ago; run the same command again, it goes on from there"
+            return _Sight(heartbeat, sentence, EXIT_FATAL)
+        return _Sight(heartbeat, f"no sign of life for {silent}: it hangs, or its machine is cut off or asleep")
+
+    def _is_fresh(self, heartbeat: Heartbeat) -> bool:
+        """Whether it runs, by our own clock alone once two beats were seen: clocks of two machines differ."""
+        if heartbeat.state is not State.RUNNING:
+            return False
+        patience = _MISSED * heartbeat.interval_seconds
+        if heartbeat.updated != self._updated:
+            first, self._updated, self._seen_at = not self._updated, heartbeat.updated, time.monotonic()
+            return not first or _age(heartbeat) < patience
+        return time.monotonic() - self._seen_at < patience and self._last is not None
+
+    def _going_on(self, heartbeat: Heartbeat) -> Heartbeat:
+        """As it will stand now: beats are seconds apart."""
+        passed = time.monotonic() - self._seen_at
+        eta = heartbeat.eta_seconds
+        left = None if eta is None else max(0.0, eta - passed)
+        return replace(heartbeat, seconds=heartbeat.seconds + passed, eta_seconds=left)
+
+
+def watch(output: str, once: bool) -> int:
+    """Show it until it ends, or once; the exit code: that of the run, 0 for one that goes on.
+
+    Raises:
+        UsageError: no run has written there, or it cannot be read.
+    """
+    if not storage.check_service(output):
+        raise UsageError(f"there is no bucket for {output}; name the output of a run")
+    console = Console()
+    watcher = _Watcher(output)
+    sight = watcher.look()
+    try:
+        if once or sight.code is not None:
+            console.print(_shown(output, sight) if console.is_terminal else Text(_line(sight)), soft_wrap=True)
+            return sight.code or 0
+        return _on_terminal(console, watcher, output, sight) if console.is_terminal else _lines(console, watcher, sight)
+    except stopping.Stopped as stopped:
+        stopping.forget()
+        tell("no longer watching; the run is not touched")
+        return stopped.exit_code
+
+
+def _on_terminal(console: Console, watcher: _Watcher, output: str, sight: _Sight) -> int:
+    bar = Bar()
+    bar.show(lambda: _shown(output, sight))
+    with Live(bar, console=console, refresh_per_second=2):
+        while sight.code is None:
+            time.sleep(_pause(output))
+            sight = watcher.look()
+    return sight.code
+
+
+def _lines(console: Console, watcher: _Watcher, sight: _Sight) -> int:
+    said = ""
+    while True:
+        line = _line(sight)
+        if line != said:
+            console.print(Text(line), soft_wrap=True)
+        said = line
+        if sight.code is not None:
+            return sight.code
+        time.sleep(_LINE_SECONDS)
+        sight = watcher.look()
+
+
+def _pause(output: str) -> float:
+    return _LOCAL_SECONDS if storage.scheme(output) == "file" else _S3_SECONDS
+
+
+def _shown(output: str, sight: _Sight) -> RenderableType:
+    beat = sight.heartbeat
+    if beat is None:
+        return Text(f"{output}: {sight.remark}")
+    parts: list[RenderableType] = [_cut(f"{output}, run {beat.run_id} on {beat.host}"), drawn(beat)]
+    if beat.last_failures:
+        parts.append(_cut("the latest failures:"))
+        parts += [_cut(f"  {one.key or 'a row'}: {one.error_message}") for one in beat.last_failures]
+    if sight.remark:
+        parts.append(Text(sight.remark))
+    return Group(*parts)
+
+
+def _cut(line: str) -> Text:
+    return Text(line, no_wrap=True, overflow="ellipsis")
+
+
+def _line(sight: _Sight) -> str:
+    if sight.heartbeat is None:
+        return sight.remark
+    line = f"{images(sight.heartbeat)}: {work(sight.heartbeat)}"
+    return f"{line}; {sight.remark}" if sight.remark else line
+
+
+def _ending(heartbeat: Heartbeat) -> str:
+    ago = duration(_age(heartbeat))
+    if heartbeat.state is State.STOPPED:
+        return f"stopped {ago} ago ({heartbeat.stopped_by}); the same command goes on"
+    return f"finished {ago} ago"
+
+
+def _code(heartbeat: Heartbeat) -> int:
+    if heartbeat.state is State.STOPPED:
+        return EXIT_STOPPED
+    return EXIT_SOME_FAILED if heartbeat.images.failed else 0
+
+
+def _age(heartbeat: Heartbeat) -> float:
+    """Seconds since it was written, by our clock."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(heartbeat.updated)).total_seconds())

@@ -1,0 +1,42 @@
+"""What surrounds the start of Ray and does not know it: a silent stderr, a kept handler, an address that answers."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_CONNECT_SECONDS = 10
+
+
+def check_reachable(address: str) -> None:
+    """Raises OSError when nothing listens at host:port: Ray itself would go on trying for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Ray's start puts its own handler in place of ours, which would end the process before records are flushed."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def stderr_discarded() -> Iterator[None]:
+    """Ray's C++ core writes a line to file descriptor 2 when it starts, whatever the log level."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
