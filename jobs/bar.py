@@ -50,7 +50,7 @@ def remaining(heartbeat: Heartbeat) -> str:
     if not heartbeat.images.left:
         return "writing the table"
     if heartbeat.eta_seconds is None:
-        return "time left unknown"
+        return "time left not known yet"
     left = duration(max(1.0, heartbeat.eta_seconds))
     return f"{left} left" if heartbeat.eta_is_measured else f"at a guess {left}"
 

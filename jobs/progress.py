@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from pipeline.config import RunConfig
 from pipeline.driver.manifest import Manifest
@@ -28,6 +29,9 @@ _LONGEST_LINE_SECONDS = 60.0
 
 _LINE_SHARE = 0.02
 """Of the run's time so far: a night's log should not be ten thousand lines of progress."""
+
+_SHORTEST_PHASE = 0.0005
+"""Seconds; shorter ones did not take place."""
 
 PHASES = {"read_s": "read", "fit_s": "fit", "infer_s": "infer", "back_project_s": "back_project", "write_s": "write"}
 """Columns of a record, and what their seconds are called in a line."""
@@ -91,7 +95,7 @@ class _Teller(Observer):
         label = f"{record.key}{f', {part}' if part else ''}"
         for column, phase in PHASES.items():
             seconds = getattr(record, column)
-            if seconds is not None:
+            if seconds is not None and seconds >= _SHORTEST_PHASE:
                 sentence = f"{label}: {phase} {seconds:.2f} s"
                 fields = {"key": record.key, "part": part, "phase": phase, "seconds": round(seconds, 6)}
                 self.log.debug("phase", sentence, **fields, worker=record.worker)
@@ -135,6 +139,10 @@ class _OnTerminal(_Teller):
     def looking(self, what: str, done: int, todo: int) -> None:
         super().looking(what, done, todo)
         self._bar.show(lambda: drawn_looking(what, done, todo))
+
+    def planned(self, plan: Plan, manifest: Manifest) -> None:
+        super().planned(plan, manifest)
+        self._bar.show(lambda: Text("starting the workers" if plan.units else "nothing to do; writing the table"))
 
     def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
         self._bar.show(lambda: drawn(heartbeat()))

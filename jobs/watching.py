@@ -24,6 +24,8 @@ _S3_SECONDS = 5.0
 
 _LINE_SECONDS = 5.0
 
+_JUST_NOW = 10.0
+
 _MISSED = 4
 """Beats in a row that say that something is wrong."""
 
@@ -43,7 +45,7 @@ class _Sight:
 class _Watcher:
     def __init__(self, output: str) -> None:
         self._output = output
-        self._updated = ""
+        self._updated: datetime | None = None
         self._seen_at = time.monotonic()
         self._last: Heartbeat | None = None
 
@@ -72,7 +74,7 @@ class _Watcher:
         self._last = heartbeat
         if heartbeat.state is not State.RUNNING:
             return _Sight(heartbeat, _ending(heartbeat), _code(heartbeat))
-        silent = duration(_age(heartbeat))
+        silent = duration(time.monotonic() - self._seen_at)
         if lease is None:
             sentence = f"the run died without a word, {silent} ago; run the same command again, it goes on from there"
             return _Sight(heartbeat, sentence, EXIT_FATAL)
@@ -84,9 +86,9 @@ class _Watcher:
             return False
         patience = _MISSED * heartbeat.interval_seconds
         if heartbeat.updated != self._updated:
-            first, self._updated, self._seen_at = not self._updated, heartbeat.updated, time.monotonic()
-            return not first or _age(heartbeat) < patience
-        return time.monotonic() - self._seen_at < patience and self._last is not None
+            age = _age(heartbeat) if self._updated is None else 0.0
+            self._updated, self._seen_at = heartbeat.updated, time.monotonic() - age
+        return time.monotonic() - self._seen_at < patience
 
     def _going_on(self, heartbeat: Heartbeat) -> Heartbeat:
         """As it will stand now: beats are seconds apart."""
@@ -170,10 +172,11 @@ def _line(sight: _Sight) -> str:
 
 
 def _ending(heartbeat: Heartbeat) -> str:
-    ago = duration(_age(heartbeat))
+    age = _age(heartbeat)
+    ago = "just now" if age < _JUST_NOW else f"{duration(age)} ago"
     if heartbeat.state is State.STOPPED:
-        return f"stopped {ago} ago ({heartbeat.stopped_by}); the same command goes on"
-    return f"finished {ago} ago"
+        return f"stopped {ago} ({heartbeat.stopped_by}); the same command goes on"
+    return f"finished {ago}"
 
 
 def _code(heartbeat: Heartbeat) -> int:
@@ -184,4 +187,4 @@ def _code(heartbeat: Heartbeat) -> int:
 
 def _age(heartbeat: Heartbeat) -> float:
     """Seconds since it was written, by our clock."""
-    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(heartbeat.updated)).total_seconds())
+    return max(0.0, (datetime.now(UTC) - heartbeat.updated).total_seconds())

@@ -12,7 +12,8 @@ import typer
 from pipeline.config import RunConfig
 
 from .. import spec
-from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result
+from ..amounts import duration
+from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result, tell
 from ..json_log import Shown
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
@@ -75,10 +76,13 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
     from ..progress import run_with_progress
 
     summary = run_with_progress(config, only, shown)
-    print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary))
+    print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary, config))
     if summary.stopped:
+        tell("run the same command to go on")
         return EXIT_STOPPED
-    return EXIT_SOME_FAILED if summary.failed or summary.degraded else 0
+    if summary.failed:
+        tell(f"the column error_message says what to mend; then run the same command, or: srpipe retry {config.output}")
+    return EXIT_SOME_FAILED if summary.failed else 0
 
 
 def output_for(given: str | None, manifest: str, ending: str) -> str:
@@ -93,7 +97,8 @@ def output_for(given: str | None, manifest: str, ending: str) -> str:
     return storage.absolute(f"{stem}-{ending}")
 
 
-def _sentence(summary: "Summary") -> str:
+def _sentence(summary: "Summary", config: RunConfig) -> str:
+    """What became of it, and where that is. One line: scripts read it, too."""
     parts = [f"{summary.done} done"]
     if summary.already_done:
         parts.append(f"{summary.already_done} already done")
@@ -106,4 +111,7 @@ def _sentence(summary: "Summary") -> str:
         parts.append(f"{summary.skipped} skipped")
     if summary.stopped:
         parts.append(f"stopped ({summary.stopped})")
-    return f"{', '.join(parts)} in {summary.seconds:.0f} s; table: {summary.output}/manifest.parquet"
+    said = f"{', '.join(parts)} in {duration(summary.seconds)}"
+    if summary.done or summary.already_done:
+        said += f"; results: {summary.output}/{'images' if config.form.one_file else 'tiles'}"
+    return f"{said}; table: {summary.output}/manifest.parquet"

@@ -16,7 +16,7 @@ class Observer:
         """Called before, with each image that is looked at for its camera; `what` is done with it, as in "asked"."""
 
     def planned(self, plan: Plan, manifest: Manifest) -> None:
-        """Called once, before any image is worked on."""
+        """Called once, before the workers are started."""
 
     def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
         """Called once, as the work begins. The argument tells how far it is, in any thread, also when it has ended."""

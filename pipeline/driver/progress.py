@@ -53,16 +53,18 @@ class Progress:
         self._left = WorkLeft((row for unit in plan.units for row in unit), settings)
         self._done = Work()
         self._pace = Pace()
+        self._units, self._most_workers = len(plan.units), 0
         self._worked_until: dict[str, datetime] = {}
         self._workers = Living(0 if plan.units else None)
         self._eta: float | None = None
         self._expect()
 
     def begin(self, workers: Workers) -> None:
-        """The first images are handed out."""
+        """The first images are handed out. There are no more workers than units, until a scene is divided."""
         with self._lock:
             self._began, self._answered_at = now(), time.monotonic()
-            self._workers = replace(self._workers, planned=workers.count, why=workers.why)
+            self._most_workers = workers.count
+            self._workers = replace(self._workers, planned=min(workers.count, self._units), why=workers.why)
             self._expect()
 
     def living_workers(self, alive: int | None) -> None:
@@ -73,6 +75,7 @@ class Progress:
         """A worker has answered: an image is done or failed, a scene is begun, a group of it is done."""
         with self._lock:
             if isinstance(answer, Scene):
+                self._workers = replace(self._workers, planned=self._most_workers)
                 self._count(self._left.begun(answer), answer.record)
             elif isinstance(answer, GroupRecord):
                 self._count(self._left.grouped(answer), answer.record)
@@ -108,8 +111,8 @@ class Progress:
                 run_id=self._run_id,
                 srpipe_version=VERSION,
                 state=self._state,
-                started=self._started.isoformat(),
-                updated=moment.isoformat(),
+                started=self._started,
+                updated=moment,
                 interval_seconds=self._interval,
                 seconds=(moment - self._started).total_seconds(),
                 images=self._images,
@@ -162,6 +165,8 @@ class Progress:
         if self._eta is None:
             return None
         waited = time.monotonic() - self._answered_at
+        if not self._pace.parts and waited > self._eta:
+            return None  # the rule of thumb is wrong for this machine or these files
         return max(self._eta - waited, _OVERDUE * waited if self._images.left else 0.0)
 
     def _fraction(self, left: Work) -> float:

@@ -4,6 +4,7 @@ docs/progress.md tells its fields. What is not known yet is null. Nothing that s
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from .. import storage
@@ -80,8 +81,8 @@ class Heartbeat:
     run_id: str
     srpipe_version: str
     state: State
-    started: str
-    updated: str
+    started: datetime
+    updated: datetime
     interval_seconds: float
     """After which the next one is due while the run goes on: one that is several times as old is stale."""
     seconds: float
