@@ -25,7 +25,7 @@ def gauges(heartbeat: Heartbeat) -> dict[str, float]:
         heartbeat.images.left,
         heartbeat.megapixels.total,
         heartbeat.fraction,
-        heartbeat.eta_seconds if heartbeat.eta_seconds is not None else 0.0,
+        heartbeat.eta_seconds,
         heartbeat.workers.alive,
     )
     return {name: value for name, value in zip(GAUGES, values, strict=True) if value is not None}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _EACH = 0.1
 """Seconds of an image before any is done: reading, its record, its commit."""
 
-_PRIOR_WEIGHT = 1.0
+_PRIOR_WEIGHT = 0.3
 """Of the ratio of what was taken to what was guessed, in parts: two unknowns are not told from one part."""
 
 
@@ -61,4 +61,8 @@ class Pace:
         determinant = held_each * held_factor - self._mixed**2
         each += (off_whole * held_factor - off_mixed * self._mixed) / determinant
         factor += (off_mixed * held_each - off_whole * self._mixed) / determinant
-        return (each, factor) if each >= 0 and factor >= 0 else (ratio * _EACH, ratio)
+        if each < 0:
+            return 0.0, max(0.0, self._taken_mixed / self._square)
+        if factor < 0:
+            return max(0.0, self._taken_whole / self._whole), 0.0
+        return each, factor
