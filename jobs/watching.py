@@ -77,7 +77,7 @@ class _Watcher:
         silent = duration(time.monotonic() - self._seen_at)
         if lease is None:
             sentence = f"the run died without a word, {silent} ago; run the same command again, it goes on from there"
-            return _Sight(heartbeat, sentence, EXIT_FATAL)
+            return _Sight(replace(heartbeat, state=State.STOPPED), sentence, EXIT_FATAL)
         return _Sight(heartbeat, f"no sign of life for {silent}: it hangs, or its machine is cut off or asleep")
 
     def _is_fresh(self, heartbeat: Heartbeat) -> bool:
