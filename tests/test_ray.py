@@ -114,3 +114,53 @@ def test_nothing_to_do_starts_nothing(
     given = pickle.dumps(tiny_config(prior_name=str(tmp_path / "p"), executor=Executor.RAY))
     ended = subprocess.run([sys.executable, "-c", program], input=given, capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"set()\n", b"")
+
+
+def test_metrics_and_signs_of_life(tmp_path: Path, tiny_config: Callable[..., RunConfig], images: Any) -> None:  # noqa: ARG001
+    """A run with Ray shows its figures at the exporter of its node, and both its workers as alive."""
+    program = """if True:
+        import pickle, sys, time, urllib.request
+        from pipeline.driver import figures
+        from pipeline.driver.observer import Observer
+        from pipeline.driver.run import run
+
+        class Looking(Observer):
+            seen = 0
+
+            def working(self, heartbeat):
+                self.heartbeat = heartbeat
+
+            def finished(self, record):
+                import ray
+
+                self.seen += 1
+                (node,) = ray.nodes()
+                address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+                ends = time.monotonic() + 60
+                while self.seen == 3 and time.monotonic() < ends:
+                    text = urllib.request.urlopen(address, timeout=10).read().decode()
+                    lines = [line for line in text.splitlines() if line.startswith("ray_srpipe_")]
+                    values = {line.partition("{")[0]: float(line.rpartition(" ")[2]) for line in lines}
+                    alive = self.heartbeat().workers.alive
+                    if values.get("ray_srpipe_images_done_total") == 2 and alive == 2:
+                        break
+                    time.sleep(0.2)
+                if self.seen == 3:
+                    expected = {f"ray_{name}" for name in (*figures.GAUGES, *figures.COUNTERS)}
+                    print(expected - set(values), values["ray_srpipe_images_done_total"], alive)
+                    print([line for line in lines if "failed" in line and 'error_type="missing"' in line] != [])
+
+        run(pickle.load(sys.stdin.buffer), Looking())
+    """
+    (tmp_path / "m.csv").write_text("uri\na.png\nb.png\ngone.png\n")
+    given = pickle.dumps(tiny_config(executor=Executor.RAY, workers=2))
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment |= {"RAY_metrics_report_interval_ms": "300", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [
+        sys.executable,
+        "-c",
+        "import pipeline.driver.plan as p, pipeline.driver.beating as b; p._UNIT_ROWS = 1; b._LOCAL_SECONDS = 0.3\n"
+        + program,
+    ]
+    ended = subprocess.run(command, input=given, capture_output=True, check=False, env=environment)
+    assert ended.stdout.decode() == "set() 2.0 2\nTrue\n", ended.stderr.decode()
