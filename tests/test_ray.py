@@ -120,9 +120,11 @@ def test_metrics_and_signs_of_life(tmp_path: Path, tiny_config: Callable[..., Ru
     """A run with Ray shows its figures at the exporter of its node, and both its workers as alive."""
     program = """if True:
         import pickle, sys, time, urllib.request
-        from pipeline.driver import figures
+        from pipeline.driver import beating, figures, plan
         from pipeline.driver.observer import Observer
         from pipeline.driver.run import run
+
+        plan._UNIT_ROWS, beating._LOCAL_SECONDS = 1, 0.3
 
         class Looking(Observer):
             seen = 0
@@ -156,11 +158,6 @@ def test_metrics_and_signs_of_life(tmp_path: Path, tiny_config: Callable[..., Ru
     given = pickle.dumps(tiny_config(executor=Executor.RAY, workers=2))
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment |= {"RAY_metrics_report_interval_ms": "300", "PYTHONPATH": str(Path(__file__).parent.parent)}
-    command = [
-        sys.executable,
-        "-c",
-        "import pipeline.driver.plan as p, pipeline.driver.beating as b; p._UNIT_ROWS = 1; b._LOCAL_SECONDS = 0.3\n"
-        + program,
-    ]
+    command = [sys.executable, "-c", program]
     ended = subprocess.run(command, input=given, capture_output=True, check=False, env=environment)
     assert ended.stdout.decode() == "set() 2.0 2\nTrue\n", ended.stderr.decode()
