@@ -22,6 +22,11 @@ def pixels(millions: float) -> str:
     return f"{millions:.1f}" if millions < 100 else f"{millions:,.0f}"
 
 
+def counted(number: int, thing: str) -> str:
+    """As "1 image" or "3 images"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def kinds(failed_by: dict[str, int]) -> str:
     """As "2 missing, 1 corrupt", the most frequent first."""
     return ", ".join(f"{number} {kind}" for kind, number in sorted(failed_by.items(), key=lambda item: -item[1]))

@@ -18,7 +18,7 @@ from pipeline.output.records import Record, Status
 from pipeline.work.units import Answer, GroupRecord, Scene
 
 from . import json_log, stopping
-from .amounts import pixels
+from .amounts import counted, pixels
 from .bar import Bar, drawn, drawn_looking, images, work
 from .json_log import LogFormat, Shown
 from .telling import JsonLog, Log, TextLog
@@ -74,19 +74,18 @@ class _Teller(Observer):
             names = ", ".join(uri.rpartition("/")[2] for uri in manifest.ignored[:3])
             more = ", ..." if len(manifest.ignored) > 3 else ""
             number = len(manifest.ignored)
-            self.log.info(
-                "ignored", f"{number} files are not images by name and left out: {names}{more}", images=number
-            )
+            sentence = f"left out {counted(number, 'file')} that by name are no images: {names}{more}"
+            self.log.info("ignored", sentence, images=number)
         if plan.duplicates:
-            sentence = f"{plan.duplicates} rows repeat an earlier one and are one with it"
+            sentence = f"left out {counted(plan.duplicates, 'row')} that repeat an earlier one"
             self.log.info("duplicates", sentence, images=plan.duplicates)
         if plan.committed:
             number = len(plan.committed)
-            self.log.info("already_done", f"{number} images are already done", images=number)
+            self.log.info("already_done", f"{counted(number, 'image')} already done", images=number)
         for rejected in plan.rejected:
             self.log.failed(f"line {rejected.line}: {rejected.message}", key=rejected.key, error_type="bad_row")
         if plan.units:
-            self.log.info("planned", f"{plan.todo} images to do", images=plan.todo)
+            self.log.info("planned", f"{counted(plan.todo, 'image')} to do", images=plan.todo)
 
     def answered(self, answer: Answer) -> None:
         stopping.check()

@@ -48,11 +48,14 @@ def test_json_lines(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch) -> None:
     events = [one["event"] for one in told]
     assert events[:2] == ["failed", "planned"]
     assert events.count("failed") == 2
-    assert set(events) == {"failed", "planned", "progress", "note"}
+    assert set(events) == {"failed", "planned", "progress", "finished", "note"}
     assert {(one.get("key"), one["error_type"], one["level"]) for one in told if one["event"] == "failed"} == {
         (None, "bad_row", "error"),
         ("gone.png", "missing", "error"),
     }
+    assert [(one["done"], one["errors"]) for one in told if one["event"] == "finished"] == [
+        (2, {"bad_row": 1, "missing": 1})
+    ]
     last = [one for one in told if one["event"] == "progress"][-1]
     assert (last["done"], last["failed"], last["left"], last["fraction"]) == (2, 2, 0, 1.0)
     _, _, err = srpipe("run", "m.csv", "-o", "out2", "-v", "--log-format", "json", *TINY)

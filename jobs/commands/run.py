@@ -11,7 +11,7 @@ import typer
 
 from pipeline.config import RunConfig
 
-from .. import spec
+from .. import json_log, spec
 from ..amounts import duration
 from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result, tell
 from ..json_log import Shown
@@ -77,6 +77,7 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
 
     summary = run_with_progress(config, only, shown)
     print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary, config))
+    json_log.write_line("info", "finished", _sentence(summary, config), **asdict(summary))
     if summary.stopped:
         tell("run the same command to go on")
         return EXIT_STOPPED
