@@ -139,9 +139,9 @@ class _OnTerminal(_Teller):
         super().looking(what, done, todo)
         self._bar.show(lambda: drawn_looking(what, done, todo))
 
-    def planned(self, plan: Plan, manifest: Manifest) -> None:
-        super().planned(plan, manifest)
-        self._bar.show(lambda: Text("starting the workers" if plan.units else "nothing to do; writing the table"))
+    def starting(self, plan: Plan) -> None:
+        if plan.units:
+            self._bar.show(lambda: Text(f"starting workers for {counted(plan.todo, 'image')}"))
 
     def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
         self._bar.show(lambda: drawn(heartbeat()))

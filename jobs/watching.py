@@ -26,6 +26,9 @@ _LINE_SECONDS = 5.0
 
 _JUST_NOW = 10.0
 
+_KIND = 20
+"""Characters of a remark that tell it from others: further on are seconds."""
+
 _MISSED = 4
 """Beats in a row that say that something is wrong."""
 
@@ -131,12 +134,13 @@ def _on_terminal(console: Console, watcher: _Watcher, output: str, sight: _Sight
 
 
 def _lines(console: Console, watcher: _Watcher, sight: _Sight) -> int:
-    said = ""
+    said: tuple[object, ...] = ()
     while True:
-        line = _line(sight)
-        if line != said:
-            console.print(Text(line), soft_wrap=True)
-        said = line
+        beat = sight.heartbeat
+        news = (beat and (beat.run_id, beat.state, beat.images, round(beat.fraction, 2)), sight.remark[:_KIND])
+        if news != said:
+            console.print(Text(_line(sight)), soft_wrap=True)
+        said = news
         if sight.code is not None:
             return sight.code
         time.sleep(_LINE_SECONDS)

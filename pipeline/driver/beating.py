@@ -18,9 +18,6 @@ _LOCAL_SECONDS = 3.0
 _S3_SECONDS = 15.0
 """Every request costs money, and a dashboard in another place is no film."""
 
-_PATIENCE_SECONDS = 10.0
-"""For a beat that is being written when the run ends."""
-
 
 def interval(output: str) -> float:
     """Seconds between two beats."""
@@ -61,7 +58,7 @@ class Heart:
         self._progress.end(state, reason)
         if self._thread.ident is not None:
             self._ended.set()
-            self._thread.join(_PATIENCE_SECONDS)
+            self._thread.join()  # or what it is about to write would come after the last word
             self._write(self._progress.now())
 
     def _beat_on(self) -> None:

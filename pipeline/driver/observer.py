@@ -15,8 +15,11 @@ class Observer:
     def looking(self, what: str, done: int, todo: int) -> None:
         """Called before, with each image that is looked at for its camera; `what` is done with it, as in "asked"."""
 
+    def starting(self, plan: Plan) -> None:
+        """Called once, before workers are started, which may yet be refused."""
+
     def planned(self, plan: Plan, manifest: Manifest) -> None:
-        """Called once, before the workers are started."""
+        """Called once, before any image is worked on."""
 
     def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
         """Called once, as the work begins. The argument tells how far it is, in any thread, also when it has ended."""

@@ -96,13 +96,14 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
         tally = _Tally()
-        observer.planned(plan, manifest)
+        observer.starting(plan)
         with ExitStack() as stack:
             pool = None
             if plan.units:
                 scale = max(row.scale for unit in plan.units for row in unit)
                 pool = stack.enter_context(executor(config, prior_file, DIVISION, scale, lock.check, progress.answered))
             workers = pool.workers if pool else Workers(0, "nothing to do")
+            observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
             _write_run_json(config, run_id, manifest, root, relative_to, workers)
             stack.enter_context(heart.watching(pool))
