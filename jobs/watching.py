@@ -68,7 +68,7 @@ class _Watcher:
             return _Sight(self._going_on(heartbeat))
         lease = lock.holder(self._output)
         if lease is not None and (heartbeat is None or lease.run_id != heartbeat.run_id):
-            return _Sight(None, f"a run is being planned ({lease.host}, process {lease.pid})")
+            return _Sight(None, f"a run is starting ({lease.host}, process {lease.pid})")
         if heartbeat is None:
             raise UsageError(f"no run tells its progress in {self._output}; name the output of a run, as -o did")
         if lease is None and heartbeat.state is State.RUNNING:

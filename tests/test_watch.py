@@ -169,7 +169,7 @@ def test_a_run_that_is_planned(out: str, srpipe: Srpipe) -> None:
         for _ in range(2):
             code, told, _ = srpipe("watch", out, "--once")
             assert code == 0
-            assert told == f"a run is being planned ({socket.gethostname()}, process {os.getpid()})\n"
+            assert told == f"a run is starting ({socket.gethostname()}, process {os.getpid()})\n"
             write_heartbeat(out, beat(age=4000, state=State.FINISHED))
 
 
