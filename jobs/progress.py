@@ -88,7 +88,8 @@ class _Teller(Observer):
             self.log.info("planned", f"{counted(plan.todo, 'image')} to do", images=plan.todo)
 
     def answered(self, answer: Answer) -> None:
-        stopping.check()
+        if not isinstance(answer, Record):  # a record is kept first
+            stopping.check()
         record = answer if isinstance(answer, Record) else answer.record
         part = _part(answer)
         label = f"{record.key}{f', {part}' if part else ''}"

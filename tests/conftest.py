@@ -22,6 +22,7 @@ from jobs.cli import main
 from pipeline import storage
 from pipeline.config import Device, Executor, RunConfig
 from pipeline.driver.manifest import Manifest
+from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.output import records
 from pipeline.output.heartbeat import Heartbeat
@@ -181,7 +182,7 @@ def srpipe(
     return run
 
 
-class Watcher:
+class Watcher(Observer):
     """An observer that remembers what it was told."""
 
     def __init__(self) -> None:
