@@ -21,9 +21,11 @@ PANELS = {
         *("learning-rate", "seed", "self-ensemble", "back-projection", "tile-size", "nodata", "range"),
         *("kernel", "noise", "stack", "target-gsd", "target-size"),
     },
-    "Output": {"output", "existing", "format", "single", "dpi", "json", "verbose", "log-format"},
+    "Output": {"output", "existing", "format", "single", "dpi", "disagreement", "json", "verbose", "log-format"},
     "Machine": {"device", "workers", "threads-per-worker", "gpus-per-worker", "executor", "address"},
-    "Limits": {"retries", "max-pixels", "max-seconds-per-image", "max-failure-rate", "max-hours"},
+    "Limits": {
+        *("retries", "max-pixels", "max-seconds-per-image", "max-consistency-error", "max-failure-rate", "max-hours"),
+    },
     "Storage": {
         *("s3-endpoint-url", "s3-profile", "s3-anon", "s3-requester-pays", "storage-option"),
         *("output-s3-endpoint-url", "output-s3-profile", "output-storage-option"),
