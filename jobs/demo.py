@@ -18,8 +18,8 @@ from sr_ops.resample import downscale, upscale
 
 from .commands.quality_options import QualityOptions
 from .progress import run_with_progress
-from .report import print_scores
 from .sample_pictures import photograph, printed_page, satellite_view
+from .score_table import print_scores
 
 _SCALE = 2
 

@@ -154,7 +154,7 @@ def test_other_commands_take_them_too(
     used = []
     monkeypatch.setattr("pipeline.storage.use", lambda *options: used.append(options))
     monkeypatch.setattr("pipeline.evaluate.evaluate", lambda _output: ())
-    monkeypatch.setattr("jobs.report.print_scores", lambda _scores: None)
+    monkeypatch.setattr("jobs.score_table.print_scores", lambda _scores: None)
     uri = given.format("s3://b")
     arguments = [uri] if command == "eval" else ["nothing", "--output", uri, "--max-images", "1"]
     srpipe(command, *arguments, "--s3-endpoint-url", A, "--output-s3-profile", "q")

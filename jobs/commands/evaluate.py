@@ -25,7 +25,7 @@ def evaluate(
     from pipeline.evaluate import evaluate
     from pipeline.storage import absolute, use
 
-    from ..report import print_scores
+    from ..score_table import print_scores
 
     use(storage.options(), absolute(output))
     scores = evaluate(output)

@@ -1,7 +1,7 @@
 """What a run made of an image, read back as screens show it: tiles as one picture, or one file."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 
 import torch
@@ -18,6 +18,10 @@ _HELD = 4
 """Tiles: where they meet, a window is of so many."""
 
 
+OpenFile = Callable[[str], AbstractContextManager[Shown]]
+"""How one file of a result is opened, by its uri."""
+
+
 @contextmanager
 def open_result(place: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
     """What is in one file, or in the tiles of a folder, as one picture: unknown, and 0, where there is no tile.
@@ -26,10 +30,17 @@ def open_result(place: str, limits: FileLimits, nodata: Nodata = "as the file sa
         ImageError: no picture, or one that no screen shows as it is.
         OSError: it cannot be read.
     """
+    with open_by(lambda uri: open_shown(uri, limits, nodata), place) as shown:
+        yield shown
+
+
+@contextmanager
+def open_by(open_file: OpenFile, place: str) -> Iterator[Shown]:
+    """As `open_result`, with files that are opened in another way, and raise what it raises."""
     if storage.is_folder(place):
-        yield _Tiles(place, limits, nodata)
+        yield _Tiles(place, open_file)
     else:
-        with open_shown(place, limits, nodata) as shown:
+        with open_file(place) as shown:
             yield shown
 
 
@@ -42,8 +53,8 @@ def stitch(place: str) -> Tensor:
 class _Tiles:
     """A picture in tiles, some of which are held."""
 
-    def __init__(self, folder: str, limits: FileLimits, nodata: Nodata) -> None:
-        self._folder, self._limits, self._nodata = folder, limits, nodata
+    def __init__(self, folder: str, open_file: OpenFile) -> None:
+        self._folder, self._open_file = folder, open_file
         self._tile = lru_cache(_HELD)(self._read)
         self.height, self.width, self._tiles = self._placed()
         if not self._tiles:
@@ -87,7 +98,7 @@ class _Tiles:
         return levels, known
 
     def _read(self, name: str) -> tuple[Tensor, Tensor]:
-        with open_shown(storage.join(self._folder, name), self._limits, self._nodata) as tile:
+        with self._open_file(storage.join(self._folder, name)) as tile:
             return whole(tile)
 
 
