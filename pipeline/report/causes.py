@@ -1,0 +1,63 @@
+"""Failures by what has to be done about them."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..errors import ErrorType
+from ..output.records import Status
+
+EXAMPLES = 8
+"""Sentences of one cause that stand in the page."""
+
+_MEANING = {
+    ErrorType.BAD_ROW: "The manifest's row cannot be carried out",
+    ErrorType.MISSING: "Nothing is at the uri",
+    ErrorType.READ: "The bytes could not be fetched",
+    ErrorType.CORRUPT: "The bytes are not, or not wholly, an image",
+    ErrorType.UNSUPPORTED: "An image of a kind that would not come out as it went in",
+    ErrorType.TOO_LARGE: "More pixels than the limit",
+    ErrorType.WRITE: "The result could not be stored",
+    ErrorType.MEMORY: "The machine or its GPU ran out of memory",
+    ErrorType.DEADLINE: "The work took longer than it may",
+    ErrorType.CRASHED: "The image took its worker down with it, twice",
+    ErrorType.LOST: "The worker gave no answer",
+    ErrorType.INTERNAL: "A bug in srpipe",
+}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Images that failed alike, and the remedy that their sentences end with."""
+
+    error_type: str
+    meaning: str
+    remedy: str
+    count: int
+    examples: tuple[tuple[str, str], ...]
+    """Key or uri, and what its record says; the first EXAMPLES."""
+
+
+def causes(table: pa.Table) -> tuple[Cause, ...]:
+    """The most frequent first. Images that were written but are over a limit of the user's are among them."""
+    columns = (table[name].to_pylist() for name in ("status", "error_type", "error_message", "key", "source_uri"))
+    grouped: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for status, kind, message, key, uri in zip(*columns, strict=True):
+        if status in (Status.FAILED, "degraded"):
+            what, _, remedy = (message or "no reason was recorded").rpartition("; ")
+            grouped.setdefault((kind or status, remedy if what else ""), []).append((key or uri, message or remedy))
+    found = [
+        Cause(kind, _meaning(kind), _sentence(remedy), len(rows), tuple(rows[:EXAMPLES]))
+        for (kind, remedy), rows in grouped.items()
+    ]
+    return tuple(sorted(found, key=lambda cause: -cause.count))
+
+
+def _meaning(kind: str) -> str:
+    if kind == "degraded":
+        return "Written, but over a limit that was set"
+    return _MEANING[ErrorType(kind)] if kind in set(ErrorType) else kind
+
+
+def _sentence(remedy: str) -> str:
+    return f"{remedy[0].upper()}{remedy[1:].rstrip('.')}." if remedy else ""

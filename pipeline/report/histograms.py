@@ -1,0 +1,123 @@
+"""How often a measure has which value: bars, axis and words of a picture that the page draws as SVG."""
+
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+import numpy as np
+import pyarrow as pa
+
+from .measures import SHOWN, Measure, Numbers, of_done
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+WIDTH, HEIGHT = 320.0, 132.0
+"""Of the bars' area, in units of the picture."""
+
+_BARS = 24
+
+_FINEST = 1e-6
+"""Of a logarithmic axis, below its largest value: what is smaller is put there."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar, and what it says."""
+
+    left: float
+    width: float
+    height: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Of one measure, over the images that have it."""
+
+    measure: Measure
+    count: int
+    median: str
+    median_at: float
+    least: str
+    largest: str
+    bars: tuple[Bar, ...]
+    ticks: tuple[tuple[float, str], ...]
+
+    @property
+    def words(self) -> str:
+        """What is seen in it, for who does not see it."""
+        return (
+            f"{self.measure.title} of {self.count} images, in {self.measure.unit}: from {self.least} to"
+            f" {self.largest}, median {self.median}."
+        )
+
+
+def histograms(table: pa.Table) -> tuple[Histogram, ...]:
+    """Of every measure that at least one image has."""
+    made = ((measure, of_done(measure, table)) for measure in SHOWN)
+    return tuple(_histogram(measure, values[np.isfinite(values)]) for measure, values in made if _any(values))
+
+
+def short(number: float) -> str:
+    """With three digits, as people write it."""
+    if number == 0:
+        return "0"
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def _any(values: Numbers) -> bool:
+    return bool(np.isfinite(values).any())
+
+
+def _histogram(measure: Measure, values: Numbers) -> Histogram:
+    floor_ = max(float(values.max()), 1e-300) * _FINEST if measure.by_factors else 0.0
+    on_axis = np.log10(values.clip(floor_)) if measure.by_factors else values
+    low, high = _ends(float(on_axis.min()), float(on_axis.max()))
+    counts, edges = np.histogram(on_axis, _BARS, (low, high))
+
+    def at(place: float) -> float:
+        return round(float((place - low) / (high - low) * WIDTH), 2)
+
+    def value(place: float) -> str:
+        return short(float(10**place if measure.by_factors else place))
+
+    bars = tuple(
+        Bar(at(left), round(WIDTH / _BARS, 2), round(HEIGHT * int(count) / int(counts.max()), 2), label)
+        for left, right, count in zip(edges, edges[1:], counts, strict=False)
+        if count
+        for label in [f"{value(left)} to {value(right)} {measure.unit}: {count} {'image' if count == 1 else 'images'}"]
+    )
+    ticks = _factors(low, high) if measure.by_factors else _steps(low, high)
+    median = float(np.median(values))
+    return Histogram(
+        measure=measure,
+        count=len(values),
+        median=short(median),
+        median_at=at(float(np.median(on_axis))),
+        least=short(float(values.min())),
+        largest=short(float(values.max())),
+        bars=bars,
+        ticks=tuple((at(place), label) for place, label in ticks),
+    )
+
+
+def _ends(low: float, high: float) -> tuple[float, float]:
+    """With some room on either side; of a single value around it."""
+    room = (high - low) * 0.04 or max(0.15, abs(low) * 0.05)
+    return low - room, high + room
+
+
+def _steps(low: float, high: float) -> list[tuple[float, str]]:
+    """About four round numbers."""
+    rough = (high - low) / 4
+    power = 10.0 ** floor(log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    return [(step * index, short(step * index)) for index in range(ceil(low / step), floor(high / step) + 1)]
+
+
+def _factors(low: float, high: float) -> list[tuple[float, str]]:
+    """Powers of ten, few enough to be read; between them 2 and 5 where there are less than two of them."""
+    powers = range(floor(low), ceil(high) + 1)
+    every = max(1, ceil((high - low) / 5))
+    factors = (1, 2, 5) if high - low < 2 else (1,)
+    places = [power + log10(factor) for power in powers if power % every == 0 for factor in factors]
+    return [(place, short(10**place)) for place in places if low <= place <= high]

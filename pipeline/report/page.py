@@ -1,0 +1,186 @@
+"""The page itself: everything that it needs stands in it, and a policy that lets it load nothing."""
+
+import base64
+import hashlib
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+import pyarrow.compute as pc
+from markupsafe import Markup
+
+from sr_ops.kernel_spec import described
+
+from ..config import VERSION
+from ..output.clock import now
+from .cards import Card
+from .causes import causes
+from .choice import Choice, Group
+from .histograms import TIMES, histograms, short
+from .measures import GAIN, of_done
+from .places import map_of
+from .rows import held_rows, pack
+from .told import State, Told
+
+_SCRIPTS = ("vendor/openseadragon.min.js", "report.js", "viewer.js")
+
+_RUN_FACTS = ("manifest", "prior_name", "device", "threads", "executor", "root", "limit", "kernel_file")
+"""Of the run's configuration, besides its settings and form."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number in large type."""
+
+    name: str
+    value: str
+    unit: str = ""
+    alarms: bool = False
+
+
+def page_of(told: Told, choice: Choice, groups: tuple[tuple[Group, tuple[Card, ...]], ...]) -> bytes:
+    """The whole page, as UTF-8."""
+    table = told.table
+    rows = held_rows(table)
+    scripts = [_file(name) for name in _SCRIPTS]
+    statuses = Counter(table["status"].to_pylist())
+    cards = [card for _, cards in groups for card in cards]
+    found, drawn, placed = causes(table), histograms(table), map_of(table)
+    sections = [
+        *([("pictures", "Pictures")] if cards else []),
+        *([("distributions", "How it went")] if drawn else []),
+        *([("failures", "Failures")] if found else []),
+        *([("places", "Where")] if placed else []),
+        ("images", "All images"),
+        ("run", "What was run"),
+    ]
+    text = _template().render(
+        policy=_policy(scripts),
+        style=Markup(_file("report.css")),
+        scripts=[Markup(script) for script in scripts],
+        licences=_file("vendor/LICENCES.txt"),
+        land=_file("vendor/land.path").strip(),
+        version=VERSION,
+        made_at=f"{now():%d %B %Y, %H:%M} UTC".lstrip("0"),
+        name=told.output.rpartition("/")[2] or told.output,
+        lead=_lead(told, statuses),
+        banner=_banner(told, statuses),
+        sections=sections,
+        figures=_figures(table, statuses),
+        cards=cards,
+        groups=[{"title": group.title, "told": group.told, "cards": some} for group, some in groups],
+        ranked=_ranked(choice),
+        histograms=drawn,
+        causes=found,
+        quoted_output=shlex.quote(told.output),
+        map=placed,
+        held=len(rows),
+        total=len(table),
+        statuses=sorted(statuses),
+        records=pack(table, rows),
+        told=_told(told),
+    )
+    return text.encode(errors="backslashreplace")  # names of files may hold bytes that are no letters
+
+
+@cache
+def _file(name: str) -> str:
+    return (files(__package__) / "page" / name).read_text()
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, auto_reload=False)
+    return environment.from_string(_file("report.html"))
+
+
+def _policy(scripts: list[str]) -> str:
+    """Scripts are those of the page alone, by their hashes, images those inside it, and nothing else may be loaded."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def _lead(told: Told, statuses: Counter[str]) -> str:
+    settings = told.run.config.get("settings", {})
+    scale = settings.get("result_size") or f"{TIMES}{settings.get('scale', '?')}"
+    begun = told.run.started_at[:10]
+    day = f", begun on {datetime.fromisoformat(begun):%d %B %Y}".replace(" on 0", " on ") if begun else ""
+    many = statuses.total()
+    return f"{many:,} image{'' if many == 1 else 's'} of {told.run.manifest or 'a manifest'}, {scale}{day}"
+
+
+def _banner(told: Told, statuses: Counter[str]) -> str:
+    if told.state is State.RUNNING:
+        return "The run is at work: this is what it had recorded when the report was made. Make it again later."
+    if told.state is State.DONE:
+        return ""
+    if not statuses.total():
+        return "The run ended before any image had a result. The same srpipe run command goes on."
+    if statuses["skipped"] or not statuses["failed"] + statuses["degraded"]:
+        return "The run did not come to its end. The same srpipe run command goes on where it stopped."
+    return ""
+
+
+def _figures(table: pa.Table, statuses: Counter[str]) -> list[Figure]:
+    made = pc.sum(pc.multiply(table["sr_width"], table["sr_height"])).as_py() or 0
+    seconds = pc.sum(table["total_s"]).as_py() or 0.0
+    gains = of_done(GAIN, table)
+    gains = gains[gains == gains]
+    figures = [Figure("Done", f"{statuses['done']:,}", f"of {statuses.total():,}")]
+    for status in ("degraded", "failed", "skipped"):
+        if statuses[status]:
+            figures.append(Figure(status.capitalize(), f"{statuses[status]:,}", alarms=status != "skipped"))
+    figures.append(Figure("Pixels made", short(made / 1e6), "million"))
+    if seconds:
+        figures.append(Figure("Work", *_duration(seconds)))
+    if len(gains):
+        figures.append(Figure("Gain, median", f"{sorted(gains)[len(gains) // 2]:+.2f}", "dB"))
+    return figures
+
+
+def _duration(seconds: float) -> tuple[str, str]:
+    if seconds < 120:
+        return short(seconds), "s"
+    return (short(seconds / 60), "min") if seconds < 7200 else (short(seconds / 3600), "h")
+
+
+def _ranked(choice: Choice) -> str:
+    return f"{choice.measure.title}: {choice.measure.told}" if choice.measure else ""
+
+
+def _told(told: Told) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What was run, in three lists."""
+    run, config = told.run, told.run.config
+    facts = [("output", told.output), ("run", run.run_id), ("begun", f"{run.started_at[:19].replace('T', ' ')} UTC")]
+    facts += [("fingerprint", run.config_fingerprint)]
+    facts += [(name, _cell(config[name])) for name in _RUN_FACTS if config.get(name) is not None]
+    facts += [("workers", f"{run.workers['count']}: {run.workers['why']}")] if run.workers else []
+    settings = [*_flat(config.get("settings", {})), *_flat(config.get("form", {}))]
+    return [
+        ("The run", [fact for fact in facts if fact[1]]),
+        ("What decides the pixels", settings),
+        ("Versions", sorted(run.versions.items())),
+    ]
+
+
+def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
+    flat = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat += [(f"{name}: {inner}", cell) for inner, cell in _flat(value)]
+        elif value not in ("", None):
+            flat.append((name.replace("_", " "), described(value) if name == "kernel" else _cell(value)))
+    return flat
+
+
+def _cell(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,252 @@
+"""Pixels of an image for the page: input and result whole, or shrunk with parts at full resolution.
+
+What lies at full resolution is kept without loss, so that who zooms in sees pixels and not the page's compression.
+"""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .. import storage
+from ..errors import ErrorType, ImageError, UsageError
+from ..imagery.display import Display, open_display
+from ..imagery.header import FileLimits
+from ..imagery.images import Shown
+from ..output.results import open_by
+
+WHOLE = 640 * 640
+"""Pixels of a result that is embedded whole."""
+
+OVERVIEW = 1024
+"""Longest side in pixels of a larger one, shrunk."""
+
+DETAIL = 512
+"""Side of its part at full resolution."""
+
+_SQUARE = 2048
+"""Side in pixels of what of a large picture is read at once."""
+
+_MARGIN = 4
+"""Pixels of the input around a part that is enlarged by bicubic."""
+
+THUMBNAIL = 240
+"""Longest side."""
+
+Levels = NDArray[np.uint8]
+"""(C, h, w): gray, RGB or, where some of it is not known, RGBA."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height in pixels of the result."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A part of a picture as an image file, and where it lies in pixels of the result."""
+
+    url: str
+    box: Box
+
+
+@dataclass
+class Pictures:
+    """All that is shown of one image."""
+
+    width: int
+    """Of the result."""
+    height: int
+    layers: dict[str, list[Layer]] = field(default_factory=dict)
+    """From the coarsest to the finest, of `input`, `bicubic` (which lies on the input), `result` and `disagreement`."""
+    thumbnail: str = ""
+    detail: Box | None = None
+    """The part at full resolution, where that is not the whole."""
+    problems: list[str] = field(default_factory=list)
+    """What cannot be shown, and why."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is embedded at full resolution."""
+        return self.width * self.height <= WHOLE
+
+    def add(self, side: str, levels: Levels, box: Box, quality: int | None = None) -> None:
+        """One more layer, without loss unless a quality is given."""
+        height, width = levels.shape[1:]
+        if abs(box[3] / box[2] * width / height - 1) * max(box[2:]) > 0.5:  # a viewer stretches both sides alike
+            levels = _stretched(levels, round(box[2]), round(box[3]))
+        self.layers.setdefault(side, []).append(Layer(_url(levels, quality), box))
+
+
+def pictures_of(record: Mapping[str, Any]) -> Pictures:
+    """What can be seen of the result of a record, and of its input; what cannot is told in it, and raises nothing."""
+    made = Pictures(record["sr_width"], record["sr_height"])
+    limits = FileLimits(pixels=max(FileLimits().pixels, made.width * made.height))
+    stretch, nodata = None, record["nodata"]
+    with _told(made, "input"), open_display(record["source_uri"], limits, nodata) as lr:
+        stretch = lr.stretch
+        if (lr.width, lr.height) != (record["width"], record["height"]):
+            raise ImageError(ErrorType.CORRUPT, "it has changed since it was done")
+        _draw_input(made, lr)
+    with (
+        _told(made, "result"),
+        open_by(lambda uri: open_display(uri, limits, nodata, stretch), record["output_uri"]) as sr,
+    ):
+        if (sr.width, sr.height) != (made.width, made.height):
+            raise ImageError(ErrorType.CORRUPT, "its size is not what its record says")
+        _draw_result(made, sr)
+    return made
+
+
+@contextmanager
+def _told(made: Pictures, what: str) -> Iterator[None]:
+    """What goes wrong with one side of an image is told beside what can be seen of it."""
+    try:
+        yield
+    except ImageError as error:
+        made.problems.append(f"The {what} cannot be shown: {error}")
+    except UsageError as error:
+        made.problems.append(f"The {what} cannot be shown: {error}")
+    except OSError as error:
+        made.problems.append(f"The {what} cannot be shown: {storage.reason(error)}")
+
+
+def _draw_input(made: Pictures, lr: Display) -> None:
+    whole = (0.0, 0.0, float(made.width), float(made.height))
+    if made.whole:
+        levels = _window(lr, slice(0, lr.height), slice(0, lr.width))
+        made.add("input", levels, whole)
+        made.add("bicubic", _resized(levels, (made.width, made.height), None), whole, 90)
+        return
+    factor = ceil(max(lr.width, lr.height) / OVERVIEW)
+    overview = _shrunk(lr, factor)
+    made.add("input", overview, _covered(made, lr, overview, factor), 80)
+    made.detail = left, top, width, height = _most_textured(overview, made)
+    across, down = lr.width / made.width, lr.height / made.height
+    columns = slice(floor(left * across), ceil((left + width) * across))
+    rows = slice(floor(top * down), ceil((top + height) * down))
+    box = (columns.start / across, rows.start / down)
+    size = ((columns.stop - columns.start) / across, (rows.stop - rows.start) / down)
+    made.add("input", _window(lr, rows, columns), (*box, *size))
+    rows = slice(max(0, rows.start - _MARGIN), min(lr.height, rows.stop + _MARGIN))
+    columns = slice(max(0, columns.start - _MARGIN), min(lr.width, columns.stop + _MARGIN))
+    first = (left * across - columns.start, top * down - rows.start)
+    part = (*first, first[0] + width * across, first[1] + height * down)
+    made.add("bicubic", _resized(_window(lr, rows, columns), (int(width), int(height)), part), made.detail, 90)
+
+
+def _draw_result(made: Pictures, sr: Shown) -> None:
+    whole = (0.0, 0.0, float(made.width), float(made.height))
+    if made.whole:
+        overview = _window(sr, slice(0, sr.height), slice(0, sr.width))
+        made.add("result", overview, whole)
+    else:
+        factor = ceil(max(sr.width, sr.height) / OVERVIEW)
+        overview = _shrunk(sr, factor)
+        made.add("result", overview, _covered(made, sr, overview, factor), 80)
+        made.detail = made.detail or _most_textured(overview, made)
+        left, top, width, height = map(int, made.detail)
+        made.add("result", _window(sr, slice(top, top + height), slice(left, left + width)), made.detail)
+    picture = _image(overview)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    made.thumbnail = _as_url(picture, 75)
+
+
+def _covered(made: Pictures, shown: Shown, overview: Levels, factor: int) -> Box:
+    """Of an overview: its last squares may reach beyond the picture."""
+    height, width = overview.shape[1:]
+    return 0.0, 0.0, width * factor * made.width / shown.width, height * factor * made.height / shown.height
+
+
+def _window(shown: Shown, rows: slice, columns: slice) -> Levels:
+    levels, known = shown.window(rows, columns)
+    return _with_alpha(levels.numpy(), known.numpy())
+
+
+def _with_alpha(levels: Levels, known: NDArray[np.bool_]) -> Levels:
+    if known.all():
+        return levels
+    colours = np.broadcast_to(levels, (3, *known.shape)) * known
+    return np.concatenate([colours, known[None] * np.uint8(255)])
+
+
+def _shrunk(shown: Shown, factor: int) -> Levels:
+    """A whole picture by means over squares of `factor` pixels, as far as they are known."""
+    side = _SQUARE // factor * factor
+    height, width = ceil(shown.height / factor), ceil(shown.width / factor)
+    levels, known = np.zeros((shown.bands, height, width), np.uint8), np.zeros((height, width), bool)
+    for top in range(0, shown.height, side):
+        for left in range(0, shown.width, side):
+            rows, columns = slice(top, min(top + side, shown.height)), slice(left, min(left + side, shown.width))
+            part, sure = (array.numpy() for array in shown.window(rows, columns))
+            many = _sums(sure.astype(np.float32), factor)
+            means = _sums(part.astype(np.float32) * sure, factor) / many.clip(1)
+            place = (
+                slice(top // factor, top // factor + many.shape[0]),
+                slice(left // factor, left // factor + many.shape[1]),
+            )
+            levels[:, *place], known[place] = (means + 0.5).astype(np.uint8), many > 0
+    return _with_alpha(levels, known)
+
+
+def _sums(numbers: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Over squares of the last two axes; those at the right and at the bottom may be smaller."""
+    for axis in (-2, -1):
+        numbers = np.add.reduceat(numbers, np.arange(0, numbers.shape[axis], factor), axis)
+    return numbers
+
+
+def _most_textured(overview: Levels, made: Pictures) -> Box:
+    """The part of DETAIL pixels of the result in which neighbours differ most; unknown pixels do not."""
+    gray = overview[:3].astype(np.float32).mean(0)
+    steps = np.zeros_like(gray)
+    steps[1:] += np.abs(np.diff(gray, axis=0))
+    steps[:, 1:] += np.abs(np.diff(gray, axis=1))
+    if len(overview) == 4:
+        steps *= overview[3] > 0
+    across, down = overview.shape[2] / made.width, overview.shape[1] / made.height
+    width, height = min(DETAIL, made.width), min(DETAIL, made.height)
+    part = max(1, round(height * down)), max(1, round(width * across))
+    sums = np.pad(steps.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    found = sums[part[0] :, part[1] :] - sums[: -part[0], part[1] :] - sums[part[0] :, : -part[1]]
+    found = found + sums[: -part[0], : -part[1]]
+    top, left = np.unravel_index(int(found.argmax()), found.shape)
+    return (
+        float(min(round(int(left) / across), made.width - width)),
+        float(min(round(int(top) / down), made.height - height)),
+        float(width),
+        float(height),
+    )
+
+
+def _stretched(levels: Levels, width: int, height: int) -> Levels:
+    """Each pixel as some; of scales that are others across than down."""
+    rows, columns = (np.arange(made) * had // made for made, had in zip((height, width), levels.shape[1:], strict=True))
+    return levels[:, rows[:, None], columns]
+
+
+def _resized(levels: Levels, size: tuple[int, int], box: Box | None) -> Levels:
+    picture = _image(levels).resize(size, Image.Resampling.BICUBIC, box)
+    pixels = np.asarray(picture)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _image(levels: Levels) -> Image.Image:
+    return Image.fromarray(levels[0] if len(levels) == 1 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
+
+
+def _url(levels: Levels, quality: int | None) -> str:
+    return _as_url(_image(levels), quality)
+
+
+def _as_url(picture: Image.Image, quality: int | None) -> str:
+    """As WebP inside the page; without loss where no quality is given."""
+    data = io.BytesIO()
+    colours = picture if picture.mode == "RGBA" else picture.convert("RGB")
+    colours.save(data, "WEBP", lossless=quality is None, quality=50 if quality is None else quality, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,0 +1,158 @@
+"""Where georeferenced results lie on Earth, for a map that is drawn without any server's help."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, cos, floor, radians
+
+import pyarrow as pa
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.warp import transform as reproject
+
+from ..output.records import Status
+
+DRAWN = 1_000
+"""Footprints at most that are drawn one by one; of more every so many-th."""
+
+_LEAST_SPAN = 0.02
+"""Degrees that a map shows at least."""
+
+_WIDTH, _HEIGHT = 960.0, 440.0
+"""Of the map, in units of the picture."""
+
+_SMALLEST = 7.0
+"""Units: a footprint that is smaller gets a ring around it."""
+
+_STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60)
+"""Degrees between two lines."""
+
+_CORNERS = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
+"""Of a footprint, as shares of width and height; halves too, since edges may be bent on the map."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """One image on the map, in units of the picture."""
+
+    row: int
+    """Of the table."""
+    key: str
+    words: str
+    """Its middle, as people write it."""
+    points: str
+    x: float
+    y: float
+    is_small: bool
+
+
+@dataclass(frozen=True)
+class Map:
+    """Plate carrée, with degrees of longitude shortened as they are at its middle."""
+
+    width: float
+    height: float
+    scale: tuple[float, float]
+    """Units a degree, to the east and to the south."""
+    origin: tuple[float, float]
+    """Of longitude 0 and latitude 0."""
+    meridians: tuple[tuple[float, str], ...]
+    parallels: tuple[tuple[float, str], ...]
+    footprints: tuple[Footprint, ...]
+    placed: int
+    """Images that have a place; of more than DRAWN not all are drawn."""
+
+
+Ring = list[tuple[float, float]]
+"""Longitude and latitude of the points of a footprint."""
+
+
+def map_of(table: pa.Table) -> Map | None:
+    """The images that were done and say where they lie; None when there is none."""
+    rings = _rings(table)
+    if not rings:
+        return None
+    every = ceil(len(rings) / DRAWN)
+    drawn = dict(list(rings.items())[::every])
+    west, east = _wide_enough([x for ring in drawn.values() for x, _ in ring])
+    south, north = _wide_enough([y for ring in drawn.values() for _, y in ring])
+    shorter = max(0.2, cos(radians((south + north) / 2)))
+    per_degree = min(_WIDTH / ((east - west) * shorter), _HEIGHT / (north - south))
+    scale = (per_degree * shorter, per_degree)
+    middle = ((west + east) / 2, (south + north) / 2)
+    origin = (_WIDTH / 2 - middle[0] * scale[0], _HEIGHT / 2 + middle[1] * scale[1])
+    keys = table["key"].to_pylist()
+    meridians = _lines(origin[0], scale[0], _WIDTH, 1, "EW")
+    parallels = _lines(origin[1], scale[1], _HEIGHT, -1, "NS")
+    footprints = tuple(_footprint(row, keys[row], ring, scale, origin) for row, ring in drawn.items())
+    return Map(_WIDTH, _HEIGHT, scale, origin, meridians, parallels, footprints, len(rings))
+
+
+def _rings(table: pa.Table) -> dict[int, Ring]:
+    """By row; what cannot be told in degrees is left out."""
+    columns = (table[name].to_pylist() for name in ("status", "crs", "transform", "sr_width", "sr_height"))
+    rows: dict[str, list[tuple[int, Sequence[float], int, int]]] = {}
+    for row, (status, crs, transform, width, height) in enumerate(zip(*columns, strict=True)):
+        if status in (Status.DONE, "degraded") and crs and transform and width and height:
+            rows.setdefault(crs, []).append((row, transform, width, height))
+    rings: dict[int, Ring] = {}
+    for crs, placed in rows.items():
+        xs, ys = [], []
+        for _, t, width, height in placed:
+            for across, down in _CORNERS:
+                column, line = across * width, down * height
+                xs.append(t[0] * column + t[1] * line + t[2])
+                ys.append(t[3] * column + t[4] * line + t[5])
+        try:
+            longitudes, latitudes = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)[:2]
+        except RasterioError:
+            continue
+        for index, (row, *_) in enumerate(placed):
+            part = slice(index * len(_CORNERS), (index + 1) * len(_CORNERS))
+            ring = list(zip(longitudes[part], latitudes[part], strict=True))
+            if all(abs(x) <= 360 and abs(y) <= 90.001 for x, y in ring):  # infinite ones are not
+                rings[row] = _in_one_piece(ring)
+    return dict(sorted(rings.items()))
+
+
+def _in_one_piece(ring: Ring) -> Ring:
+    """Across the date line, with longitudes above 180."""
+    longitudes = [x for x, _ in ring]
+    if max(longitudes) - min(longitudes) <= 180:
+        return ring
+    return [(x + 360 if x < 0 else x, y) for x, y in ring]
+
+
+def _wide_enough(degrees: list[float]) -> tuple[float, float]:
+    low, high = min(degrees), max(degrees)
+    span = max(_LEAST_SPAN, (high - low) * 1.35)
+    return (low + high - span) / 2, (low + high + span) / 2
+
+
+def _lines(origin: float, scale: float, size: float, sign: int, names: str) -> tuple[tuple[float, str], ...]:
+    """Where lines of whole steps of degrees lie on the map, and what they are called."""
+    first, last = sorted(((0 - origin) / scale * sign, (size - origin) / scale * sign))
+    step = next(
+        (step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15) if (last - first) / step <= 8), 30
+    )
+    lines = []
+    for index in range(ceil(first / step), floor(last / step) + 1):
+        degrees = round(index * step, 3)
+        name = names[0] if degrees > 0 else names[1] if degrees < 0 else ""
+        lines.append((round(origin + degrees * scale * sign, 1), f"{abs(degrees):g}° {name}".rstrip()))
+    return tuple(lines)
+
+
+def _footprint(row: int, key: str, ring: Ring, scale: tuple[float, float], origin: tuple[float, float]) -> Footprint:
+    points = [(origin[0] + x * scale[0], origin[1] - y * scale[1]) for x, y in ring]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    longitude, latitude = (sum(point[axis] for point in ring) / len(ring) for axis in (0, 1))
+    words = f"{abs(latitude):.3f}° {'NS'[latitude < 0]}, {abs(longitude):.3f}° {'EW'[longitude < 0]}"
+    return Footprint(
+        row=row,
+        key=key,
+        words=words,
+        points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points),
+        x=round(sum(xs) / len(xs), 1),
+        y=round(sum(ys) / len(ys), 1),
+        is_small=max(max(xs) - min(xs), max(ys) - min(ys)) < _SMALLEST,
+    )

@@ -1,0 +1,68 @@
+"""The records of a run as the page holds them: by column, packed."""
+
+import base64
+import gzip
+import json
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..output.mixed_columns import cell_text
+from ..output.records import Status
+from .measures import SHOWN, of_done
+
+HELD = 20_000
+"""Records in a page at most; those of images that failed come first."""
+
+_DIGITS = 6
+
+_LARGEST_WHOLE = 2**53
+"""That a browser's numbers hold."""
+
+
+def held_rows(table: pa.Table) -> list[int]:
+    """The rows of the table that a page holds, in their order: all, or what failed and every so many-th of the rest."""
+    if len(table) <= HELD:
+        return list(range(len(table)))
+    fine = np.array([status == Status.DONE for status in table["status"].to_pylist()])
+    bad, good = np.flatnonzero(~fine)[: HELD // 2], np.flatnonzero(fine)
+    spread = np.linspace(0, len(good) - 1, min(len(good), HELD - len(bad))).astype(int)
+    return sorted(int(row) for row in (*bad, *good[spread]))
+
+
+def pack(table: pa.Table, rows: list[int]) -> str:
+    """Base64 of the gzipped JSON {"count": n, "rows": [...], "columns": {name: values or {"all": value}}}.
+
+    Columns without any value are left out; one that has the same in every row says it once. The measures of a report
+    are columns whose names begin with a point.
+    """
+    columns: dict[str, Any] = {}
+    for measure in SHOWN:
+        columns[f".{measure.name}"] = [_plain(float(value)) for value in of_done(measure, table)[rows]]
+    taken = table.take(pa.array(rows, pa.int64()))
+    for name in taken.column_names:
+        columns.setdefault(name, [_plain(value) for value in taken[name].to_pylist()])
+    packed = {
+        name: {"all": values[0]} if all(value == values[0] for value in values) else values
+        for name, values in columns.items()
+        if any(value is not None for value in values)
+    }
+    plain = json.dumps({"count": len(rows), "rows": rows, "columns": packed}, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(plain.encode(), 6, mtime=0)).decode()
+
+
+def _plain(value: object) -> object:
+    """A cell for people: numbers with the digits that matter, times to the second; NaN is none."""
+    if isinstance(value, float):
+        return None if value != value else float(f"{value:.{_DIGITS}g}") if abs(value) < 1e300 else str(value)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+        return str(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    return cell_text(value)

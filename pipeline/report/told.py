@@ -1,0 +1,98 @@
+"""What an output says of its run, finished, at work, stopped or killed."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+from .. import storage
+from ..codec import DamagedError, from_json
+from ..errors import UsageError
+from ..output import layout, records
+from ..output.lock import holder
+
+
+class State(StrEnum):
+    """How far a run is."""
+
+    DONE = "done"
+    """Every row is done."""
+    RUNNING = "running"
+    ENDED = "ended"
+    """Not at work, and not every row is done: some failed, or it was stopped."""
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """Of OUT/run.json what a report tells."""
+
+    run_id: str
+    config_fingerprint: str
+    config: dict[str, Any]
+    manifest: str = ""
+    started_at: str = ""
+    layout: int = layout.VERSION
+    workers: dict[str, Any] = field(default_factory=dict)
+    """`count` and `why`, of `Workers`."""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run and its records."""
+
+    output: str
+    run: RunFile
+    state: State
+    table: pa.Table
+    """The latest record of each key, in the order of the manifest."""
+
+
+def read_told(output: str) -> Told:
+    """What lies in OUT now; nothing is written, and a run at work is not disturbed.
+
+    Raises:
+        UsageError: OUT holds no run, one that this srpipe does not know how to read, or a damaged one.
+    """
+    try:
+        run = _read_run(output)
+        return Told(output, run, _state(output, run), _read_table(output, run))
+    except OSError as error:
+        raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
+
+
+def _read_run(output: str) -> RunFile:
+    uri = layout.run_json(output)
+    try:
+        run = from_json(RunFile, storage.read(uri))
+    except FileNotFoundError as error:
+        raise UsageError(f"{output} holds no run ({uri} is missing); give the --output of one") from error
+    except DamagedError as error:
+        raise UsageError(f"{uri} is damaged ({error}); run again, which writes it anew") from error
+    if run.layout != layout.VERSION:
+        message = f"{output} is laid out as version {run.layout}, this srpipe knows version {layout.VERSION}"
+        raise UsageError(f"{message}; use the srpipe that made it")
+    return run
+
+
+def _state(output: str, run: RunFile) -> State:
+    lease = holder(output)
+    if lease is not None and lease.run_id == run.run_id:
+        return State.RUNNING
+    return State.DONE if storage.exists(layout.success(output)) else State.ENDED
+
+
+def _read_table(output: str, run: RunFile) -> pa.Table:
+    """From the parts, which a run writes as it goes; of an output whose parts were taken away from the merged table."""
+    table = records.latest(output, run.run_id)
+    uri = layout.table(output)
+    if not len(table) and storage.exists(uri):
+        try:
+            table = records.read_table(uri)
+        except pa.ArrowException as error:
+            raise UsageError(f"{uri} is damaged ({error}); run again, which merges it anew") from error
+    lacking = [column for column in records.SCHEMA if column.name not in table.column_names]
+    for column in lacking:
+        table = table.append_column(column, pa.nulls(len(table), column.type))
+    return table.sort_by("manifest_line")
