@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz
+.PHONY: install test test-browser test-faults test-ceph lint types demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits cameras-picture real-picture bench-same bench-gpu cases clean fuzz
 
 install: $(VENV)/.installed
 
@@ -20,6 +20,19 @@ test: install
 # Real processes, Ray and S3, and real faults; about 10 minutes.
 test-faults: install
 	$(VENV)/bin/pytest -m faults tests/test_faults.py
+
+# A report in Chromium, which must be there (Debian: apt-get install chromium; or name one in CHROMIUM), and npm for
+# axe-core, which looks for what shuts people out.
+AXE := bench-out/browser/node_modules/axe-core/axe.min.js
+test-browser: $(VENV)/.browser $(AXE)
+	AXE=$(AXE) $(VENV)/bin/pytest -m browser tests/test_report_browser.py
+
+$(VENV)/.browser: $(VENV)/.installed
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test,browser]'
+	touch $@
+
+$(AXE):
+	npm install --silent --no-save --prefix bench-out/browser axe-core@4.14.1
 
 # The S3 tests against a Ceph gateway; tests/ceph.sh says which Debian packages it needs.
 test-ceph: install

@@ -22,6 +22,7 @@ from .commands.evaluate import evaluate
 from .commands.kernel import kernel
 from .commands.methods import methods
 from .commands.prior import prior
+from .commands.report import report
 from .commands.retry import retry
 from .commands.run import run
 from .commands.submit import submit
@@ -51,7 +52,7 @@ app.command("watch")(watch)
 app.command("retry")(retry)
 app.command("submit")(submit)
 app.command("eval")(evaluate)
-app.command("compare")(compare)
+app.command("report")(report)
 app.command("prior")(prior)
 app.command("kernel")(kernel)
 app.command("methods")(methods)

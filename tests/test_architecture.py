@@ -50,7 +50,7 @@ def test_imports_only_point_left(layer: str) -> None:
 ROOMS = (
     *("errors", "codec", "storage_options", "config"),
     *("storage", "imagery", "output", "priors", "work", "driver"),
-    *("evaluate", "contact_sheet", "compare"),
+    *("evaluate", "report"),
 )
 """Of the pipeline, files and folders, from the ground up: each imports from itself and from those before it."""
 
@@ -182,7 +182,7 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     """`srpipe --help` loads neither torch nor Ray nor any other heavy library, for any command."""
-    commands = [[], *([command] for command in ("run", "retry", "submit", "eval", "prior", "kernel", "demo"))]
+    commands = [[], *([command] for command in ("run", "retry", "submit", "eval", "report", "prior", "kernel", "demo"))]
     show_help = f"for words in {commands}: jobs.cli.app([*words, '--help'], standalone_mode=False)"
     assert not loaded_by(f"import jobs.cli\n{show_help}\n") & HEAVY
 
@@ -224,11 +224,19 @@ def test_what_is_imported_is_installed() -> None:
     assert names <= {name.lower() for name in pinned}
 
 
-SHIPPED = ["pipeline/priors/any_camera.safetensors"]
+PAGE = ("report.css", "report.html", "report.js", "viewer.js")
+
+OF_OTHERS = ("LICENCES.txt", "land.path", "openseadragon.min.js")
+
+SHIPPED = [
+    "pipeline/priors/any_camera.safetensors",
+    *(f"pipeline/report/page/{name}" for name in PAGE),
+    *(f"pipeline/report/page/vendor/{name}" for name in OF_OTHERS),
+]
 
 
 def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
-    """The wheel's top level is sr_ops, pipeline and jobs, with every file of theirs, the prior, and nothing else."""
+    """The wheel's top level is sr_ops, pipeline and jobs, with every file of theirs, what these read, no more."""
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, check=True, capture_output=True, cwd=REPOSITORY)
     (path,) = tmp_path.glob("*.whl")
@@ -236,5 +244,5 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
     names = [name for name in wheel.namelist() if ".dist-info/" not in name]
     expected = [str(file.relative_to(REPOSITORY)) for layer in LAYERS for file in python_files(layer)]
     assert sorted(names) == sorted([*expected, *SHIPPED])
-    for weights in SHIPPED:
-        assert wheel.read(weights) == (REPOSITORY / weights).read_bytes()
+    for shipped in SHIPPED:
+        assert wheel.read(shipped) == (REPOSITORY / shipped).read_bytes()

@@ -21,7 +21,7 @@ PANELS = {
         *("learning-rate", "seed", "self-ensemble", "back-projection", "tile-size", "nodata", "range"),
         *("kernel", "noise", "stack", "target-gsd", "target-size"),
     },
-    "Output": {"output", "existing", "format", "single", "dpi", "disagreement", "json", "verbose", "log-format"},
+    "Output": {"output", "existing", "format", "single", "dpi", "report", "json"},
     "Machine": {"device", "workers", "threads-per-worker", "gpus-per-worker", "executor", "address"},
     "Limits": {
         *("retries", "max-pixels", "max-seconds-per-image", "max-consistency-error", "max-failure-rate", "max-hours"),

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.config import RunConfig
+from pipeline.errors import UsageError
 
-from .. import json_log, spec
-from ..amounts import duration
-from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result, tell
-from ..json_log import Shown
+from .. import spec
+from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result, tell, tell_reason
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
@@ -68,7 +67,10 @@ def run(
         **vars(machine),
         **vars(limits),
     )
-    return carry_out(config, output.json, output.shown())
+    code = carry_out(config, output.json)
+    if output.report:
+        _report(config)
+    return code
 
 
 def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[str] | None = None) -> int:
@@ -86,8 +88,19 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
     return EXIT_SOME_FAILED if summary.failed else 0
 
 
-def output_for(given: str | None, manifest: str, ending: str) -> str:
-    """The folder that was given, else one here, called as the manifest is, with an ending."""
+def _report(config: RunConfig) -> None:
+    """Its place, or why there is none, is told on stderr: the run's result is its own."""
+    from pipeline.report.making import make_report
+
+    from .report import sentence
+
+    try:
+        tell(sentence(make_report(config.output, options=config.storage)))
+    except UsageError as error:
+        tell_reason(f"no report was made: {error}")
+
+
+def _output(given: str | None, manifest: str, size: SizeOptions) -> str:
     from pipeline import storage
 
     if given is not None:

@@ -46,8 +46,8 @@ def open_display(
     """The picture in a file.
 
     Args:
-        stretch: of another picture, to look like it; by default its own: 8 bits and 16-bit pictures as they are,
-            other numbers from the 1st to the 99th percentile of some windows.
+        stretch: of another picture, to look like it; by default, and where that has more bands, its own: 8 bits and
+            16-bit pictures as they are, other numbers from the 1st to the 99th percentile of some windows.
 
     Raises:
         ImageError: no picture.
@@ -65,7 +65,8 @@ class Display:
         self._opened = opened
         self._header = header if nodata == "as the file says" else replace(header, nodata=nodata)
         self.height, self.width = header.height, header.width
-        self.stretch = stretch or self._own_stretch()
+        fits = stretch is not None and max(stretch.bands) < measured(self._header)
+        self.stretch = stretch if stretch is not None and fits else self._own_stretch()
         self.bands = len(self.stretch.bands)
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:

@@ -119,7 +119,8 @@ def _facts(record: Mapping[str, Any], values: Mapping[str, float]) -> list[tuple
         source = f" ({record['kernel_source']})" if record["kernel_source"] else ""
         facts.append(("Kernel", f"{record['kernel']}{source}"))
     if record["noise"]:
-        facts.append(("Noise", ", ".join(short(number) for number in record["noise"])))
+        noise = ", ".join(short(number) for number in record["noise"])
+        facts.append(("Noise", noise if any(record["noise"]) else "none found"))
     if record["notes"]:
         facts.append(("Notes", record["notes"]))
     if record["status"] != Status.DONE:

@@ -107,8 +107,8 @@ def _ends(low: float, high: float) -> tuple[float, float]:
 
 
 def _steps(low: float, high: float) -> list[tuple[float, str]]:
-    """About four round numbers."""
-    rough = (high - low) / 4
+    """A few round numbers."""
+    rough = (high - low) / 6
     power = 10.0 ** floor(log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     return [(step * index, short(step * index)) for index in range(ceil(low / step), floor(high / step) + 1)]

@@ -89,9 +89,9 @@ def pictures_of(record: Mapping[str, Any]) -> Pictures:
     limits = FileLimits(pixels=max(FileLimits().pixels, made.width * made.height))
     stretch, nodata = None, record["nodata"]
     with _told(made, "input"), open_display(record["source_uri"], limits, nodata) as lr:
-        stretch = lr.stretch
         if (lr.width, lr.height) != (record["width"], record["height"]):
             raise ImageError(ErrorType.CORRUPT, "it has changed since it was done")
+        stretch = lr.stretch
         _draw_input(made, lr)
     with (
         _told(made, "result"),

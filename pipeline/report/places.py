@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from math import ceil, cos, floor, radians
 
 import pyarrow as pa
+from rasterio._err import CPLE_BaseError  # what GDAL says comes as this where rasterio does not expect it
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform as reproject
 
 from ..output.records import Status
@@ -63,7 +64,7 @@ class Map:
 
 
 Ring = list[tuple[float, float]]
-"""Longitude and latitude of the points of a footprint."""
+"""The points of a footprint: longitudes and latitudes."""
 
 
 def map_of(table: pa.Table) -> Map | None:
@@ -96,22 +97,32 @@ def _rings(table: pa.Table) -> dict[int, Ring]:
             rows.setdefault(crs, []).append((row, transform, width, height))
     rings: dict[int, Ring] = {}
     for crs, placed in rows.items():
-        xs, ys = [], []
-        for _, t, width, height in placed:
-            for across, down in _CORNERS:
-                column, line = across * width, down * height
-                xs.append(t[0] * column + t[1] * line + t[2])
-                ys.append(t[3] * column + t[4] * line + t[5])
-        try:
-            longitudes, latitudes = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)[:2]
-        except RasterioError:
-            continue
-        for index, (row, *_) in enumerate(placed):
-            part = slice(index * len(_CORNERS), (index + 1) * len(_CORNERS))
-            ring = list(zip(longitudes[part], latitudes[part], strict=True))
-            if all(abs(x) <= 360 and abs(y) <= 90.001 for x, y in ring):  # infinite ones are not
-                rings[row] = _in_one_piece(ring)
+        corners = {row: _corners(transform, width, height) for row, transform, width, height in placed}
+        together = _in_degrees(crs, [point for ring in corners.values() for point in ring])
+        for index, (row, ring) in enumerate(corners.items()):
+            if together is None:  # one that lies nowhere keeps the others from being told
+                found = _in_degrees(crs, ring)
+            else:
+                found = together[index * len(_CORNERS) : (index + 1) * len(_CORNERS)]
+            if found is not None and all(abs(x) <= 360 and abs(y) <= 90.001 for x, y in found):  # infinite ones are not
+                rings[row] = _in_one_piece(found)
     return dict(sorted(rings.items()))
+
+
+def _corners(transform: Sequence[float], width: int, height: int) -> Ring:
+    """In the units of its CRS."""
+    a, b, c, d, e, f = transform
+    places = [(across * width, down * height) for across, down in _CORNERS]
+    return [(a * column + b * row + c, d * column + e * row + f) for column, row in places]
+
+
+def _in_degrees(crs: str, points: Ring) -> Ring | None:
+    """Longitudes and latitudes; None where GDAL cannot tell them."""
+    try:
+        found = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), *map(list, zip(*points, strict=True)))
+    except (RasterioError, CRSError, CPLE_BaseError):
+        return None
+    return list(zip(found[0], found[1], strict=True))
 
 
 def _in_one_piece(ring: Ring) -> Ring:

@@ -7,10 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from .. import storage
-from ..codec import DamagedError, from_json
+from ..codec import DamagedError, from_json, from_plain
 from ..errors import UsageError
 from ..output import layout, records
 from ..output.lock import holder
+from ..storage_options import StorageOptions
 
 
 class State(StrEnum):
@@ -47,6 +48,14 @@ class Told:
     state: State
     table: pa.Table
     """The latest record of each key, in the order of the manifest."""
+
+    @property
+    def storage(self) -> StorageOptions:
+        """How the run reached S3; the usual way where an earlier version did not say."""
+        try:
+            return from_plain(StorageOptions, self.run.config.get("storage", {}))
+        except DamagedError:
+            return StorageOptions()
 
 
 def read_told(output: str) -> Told:

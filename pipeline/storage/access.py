@@ -157,8 +157,10 @@ def read_all(uris: Sequence[str]) -> Iterator[bytes]:
             yield from pool.map(read, uris[start : start + _READ_AHEAD])
 
 
-def write(uri: str, data: bytes) -> None:
+def write(uri: str, data: bytes, content_type: str | None = None) -> None:
     """Store `data` whole or not at all, replacing what was there; folders are made as needed.
+
+    A store tells a browser `content_type`, without which it offers a page for download; a disk does not keep it.
 
     Local: a temporary file, synced, then renamed. S3: one put (a stream would commit half an object on an error).
     """
@@ -166,7 +168,7 @@ def write(uri: str, data: bytes) -> None:
         if scheme(uri) == "file":
             local_disk.write(uri, data)
         else:
-            s3.put(uri, data, options_for(uri), "overwrite")
+            s3.put(uri, data, options_for(uri), "overwrite", content_type)
 
 
 def upload(path: str, uri: str) -> None:

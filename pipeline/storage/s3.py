@@ -75,11 +75,14 @@ def filesystem(options: S3Options) -> Any:
     return files
 
 
-def put(uri: str, data: bytes, options: S3Options, mode: Literal["overwrite", "create"]) -> None:
+def put(
+    uri: str, data: bytes, options: S3Options, mode: Literal["overwrite", "create"], content_type: str | None = None
+) -> None:
     """Store an object in one request, or from 100 MB on in parts that are no object before the last one."""
+    described = {} if content_type is None else {"ContentType": content_type}
     files = filesystem(options)
     limit = _WRITE_SECONDS + len(data) / _WRITE_BYTES_PER_SECOND
-    sync(files.loop, files._pipe_file, uri, data, mode=mode, timeout=limit)
+    sync(files.loop, files._pipe_file, uri, data, mode=mode, timeout=limit, **described)
 
 
 def upload(path: str, uri: str, options: S3Options) -> None:

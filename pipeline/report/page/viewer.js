@@ -60,7 +60,7 @@ if (document.querySelector("#stage")) {
     press("left", left);
     press("right", right);
     for (const button of $$("[data-left], [data-right]")) button.disabled = !has(button.dataset.left ?? button.dataset.right);
-    $("[data-right=disagreement]").hidden = !has("disagreement");
+    $("#rights").hidden = !has("disagreement");
     $("#left-name").textContent = left === "input" ? "Input" : "Input, bicubic";
     $("#right-name").textContent = right === "result" ? "Result" : "Disagreement";
     cut();

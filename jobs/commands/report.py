@@ -1,0 +1,54 @@
+"""`srpipe report`."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.storage_options import StorageOptions
+
+from ..answers import print_result
+from ..panels import with_panels
+from ..storage_flags import StorageFlags
+
+if TYPE_CHECKING:
+    from pipeline.report.making import Report
+
+
+@with_panels
+def report(
+    output: Annotated[
+        str, typer.Argument(metavar="OUT", help="Tell of this output, of a run that ended, failed or is at work.")
+    ],
+    place: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the page here, path or s3://.", show_default="OUT/report.html"
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Show so many of the best, worst, largest and random images each.")
+    ] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    *,
+    storage: StorageFlags,
+) -> int:
+    """Make one HTML file of a run: its pictures with a slider, histograms, failures, map and settings."""
+    from pipeline.report.making import make_report
+    from pipeline.storage import absolute
+
+    options = storage.options()
+    made = make_report(
+        absolute(output),
+        None if place is None else absolute(place),
+        images,
+        None if options == StorageOptions() else options,
+    )
+    print_result(json.dumps(asdict(made)) if as_json else sentence(made))
+    return 0
+
+
+def sentence(made: "Report") -> str:
+    """Where it lies, and what is in it."""
+    return f"report: {made.place} ({made.records} images, {made.pictures} to look at, {made.bytes / 1e6:.1f} MB)"
