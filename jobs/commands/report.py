@@ -34,7 +34,7 @@ def report(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Make one HTML file of a run: its pictures with a slider, histograms, failures, map and settings."""
+    """Make one HTML file to see a run by. Pictures with a slider, histograms, failures, a map and settings."""
     from pipeline.report.making import make_report
     from pipeline.storage import absolute
 

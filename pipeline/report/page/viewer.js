@@ -87,7 +87,7 @@ if (document.querySelector("#stage")) {
   function show(number) {
     for (const button of $$("[data-card]")) button.setAttribute("aria-pressed", String(button.dataset.card === String(number)));
     for (const panel of $$("[data-panel]")) panel.hidden = panel.dataset.panel !== String(number);
-    picture = JSON.parse($(`[data-picture="${number}"]`).textContent);
+    const shown = picture = JSON.parse($(`[data-picture="${number}"]`).textContent);
     viewer.world.removeAll();
     viewer.clearOverlays();
     items = [];
@@ -102,6 +102,7 @@ if (document.querySelector("#stage")) {
           tileSource: { type: "image", url, buildPyramid: false }, x: box[0] / picture.width, y: box[1] / picture.width,
           width: box[2] / picture.width, opacity: 0,
           success: ({ item }) => {
+            if (shown !== picture) return viewer.world.removeItem(item);  // another one was chosen meanwhile
             items.push({ item, side, box });
             if (items.length === 1) viewer.viewport.goHome(true);
             cut();
