@@ -26,6 +26,7 @@ from pipeline.output import records
 from pipeline.output.lock import Lock
 from pipeline.output.records import Record
 from pipeline.report import histograms, places
+from pipeline.report.cards import curve_of
 from pipeline.report.causes import causes
 from pipeline.report.choice import choose
 from pipeline.report.making import make_report
@@ -514,6 +515,36 @@ def test_unknown_pixels_are_seen_through(tmp_path: Path) -> None:
     alpha = pixels_of(shown.layers["input"][0].url)[..., 3]
     assert not alpha[:10].any()
     assert alpha[10:].all()
+
+
+def test_a_map_of_the_disagreement_is_a_layer(tmp_path: Path) -> None:
+    """Where the record names one: dark where the members agree, light where they do not."""
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "lr.png")
+    Image.fromarray(np.full((40, 60), 90, np.uint8)).save(tmp_path / "sr.png")
+    spread = np.zeros((40, 60), np.uint8)
+    spread[10:20, 15:40] = 30
+    (tmp_path / "map").mkdir()
+    Image.fromarray(spread).save(tmp_path / "map/r0000_c0000.png")
+    sizes = {"width": 30, "height": 20, "sr_width": 60, "sr_height": 40, "nodata": None}
+    places_ = {"source_uri": str(tmp_path / "lr.png"), "output_uri": str(tmp_path / "sr.png")}
+    assert "disagreement" not in pictures_of({**sizes, **places_, "disagreement_uri": None}).layers
+    shown = pictures_of({**sizes, **places_, "disagreement_uri": str(tmp_path / "map")})
+    assert shown.problems == []
+    (layer,) = shown.layers["disagreement"]
+    light = pixels_of(layer.url).astype(int).sum(-1)
+    assert light[spread > 0].min() > 500 > 100 > light[spread == 0].mean()
+
+
+def test_the_curve_of_a_fit_falls_from_left_to_right() -> None:
+    """On a logarithmic axis; a loss of one step, or of none, is no curve."""
+    curve = curve_of([1.0, 0.1, 0.01])
+    assert curve is not None
+    points = [tuple(map(float, point.split(","))) for point in curve.points.split()]
+    assert [x for x, _ in points] == [0, 80, 160]
+    assert points[1][1] - points[0][1] == pytest.approx(points[2][1] - points[1][1])
+    assert points[0][1] < points[2][1]  # down is larger
+    assert (curve.first, curve.last) == ("1", "0.01")
+    assert curve_of(None) is curve_of([1.0]) is curve_of([0.0, float("nan")]) is None
 
 
 def test_other_scales_across_than_down_lie_on_each_other(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def _card(
         problems=tuple(pictures.problems),
         thumbnail=pictures.thumbnail,
         kernel=taps_of(record["kernel"], scale) if record["kernel"] and scale else None,
-        curve=curve_of(record.get("loss_curve")),
+        curve=curve_of(record.get("fit_curve")),
         picture=_in_script(_viewer_data(record, pictures)),
     )
 

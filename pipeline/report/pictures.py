@@ -31,6 +31,9 @@ OVERVIEW = 1024
 DETAIL = 512
 """Side of its part at full resolution."""
 
+_SHARES, _HEAT = (0, 0.25, 0.5, 0.75, 1), ((8, 8, 12), (88, 18, 70), (196, 56, 48), (246, 158, 62), (252, 250, 220))
+"""Colours of the map of the disagreement, which are told apart without seeing red or green, by their lightness."""
+
 _SQUARE = 2048
 """Side in pixels of what of a large picture is read at once."""
 
@@ -71,6 +74,11 @@ class Pictures:
     """What cannot be shown, and why."""
 
     @property
+    def box(self) -> Box:
+        """All of it."""
+        return 0.0, 0.0, float(self.width), float(self.height)
+
+    @property
     def whole(self) -> bool:
         """Whether all of it is embedded at full resolution."""
         return self.width * self.height <= WHOLE
@@ -100,6 +108,12 @@ def pictures_of(record: Mapping[str, Any]) -> Pictures:
         if (sr.width, sr.height) != (made.width, made.height):
             raise ImageError(ErrorType.CORRUPT, "its size is not what its record says")
         _draw_result(made, sr)
+    if record.get("disagreement_uri"):
+        with (
+            _told(made, "map of the disagreement"),
+            open_by(lambda uri: open_display(uri, limits), record["disagreement_uri"]) as spread,
+        ):
+            _draw_map(made, spread)
     return made
 
 
@@ -117,11 +131,10 @@ def _told(made: Pictures, what: str) -> Iterator[None]:
 
 
 def _draw_input(made: Pictures, lr: Display) -> None:
-    whole = (0.0, 0.0, float(made.width), float(made.height))
     if made.whole:
         levels = _window(lr, slice(0, lr.height), slice(0, lr.width))
-        made.add("input", levels, whole)
-        made.add("bicubic", _resized(levels, (made.width, made.height), None), whole, 90)
+        made.add("input", levels, made.box)
+        made.add("bicubic", _resized(levels, (made.width, made.height), None), made.box, 90)
         return
     factor = ceil(max(lr.width, lr.height) / OVERVIEW)
     overview = _shrunk(lr, factor)
@@ -141,10 +154,9 @@ def _draw_input(made: Pictures, lr: Display) -> None:
 
 
 def _draw_result(made: Pictures, sr: Shown) -> None:
-    whole = (0.0, 0.0, float(made.width), float(made.height))
     if made.whole:
         overview = _window(sr, slice(0, sr.height), slice(0, sr.width))
-        made.add("result", overview, whole)
+        made.add("result", overview, made.box)
     else:
         factor = ceil(max(sr.width, sr.height) / OVERVIEW)
         overview = _shrunk(sr, factor)
@@ -155,6 +167,24 @@ def _draw_result(made: Pictures, sr: Shown) -> None:
     picture = _image(overview)
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     made.thumbnail = _as_url(picture, 75)
+
+
+def _draw_map(made: Pictures, spread: Shown) -> None:
+    """From black over red to white, which is what all but a hundredth of the map are below."""
+    if made.whole:
+        parts = [(_window(spread, slice(0, spread.height), slice(0, spread.width)), made.box)]
+    else:
+        factor = ceil(max(spread.width, spread.height) / OVERVIEW)
+        overview = _shrunk(spread, factor)
+        parts = [(overview, _covered(made, spread, overview, factor))]
+        if made.detail is not None:
+            left, top, width, height = map(int, made.detail)
+            parts.append((_window(spread, slice(top, top + height), slice(left, left + width)), made.detail))
+    white = max(1.0, float(np.percentile(parts[0][0][0], 99)))
+    for levels, box in parts:
+        shares = levels[0] / white
+        coloured = [np.interp(shares, _SHARES, colour).astype(np.uint8) for colour in zip(*_HEAT, strict=True)]
+        made.add("disagreement", np.stack([*coloured, *levels[3:]]), box, 90)
 
 
 def _covered(made: Pictures, shown: Shown, overview: Levels, factor: int) -> Box:

@@ -10,7 +10,7 @@ if (document.querySelector("#stage")) {
     minZoomImageRatio: 0.7, maxZoomPixelRatio: 64, defaultZoomLevel: 0, gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     gestureSettingsTouch: { dblClickToZoom: true, flickEnabled: false }, immediateRender: true,
   });
-  let picture = null, left = "input", right = "result", items = [];
+  let picture = null, left = "input", right = "result", items = [], names = [];
 
   viewer.canvas.setAttribute("role", "application");
   viewer.addHandler("canvas-key", (event) => {  // it would also turn and mirror the picture, which the line does not follow
@@ -24,7 +24,7 @@ if (document.querySelector("#stage")) {
   });
 
   /** Screen pixels that one pixel of the result takes. */
-  const nearness = (current) => viewer.viewport.getZoom(current) * viewer.viewport.getContainerSize().x / picture.width;
+  const nearness = () => viewer.viewport.getZoom(false) * viewer.viewport.getContainerSize().x / picture.width;
 
   function cut() {
     const at = Number(slider.value) / 100, x = at * stage.clientWidth;
@@ -43,8 +43,8 @@ if (document.querySelector("#stage")) {
 
   function tell() {
     if (!picture) return;
-    const pixels = nearness(false);
-    viewer.drawer.setImageSmoothingEnabled(nearness(true) < 0.99);  // from there on pixels are seen as they are
+    const pixels = nearness();
+    viewer.drawer.setImageSmoothingEnabled(pixels < 0.99);  // from there on pixels are seen as they are
     $("#zoom").textContent = pixels >= 1 ? `One pixel of the result: ${Number(pixels.toFixed(1))} on the screen`
       : `${Number((1 / pixels).toFixed(1))} pixels of the result: one on the screen`;
   }
@@ -84,6 +84,14 @@ if (document.querySelector("#stage")) {
     viewport.applyConstraints();
   }
 
+  /** A short name for an embedded image: in a long one OpenSeadragon may read ".png", and draws such in a smoothed way. */
+  function named(url) {
+    const [kind, packed] = url.slice("data:".length).split(";base64,");
+    const blob = new Blob([Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0))], { type: kind });
+    names.push(URL.createObjectURL(blob));
+    return names.at(-1);
+  }
+
   function show(number) {
     for (const button of $$("[data-card]")) button.setAttribute("aria-pressed", String(button.dataset.card === String(number)));
     for (const panel of $$("[data-panel]")) panel.hidden = panel.dataset.panel !== String(number);
@@ -91,6 +99,8 @@ if (document.querySelector("#stage")) {
     viewer.world.removeAll();
     viewer.clearOverlays();
     items = [];
+    names.forEach((name) => URL.revokeObjectURL(name));
+    names = [];
     const nothing = !has("input") && !has("result");
     $("#problem").hidden = !nothing;
     $("#problem").textContent = nothing ? picture.problems.join(" ") : "";
@@ -99,7 +109,7 @@ if (document.querySelector("#stage")) {
     for (const side of ["input", "bicubic", "result", "disagreement"]) {
       for (const { url, box } of picture.layers[side] ?? []) {
         viewer.addTiledImage({
-          tileSource: { type: "image", url, buildPyramid: false }, x: box[0] / picture.width, y: box[1] / picture.width,
+          tileSource: { type: "image", url: named(url), buildPyramid: false }, x: box[0] / picture.width, y: box[1] / picture.width,
           width: box[2] / picture.width, opacity: 0,
           success: ({ item }) => {
             if (shown !== picture) return viewer.world.removeItem(item);  // another one was chosen meanwhile
@@ -118,7 +128,7 @@ if (document.querySelector("#stage")) {
     choose(left, right);
   }
 
-  for (const name of ["viewport-change", "resize", "open", "animation", "animation-finish"]) viewer.addHandler(name, () => { cut(); tell(); });
+  for (const name of ["viewport-change", "resize", "zoom", "pan", "animation", "animation-finish"]) viewer.addHandler(name, () => { cut(); tell(); });
   slider.addEventListener("input", cut);
   line.firstElementChild.addEventListener("pointerdown", (event) => {
     const handle = event.currentTarget;
