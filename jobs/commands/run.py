@@ -17,7 +17,7 @@ from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result, tell, tell_r
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
-from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
+from .run_options import LimitOptions, MachineOptions, OutputOptions, ReportOptions, WhatOptions
 
 if TYPE_CHECKING:
     from pipeline.driver.run import Summary
@@ -48,6 +48,7 @@ def run(
     what: WhatOptions,
     quality: QualityOptions,
     output: OutputOptions,
+    afterwards: ReportOptions,
     machine: MachineOptions,
     limits: LimitOptions,
     storage: StorageFlags,
@@ -68,7 +69,7 @@ def run(
         **vars(limits),
     )
     code = carry_out(config, output.json)
-    if output.report:
+    if afterwards.report:
         _report(config)
     return code
 

@@ -64,9 +64,6 @@ class OutputOptions:
         typer.Option("--single", help="Write one file for an image, under its own name in OUT/images; not tiles."),
     ] = Form.single
     dpi: Annotated[Dpi, typer.Option(help="Write the input's DPI times the scale, or keep its number.")] = Form.dpi
-    report: Annotated[
-        bool, typer.Option("--report", help="Make OUT/report.html at the end, as `srpipe report` does.")
-    ] = False
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell on stderr of every image, with the seconds of each phase.")
@@ -80,6 +77,17 @@ class OutputOptions:
 
     def form(self) -> Form:
         return Form(self.format, self.single, self.dpi)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is made of a run when it has ended."""
+
+    panel: ClassVar = "Output"
+
+    report: Annotated[
+        bool, typer.Option("--report", help="Make OUT/report.html at the end, as `srpipe report` does.")
+    ] = False
 
 
 @dataclass(frozen=True)

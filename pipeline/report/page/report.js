@@ -40,10 +40,10 @@ const records = (async () => {
   return { count, rows, names: Object.keys(columns), value, place: (row) => places.get(row) };
 })();
 
-function written(value) {
+function written(value, digits = 6) {
   if (value === null) return "";
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
-  return Array.isArray(value) ? value.map(written).join(", ") : String(value);
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)));
+  return Array.isArray(value) ? value.map((item) => written(item, digits)).join(", ") : String(value);
 }
 
 async function showRecord(row) {
@@ -93,7 +93,7 @@ async function showTable() {
     body.replaceChildren(...matching.slice(page * PAGE, (page + 1) * PAGE).map((place) => {
       const line = make("tr");
       for (const [column, , isNumber, isOptional] of shown) {
-        const cell = make(column === "key" ? "th" : "td", column === "key" ? null : written(held.value(column, place)));
+        const cell = make(column === "key" ? "th" : "td", column === "key" ? null : written(held.value(column, place), 3));
         if (column === "key") {
           cell.scope = "row";
           cell.append(make("button", name(place), { type: "button", "data-record": held.rows[place], title: name(place) }));
