@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import html
 import io
 import json
 import re
@@ -26,14 +25,13 @@ from pipeline.output import records
 from pipeline.output.lock import Lock
 from pipeline.output.records import Record
 from pipeline.report import histograms, places
-from pipeline.report.cards import curve_of
+from pipeline.report.cards import curve_of, in_script
 from pipeline.report.causes import causes
 from pipeline.report.choice import choose
 from pipeline.report.making import make_report
 from pipeline.report.measures import GAIN, of_done
 from pipeline.report.pictures import DETAIL, OVERVIEW, pictures_of
 from pipeline.report.rows import held_rows, pack
-from sr_ops.settings import Method
 
 Srpipe = Callable[..., tuple[int, str, str]]
 
@@ -113,8 +111,13 @@ def test_everything_is_told(made: Page, tmp_path: Path) -> None:
     assert made.records()["count"] == len(table) == 6
 
 
-def test_names_stay_text(made: Page) -> None:
-    """A name that is HTML makes no element, and no element of the page has a handler."""
+def test_names_stay_text(made: Page, tmp_path: Path) -> None:
+    """A name that is HTML makes no element, and no element of the page has a handler; of a manifest neither."""
+    run_json = tmp_path / "out/run.json"
+    run_json.write_text(json.dumps(json.loads(run_json.read_text()) | {"manifest": "<b onclick=alert(1)>"}))
+    make_report(str(tmp_path / "out"))
+    made = page_at(tmp_path / "out/report.html")
+    assert "<b onclick=alert(1)>" in made.text
     assert not [attributes for _, attributes in made.tags if any(name.startswith("on") for name in attributes)]
     assert not [one for tag, one in made.tags if tag == "img" and not str(one["src"]).startswith("data:")]
     uris = made.records()["columns"]["source_uri"]
@@ -422,10 +425,10 @@ def test_what_has_no_place_on_earth_is_left_out(crs: str) -> None:
 
 def test_across_the_date_line_in_one_piece() -> None:
     """Not as a band around the Earth."""
-    map_ = places.map_of(a_table(placed("a", 179.5, 10)))
+    map_ = places.map_of(a_table(placed("a", 819_900, 1_000_000, 20_000, crs="EPSG:32660")))
     assert map_ is not None
     (print_,) = map_.footprints
-    assert (print_.x - map_.origin[0]) / map_.scale[0] == pytest.approx(180, abs=0.02)
+    assert (print_.x - map_.origin[0]) / map_.scale[0] == pytest.approx(180, abs=0.2)
 
 
 def test_of_a_million_records_failures_stay() -> None:
@@ -558,15 +561,9 @@ def test_other_scales_across_than_down_lie_on_each_other(tmp_path: Path) -> None
     assert levels[::5, 0, 0].tolist() == list(range(0, 200, 20))
 
 
-def test_a_script_is_not_ended_by_a_name(
-    tmp_path: Path, make_png: Callable[..., Any], tiny_config: Any, observer: Observer
-) -> None:
-    """`</script>` in an id of the manifest stays in the data, and in the text."""
-    make_png(tmp_path / "a.png")
-    (tmp_path / "m.csv").write_text("uri,id\na.png,</script><script>alert(1)\n")
-    config = tiny_config()
-    run(replace(config, settings=replace(config.settings, method=Method.BICUBIC)), observer)
-    make_report(str(tmp_path / "out"))
-    page = page_at(tmp_path / "out/report.html")
-    assert page.picture(0)["words"].startswith("Input and result of")
-    assert "alert" not in html.unescape("".join(page.data.get("script", "")))
+def test_a_script_is_not_ended_by_a_name() -> None:
+    """Data within a script element hold no sign that HTML reads, and are what they were."""
+    said = {"</script><script>alert(1)": ["<!--", "&lt;"]}
+    text = in_script(said)
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == said

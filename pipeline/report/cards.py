@@ -86,7 +86,7 @@ def _card(
         thumbnail=pictures.thumbnail,
         kernel=taps_of(record["kernel"], scale) if record["kernel"] and scale else None,
         curve=curve_of(record.get("fit_curve")),
-        picture=_in_script(_viewer_data(record, pictures)),
+        picture=in_script(_viewer_data(record, pictures)),
     )
 
 
@@ -156,7 +156,7 @@ def _viewer_data(record: Mapping[str, Any], pictures: Pictures) -> dict[str, Any
     }
 
 
-def _in_script(value: object) -> Markup:
+def in_script(value: object) -> Markup:
     """JSON that ends no script element and begins no comment in it."""
     text = json.dumps(value, separators=(",", ":"))
     for sign in "<>&":
