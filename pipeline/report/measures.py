@@ -56,8 +56,8 @@ DISAGREEMENT = Measure(
     "disagreement",
     "Disagreement",
     "units of the file",
-    "How far the members of the self-ensemble lie apart where they disagree most (95th percentile).",
-    _column("disagreement_p95"),
+    "How far the members of the self-ensemble lie apart (median): what ranks images best by their true error.",
+    _column("disagreement_p50"),
     by_factors=True,
 )
 
