@@ -17,6 +17,7 @@ from sr_ops.settings import (
     KERNELS_TO_FIND,
     NO_PRIOR,
     NONE,
+    BodyKind,
     Settings,
 )
 
@@ -164,6 +165,8 @@ class RunConfig:
 @lru_cache
 def _fingerprint(algorithm: int, settings: Settings, threads: int, form: Form) -> str:
     pixels = {"algorithm": algorithm, "threads": threads, **asdict(form), **asdict(settings)}
+    if settings.body is BodyKind.ADDITIVE:  # outputs of versions that knew no other are gone on with
+        del pixels["body"]
     if not settings.result_size:  # outputs of versions that knew whole scales alone are gone on with
         del pixels["result_size"]
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]

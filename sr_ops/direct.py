@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from .residual_network import Addition, ResidualNetwork, convolution
+from .bodies import hidden_layers
+from .body_shapes import reach
+from .networks import ResidualNetwork, convolution
 from .settings import Body as Body
 
 PLANES = 2
@@ -41,12 +43,17 @@ class DirectNetwork(ResidualNetwork):
 
     def __init__(self, bands: int, scale: int, body: Body, autocast_dtype: torch.dtype) -> None:
         super().__init__(bands, scale, autocast_dtype)
+        self._reach = reach(body)
         self.body = nn.Sequential(
             convolution(bands * (1 + scale**2) + PLANES, body.width),
-            *(Addition(body.width) for _ in range(body.depth - 2)),
+            *hidden_layers(body),
             nn.ReLU(),
             convolution(body.width, bands * scale**2),
         )
+
+    @property
+    def reach(self) -> int:
+        return self._reach
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
         constant = told.mean(1)[:, :, None, None].expand(-1, -1, *image.shape[-2:])

@@ -95,7 +95,7 @@ def _enlarge(
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            image, of_stage = _run(operator, image, base, stage.ratio, network.reach)
+            image = _run(operator, image, base, stage.ratio, network.reach)
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
@@ -153,7 +153,7 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
 
 
 def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, reach: int) -> Tensor:
-    """The enlargement of (C, h, w), in pieces, around which is what reaches them."""
+    """The enlargement of (C, h, w), in pieces, each with what its network sees around it."""
     bands, height, width = image.shape
     canvas = image.new_empty(bands, height * ratio, width * ratio)
     variances: Tensor | None = None

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from .body_shapes import hidden_shapes
 from .direct import DirectNetwork
 from .prior import HEAD_BANDS, Head, Weights, body_of
 from .residual_network import initialise
@@ -56,16 +57,20 @@ def deeper(weights: Weights, depth: int) -> dict[str, Tensor]:
     Args:
         depth: at least that of the weights.
     """
-    old = body_of(weights).depth
-    hidden, wanted = old - 2, depth - 2
+    old = body_of(weights)
+    hidden, wanted = old.depth - 2, depth - 2
     places = {1 + number * wanted // hidden: 1 + number for number in range(hidden)}
     made = {}
-    for kind in ("weight", "bias"):
-        made[f"body.0.{kind}"] = weights[f"body.0.{kind}"].clone()
-        for place in range(1, depth - 1):
-            held = weights[f"body.{places.get(place, 1)}.convolution.{kind}"]
-            made[f"body.{place}.convolution.{kind}"] = held.clone() if place in places else torch.zeros_like(held)
-        made[f"body.{depth}.{kind}"] = weights[f"body.{old}.{kind}"].clone()
+    last = 1
+    for place in range(1, depth - 1):
+        last = places.get(place, last)
+        for name, shape in hidden_shapes(old).items():
+            adds = name.startswith("convolution.")  # a gate that looks at nothing, and opens by nothing, would stay so
+            nothing = place not in places and (adds or not hidden)
+            made[f"body.{place}.{name}"] = torch.zeros(shape) if nothing else weights[f"body.{last}.{name}"].clone()
+    for part in ("weight", "bias"):
+        made[f"body.0.{part}"] = weights[f"body.0.{part}"].clone()
+        made[f"body.{depth}.{part}"] = weights[f"body.{old.depth}.{part}"].clone()
     return made
 
 

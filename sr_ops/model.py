@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from .degradation import Degradation
-from .direct import Body, DirectNetwork
-from .enlarging_method import Learned
+from .direct import DirectNetwork
 from .kernels import from_spec
 from .networks import network_class
 from .noise_line import NoiseLine
@@ -84,8 +83,8 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
     dtype, width, depth = fastest_dtype(device), settings.width, settings.depth
     with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
         network: ResidualNetwork
-        if settings.network == Network.DIRECT:
-            network = DirectNetwork(bands, ratio, Body(width, depth), dtype)
+        if settings.network is Network.DIRECT:
+            network = DirectNetwork(bands, ratio, settings.direct_body, dtype)
         else:
             network = network_class(settings.network)(bands, width, depth, dtype)
     network = network.to_empty(device="cpu")
@@ -97,7 +96,7 @@ def network_of(weights: Weights, bands: int, ratio: int, settings: Settings, dev
     """A network anew from its `state_dict`, to enlarge with."""
     if settings.network == Network.DIRECT:
         body = body_of(weights)
-        settings = replace(settings, width=body.width, depth=body.depth)
+        settings = replace(settings, width=body.width, depth=body.depth, body=body.kind)
     network = build_network(bands, ratio, settings, device).eval()
     network.load_state_dict(weights)
     return network

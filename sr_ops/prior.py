@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from . import body_shapes
 from .settings import Body
 
 if TYPE_CHECKING:
@@ -50,5 +51,4 @@ class Prior:
 
 def body_of(weights: Weights) -> Body:
     """What a head's weights are of."""
-    depth = sum(name.endswith(".weight") for name in weights)
-    return Body(width=len(weights["body.0.bias"]), depth=depth)
+    return body_shapes.body_of({name: tuple(tensor.shape) for name, tensor in weights.items()})

@@ -32,7 +32,7 @@ class ResidualNetwork(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Pixels of the image on each side that one of what it makes depends on: of 3 x 3 convolutions their number."""
+        """How many pixels of what it sees reach one of what it makes, on each side: as many as it has convolutions."""
         return sum(isinstance(layer, nn.Conv2d) for layer in self.body.modules())
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
@@ -95,6 +95,21 @@ class Addition(nn.Module):
         return added.add_(x)  # in place: as much memory again takes longer than the sum
 
 
+class Gated(Addition):
+    """x + gate * convolution(relu(x)), the gate from 0 to 2, made of what the convolution made; 1 at first."""
+
+    gate: nn.Conv2d
+    """The last one on the gate's way."""
+
+    def gated(self, made: Tensor) -> Tensor:
+        """Of (B, C, h, w) the gate before its sigmoid: (B, C or 1, h, w)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.convolution(nn.functional.relu(x))
+        return torch.addcmul(x, made, self.gated(made).sigmoid(), value=2)
+
+
 def fastest_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it natively, else float32.
 
@@ -117,8 +132,9 @@ def initialise(body: nn.Module, generator: torch.Generator) -> None:
     gains = {layer.convolution: _ADDITION_GAIN for layer in body.modules() if isinstance(layer, Addition)}
     convolutions = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d)]
     for layer in convolutions:
-        std = gains.get(layer, 1.0) * math.sqrt(2 / (layer.in_channels * math.prod(layer.kernel_size)))
+        std = gains.get(layer, 1.0) * math.sqrt(2 / (layer.in_channels // layer.groups * math.prod(layer.kernel_size)))
         nn.init.normal_(layer.weight, std=std, generator=generator)
         assert layer.bias is not None
         nn.init.zeros_(layer.bias)
-    nn.init.zeros_(convolutions[-1].weight)
+    for last in (convolutions[-1], *(layer.gate for layer in body.modules() if isinstance(layer, Gated))):
+        nn.init.zeros_(last.weight)

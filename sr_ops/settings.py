@@ -26,8 +26,14 @@ class Network(StrEnum):
     """The paper's, at HR size."""
 
 
-ALL_NETWORKS = (Network.DIRECT.value, *networks.NAMES)
-"""What `Settings.network` can be."""
+class BodyKind(StrEnum):
+    """Of what hidden layers a direct network is; see bodies.py."""
+
+    ADDITIVE = "additive"
+    """A convolution that adds to its input: the default."""
+    PIXEL = "pixel-attention"
+    CHANNEL = "channel-attention"
+    SPATIAL = "spatial-attention"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Body:
     width: int = 64
     depth: int = 8
     """Of all 3 x 3 convolutions, first and last included."""
+    kind: BodyKind = BodyKind.ADDITIVE
 
 
 class Method(StrEnum):
@@ -109,6 +116,8 @@ class Settings:
     """Channels of the hidden layers."""
     depth: int = 8
     """Number of convolutions, at least 2."""
+    body: BodyKind = BodyKind.ADDITIVE
+    """Of direct networks, as their prior says."""
     fit: FitSettings = field(default_factory=FitSettings)
     seed: int = 0
     """The same for every image, so that no pixel depends on order or worker."""
@@ -145,6 +154,11 @@ class Settings:
     def by_networks(self) -> bool:
         """Whether networks of srpipe's own enlarge the image."""
         return self.method in BY_NETWORKS
+
+    @property
+    def direct_body(self) -> Body:
+        """What a direct network is made of."""
+        return Body(self.width, self.depth, self.body)
 
     @property
     def takes_any_kernel(self) -> bool:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from torch import Tensor
 
 from .base import base_reach, make_base
+from .body_shapes import reach
 from .conservation import passes
 from .degradation import Degradation
 from .kernels import bicubic, of_first_stage
@@ -88,5 +89,6 @@ def halo(settings: Settings, degradation: Degradation) -> int:
         method = method_of(settings.method)
         return method.reach(degradation) + (0 if method.knows_camera else back) + conserved
     reaches = [base_reach(stage.learned) * stage.ratio // stage.reached for stage in stages_of(settings, clear)]
-    depths = settings.depth + (settings.depth // LARGEST_DIRECT if len(reaches) > 1 else 0)
-    return depths + sum(reaches) + len(reaches) * back + conserved
+    seen = reach(settings.direct_body)
+    seen += seen // LARGEST_DIRECT if len(reaches) > 1 else 0
+    return seen + sum(reaches) + len(reaches) * back + conserved

@@ -7,19 +7,29 @@ take longer than they run.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from .direct import DirectNetwork
-from .draws import Draws
+from .draws import Batch
 from .fit import GRADIENT_NORM
 
 _AVERAGE_SHARE = 1e-3
 """Of a step's weights in their average, in a long training."""
 
 _STEPS_BEFORE_CAPTURE = 11
+
+
+class Lessons(Protocol):
+    """What is learned from, such as `draws.Draws`."""
+
+    generator: Generator
+    """What all is drawn from."""
+
+    def batch(self, size: int) -> Batch:
+        """One step's, of `size` crops."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Schedule:
 class Training:
     """A network on its way; `state` holds all that a later one needs to go on."""
 
-    def __init__(self, network: DirectNetwork, draws: Draws, schedule: Schedule) -> None:
+    def __init__(self, network: DirectNetwork, draws: Lessons, schedule: Schedule) -> None:
         self._network, self._draws, self._schedule = network, draws, schedule
         self._parameters = list(network.parameters())
         self._device = self._parameters[0].device

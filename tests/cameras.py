@@ -12,8 +12,7 @@ from sr_ops.kernels import Kernel, bicubic, gaussian
 from sr_ops.model import build_network, degradation_of
 from sr_ops.pairs import Lesson, father_son_pyramid
 from sr_ops.prior import Prior
-from sr_ops.residual_network import ResidualNetwork, initialise
-from sr_ops.settings import Body, Network, Settings
+from sr_ops.settings import Body, BodyKind, Network, Settings
 from sr_ops.stages import Stage, stages_of
 
 CPU = torch.device("cpu")
@@ -83,27 +82,36 @@ def network_at_start(
     seed: int = 0,
     ratio: int = 2,
     dtype: torch.dtype = torch.float32,
+    body: BodyKind = BodyKind.ADDITIVE,
 ) -> ResidualNetwork:
     """As `build_network` makes it for settings of that size, to compute in `dtype`."""
-    network = build_network(bands, ratio, Settings(network=name, width=width, depth=depth, seed=seed), CPU)
+    network = build_network(bands, ratio, Settings(network=name, width=width, depth=depth, seed=seed, body=body), CPU)
     network.autocast_dtype = dtype
     return network
 
 
 def random_prior(
-    width: int = 8, depth: int = 4, bands: tuple[int, ...] = (1, 3), std: float = 0.02, seed: int = 0
+    width: int = 8,
+    depth: int = 4,
+    bands: tuple[int, ...] = (1, 3),
+    std: float = 0.02,
+    seed: int = 0,
+    kind: BodyKind = BodyKind.ADDITIVE,
 ) -> Prior:
-    """Far from the base, in every pixel."""
-    heads = {}
+    """Far from the base, in every pixel, and so are gates from 1."""
+    heads, body = {}, Body(width, depth, kind)
     for scale in (2, 3, 4):
         for number in bands:
-            network = DirectNetwork(number, scale, Body(width, depth), torch.float32)
+            network = DirectNetwork(number, scale, body, torch.float32)
             generator = Generator().manual_seed(seed)
             initialise(network.body, generator)
             weights = network.state_dict()
             weights[f"body.{depth}.weight"].normal_(std=std, generator=generator)
+            for name, tensor in weights.items():
+                if name.endswith("gate.weight"):
+                    tensor.normal_(std=0.5, generator=generator)
             heads[scale, number] = weights
-    return Prior(Body(width, depth), heads)
+    return Prior(body, heads)
 
 
 def camera_of(settings: Settings, noise: float = 0.0) -> Degradation:

@@ -7,8 +7,7 @@ from torch import Tensor
 from sr_ops.direct import DirectNetwork
 from sr_ops.heads import deeper, first_weights, in_order, of_one_band, origin
 from sr_ops.prior import HEAD_BANDS, Head, Prior, body_of
-from sr_ops.residual_network import initialise
-from sr_ops.settings import Body
+from sr_ops.settings import Body, BodyKind
 
 BODY = Body(width=8, depth=3)
 
@@ -57,27 +56,33 @@ def test_a_clean_image_of_three_bands_has_a_head_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("depth", [3, 4, 9])
-@pytest.mark.parametrize("old", [3, 5])
-def test_a_deeper_head_makes_the_same(old: int, depth: int) -> None:
+@pytest.mark.parametrize("old", [2, 3, 5])
+@pytest.mark.parametrize("kind", BodyKind)
+def test_a_deeper_head_makes_the_same(kind: BodyKind, old: int, depth: int) -> None:
     """Bit for bit: what is new adds nothing, and learns from the first step on."""
-    depth = max(old, depth)
-    shallow = DirectNetwork(3, 2, Body(8, old), torch.float32)
+    depth, kind = max(old, depth), BodyKind.ADDITIVE if old == 2 else kind
+    shallow = DirectNetwork(3, 2, Body(8, old, kind), torch.float32)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in shallow.parameters():
-            parameter.normal_(std=0.2, generator=generator)
-    made = DirectNetwork(3, 2, Body(8, depth), torch.float32)
+            parameter.normal_(std=0.1, generator=generator)
+    made = DirectNetwork(3, 2, Body(8, depth, kind), torch.float32)
     made.load_state_dict(deeper(shallow.state_dict(), depth))
-    assert body_of(made.state_dict()) == Body(8, depth)
-    assert (shallow.depth, made.depth) == (old, depth)
+    assert body_of(made.state_dict()) == Body(8, depth, kind)
     seen = (
         torch.rand(1, 3, 9, 9, generator=generator),
         torch.rand(1, 3, 18, 18, generator=generator),
         torch.zeros(1, 3, 2),
     )
     assert torch.equal(made(*seen), shallow(*seen))
-    made(*seen).square().sum().backward()
-    assert all(bool(parameter.grad.any()) for parameter in made.parameters() if parameter.grad is not None)
+    for what_learns in ("convolution", ""):  # what a gate multiplies was nothing, before the first step
+        made.zero_grad()
+        made(*seen).square().sum().backward()
+        with torch.no_grad():
+            for name, parameter in made.named_parameters():
+                assert parameter.grad is not None
+                assert what_learns not in name or bool(parameter.grad.any())
+                parameter -= 1e-4 * parameter.grad
 
 
 def test_every_head_begins_from_one_that_is_trained_before() -> None:

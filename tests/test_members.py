@@ -7,19 +7,19 @@ from torch import Tensor
 from sr_ops.dihedral import ORDER, inverse, transform
 from sr_ops.members import mean_and_variance
 from sr_ops.model import network_of
-from sr_ops.residual_network import ResidualNetwork
-from sr_ops.settings import Network, Settings
+from sr_ops.networks import ResidualNetwork
+from sr_ops.settings import BodyKind, Network, Settings
 
 from .cameras import CPU, random_prior
 from .pictures import noise
 
-PRIOR = random_prior()
+PRIORS = {kind: random_prior(kind=kind) for kind in BodyKind}
 
 
-def direct(scale: int, bands: int) -> ResidualNetwork:
+def direct(scale: int, bands: int, kind: BodyKind = BodyKind.ADDITIVE) -> ResidualNetwork:
     """In float32."""
     settings = Settings(network=Network.DIRECT, width=8, depth=4, scale=scale)
-    network = network_of(PRIOR.heads[scale, bands], bands, scale, settings, CPU)
+    network = network_of(PRIORS[kind].heads[scale, bands], bands, scale, settings, CPU)
     network.autocast_dtype = torch.float32
     return network
 
@@ -49,6 +49,17 @@ def test_turned_convolutions_are_turned_images(scale: int, bands: int, image_ban
         assert variance is not None
         assert float(variance.max()) > 1e-6
         torch.testing.assert_close(variance, members.var(0), atol=1e-8, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", BodyKind)
+@torch.inference_mode()
+def test_attention_turns_with_its_image(kind: BodyKind) -> None:
+    """So do the gates of every kind of body."""
+    network, image, base = direct(2, 3, kind), noise(3, 9, 14), noise(3, 18, 28, seed=1)
+    told = torch.zeros(3, 2)
+    for element in range(ORDER):
+        made = mean_of_members(network, told, [element])(image, base)
+        torch.testing.assert_close(made, turned_images(network, image, base, told, element), atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()

@@ -19,8 +19,8 @@ from safetensors.torch import load, save
 from jobs.sample_pictures import satellite_view
 from pipeline import storage
 from pipeline.errors import UsageError
-from pipeline.priors import prior_file as prior_module
 from pipeline.priors.prior_file import PriorFile, check_fits, parse_prior, read_prior, to_bytes, weights
+from sr_ops.body_shapes import shapes
 from sr_ops.degradation import Degradation
 from sr_ops.direct import DirectNetwork
 from sr_ops.heads import deeper, first_weights
@@ -28,12 +28,13 @@ from sr_ops.kernels import bicubic
 from sr_ops.metrics import psnr_y
 from sr_ops.prior import HEAD_SCALES, Prior, body_of
 from sr_ops.resample import upscale
-from sr_ops.settings import Body, Network, Settings
+from sr_ops.settings import Body, BodyKind, Network, Settings
 
 MakePrior = Callable[..., bytes]
 
 TINY = Body(width=8, depth=3)
 BODY = {"width": 8, "depth": 3}
+OTHER_BODIES = [Body(6, 4, kind) for kind in BodyKind if kind is not BodyKind.ADDITIVE]
 
 
 def _state(scale: int, bands: int, body: Body = TINY) -> dict[str, torch.Tensor]:
@@ -55,6 +56,12 @@ def _header_bytes(data: bytes) -> int:
     return 8 + int.from_bytes(data[:8], "little")
 
 
+def _metadata(data: bytes) -> str:
+    """What a file says of its networks."""
+    said: str = json.loads(data[8 : _header_bytes(data)])["__metadata__"]["srpipe-heads"]
+    return said
+
+
 def _described(body: object, tensors: dict[str, torch.Tensor] | None = None) -> bytes:
     """The tensors of the tiny prior, or others, under any description: text, or the body in one."""
     described = body if isinstance(body, str) else json.dumps({"body": body})
@@ -64,7 +71,7 @@ def _described(body: object, tensors: dict[str, torch.Tensor] | None = None) -> 
 # ---- round trip -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [TINY, Body(1, 2), Body(64, 8), Body(8, 4)], ids=str)
+@pytest.mark.parametrize("body", [TINY, Body(1, 2), Body(64, 8), Body(8, 4), *OTHER_BODIES], ids=str)
 @pytest.mark.parametrize("bands", [(1,), (1, 3)])
 def test_round_trip(bands: tuple[int, ...], body: Body) -> None:
     """A file gives back the weights, rounded to float16, as float32 tensors, and says which heads they are."""
@@ -117,6 +124,36 @@ def test_heads_for_clean_images_must_be_as_the_file_says(depth: int) -> None:
         parse_prior(save(load(good), {"srpipe-heads": json.dumps({"body": BODY})}))
 
 
+def test_what_is_additive_does_not_say_so() -> None:
+    """So a file made today is one for earlier versions, and one of theirs is additive."""
+    assert json.loads(_metadata(_good())) == {"body": BODY}
+    held = parse_prior(_good())
+    assert held.body.kind is held.largest.kind is BodyKind.ADDITIVE
+
+
+@pytest.mark.parametrize("body", OTHER_BODIES, ids=str)
+def test_heads_for_clean_images_are_of_the_same_kind(body: Body) -> None:
+    """It is told for both, and one that differs is refused."""
+    prior = _prior(body=body)
+    data = to_bytes(Prior(body, prior.heads, {2: deeper(prior.heads[2, 3], 5)}))
+    held = parse_prior(data)
+    assert held.clean_body == held.largest == Body(6, 5, body.kind)
+    described = json.loads(_metadata(data))
+    assert [described[which]["kind"] for which in ("body", "clean")] == [body.kind.value] * 2
+    del described["clean"]["kind"]
+    with pytest.raises(ValueError, match=f"is for two kinds of bodies: {body.kind}, and for clean images additive"):
+        parse_prior(save(load(data), {"srpipe-heads": json.dumps(described)}))
+
+
+@pytest.mark.parametrize("body", OTHER_BODIES, ids=str)
+def test_a_body_must_be_as_the_file_says(body: Body) -> None:
+    """Heads of one kind are no heads of another."""
+    tensors = load(to_bytes(_prior(body=body)))
+    for kind in set(BodyKind) - {body.kind}:
+        with pytest.raises(ValueError, match=f"does not hold the tensors of {kind} heads of width 6 and depth 4"):
+            parse_prior(_described({"width": 6, "depth": 4, "kind": kind.value}, tensors))
+
+
 def test_half_the_bytes_of_float32() -> None:
     """Weights are stored in float16: the file is little more than two bytes a weight."""
     count = sum(tensor.numel() for state in _prior().heads.values() for tensor in state.values())
@@ -147,12 +184,14 @@ def test_identity_is_that_of_the_bytes() -> None:
 @pytest.mark.parametrize("bands", [1, 3])
 @pytest.mark.parametrize("scale", HEAD_SCALES)
 @pytest.mark.parametrize(("width", "depth"), [(8, 2), (8, 3), (5, 4), (64, 8), (1, 9)])
-def test_shapes_are_those_of_the_networks(width: int, depth: int, scale: int, bands: int) -> None:
-    """What the file check expects without torch is what the network has, name by name."""
-    body = Body(width, depth)
+@pytest.mark.parametrize("kind", BodyKind)
+def test_shapes_are_those_of_the_networks(kind: BodyKind, width: int, depth: int, scale: int, bands: int) -> None:
+    """What the file check expects without torch is what the network has, name by name, and tells the body."""
+    body = Body(width, depth, kind)
     state = DirectNetwork(bands, scale, body, torch.float32).state_dict()
     expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    assert prior_module._shapes(scale, bands, body) == expected
+    assert shapes(scale, bands, body) == expected
+    assert body_of(state) == (body if depth > 2 else Body(width, depth))
 
 
 # ---- which one ------------------------------------------------------------------------------------------------------
@@ -265,15 +304,27 @@ NO_PRIORS: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "float32": (
         lambda: _described(BODY, _with("2.3.body.0.bias", torch.zeros(8))),
-        "does not hold the tensors of heads of width 8 and depth 3 in float16",
+        "does not hold the tensors of additive heads of width 8 and depth 3 in float16",
     ),
-    "another depth": (lambda: _described({**BODY, "depth": 4}), "does not hold the tensors of heads of width 8 and"),
-    "another width": (lambda: _described({**BODY, "width": 9}), "does not hold the tensors of heads of width 9 and"),
+    "another depth": (
+        lambda: _described({**BODY, "depth": 4}),
+        "does not hold the tensors of additive heads of width 8 and",
+    ),
+    "another width": (
+        lambda: _described({**BODY, "width": 9}),
+        "does not hold the tensors of additive heads of width 9 and",
+    ),
     "no head of one band": (
         lambda: _described(BODY, {name: it for name, it in load(_good()).items() if not name.startswith("3.1.")}),
         "has no head for x3 and one band",
     ),
     "a width that is none": (lambda: _described({**BODY, "width": "wide"}), "does not say what networks it is for"),
+    "a body of later": (
+        lambda: _described({**BODY, "kind": "mamba"}),
+        "is for networks of a 'mamba' body, and this srpipe knows additive, pixel-attention, channel-attention,"
+        " spatial-attention; use a later srpipe",
+    ),
+    "a kind that is none": (lambda: _described({**BODY, "kind": 3}), "is for networks of a '3' body"),
     "a body with more": (lambda: _described({**BODY, "height": 3}), "does not say what networks it is for"),
     "no description": (lambda: _described("{"), "does not say what networks it is for"),
     "numbers numpy has not": (
@@ -373,8 +424,7 @@ def _check_any(data: bytes) -> None:
     except ValueError:
         return
     for (scale, bands), state in weights(held.data).heads.items():
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        assert shapes == prior_module._shapes(scale, bands, held.body)
+        assert {name: tuple(tensor.shape) for name, tensor in state.items()} == shapes(scale, bands, held.body)
     assert {(2, 1), (3, 1), (4, 1)} <= set(held.heads)
 
 

@@ -15,8 +15,7 @@ from sr_ops import stack
 from sr_ops.fit import fit
 from sr_ops.pairs import Lesson, Pair
 from sr_ops.resample import downscale, upscale
-from sr_ops.residual_network import ResidualNetwork, fastest_dtype
-from sr_ops.settings import FitSettings, Network
+from sr_ops.settings import BodyKind, FitSettings, Network
 from sr_ops.stack import fit_stack
 from sr_ops.stages import Stage
 
@@ -32,10 +31,15 @@ TOLERANCE = 2e-5
 
 
 def some_networks(
-    count: int, name: Network = Network.SUBPIXEL, bands: int = 3, dtype: torch.dtype = torch.float32, ratio: int = 2
+    count: int,
+    name: Network = Network.SUBPIXEL,
+    bands: int = 3,
+    dtype: torch.dtype = torch.float32,
+    ratio: int = 2,
+    body: BodyKind = BodyKind.ADDITIVE,
 ) -> list[ResidualNetwork]:
     """Each with weights of its own; the same on every call."""
-    return [network_at_start(name, bands, 16, 4, seed, ratio, dtype) for seed in range(count)]
+    return [network_at_start(name, bands, 16, 4, seed, ratio, dtype, body) for seed in range(count)]
 
 
 def some_lessons(stage: Stage = STAGE) -> list[Lesson]:
@@ -91,6 +95,20 @@ def test_a_stack_of_direct_networks_learns_what_each_learns_alone(scale: int, ba
     before = some_networks(count, Network.DIRECT, bands, ratio=scale)
     moved = [float((parameters(one) - parameters(other)).abs().max()) for one, other in zip(alone, before, strict=True)]
     assert min(moved) > 1e-3
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("body", [kind for kind in BodyKind if kind is not BodyKind.ADDITIVE])
+def test_networks_with_attention_stack(body: BodyKind, bands: int) -> None:
+    """Each one's gates look at its own channels alone, and learn."""
+    stage = first_stage(Network.DIRECT, blur(1.2, 2, 0.02))
+    lessons = some_lessons(stage)
+    alone, together = (some_networks(3, Network.DIRECT, bands, body=body) for _ in range(2))
+    expected = [fit(network, lesson, SHORT, 7) for network, lesson in zip(alone, lessons, strict=True)]
+    assert fit_stack(together, lessons, SHORT, 7) == pytest.approx(expected, rel=TOLERANCE)
+    assert_alike(together, alone, stage)
+    gates = [tensor for name, tensor in alone[0].state_dict().items() if name.endswith("gate.weight")]
+    assert min(float(gate.abs().max()) for gate in gates) > 1e-4
 
 
 @pytest.mark.skipif(fastest_dtype(CPU) != torch.bfloat16, reason="this processor does not multiply bfloat16")

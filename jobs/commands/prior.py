@@ -9,6 +9,7 @@ import typer
 from pipeline.config import Device
 from pipeline.errors import UsageError
 from sr_ops.prior import HEAD_SCALES
+from sr_ops.settings import BodyKind
 
 from ..answers import print_result, tell_reason
 from ..panels import with_panels
@@ -67,6 +68,10 @@ class TrainingOptions:
     depth: Annotated[
         int | None,
         typer.Option(metavar="N", min=2, help="Give the network so many convolutions.", show_default="10; from none"),
+    ] = None
+    body: Annotated[
+        BodyKind | None,
+        typer.Option(help="Make the network of these hidden layers.", show_default="additive; from none"),
     ] = None
 
 

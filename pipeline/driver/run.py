@@ -214,8 +214,8 @@ def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
         return config, None
     check_fits(prior_file, config.settings)
     body = prior_file.largest
-    settings = replace(config.settings, prior=prior_file.sha256, width=body.width, depth=body.depth)
-    return replace(config, settings=settings), prior_file
+    of_prior = replace(config.settings, prior=prior_file.sha256, width=body.width, depth=body.depth, body=body.kind)
+    return replace(config, settings=of_prior), prior_file
 
 
 def _find_kernels(

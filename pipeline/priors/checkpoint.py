@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sr_ops.prior import Head
+from sr_ops.settings import BodyKind
 
 from .. import storage
 from ..errors import UsageError
@@ -18,6 +19,9 @@ from ..errors import UsageError
 SUFFIX = ".checkpoint"
 
 _FORMAT = 1
+
+_OF_EARLIER_VERSIONS = {"--body": BodyKind.ADDITIVE.value}
+"""What their commands do not say: there was one alone."""
 
 Command = Mapping[str, str | int | float]
 """All that decides the weights, by the option that says so; "images" for their pixels."""
@@ -46,7 +50,7 @@ def load(uri: str, command: Command) -> Progress:
         raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error
     try:
         held = _load(data)
-        differing = _differing(held["command"], command)
+        differing = _differing(_OF_EARLIER_VERSIONS | held["command"], command)
         progress = Progress(held["done"], held["begun"])
     except (KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise UsageError(

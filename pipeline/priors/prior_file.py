@@ -2,13 +2,14 @@
 
 A tensor of the head for scale 4 and one band is called "4.1.<its name in the network>", of that for clean images
 "4.clean.<its name>"; the metadata "srpipe-heads" tell, as JSON, the body that heads have, and that of those for clean
-images. Weights are stored in float16, and used in float32.
+images. Of what layers a body is the metadata tell where it is not additive, as all were at first. Weights are stored in
+float16, and used in float32.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from sr_ops.body_shapes import shapes as shapes_of
 from sr_ops.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
-from sr_ops.settings import NO_PRIOR, Body, Network, Settings
+from sr_ops.settings import NO_PRIOR, Body, BodyKind, Network, Settings
 
 from .. import storage
 from ..errors import UsageError
@@ -36,9 +38,6 @@ _CLEAN = "clean"
 
 _MAX_WIDTH, _MAX_DEPTH = 4096, 256
 """Beyond any network that could be run: what a file claims is checked before anything of that size is made."""
-
-_PLANES = 2
-"""Of a direct network, told without torch."""
 
 _MAKE_ONE = "make one with `srpipe prior`"
 
@@ -60,7 +59,7 @@ class PriorFile:
     def largest(self) -> Body:
         """As wide and as deep as any of its networks."""
         bodies = [self.body, self.clean_body or self.body]
-        return Body(max(body.width for body in bodies), max(body.depth for body in bodies))
+        return Body(max(body.width for body in bodies), max(body.depth for body in bodies), self.body.kind)
 
     @property
     def sha256(self) -> str:
@@ -107,9 +106,11 @@ def parse_prior(data: bytes) -> PriorFile:
     body, heads = _body(metadata, "body"), _heads(tensors)
     clean = tuple(scale for scale in HEAD_SCALES if any(name.startswith(f"{scale}.{_CLEAN}.") for name in tensors))
     clean_body = _body(metadata, _CLEAN) if clean else None
-    shapes = {f"{scale}.{bands}": _shapes(scale, bands, body) for scale, bands in heads}
+    shapes = {f"{scale}.{bands}": shapes_of(scale, bands, body) for scale, bands in heads}
     if clean_body is not None:
-        shapes |= {f"{scale}.{_CLEAN}": _shapes(scale, CLEAN_BANDS, clean_body) for scale in clean}
+        if clean_body.kind is not body.kind:
+            raise ValueError(f"is for two kinds of bodies: {body.kind}, and for clean images {clean_body.kind}")
+        shapes |= {f"{scale}.{_CLEAN}": shapes_of(scale, CLEAN_BANDS, clean_body) for scale in clean}
     expected = {
         f"{head}.{name}": (shape, np.dtype(np.float16)) for head, its in shapes.items() for name, shape in its.items()
     }
@@ -118,7 +119,7 @@ def parse_prior(data: bytes) -> PriorFile:
             raise ValueError(f"has no head for x{scale} and one band")
     if {name: (array.shape, array.dtype) for name, array in tensors.items()} != expected:
         sizes = ", ".join(f"width {each.width} and depth {each.depth}" for each in (body, clean_body) if each)
-        raise ValueError(f"does not hold the tensors of heads of {sizes} in float16")
+        raise ValueError(f"does not hold the tensors of {body.kind} heads of {sizes} in float16")
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise ValueError("holds weights that are not finite")
     return PriorFile(data, body, heads, clean_body, clean)
@@ -126,13 +127,18 @@ def parse_prior(data: bytes) -> PriorFile:
 
 def _body(metadata: dict[str, str], which: str) -> Body:
     try:
-        body = Body(**json.loads(metadata[_METADATA])[which])
+        told = dict(json.loads(metadata[_METADATA])[which])
+        kind = str(told.pop("kind", BodyKind.ADDITIVE))
+        body = Body(**told)
         sizes = (type(body.width), type(body.depth)) == (int, int)
         if not (sizes and 0 < body.width <= _MAX_WIDTH and 2 <= body.depth <= _MAX_DEPTH):
             raise ValueError(f"width {body.width!r:.20}, depth {body.depth!r:.20}")
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"does not say what networks it is for ({error})") from error
-    return body
+    if kind not in set(BodyKind):
+        known = ", ".join(BodyKind)
+        raise ValueError(f"is for networks of a {kind!r:.40} body, and this srpipe knows {known}; use a later srpipe")
+    return replace(body, kind=BodyKind(kind))
 
 
 def _heads(names: Iterable[str]) -> tuple[Head, ...]:
@@ -176,23 +182,14 @@ def to_bytes(prior: Prior) -> bytes:
         for head, weights in heads.items()
         for name, tensor in weights.items()
     }
-    bodies = {"body": asdict(prior.body)}
+    bodies = {"body": _described(prior.body)}
     if prior.clean:
-        bodies[_CLEAN] = asdict(body_of(next(iter(prior.clean.values()))))
+        bodies[_CLEAN] = _described(body_of(next(iter(prior.clean.values()))))
     return save(tensors, {_METADATA: json.dumps(bodies)})
 
 
-def _shapes(scale: int, bands: int, body: Body) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a head's weights, told without torch; a test compares them with the network's own."""
-    width, depth = body.width, body.depth
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def convolution(name: str, bands_in: int, bands_out: int) -> None:
-        shapes[f"{name}.weight"] = (bands_out, bands_in, 3, 3)
-        shapes[f"{name}.bias"] = (bands_out,)
-
-    convolution("body.0", bands * (1 + scale**2) + _PLANES, width)
-    for layer in range(1, depth - 1):
-        convolution(f"body.{layer}.convolution", width, width)
-    convolution(f"body.{depth}", width, bands * scale**2)
-    return shapes
+def _described(body: Body) -> dict[str, object]:
+    described = asdict(body)
+    if body.kind is BodyKind.ADDITIVE:  # a file of them is one for earlier versions, too
+        del described["kind"]
+    return described

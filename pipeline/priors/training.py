@@ -1,6 +1,6 @@
 """`srpipe prior`: images of a collection become one file of weights for direct networks, by way of a checkpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -9,7 +9,7 @@ from sr_ops.album import Album
 from sr_ops.draws import MARGIN
 from sr_ops.heads import in_order
 from sr_ops.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
-from sr_ops.settings import Body
+from sr_ops.settings import Body, BodyKind
 
 from .. import storage
 from ..errors import UsageError
@@ -50,8 +50,9 @@ class Request:
     max_images: int
     seed: int
     width: int | None
-    """Of a fresh body, as is `depth`; None for that of FRESH_BODY."""
+    """Of a fresh body, as are `depth` and `body`; None for that of FRESH_BODY."""
     depth: int | None
+    body: BodyKind | None
     device: str
     """`cpu` or `cuda`."""
     threads: int
@@ -119,10 +120,11 @@ def _body(request: Request, start: Prior | None) -> Body:
         if set(request.scales) != set(HEAD_SCALES):
             raise UsageError("--scales: from none all heads are to be trained; leave it out, or go on from a prior")
         width, depth = request.width or FRESH_BODY.width, request.depth or FRESH_BODY.depth
-        return Body(width, depth)
+        return Body(width, depth, request.body or FRESH_BODY.kind)
     for option, given, held in (
         ("--width", request.width, start.body.width),
         ("--depth", request.depth, start.body.depth),
+        ("--body", request.body, start.body.kind),
     ):
         if given not in (None, held):
             raise UsageError(f"{option}: the prior that it goes on from has {held}, not {given}; use --from none")
@@ -135,10 +137,15 @@ def _clean_body(request: Request, start: Prior | None) -> Body:
     for scale in request.scales:
         if (scale, CLEAN_BANDS) not in start.heads:
             raise UsageError(f"--clean: the prior that it goes on from has no head for x{scale} and three bands")
-    if request.width not in (None, start.body.width):
-        raise UsageError(f"--width: the prior that it goes on from has {start.body.width}, not {request.width}")
+    for option, given, of_start in (
+        ("--width", request.width, start.body.width),
+        ("--body", request.body, start.body.kind),
+    ):
+        if given not in (None, of_start):
+            raise UsageError(f"{option}: the prior that it goes on from has {of_start}, not {given}")
     held = [body_of(weights) for weights in start.clean.values()]
-    body = held[0] if held else Body(start.body.width, request.depth or start.body.depth + _MORE_CONVOLUTIONS)
+    deeper = replace(start.body, depth=request.depth or start.body.depth + _MORE_CONVOLUTIONS)
+    body = held[0] if held else deeper
     if request.depth not in (None, body.depth) or body.depth < start.body.depth:
         least = f"{body.depth}" if held else f"at least {start.body.depth}"
         message = f"heads for clean images of this prior have {least} convolutions, not {request.depth}"
@@ -190,6 +197,7 @@ def _command(request: Request, course: Course, pictures: Pictures, start_sha256:
         "--seed": course.seed,
         "--width": course.body.width,
         "--depth": course.body.depth,
+        "--body": course.body.kind.value,
         "--device": request.device,
         "--threads": request.threads,
         "images": pictures.sha256,

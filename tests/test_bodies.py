@@ -1,0 +1,94 @@
+"""Kinds of bodies: where each begins, and that tiles and pieces equal the whole whatever it looks at."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Generator
+
+from pipeline.config import RunConfig
+from sr_ops import enlarging
+from sr_ops.bodies import LAYERS
+from sr_ops.body_shapes import reach
+from sr_ops.degradation import Degradation
+from sr_ops.domain import UNIT
+from sr_ops.enlarging import enlarge_tiled
+from sr_ops.kernels import bicubic
+from sr_ops.learning import fit_stages
+from sr_ops.model import no_phase
+from sr_ops.networks import Addition, initialise
+from sr_ops.settings import Body, BodyKind, Method, Network, Settings
+from sr_ops.stages import halo
+
+from .cameras import random_prior
+from .pictures import noise
+
+ATTENTIVE = [kind for kind in BodyKind if kind is not BodyKind.ADDITIVE]
+
+DIRECT = Settings(scale=2, network=Network.DIRECT, method=Method.PRIOR, width=8, depth=4, ensemble=False)
+
+CLEAN = Degradation((bicubic(2),), 2)
+
+
+@pytest.mark.parametrize("kind", ATTENTIVE)
+def test_a_gate_is_open_at_first(kind: BodyKind) -> None:
+    """A layer begins as the additive one of the same convolution; an open gate stays one wherever its mean lies."""
+    gated, plain = LAYERS[kind](8), Addition(8)
+    for layer in (gated, plain):
+        initialise(torch.nn.Sequential(layer, torch.nn.Conv2d(8, 1, 3)), Generator().manual_seed(1))
+    plain.convolution.load_state_dict(gated.convolution.state_dict())
+    x = noise(1, 8, 12, 12)
+    torch.testing.assert_close(gated(x), plain(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ATTENTIVE)
+def test_a_gate_multiplies_what_is_added(kind: BodyKind) -> None:
+    """Closed, the layer hands on what it got; wide open it adds twice as much."""
+    layer = LAYERS[kind](8)
+    x = noise(1, 8, 12, 12)
+    added = layer.convolution(torch.relu(x))
+    with torch.no_grad():
+        for bias, factor in ((-50.0, 0), (50.0, 2)):
+            layer.gate.weight.zero_()
+            layer.gate.bias.fill_(bias)
+            torch.testing.assert_close(layer(x), x + factor * added, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", BodyKind)
+def test_pieces_equal_the_whole(kind: BodyKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit: a network is handed as much around a piece as it looks at."""
+    lr = noise(3, 30, 64)
+    fitted = fit_stages(lr, replace(DIRECT, body=kind), random_prior(kind=kind), CLEAN)
+    whole = enlarge_tiled(lr, fitted.model, DIRECT, no_phase, UNIT)
+    monkeypatch.setattr(enlarging, "_PIECE_ON_CPU", 16)
+    assert torch.equal(enlarge_tiled(lr, fitted.model, DIRECT, no_phase, UNIT), whole)
+
+
+@pytest.mark.parametrize("scale", [2, 8])
+@pytest.mark.parametrize("kind", BodyKind)
+def test_tiles_equal_the_whole(kind: BodyKind, scale: int) -> None:
+    """The halo grows with what the body looks at."""
+    settings = replace(DIRECT, scale=scale, body=kind, tile_size=20)
+    degradation = Degradation((bicubic(scale),), scale)
+    lr = noise(3, 12, 90 if scale == 2 else 60)
+    fitted = fit_stages(lr, settings, random_prior(kind=kind), degradation)
+    tiled = enlarge_tiled(lr, fitted.model, settings, no_phase, UNIT)
+    whole = enlarge_tiled(lr, fitted.model, replace(settings, tile_size=512), no_phase, UNIT)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-5)
+    grown = reach(settings.direct_body) - 4
+    assert halo(settings, degradation) - halo(replace(settings, body=BodyKind.ADDITIVE), degradation) == (
+        grown if scale == 2 else grown + (4 + grown) // 4 - 1
+    )
+
+
+def test_an_additive_body_leaves_the_fingerprint_as_it_was() -> None:
+    """Outputs of versions that knew no other are gone on with; another kind is another fingerprint."""
+    config = RunConfig("m.csv", "/out", settings=Settings())
+    fingerprints = {kind: config.fingerprint(replace(config.settings, body=kind)) for kind in BodyKind}
+    assert fingerprints[BodyKind.ADDITIVE] == config.fingerprint()
+    assert len(set(fingerprints.values())) == len(BodyKind)
+
+
+def test_reach_is_that_of_all_layers() -> None:
+    """By hand, for six hidden layers: 1 and 1, and 1, 1, 1 + 4, 1 + 3 for each."""
+    assert [reach(Body(64, 8, kind)) for kind in BodyKind] == [8, 8, 32, 26]
