@@ -23,7 +23,7 @@ from sr_ops.heads import deeper
 from sr_ops.kernels import gaussian
 from sr_ops.prior import Head, Prior
 from sr_ops.resample import upscale
-from sr_ops.settings import Body
+from sr_ops.settings import Body, BodyKind
 
 MakePrior = Callable[..., bytes]
 
@@ -39,6 +39,7 @@ BRIEF = Request(
     seed=0,
     width=8,
     depth=3,
+    body=None,
     device="cpu",
     threads=1,
 )
@@ -179,6 +180,21 @@ def test_heads_for_clean_images(tmp_path: Path, train: Callable[..., bytes], mak
         torch.testing.assert_close(again.clean[2][name], tensor, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("body", [kind for kind in BodyKind if kind is not BodyKind.ADDITIVE])
+def test_heads_of_other_bodies(tmp_path: Path, train: Callable[..., bytes], body: BodyKind) -> None:
+    """From none by name; then the prior says what it is of, also of heads for clean images."""
+    made = train(body=body, learning_rate=0.01)
+    assert parse_prior(made).body == Body(8, 3, body)
+    moved = [name for name, tensor in weights(made).heads[2, 1].items() if "gate.weight" in name and tensor.any()]
+    assert moved == ["body.1.gate.weight"]
+    (tmp_path / "start").write_bytes(made)
+    onward: dict[str, Any] = {"start": str(tmp_path / "start"), "width": None, "depth": None}
+    assert parse_prior(train(scales=(3,), **onward)).body == Body(8, 3, body)
+    assert parse_prior(train(scales=(2,), clean=True, **onward)).clean_body == Body(8, 9, body)
+    with pytest.raises(UsageError, match=f"--body: the prior that it goes on from has {body}, not additive; use --fr"):
+        train(body=BodyKind.ADDITIVE, **onward)
+
+
 def test_a_head_for_clean_images_goes_where_that_for_any_camera_was_trained(
     tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior
 ) -> None:
@@ -195,6 +211,10 @@ def test_a_head_for_clean_images_goes_where_that_for_any_camera_was_trained(
     [
         ({"start": "none"}, "--clean: heads for clean images begin as those for any camera; leave out --from none"),
         ({"width": 9}, "--width: the prior that it goes on from has 8, not 9"),
+        (
+            {"body": BodyKind.PIXEL},
+            "--body: the prior that it goes on from has additive, not pixel-attention",
+        ),
         ({"depth": 2}, "--depth: heads for clean images of this prior have at least 3 convolutions, not 2"),
     ],
 )
@@ -325,6 +345,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "seed": ({"seed": 3}, "--seed was 0, not 3"),
     "width": ({"width": 9}, "--width was 8, not 9"),
     "depth": ({"depth": 4}, "--depth was 3, not 4"),
+    "body": ({"body": BodyKind.SPATIAL}, "--body was additive, not spatial-attention"),
     "threads": ({"threads": 2}, "--threads was 1, not 2"),
     "two things": ({"steps": 9, "threads": 2}, "--steps was 8, not 9, --threads was 1, not 2"),
 }
@@ -345,6 +366,21 @@ def test_a_checkpoint_of_another_command_is_refused(
     assert sentence.endswith("; give what it was begun with, or remove it to begin anew")
     assert (tmp_path / "p.checkpoint").read_bytes() == before
     assert not (tmp_path / "p").exists()
+
+
+def test_a_checkpoint_that_knew_one_body_is_gone_on_with(
+    tmp_path: Path, train: Callable[..., bytes], interrupted: Callable[..., None]
+) -> None:
+    """Versions before there were others did not say it was additive."""
+    uninterrupted = train(steps=8)
+    interrupted((4, 3), 2, steps=8)
+    path = tmp_path / "p.checkpoint"
+    held = torch.load(path, weights_only=True)
+    del held["command"]["--body"]
+    torch.save(held, path)
+    with pytest.raises(UsageError, match="--body was additive, not pixel-attention; give what"):
+        train(steps=8, body=BodyKind.PIXEL)
+    assert train(steps=8) == uninterrupted
 
 
 def test_a_checkpoint_of_other_images_or_another_start_is_refused(

@@ -30,7 +30,7 @@ from pipeline.priors.pictures import Pictures, TrainingImages, read_pictures
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from sr_ops.heads import first_weights
 from sr_ops.prior import Prior
-from sr_ops.settings import Body
+from sr_ops.settings import Body, BodyKind
 
 Srpipe = Callable[..., tuple[int, str, str]]
 MakePrior = Callable[..., bytes]
@@ -156,6 +156,8 @@ def test_options_reach_the_training(srpipe: Srpipe, taught: list[dict[str, Any]]
     srpipe("prior", "in", "-o", "p", "--from", "start", "--crop", "32", "--scales", "2")
     assert taught[4]["course"].heads == ((2, 3), (2, 1))
     assert taught[4]["course"].body == Body(8, 3)
+    srpipe("prior", "in", "-o", "p", "--from", "none", "--crop", "16", "--body", "channel-attention")
+    assert taught[5]["course"].body == Body(96, 10, BodyKind.CHANNEL)
 
 
 @pytest.mark.usefixtures("pictures")
@@ -350,6 +352,8 @@ REFUSED = {
     "a start that is none": (("prior", "in", "-o", "p", "--from", "in/0.png"), "--from"),
     "another width than the start's": (("prior", "in", "-o", "p", "--width", "8"), "has 96, not 8; use --from none"),
     "another depth": (("prior", "in", "-o", "p", "--from", "start", "--depth", "4"), "has 3, not 4; use --from none"),
+    "another body": (("prior", "in", "-o", "p", "--body", "pixel-attention"), "has additive, not pixel-attention; use"),
+    "a body that is none": (("prior", "in", "-o", "p", "--body", "mamba"), "'mamba' is not one of 'additive'"),
     "from none not all scales": (("prior", "in", "-o", "p", *TINY, "--scales", "2"), "--scales: from none all heads"),
     "a scale without heads": (("prior", "in", "-o", "p", "--scales", "2,5"), "--scales: '2,5' is no list of scales"),
     "no scales": (("prior", "in", "-o", "p", "--scales", ""), "--scales: '' is no list of scales"),
