@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Generator
 
-from pipeline.config import RunConfig
 from sr_ops import enlarging
 from sr_ops.bodies import LAYERS
 from sr_ops.body_shapes import reach
@@ -79,14 +78,6 @@ def test_tiles_equal_the_whole(kind: BodyKind, scale: int) -> None:
     assert halo(settings, degradation) - halo(replace(settings, body=BodyKind.ADDITIVE), degradation) == (
         grown if scale == 2 else grown + (4 + grown) // 4 - 1
     )
-
-
-def test_an_additive_body_leaves_the_fingerprint_as_it_was() -> None:
-    """Outputs of versions that knew no other are gone on with; another kind is another fingerprint."""
-    config = RunConfig("m.csv", "/out", settings=Settings())
-    fingerprints = {kind: config.fingerprint(replace(config.settings, body=kind)) for kind in BodyKind}
-    assert fingerprints[BodyKind.ADDITIVE] == config.fingerprint()
-    assert len(set(fingerprints.values())) == len(BodyKind)
 
 
 def test_reach_is_that_of_all_layers() -> None:

@@ -18,7 +18,7 @@ from pipeline.driver.plan import Plan, make_key, make_plan
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit
 from pipeline.storage import Source
-from sr_ops.settings import FitSettings, Method, Network
+from sr_ops.settings import BodyKind, FitSettings, Method, Network
 
 Plans = Callable[..., Plan]
 
@@ -230,6 +230,7 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
             {"back_projections": 0},
             {"width": 9},
             {"depth": 4},
+            {"body": BodyKind.PIXEL},
             {"stack": 2},
             {"fit": FitSettings(steps=3, crop=16, batch=1)},
         ),

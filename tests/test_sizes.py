@@ -253,10 +253,10 @@ def test_runs_go_on(srpipe: Srpipe) -> None:
 
 
 def test_whole_scales_have_the_fingerprint_they_had() -> None:
-    """It leaves out the setting that only other sizes set, so outputs of earlier versions are gone on with."""
+    """It leaves out what only other sizes or bodies set, so outputs of earlier versions are gone on with."""
     config = RunConfig("m.csv", "out")
     plain = {"algorithm": ALGORITHM_VERSION, "threads": 1, **asdict(config.form), **asdict(config.settings)}
-    assert plain.pop("result_size") == ""
+    assert (plain.pop("result_size"), plain.pop("body")) == ("", "additive")
     assert config.fingerprint() == hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
     assert parse_scale("4") == parse_scale("4.0") == parse_scale("4x4") == (4, "")
 
