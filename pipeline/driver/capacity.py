@@ -34,13 +34,13 @@ class Workers:
     why: str
 
 
-_HALO = 64
+HALO = 64
 """LR pixels that are read around a tile, about: the true number hangs on the kernel (`stages.halo`)."""
 
 
 def worker_bytes(settings: Settings, scale: int) -> float:
     """What a worker and its decoder hold at most, of images that are read window by window."""
-    window = (settings.tile_size + 2 * _HALO) * scale
+    window = (settings.tile_size + 2 * HALO) * scale
     return _WORKER_BYTES + _WINDOWS_HELD * window**2 * 3 * 4
 
 

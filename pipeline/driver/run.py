@@ -82,7 +82,7 @@ def run(config: RunConfig, observer: Observer, only: Container[str] | None = Non
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
-    config, prior_file = _with_prior(_with_kernel(_with_whole_paths(config)))
+    config, prior_file = completed(config)
     manifest = read_manifest(config.manifest)
     check_input(config, manifest)
     root = config.root or manifest.root
@@ -189,6 +189,11 @@ def _summary(
     )
 
 
+def completed(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
+    """A run as its files say: with whole paths, the kernel and the prior that it names, and the prior itself."""
+    return _with_prior(_with_kernel(_with_whole_paths(config)))
+
+
 def _with_whole_paths(config: RunConfig) -> RunConfig:
     """As run.json has to hold it: `srpipe retry` may be started from another folder."""
     root = storage.absolute(config.root) if config.root else None
@@ -232,6 +237,21 @@ def _find_kernels(
     return CameraKernels(config, run_id, lock.check, observer.looking)(rows, sources)
 
 
+def plan_of(
+    config: RunConfig, manifest: Manifest, root: str, folds_case: Callable[[str], bool], find_kernels: FindKernels
+) -> Plan:
+    """What is to be done, by what is in the output. Raises UsageError.
+
+    Args:
+        folds_case: whether names in a folder that differ in case alone are one.
+    """
+    try:
+        commits, scenes = list_commits(config.output), list_scenes(config.output)
+        return make_plan(config, manifest, root, commits, scenes, folds_case(config.output), find_kernels)
+    except OSError as error:
+        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
+
+
 def _plan(
     config: RunConfig,
     run_id: str,
@@ -240,13 +260,7 @@ def _plan(
     find_kernels: FindKernels,
     only: Container[str] | None,
 ) -> Plan:
-    try:
-        commits, scenes = list_commits(config.output), list_scenes(config.output)
-        folds_case = storage.folds_case(config.output)
-        mapped = records.mapped_commits(records.latest(config.output, run_id)) if config.disagreement else None
-        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped)
-    except OSError as error:
-        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
+    plan = plan_of(config, manifest, root, storage.folds_case, find_kernels)
     if only is None:
         return plan
     restricted = plan.restricted(only)

@@ -24,7 +24,15 @@ from .access import (
     write,
 )
 from .failures import is_transient, reason
-from .folders import check_writable, folds_case, missing_folders, remove_empty, remove_empty_folders
+from .folders import (
+    check_writable,
+    folds_case,
+    lies_where_case_folds,
+    missing_folders,
+    remove_empty,
+    remove_empty_folders,
+)
+from .outline import is_outlined, outline_on_disk
 from .sides import check_service, is_output, use
 from .uris import SCHEMES, absolute, is_file_uri, join, parent, scheme
 
@@ -43,13 +51,16 @@ __all__ = [
     "glob",
     "is_file_uri",
     "is_folder",
+    "is_outlined",
     "is_output",
     "is_transient",
     "join",
     "lies_beside",
+    "lies_where_case_folds",
     "list_folder",
     "missing_folders",
     "on_disk",
+    "outline_on_disk",
     "parent",
     "read",
     "read_all",

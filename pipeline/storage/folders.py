@@ -41,6 +41,21 @@ def folds_case(folder: str) -> bool:
         remove(join(folder, name))
 
 
+def lies_where_case_folds(folder: str) -> bool:
+    """What `folds_case` says, found without writing: by the names of the folders that exist around it.
+
+    A disk that is mounted at `folder` itself may be of another kind.
+    """
+    if scheme(folder) != "file":
+        return False
+    for missing in missing_folders(folder)[-1:]:
+        folder = parent(missing)
+    while os.path.basename(folder).swapcase() == os.path.basename(folder) and folder != parent(folder):
+        folder = parent(folder)
+    other = join(parent(folder), os.path.basename(folder).swapcase())
+    return os.path.exists(other) and os.path.samefile(folder, other) and folder != other
+
+
 def missing_folders(folder: str) -> list[str]:
     """The local folders that a write below `folder` would make, innermost first; none on S3."""
     missing = []

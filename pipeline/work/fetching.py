@@ -17,6 +17,7 @@ from ..imagery.reading.decoders import open_image
 from ..imagery.samples import Scaling
 from ..storage import Source
 from ..storage.patience import Patience
+from .unreachable import missing, unreadable
 
 _LEAST_DECODING = 10.0
 """Seconds that a decoder is given at least: it may have to be started."""
@@ -63,7 +64,7 @@ class Fetcher:
             try:
                 path = self._patiently(lambda: stack.enter_context(storage.on_disk(uri)))
             except FileNotFoundError as error:
-                raise _missing(uri) from error
+                raise missing(uri) from error
             except OSError as error:
                 raise unreadable(uri, error) from error
             yield path
@@ -72,7 +73,7 @@ class Fetcher:
         try:
             return self._patiently(lambda: storage.stat(uri))
         except FileNotFoundError as error:
-            raise _missing(uri) from error
+            raise missing(uri) from error
         except OSError as error:
             raise unreadable(uri, error) from error
 
@@ -81,12 +82,3 @@ def check_version(uri: str, source: Source, fingerprint: str) -> None:
     """Raises ImageError when the source is not the one of that fingerprint."""
     if source.fingerprint != fingerprint:
         raise ImageError(ErrorType.READ, f"{uri} was changed while it was worked on; run again")
-
-
-def unreadable(uri: str, error: OSError) -> ImageError:
-    message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
-    return ImageError(ErrorType.READ, message)
-
-
-def _missing(uri: str) -> ImageError:
-    return ImageError(ErrorType.MISSING, f"nothing is at {uri}; correct the uri or put the file back")

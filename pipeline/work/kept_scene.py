@@ -21,9 +21,10 @@ from ..imagery.sizes import sized
 from ..output.layout import Commit
 from ..storage.patience import Patience
 from . import scene
-from .fetching import Fetcher, check_version, unreadable
+from .fetching import Fetcher, check_version
 from .scene_weights import model_from_bytes
 from .units import Group
+from .unreachable import unreadable
 
 Parsed = TypeVar("Parsed")
 

@@ -22,11 +22,12 @@ from ..output.records import Record
 from ..output.target import Target, make_target
 from ..storage.patience import Patience
 from . import scene
-from .fetching import Fetcher, unreadable
+from .fetching import Fetcher
 from .kept_scene import SceneKeeper
 from .ledger import MOST_DEATHS, Ledger
 from .stopwatch import Stopwatch
 from .units import Answer, Division, Group, Row, Scene, divide
+from .unreachable import unreadable
 
 _CRASHED = "{} worker processes died at work on it, of its pixels or for want of memory; check the file, or cut it"
 

@@ -1,0 +1,185 @@
+"""What the headers of images say of the work on them, read by the driver: nothing of their pixels is decoded."""
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
+
+from sr_ops.grid import grid_of
+from sr_ops.settings import AUTO, NONE, Settings
+
+from .. import storage
+from ..config import Format, RunConfig
+from ..errors import ErrorType, ImageError
+from ..imagery.header import FileLimits, Header
+from ..imagery.reading.decoders import open_image
+from ..imagery.sizes import sized
+from ..output.target import make_target
+from ..storage.patience import Patience
+from ..work.estimates import enlarging_seconds, fitting_seconds
+from ..work.units import Row
+from ..work.unreachable import missing, unreadable
+from .capacity import HALO
+
+_DECODED_AT_ONCE = 3
+"""As many decoders are kept for the next file."""
+
+_FETCHED_AT_ONCE = 16
+"""Headers of files that are elsewhere."""
+
+_HANDED_OUT = 4
+"""Times as many files are asked for as are read at once: whoever stops waits for no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of an image that can be enlarged."""
+
+    row: Row
+    format: str
+    """As Pillow or GDAL names it."""
+    dtype: str
+    bands: int
+    """With alpha."""
+    pixels: int
+    kind: Format
+    """Of the files that are made."""
+    result_pixels: int
+    result_bytes: int
+    """Of the result's samples, before they are compressed."""
+    work: float
+    """Seconds on a CPU core by `estimates`, which calibration corrects."""
+    scale: int
+    """The whole one at which it is made."""
+    divided: bool
+    """Whether its tiles are shared among workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An image that a run would fail."""
+
+    row: Row
+    error_type: ErrorType
+    message: str
+
+
+def read_headers(
+    rows: Sequence[Row], config: RunConfig, scene_pixels: int, looking: Callable[[int, int], None]
+) -> Generator[Seen | Refused, None, None]:
+    """What becomes of each row, in their order; stopped, it does not begin with the others.
+
+    Args:
+        scene_pixels: above which an image is divided.
+        looking: called with how many are read, and of how many.
+    """
+    elsewhere = any(storage.scheme(row.uri) != "file" for row in rows)
+    at_once = _FETCHED_AT_ONCE if elsewhere else _DECODED_AT_ONCE
+    reader = _Reader(config, scene_pixels)
+    with ThreadPoolExecutor(at_once, thread_name_prefix="headers") as pool:
+        try:
+            for done, answer in enumerate(_in_order(pool, reader, rows, at_once * _HANDED_OUT), 1):
+                looking(done, len(rows))
+                yield answer
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, reader: "_Reader", rows: Sequence[Row], ahead: int
+) -> Iterator[Seen | Refused]:
+    waiting: list[Future[Seen | Refused]] = []
+    for row in rows:
+        if len(waiting) == ahead:
+            yield waiting.pop(0).result()
+        waiting.append(pool.submit(reader, row))
+    for future in waiting:
+        yield future.result()
+
+
+class _Reader:
+    """Called with a row in some threads."""
+
+    def __init__(self, config: RunConfig, scene_pixels: int) -> None:
+        self._config = config
+        self._scene_pixels = scene_pixels
+        self._limits = FileLimits(config.max_pixels)
+        self._patiently = Patience(config.retries)
+        self._decoding = threading.Semaphore(_DECODED_AT_ONCE)
+
+    def __call__(self, row: Row) -> Seen | Refused:
+        try:
+            header = self._header(row)
+            return self._seen(row, header)
+        except ImageError as error:
+            return _refused(row, error)
+        except FileNotFoundError:
+            return _refused(row, missing(row.uri))
+        except OSError as error:
+            return _refused(row, unreadable(row.uri, error))
+
+    def _header(self, row: Row) -> Header:
+        """Of a file elsewhere from both its ends, where these are enough: what they do not tell, all of it does."""
+        if storage.is_outlined(row.uri, row.size):
+            try:
+                return self._patiently(lambda: self._read(row, row.size))
+            except ImageError:
+                pass
+        return self._patiently(lambda: self._read(row, 0))
+
+    def _read(self, row: Row, size: int) -> Header:
+        with (
+            storage.outline_on_disk(row.uri, size) as path,
+            self._decoding,
+            open_image(path, self._limits) as opened,
+        ):
+            return opened.header
+
+    def _seen(self, row: Row, header: Header) -> Seen:
+        """Raises ImageError, as a worker that opens it does."""
+        config = self._config
+        header = _with_told_nodata(header, row.nodata)
+        settings = sized(row.settings(config.settings), header)
+        grid = grid_of(settings, header.height, header.width)
+        target = make_target(config.output, row.key, header, config.form, grid)
+        bands = len(header.bands) - header.has_alpha
+        pixels, made = header.height * header.width, target.header
+        return Seen(
+            row=row,
+            format=header.format,
+            dtype=header.dtype,
+            bands=len(header.bands),
+            pixels=pixels,
+            kind=target.kind,
+            result_pixels=made.height * made.width,
+            result_bytes=made.height * made.width * len(made.bands) * np.dtype(made.dtype).itemsize,
+            work=guessed_seconds(header.height, header.width, bands, settings),
+            scale=settings.scale,
+            divided=pixels > self._scene_pixels and not target.one_file,
+        )
+
+
+def _refused(row: Row, error: ImageError) -> Refused:
+    return Refused(row, error.error_type, str(error))
+
+
+def guessed_seconds(height: int, width: int, bands: int, settings: Settings) -> float:
+    """Of an image on a CPU core, what its tiles read around them included."""
+    read = _read_length(height, settings.tile_size) * _read_length(width, settings.tile_size)
+    return fitting_seconds(settings) + enlarging_seconds(read, settings, bands)
+
+
+def _read_length(length: int, tile_size: int) -> int:
+    """Of an axis, what all tiles read of it together."""
+    tiles = ceil(length / tile_size)
+    return length + (2 * tiles - 2) * min(HALO, tile_size)
+
+
+def _with_told_nodata(header: Header, told: str) -> Header:
+    """As far as it decides of which format the result is."""
+    if told == AUTO:
+        return header
+    return replace(header, nodata=None if told == NONE else float(told))

@@ -1,0 +1,179 @@
+"""A process that really enlarges a few images, or a few tiles of large ones, and says what that took.
+
+A line of JSON in, a line out: first the run, then units. The files go to a folder that the starter takes away again.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..codec import from_json, to_json
+from ..config import Form, Format, RunConfig, parse_config
+from ..errors import UsageError
+from ..output import layout
+from ..output.records import Record, Status
+from .units import Division, Group, GroupRecord, Row, Scene, unit_from_json
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+_TILES = 2
+"""Of a large image, that are made."""
+
+_WARM_UP = 64
+"""Pixels a side of the picture before the first one that counts."""
+
+_BY_TILES = Division(pixels=0, group_seconds=0.0)
+"""Every image of more than one tile is a scene, and every tile a group of its own."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a process says when it can begin."""
+
+    device: str
+    gpus: int
+    """Of this machine."""
+    problem: str | None = None
+    """Why it never can."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an image takes, by what was done of it."""
+
+    key: str
+    seconds: float
+    written: float
+    """Bytes of its files."""
+    tiles: int
+    """That were made."""
+    peak_memory: int
+    """Bytes, of the process so far."""
+    problem: str | None = None
+    """Why it could not be done; the figures above are then of no use."""
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starter ends us
+    lines, answers = sys.stdin, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def answer(value: object) -> None:
+        answers.write(to_json(value) + b"\n")
+        answers.flush()
+
+    config = in_tiles(parse_config(from_json(dict[str, Any], lines.readline())))
+    try:
+        worker, ready = _start(config)
+    except UsageError as error:
+        answer(Ready("", 0, str(error)))
+        return
+    answer(ready)
+    for line in lines:
+        unit = unit_from_json(line)
+        assert not isinstance(unit, Group)
+        answer(measure(worker, unit, config))
+    worker.close()
+
+
+def in_tiles(config: RunConfig) -> RunConfig:
+    """The same with a file for each tile, which can be made alone."""
+    kind = Format.TIF if config.form.format is Format.COG else config.form.format
+    return replace(config, form=Form(kind, False, config.form.dpi))
+
+
+def _start(config: RunConfig) -> tuple["Worker", Ready]:
+    import torch
+
+    from ..priors.prior_file import read_prior
+    from .device import inline_device
+    from .worker import Worker
+
+    device = inline_device(config.device)
+    worker = Worker(config, read_prior(config.prior_name), device, _BY_TILES)
+    list(worker([_warm_up(config)]))  # libraries are loaded, and memory is had, at the first picture
+    return worker, Ready(device, torch.cuda.device_count())
+
+
+def _warm_up(config: RunConfig) -> Row:
+    """A small picture of noise."""
+    from PIL import Image
+
+    path = os.path.join(config.output, "warm-up.png")
+    Image.effect_noise((_WARM_UP, _WARM_UP), 40.0).convert("RGB").save(path)
+    return Row(0, 1, "warm-up", path, config.settings.scale, 0, kernel=config.settings.kernel)
+
+
+def measure(worker: "Worker", rows: Sequence[Row], config: RunConfig) -> list[Measured]:
+    """Of each row, done as one unit; what they take together is shared evenly."""
+    started = time.perf_counter()
+    answers = list(worker(rows))
+    seconds = (time.perf_counter() - started) / len(rows)
+    return [
+        _of_tiles(worker, answer, seconds, config)
+        if isinstance(answer, Scene)
+        else _whole(answer, row, seconds, config)
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+
+
+def _whole(answer: Record | GroupRecord, row: Row, seconds: float, config: RunConfig) -> Measured:
+    assert isinstance(answer, Record)
+    written = _bytes_of(layout.tiles_folder(config.output, row.key)) + len(to_json(answer))
+    problem = None if answer.status == Status.DONE else answer.error_message
+    return Measured(row.key, seconds, written, answer.tiles or 0, answer.peak_memory_bytes or 0, problem)
+
+
+def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig) -> Measured:
+    """Some tiles of it, spread evenly over their order."""
+    groups = [group for group in scene.units() if isinstance(group, Group)]
+    chosen = [groups[(2 * place + 1) * len(groups) // (2 * _TILES)] for place in range(_TILES)]
+    shares, peak, tiles_seconds = [_shares(scene, group, config) for group in chosen], 0, 0.0
+    for group in chosen:
+        started = time.perf_counter()
+        (answer,) = worker(group)
+        tiles_seconds += time.perf_counter() - started
+        record = answer.record if isinstance(answer, GroupRecord) else answer
+        assert isinstance(record, Record)
+        peak = max(peak, record.peak_memory_bytes or 0)
+        if record.status != Status.DONE:
+            return Measured(scene.row.key, 0.0, 0.0, 0, peak, record.error_message)
+    read, owned = (sum(part) for part in zip(*shares, strict=True))
+    written = _bytes_of(layout.tiles_folder(config.output, scene.row.key))
+    return Measured(scene.row.key, seconds + tiles_seconds / read, written / owned, _TILES, peak)
+
+
+def _shares(scene: Scene, group: Group, config: RunConfig) -> tuple[float, float]:
+    """Of what all tiles of an image read, and of its pixels, those of a group of one tile."""
+    from sr_ops.degradation import Degradation
+    from sr_ops.kernels import bicubic
+    from sr_ops.stages import halo
+    from sr_ops.tiles import plan_tiles
+
+    record = scene.record
+    assert record.height and record.width and record.whole_scale
+    settings = replace(scene.row.settings(config.settings), scale=record.whole_scale)
+    around = halo(settings, Degradation((bicubic(settings.scale),), settings.scale))
+    tiles = plan_tiles(record.height, record.width, settings.tile_size, around)
+    read = [_area(tile.rows.read, tile.columns.read) for tile in tiles]
+    own = tiles[group.start]
+    return read[group.start] / sum(read), _area(own.rows.owned, own.columns.owned) / (record.height * record.width)
+
+
+def _area(rows: slice, columns: slice) -> int:
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def _bytes_of(folder: str) -> int:
+    """0 where no tile was worth a file."""
+    return sum(file.stat().st_size for file in Path(folder).glob("*") if file.is_file())
+
+
+if __name__ == "__main__":
+    main()

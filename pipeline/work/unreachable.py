@@ -1,0 +1,13 @@
+"""Sentences for what cannot be had from storage."""
+
+from .. import storage
+from ..errors import ErrorType, ImageError
+
+
+def unreadable(uri: str, error: OSError) -> ImageError:
+    message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
+    return ImageError(ErrorType.READ, message)
+
+
+def missing(uri: str) -> ImageError:
+    return ImageError(ErrorType.MISSING, f"nothing is at {uri}; correct the uri or put the file back")
