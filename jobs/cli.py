@@ -20,7 +20,7 @@ from .commands.compare import compare
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.kernel import kernel
-from .commands.methods import methods
+from .commands.plan import plan
 from .commands.prior import prior
 from .commands.report import report
 from .commands.retry import retry
@@ -48,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run", cls=spec.JobCommand)(run)
-app.command("watch")(watch)
+app.command("plan", cls=spec.JobCommand)(plan)
 app.command("retry")(retry)
 app.command("submit")(submit)
 app.command("eval")(evaluate)

@@ -54,7 +54,21 @@ def run(
     storage: StorageFlags,
 ) -> int:
     """Upscale every image that MANIFEST names. Run again to go on where it stopped."""
-    config = RunConfig(
+    config = run_config(manifest, what, quality, output, machine, limits, storage)
+    return carry_out(config, output.json)
+
+
+def run_config(
+    manifest: str,
+    what: WhatOptions,
+    quality: QualityOptions,
+    output: OutputOptions,
+    machine: MachineOptions,
+    limits: LimitOptions,
+    storage: StorageFlags,
+) -> RunConfig:
+    """The run that the options ask for. Raises UsageError."""
+    return RunConfig(
         manifest=manifest,
         output=output_for(output.output, manifest, quality.ending()),
         settings=quality.settings(),
@@ -68,10 +82,6 @@ def run(
         **vars(machine),
         **vars(limits),
     )
-    code = carry_out(config, output.json)
-    if afterwards.report:
-        _report(config)
-    return code
 
 
 def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[str] | None = None) -> int:

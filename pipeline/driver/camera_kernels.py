@@ -148,3 +148,26 @@ def _in_threads(do: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
             yield from pool.map(do, items)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def with_saved_kernels(config: RunConfig, rows: Sequence[Row], sources: Mapping[str, Source]) -> list[Row]:
+    """The rows, those whose camera's kernel is saved with its text, found without opening any image.
+
+    Others keep asking for it: nothing can be done of them yet. So may some whose file would have told the camera, and
+    that no record knows.
+    """
+    saved = set(storage.find(layout.kernels_folder(config.output)))
+    asking = [row for row in rows if row.kernel == COLLECTION_KERNEL]
+    if not saved or config.existing is Existing.OVERWRITE:
+        return list(rows)
+
+    def is_saved(camera: str) -> bool:
+        return layout.kernel_json(config.output, camera) in saved
+
+    recorded = recorded_cameras(records.latest(config.output, ""), {row.key for row in asking})
+    named = with_cameras(asking, recorded, sources, is_saved, lambda uris: [""] * len(uris))
+    kernels = {
+        camera: read_saved(config.output, camera) for camera in {row.camera for row in named} if is_saved(camera)
+    }
+    answers = {row.index: _with_kernel(row, kernels[row.camera]) for row in named if row.camera in kernels}
+    return [answers.get(row.index, row) for row in rows]

@@ -88,9 +88,7 @@ def read_headers(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, reader: "_Reader", rows: Sequence[Row], ahead: int
-) -> Iterator[Seen | Refused]:
+def _in_order(pool: ThreadPoolExecutor, reader: "_Reader", rows: Sequence[Row], ahead: int) -> Iterator[Seen | Refused]:
     waiting: list[Future[Seen | Refused]] = []
     for row in rows:
         if len(waiting) == ahead:

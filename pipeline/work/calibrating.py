@@ -107,7 +107,7 @@ def _warm_up(config: RunConfig) -> Row:
 
     path = os.path.join(config.output, "warm-up.png")
     Image.effect_noise((_WARM_UP, _WARM_UP), 40.0).convert("RGB").save(path)
-    return Row(0, 1, "warm-up", path, config.settings.scale, 0, kernel=config.settings.kernel)
+    return Row(0, 1, "warm-up", path, config.settings.scale, 0)
 
 
 def measure(worker: "Worker", rows: Sequence[Row], config: RunConfig) -> list[Measured]:
@@ -157,7 +157,9 @@ def _shares(scene: Scene, group: Group, config: RunConfig) -> tuple[float, float
     from sr_ops.tiles import plan_tiles
 
     record = scene.record
-    assert record.height and record.width and record.whole_scale
+    assert record.height is not None
+    assert record.width is not None
+    assert record.whole_scale is not None
     settings = replace(scene.row.settings(config.settings), scale=record.whole_scale)
     around = halo(settings, Degradation((bicubic(settings.scale),), settings.scale))
     tiles = plan_tiles(record.height, record.width, settings.tile_size, around)

@@ -1,0 +1,91 @@
+"""`srpipe plan`."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, ClassVar
+
+import typer
+
+from .. import spec
+from ..answers import EXIT_SOME_FAILED, print_result
+from ..panels import with_panels
+from ..storage_flags import StorageFlags
+from .quality_options import QualityOptions
+from .run import run_config
+from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What is asked of the plan alone."""
+
+    panel: ClassVar = "Plan"
+
+    gpus: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Plan for so many GPUs like that of this machine.", show_default="here"),
+    ] = None
+    price_per_hour: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0.0, help="Tell what it costs where an hour of all machines together costs X."),
+    ] = None
+    calibrate: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Measure so many images, by enlarging them into a temporary folder; 0 takes known rates.",
+        ),
+    ] = 6
+    headers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Read the headers of so many images at most, drawn from all.")
+    ] = 10_000
+    save: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the plan into this file, path or s3://, as JSON.")
+    ] = None
+
+
+@with_panels
+def plan(
+    manifest: Annotated[
+        str,
+        typer.Argument(metavar="MANIFEST", help="Plan for this table, folder, glob or image; path or s3://."),
+    ],
+    _job_file: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Take options from this TOML job file of srpipe run, path or s3://.",
+            callback=spec.configure,
+            is_eager=True,
+            rich_help_panel=WhatOptions.panel,
+        ),
+    ] = None,
+    *,
+    asked: PlanOptions,
+    what: WhatOptions,
+    quality: QualityOptions,
+    output: OutputOptions,
+    machine: MachineOptions,
+    limits: LimitOptions,
+    storage: StorageFlags,
+) -> int:
+    """Tell what `srpipe run` with the same options would do and take, before it is begun. Writes nothing."""
+    from pipeline import storage as files
+    from pipeline.driver.forecast import Asked, forecast
+
+    from ..forecast_table import print_forecast
+    from ..progress import progress
+
+    config = run_config(manifest, what, quality, output, machine, limits, storage)
+    wanted = Asked(asked.gpus, asked.price_per_hour, asked.calibrate, asked.headers)
+    with progress() as observer:
+        told = forecast(config, wanted, observer.looking)
+    if asked.save is not None:
+        files.write(files.absolute(asked.save), f"{json.dumps(asdict(told), indent=2)}\n".encode())
+    if output.json:
+        print_result(json.dumps(asdict(told)))
+    else:
+        print_forecast(told)
+    return EXIT_SOME_FAILED if told.failing else 0

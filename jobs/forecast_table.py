@@ -1,0 +1,95 @@
+"""What `srpipe plan` prints for people."""
+
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.driver.forecast import Forecast
+
+_SHOWN = 10
+"""Problems; all of them, up to a limit, are in the JSON."""
+
+
+def print_forecast(told: Forecast) -> None:
+    """A line for each thing that is told, then what would fail, and what to bear in mind."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
+    for name, value in (*_asked(told), *_images(told), *_cost(told)):
+        table.add_row(name, Text(value))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for problem in told.problems[:_SHOWN]:
+        line = f"would fail: line {problem.line}, {problem.key or problem.uri}: {problem.message}"
+        console.print(line, markup=False, soft_wrap=True)
+    if told.failing > _SHOWN:
+        console.print(f"{told.failing - _SHOWN} more would fail; --json and --save tell the first thousand")
+    for note in told.cost.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+def _asked(told: Forecast) -> Iterator[tuple[str, str]]:
+    yield "manifest", f"{told.manifest}, {told.rows:,} rows"
+    yield "output", told.output
+    others = {
+        "already done": told.already_done,
+        "repeat another": told.duplicates,
+        "beyond --limit": told.skipped,
+        "bad": told.bad_rows,
+    }
+    yield "to do", ", ".join([f"{told.to_do:,}", *(f"{count:,} {what}" for what, count in others.items() if count)])
+    if told.collisions:
+        yield "collisions", f"{told.collisions:,} of the bad rows claim what is another's"
+
+
+def _images(told: Forecast) -> Iterator[tuple[str, str]]:
+    if not told.headers_read:
+        return
+    drawn = f" of {told.to_do:,}, drawn by lot: counts are of these, all else is drawn up from them"
+    yield "headers read", f"{told.headers_read:,}{drawn if told.sampled else ''}"
+    kinds = told.kinds
+    named = {
+        "format": kinds.formats,
+        "size in Mpixel": kinds.megapixels,
+        "bands": {f"{bands}:": count for bands, count in kinds.bands.items()},
+        "samples": kinds.dtypes,
+        "results": kinds.results,
+        "would fail": told.refused,
+    }
+    for name, counts in named.items():
+        if counts:
+            yield name, ", ".join(f"{what} {count:,}" for what, count in counts.items())
+
+
+def _cost(told: Forecast) -> Iterator[tuple[str, str]]:
+    if not told.headers_read:
+        return
+    cost = told.cost
+    by = f"measured on {cost.measured} images in {cost.measuring_seconds:.0f} s" if cost.measured else "by known rates"
+    if cost.seconds is not None and cost.work_seconds is not None:
+        yield "time", f"{_duration(cost.seconds)}, {by}"
+        yield "work", f"{_duration(cost.work_seconds)} of one {'GPU' if cost.device == 'cuda' else 'CPU'} worker"
+    else:
+        yield "time", "not known"
+    yield "workers", f"{cost.workers} ({cost.workers_why})"
+    yield "memory", f"{_size(cost.worker_memory)} a worker"
+    megapixels = f"{told.megapixels:,.1f} Mpixel become {told.result_megapixels:,.1f}"
+    yield "written", f"{_size(cost.output_bytes)}, of {_size(told.input_bytes)} read; {megapixels}"
+    if told.price is not None:
+        yield "price", f"{told.price:,.2f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(number: float) -> str:
+    for unit, bytes_ in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if number >= bytes_:
+            return f"{number / bytes_:.3g} {unit}"
+    return f"{number / 1e3:.3g} kB"

@@ -1,0 +1,211 @@
+"""What a run takes and gives: seconds, memory and bytes, from a few measured images or from known rates."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
+
+from ..config import Device, Executor, Format, RunConfig
+from ..work.calibrating import Measured
+from ..work.units import DIVISION, Row
+from .calibration import Calibration, calibrate
+from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
+from .headers import Seen
+from .plan import Plan
+from .rates import Line, line_through, through_after
+
+_RAY_START = 4.6
+"""Seconds, beside those of a worker: docs/results.md, start-up with and without it."""
+
+_WORKER_START = 0.8
+"""Seconds, where none was measured: there, too."""
+
+_KNOWN_SECONDS = Line(0.0, 1.0)
+"""By what `work.estimates` guesses."""
+
+_KNOWN_BYTES = Line(3000.0, 0.4)
+"""A commit record, and a compressed byte for 2.5 of the result: about as photographs are at x4."""
+
+_OVERVIEWS = 4 / 3
+"""By which a COG is larger than its tiles."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What all that is to be done takes."""
+
+    seconds: float | None
+    """Of the run, from its start to its end; None where no rate is known."""
+    work_seconds: float | None
+    """Of all workers together."""
+    output_bytes: int
+    workers: int
+    workers_why: str
+    worker_memory: int
+    """Bytes of a worker at most; of pictures that are decoded whole, and of --single, it may be more."""
+    device: str
+    """"cpu" or "cuda"."""
+    measured: int
+    """Images by which seconds and bytes are told; 0 where these are by known rates."""
+    measuring_seconds: float
+    notes: tuple[str, ...]
+    """What to bear in mind, a sentence each."""
+
+
+def cost_of(
+    config: RunConfig,
+    gpus: int | None,
+    number: int,
+    plan: Plan,
+    seen: Sequence[Seen],
+    shares: float,
+    looking: Callable[[str, int, int], None],
+) -> Cost:
+    """Of all units of a plan.
+
+    Args:
+        gpus: to be planned for; None for what is here.
+        number: of images to be measured.
+        seen: the images that can be done, of all or of a sample.
+        shares: images for each of which the header was read.
+        looking: called with what is done, how many images it is done with, and of how many.
+
+    Raises:
+        UsageError: nothing can be measured here as it is asked for.
+    """
+    each = worker_bytes(config.settings, max((one.scale for one in seen), default=config.settings.scale))
+    here = _workers_here(config, each)
+    calibration = _calibrated(config, gpus, number, seen, here.count, looking)
+    found = () if calibration is None else calibration.images
+    good = {measured.key: measured for measured in found if measured.problem is None}
+    by_key = {one.row.key: one for one in seen if one.row.key in good}
+    pairs = [(by_key[key], measured) for key, measured in good.items()]
+    device = calibration.device if calibration is not None else "cpu"
+    on_gpus = gpus is not None or device == "cuda" or config.device is Device.CUDA
+    workers = _on_gpus(config, gpus, calibration) if on_gpus else here
+    notes = _notes(config, found, number, on_gpus and device != "cuda")
+    seconds = work = None
+    if not (on_gpus and device != "cuda"):
+        line = line_through([(one.work, measured.seconds) for one, measured in pairs]) if pairs else _KNOWN_SECONDS
+        work = shares * sum(line.at(one.work) for one in seen)
+        seconds = _start_up(config, calibration) + _duration(plan, seen, shares, line, workers.count) if seen else 0.0
+    if config.max_hours is not None and seconds is not None and seconds > config.max_hours * 3600:
+        notes.append(f"--max-hours {config.max_hours:g} stops the run before it is through")
+    return Cost(
+        seconds=seconds,
+        work_seconds=work,
+        output_bytes=round(shares * _bytes(pairs, seen)),
+        workers=workers.count,
+        workers_why=workers.why,
+        worker_memory=round(max([each, *(measured.peak_memory for _, measured in pairs)])),
+        device="cuda" if on_gpus else "cpu",
+        measured=len(pairs),
+        measuring_seconds=0.0 if calibration is None else calibration.seconds,
+        notes=tuple(notes),
+    )
+
+
+def _workers_here(config: RunConfig, each: float) -> Workers:
+    """On processors, as `dataflow` would have them; those asked for may be on other machines."""
+    if config.executor is Executor.INLINE:
+        return Workers(1, "--executor inline")
+    if config.workers is not None:
+        return Workers(config.workers, "--workers")
+    room = room_here()
+    memory = None if room.memory is None else room.memory - RUN_BYTES
+    return workers_for([(max(1, int(room.processors / config.threads)), memory)], "processors", each)
+
+
+def _on_gpus(config: RunConfig, gpus: int | None, calibration: Calibration | None) -> Workers:
+    if gpus is None and config.workers is not None:
+        return Workers(config.workers, "--workers")
+    if config.executor is Executor.INLINE:
+        return Workers(1, "--executor inline")
+    number = gpus or (calibration.gpus if calibration is not None else 0) or 1
+    return Workers(int(number / (config.gpus_per_worker or 1.0)), f"GPUs for {number}" if gpus is None else "--gpus")
+
+
+def _calibrated(
+    config: RunConfig,
+    gpus: int | None,
+    number: int,
+    seen: Sequence[Seen],
+    workers: int,
+    looking: Callable[[str, int, int], None],
+) -> Calibration | None:
+    if not number or not seen:
+        return None
+    at_once = min(workers, max(1, int(room_here().processors / config.threads)))
+    units = _to_measure(seen, max(number, at_once), config.settings.stack)
+    device = Device.AUTO if gpus is not None else config.device  # bytes can be measured without a GPU
+    return calibrate(replace(config, device=device), units, at_once, lambda *counts: looking("measured", *counts))
+
+
+def _to_measure(seen: Sequence[Seen], number: int, stack: int) -> list[list[Row]]:
+    """Images evenly spread over their number and their work together, each with those beside it that share a stack."""
+    order = sorted(seen, key=lambda one: (one.kind, one.dtype, one.work, one.row.index))
+    total = sum(one.work for one in order)
+    weights = list(accumulate(1 / len(order) + one.work / total for one in order))
+    places: list[int] = []
+    for turn in range(number):
+        place = next(place for place, reached in enumerate(weights) if reached > 2 * (turn + 0.5) / number * 0.999999)
+        if place not in places:
+            places.append(place)
+    return [[_found_alone(one.row) for one in order[place : place + stack]] for place in places]
+
+
+def _found_alone(row: Row) -> Row:
+    """A kernel that is found in other images costs as much as one that is found in the image."""
+    return replace(row, kernel=ESTIMATE_KERNEL) if row.kernel == COLLECTION_KERNEL else row
+
+
+def _start_up(config: RunConfig, calibration: Calibration | None) -> float:
+    worker = _WORKER_START if calibration is None else calibration.start_s
+    return worker + (_RAY_START if config.executor is Executor.RAY else 0.0)
+
+
+def _duration(plan: Plan, seen: Sequence[Seen], shares: float, line: Line, workers: int) -> float:
+    """Until all is done: unit by unit where every header was read, else as if work could be shared evenly."""
+    seconds = {one.row.index: line.at(one.work) for one in seen}
+    if shares > 1:
+        return shares * sum(seconds.values()) / workers
+    divided = {one.row.index for one in seen if one.divided}
+    pieces: list[float] = []
+    for unit in plan.units:
+        pieces.append(sum(seconds.get(row.index, 0.0) for row in unit if row.index not in divided))
+        for row in unit:
+            if row.index in divided:
+                count = max(1, round(seconds[row.index] / DIVISION.group_seconds))
+                pieces += [seconds[row.index] / count] * count
+    return through_after(pieces, workers)
+
+
+def _bytes(pairs: Sequence[tuple[Seen, Measured]], seen: Sequence[Seen]) -> float:
+    """Of all images seen, by those measured of the same format and type of samples, else by all measured."""
+    points: defaultdict[tuple[Format, str], list[tuple[float, float]]] = defaultdict(list)
+    for one, measured in pairs:
+        points[one.kind, one.dtype].append((one.result_bytes, measured.written))
+    lines = {alike: line_through(some) for alike, some in points.items()}
+    any_kind = line_through([point for some in points.values() for point in some]) if points else _KNOWN_BYTES
+    written = 0.0
+    for one in seen:
+        tiles = lines.get((one.kind, one.dtype), any_kind).at(one.result_bytes)
+        written += tiles * (_OVERVIEWS if one.kind is Format.COG else 1.0)
+    return written
+
+
+def _notes(config: RunConfig, found: Sequence[Measured], number: int, no_gpu: bool) -> list[str]:
+    notes = []
+    if no_gpu:
+        notes.append("no GPU is here to be measured, so hours are not told; plan on a machine with one")
+    failed = [measured for measured in found if measured.problem is not None]
+    if failed:
+        notes.append(f"{len(failed)} of {len(found)} images that were to be measured failed: {failed[0].problem}")
+    if len(found) < number and found:
+        notes.append(f"{len(found)} images were measured in the time for it, or stand for all")
+    if config.workers is not None and config.workers > (os.cpu_count() or 1):
+        notes.append("--workers beyond this machine's are taken to be as fast as those here")
+    return notes

@@ -1,0 +1,182 @@
+"""`srpipe plan`: what a run would do, take and give, from headers and a few images of the collection. Writes nothing.
+
+Neither torch nor Ray is loaded in this process: what is measured is measured in others.
+"""
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .. import storage
+from ..config import Device, Executor, RunConfig
+from ..errors import ErrorType, UsageError
+from ..work.units import DIVISION, Row
+from .cost import Cost, cost_of
+from .headers import Refused, Seen, read_headers
+from .manifest import Manifest, read_manifest
+from .plan import Plan
+from .preflight import check_input, check_options, check_output
+from .run import completed, plan_of
+from .tallies import KindCounts, Kinds, Problem, Problems
+
+Looking = Callable[[str, int, int], None]
+"""Called with what is done with images, as in "read", how many are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a plan beside the run itself."""
+
+    gpus: int | None = None
+    """To be planned for; None for what is here."""
+    price_per_hour: float | None = None
+    """Of all machines together."""
+    calibrate: int = 6
+    """Images to be measured; 0 for none."""
+    headers: int = 10_000
+    """To be read at most; of more images so many are drawn."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is to be expected of a run. Seconds are wall-clock of the whole run, unless they say more."""
+
+    manifest: str
+    output: str
+    rows: int
+    """Rows of the manifest, identical ones counted once."""
+    to_do: int
+    """Whose images a run would try."""
+    already_done: int
+    duplicates: int
+    """Rows that ask for the same as an earlier one."""
+    skipped: int
+    """Beyond the limit."""
+    bad_rows: int
+    """That cannot be carried out, those of `collisions` among them."""
+    collisions: int
+    """Rows that claim a key, or a place in the output, of another."""
+    headers_read: int
+    sampled: bool
+    """Whether only some headers were read: what is told of images is then drawn up from these."""
+    refused: dict[str, int]
+    """By error type, of the headers read: images that would fail; those whose pixels are damaged are not seen."""
+    kinds: Kinds
+    """Of the headers read that are not refused."""
+    problems: tuple[Problem, ...]
+    """The first thousand of bad rows and refused images."""
+    megapixels: float
+    """Of all images to do."""
+    result_megapixels: float
+    input_bytes: int
+    cost: Cost
+    price: float | None
+
+    @property
+    def failing(self) -> int:
+        """Rows that are known to fail."""
+        return self.bad_rows + sum(self.refused.values())
+
+
+def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
+    """Look at everything that `config` asks for and is not done yet.
+
+    Raises:
+        UsageError: a run would refuse to begin, or nothing can be told of what is asked for.
+    """
+    check_options(config)
+    _check_asked(config, asked)
+    storage.use(config.storage, config.output)
+    config, _ = completed(config)
+    manifest = read_manifest(config.manifest)
+    check_input(config, manifest)
+    root = config.root or manifest.root
+    check_output(config, manifest, root)
+    plan = plan_of(config, manifest, root, storage.lies_where_case_folds, _saved_kernels(config))
+    to_do = sorted((row for unit in plan.units for row in unit), key=lambda row: row.index)
+    chosen = _drawn(to_do, asked.headers)
+    seen, problems, kinds = _survey(chosen, config, looking)
+    shares = len(to_do) / max(1, len(chosen))
+    cost = cost_of(config, asked.gpus, asked.calibrate, plan, seen, shares, looking)
+    return _told(config, manifest, plan, asked, seen, (problems, kinds, cost), len(chosen))
+
+
+def _check_asked(config: RunConfig, asked: Asked) -> None:
+    """Raises UsageError for what contradicts itself, or could not be told."""
+    useless = {
+        "--gpus with --workers": config.workers is not None,
+        "--gpus with --device cpu": config.device is Device.CPU,
+        "--gpus with --executor inline": config.executor is Executor.INLINE,
+    }
+    for options, applies in useless.items():
+        if asked.gpus is not None and applies:
+            raise UsageError(f"{options} has no effect; leave one of them out")
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    if address and config.executor is Executor.RAY and config.workers is None and asked.gpus is None:
+        raise UsageError(f"a plan does not ask the cluster at {address} what it has; give --workers N or --gpus N")
+
+
+def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
+    def find(rows: Sequence[Row], sources: dict[str, storage.Source]) -> list[Row]:
+        from .camera_kernels import with_saved_kernels  # loads torch, where some ask for the kernel of their camera
+
+        return with_saved_kernels(config, rows, sources)
+
+    return find
+
+
+def _drawn(rows: Sequence[Row], most: int) -> Sequence[Row]:
+    """All, or so many of them, the same each time."""
+    if len(rows) <= most:
+        return rows
+    return [rows[place] for place in sorted(random.Random(0).sample(range(len(rows)), most))]
+
+
+def _survey(rows: Sequence[Row], config: RunConfig, looking: Looking) -> tuple[list[Seen], Problems, KindCounts]:
+    seen: list[Seen] = []
+    problems, kinds = Problems(), KindCounts()
+    for answer in read_headers(rows, config, DIVISION.pixels, lambda *counts: looking("looked at", *counts)):
+        if isinstance(answer, Refused):
+            problems.add_refused(answer)
+            continue
+        seen.append(answer)
+        kinds.add(answer.format, answer.pixels, answer.bands, answer.dtype, answer.kind)
+    return seen, problems, kinds
+
+
+def _told(
+    config: RunConfig,
+    manifest: Manifest,
+    plan: Plan,
+    asked: Asked,
+    seen: Sequence[Seen],
+    found: tuple[Problems, KindCounts, Cost],
+    read: int,
+) -> Forecast:
+    problems, kinds, cost = found
+    refused = dict(problems.counts)
+    problems.add_rejected(plan.rejected, ErrorType.BAD_ROW)
+    shares = plan.todo / max(1, read)
+    hours = None if cost.seconds is None else cost.seconds / 3600
+    return Forecast(
+        manifest=manifest.uri,
+        output=config.output,
+        rows=plan.todo + len(plan.committed) + len(plan.rejected) + len(plan.skipped),
+        to_do=plan.todo,
+        already_done=len(plan.committed),
+        duplicates=plan.duplicates,
+        skipped=len(plan.skipped),
+        bad_rows=len(plan.rejected),
+        collisions=sum(row.key is not None for row in plan.rejected),
+        headers_read=read,
+        sampled=read < plan.todo,
+        refused=refused,
+        kinds=kinds.kinds(),
+        problems=tuple(problems.told),
+        megapixels=shares * sum(one.pixels for one in seen) / 1e6,
+        result_megapixels=shares * sum(one.result_pixels for one in seen) / 1e6,
+        input_bytes=sum(row.size for unit in plan.units for row in unit),
+        cost=cost,
+        price=None if asked.price_per_hour is None or hours is None else hours * asked.price_per_hour,
+    )
