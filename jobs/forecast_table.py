@@ -53,7 +53,7 @@ def _images(told: Forecast) -> Iterator[tuple[str, str]]:
     kinds = told.kinds
     named = {
         "format": kinds.formats,
-        "size in Mpixel": kinds.megapixels,
+        "size": kinds.megapixels,
         "bands": {f"{bands}:": count for bands, count in kinds.bands.items()},
         "samples": kinds.dtypes,
         "results": kinds.results,

@@ -166,8 +166,6 @@ def with_saved_kernels(config: RunConfig, rows: Sequence[Row], sources: Mapping[
 
     recorded = recorded_cameras(records.latest(config.output, ""), {row.key for row in asking})
     named = with_cameras(asking, recorded, sources, is_saved, lambda uris: [""] * len(uris))
-    kernels = {
-        camera: read_saved(config.output, camera) for camera in {row.camera for row in named} if is_saved(camera)
-    }
-    answers = {row.index: _with_kernel(row, kernels[row.camera]) for row in named if row.camera in kernels}
+    kernels = {row.camera: read_saved(config.output, row.camera) for row in named if is_saved(row.camera)}
+    answers = {row.index: _with_kernel(row, kept) for row in named if (kept := kernels.get(row.camera)) is not None}
     return [answers.get(row.index, row) for row in rows]

@@ -86,7 +86,7 @@ def cost_of(
     device = calibration.device if calibration is not None else "cpu"
     on_gpus = gpus is not None or device == "cuda" or config.device is Device.CUDA
     workers = _on_gpus(config, gpus, calibration) if on_gpus else here
-    notes = _notes(config, found, number, on_gpus and device != "cuda")
+    notes = _notes(config, found, min(number, len(seen)), on_gpus and device != "cuda")
     seconds = work = None
     if not (on_gpus and device != "cuda"):
         line = line_through([(one.work, measured.seconds) for one, measured in pairs]) if pairs else _KNOWN_SECONDS
@@ -204,8 +204,8 @@ def _notes(config: RunConfig, found: Sequence[Measured], number: int, no_gpu: bo
     failed = [measured for measured in found if measured.problem is not None]
     if failed:
         notes.append(f"{len(failed)} of {len(found)} images that were to be measured failed: {failed[0].problem}")
-    if len(found) < number and found:
-        notes.append(f"{len(found)} images were measured in the time for it, or stand for all")
+    if found and 2 * len(found) < number:
+        notes.append(f"only {len(found)} images were measured: they fill the time for it, or stand for nearly all work")
     if config.workers is not None and config.workers > (os.cpu_count() or 1):
         notes.append("--workers beyond this machine's are taken to be as fast as those here")
     return notes
