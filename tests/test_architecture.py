@@ -182,7 +182,7 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "PIL", "fsspec"}
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     """`srpipe --help` loads neither torch nor Ray nor any other heavy library, for any command."""
-    commands = [[], *([command] for command in ("run", "retry", "submit", "eval", "report", "prior", "kernel", "demo"))]
+    commands = [[], *([command] for command in ("run", "plan", "retry", "submit", "eval", "prior", "kernel", "demo"))]
     show_help = f"for words in {commands}: jobs.cli.app([*words, '--help'], standalone_mode=False)"
     assert not loaded_by(f"import jobs.cli\n{show_help}\n") & HEAVY
 
@@ -202,6 +202,7 @@ def test_the_check_for_heavy_imports_can_fail() -> None:
 def test_the_driver_plans_without_torch_or_ray() -> None:
     """Manifest, plan, prior, records and the run itself load without torch or Ray: both wait until there is work."""
     assert not loaded_by("import pipeline.driver.run, jobs.progress") & {"torch", "ray"}
+    assert not loaded_by("import pipeline.driver.forecast, jobs.forecast_table") & {"torch", "ray"}
     read = "from pipeline.priors import prior_file\nfrom sr_ops.settings import Network, Settings\n"
     check = "prior_file.check_fits(prior_file.read_prior('shipped'), Settings(network=Network.DIRECT))"
     assert not loaded_by(f"{read}{check}") & {"torch", "ray"}

@@ -34,8 +34,8 @@ PANELS = {
 
 VERBS = {
     *("Ask", "Back-project", "Call", "Choose", "Compute", "Cut", "Do", "Draw", "Enlarge", "Fail"),
-    *("Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "Make", "Name", "Pay", "Print"),
-    *("Put", "Read", "Refuse", "Say", "Score", "Send", "Show", "Start", "Stop", "Take", "Tell"),
+    *("Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "Make", "Measure", "Name", "Pay", "Plan", "Print"),
+    *("Put", "Read", "Refuse", "Say", "Score", "Send", "Start", "Stop", "Take", "Tell"),
     *("Train", "Try", "Upscale", "Use", "Wait", "Work", "Write"),
 }
 

@@ -71,7 +71,7 @@ def plan(
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> int:
-    """Tell what `srpipe run` with the same options would do and take, before it is begun. Writes nothing."""
+    """Tell what a run with the same options would do, take and cost. Writes nothing."""
     from pipeline import storage as files
     from pipeline.driver.forecast import Asked, forecast
 

@@ -115,13 +115,13 @@ def make_plan(
     committed: list[tuple[Row, Commit]] = []
     for row in chosen:
         wanted = _wanted_commit(row, sources.get(row.uri), config)
-        known = [_under(row.key, commit) for commit in done[name_of(row.key, folds_case)]]
-        if known == [wanted] and config.existing is Existing.RESUME and (mapped is None or wanted in mapped):
+        known = [_under(row.key, commit) for commit in done.get(name_of(row.key, folds_case), ())]
+        if known == [wanted] and config.existing is Existing.RESUME:
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
         stale = [commit.uri(config.output) for commit in known]
-        for commit in begun[name_of(row.key, folds_case)]:
+        for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and _under(row.key, commit) != wanted else ()
         todo.append(
             replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
@@ -172,7 +172,7 @@ def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match.group().encode())
 
 
-def _by_name(commits: Iterable[Commit], folds_case: bool) -> defaultdict[str, list[Commit]]:
+def _by_name(commits: Iterable[Commit], folds_case: bool) -> dict[str, list[Commit]]:
     named: defaultdict[str, list[Commit]] = defaultdict(list)
     for commit in commits:
         named[name_of(commit.key, folds_case)].append(commit)
