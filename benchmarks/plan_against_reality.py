@@ -1,0 +1,136 @@
+"""`make bench-plan DATA=FOLDER`: what `srpipe plan` foretells of three collections, and what `srpipe run` then takes.
+
+DATA holds kodak/ and large/. Seconds are those of whole processes, bytes those of all files in OUT. With --small the
+collections are so small that a busy machine is through in minutes; the document is then left as it is.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .results import machine, table, write_section
+from .srpipe_process import srpipe
+
+HERE = Path("bench-out/plan")
+
+ASKED = 0.25
+"""By how much hours and bytes may be off."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Pictures of one kind, and how they are enlarged."""
+
+    name: str
+    number: int
+    few: int
+    """Of them, with --small."""
+    make: Callable[[Path, int], Image.Image]
+    """The picture of a number."""
+    ending: str
+    options: tuple[str, ...]
+
+
+def thumbnail(data: Path, number: int) -> Image.Image:
+    """96 x 96 pixels of one of 24 photographs, each from another place."""
+    left, top = np.random.default_rng(number).integers(0, (768 - 96, 512 - 96))
+    return _photograph(data, number).crop((int(left), int(top), int(left) + 96, int(top) + 96))
+
+
+def photograph(data: Path, number: int) -> Image.Image:
+    """One of 24 photographs at half its size or less."""
+    whole = _photograph(data, number)
+    share = (0.5, 0.4, 0.3)[number % 3]
+    return whole.resize((int(whole.width * share), int(whole.height * share)), Image.Resampling.BICUBIC)
+
+
+def scene(data: Path, number: int) -> Image.Image:
+    """A part of a picture of the Earth, larger than what one worker does alone."""
+    with Image.open(data / "large/bmng.jpg") as whole:
+        left, height = 1000 * (number % 3), 2100 + 150 * (number % 4)
+        return whole.convert("RGB").crop((left, 0, left + 2200, height))
+
+
+def _photograph(data: Path, number: int) -> Image.Image:
+    with Image.open(data / f"kodak/kodim{1 + number % 24:02}.png") as whole:
+        return whole.convert("RGB")
+
+
+COLLECTIONS = (
+    Collection("thumbnails", 600, 60, thumbnail, "jpg", ("--scale", "4")),
+    Collection("photographs", 24, 6, photograph, "png", ("--scale", "4")),
+    Collection("scenes", 3, 1, scene, "png", ("--scale", "2", "--preset", "fast")),
+)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A plan, and what came of it."""
+
+    name: str
+    images: int
+    planned_s: float
+    real_s: float
+    planned_bytes: int
+    real_bytes: int
+    plan_s: float
+    """That the plan itself took."""
+
+    @property
+    def off(self) -> tuple[float, float]:
+        """Of seconds and of bytes: 0.1 for a plan a tenth above what came."""
+        return self.planned_s / self.real_s - 1, self.planned_bytes / self.real_bytes - 1
+
+
+def compare(data: Path, collection: Collection, small: bool) -> Compared:
+    folder, output = HERE / collection.name, HERE / f"{collection.name}-out"
+    for old in (folder, output):
+        shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(parents=True)
+    number = collection.few if small else collection.number
+    for place in range(number):
+        options = {"quality": 85} if collection.ending == "jpg" else {}
+        collection.make(data, place).save(folder / f"{place:04}.{collection.ending}", **options)
+    words = (folder, "--output", output, *collection.options, "--json")
+    begun = time.monotonic()
+    plan = srpipe("plan", *words)
+    planned, plan_s = json.loads(plan.out)["cost"], time.monotonic() - begun
+    begun = time.monotonic()
+    run = srpipe("run", *words)
+    real_s = time.monotonic() - begun
+    if (plan.code, run.code) != (0, 0):
+        raise SystemExit(f"{collection.name}: {plan.last}; {run.last}")
+    real_bytes = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
+    return Compared(collection.name, number, planned["seconds"], real_s, planned["output_bytes"], real_bytes, plan_s)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plan_against_reality")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--small", action="store_true")
+    arguments = parser.parse_args()
+    found = [compare(arguments.data, collection, arguments.small) for collection in COLLECTIONS]
+    rows = [
+        [one.name, str(one.images), f"{one.planned_s:.0f}", f"{one.real_s:.0f}", f"{one.off[0]:+.0%}"]
+        + [f"{one.planned_bytes / 1e6:.1f}", f"{one.real_bytes / 1e6:.1f}", f"{one.off[1]:+.0%}", f"{one.plan_s:.0f}"]
+        for one in found
+    ]
+    header = ["collection", "images", "planned s", "run s", "off", "planned MB", "written MB", "off", "plan took s"]
+    kept = all(abs(off) <= ASKED for one in found for off in one.off)
+    text = f"{table(header, rows)}\n\nAsked: at most {ASKED:.0%} off: {'kept' if kept else 'missed'}."
+    sys.stdout.write(f"{text}\n")
+    if not arguments.small:
+        write_section("plan", f"## Plans against runs\n\n`make bench-plan DATA=...`. {machine()}\n\n{text}")
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()
