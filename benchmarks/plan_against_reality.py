@@ -89,6 +89,12 @@ class Compared:
         """Of seconds and of bytes: 0.1 for a plan a tenth above what came."""
         return self.planned_s / self.real_s - 1, self.planned_bytes / self.real_bytes - 1
 
+    def seconds(self) -> tuple[str, str, str]:
+        return f"{self.planned_s:.0f}", f"{self.real_s:.0f}", f"{self.off[0]:+.0%}"
+
+    def megabytes(self) -> tuple[str, str, str]:
+        return f"{self.planned_bytes / 1e6:.1f}", f"{self.real_bytes / 1e6:.1f}", f"{self.off[1]:+.0%}"
+
 
 def compare(data: Path, collection: Collection, small: bool) -> Compared:
     folder, output = HERE / collection.name, HERE / f"{collection.name}-out"
@@ -97,9 +103,8 @@ def compare(data: Path, collection: Collection, small: bool) -> Compared:
     folder.mkdir(parents=True)
     number = collection.few if small else collection.number
     for place in range(number):
-        options = {"quality": 85} if collection.ending == "jpg" else {}
-        collection.make(data, place).save(folder / f"{place:04}.{collection.ending}", **options)
-    words = (folder, "--output", output, *collection.options, "--json")
+        collection.make(data, place).save(folder / f"{place:04}.{collection.ending}", quality=85)  # a PNG has none
+    words: tuple[str | Path, ...] = (folder, "--output", output, *collection.options, "--json")
     begun = time.monotonic()
     plan = srpipe("plan", *words)
     planned, plan_s = json.loads(plan.out)["cost"], time.monotonic() - begun
@@ -118,11 +123,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     arguments = parser.parse_args()
     found = [compare(arguments.data, collection, arguments.small) for collection in COLLECTIONS]
-    rows = [
-        [one.name, str(one.images), f"{one.planned_s:.0f}", f"{one.real_s:.0f}", f"{one.off[0]:+.0%}"]
-        + [f"{one.planned_bytes / 1e6:.1f}", f"{one.real_bytes / 1e6:.1f}", f"{one.off[1]:+.0%}", f"{one.plan_s:.0f}"]
-        for one in found
-    ]
+    rows = [[one.name, str(one.images), *one.seconds(), *one.megabytes(), f"{one.plan_s:.0f}"] for one in found]
     header = ["collection", "images", "planned s", "run s", "off", "planned MB", "written MB", "off", "plan took s"]
     kept = all(abs(off) <= ASKED for one in found for off in one.off)
     text = f"{table(header, rows)}\n\nAsked: at most {ASKED:.0%} off: {'kept' if kept else 'missed'}."
