@@ -60,12 +60,14 @@ def calibrate(
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()) as folder:
-        config = replace(config, output=folder, existing=Existing.OVERWRITE)
+        output = os.path.join(folder, "out")
+        os.mkdir(output)
+        config = replace(config, output=output, existing=Existing.OVERWRITE)
         waiting: _Units = queue.SimpleQueue()
         for unit in units:
             waiting.put([replace(row, redo=True, stale=()) for row in unit])
         answers: _Answers = queue.SimpleQueue()
-        with ThreadPoolExecutor(at_once) as pool, _processes() as start:
+        with ThreadPoolExecutor(at_once) as pool, _processes(folder) as start:
             first = _Process(start(), config)
             start_s = time.monotonic() - started
             others = [] if first.ready.device == "cuda" else [start() for _ in range(min(at_once, len(units)) - 1)]
@@ -101,14 +103,14 @@ def _unless_an_error(answer: "list[Measured] | Exception") -> list[Measured]:
 
 
 @contextmanager
-def _processes() -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
-    """Starts processes; all are ended with the context."""
+def _processes(folder: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
+    """Starts processes, whose temporary files lie in a folder; all are ended with the context."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> "subprocess.Popen[bytes]":
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         command = [sys.executable, "-P", "-m", calibrating.__name__]
-        environment = {**os.environ, "PYTHONPATH": path}
+        environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": folder}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         started.append(process)
         return process
