@@ -1,7 +1,8 @@
 """`make bench-plan DATA=FOLDER`: what `srpipe plan` foretells of three collections, and what `srpipe run` then takes.
 
 DATA holds kodak/ and large/. Seconds are those of whole processes, bytes those of all files in OUT. With --small the
-collections are so small that a busy machine is through in minutes; the document is then left as it is.
+collections are so small, and one worker does them, that a busy machine is through in minutes; the document is then left
+as it is.
 """
 
 import argparse
@@ -105,6 +106,7 @@ def compare(data: Path, collection: Collection, small: bool) -> Compared:
     for place in range(number):
         collection.make(data, place).save(folder / f"{place:04}.{collection.ending}", quality=85)  # a PNG has none
     words: tuple[str | Path, ...] = (folder, "--output", output, *collection.options, "--json")
+    words += ("--executor", "inline") if small else ()
     begun = time.monotonic()
     plan = srpipe("plan", *words)
     planned, plan_s = json.loads(plan.out)["cost"], time.monotonic() - begun
@@ -122,7 +124,10 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--small", action="store_true")
     arguments = parser.parse_args()
-    found = [compare(arguments.data, collection, arguments.small) for collection in COLLECTIONS]
+    found: list[Compared] = []
+    for collection in COLLECTIONS:
+        found.append(compare(arguments.data, collection, arguments.small))
+        sys.stderr.write(f"{found[-1]}\n")
     rows = [[one.name, str(one.images), *one.seconds(), *one.megabytes(), f"{one.plan_s:.0f}"] for one in found]
     header = ["collection", "images", "planned s", "run s", "off", "planned MB", "written MB", "off", "plan took s"]
     kept = all(abs(off) <= ASKED for one in found for off in one.off)
