@@ -18,6 +18,7 @@ from pipeline.driver.forecast import Asked, Forecast, forecast
 from pipeline.driver.rates import Line, line_through, through_after
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
+from sr_ops.settings import COLLECTION_KERNEL, Method
 
 TINY = (
     *("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline"),
@@ -308,3 +309,30 @@ def test_when_workers_are_through() -> None:
     assert through_after([10, 10, 10], 2) == 20
     assert through_after([10, 5, 5], 2) == 10
     assert through_after([], 3) == 0
+
+
+def test_kernels_of_cameras_are_those_saved(tmp_path: Path, tiny_config: Configs, observer: Any) -> None:
+    """What a run with --kernel estimate-collection did is done; before it, nothing is looked for or saved."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        Image.fromarray(rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "m.csv").write_text("uri,camera\na.png,x\nb.png,x\nc.png,\n")
+    config = tiny_config()
+    settings = replace(config.settings, method=Method.BICUBIC, kernel=COLLECTION_KERNEL, tile_size=64)
+    config = replace(config, settings=settings)
+    before = told(config, calibrate=1)
+    assert (before.to_do, before.already_done, before.cost.measured) == (3, 0, 1)
+    assert not (tmp_path / "out").exists()
+    run(config, observer)
+    after = told(config)
+    assert (after.to_do, after.already_done) == (0, 3)
+
+
+def test_images_on_s3_are_measured(s3_bucket: str, tmp_path: Path, tiny_config: Configs, pixels: Pixels) -> None:
+    """By processes that fetch them themselves; in the bucket of the output nothing lies afterwards."""
+    Image.fromarray(pixels(30, 40)).save(tmp_path / "a.png")
+    storage.write(f"{s3_bucket}/in/a.png", (tmp_path / "a.png").read_bytes())
+    found = told(tiny_config(manifest=f"{s3_bucket}/in", output=f"{s3_bucket}/out"), calibrate=1)
+    assert (found.to_do, found.failing, found.cost.measured) == (1, 0, 1)
+    assert found.cost.output_bytes > 3 * 60 * 80 / 2  # noise at x2 hardly shrinks
+    assert list(storage.find(s3_bucket)) == [f"{s3_bucket}/in/a.png"]
