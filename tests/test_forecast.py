@@ -18,6 +18,7 @@ from pipeline.driver.forecast import Asked, Forecast, forecast
 from pipeline.driver.rates import Line, line_through, through_after
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
+from pipeline.work.calibrating import spread
 from sr_ops.settings import COLLECTION_KERNEL, Method
 
 TINY = (
@@ -336,3 +337,13 @@ def test_images_on_s3_are_measured(s3_bucket: str, tmp_path: Path, tiny_config: 
     assert (found.to_do, found.failing, found.cost.measured) == (1, 0, 1)
     assert found.cost.output_bytes > 3 * 60 * 80 / 2  # noise at x2 hardly shrinks
     assert list(storage.find(s3_bucket)) == [f"{s3_bucket}/in/a.png"]
+
+
+def test_tiles_are_spread() -> None:
+    """Whatever number of tiles is made, they lie about evenly over all of a scene, each once."""
+    for number in (1, 2, 4, 25, 63, 400):
+        order = spread(number)
+        assert sorted(order) == list(range(number))
+        for first in (2, 5, 12):
+            halves = [place < number / 2 for place in order[:first]]
+            assert abs(sum(halves) - len(halves) / 2) <= 1
