@@ -121,7 +121,7 @@ def _deviation(variances: list[Tensor], shape: torch.Size) -> Tensor | None:
 def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
     method = methods.method_of(model.method)
     with phase("infer"):
-        learned = {name: tensor.to(window) for name, tensor in model.learned.items()}
+        learned = {name: tensor.to(window.device) for name, tensor in model.learned.items()}
         image = method.enlarge(window, model.degradation, domain, learned)
     if method.knows_camera:
         low, high = (torch.as_tensor(bound).to(image) for bound in (domain.low, domain.high))

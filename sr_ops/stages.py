@@ -56,14 +56,14 @@ def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]
     stages: list[Stage] = []
     direct = settings.network == Network.DIRECT
     for number, reached in enumerate(settings.stage_scales):
-        seen = _seen_at(reached, degradation) if direct else Degradation((bicubic(reached),), reached)
+        seen = seen_at(reached, degradation) if direct else Degradation((bicubic(reached),), reached)
         ratio = reached if direct and number == 0 else STAGE_SCALE
         learned = seen if number == 0 else Degradation((bicubic(ratio),), ratio)
         stages.append(Stage(ratio, reached, learned, seen, interpolates=not direct))
     return tuple(stages)
 
 
-def _seen_at(reached: int, degradation: Degradation) -> Degradation:
+def seen_at(reached: int, degradation: Degradation) -> Degradation:
     """What makes the LR image of an image at a ratio to it; the last stage's is the whole degradation."""
     scale = degradation.scale
     if reached == scale:

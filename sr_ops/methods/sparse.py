@@ -1,0 +1,91 @@
+"""Sparse coding: a patch is a sum of few atoms of a dictionary, and lacks the sum of what belongs to each of them."""
+
+import torch
+from torch import Generator, Tensor
+
+from ..anchors import directions
+from ..enlarging_method import Learned
+from ..own_examples import Examples, rounded
+from ..patch_method import PatchMethod
+
+_ATOMS = 256
+_USED = 3
+"""Atoms of one patch."""
+
+_ROUNDS = 6
+_RIDGE = 1e-3
+"""Of the mean square of a coefficient: atoms that are hardly used stay small in what they add."""
+
+_LIKE = 1e-5
+"""Of two atoms that are the same each counts half."""
+
+
+class CoupledDictionaries(PatchMethod):
+    """The dictionaries are learned from the image's own pyramid; codes are found by orthogonal matching pursuit."""
+
+    line = "Sparse codes over coupled dictionaries of the image's own patches."
+    source = (
+        "Yang, Wright, Huang, Ma 2010, section II; codes and order of learning: Zeyde, Elad, Protter 2010, section 3"
+    )
+    most_examples = 20_000
+
+    def learn_from(self, examples: Examples, seed: int) -> dict[str, Tensor]:
+        atoms = dictionary_of(examples.shapes, min(_ATOMS, len(examples.shapes)), seed)
+        coefficients = _dense(*codes(examples.shapes, atoms), len(atoms))
+        return {"atoms": atoms, "residuals": _least_squares(coefficients, examples.residuals)}
+
+    def residuals(self, shapes: Tensor, learned: Learned) -> Tensor:
+        used, weights = codes(shapes, learned["atoms"])
+        return torch.einsum("nk,nke->ne", weights, learned["residuals"][used])
+
+
+def dictionary_of(shapes: Tensor, count: int, seed: int) -> Tensor:
+    """(count, D) atoms of length 1, of which few make each of (N, D): by the method of optimal directions.
+
+    Engan, Aase, Husoy 1999: codes by the atoms, then atoms by the codes, in turns.
+    """
+    first = torch.randperm(len(shapes), generator=Generator().manual_seed(seed))[:count]
+    atoms = _atoms(shapes[first.to(shapes.device)])
+    for _ in range(_ROUNDS):
+        coefficients = _dense(*codes(shapes, atoms), len(atoms))
+        made = _least_squares(coefficients, shapes)
+        atoms = torch.where((coefficients != 0).any(0)[:, None], _atoms(made), atoms)
+    return atoms
+
+
+def codes(shapes: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
+    """Which atoms make each of (N, D), and how much of each, (N, _USED): orthogonal matching pursuit."""
+    left, used = shapes, shapes.new_zeros(len(shapes), 0, dtype=torch.long)
+    across: list[Tensor] = []  # what each atom adds to those before it, of length 1
+    for _ in range(min(_USED, len(atoms))):
+        likeness = (left @ atoms.T).abs().scatter(1, used, -1.0)  # no atom twice
+        used = torch.cat([used, likeness.argmax(1, keepdim=True)], 1)
+        new = atoms[used[:, -1]]
+        for axis in across:
+            new = new - (new * axis).sum(1, keepdim=True) * axis
+        across.append(directions(new))
+        left = left - (left * across[-1]).sum(1, keepdim=True) * across[-1]
+    chosen = atoms[used]
+    normal = chosen @ chosen.mT + _LIKE * torch.eye(used.shape[1]).to(shapes)
+    weights: Tensor = torch.linalg.solve(normal, chosen @ shapes[..., None])
+    return used, weights[..., 0]
+
+
+def _dense(used: Tensor, weights: Tensor, count: int) -> Tensor:
+    """(N, count): the codes with all that is 0."""
+    return weights.new_zeros(len(weights), count).scatter(1, used, weights)
+
+
+def _least_squares(coefficients: Tensor, made: Tensor) -> Tensor:
+    """(count, E): what belongs to each atom, where (N, E) are made of them by (N, count)."""
+    normal = coefficients.T @ coefficients
+    ridge = _RIDGE * normal.diagonal().mean() * torch.eye(len(normal)).to(normal)
+    solution: Tensor = torch.linalg.solve(normal + ridge, coefficients.T @ made)
+    return solution
+
+
+def _atoms(shapes: Tensor) -> Tensor:
+    return rounded(directions(shapes))
+
+
+METHOD = CoupledDictionaries()

@@ -1,0 +1,163 @@
+"""What an image shows of itself: patches of its sons, each beside what the son's base lacks of the father there.
+
+Patches recur across the scales of one image (Glasner, Bagon, Irani 2009), and turned ones do, too. All are told apart
+by their shape alone: without their mean, and divided by their contrast.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import fold, pad, unfold
+
+from . import dihedral
+from .damage import CLEAN, Damage
+from .degradation import Degradation, mirrored
+from .domain import Domain, largest_near
+from .kernels import Kernel
+from .pairs import Pair, father_son_pyramid, shortest_side
+from .stages import Stage
+
+SIDE = 5
+"""Of a patch, in LR pixels."""
+
+LAID = 3
+"""LR pixels along the side of the part, in the middle of a patch, that its residual is of. So nine are averaged."""
+
+PATCH_REACH = SIDE // 2 + LAID // 2
+"""LR pixels."""
+
+_FAINT = 0.05
+"""Contrast that is added to every patch's: a fainter one is more noise and rounding than shape."""
+
+FLAT = 0.02
+"""Contrast below which a patch shows nothing: a standard deviation of one grey level."""
+
+_SHARPNESS = 1024.0
+"""Parts of 1 that shapes are rounded to. Sums of their products are then exact in float32, and which of two is nearer
+does not depend on the order in which a machine adds them up: it is the same in every tile."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The shapes of N patches of SIDE x SIDE, and their contrasts."""
+
+    shapes: Tensor
+    """(N, SIDE^2), of length 1 at most."""
+    contrasts: Tensor
+    """(N, 1)."""
+
+    @property
+    def lively(self) -> Tensor:
+        """(N,) bool: those that are not flat."""
+        return self.contrasts[:, 0] > FLAT + _FAINT
+
+
+@dataclass(frozen=True)
+class Examples:
+    """N of them, at contrast 1."""
+
+    shapes: Tensor
+    """(N, SIDE^2): as `Patches.shapes`."""
+    residuals: Tensor
+    """(N, (LAID * ratio)^2): father less base, around the middle of the patch."""
+
+
+def patches_of(image: Tensor) -> Patches:
+    """Those around each pixel of (h, w), row by row; beyond its borders it is mirrored."""
+    values = unfold(mirrored(image, SIDE // 2)[None, None], SIDE)[0].T
+    values = values - values.mean(1, keepdim=True)
+    contrasts = values.norm(dim=1, keepdim=True) + _FAINT
+    return Patches(rounded(values / contrasts), contrasts)
+
+
+def rounded(shapes: Tensor) -> Tensor:
+    """To so few digits that sums of products of them, of length 1 at most, are exact."""
+    return (shapes * _SHARPNESS).round() / _SHARPNESS
+
+
+def laid_over(residuals: Tensor, height: int, ratio: int) -> Tensor:
+    """The mean, where they lie one over the other, of residuals (h * w, (LAID * ratio)^2): (h * ratio, w * ratio)."""
+    margin, side, width = LAID // 2 * ratio, LAID * ratio, len(residuals) // height
+    size = (height * ratio + 2 * margin, width * ratio + 2 * margin)
+    sums = fold(residuals.T[None], size, side, stride=ratio)[0, 0]
+    rows, columns = (_how_many(length, ratio).to(sums) for length in (height, width))
+    return sums[margin:-margin, margin:-margin] / (rows[:, None] * columns)
+
+
+def _how_many(length: int, ratio: int) -> Tensor:
+    """Of the patches around `length` pixels lie over each of them, enlarged: fewer at both ends."""
+    place, reach = torch.arange(length), LAID // 2
+    over = (place + reach).clamp_max(length - 1) - (place - reach).clamp_min(0) + 1
+    return over.repeat_interleave(ratio)
+
+
+def examples_of(image: Tensor, stage: Stage, domain: Domain, most: int, seed: int) -> Examples | None:
+    """At most about so many, from the mean of the bands of (C, H, W) float32 in [0, 1], as it is and turned.
+
+    Sons are made by the stage's camera, as noisy as the image is. No sample that is not known has a part in any. None
+    where an image shows nothing: too small, too flat, or not known.
+
+    Args:
+        seed: draws them.
+    """
+    if min(image.shape[-2:]) < shortest_side(stage.ratio):
+        return None
+    stage = replace(stage, learned=_of_mean(stage.learned))
+    noise = Damage(torch.tensor(stage.learned.noise)) if stage.learned.is_noisy else CLEAN
+    generator = Generator().manual_seed(seed)
+    found: list[Examples] = []
+    for turned, known in _turned(image, domain):
+        found += _drawn(father_son_pyramid(turned, stage, known, noise, seed), stage.learned, most, generator)
+    if not found:
+        return None
+    return Examples(torch.cat([each.shapes for each in found]), torch.cat([each.residuals for each in found]))
+
+
+def _of_mean(degradation: Degradation) -> Degradation:
+    """What the mean of the bands is taken to be made by where kernels or noise of bands differ."""
+    margins = [(degradation.side - kernel.side) // 2 for kernel in degradation.kernels]
+    taps = [pad(kernel.taps, (m,) * 4) for kernel, m in zip(degradation.kernels, margins, strict=True)]
+    noise = sum(degradation.noise) / len(degradation.noise)
+    return Degradation((Kernel(torch.stack(taps).mean(0)),), degradation.scale, (noise,))
+
+
+def _turned(image: Tensor, domain: Domain) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The mean of the bands turned in all ways, and what is known of it, (1, H, W) float32."""
+    # To so many digits that the mean of equal bands is the same however many there are.
+    mean = (image.double().mean(0, keepdim=True) * 2**16).round().div(2**16).to(image)
+    known = None if domain.known is None else domain.known.all(0, keepdim=True).float()
+    for element in range(dihedral.ORDER):
+        yield dihedral.transform(mean, element), None if known is None else dihedral.transform(known, element)
+
+
+def _drawn(pairs: tuple[Pair, ...], camera: Degradation, most: int, generator: Generator) -> Iterator[Examples]:
+    """Of each pair as many as its share is of all sons' pixels, of those that are not flat."""
+    pixels = sum(pair.son[0].numel() for pair in pairs)
+    for pair in pairs:
+        patches = patches_of(pair.son[0])
+        usable = patches.lively
+        if pair.taught is not None:
+            usable = usable & _wholly_known(pair, camera)
+        places = usable.nonzero()[:, 0]
+        share = ceil(most / dihedral.ORDER * pair.son[0].numel() / pixels)
+        chosen = places[torch.randperm(len(places), generator=generator)[:share].to(places.device)]
+        if len(chosen):
+            residuals = _residuals(pair)[chosen] / patches.contrasts[chosen]
+            yield Examples(patches.shapes[chosen], residuals)
+
+
+def _wholly_known(pair: Pair, camera: Degradation) -> Tensor:
+    """(h * w,) bool: where the patch and the father under it are made of nothing that is not known."""
+    assert pair.taught is not None
+    reach = SIDE // 2 * pair.ratio + camera.side // 2 + pair.ratio
+    unknown = largest_near(1 - pair.taught[0], reach)
+    return (unknown[:: pair.ratio, :: pair.ratio] == 0).flatten()
+
+
+def _residuals(pair: Pair) -> Tensor:
+    """(h * w, (LAID * ratio)^2)."""
+    residual, margin = pair.father - pair.base, LAID // 2 * pair.ratio
+    return unfold(mirrored(residual, margin)[None], LAID * pair.ratio, stride=pair.ratio)[0].T

@@ -1,0 +1,123 @@
+"""Methods that enlarge patch by patch, by what they learned from the image's own (`own_examples`).
+
+An enlargement goes by x2 at a time, from coarse to fine, so that examples are of small steps, which images have most
+of. A step starts from its base, what the data alone say, and adds what patches like those around each pixel lacked.
+"""
+
+from abc import abstractmethod
+from functools import lru_cache
+from math import ceil
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from .back_projection import back_project
+from .base import base_reach
+from .degradation import Degradation
+from .domain import UNIT, Domain
+from .enlarging_method import EnlargingMethod, Learned
+from .kernels import bicubic
+from .own_examples import PATCH_REACH, Examples, examples_of, laid_over, patches_of
+from .resample import resize
+from .settings import STAGE_SCALE, Settings
+from .stages import Stage, seen_at
+
+_AT_ONCE = 16384
+"""Patches that are looked up together, which bounds memory."""
+
+_BACK_PROJECTIONS = 2
+"""Between steps, where the last one has its own."""
+
+_EXACT_REACH = 16
+"""LR pixels, as `stages` has it."""
+
+_FIRST, _LATER = "first", "later"
+"""Steps: the later ones enlarge what the first made, which bicubic has made smaller, whatever the camera was."""
+
+
+class PatchMethod(EnlargingMethod):
+    """Learns from examples of the image; is asked for the residual of each patch."""
+
+    most_examples: ClassVar[int]
+
+    @abstractmethod
+    def learn_from(self, examples: Examples, seed: int) -> dict[str, Tensor]:
+        """What is to be known of the examples."""
+
+    @abstractmethod
+    def residuals(self, shapes: Tensor, learned: Learned) -> Tensor:
+        """(N, SIDE^2) as `Patches.shapes` to (N, (LAID * 2)^2), at contrast 1."""
+
+    def reach(self, degradation: Degradation) -> int:
+        total, steps = 0.0, steps_of(degradation)
+        for number, step in enumerate(steps):
+            total += (base_reach(step.learned) + PATCH_REACH) / STAGE_SCALE**number
+            if number < len(steps) - 1:
+                total += _EXACT_REACH if step.seen.is_bicubic else step.seen.reach
+        return ceil(total) + 1  # of bringing a last step down to the scale asked for
+
+    def learn(self, lr: Tensor, degradation: Degradation, domain: Domain, settings: Settings) -> Learned:
+        steps = steps_of(degradation)
+        kinds = {_FIRST: steps[0]}
+        if len(steps) > 1 and not _alike(steps):
+            kinds[_LATER] = steps[1]
+        learned: dict[str, Tensor] = {}
+        for kind, step in kinds.items():
+            examples = examples_of(lr, step, domain, self.most_examples, settings.seed)
+            if examples is not None:
+                of_kind = self.learn_from(examples, settings.seed)
+                learned |= {f"{kind}.{name}": tensor.contiguous() for name, tensor in of_kind.items()}
+        return learned
+
+    def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:
+        steps, image = steps_of(degradation), window
+        height, width = window.shape[-2:]
+        for number, step in enumerate(steps):
+            kind = _FIRST if number == 0 or _alike(steps) else _LATER
+            image = self._enlarged(image, step, domain if number == 0 else UNIT, _of_kind(learned, kind))
+            image = resize(image, (height * step.reached, width * step.reached))
+            if number < len(steps) - 1:
+                image = back_project(image, window, step.seen, _BACK_PROJECTIONS, domain, doubt=1.0)
+        return image
+
+    def _enlarged(self, image: Tensor, step: Stage, domain: Domain, learned: Learned) -> Tensor:
+        """Of (C, h, w) by one step; by the base alone where nothing was learned."""
+        base = step.base(image, domain.known)
+        if not learned:
+            return base
+        return torch.stack(
+            [band + self._lacking(lr, step.ratio, learned) for band, lr in zip(base, image, strict=True)]
+        )
+
+    def _lacking(self, image: Tensor, ratio: int, learned: Learned) -> Tensor:
+        """What the base of (h, w) is taken to lack, (h * ratio, w * ratio)."""
+        patches = patches_of(image)
+        places = patches.lively.nonzero()[:, 0]
+        sample = self.residuals(patches.shapes[:1], learned)
+        residuals = sample.new_zeros(len(patches.shapes), sample.shape[1])
+        for some in torch.split(places, _AT_ONCE):
+            residuals[some] = self.residuals(patches.shapes[some], learned) * patches.contrasts[some]
+        return laid_over(residuals, len(image), ratio)
+
+
+@lru_cache(maxsize=8)  # what a degradation knows of itself is worth keeping from tile to tile
+def steps_of(degradation: Degradation) -> tuple[Stage, ...]:
+    """By x2 each, the last one beyond the scale where that is no power of 2."""
+    steps: list[Stage] = []
+    reached = 1
+    while reached < degradation.scale:
+        reached *= STAGE_SCALE
+        seen = seen_at(min(reached, degradation.scale), degradation)
+        learned = Degradation((bicubic(STAGE_SCALE),), STAGE_SCALE) if steps else seen
+        steps.append(Stage(STAGE_SCALE, seen.scale, learned, seen, interpolates=False))
+    return tuple(steps)
+
+
+def _alike(steps: tuple[Stage, ...]) -> bool:
+    """Whether later steps undo the same as the first."""
+    return steps[0].learned.is_bicubic and not steps[0].learned.is_noisy
+
+
+def _of_kind(learned: Learned, kind: str) -> Learned:
+    return {name.removeprefix(f"{kind}."): tensor for name, tensor in learned.items() if name.startswith(f"{kind}.")}
