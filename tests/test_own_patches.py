@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pictures import noise, star
 from torch import Tensor
 
 from sr_ops.degradation import Degradation
@@ -19,6 +18,8 @@ from sr_ops.own_examples import LAID, Examples, examples_of, laid_over, patches_
 from sr_ops.patch_method import steps_of
 from sr_ops.resample import downscale
 from sr_ops.settings import Settings
+
+from .pictures import noise, star
 
 CAMERA = Degradation((bicubic(2),), 2)
 
