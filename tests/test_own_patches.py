@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sr_ops.anchors import directions
 from sr_ops.degradation import Degradation
 from sr_ops.domain import UNIT, Domain
 from sr_ops.enlarging import enlarge
@@ -55,7 +56,7 @@ def test_an_album_gives_back_its_own() -> None:
 
 def test_a_dictionary_rebuilds_what_it_was_made_of() -> None:
     """Sums of three atoms are told apart into these, and what is coupled to them comes back with them."""
-    atoms = torch.linalg.qr(noise(25, 25, seed=3)).Q
+    atoms = directions(torch.linalg.qr(noise(25, 25, seed=3)).Q + 0.25 * (noise(25, 25, seed=6) - 0.5))
     coupled, weights = noise(25, 36, seed=4), 0.2 + noise(40, 3, seed=5)
     used = torch.stack([torch.arange(40) % 25, (torch.arange(40) + 7) % 25, (torch.arange(40) + 11) % 25], 1)
     shapes = torch.einsum("nk,nkd->nd", weights, atoms[used])
