@@ -5,7 +5,8 @@ shrinks, the cubic is stretched by the ratio so that it also removes what the co
 ("antialiasing"). Borders are mirrored with the edge sample repeated. The two axes are independent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import add
 
@@ -15,6 +16,26 @@ from torch import Tensor
 # Outputs are computed in runs of this many samples: each run is one small dense product over the few inputs it
 # needs, which is several times faster than gathering taps and never builds the matrix of a whole long axis.
 _RUN = 64
+
+
+@dataclass(frozen=True)
+class Interpolant:
+    """What an output sample weighs the input samples around it by; the weights are made to sum to 1."""
+
+    weight: Callable[[Tensor], Tensor]
+    """Of distances along an axis, in input samples (of the output, where the axis shrinks); 0 from `radius` on."""
+    radius: int
+
+
+def cubic(x: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel, a = -1/2: support [-2, 2], 1 at 0, 0 at the other whole numbers."""
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+CUBIC = Interpolant(cubic, 2)
 
 
 def downscale(image: Tensor, scale: int) -> Tensor:
@@ -37,13 +58,13 @@ def downscale(image: Tensor, scale: int) -> Tensor:
     return resize(image, (height // scale, width // scale))
 
 
-def upscale(image: Tensor, scale: int) -> Tensor:
-    """Bicubic enlargement of (..., H, W) to (..., H * scale, W * scale), as MATLAB `imresize(image, scale)`.
+def upscale(image: Tensor, scale: int, interpolant: Interpolant = CUBIC) -> Tensor:
+    """Enlargement of (..., H, W) to (..., H * scale, W * scale), as MATLAB `imresize(image, scale)`.
 
     Dtype, rounding and device as in `downscale`.
     """
     height, width = image.shape[-2:]
-    return resize(image, (height * scale, width * scale))
+    return resize(image, (height * scale, width * scale), interpolant)
 
 
 def add_upscaled(total: Tensor, image: Tensor, scale: int) -> Tensor:
@@ -58,7 +79,7 @@ def add_upscaled(total: Tensor, image: Tensor, scale: int) -> Tensor:
     return total
 
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: tuple[int, int], interpolant: Interpolant = CUBIC) -> Tensor:
     """Resample (..., H, W) to (..., *size), antialiased along the axes that shrink.
 
     Dtype, rounding and device as in `downscale`; MATLAB's `imresize` where both axes change by the same ratio.
@@ -67,7 +88,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
         if length < 1:
             raise ValueError(f"cannot resize {tuple(image.shape)} to {size}: every side must be at least 1")
         if length != image.shape[axis]:
-            image = _resize_axis(image, axis, length)
+            image = _resize_axis(image, axis, length, interpolant)
     return image
 
 
@@ -114,10 +135,10 @@ def axis_matrix(in_length: int, out_length: int) -> Tensor:
     return torch.zeros(out_length, in_length, dtype=torch.float64).scatter_add_(1, indices, weights)
 
 
-def _resize_axis(image: Tensor, axis: int, length: int) -> Tensor:
+def _resize_axis(image: Tensor, axis: int, length: int, interpolant: Interpolant = CUBIC) -> Tensor:
     work = image.double() if image.dtype == torch.uint8 else image
     runs = []
-    for first, matrix in _run_matrices(image.shape[axis], length, work.dtype, work.device):
+    for first, matrix in _run_matrices(image.shape[axis], length, work.dtype, work.device, interpolant):
         if axis == -2:
             runs.append(matrix @ work.narrow(-2, first, matrix.shape[1]))
         else:
@@ -128,11 +149,11 @@ def _resize_axis(image: Tensor, axis: int, length: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _run_matrices(
-    in_length: int, out_length: int, dtype: torch.dtype, device: torch.device
+    in_length: int, out_length: int, dtype: torch.dtype, device: torch.device, interpolant: Interpolant = CUBIC
 ) -> tuple[tuple[int, Tensor], ...]:
     """(first input sample, dense weights) of each run of outputs."""
     with torch.inference_mode(False):  # what is kept must serve callers that differentiate, too
-        weights, indices = _taps(in_length, out_length)
+        weights, indices = _taps(in_length, out_length, interpolant)
         return tuple(_dense_runs(weights, indices, dtype, device))
 
 
@@ -147,9 +168,9 @@ def _dense_runs(
         yield first, matrix.to(device, dtype)
 
 
-def _taps(in_length: int, out_length: int) -> tuple[Tensor, Tensor]:
+def _taps(in_length: int, out_length: int, interpolant: Interpolant = CUBIC) -> tuple[Tensor, Tensor]:
     """Weights (out, taps) float64 and mirrored input indices (out, taps) int64 of every output sample."""
-    weights, _, indices = _sampled(in_length, out_length, slice(0, out_length))
+    weights, _, indices = _sampled(in_length, out_length, slice(0, out_length), interpolant)
     return weights, indices
 
 
@@ -162,24 +183,18 @@ def _balanced(weights: Tensor, offsets: Tensor) -> Tensor:
     return weights - sizes * away * (weights * offsets).sum(1, keepdim=True) / spread
 
 
-def _sampled(in_length: int, out_length: int, outputs: slice) -> tuple[Tensor, Tensor, Tensor]:
+def _sampled(
+    in_length: int, out_length: int, outputs: slice, interpolant: Interpolant = CUBIC
+) -> tuple[Tensor, Tensor, Tensor]:
     """Of some output samples `_taps`, and between these how far each tap lies from the sample's middle."""
     ratio = out_length / in_length
     stretch = min(ratio, 1.0)
-    width = 4 / stretch
+    width = 2 * interpolant.radius / stretch
     centre = (torch.arange(outputs.start, outputs.stop, dtype=torch.float64) + 0.5) / ratio - 0.5
     left = torch.floor(centre - width / 2)
     indices = left[:, None] + torch.arange(int(-(-width // 1)) + 2, dtype=torch.float64)
     offsets = indices - centre[:, None]
-    weights = cubic(offsets * stretch)
+    weights = interpolant.weight(offsets * stretch)
     weights /= weights.sum(1, keepdim=True)
     wrapped = indices.long() % (2 * in_length)
     return weights, offsets, torch.minimum(wrapped, 2 * in_length - 1 - wrapped)
-
-
-def cubic(x: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel, a = -1/2: support [-2, 2], 1 at 0, 0 at the other whole numbers."""
-    x = x.abs()
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))

@@ -1,0 +1,23 @@
+"""Enlargement by the nearest neighbour."""
+
+from torch import Tensor
+
+from ..degradation import Degradation
+from ..domain import Domain, nearest
+from ..enlarging_method import EnlargingMethod, Learned
+
+
+class Nearest(EnlargingMethod):
+    """Every sample stands `scale` times along each axis, as with Pillow's NEAREST by whole factors."""
+
+    line = "The nearest sample, without interpolation."
+    source = "Keys 1981, section II"
+
+    def reach(self, degradation: Degradation) -> int:  # noqa: ARG002 - the same for every camera
+        return 0
+
+    def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
+        return nearest(window, degradation.scale)
+
+
+METHOD = Nearest()
