@@ -218,6 +218,12 @@ class Degradation:
         return self._spread(self._solve(missing, self.weight))
 
     @cached_property
+    def gains(self) -> tuple[Tensor, Tensor]:
+        """The least and the largest gain of a frequency by `apply` after `handed_back`: (1 or C, 1, 1) float64 each."""
+        gram = self.scale**2 * self._gram((128, 128))
+        return gram.amin((1, 2), keepdim=True), gram.amax((1, 2), keepdim=True)
+
+    @cached_property
     def _grams(self) -> dict[tuple[int, int], Tensor]:
         return {}
 

@@ -1,0 +1,38 @@
+"""The most probable image where differences of neighbours are small: a quadratic prior."""
+
+from torch import Tensor
+
+from ..degradation import Degradation
+from ..domain import Domain
+from ..enlarging_method import EnlargingMethod, Learned
+from ..primal_dual import most_probable, prior_weight, reach
+
+_FACTOR = 20.0
+"""Of 20, 100 and 400 the best on Set5's butterfly with noise of 7.65 levels; 1 over it is the differences' variance."""
+
+
+class MapTikhonov(EnlargingMethod):
+    """argmin over x of |apply(x) - lr|^2 / 2 + weight * |gradient of x|^2 / 2, each band by itself.
+
+    A Gaussian prior of the differences (Tikhonov & Arsenin 1977); by the primal-dual iteration of Chambolle & Pock
+    2011, algorithm 1, whose dual step is a division.
+    """
+
+    line = "Maximum a posteriori with a quadratic prior of differences: smooth."
+    source = "Tikhonov & Arsenin 1977; Chambolle & Pock 2011, algorithm 1"
+    knows_camera = True
+
+    def reach(self, degradation: Degradation) -> int:
+        return reach(degradation)
+
+    def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
+        weight = prior_weight(degradation, _FACTOR)
+        curvature = 1 / weight.to(window)
+
+        def divide(prices: Tensor, step: Tensor) -> Tensor:
+            return prices / (1 + step * curvature)
+
+        return most_probable(window, degradation, domain, weight, divide)
+
+
+METHOD = MapTikhonov()

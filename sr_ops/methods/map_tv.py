@@ -1,0 +1,38 @@
+"""The most probable image where differences of neighbours are few and may be large: total variation."""
+
+from torch import Tensor
+
+from ..degradation import Degradation
+from ..domain import Domain
+from ..enlarging_method import EnlargingMethod, Learned
+from ..primal_dual import most_probable, prior_weight, reach
+
+_FACTOR = 5.0
+"""Of 2, 5 and 10 the best on Set5's butterfly by bicubic with noise of 7.65 levels; without noise it differs little."""
+
+
+class MapTv(EnlargingMethod):
+    """argmin over x of |apply(x) - lr|^2 / 2 + weight * TV(x), each band by itself.
+
+    TV is the sum of the lengths of all gradients (Rudin, Osher & Fatemi 1992); by the primal-dual iteration of
+    Chambolle & Pock 2011, algorithm 1, whose dual step is a projection onto gradients no longer than the weight.
+    """
+
+    line = "Maximum a posteriori with total variation, primal-dual: edges stay, noise goes."
+    source = "Rudin, Osher & Fatemi 1992; Chambolle & Pock 2011, algorithm 1"
+    knows_camera = True
+
+    def reach(self, degradation: Degradation) -> int:
+        return reach(degradation)
+
+    def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
+        weight = prior_weight(degradation, _FACTOR)
+        bound = weight.to(window)
+
+        def project(prices: Tensor, _step: Tensor) -> Tensor:
+            return prices / (prices.square().sum(0).sqrt() / bound).clamp_min(1)
+
+        return most_probable(window, degradation, domain, weight, project)
+
+
+METHOD = MapTv()

@@ -1,0 +1,68 @@
+"""Projections onto convex sets: what the camera may have seen, what samples can be, and how steep they may be."""
+
+import torch
+from torch import Tensor
+
+from ..degradation import Degradation
+from ..domain import Domain, largest_near, nearest
+from ..enlarging_method import EnlargingMethod, Learned
+from ..resample import upscale
+
+_ITERATIONS = 10
+
+_STEEPER = 1.0
+"""How many times steeper than its LR image a result may be."""
+
+_ROUNDING = 0.5 / 255
+
+
+class Pocs(EnlargingMethod):
+    """x <- onto smoothness (onto range (onto data (x))), from bicubic interpolation.
+
+    Stark & Oskoui 1989 have the sets of data and range. An image is in that of the data when no LR pixel that the
+    camera would see of it differs from the one that it saw by more than noise and rounding; in that of smoothness when
+    neighbours differ by no more than LR pixels around do. The data step is the projection, all LR pixels at once.
+    """
+
+    line = "Projections onto convex sets: data within the noise, range, and slopes no steeper than the image's."
+    source = "Stark & Oskoui 1989; Youla & Webb 1982"
+    knows_camera = True
+
+    def reach(self, degradation: Degradation) -> int:
+        return 2 * degradation.reach + 3
+
+    def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
+        low, high = (torch.as_tensor(bound).to(window) for bound in (domain.low, domain.high))
+        noise = torch.tensor(degradation.noise).to(window)[:, None, None] + _ROUNDING
+        steepest = [(axis, _steepest(window, axis, degradation.scale)) for axis in (-2, -1)]
+        image = upscale(window, degradation.scale)
+        for _ in range(_ITERATIONS):
+            seen = degradation.apply(image)
+            allowed = torch.minimum(torch.maximum(seen, window - noise), window + noise)
+            image = degradation.data_step(allowed, image, domain.known).clamp(low, high)
+            for axis, bound in steepest:
+                image = _onto_slopes(image, bound, axis, degradation.scale)
+        return image
+
+
+def _steepest(lr: Tensor, axis: int, scale: int) -> Tensor:
+    """Of each HR pixel how much it may differ from the next one along an axis."""
+    differences = torch.zeros_like(lr)
+    differences.narrow(axis, 0, lr.shape[axis] - 1).copy_(lr.diff(dim=axis).abs())
+    return _STEEPER * nearest(largest_near(differences, 1), scale)
+
+
+def _onto_slopes(image: Tensor, steepest: Tensor, axis: int, scale: int) -> Tensor:
+    """Onto sets of pairs that share no pixel, one after the other; pairs begin at the same places in all tiles."""
+    image, length = image.clone(), image.shape[axis]
+    for first in range(scale):
+        at = torch.arange(first, length - 1, scale, device=image.device)
+        here, there = image.index_select(axis, at), image.index_select(axis, at + 1)
+        bound = steepest.index_select(axis, at)
+        step = there - here
+        excess = (step - step.clamp(-bound, bound)) / 2
+        image.index_copy_(axis, at, here + excess).index_copy_(axis, at + 1, there - excess)
+    return image
+
+
+METHOD = Pocs()
