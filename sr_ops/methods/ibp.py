@@ -1,6 +1,8 @@
 """Iterative back-projection: what the camera would see of the result is compared with what it saw, again and again."""
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..degradation import Degradation
 from ..domain import Domain
@@ -13,10 +15,10 @@ _ITERATIONS = 50
 class IterativeBackProjection(EnlargingMethod):
     """x <- x + step * p(lr - apply(x)), from bicubic interpolation; p, the back-projection kernel, is the camera's.
 
-    Irani & Peleg 1991, section 3. Two things are added. Without end it would amplify noise in all that the camera
+    Irani & Peleg 1991, section 3. Three things are added. Without end it would amplify noise in all that the camera
     blurred away, so each iteration also goes back a little to where it began, by the noise's share: what it comes to is
-    `Degradation.data_step`, in closed form. And it keeps some of its pace (Polyak 1964, theorem 9), by the best step and
-    share for the camera, without which a Gaussian takes hundreds of iterations.
+    `Degradation.data_step`, in closed form. It keeps some of its pace (Polyak 1964), by the best step and share for the
+    camera, without which a Gaussian takes hundreds of iterations. And it stays within the range.
     """
 
     line = f"Iterative back-projection: what the camera would see is compared with what it saw, {_ITERATIONS} times."
@@ -27,15 +29,24 @@ class IterativeBackProjection(EnlargingMethod):
         return degradation.reach + 3
 
     def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
+        low, high = (torch.as_tensor(bound).to(window) for bound in (domain.low, domain.high))
         image = before = start = upscale(window, degradation.scale)
         back, step, pace = (part.to(window) for part in _steps(degradation))
         for _ in range(_ITERATIONS):
             residual = window - degradation.apply(image)
             if domain.known is not None:
-                residual = residual * domain.known
-            change = degradation.handed_back(residual) + back * (start - image)
-            image, before = image + step * change + pace * (image - before), image
+                residual = torch.where(domain.known, residual, 0)
+            change = _handed_back(residual, degradation) + back * (start - image)
+            image, before = (image + step * change + pace * (image - before)).clamp(low, high), image
         return image
+
+
+def _handed_back(residual: Tensor, degradation: Degradation) -> Tensor:
+    """`Degradation.handed_back` of a residual that is 0 beyond the image, as the data step has it."""
+    scale, margin = degradation.scale, 1 + degradation.side // 2 // degradation.scale
+    height, width = (scale * length for length in residual.shape[-2:])
+    around = degradation.handed_back(pad(residual, (margin,) * 4))
+    return around[..., margin * scale :, margin * scale :][..., :height, :width]
 
 
 def _steps(degradation: Degradation) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ from ..resample import upscale
 
 _ITERATIONS = 10
 
-_STEEPER = 1.0
+_STEEPER = 1.4
 """How many times steeper than its LR image a result may be."""
 
 _ROUNDING = 0.5 / 255
