@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,7 @@ from sr_ops.settings import (
     BICUBIC_KERNEL,
     COLLECTION_KERNEL,
     KERNELS_TO_FIND,
+    LATER,
     NO_PRIOR,
     NONE,
     BodyKind,
@@ -164,12 +165,18 @@ class RunConfig:
 
 @lru_cache
 def _fingerprint(algorithm: int, settings: Settings, threads: int, form: Form) -> str:
-    pixels = {"algorithm": algorithm, "threads": threads, **asdict(form), **asdict(settings)}
-    if settings.body is BodyKind.ADDITIVE:  # outputs of versions that knew no other are gone on with
-        del pixels["body"]
-    if not settings.result_size:  # outputs of versions that knew whole scales alone are gone on with
-        del pixels["result_size"]
+    pixels = {"algorithm": algorithm, "threads": threads, **_known_to_all(form), **_known_to_all(settings)}
     return hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _known_to_all(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, less those that came later and are as runs had it that did not know them."""
+    known = {one.name: getattr(value, one.name) for one in fields(value) if not _as_before(value, one)}
+    return {name: _known_to_all(said) if is_dataclass(said) else said for name, said in known.items()}
+
+
+def _as_before(value: Any, one: Field[Any]) -> bool:
+    return LATER.items() <= one.metadata.items() and bool(getattr(value, one.name) == one.default)
 
 
 def parse_config(plain: dict[str, Any]) -> RunConfig:

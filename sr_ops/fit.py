@@ -1,20 +1,22 @@
-"""Fitting a network to training pairs: crops of random pairs, the L1 difference, one Adam step after the other.
+"""Fitting a network to training pairs: crops of random pairs, a loss, one Adam step after the other.
 
 The pairs of one image make a fit to that image (ZSSR, Shocher et al. 2018, section 3). They are made once; a step
 resizes nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import Adam
-from torch.optim.lr_scheduler import OneCycleLR
 
+from .adversary import Adversary
+from .layers import Dropout
+from .loss import loss_of
+from .one_cycle import one_cycle
 from .pairs import Crops, Lesson, draw_crops
 from .residual_network import ResidualNetwork
-from .settings import FitSettings
+from .settings import FitSettings, Loss
 
 MOST_POINTS = 32
 """Of a curve that is kept of a fit."""
@@ -40,18 +42,25 @@ def fit(
         losses: (steps,) float32 on the device of the lesson: gets the loss before each step.
 
     Returns:
-        The mean L1 loss of the last tenth of the steps; nan for no steps.
+        The mean loss, without an adversarial term, of the last tenth of the steps; nan for no steps.
     """
     generator = Generator().manual_seed(seed)
     optimiser, schedule = one_cycle(network.parameters(), settings)
+    adversary = Adversary(lesson, settings, seed) if settings.adversarial else None
     # In one piece: small tensors, kept among large ones that come and go, fragment the heap.
     if losses is None:
         losses = torch.empty(settings.steps, device=lesson.pairs[0].son.device)
     network.train()
+    for layer in network.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = generator
     for step in range(settings.steps):
-        loss = _loss(network, draw_crops(lesson.pairs, settings.crop, settings.batch, generator), lesson.told)
+        crops = draw_crops(lesson.pairs, settings.crop, settings.batch, generator)
+        made = network(crops.sons, crops.bases, lesson.told.expand(len(crops.sons), -1, -1))
+        loss = _loss(settings.loss, made, crops)
+        learned = loss if adversary is None else loss + adversary.term(made, crops)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        learned.backward()  # type: ignore[no-untyped-call]
         clip_grad_norm_(network.parameters(), GRADIENT_NORM)
         optimiser.step()
         schedule.step()
@@ -62,27 +71,14 @@ def fit(
     return float(losses[last_tenth(settings.steps)].mean())  # of none nan
 
 
-def one_cycle(parameters: Iterable[nn.Parameter], settings: FitSettings) -> tuple[Adam, OneCycleLR]:
-    """The optimiser and what sets its learning rate and its first beta (0.95 to 0.85 and back) before every step."""
-    optimiser = Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-    return optimiser, OneCycleLR(optimiser, settings.learning_rate, total_steps=max(2, settings.steps))
-
-
 def last_tenth(steps: int) -> slice:
     """The steps whose mean loss a fit reports, at least one."""
     return slice(-max(1, steps // 10), None)
 
 
-def curve(losses: Tensor) -> tuple[float, ...]:
-    """The mean loss of so many equal parts of all steps (steps,), in their order: MOST_POINTS, or one for each step."""
-    parts = torch.tensor_split(losses.cpu(), min(MOST_POINTS, len(losses))) if len(losses) else ()
-    return tuple(float(part.mean()) for part in parts)
-
-
-def _loss(network: ResidualNetwork, crops: Crops, told: Tensor) -> Tensor:
-    """Mean L1 over what may be learned from."""
-    made: Tensor = network(crops.sons, crops.bases, told.expand(len(crops.sons), -1, -1))
-    errors = (made - crops.fathers).abs()
+def _loss(loss: Loss, made: Tensor, crops: Crops) -> Tensor:
+    """Its mean over what may be learned from."""
+    errors = loss_of(loss, made - crops.fathers)
     if crops.taught is None:
         return errors.mean()
     looked_at = (crops.taught.sum() * errors.shape[1]).clamp_min(1)

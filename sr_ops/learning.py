@@ -25,7 +25,7 @@ from .model import Fitted, Model, Phase, as_later_stage, build_network, network_
 from .pairs import Lesson, father_son_pyramid, shortest_side, son_side
 from .prior import Prior
 from .residual_network import ResidualNetwork
-from .settings import AUTO, Method, Settings
+from .settings import AUTO, FitSettings, Method, Settings
 from .signs import Signs
 from .stack import fit_stack
 from .stages import halo, stages_of
@@ -83,7 +83,7 @@ def fit_stages_together(
     of_images = zip(lrs, degradations, phases, domains, signs, strict=True)
     images = [_Stages(settings, prior, *of_image) for of_image in of_images]
     while lessons := {index: taught for index, image in enumerate(images) if (taught := image.lesson()) is not None}:
-        for stack in _stackable(lessons, settings.fit.crop):
+        for stack in _stackable(lessons, settings.fit):
             with ExitStack() as measured:
                 for index in stack:
                     measured.enter_context(phases[index]("fit"))
@@ -293,11 +293,18 @@ def _enlarged(
     return enlarged, known_there.all(0)
 
 
-def _stackable(lessons: Mapping[int, _Taught], crop: int) -> list[list[int]]:
-    """The lessons in groups that one stack can hold: of equal networks, images of equal bands, and equal crops."""
-    groups: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+def _stackable(lessons: Mapping[int, _Taught], settings: FitSettings) -> list[list[int]]:
+    """The lessons in groups that one stack can hold: of equal networks, images of equal bands, and equal crops.
+
+    Where a stack cannot hold them each is a group of its own.
+    """
+    groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, (network, lesson) in lessons.items():
-        groups[network.bands, len(network.body), len(lesson.told), son_side(lesson.pairs, crop)].append(index)
+        kind: tuple[object, ...] = (index,)
+        if network.stackable and not settings.adversarial:
+            shapes = tuple(parameter.shape for parameter in network.parameters())
+            kind = (shapes, len(lesson.told), son_side(lesson.pairs, settings.crop))
+        groups[kind].append(index)
     return list(groups.values())
 
 

@@ -86,7 +86,8 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
         if settings.network is Network.DIRECT:
             network = DirectNetwork(bands, ratio, settings.direct_body, dtype)
         else:
-            network = network_class(settings.network)(bands, width, depth, dtype)
+            kind = network_class(settings.network)
+            network = kind(bands, width, depth, dtype, **{name: getattr(settings, name) for name in kind.options})
     network = network.to_empty(device="cpu")
     initialise(network.body, torch.Generator().manual_seed(settings.seed))
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -3,15 +3,18 @@
 Those that an image can be fitted with from scratch are files of `networks/`; direct.py has the one for any camera.
 """
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from .layers import Addition as Addition
+from .layers import convolution as convolution
+from .layers import initialise as initialise
 from .settings import STAGE_SCALE
 
-_ADDITION_GAIN = 0.3
+INTERPOLATION_REACH = 2
+"""Pixels of the image on each side that bicubic enlargement depends on."""
 
 
 class ResidualNetwork(nn.Module):
@@ -24,6 +27,8 @@ class ResidualNetwork(nn.Module):
     """
 
     body: nn.Sequential
+    stackable: ClassVar[bool] = True
+    """Whether `stack` can fit several as one: nothing but convolutions has weights or looks at several channels."""
 
     def __init__(self, bands: int, scale: int, autocast_dtype: torch.dtype) -> None:
         super().__init__()
@@ -68,6 +73,11 @@ class FittedNetwork(ResidualNetwork):
     """What it is, for `srpipe methods`."""
     source: ClassVar[str]
     """The paper and its section or equation."""
+    options: ClassVar[tuple[str, ...]] = ()
+    """Fields of Settings that it takes beside width and depth, as arguments of these names."""
+    fixed_depth: ClassVar[bool] = False
+    """Whether it has so many convolutions as it has, whatever `depth` is."""
+    stackable = False
 
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:  # noqa: ARG002
         super().__init__(bands, STAGE_SCALE, autocast_dtype)
@@ -75,24 +85,41 @@ class FittedNetwork(ResidualNetwork):
 
     @classmethod
     def reach_of(cls, depth: int) -> int:
-        """`reach` of a network of so many convolutions."""
-        return depth
+        """`reach` of a network of so many convolutions, that of bicubic interpolation included.
+
+        By default that of `depth` 3 x 3 convolutions at the image's size.
+        """
+        return max(depth, INTERPOLATION_REACH)
 
     @property
     def reach(self) -> int:
         return self.reach_of(self._depth)
 
 
-class Addition(nn.Module):
-    """x + convolution(relu(x))."""
+class NetworkAtHrSize(FittedNetwork):
+    """One that looks at the bicubic enlargement, pixel by pixel of the result."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.convolution = convolution(width, width)
+    @classmethod
+    def reach_of(cls, depth: int) -> int:
+        return max(depth, -(-depth // STAGE_SCALE) + INTERPOLATION_REACH)  # `depth` alone is what zssr always read
 
-    def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = self.convolution(nn.functional.relu(x))
-        return added.add_(x)  # in place: as much memory again takes longer than the sum
+    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
+        return base
+
+    def residual(self, seen: Tensor) -> Tensor:
+        residual: Tensor = self.body(seen)
+        return residual
+
+
+class NetworkAtLrSize(FittedNetwork):
+    """One that looks at the image itself, and makes STAGE_SCALE^2 pixels of each."""
+
+    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
+        return image
+
+    def residual(self, seen: Tensor) -> Tensor:
+        """By a pixel-shuffle head, unless it says otherwise."""
+        return nn.functional.pixel_shuffle(self.body(seen), STAGE_SCALE)
 
 
 class Gated(Addition):
@@ -121,20 +148,3 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
         capabilities = torch.cpu.get_capabilities()
         native = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return torch.bfloat16 if native else torch.float32
-
-
-def convolution(bands_in: int, bands_out: int) -> nn.Conv2d:
-    return nn.Conv2d(bands_in, bands_out, kernel_size=3, padding=1)
-
-
-def initialise(body: nn.Module, generator: torch.Generator) -> None:
-    """He et al. 2015 for plain layers, smaller where a layer adds to its input, zero for the last: bicubic at first."""
-    gains = {layer.convolution: _ADDITION_GAIN for layer in body.modules() if isinstance(layer, Addition)}
-    convolutions = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d)]
-    for layer in convolutions:
-        std = gains.get(layer, 1.0) * math.sqrt(2 / (layer.in_channels // layer.groups * math.prod(layer.kernel_size)))
-        nn.init.normal_(layer.weight, std=std, generator=generator)
-        assert layer.bias is not None
-        nn.init.zeros_(layer.bias)
-    for last in (convolutions[-1], *(layer.gate for layer in body.modules() if isinstance(layer, Gated))):
-        nn.init.zeros_(last.weight)

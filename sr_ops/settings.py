@@ -83,6 +83,32 @@ KERNELS_TO_FIND = (ESTIMATE_KERNEL, COLLECTION_KERNEL, AUTO)
 """That name no kernel, but how it is found; AUTO with networks that know bicubic alone is that."""
 
 
+class Loss(StrEnum):
+    """What a fit makes small: the mean of this, of the difference d of each sample."""
+
+    L1 = "l1"
+    """|d|."""
+    L2 = "l2"
+    """d^2."""
+    CHARBONNIER = "charbonnier"
+    """sqrt(d^2 + 0.001^2): Lai et al. 2017, section 3.3."""
+
+
+class Normalisation(StrEnum):
+    """Of the residual blocks of networks that have it as an option."""
+
+    NONE = "none"
+    BATCH = "batch"
+    """By the crops' statistics, of which an average is kept to enlarge with."""
+    LAYER = "layer"
+    """Over the channels of each pixel."""
+
+
+LATER = {"later": True}
+"""Metadata of a field that runs of earlier versions did not know: left out of the fingerprint while it is as it was
+for them, so that their outputs are gone on with."""
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """How a network is fitted to one image."""
@@ -95,6 +121,9 @@ class FitSettings:
     """Crops per step."""
     learning_rate: float = 3e-3
     """Peak of the one-cycle schedule."""
+    loss: Loss = field(default=Loss.L1, metadata=LATER)
+    adversarial: float = field(default=0.0, metadata=LATER)
+    """Weight of what a discriminator of the image's own patches says (`adversary`), beside the loss; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +169,14 @@ class Settings:
     KERNELS_TO_FIND."""
     noise: str = AUTO
     """Standard deviation of the image's noise in its own units, as text; AUTO: measured, where visible."""
-    result_size: str = ""
+    result_size: str = field(default="", metadata=LATER)
     """How large the result is where it is not `scale` times the image, which is then reduced: a text of `grid`."""
     stack: int = 1
     """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
+    dropout: float = field(default=0.0, metadata=LATER)
+    """Of networks that have it: the share of channels that a step does without, before the last convolution."""
+    normalisation: Normalisation = field(default=Normalisation.NONE, metadata=LATER)
+    """Of networks that have it."""
 
     def __post_init__(self) -> None:
         for kind, name, names in (("method", self.method, ALL_METHODS), ("network", self.network, ALL_NETWORKS)):

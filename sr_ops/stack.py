@@ -20,10 +20,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from . import dihedral
-from .fit import GRADIENT_NORM, last_tenth, one_cycle
+from .fit import GRADIENT_NORM, last_tenth
+from .loss import loss_of
+from .one_cycle import one_cycle
 from .pairs import Lesson, Pair, draw_places, son_side
 from .residual_network import ResidualNetwork
-from .settings import FitSettings
+from .settings import FitSettings, Loss
 
 STEPS_BEFORE_CAPTURE = 3
 """Steps after which a GPU replays the rest: libraries set themselves up in the first ones, which no graph can hold."""
@@ -48,18 +50,20 @@ def fit_stack(
     steps and 0.2 dB in 200. The same arguments, thread count and device class give the same weights bit for bit.
 
     Args:
-        networks: N >= 1, of one class, bands, scale, width, depth, dtype and device, where the lessons are too; they
-            are changed only when all steps are done.
+        networks: N >= 1, `stackable`, of one class, bands, scale, width, depth, dtype and device, where the lessons are
+            too; they are changed only when all steps are done.
         lessons: that of image n at place n. The images have equally many bands, and sizes that give equal crops.
         after_step: called with the number of steps done, after each; a GPU may still be at work on the last ones.
         losses: (steps, N) float32 on that device: gets the losses before each step.
 
     Returns:
-        Each network's mean L1 loss of the last tenth of the steps; nan for no steps.
+        Each network's mean loss of the last tenth of the steps; nan for no steps.
 
     Raises:
-        ValueError: the images give crops of different sizes.
+        ValueError: the images give crops of different sizes, or the networks or the settings are for `fit` alone.
     """
+    if settings.adversarial or not all(network.stackable for network in networks):
+        raise ValueError("these networks, or a fit with an adversary, can be fitted one by one only")
     device = lessons[0].told.device
     with _side_stream(device):
         stack = _stacked(networks)
@@ -218,7 +222,7 @@ def _train(
     """All steps; the loss before each goes to `losses` (steps, N), on the device of all."""
     optimiser, schedule = one_cycle(stack.parameters(), settings)
     crops = lesson.crops()
-    backward: Callable[[], Tensor] = partial(_backward, stack, crops)
+    backward: Callable[[], Tensor] = partial(_backward, stack, crops, settings.loss)
     for step in range(settings.steps):
         if step > 0:
             for buffer, drawn in zip(crops, lesson.crops(), strict=True):
@@ -233,18 +237,18 @@ def _train(
             after_step(step + 1)
 
 
-def _backward(stack: ResidualNetwork, crops: _Crops) -> Tensor:
+def _backward(stack: ResidualNetwork, crops: _Crops, loss: Loss = Loss.L1) -> Tensor:
     """Leave the clipped gradients in the parameters; the loss (N,) of each network."""
     stack.zero_grad(set_to_none=True)
-    losses = _losses(stack, crops)
+    losses = _losses(stack, crops, loss)
     losses.sum().backward()  # type: ignore[no-untyped-call]
     _clip(stack, len(losses))
     return losses.detach()
 
 
-def _losses(stack: ResidualNetwork, crops: _Crops) -> Tensor:
-    """(N,): each network's mean L1 over what it may learn from."""
-    errors = (crops.bases + stack.mixed(crops.seen).float() - crops.fathers).abs()
+def _losses(stack: ResidualNetwork, crops: _Crops, loss: Loss) -> Tensor:
+    """(N,): each network's mean loss over what it may learn from."""
+    errors = loss_of(loss, crops.bases + stack.mixed(crops.seen).float() - crops.fathers)
     taught = crops.taught[:, :, None]
     each = errors.view(*taught.shape[:2], -1, *taught.shape[-2:])
     looked_at = crops.taught.sum((0, 2, 3)) * each.shape[2]

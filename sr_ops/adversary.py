@@ -1,0 +1,56 @@
+"""An adversarial term over the image's own patches: fathers against what the network makes of their sons.
+
+A discriminator without strides or a wide view, as PatchGAN's (Isola et al. 2017), SinGAN's (Shaham et al. 2019) and
+KernelGAN's (Bell-Kligler et al. 2019), learns beside the network which patches are the image's own; the network is
+rewarded for those that pass. Least squares (Mao et al. 2017), one step of each in turn.
+"""
+
+import torch
+from torch import Generator, Tensor, nn
+
+from .layers import convolution, initialise
+from .one_cycle import one_cycle
+from .pairs import Crops, Lesson
+from .settings import FitSettings
+
+_WIDTH = 32
+_HIDDEN = 3
+"""Convolutions between the first and the last: a patch has 11 pixels a side."""
+
+_SLOPE = 0.2
+
+
+class Adversary:
+    """The discriminator of one fit, its weights from the seed alone; on the device of the lesson."""
+
+    def __init__(self, lesson: Lesson, settings: FitSettings, seed: int) -> None:
+        son = lesson.pairs[0].son
+        hidden = (layer for _ in range(_HIDDEN) for layer in (nn.LeakyReLU(_SLOPE), convolution(_WIDTH, _WIDTH)))
+        with torch.device("meta"):
+            network = nn.Sequential(
+                convolution(len(son), _WIDTH), *hidden, nn.LeakyReLU(_SLOPE), convolution(_WIDTH, 1)
+            )
+        network = network.to_empty(device="cpu")
+        initialise(network, Generator().manual_seed(seed))
+        self._network: nn.Sequential = network.to(son.device)
+        self._optimiser, self._schedule = one_cycle(self._network.parameters(), settings)
+        self._weight = settings.adversarial
+
+    def term(self, made: Tensor, crops: Crops) -> Tensor:
+        """What the network's loss has beside its own, for what it made of a step's crops; the discriminator learns.
+
+        What is held out of the fathers it never sees: there it is shown what was made.
+        """
+        fathers = crops.fathers
+        if crops.taught is not None:
+            fathers = torch.where(crops.taught > 0, fathers, made.detach())
+        self._optimiser.zero_grad(set_to_none=True)
+        own, others = self._network(fathers), self._network(made.detach())
+        ((own - 1).square().mean() + others.square().mean()).backward()
+        self._optimiser.step()
+        self._schedule.step()
+        self._network.requires_grad_(False)
+        passing = (self._network(made) - 1).square().mean()
+        self._network.requires_grad_(True)
+        weighed: Tensor = self._weight * passing
+        return weighed

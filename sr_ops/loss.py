@@ -1,0 +1,16 @@
+"""What a fit makes small, sample by sample."""
+
+from torch import Tensor
+
+from .settings import Loss
+
+_ROUNDING = 1e-3
+"""Of Charbonnier's loss (Lai et al. 2017, section 3.3): differences below count as their squares."""
+
+
+def loss_of(loss: Loss, difference: Tensor) -> Tensor:
+    """Of each sample."""
+    if loss is Loss.L1:
+        return difference.abs()
+    squares = difference.square()
+    return squares if loss is Loss.L2 else (squares + _ROUNDING**2).sqrt()

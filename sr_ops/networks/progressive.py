@@ -1,0 +1,62 @@
+"""Coarse to fine: a residual from features at LR size, then one from features at HR size."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
+
+from ..layers import Addition, Head, convolution
+from ..residual_network import NetworkAtLrSize
+from ..settings import STAGE_SCALE
+
+
+class Progressive(NetworkAtLrSize):
+    """LapSRN's pyramid (Lai et al. 2017, section 3.1): its levels are the stages here, each fitted after the one below.
+
+    Within a level, features at LR size make a first residual, and enlarged they go on at HR size, where a quarter of
+    the channels makes another. Depth 2 has the first alone.
+    """
+
+    line = "LapSRN's pyramid: features at the input's size, then at the result's; each adds what it finds."
+    source = "Lai et al. 2017, section 3.1"
+
+    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
+        super().__init__(bands, width, depth, autocast_dtype)
+        self.body = nn.Sequential(_Level(bands, width, *_additions(depth), has_fine=depth > 2))
+
+    @classmethod
+    def reach_of(cls, depth: int) -> int:
+        coarse, fine = _additions(depth)
+        return 2 + coarse + (-(-(fine + 1) // STAGE_SCALE) if depth > 2 else 0)
+
+    def residual(self, seen: Tensor) -> Tensor:
+        residual: Tensor = self.body(seen)
+        return residual
+
+
+class _Level(nn.Module):
+    def __init__(self, bands: int, width: int, coarse: int, fine: int, *, has_fine: bool) -> None:
+        super().__init__()
+        phases, narrow = STAGE_SCALE**2, max(1, width // STAGE_SCALE**2)
+        self.coarse = nn.Sequential(convolution(bands, width), *(Addition(width) for _ in range(coarse)), nn.ReLU())
+        self.head = Head(width, bands * phases)
+        self.fine: nn.Sequential | None = None
+        if has_fine:
+            further = (Addition(narrow) for _ in range(fine))
+            last = Head(narrow, bands)
+            self.fine = nn.Sequential(
+                convolution(width, narrow * phases), nn.PixelShuffle(STAGE_SCALE), *further, nn.ReLU(), last
+            )
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.coarse(image)
+        residual = pixel_shuffle(self.head(features), STAGE_SCALE)
+        return residual if self.fine is None else residual + self.fine(features)
+
+
+def _additions(depth: int) -> tuple[int, int]:
+    """How many hidden convolutions add, at LR and at HR size: of `depth` in a row there are three more, or two."""
+    fine = max(0, depth - 3) // 2
+    return max(0, depth - 3) - fine, fine
+
+
+NETWORK = Progressive

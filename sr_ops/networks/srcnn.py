@@ -1,0 +1,36 @@
+"""SRCNN: three convolutions after interpolation."""
+
+import torch
+from torch import nn
+
+from ..layers import convolution
+from ..residual_network import INTERPOLATION_REACH, NetworkAtHrSize
+from ..settings import STAGE_SCALE
+
+_SIDES = (9, 1, 5)
+"""Of patch extraction, mapping and reconstruction."""
+
+
+class Srcnn(NetworkAtHrSize):
+    """9-1-5 over the bicubic enlargement (Dong et al. 2014, section 3), 64 and 32 channels there.
+
+    It adds to the enlargement, where the paper's makes it anew: so it begins at bicubic, and learns from one image.
+    """
+
+    line = "SRCNN: convolutions of 9, 1 and 5 pixels a side over the bicubic enlargement."
+    source = "Dong et al. 2014, section 3"
+    fixed_depth = True
+    stackable = True
+
+    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
+        super().__init__(bands, width, depth, autocast_dtype)
+        channels = (bands, width, max(1, width // 2), bands)
+        extraction, mapping, reconstruction = map(convolution, channels, channels[1:], _SIDES)
+        self.body = nn.Sequential(extraction, nn.ReLU(), mapping, nn.ReLU(), reconstruction)
+
+    @classmethod
+    def reach_of(cls, depth: int) -> int:  # noqa: ARG003 - it has the three
+        return -(-sum(side // 2 for side in _SIDES) // STAGE_SCALE) + INTERPOLATION_REACH
+
+
+NETWORK = Srcnn

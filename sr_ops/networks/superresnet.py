@@ -1,0 +1,42 @@
+"""Interpolation first, then residual blocks, with normalisation and dropout if wanted."""
+
+import torch
+from torch import nn
+
+from ..layers import Addition, Dropout, ResidualBlock, convolution
+from ..residual_network import NetworkAtHrSize
+from ..settings import Normalisation
+
+
+class Superresnet(NetworkAtHrSize):
+    """Residual blocks over the bicubic enlargement: SRResNet's (Ledig et al. 2017, figure 4), upsampled first.
+
+    Dropout lies before the last convolution (Kong et al. 2022).
+    """
+
+    line = "Residual blocks over the bicubic enlargement, with --normalisation and --dropout."
+    source = "Ledig et al. 2017, figure 4"
+    options = ("dropout", "normalisation")
+
+    def __init__(
+        self,
+        bands: int,
+        width: int,
+        depth: int,
+        autocast_dtype: torch.dtype,
+        dropout: float = 0.0,
+        normalisation: Normalisation = Normalisation.NONE,
+    ) -> None:
+        super().__init__(bands, width, depth, autocast_dtype)
+        blocks, left = divmod(depth - 2, 2)
+        self.body = nn.Sequential(
+            convolution(bands, width),
+            *(Addition(width) for _ in range(left)),
+            *(ResidualBlock(width, normalisation) for _ in range(blocks)),
+            nn.ReLU(),
+            Dropout(dropout),
+            convolution(width, bands),
+        )
+
+
+NETWORK = Superresnet
