@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from sr_ops.metrics import psnr_y
-from sr_ops.settings import Preset
+from sr_ops.settings import FROM_SCRATCH, Preset
 
 from .parts import Part, measure
 from .pictures import decode
@@ -30,7 +30,7 @@ PEERS = {"pillow-bicubic": "Pillow's bicubic", "dat-light": "DAT-light"}
 
 ONE_THREAD = ("--executor", "inline", "--threads-per-worker", "1", "--device", "cpu")
 
-SLOW = {Preset.PAPER: ("set5", 2)}
+SLOW = dict.fromkeys(FROM_SCRATCH, ("set5", 2))
 """Presets that take minutes an image, and the one set and scale that they are measured on."""
 
 MAY_LACK, SHARE = 0.5, 0.25

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from sr_ops.settings import Preset
+from sr_ops.settings import FROM_SCRATCH, Preset
 
 from .peers import PARTS, PEERS, Figures, kept
 from .quality import PUBLISHED, SCALES
@@ -42,7 +42,7 @@ def plot(parts: dict[str, dict[str, Figures]], path: Path) -> None:
 
 
 def _panel(axes: Axes, figures: dict[str, Figures]) -> None:
-    fitted = [figures[preset] for preset in Preset if preset in figures and preset is not Preset.PAPER]
+    fitted = [figures[preset] for preset in Preset if preset in figures and preset not in FROM_SCRATCH]
     axes.plot([of.per_megapixel for of in fitted], [of.psnr for of in fitted], color="tab:blue", linewidth=1)
     looks = {preset.value: (marker, "tab:blue") for preset, marker in zip(Preset, MARKERS, strict=False)} | OTHERS
     for way, of in figures.items():

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sr_ops.settings import Preset
+from sr_ops.settings import FROM_SCRATCH, Preset
 from sr_ops.settings import preset as make_preset
 
 from . import promises
@@ -130,11 +130,11 @@ def preset_table(cases: list[Case], default: dict[str, dict[str, Any]]) -> str:
     }
     rows = []
     for preset in Preset:
-        wanted = ["Set5 x2"] if preset is Preset.PAPER else list(groups)  # the paper's network takes minutes an image
+        wanted = ["Set5 x2"] if preset in FROM_SCRATCH else list(groups)  # these take minutes an image
         chosen = [case for name in wanted for case in groups[name]]
         balanced = preset is Preset.BALANCED
         scores = default if balanced else run_and_score(f"preset-{preset}", chosen, "--preset", preset)
-        settings = make_preset(preset, from_prior=preset is not Preset.PAPER)
+        settings = make_preset(preset, from_prior=preset not in FROM_SCRATCH)
         row = [f"`{preset}`", str(settings.network), str(settings.fit.steps)]
         for name, members in groups.items():
             figures = [mean([scores[case.id][column] for case in members]) for column, _ in _COLUMNS if name in wanted]

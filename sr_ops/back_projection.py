@@ -48,6 +48,24 @@ def back_project(
     return sr
 
 
+def iterate(
+    sr: Tensor, lr: Tensor, degradation: Degradation, iterations: int, factor: float, domain: Domain = UNIT
+) -> Tensor:
+    """The classical iteration (Irani & Peleg 1991) itself, by MATLAB's bicubic: sr + factor U (lr - D sr), repeated.
+
+    Arguments and result are those of `back_project`; a few iterations do not reach agreement with the image. Each one
+    carries a change 4 LR pixels further.
+    """
+    low, high = (torch.as_tensor(bound).to(sr) for bound in (domain.low, domain.high))
+    sr = sr.clamp(low, high)
+    for _ in range(iterations):
+        residual = lr - downscale(sr, degradation.scale)
+        if domain.known is not None:
+            residual *= domain.known
+        add_upscaled(sr, factor * residual, degradation.scale).clamp_(low, high)
+    return sr
+
+
 def _exact(sr: Tensor, lr: Tensor, scale: int, iterations: int, domain: Domain, low: Tensor, high: Tensor) -> Tensor:
     """All iterations by MATLAB's bicubic, in place."""
     rows, columns = (_inverse(length, scale).to(lr) for length in lr.shape[-2:])

@@ -57,6 +57,13 @@ class Damage:
             sons = sons + drawn * self.noise.to(sons)[:, None, None]
         return sons if self.jpeg_steps is None else round_to_steps(sons, self.jpeg_steps)
 
+    def with_noise(self, sigma: float) -> "Damage":
+        """With white noise of this standard deviation, in units of the full range, beside its own."""
+        if not sigma:
+            return self
+        own = torch.zeros(1) if self.noise is None else self.noise
+        return replace(self, noise=torch.hypot(own, torch.full_like(own, sigma)))
+
     @property
     def sigmas(self) -> tuple[float, ...]:
         """The noise, for all bands or for each."""

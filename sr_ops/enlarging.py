@@ -9,16 +9,17 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from . import methods
-from .back_projection import back_project
+from .back_projection import back_project, iterate
 from .conservation import conserve, passes
-from .dihedral import ORDER, median_and_variance
+from .degradation import Degradation
+from .dihedral import ORDER, ensemble_of_twelve, self_ensemble
 from .direct import DirectNetwork
 from .domain import UNIT, Domain, fill, flat, keep_flat
 from .members import mean_and_variance
 from .model import Model, Phase, no_phase
 from .resample import resize
 from .residual_network import ResidualNetwork
-from .settings import Settings
+from .settings import Network, Settings
 from .stages import Stage, halo, stages_of
 from .tiles import cut, cut_enlarged, owned, paste, plan_tiles
 
@@ -99,7 +100,7 @@ def _enlarge(
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
-            image = back_project(image, window, seen, settings.back_projections, domain)
+            image = _held_to(window, image, seen, settings, domain)
     image = keep_flat(image, window, seen.scale)
     if settings.back_projections:
         with phase("back_project"):
@@ -116,6 +117,13 @@ def _deviation(variances: list[Tensor], shape: torch.Size) -> Tensor | None:
         enlarged = variance if same else interpolate(variance[None], shape[-2:], mode="bilinear")[0]
         total = enlarged if total is None else total.add_(enlarged)
     return None if total is None else total.sqrt_()
+
+
+def _held_to(window: Tensor, image: Tensor, seen: Degradation, settings: Settings, domain: Domain) -> Tensor:
+    """What a network made, as the settings want it back-projected."""
+    if settings.back_projection_factor and settings.network != Network.DIRECT:
+        return iterate(image, window, seen, settings.back_projections, settings.back_projection_factor, domain)
+    return back_project(image, window, seen, settings.back_projections, domain)
 
 
 def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
@@ -147,9 +155,8 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
         enlarged: Tensor = network(turned[None], its_base[None], told[None])[0]
         return enlarged
 
-    if settings.ensemble:
-        return partial(median_and_variance, member)
-    return lambda image, its_base: (member(image, its_base), None)
+    ensemble = ensemble_of_twelve if settings.members > ORDER else self_ensemble
+    return partial(ensemble, member) if settings.ensemble else member
 
 
 def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, reach: int) -> Tensor:

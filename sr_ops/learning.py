@@ -157,9 +157,11 @@ class _Stages:
             taught = None
         if known is not None:
             taught = known[None].float() if taught is None else taught * known
-        damage = self._damage if not done else Damage()
+        own, fit = self._damage if not done else Damage(), self._settings.fit
+        damage = own.with_noise(fit.son_noise / 255)
         with self._phase("fit"):
-            pairs = father_son_pyramid(image, self._stages[len(done)], taught, damage, self._settings.seed)
+            stage, seed = self._stages[len(done)], self._settings.seed
+            pairs = father_son_pyramid(image, stage, taught, damage, seed, fit.level_odds)
         self._taught = network
         return network, Lesson(pairs, self._told)
 

@@ -15,11 +15,11 @@ from torch.nn.functional import interpolate, max_pool2d
 from . import dihedral
 from .damage import CLEAN, Damage
 from .resample import resize
+from .settings import FitSettings
 from .stages import Stage
 
 _LEVEL_RATIO = 0.95
 _LEVELS = 10
-_LEVEL_WEIGHT = 0.9
 
 _KERNEL_REACH = 2.0
 """Of bicubic interpolation, in pixels of the smaller image."""
@@ -87,9 +87,14 @@ def shortest_side(ratio: int) -> int:
 
 
 def father_son_pyramid(
-    image: Tensor, stage: Stage, taught: Tensor | None = None, damage: Damage = CLEAN, seed: int = 0
+    image: Tensor,
+    stage: Stage,
+    taught: Tensor | None = None,
+    damage: Damage = CLEAN,
+    seed: int = 0,
+    odds: float = FitSettings.level_odds,
 ) -> tuple[Pair, ...]:
-    """The levels 0.95^i of (C, H, W), i = 0..9, with odds 0.9^i; those are left out that give no son to learn from.
+    """The levels 0.95^i of (C, H, W), i = 0..9, with odds `odds`^i; those are left out that give no son to learn from.
 
     Args:
         stage: how sons are made of fathers, and bases of sons.
@@ -105,7 +110,7 @@ def father_son_pyramid(
             break
         father, looked_at = _father(image, size, taught, whole=level == 0)
         son = damage.put_into(stage.learned.apply(father), generator)
-        pairs.append(Pair(father, son, stage.base(son), _LEVEL_WEIGHT**level, looked_at))
+        pairs.append(Pair(father, son, stage.base(son), odds**level, looked_at))
     if not pairs:
         height, width = image.shape[-2:]
         raise ValueError(

@@ -1,6 +1,6 @@
 """What decides the pixels of an enlargement. Plain values: importing this file does not load torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from . import methods, networks
@@ -24,6 +24,8 @@ class Network(StrEnum):
     """Convolutions at LR size, x2 stages: the default without a prior."""
     ZSSR = "zssr"
     """The paper's, at HR size."""
+    SUPERRESNET = "superresnet"
+    """Residual blocks at HR size."""
 
 
 class BodyKind(StrEnum):
@@ -124,6 +126,10 @@ class FitSettings:
     loss: Loss = field(default=Loss.L1, metadata=LATER)
     adversarial: float = field(default=0.0, metadata=LATER)
     """Weight of what a discriminator of the image's own patches says (`adversary`), beside the loss; 0 for none."""
+    level_odds: float = field(default=0.9, metadata=LATER)
+    """How likely a smaller copy is to be drawn, of the odds of the next larger one."""
+    son_noise: float = field(default=0.0, metadata=LATER)
+    """Standard deviation of noise that is put into sons beside the image's own, in grey levels of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +159,13 @@ class Settings:
     ensemble: bool = True
     """Run each network on the dihedral transforms and take the median of 8, of a prior the mean of `members`."""
     members: int = 8
-    """Of a prior's self-ensemble: all 8 transforms, or the 4 that turn no axis into the other."""
+    """Of a prior's self-ensemble: all 8 transforms, or the 4 that turn no axis into the other. From scratch all 8, or
+    12: reflections count twice."""
     back_projections: int = 10
     """Iterations after every stage; 0 for none."""
+    back_projection_factor: float = field(default=0.0, metadata=LATER)
+    """From scratch: of what an iteration finds missing, the part that it adds (Irani & Peleg 1991); 0 for the closed
+    form of all iterations."""
     tile_size: int = 512
     """Side of a tile in LR pixels."""
     nodata: str = AUTO
@@ -220,16 +230,28 @@ class Preset(StrEnum):
     BEST = "best"
     PAPER = "paper"
     """The network of the ZSSR paper, fitted from scratch."""
+    CLASSIC = "classic"
+    """The test-time scheme of a well-known re-implementation of ZSSR, for comparison: residual blocks after
+    interpolation, noise in the sons, 12 transforms, and the classical back-projection."""
     REAL = "real"
     """For scans, photographs and browse images as they are: kernel, noise and JPEG are found, as by default, and
     nothing is fitted. Of such images a fit won on parts held out of them, spoiled as well, and lost in truth."""
 
 
 _STEPS = {Preset.FAST: 0, Preset.BALANCED: 20, Preset.BEST: 100, Preset.REAL: 0}
-"""From a prior, of images that a fit pays for (`learning`); the paper's preset has none."""
+"""From a prior, of images that a fit pays for (`learning`); the presets from scratch have none."""
 
-_STEPS_FROM_SCRATCH = {Preset.FAST: 100, Preset.BALANCED: 500, Preset.BEST: 1500, Preset.PAPER: 1500}
+_STEPS_FROM_SCRATCH = {
+    Preset.FAST: 100,
+    Preset.BALANCED: 500,
+    Preset.BEST: 1500,
+    Preset.PAPER: 1500,
+    Preset.CLASSIC: 1500,
+}
 """That of real images has none: networks fitted from scratch know bicubic alone."""
+
+FROM_SCRATCH = (Preset.PAPER, Preset.CLASSIC)
+"""Presets without a prior."""
 
 _FEW_MEMBERS = 4
 """Half of the time, for 0.01 to 0.04 dB (docs/decisions.md)."""
@@ -248,5 +270,9 @@ def preset(name: Preset, from_prior: bool) -> Settings:
         fit = FitSettings(steps=_STEPS[name], crop=_CROP_FROM_PRIOR, learning_rate=_RATE_FROM_PRIOR)
         members = _FEW_MEMBERS if name in (Preset.BALANCED, Preset.REAL) else Settings.members
         return Settings(network=Network.DIRECT, fit=fit, ensemble=ensemble, members=members)
-    network = Network.ZSSR if name is Preset.PAPER else Network.SUBPIXEL
-    return Settings(network=network, fit=FitSettings(steps=_STEPS_FROM_SCRATCH[name]), ensemble=ensemble)
+    fit = FitSettings(steps=_STEPS_FROM_SCRATCH[name])
+    if name is Preset.CLASSIC:
+        fit = replace(fit, level_odds=0.5, son_noise=5.0)
+        scheme = Settings(members=12, back_projections=3, back_projection_factor=0.5)
+        return replace(scheme, network=Network.SUPERRESNET, fit=fit)
+    return Settings(network=Network.ZSSR if name is Preset.PAPER else Network.SUBPIXEL, fit=fit, ensemble=ensemble)

@@ -26,7 +26,7 @@ from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
 from pipeline.priors.prior_file import read_prior
 from sr_ops.networks import NAMES
-from sr_ops.settings import ALL_METHODS, ALL_NETWORKS, FitSettings, Settings
+from sr_ops.settings import ALL_METHODS, ALL_NETWORKS, FitSettings, Loss, Normalisation, Settings
 
 TINY = (
     *("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline"),
@@ -163,7 +163,41 @@ REFUSED = {
         ("run", "good.csv", "--method", "prior", "--steps", "3"),
         "--steps has no effect with --method prior, which fits nothing",
     ),
-    "unknown preset": (("run", "good.csv", "--preset", "turbo"), "'fast', 'balanced', 'best', 'paper', 'real'"),
+    "unknown preset": (("run", "good.csv", "--preset", "turbo"), "'best', 'paper', 'classic', 'real'"),
+    "an unknown loss": (("run", "good.csv", "--loss", "l3"), "'l1', 'l2', 'charbonnier'"),
+    "instance normalisation": (
+        ("run", "good.csv", "--network", "superresnet", "--normalisation", "instance"),
+        "'none', 'batch', 'layer'",
+    ),
+    "a loss where nothing is fitted": (
+        ("run", "good.csv", "--method", "prior", "--loss", "l2"),
+        "--loss has no effect",
+    ),
+    "an adversary where nothing is fitted": (
+        ("run", "good.csv", "--method", "bicubic", "--adversarial", "0.1"),
+        "--adversarial has no effect with --method bicubic",
+    ),
+    "an adversary beside a prior": (
+        ("run", "good.csv", "--adversarial", "0.1"),
+        "--adversarial is for networks that are fitted from scratch; add --network or --prior none",
+    ),
+    "dropout beside a prior": (("run", "good.csv", "--dropout", "0.1"), "--dropout is for networks"),
+    "dropout where there is none": (
+        ("run", "good.csv", "--network", "subpixel", "--dropout", "0.1"),
+        "--dropout has no effect with --network subpixel; leave it out, or take one that has it: superresnet",
+    ),
+    "normalisation where there is none": (
+        ("run", "good.csv", "--preset", "paper", "--normalisation", "batch"),
+        "--normalisation has no effect with --network zssr",
+    ),
+    "a depth of what has its own": (
+        ("run", "good.csv", "--network", "srcnn", "--depth", "5"),
+        "--depth has no effect with --network srcnn",
+    ),
+    "the classic scheme from a prior": (
+        ("run", "good.csv", "--preset", "classic", "--prior", "shipped"),
+        "--preset classic is fitted from scratch",
+    ),
     "unknown method": (("run", "good.csv", "--method", "magic"), "the method 'magic' is none; there are auto"),
 }
 
@@ -221,6 +255,8 @@ PRESETS = {
     ("--preset", "real", "--prior", "my/p.safetensors"): (0, 1e-4, "direct", "my/p.safetensors"),
     ("--network", "direct"): (20, 1e-4, "direct", "shipped"),
     ("--preset", "paper"): (1500, 3e-3, "zssr", "none"),
+    ("--preset", "classic"): (1500, 3e-3, "superresnet", "none"),
+    ("--preset", "classic", "--network", "zssr"): (1500, 3e-3, "zssr", "none"),
     ("--prior", "none"): (500, 3e-3, "subpixel", "none"),
     ("--preset", "fast", "--prior", "none"): (100, 3e-3, "subpixel", "none"),
     ("--preset", "balanced", "--prior", "none"): (500, 3e-3, "subpixel", "none"),
@@ -247,12 +283,17 @@ def test_presets(srpipe: Srpipe, configs: list[RunConfig], options: tuple[str, .
     assert (settings.fit.steps, settings.fit.learning_rate, settings.network, configs[0].prior_name) == (
         *(steps, rate, network, prior),
     )
+    fit = FitSettings(steps=settings.fit.steps, crop=64 if prior == "none" else 96, learning_rate=rate)
+    plain = Settings()
+    if "classic" in options:
+        plain = replace(plain, back_projections=3, back_projection_factor=0.5)
+        fit = replace(fit, level_odds=0.5, son_noise=5.0)
     assert settings == replace(
-        Settings(),
+        plain,
         network=settings.network,
-        fit=FitSettings(steps=settings.fit.steps, crop=64 if prior == "none" else 96, learning_rate=rate),
+        fit=fit,
         ensemble="fast" not in options,
-        members=8 if prior == "none" or "fast" in options or "best" in options else 4,
+        members=12 if "classic" in options else 8 if prior == "none" or "fast" in options or "best" in options else 4,
         kernel="auto",
     )
 
@@ -295,6 +336,8 @@ TEXTS: dict[str, dict[str, object]] = {
     "METHOD": {name: name for name in ALL_METHODS},
     "NETWORK": {name: name for name in ALL_NETWORKS},
     "METRES": {"2.50": "gsd:2.5"},
+    "none|batch|layer": {kind.value: kind for kind in Normalisation},
+    "l1|l2|charbonnier": {loss.value: loss for loss in Loss},
     "WxH": {"1024x768": "pixels:1024x768", "640X": "pixels:640x", "x480": "pixels:x480"},
     "1|1/2|1/4": {"1/4": 0.25, "1/2": 0.5, "1": 1.0},
     "URL": {"http://host:1": "http://host:1"},
@@ -309,6 +352,8 @@ TEXTS: dict[str, dict[str, object]] = {
 ONLY_WITH = {
     **dict.fromkeys(("--width", "--depth", *(f"--network {name}" for name in NAMES)), "paper"),
     **dict.fromkeys(("--network direct", "--method prior"), "fast"),
+    "--adversarial": "paper",
+    **dict.fromkeys(("--dropout", "--normalisation"), "classic"),
 }
 """Options that go with fits from scratch alone, or from a prior alone: with which of the presets below."""
 

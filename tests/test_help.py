@@ -20,6 +20,7 @@ PANELS = {
         *("scale", "preset", "prior", "method", "steps", "network", "width", "depth", "crop", "batch"),
         *("learning-rate", "seed", "self-ensemble", "back-projection", "tile-size", "nodata", "range"),
         *("kernel", "noise", "stack", "target-gsd", "target-size"),
+        *("loss", "adversarial", "dropout", "normalisation"),
     },
     "Output": {"output", "existing", "format", "single", "dpi", "report", "json"},
     "Machine": {"device", "workers", "threads-per-worker", "gpus-per-worker", "executor", "address"},
@@ -33,8 +34,8 @@ PANELS = {
 }
 
 VERBS = {
-    *("Ask", "Back-project", "Call", "Choose", "Compute", "Cut", "Do", "Draw", "Enlarge", "Fail"),
-    *("Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "Make", "Measure", "Name", "Pay", "Plan", "Print"),
+    *("Add", "Ask", "Back-project", "Call", "Choose", "Compute", "Cut", "Do", "Draw", "Enlarge", "Fail"),
+    *("Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "Make", "Name", "Normalise", "Pay", "Print"),
     *("Put", "Read", "Refuse", "Say", "Score", "Send", "Start", "Stop", "Take", "Tell"),
     *("Train", "Try", "Upscale", "Use", "Wait", "Work", "Write"),
 }

@@ -207,3 +207,17 @@ def test_sons_are_damaged_and_fathers_are_not() -> None:
     assert all(torch.equal(one.son, other.son) for one, other in zip(again, damaged, strict=True))
     other_seed = father_son_pyramid(image, STAGE, None, damage, 6)
     assert not torch.equal(other_seed[0].son, damaged[0].son)
+
+
+def test_odds_of_levels_are_as_told() -> None:
+    """Each level is drawn so many times as often as the next larger one."""
+    pyramid = father_son_pyramid(noise(1, 60, 64), STAGE, odds=0.5)
+    assert len(pyramid) == 10
+    assert [pair.weight for pair in pyramid] == [0.5**level for level in range(10)]
+
+
+def test_noise_beside_the_images_own() -> None:
+    """Variances add; of an image without noise it is all there is."""
+    torch.testing.assert_close(Damage(torch.tensor([0.3, 0.0])).with_noise(0.4).noise, torch.tensor([0.5, 0.4]))
+    assert Damage().with_noise(0.02).sigmas == pytest.approx((0.02,))
+    assert Damage().with_noise(0.0).noise is None

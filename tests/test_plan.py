@@ -1,7 +1,9 @@
 """Deciding: keys that are safe and never meet, bad rows told, done work skipped, units that can be handed out."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
-from pipeline.config import Device, Existing, Form, Format, RunConfig
+from pipeline.config import ALGORITHM_VERSION, Device, Existing, Form, Format, RunConfig
 from pipeline.driver.manifest import Cells, Manifest, read_manifest
 from pipeline.driver.plan import Plan, make_key, make_plan
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit
 from pipeline.storage import Source
-from sr_ops.settings import BodyKind, FitSettings, Method, Network
+from sr_ops.settings import FitSettings, Loss, Method, Network, Normalisation, Preset, Settings, preset
 
 Plans = Callable[..., Plan]
 
@@ -218,6 +220,9 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
     assert stale == {"a.png": (same.uri(config.output),), "b.png": ()}
 
 
+NEW_OF_FITS: dict[str, Any] = {"loss": Loss.L2, "adversarial": 0.1, "level_odds": 0.5, "son_noise": 5.0}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -232,6 +237,8 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., 
             {"depth": 4},
             {"body": BodyKind.PIXEL},
             {"stack": 2},
+            *({"dropout": 0.1}, {"normalisation": Normalisation.BATCH}, {"back_projection_factor": 0.5}),
+            *({"fit": FitSettings(steps=2, crop=16, **{name: value})} for name, value in NEW_OF_FITS.items()),
             {"fit": FitSettings(steps=3, crop=16, batch=1)},
         ),
     ],
@@ -251,6 +258,19 @@ def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_co
     same = replace(settings, method=Method("zssr"), prior="none")
     assert replace(config, settings=same, workers=3, device=Device.CPU, output="other").fingerprint() == plain
     assert config.fingerprint(settings) == plain != config.fingerprint(replace(settings, **change))
+
+
+def test_the_fingerprint_is_that_of_runs_that_did_not_know_the_later_fields() -> None:
+    """Outputs are gone on with: settings that say nothing of them are told as they were before there were any."""
+    for settings in (Settings(), preset(Preset.PAPER, from_prior=False), Settings(result_size="gsd:2.5")):
+        pixels = {"algorithm": ALGORITHM_VERSION, "threads": 1, **asdict(Form()), **asdict(settings)}
+        size = () if settings.result_size else ("result_size",)
+        for name in ("dropout", "normalisation", "back_projection_factor", *size):
+            del pixels[name]
+        for name in NEW_OF_FITS:
+            del pixels["fit"][name]
+        digest = hashlib.sha256(json.dumps(pixels, sort_keys=True).encode()).hexdigest()
+        assert RunConfig("m", "o", settings=settings).fingerprint() == digest[:16]
 
 
 @given(sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=60), steps=st.sampled_from([1, 500]))

@@ -13,9 +13,12 @@ STAGES = {2: (2,), 3: (2, 3), 4: (2, 4), 5: (2, 4, 5), 6: (2, 4, 6), 7: (2, 4, 7
 DIRECT_STAGES = {2: (2,), 3: (3,), 4: (4,), 5: (4, 5), 6: (4, 6), 7: (4, 7), 8: (4, 8)}
 OURS = (Preset.FAST, Preset.BALANCED, Preset.BEST)
 STARTS = [
-    (name, start) for name in Preset for start in (True, False) if (name, start) not in (("paper", 1), ("real", 0))
+    (name, start)
+    for name in Preset
+    for start in (True, False)
+    if (name, start) not in (("paper", True), ("classic", True), ("real", False))
 ]
-"""The paper's network is fitted from scratch only; real images are done by the prior as it is."""
+"""Two presets are fitted from scratch only; real images are done by the prior as it is."""
 every_preset = pytest.mark.parametrize(("name", "from_prior"), STARTS)
 each_start = pytest.mark.parametrize("from_prior", [True, False])
 
@@ -41,7 +44,11 @@ def test_a_preset_chooses_the_network_and_its_fit_and_nothing_else(name: Preset,
     chosen = preset(name, from_prior)
     assert chosen.ensemble is (name is not Preset.FAST)
     few = from_prior and name in (Preset.BALANCED, Preset.REAL)
-    assert chosen.members == (4 if few else 8)
+    assert chosen.members == (12 if name is Preset.CLASSIC else 4 if few else 8)
+    if name is Preset.CLASSIC:
+        assert (chosen.back_projections, chosen.back_projection_factor) == (3, 0.5)
+        assert (chosen.fit.level_odds, chosen.fit.son_noise) == (0.5, 5)
+        chosen = replace(chosen, back_projections=Settings.back_projections, back_projection_factor=0.0)
     alike = replace(chosen, network=Settings().network, fit=Settings().fit, ensemble=True, members=8)
     assert alike == Settings()
     assert (chosen.method, chosen.prior) == (Method.AUTO, NO_PRIOR)

@@ -15,7 +15,7 @@ from sr_ops import enlarging, learning, sheet
 from sr_ops.back_projection import back_project
 from sr_ops.conservation import conserve
 from sr_ops.consistency import ConsistencySums
-from sr_ops.damage import CLEAN, Damage, find_damage
+from sr_ops.damage import CLEAN, find_damage
 from sr_ops.dihedral import ORDER, transform
 from sr_ops.domain import UNIT, Domain, nearest
 from sr_ops.enlarging import enlarge
@@ -533,9 +533,9 @@ def test_a_later_stage_of_a_large_image_learns_from_windows_of_it(monkeypatch: p
     monkeypatch.setattr(sheet, "_SIDE", 16)
     lessons: list[tuple[Tensor, Tensor | None]] = []
 
-    def spy(image: Tensor, stage: Stage, taught: Tensor | None, damage: Damage, seed: int) -> tuple[Pair, ...]:
+    def spy(image: Tensor, stage: Stage, taught: Tensor | None, *how: Any) -> tuple[Pair, ...]:
         lessons.append((image, taught))
-        return father_son_pyramid(image, stage, taught, damage, seed)
+        return father_son_pyramid(image, stage, taught, *how)
 
     monkeypatch.setattr(learning, "father_son_pyramid", spy)
     lr, settings = noise(1, 40, 48), replace(TINY, scale=4)

@@ -22,8 +22,8 @@ from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOption
 _NAMES = (*ALL_METHODS, *(name for name in FITTED_NETWORKS if name not in ALL_METHODS))
 """What can stand beside each other: methods, and by their names networks that are fitted from scratch."""
 
-_OF_FITS = ("steps", "crop", "batch", "learning_rate")
-_OF_SCRATCH = ("width", "depth")
+_OF_FITS = ("steps", "crop", "batch", "learning_rate", "loss")
+_OF_SCRATCH = ("width", "depth", "dropout", "normalisation", "adversarial")
 
 
 @with_panels

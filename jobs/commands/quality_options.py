@@ -1,6 +1,6 @@
 """The options of `srpipe run` that decide pixels, and the Settings that come of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -19,14 +19,14 @@ from pipeline.config import (
 from pipeline.errors import UsageError
 from sr_ops.grid import times_of
 from sr_ops.methods import method_of
-from sr_ops.named_files import unknown
+from sr_ops.networks import NAMES as NETWORKS
+from sr_ops.networks import network_class
 from sr_ops.settings import (
-    ALL_METHODS,
-    ALL_NETWORKS,
     AUTO,
     BICUBIC_KERNEL,
     BY_NETWORKS,
     COLLECTION_KERNEL,
+    FROM_SCRATCH,
     NO_PRIOR,
     Method,
     Network,
@@ -35,7 +35,8 @@ from sr_ops.settings import (
 )
 from sr_ops.settings import preset as make_preset
 
-from .size_options import SizeOptions, checked_by
+from .fit_options import FitOptions
+from .size_options import checked_by
 
 
 def _kernel(text: str) -> str:
@@ -49,70 +50,10 @@ def _seed(value: int) -> int:
     return value
 
 
-def _one_of(kind: str, names: Sequence[str]) -> Callable[[str | None], str | None]:
-    """A check that a name is one of these."""
-
-    def check(name: str | None) -> str | None:
-        if name is not None and name not in names:
-            raise typer.BadParameter(unknown(kind, name, names))
-        return name
-
-    return check
-
-
 @dataclass(frozen=True)
-class QualityOptions(SizeOptions):
+class QualityOptions(FitOptions):
     """What decides pixels. None leaves it to the preset."""
 
-    preset: Annotated[
-        Preset,
-        typer.Option(
-            metavar="PRESET",
-            help="Choose time against quality: fast, balanced, best or paper; or real, for images whose camera, noise"
-            " and JPEG nobody knows. The options from --steps to --tile-size change parts of it.",
-        ),
-    ] = Preset.BALANCED
-    prior: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Start fits from the shipped weights, none, or a FILE made by `srpipe prior`.",
-            show_default="shipped; none for paper",
-        ),
-    ] = None
-    method: Annotated[
-        str,
-        typer.Option(
-            metavar="METHOD",
-            callback=_one_of("method", ALL_METHODS),
-            help="Take a network fitted to the image (zssr), the prior as it is (prior), one of those that `srpipe"
-            " methods` lists, or let the image decide between zssr, prior and bicubic (auto).",
-        ),
-    ] = Method.AUTO.value
-    steps: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Take so many optimiser steps for each network that is fitted."),
-    ] = None
-    network: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NETWORK",
-            callback=_one_of("network", ALL_NETWORKS),
-            help="Take the network for any camera (direct), or fit one from scratch, for bicubic alone: subpixel, zssr,"
-            " or another that `srpipe methods` lists.",
-        ),
-    ] = None
-    width: Annotated[int | None, typer.Option(metavar="N", min=1, help="Give the hidden layers so many channels.")] = (
-        None
-    )
-    depth: Annotated[int | None, typer.Option(metavar="N", min=2, help="Give the network so many convolutions.")] = None
-    crop: Annotated[int | None, typer.Option(metavar="N", min=8, help="Train on crops of so many pixels a side.")] = (
-        None
-    )
-    batch: Annotated[int | None, typer.Option(metavar="N", min=1, help="Train on so many crops a step.")] = None
-    learning_rate: Annotated[
-        float | None, typer.Option(metavar="X", min=1e-6, max=1.0, help="Let the one-cycle schedule peak at this rate.")
-    ] = None
     seed: Annotated[
         int,
         typer.Option(
@@ -181,7 +122,7 @@ class QualityOptions(SizeOptions):
         """What fits start from: RunConfig.prior_name."""
         if self.prior is not None:
             return self.prior
-        from_scratch = self.preset is Preset.PAPER if self.network is None else self.network != Network.DIRECT
+        from_scratch = self.preset in FROM_SCRATCH if self.network is None else self.network != Network.DIRECT
         return NO_PRIOR if from_scratch else "shipped"
 
     def kernel_file(self) -> str | None:
@@ -194,13 +135,14 @@ class QualityOptions(SizeOptions):
         Raises:
             UsageError: something is said of a fit where nothing is fitted, or of a kernel where none can be used.
         """
-        fit = _given(self, "steps", "crop", "batch", "learning_rate")
-        network = _given(self, "network", "width", "depth")
+        fit = _given(self, "steps", "crop", "batch", "learning_rate", "loss", "adversarial")
+        network = _given(self, "network", "width", "depth", "dropout", "normalisation")
         if self.method not in BY_NETWORKS:
             self._refuse_for_method([*_given(self, "prior"), *fit, *network])
         if self.method == Method.PRIOR:
             _refuse_for("--method prior, which fits nothing", fit)
         self._check_network()
+        self._check_parts()
         base = make_preset(self.preset, from_prior=self.start() != NO_PRIOR)
         scale, result_size = self.size()
         settings = replace(
@@ -223,8 +165,10 @@ class QualityOptions(SizeOptions):
     def _check_network(self) -> None:
         """Raises UsageError where the network and the prior do not go together."""
         scratch = self.start() == NO_PRIOR
-        if self.preset is Preset.PAPER and not scratch:
-            raise UsageError("--preset paper is fitted from scratch; leave out --prior and --network direct, or it")
+        if self.preset in FROM_SCRATCH and not scratch:
+            raise UsageError(
+                f"--preset {self.preset} is fitted from scratch; leave out --prior and --network direct, or it"
+            )
         if self.preset is Preset.REAL and scratch:
             raise UsageError("--preset real takes the prior as it is; leave out --prior none and --network, or it")
         if self.network == Network.DIRECT and scratch:
@@ -236,8 +180,30 @@ class QualityOptions(SizeOptions):
             )
         if self.method == Method.PRIOR and scratch:
             raise UsageError("--method prior needs a prior; leave out --prior none, --network and --preset paper")
-        if not scratch:
-            _refuse_for("a prior, whose networks have their size", [*_given(self, "width", "depth")])
+
+    def _check_parts(self) -> None:
+        """Raises UsageError for what the network does not have, or a fit from a prior not."""
+        if self.start() != NO_PRIOR:
+            _refuse_for("a prior, whose networks have their size", _given(self, "width", "depth"))
+            for name in _given(self, "dropout", "normalisation", "adversarial"):
+                raise UsageError(
+                    f"--{name} is for networks that are fitted from scratch; add --network or --prior none, or leave it"
+                    " out"
+                )
+            return
+        given = [*_given(self, "depth", "dropout", "normalisation")]
+        if not given:
+            return
+        network = self.network or make_preset(self.preset, from_prior=False).network
+        kind = network_class(network)
+        if kind.fixed_depth and "depth" in given:
+            raise UsageError(f"--depth has no effect with --network {network}, whose layers are set; leave it out")
+        for name in given:
+            if name not in ("depth", *kind.options):
+                having = ", ".join(other for other in NETWORKS if name in network_class(other).options)
+                raise UsageError(
+                    f"--{name} has no effect with --network {network}; leave it out, or take one that has it: {having}"
+                )
 
     def _refuse_for_method(self, given: list[str]) -> None:
         """Raises UsageError for what says something of a network, or of a kernel that nothing would undo."""
@@ -261,8 +227,8 @@ class QualityOptions(SizeOptions):
         if takes_kernel(settings):
             return
         other = f"--network {settings.network}"
-        if self.network is None and self.preset is Preset.PAPER:
-            other = "--preset paper"
+        if self.network is None and self.preset in FROM_SCRATCH:
+            other = f"--preset {self.preset}"
         elif self.network is None and self.start() == NO_PRIOR:
             other = "--prior none"
         raise UsageError(
