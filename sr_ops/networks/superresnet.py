@@ -14,7 +14,7 @@ class Superresnet(NetworkAtHrSize):
     Dropout lies before the last convolution (Kong et al. 2022).
     """
 
-    line = "Residual blocks over the bicubic enlargement, with --normalisation and --dropout."
+    line = "Residual blocks over the bicubic enlargement; --normalisation and --dropout cost 0.2 dB and more."
     source = "Ledig et al. 2017, figure 4"
     options = ("dropout", "normalisation")
 
