@@ -15,7 +15,8 @@ from sr_ops import stack
 from sr_ops.fit import fit
 from sr_ops.pairs import Lesson, Pair
 from sr_ops.resample import downscale, upscale
-from sr_ops.settings import BodyKind, FitSettings, Network
+from sr_ops.residual_network import ResidualNetwork, fastest_dtype
+from sr_ops.settings import FitSettings, Loss, Network
 from sr_ops.stack import fit_stack
 from sr_ops.stages import Stage
 
@@ -195,9 +196,9 @@ def test_every_step_reads_the_same_memory(monkeypatch: pytest.MonkeyPatch) -> No
     seen = []
     backward = stack._backward
 
-    def watched(network: ResidualNetwork, crops: stack._Crops) -> Tensor:
+    def watched(network: ResidualNetwork, crops: stack._Crops, loss: Loss) -> Tensor:
         seen.append(tuple(tensor.data_ptr() for tensor in (*network.parameters(), *crops)))
-        return backward(network, crops)
+        return backward(network, crops, loss)
 
     monkeypatch.setattr(stack, "_backward", watched)
     fit_stack(some_networks(2), some_lessons()[:2], SHORT, 0)
