@@ -25,7 +25,7 @@ from sr_ops.settings import (
 from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 8
+ALGORITHM_VERSION = 9
 """Raised whenever the same settings give other pixels than before: everything is then done anew."""
 
 try:
