@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pipeline.errors import ErrorType
-from pipeline.output.records import Status
+from pipeline.output.status import Status
 
 from .fuzzing.batch import Input, make_batch
 from .fuzzing.checking import Result, Violation, Workshop

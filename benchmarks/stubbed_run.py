@@ -30,7 +30,8 @@ from pipeline.driver.pool import Pool, Told
 from pipeline.output import records
 from pipeline.output.clock import now
 from pipeline.output.layout import Commit
-from pipeline.output.records import Record, Status
+from pipeline.output.record import Record
+from pipeline.output.status import Status
 from pipeline.priors.prior_file import PriorFile
 from pipeline.work.ledger import Ledger
 from pipeline.work.units import Division, Group, Row, answer_to_json, unit_from_json

@@ -24,7 +24,7 @@ from pipeline.driver.manifest import Manifest
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.run import run
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.work.units import Answer, GroupRecord, Scene, answer_from_json
 from sr_ops.settings import Preset, preset
 

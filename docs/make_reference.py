@@ -17,7 +17,7 @@ from typer.main import get_group  # noqa: E402 - of this checkout, installed or 
 
 from jobs.answers import EXIT_CODES  # noqa: E402
 from jobs.cli import app  # noqa: E402
-from pipeline.output.records import Record  # noqa: E402
+from pipeline.output.record import Record  # noqa: E402
 
 PAGE = HERE / "reference.md"
 

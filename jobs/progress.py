@@ -14,7 +14,8 @@ from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.run import Summary, run
 from pipeline.output.heartbeat import Heartbeat
-from pipeline.output.records import Record, Status
+from pipeline.output.record import Record
+from pipeline.output.status import Status
 from pipeline.work.units import Answer, GroupRecord, Scene
 
 from . import json_log, stopping

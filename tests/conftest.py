@@ -26,7 +26,7 @@ from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.output import records
 from pipeline.output.heartbeat import Heartbeat
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.storage_options import StorageOptions
 from pipeline.work.units import Answer
 from sr_ops.settings import NO_PRIOR, FitSettings, Method, Network, Settings

@@ -29,7 +29,7 @@ from pipeline.driver.run import run
 from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits, lock
 from pipeline.output.lock import Lock
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, stacked_fits
 from pipeline.work.ledger import MOST_DEATHS, CrashLedger

@@ -30,7 +30,7 @@ from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from pipeline.output import records
 from pipeline.output.layout import list_commits, run_json
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from sr_ops.settings import FitSettings, Settings
 
 from .flaky_store import Fault, flaky_store

@@ -88,13 +88,31 @@ def test_commands_are_listed_whole(srpipe: Srpipe, monkeypatch: pytest.MonkeyPat
         assert re.search(rf"^  {name} +{re.escape(command.help.partition('. ')[0].rstrip('.'))}\.$", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_is_in_the_readme(command: str) -> None:
-    """An option or command that the README does not tell of is not there for anybody."""
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    told = set(re.findall(r"--[a-z][a-z0-9-]*", readme))
-    assert f"srpipe {command}" in readme
-    assert {flag for parameter in options(command) for flag in flags(parameter)} <= told
+def test_the_reference_is_what_the_code_says() -> None:
+    """docs/reference.md is made from the code; `make reference` writes it."""
+    specification = spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    assert specification is not None
+    assert specification.loader is not None
+    reference = module_from_spec(specification)
+    specification.loader.exec_module(reference)
+    made = reference.page()
+    assert {flag for name in COMMANDS for parameter in options(name) for flag in flags(parameter)} <= set(
+        re.findall(r"--[a-z][a-z0-9-]*", made)
+    )
+    assert (DOCS / "reference.md").read_text() == made, "run `make reference`"
+
+
+def test_every_column_is_explained() -> None:
+    """None stands in the reference without a word of what it means."""
+    _, _, columns = (DOCS / "reference.md").read_text().partition("## Record columns")
+    assert re.findall(r"^\| `(\w+)` \| [\w ]+ \|  \|$", columns, re.MULTILINE) == []
+
+
+def test_every_command_is_told_at_length() -> None:
+    """A page for people names it, besides the reference."""
+    pages = [page for page in (*DOCS.glob("*.md"), DOCS.parent / "README.md") if page.name != "reference.md"]
+    told = "".join(page.read_text() for page in pages)
+    assert {name for name in COMMANDS if f"srpipe {name}" not in told} == set()
 
 
 def test_help_tells_the_choices(srpipe: Srpipe) -> None:

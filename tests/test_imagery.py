@@ -17,7 +17,7 @@ from pipeline.config import Dpi, Form, Format, RunConfig
 from pipeline.driver.run import Summary, run
 from pipeline.imagery import picture, survey
 from pipeline.imagery.reading.decoders import OpenImage
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.work.units import Division
 from sr_ops import sheet
 from sr_ops.resample import downscale

@@ -15,7 +15,8 @@ from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.output import layout, records
 from pipeline.output.judging import judged, judged_anew
-from pipeline.output.records import Record, Status
+from pipeline.output.record import Record
+from pipeline.output.status import Status
 from sr_ops.settings import Method, Settings
 
 Make = Callable[..., Any]

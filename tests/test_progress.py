@@ -26,7 +26,8 @@ from pipeline.driver.progress import Progress
 from pipeline.driver.run import run
 from pipeline.errors import LostLockError, UsageError
 from pipeline.output.heartbeat import Heartbeat, State, read_heartbeat, write_heartbeat
-from pipeline.output.records import Record, Status
+from pipeline.output.record import Record
+from pipeline.output.status import Status
 from pipeline.work.estimates import enlarging_seconds, fitting_seconds
 from pipeline.work.ledger import SignsOfLife
 from pipeline.work.units import Division, GroupRecord, Row, Scene

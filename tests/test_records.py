@@ -16,7 +16,9 @@ from pipeline.codec import DamagedError, from_json, from_plain, to_json, to_plai
 from pipeline.errors import ErrorType
 from pipeline.output import records
 from pipeline.output.layout import Commit, list_commits
-from pipeline.output.records import COLUMNS, SCHEMA, Record, RecordSink, Status, recorded_commits, to_table
+from pipeline.output.record import COLUMNS, SCHEMA, Record
+from pipeline.output.records import RecordSink, recorded_commits, to_table
+from pipeline.output.status import Status
 
 NO_COLUMNS = pa.table({"row": pa.nulls(0)}).select([])
 

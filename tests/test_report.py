@@ -23,7 +23,7 @@ from pipeline.driver.run import Observer, run
 from pipeline.errors import UsageError
 from pipeline.output import records
 from pipeline.output.lock import Lock
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.report import histograms, places
 from pipeline.report.cards import curve_of, in_script
 from pipeline.report.causes import causes

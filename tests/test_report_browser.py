@@ -18,7 +18,7 @@ import rasterio
 from PIL import Image
 
 from pipeline.output import records
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.report.making import make_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]

@@ -27,7 +27,7 @@ from pipeline.driver.pool import Pool
 from pipeline.driver.run import Summary, run
 from pipeline.errors import ErrorType, UsageError
 from pipeline.output.layout import list_commits
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.priors.prior_file import read_prior
 from pipeline.storage import stat
 from pipeline.work.units import Row

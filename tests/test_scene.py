@@ -21,7 +21,8 @@ from pipeline.driver.waves import in_waves
 from pipeline.imagery.header import Band, Header
 from pipeline.output.kernel_columns import Found
 from pipeline.output.layout import Commit, list_commits, list_scenes
-from pipeline.output.records import Record, Status
+from pipeline.output.record import Record
+from pipeline.output.status import Status
 from pipeline.output.written_tile import Measures, WrittenTile
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, scene

@@ -26,7 +26,7 @@ from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from pipeline.output.heartbeat import Failure, Heartbeat, Images, Living, Megapixels, State, write_heartbeat
 from pipeline.output.lock import Lock
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 
 Srpipe = Callable[..., tuple[int, str, str]]
 

@@ -21,7 +21,7 @@ from pipeline.codec import from_json
 from pipeline.config import Device, RunConfig
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit, list_commits
-from pipeline.output.records import Record
+from pipeline.output.record import Record
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from pipeline.storage_options import S3Options, StorageOptions
 from pipeline.work import image_work, stacked_fits

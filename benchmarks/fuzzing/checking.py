@@ -21,7 +21,7 @@ from pipeline.driver.observer import Observer
 from pipeline.errors import ErrorType
 from pipeline.imagery import picture
 from pipeline.output import layout
-from pipeline.output.records import Status
+from pipeline.output.status import Status
 from pipeline.work.units import Division
 from sr_ops import sheet
 

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from ..config import Executor, RunConfig
-from ..output.records import Record
+from ..output.record import Record
 from ..priors.prior_file import PriorFile
 from ..storage.patience import Patience
 from ..work.units import Division, Row

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn, TypeVar
 
-from ..output.records import Record, Status
+from ..output.record import Record
+from ..output.status import Status
 
 Item = TypeVar("Item")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from .. import storage
 from ..errors import UsageError
 from ..output.mixed_columns import cell_text
-from ..output.records import COLUMNS
+from ..output.record import COLUMNS
 from ..storage import Source
 from .table_files import SUFFIXES, Columns, ColumnValues, as_text, read_table_file
 

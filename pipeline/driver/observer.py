@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..output.heartbeat import Heartbeat
-from ..output.records import Record
+from ..output.record import Record
 from ..work.units import Answer
 from .manifest import Manifest
 from .plan import Plan

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..output.heartbeat import Heartbeat
-from ..output.records import Record
+from ..output.record import Record
 from ..work.units import Answer, Row
 from .capacity import Workers
 

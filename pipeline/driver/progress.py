@@ -15,7 +15,8 @@ from ..errors import ErrorType
 from ..output import heartbeat
 from ..output.clock import now
 from ..output.heartbeat import Failure, Heartbeat, Images, Living, Megapixels, State
-from ..output.records import Record, Status
+from ..output.record import Record
+from ..output.status import Status
 from ..work.units import Answer, GroupRecord, Scene
 from .capacity import Workers
 from .observer import Observer

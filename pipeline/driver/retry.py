@@ -10,7 +10,7 @@ from ..config import Existing, RunConfig, parse_config
 from ..errors import ErrorType, UsageError
 from ..output import layout, records
 from ..output.judging import degraded_keys
-from ..output.records import Status
+from ..output.status import Status
 from ..priors.prior_file import read_prior
 from ..storage_options import StorageOptions
 

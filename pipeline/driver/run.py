@@ -20,8 +20,9 @@ from ..output.clock import now
 from ..output.judging import degraded_keys, judged
 from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
-from ..output.records import Record, RecordSink, Status
-from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
+from ..output.record import Record
+from ..output.records import RecordSink
+from ..output.status import Status
 from ..storage import Source
 from ..storage.patience import Patience
 from ..work import scene

@@ -10,7 +10,8 @@ from ..output import records
 from ..output.clock import now
 from ..output.judging import judged, judged_anew
 from ..output.kernel_columns import told_kernel
-from ..output.records import Record, Status
+from ..output.record import Record
+from ..output.status import Status
 from ..work.units import Row
 from .plan import Plan
 

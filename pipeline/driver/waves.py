@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ..output.records import Record
+from ..output.record import Record
 from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import Answer, GroupRecord, Row, Scene, Unit

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sr_ops.settings import Settings
 
-from ..output.records import Record
+from ..output.record import Record
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import GroupRecord, Row, Scene
 

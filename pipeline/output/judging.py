@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..codec import from_plain
-from .records import COLUMNS, Record
+from .record import COLUMNS, Record
 from .status import WRITTEN, Status
 
 

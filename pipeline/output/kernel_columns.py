@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sr_ops.kernel_spec import described
 from sr_ops.settings import KERNELS_TO_FIND
 
-from .records import Record
+from .record import Record
 
 if TYPE_CHECKING:
     from sr_ops.guess import Guess

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
-from ..output.records import Status
+from ..output.status import Status
 from .choice import Choice, Group
 from .histograms import TIMES, short
 from .kernels import Taps, taps_of

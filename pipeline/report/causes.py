@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..errors import ErrorType
-from ..output.records import Status
+from ..output.status import Status
 
 EXAMPLES = 8
 """Sentences of one cause that stand in the page."""

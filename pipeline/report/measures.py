@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..output.records import Status
+from ..output.status import Status
 
 Numbers = NDArray[np.float64]
 """One for each record, in the order of the table; NaN where it has none."""

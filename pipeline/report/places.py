@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform as reproject
 
-from ..output.records import Status
+from ..output.status import Status
 
 DRAWN = 1_000
 """Footprints at most that are drawn one by one; of more every so many-th."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..output.mixed_columns import cell_text
-from ..output.records import Status
+from ..output.status import Status
 from .measures import SHOWN, of_done
 
 HELD = 20_000

@@ -11,6 +11,7 @@ from ..codec import DamagedError, from_json, from_plain
 from ..errors import UsageError
 from ..output import layout, records
 from ..output.lock import holder
+from ..output.record import SCHEMA
 from ..storage_options import StorageOptions
 
 
@@ -101,7 +102,7 @@ def _read_table(output: str, run: RunFile) -> pa.Table:
             table = records.read_table(uri)
         except pa.ArrowException as error:
             raise UsageError(f"{uri} is damaged ({error}); run again, which merges it anew") from error
-    lacking = [column for column in records.SCHEMA if column.name not in table.column_names]
+    lacking = [column for column in SCHEMA if column.name not in table.column_names]
     for column in lacking:
         table = table.append_column(column, pa.nulls(len(table), column.type))
     return table.sort_by("manifest_line")

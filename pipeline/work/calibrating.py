@@ -16,7 +16,8 @@ from ..codec import from_json, to_json
 from ..config import Form, Format, RunConfig, parse_config
 from ..errors import UsageError
 from ..output import layout
-from ..output.records import Record, Status
+from ..output.record import Record
+from ..output.status import Status
 from .units import Division, Group, GroupRecord, Row, Scene, unit_from_json
 
 if TYPE_CHECKING:

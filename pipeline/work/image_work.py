@@ -25,8 +25,9 @@ from ..imagery.writing.georef import name_of_crs
 from ..output.kernel_columns import with_kernel
 from ..output.layout import Commit
 from ..output.maps import map_target
-from ..output.records import Record, Status
+from ..output.record import Record
 from ..output.sinks import open_sink, store
+from ..output.status import Status
 from ..output.target import Target
 from ..output.tidying import finish_map, finish_tiles, remove_other_forms
 from ..output.written_tile import WrittenTile

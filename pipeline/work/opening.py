@@ -18,7 +18,7 @@ from ..imagery.picture import Picture
 from ..imagery.samples import measured
 from ..imagery.sizes import sized
 from ..output.layout import Commit
-from ..output.records import Record
+from ..output.record import Record
 from ..output.target import Target, make_target
 from ..storage.patience import Patience
 from . import scene

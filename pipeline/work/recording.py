@@ -14,7 +14,8 @@ from ..config import VERSION, RunConfig
 from ..errors import ErrorType
 from ..output.clock import now
 from ..output.kernel_columns import told_kernel
-from ..output.records import Record, Status
+from ..output.record import Record
+from ..output.status import Status
 from .stopwatch import Stopwatch
 from .units import Row
 

@@ -24,7 +24,8 @@ from ..errors import ErrorType
 from ..imagery.header import Header
 from ..output.clock import now
 from ..output.layout import Commit, list_scenes, scenes_folder
-from ..output.records import Record, Status
+from ..output.record import Record
+from ..output.status import Status
 from ..output.tidying import finish_map, finish_tiles, remove_other_forms
 from ..storage.patience import Patience
 from .units import Group, GroupRecord, Row, Scene, with_tiles

@@ -17,7 +17,7 @@ from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 from ..codec import from_json, from_plain, to_json
 from ..config import for_row
 from ..output.kernel_columns import Found
-from ..output.records import Record
+from ..output.record import Record
 from ..output.written_tile import WrittenTile
 from .estimates import enlarging_seconds
 

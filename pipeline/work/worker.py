@@ -17,7 +17,7 @@ from ..config import RunConfig
 from ..errors import ErrorType, ImageError
 from ..output import leftovers
 from ..output.clock import now
-from ..output.records import Record
+from ..output.record import Record
 from ..priors.prior_file import PriorFile, weights
 from ..storage.patience import Patience
 from .fitting import ImageFit
