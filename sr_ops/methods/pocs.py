@@ -29,7 +29,7 @@ class Pocs(EnlargingMethod):
     knows_camera = True
 
     def reach(self, degradation: Degradation) -> int:
-        return 2 * degradation.reach + 3
+        return degradation.reach + _ITERATIONS
 
     def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
         low, high = (torch.as_tensor(bound).to(window) for bound in (domain.low, domain.high))
