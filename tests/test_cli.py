@@ -303,8 +303,8 @@ def long_flag(parameter: Any) -> str:
     return max(parameter.opts, key=len).lstrip("-")
 
 
-ELSEWHERE = {"config", "json", "verbose", "log-format", "preset", "prior", "kernel"}
-"""Read before the others; what is printed; such as change several, see PRESETS; see test_given_kernels."""
+ELSEWHERE = {"config", "json", "verbose", "log-format", "report", "preset", "prior", "kernel"}
+"""Read before the others; what is printed, or made afterwards; such as change several, see PRESETS; see test_given_kernels."""
 
 OPTIONS = {
     long_flag(parameter): parameter
