@@ -304,7 +304,7 @@ def long_flag(parameter: Any) -> str:
 
 
 ELSEWHERE = {"config", "json", "verbose", "log-format", "report", "preset", "prior", "kernel"}
-"""Read before the others; what is printed, or made afterwards; such as change several, see PRESETS; see test_given_kernels."""
+"""Read before the others; what is printed or made after; such as change several, see PRESETS; test_given_kernels."""
 
 OPTIONS = {
     long_flag(parameter): parameter
