@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from .results import machine, write_section
+from .results import RESULTS, machine, write_section
 
 
 @dataclass
@@ -21,8 +22,14 @@ class Part:
             self.missed.append(f"{what}: {value:.2f} dB, at least {bar:.2f} asked")
 
 
-def measure(target: str, section: str, parts: Mapping[str, Callable[[], Part]], whole: bool = True) -> list[str]:
-    """Measure parts one after the other, print each, and write it to docs/results.md; the bars missed.
+def measure(
+    target: str,
+    section: str,
+    parts: Mapping[str, Callable[[], Part]],
+    whole: bool = True,
+    document: Path = RESULTS,
+) -> list[str]:
+    """Measure parts one after the other, print each, and write it to the document; the bars missed.
 
     Args:
         target: of the Makefile.
@@ -39,7 +46,7 @@ def measure(target: str, section: str, parts: Mapping[str, Callable[[], Part]], 
         text = "\n\n".join([title, told, rest, *(f"Missed: {sentence}." for sentence in of_all)])
         print(text, end="\n\n", flush=True)
         if whole:
-            write_section(f"{section}-{name}", text)
+            write_section(f"{section}-{name}", text, document)
         missed += of_all
     return missed
 

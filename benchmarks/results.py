@@ -11,10 +11,11 @@ import torch
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results.md"
 FIDELITY = RESULTS.with_name("fidelity.md")
+METHODS = RESULTS.with_name("methods.md")
 
 _HEADERS = {
     document: f"# {title}\n\nWritten by the benchmarks; each section names the command that makes it anew.\n"
-    for document, title in ((RESULTS, "Results"), (FIDELITY, "Fidelity"))
+    for document, title in ((RESULTS, "Results"), (FIDELITY, "Fidelity"), (METHODS, "Methods side by side"))
 }
 
 
@@ -55,3 +56,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def rows_of(name: str, path: Path) -> dict[str, list[str]]:
+    """The table that a section of a document has already: the cells of its lines by the first one."""
+    document = path.read_text() if path.exists() else ""
+    found = re.search(f"<!-- {name} begins -->.*?<!-- {name} ends -->", document, flags=re.DOTALL)
+    lines = [line.strip()[1:-1].split("|") for line in found[0].splitlines() if line.startswith("| ")] if found else []
+    return {first.strip(): [cell.strip() for cell in cells] for first, *cells in lines[2:]}
