@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from pipeline.priors.prior_file import read_prior, weights
+from sr_ops.in_memory import super_resolve
 from sr_ops.prior import Prior
 from sr_ops.settings import Preset, Settings, preset
-from sr_ops.super_resolve import super_resolve
 
 STEPS = 10
 """Half of the default: the less an image takes, the larger is the pipeline's share."""

@@ -15,13 +15,13 @@ from sr_ops.domain import FILL_REACH, Domain, fill, keep_flat, largest_near, nea
 from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
 from sr_ops.held_out import hold_out
+from sr_ops.in_memory import super_resolve
 from sr_ops.learning import fit_stages
 from sr_ops.model import Model
 from sr_ops.pairs import Lesson
 from sr_ops.resample import downscale, upscale
 from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import FitSettings, Method, Network, Settings
-from sr_ops.super_resolve import super_resolve
 
 from .cameras import FROM_SCRATCH, camera_of, matlab
 from .pictures import noise

@@ -14,6 +14,7 @@ from sr_ops.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork
 from sr_ops.enlarging import enlarge
 from sr_ops.heads import deeper
 from sr_ops.held_out import Examination, hold_out
+from sr_ops.in_memory import super_resolve
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, network_of, no_phase
@@ -22,7 +23,6 @@ from sr_ops.prior import Head, Prior, Weights
 from sr_ops.residual_network import ResidualNetwork, fastest_dtype, initialise
 from sr_ops.settings import AUTO, Body, FitSettings, Method, Network, Settings
 from sr_ops.stages import stages_of
-from sr_ops.super_resolve import super_resolve
 
 from .cameras import CPU, blur, matlab, motion, random_prior
 from .pictures import noise, star, white_noise

@@ -22,6 +22,7 @@ from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
 from sr_ops.guess import estimate_of, guess
 from sr_ops.held_out import Examination, hold_out
+from sr_ops.in_memory import super_resolve
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, Phase, build_network, no_phase
 from sr_ops.pairs import Pair, father_son_pyramid
@@ -30,7 +31,6 @@ from sr_ops.residual_network import ResidualNetwork, fastest_dtype
 from sr_ops.settings import STAGE_SCALE, FitSettings, Method, Network, Settings
 from sr_ops.signs import Signs
 from sr_ops.stages import Stage, halo
-from sr_ops.super_resolve import super_resolve
 from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .cameras import CPU, FROM_SCRATCH, first_stage, lesson_of, matlab, network_at_start, untold

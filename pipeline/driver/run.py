@@ -67,19 +67,20 @@ class Summary:
     """Written now or by an earlier run, but over a limit that this run was given; neither done nor failed."""
 
 
-def run(config: RunConfig, observer: Observer, only: Container[str] | None = None) -> Summary:
+def run(config: RunConfig, observer: Observer | None = None, only: Container[str] | None = None) -> Summary:
     """Do everything that the manifest asks for and is not done yet.
 
-    Writes OUT as the table of files in README.md says. Images that cannot be done are records, not errors.
+    Writes OUT as docs/output.md says. Images that cannot be done are records, not errors.
 
     Args:
+        observer: told of the run as it goes; None for nobody.
         only: keys of the images to work on; by default all.
 
     Raises:
         UsageError: nothing could be begun, and nothing was written.
         LostLockError: another run took the output over.
     """
-    started = now()
+    observer, started = observer or Observer(), now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
