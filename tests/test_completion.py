@@ -78,7 +78,7 @@ def complete(bash: Bash) -> Callable[..., set[str]]:
 def test_commands_options_and_choices_are_completed(complete: Callable[..., set[str]]) -> None:
     """Commands by their names, options by how they begin, and the values of those that have few."""
     assert complete("srpipe", "") == set(COMMANDS)
-    assert complete("srpipe", "re") == {"retry"}
+    assert complete("srpipe", "re") == {"report", "retry"}
     assert complete("srpipe run", "--max-") == {
         *("--max-pixels", "--max-seconds-per-image", "--max-failure-rate", "--max-hours")
     }

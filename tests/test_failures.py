@@ -236,17 +236,17 @@ def test_the_time_of_an_image_does_not_begin_again_where_memory_runs_out(
         time.sleep(0.7)
         raise MemoryError
 
-    monkeypatch.setattr(enlarging, "enlarge", too_little)
+    monkeypatch.setattr(enlarging, "enlarge_and_compare", too_little)
     settings = replace(tiny_settings, tile_size=128)
     assert process(make_worker(settings), row(tmp_path, "x")).error_type == "memory"
     assert process(make_worker(settings, max_seconds=1.5), row(tmp_path, "x")).error_type == "deadline"
 
 
-def short_of_memory(most: int) -> Callable[..., Tensor]:
-    """`enlarge` on a machine that holds windows of so many pixels."""
-    undisturbed = enlarging.enlarge
+def short_of_memory(most: int) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    """`enlarge_and_compare` on a machine that holds windows of so many pixels."""
+    undisturbed = enlarging.enlarge_and_compare
 
-    def enlarge(window: Tensor, *rest: Any) -> Tensor:
+    def enlarge(window: Tensor, *rest: Any) -> tuple[Tensor, Tensor | None]:
         if window[0].numel() > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return undisturbed(window, *rest)
@@ -275,13 +275,13 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
     ]:
         storage.remove(uri)
     reach = 2 * halo(settings, degradation_of(settings))
-    monkeypatch.setattr(enlarging, "enlarge", short_of_memory((32 + reach) ** 2))
+    monkeypatch.setattr(enlarging, "enlarge_and_compare", short_of_memory((32 + reach) ** 2))
     in_pieces = process(make_worker(settings), row(tmp_path, "big.png"))
     assert (in_pieces.status, in_pieces.attempt, enough.attempt) == ("done", 3, 1)
     assert read_tiles(str(tmp_path / "out")) == tiles
     assert in_pieces.output_sha256 == enough.output_sha256
     assert in_pieces.consistency_mae == pytest.approx(enough.consistency_mae)
-    monkeypatch.setattr(enlarging, "enlarge", short_of_memory(400))
+    monkeypatch.setattr(enlarging, "enlarge_and_compare", short_of_memory(400))
     records = list(make_worker(settings)([replace(row(tmp_path, "big.png"), redo=True), row(tmp_path, "small.png")]))
     assert [record.error_type for record in records] == ["memory", None]
 

@@ -47,6 +47,8 @@ TEXTS = {
     "auto|none|LOW,HIGH": "0.0,7.0",
     "auto|SPEC|FILE": "gaussian:0.7",
     "SIGMA|auto|0": "7.0",
+    "METHOD": "ibp",
+    "NETWORK": "srcnn",
 }
 """Values of the options that read text of their own, by what help says of them."""
 

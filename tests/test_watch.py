@@ -282,7 +282,8 @@ def test_the_view_on_a_terminal(tmp_path: Path, srpipe: Srpipe, monkeypatch: pyt
     code, told, _ = srpipe("watch", "out")
     assert code == 3
     assert "x/[1].png: cut off; replace it" in told
-    assert "run r1 on there" in told
+    assert "run" in told
+    assert " failed (1 corrupt), 1 skipped" in told
 
 
 DURATIONS = {0: "0 s", 59.4: "59 s", 59.6: "1:00 min", 185: "3:05 min", 7800: "2:10 h", 273_600: "3 d 4 h"}
