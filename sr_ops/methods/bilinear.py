@@ -17,7 +17,7 @@ class Bilinear(EnlargingMethod):
     """Pillow's BILINEAR and MATLAB's `imresize(image, scale, "bilinear")`, up to the border."""
 
     line = "Bilinear interpolation."
-    source = "Keys 1981, section II"
+    source = "Keys 1981"
 
     def reach(self, degradation: Degradation) -> int:  # noqa: ARG002 - the same for every camera
         return 1

@@ -15,14 +15,14 @@ _ITERATIONS = 50
 class IterativeBackProjection(EnlargingMethod):
     """x <- x + step * p(lr - apply(x)), from bicubic interpolation; p, the back-projection kernel, is the camera's.
 
-    Irani & Peleg 1991, section 3. Three things are added. Without end it would amplify noise in all that the camera
+    Irani & Peleg 1991. Three things are added. Without end it would amplify noise in all that the camera
     blurred away, so each iteration also goes back a little to where it began, by the noise's share: what it comes to is
     `Degradation.data_step`, in closed form. It keeps some of its pace (Polyak 1964), by the best step and share for the
     camera, without which a Gaussian takes hundreds of iterations. And it stays within the range.
     """
 
     line = f"Iterative back-projection: what the camera would see is compared with what it saw, {_ITERATIONS} times."
-    source = "Irani & Peleg 1991, section 3"
+    source = "Irani & Peleg 1991"
     knows_camera = True
 
     def reach(self, degradation: Degradation) -> int:

@@ -18,7 +18,7 @@ class Lanczos(EnlargingMethod):
     """MATLAB's `imresize(image, scale, "lanczos3")`; Pillow's LANCZOS, but that mirrors nothing beyond the borders."""
 
     line = "Lanczos interpolation of three lobes."
-    source = "Duchon 1979, equation 9; Turkowski 1990"
+    source = "Duchon 1979; Turkowski 1990"
 
     def reach(self, degradation: Degradation) -> int:  # noqa: ARG002 - the same for every camera
         return 3

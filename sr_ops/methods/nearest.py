@@ -11,7 +11,7 @@ class Nearest(EnlargingMethod):
     """Every sample stands `scale` times along each axis, as with Pillow's NEAREST by whole factors."""
 
     line = "The nearest sample, without interpolation."
-    source = "Keys 1981, section II"
+    source = "Keys 1981"
 
     def reach(self, degradation: Degradation) -> int:  # noqa: ARG002 - the same for every camera
         return 0
