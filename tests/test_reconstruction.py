@@ -127,7 +127,7 @@ def test_projections_end_in_their_sets(noise: float) -> None:
     """All of it within the range, and no steeper than the image; nearly all seen as it was, within the noise."""
     degradation = Degradation((gaussian(1.2, 1.2, 0, 2),), 2, (noise,))
     _, lr = shot(degradation)
-    result = enlarge(lr.clamp(0, 1), Model("pocs", degradation), Settings(scale=2, method="pocs", back_projections=0))
+    result = made("pocs", lr.clamp(0, 1), degradation, UNIT)
     assert 0 <= float(result.min()) <= float(result.max()) <= 1
     shares = [
         float(((degradation.apply(image) - lr.clamp(0, 1)).abs() < noise + LEVEL).float().mean())
@@ -136,6 +136,21 @@ def test_projections_end_in_their_sets(noise: float) -> None:
     assert shares[0] < 0.85
     assert shares[1] > 0.92
     assert float((result.diff(dim=-1).abs() <= 1.4 * lr.diff(dim=-1).abs().max() + LEVEL).float().mean()) == 1
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTIONS)
+def test_what_is_unknown_pulls_at_nothing(name: str) -> None:
+    """Where nothing is known an interpolation stays, and a prior has its way."""
+    degradation = Degradation((gaussian(1.4, 1.4, 0, 2),), 2)
+    _, lr = shot(degradation)
+    start = upscale(lr, 2)
+    known, unknown = (
+        made(name, lr, degradation, Domain(torch.full(lr.shape, there), -10.0, 10.0)) for there in (True, False)
+    )
+    if name in ("ibp", "pocs"):
+        assert rms(unknown - start) < 0.2 * rms(known - start)
+    else:
+        assert differences(unknown).abs().sum() < 0.9 * differences(start).abs().sum() < differences(known).abs().sum()
 
 
 @pytest.mark.parametrize("name", RECONSTRUCTIONS)
