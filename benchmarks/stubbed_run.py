@@ -27,6 +27,7 @@ from pipeline.driver.manifest import Manifest
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.pool import Pool, Told
+from pipeline.models.model_file import ModelFile
 from pipeline.output import records
 from pipeline.output.clock import now
 from pipeline.output.layout import Commit
@@ -181,6 +182,7 @@ class Clock:
         self,
         config: RunConfig,
         prior: PriorFile | None,
+        model: ModelFile | None,
         division: Division,
         scale: int,
         check: Callable[[], None],
@@ -192,7 +194,7 @@ class Clock:
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(config, prior, division, scale, check, told) as pool,
+            dataflow.ray_executor(config, prior, model, division, scale, check, told) as pool,
         ):
             self.seconds["ray"] = time.monotonic() - begun
             yield pool

@@ -19,6 +19,13 @@ class _Listed:
 
 _ITSELF, _DATA_STEP, _NONE = "itself", "data step", "bicubic alone"
 
+_OF_OTHERS = _Listed(
+    Method.MODEL,
+    "A trained model of others, as ONNX or as spandrel reads it: --weights says which.",
+    "whoever trained it",
+    _DATA_STEP,
+)
+
 _LINES = {
     Method.AUTO: "The prior, a network fitted to the image, or bicubic: what parts held out of the image speak for.",
     Method.PRIOR: "The prior's network as it is; nothing is fitted.",
@@ -50,4 +57,4 @@ def _listed() -> dict[str, list[_Listed]]:
     ]
     direct = _Listed(Network.DIRECT, "The prior's: sees the image and what a data step makes of it.", shocher, _ITSELF)
     fitted = [_Listed(name, one.line, one.source, _NONE) for name, one in ((n, network_class(n)) for n in NETWORKS)]
-    return {"method": by_networks + others, "network": [direct, *fitted]}
+    return {"method": [*by_networks, _OF_OTHERS, *others], "network": [direct, *fitted]}

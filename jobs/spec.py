@@ -88,6 +88,7 @@ def check_for_cluster(job_file: str, command: TyperCommand) -> None:
         raise UsageError(f"{name} is set, but does not travel to the cluster; unset it and write it into {job_file}")
     values = _read(job_file, command)
     named = {"prior": values.get("prior", NO_PRIOR) not in ("shipped", NO_PRIOR)}
+    named["weights"] = "weights" in values
     named["kernel"] = names_kernel_file(str(values.get("kernel", "")))
     for key in ("manifest", "output", *(key for key in named if named[key])):
         place = values.get(key)

@@ -112,6 +112,8 @@ class RunConfig:
     """Its scale is for the rows that name none."""
     prior_name: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
+    weights_file: str | None = None
+    """Path or uri of the trained model of others that `Method.MODEL` takes; None for the other methods."""
     kernel_file: str | None = None
     """Path or uri of the file that the settings' kernel is read from as the run begins; None for a named one."""
     form: Form = field(default_factory=Form)

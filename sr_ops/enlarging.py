@@ -19,7 +19,8 @@ from .members import mean_and_variance
 from .model import Model, Phase, no_phase
 from .resample import resize
 from .residual_network import ResidualNetwork
-from .settings import Network, Settings
+from .restorer import restored
+from .settings import Method, Network, Settings
 from .stages import Stage, halo, stages_of
 from .tiles import cut, cut_enlarged, owned, paste, plan_tiles
 
@@ -90,6 +91,8 @@ def _enlarge(
     variances: list[Tensor] = []
     if model.method in methods.NAMES:
         image = _by_method(window, model, settings, phase, domain)
+    elif model.method == Method.MODEL:
+        image = _by_model(window, model, settings, phase, domain)
     for number, (network, stage) in enumerate(zip(model.networks, stages, strict=True)):
         seen, first = stage.seen, number == 0
         told = model.told if first and model.told is not None else window.new_zeros(len(window), 2)
@@ -136,6 +139,14 @@ def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, d
         return image.clamp(low, high)
     with phase("back_project"):
         return back_project(image, window, model.degradation, settings.back_projections, domain, doubt=1.0)
+
+
+def _by_model(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
+    assert model.restorer is not None
+    with phase("infer"):
+        image = restored(window, model.restorer, settings.model_halo, model.in_colour)
+    with phase("back_project"):
+        return back_project(image, window, model.degradation, settings.back_projections, domain)
 
 
 _ELEMENTS = {1: (0,), 4: (0, 2, 4, 6), ORDER: range(ORDER)}

@@ -18,6 +18,7 @@ from .damage import Damage, find_damage
 from .degradation import Degradation
 from .domain import UNIT, Domain, fill, nearest
 from .enlarging import enlarge, enlarge_tiled
+from .enlarging_method import Learned
 from .fit import curve, fit
 from .held_out import Examination, HeldOut, hold_out, whole
 from .kernels import unlike_gaussian
@@ -193,8 +194,10 @@ class _Stages:
 
     def _learn_by(self, method: str) -> None:
         """Take a method without networks."""
-        degradation = self._plain.degradation
-        learned = methods.method_of(method).learn(self._lr, degradation, self._domain, self._settings)
+        learned: Learned = {}
+        if method != Method.MODEL:
+            degradation = self._plain.degradation
+            learned = methods.method_of(method).learn(self._lr, degradation, self._domain, self._settings)
         self.fitted = replace(self.fitted, model=replace(self._plain, method=method, learned=learned))
 
     def _fit_pays(self) -> bool:

@@ -14,7 +14,8 @@ from .kernels import from_spec
 from .networks import network_class
 from .noise_line import NoiseLine
 from .prior import Weights, body_of
-from .residual_network import ResidualNetwork, fastest_dtype, initialise
+from .residual_network import ResidualNetwork, fastest_dtype
+from .restorer import Restorer
 from .settings import Network, Settings
 
 Phase = Callable[[str], AbstractContextManager[object]]
@@ -30,7 +31,7 @@ class Model:
     """How one image is enlarged."""
 
     method: str
-    """ZSSR or PRIOR, or one of `methods.NAMES`: what AUTO came to."""
+    """ZSSR, PRIOR or MODEL, or one of `methods.NAMES`: what AUTO came to."""
     degradation: Degradation
     """What is to be undone; what JPEG lost counts as noise."""
     networks: tuple[ResidualNetwork, ...] = ()
@@ -39,11 +40,15 @@ class Model:
     """(C, 2): what networks are told of the image, `direct.planes`; None of a clean one."""
     learned: Learned = field(default_factory=dict)
     """What a method without networks learned from the image."""
+    restorer: Restorer | None = None
+    """Of MODEL alone: is not learned, nor stored with a scene; whoever enlarges puts it in."""
+    in_colour: bool = True
+    """Whether three bands are the colours of a picture, not some bands of many."""
 
     def of_bands(self, first: int, stop: int) -> "Model":
-        """That of some bands of the image, for networks of one band."""
+        """That of some bands of the image, which see nothing of the others."""
         told = None if self.told is None else self.told[first:stop]
-        return replace(self, degradation=self.degradation.of_bands(first, stop), told=told)
+        return replace(self, degradation=self.degradation.of_bands(first, stop), told=told, in_colour=False)
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,13 @@ class Method(StrEnum):
     """By the prior's network as it is; nothing is fitted."""
     BICUBIC = "bicubic"
     """By bicubic interpolation and back-projection; nothing is fitted."""
+    MODEL = "model"
+    """By a trained model of others, `restorer.Restorer`, whose file is `Settings.weights`; nothing is fitted."""
 
 
 BY_NETWORKS = (Method.AUTO.value, Method.PRIOR.value, Method.ZSSR.value)
 
-ALL_METHODS = (*BY_NETWORKS, *methods.NAMES)
+ALL_METHODS = (*BY_NETWORKS, Method.MODEL.value, *methods.NAMES)
 """What `Settings.method` can be."""
 
 
@@ -187,6 +189,10 @@ class Settings:
     """Of networks that have it: the share of channels that a step does without, before the last convolution."""
     normalisation: Normalisation = field(default=Normalisation.NONE, metadata=LATER)
     """Of networks that have it."""
+    weights: str = field(default="", metadata=LATER)
+    """sha256 of the file that Method.MODEL takes; empty for the other methods."""
+    model_halo: int = field(default=32, metadata=LATER)
+    """LR pixels that Method.MODEL reads around a piece: what it draws from beyond is another in each piece."""
 
     def __post_init__(self) -> None:
         for kind, name, names in (("method", self.method, ALL_METHODS), ("network", self.network, ALL_NETWORKS)):

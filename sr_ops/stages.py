@@ -17,7 +17,7 @@ from .kernels import bicubic, of_first_stage
 from .methods import method_of
 from .networks import network_class
 from .resample import upscale
-from .settings import LARGEST_DIRECT, STAGE_SCALE, Network, Settings
+from .settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
 
 _CONSERVATION_REACH = 8
 """LR pixels from which `conservation.conserve` brings what was cut off."""
@@ -77,7 +77,8 @@ def seen_at(reached: int, degradation: Degradation) -> Degradation:
 def halo(settings: Settings, degradation: Degradation) -> int:
     """LR pixels around a tile that can reach its owned pixels: bases, convolutions, back-projection, conservation.
 
-    Noise makes the data step reach less far; it is not counted on.
+    Noise makes the data step reach less far; it is not counted on. Of a model of others nobody knows how far it sees:
+    as far as `Settings.model_halo` it is counted in.
     """
     if settings.by_networks and settings.network != Network.DIRECT:
         # Stage i works at 2^i times the LR size, so all stages together reach less than twice as far as the first one.
@@ -85,6 +86,8 @@ def halo(settings: Settings, degradation: Degradation) -> int:
     clear = Degradation(degradation.kernels, degradation.scale) if degradation.is_noisy else degradation
     back = _EXACT_REACH if clear.is_bicubic else clear.reach
     conserved = passes(clear) * _CONSERVATION_REACH
+    if settings.method == Method.MODEL:
+        return settings.model_halo + back + conserved
     if not settings.by_networks:
         method = method_of(settings.method)
         return method.reach(degradation) + (0 if method.knows_camera else back) + conserved

@@ -23,6 +23,7 @@ _NAMES = (*ALL_METHODS, *(name for name in FITTED_NETWORKS if name not in ALL_ME
 """What can stand beside each other: methods, and by their names networks that are fitted from scratch."""
 
 _OF_FITS = ("steps", "crop", "batch", "learning_rate", "loss")
+_OF_MODELS = ("weights", "model_halo")
 _OF_SCRATCH = ("width", "depth", "dropout", "normalisation", "adversarial")
 
 
@@ -52,7 +53,7 @@ def compare(
     from ..comparison import as_text
     from ..progress import run_with_progress
 
-    names = _names(methods)
+    names = _names(methods, quality)
     config = RunConfig(
         manifest=manifest,
         output=output_for(output.output, manifest, f"{quality.ending()}-compared"),
@@ -77,10 +78,13 @@ def compare(
     return EXIT_SOME_FAILED if any(line.failed for line in comparison.lines) else 0
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """Raises UsageError for a name that there is none of, or twice."""
+def _names(text: str, quality: QualityOptions) -> tuple[str, ...]:
+    """Of all that there are `model` is one where its weights are given.
+
+    Raises UsageError for a name that there is none of, or twice, and for weights without `model`.
+    """
     if text.strip().lower() == "all":
-        return _NAMES
+        return tuple(name for name in _NAMES if name != Method.MODEL or quality.weights is not None)
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
         if name not in _NAMES:
@@ -88,6 +92,8 @@ def _names(text: str) -> tuple[str, ...]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice or not names:
         raise UsageError(f"--methods names {twice or 'none'}{' twice' if twice else ''}; name each once, as in a,b,c")
+    if Method.MODEL not in names and (quality.weights is not None or quality.model_halo is not None):
+        raise UsageError("--weights and --model-halo are for model alone; name it in --methods, or leave them out")
     return names
 
 
@@ -96,8 +102,9 @@ def _quality(quality: QualityOptions, name: str) -> QualityOptions:
     if quality.method != QualityOptions.method or quality.network is not None:
         raise UsageError("--method and --network have no effect here; name them in --methods")
     if name not in ALL_METHODS:
-        return replace(quality, method=Method.ZSSR.value, network=name, prior=None)
+        return replace(quality, method=Method.ZSSR.value, network=name, prior=None, weights=None, model_halo=None)
     without = (*_OF_SCRATCH, *(_OF_FITS if name not in (Method.AUTO, Method.ZSSR) else ()))
+    without += _OF_MODELS if name != Method.MODEL else ()
     given = {field.name for field in fields(quality)}
     changes: dict[str, Any] = {option: None for option in without if option in given}
     return replace(quality, method=name, prior=quality.prior if name in BY_NETWORKS else None, **changes)
@@ -109,4 +116,10 @@ def _way(config: RunConfig, quality: QualityOptions, name: str) -> RunConfig:
         settings = quality.settings()
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
-    return replace(config, settings=settings, prior_name=quality.start(), kernel_file=quality.kernel_file())
+    return replace(
+        config,
+        settings=settings,
+        prior_name=quality.start(),
+        weights_file=quality.weights,
+        kernel_file=quality.kernel_file(),
+    )

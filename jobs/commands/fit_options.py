@@ -49,10 +49,29 @@ class FitOptions(SizeOptions):
         typer.Option(
             metavar="METHOD",
             callback=_one_of("method", ALL_METHODS),
-            help="Take a network fitted to the image (zssr), the prior as it is (prior), one of those that `srpipe"
-            " methods` lists, or let the image decide between zssr, prior and bicubic (auto).",
+            help="Take a network fitted to the image (zssr), the prior as it is (prior), a trained model of others"
+            " (model), one of those that `srpipe methods` lists, or let the image decide between zssr, prior and"
+            " bicubic (auto).",
         ),
     ] = Method.AUTO.value
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take this trained model for --method model, path or s3://: as ONNX, or .safetensors or .pth that"
+            " spandrel knows.",
+        ),
+    ] = None
+    model_halo: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=1024,
+            help="Let --method model read so many pixels around a tile: as far as it sees, tiles agree with the whole.",
+            show_default="32",
+        ),
+    ] = None
     steps: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="Take so many optimiser steps for each network that is fitted."),

@@ -73,6 +73,7 @@ def run_config(
         output=output_for(output.output, manifest, quality.ending()),
         settings=quality.settings(),
         prior_name=quality.start(),
+        weights_file=quality.weights,
         kernel_file=quality.kernel_file(),
         form=output.form(),
         disagreement=output.disagreement,

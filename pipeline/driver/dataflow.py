@@ -35,6 +35,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 
 from ..config import Device, RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
+from ..models.model_file import ModelFile  # noqa: E402
 from ..output.heartbeat import Heartbeat  # noqa: E402
 from ..priors.prior_file import PriorFile  # noqa: E402
 from ..storage.patience import Patience  # noqa: E402
@@ -155,6 +156,7 @@ class _Share:
 def ray_executor(
     config: RunConfig,
     prior: PriorFile | None,
+    model: ModelFile | None,
     division: Division,
     scale: int,
     check: Callable[[], None],
@@ -171,13 +173,8 @@ def ray_executor(
     with _cluster(config):
         share, workers = _share(config, worker_bytes(config.settings, scale))
         ledger = _RayLedger.start()
-        arguments: dict[str, object] = {
-            "config": config,
-            "prior": prior,
-            "device": share.device,
-            "division": division,
-            "ledger": ledger,
-        }
+        arguments: dict[str, object] = {"config": config, "prior": prior, "model": model}
+        arguments |= {"device": share.device, "division": division, "ledger": ledger}
         work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
         execute = in_waves(work_off, config.output, _WAVE, Patience(config.retries), check, told)
         yield Pool(execute, workers, ledger.alive, _Metrics().publish)

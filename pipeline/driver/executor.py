@@ -5,7 +5,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from ..config import Executor, RunConfig
-from ..output.record import Record
+from ..models.model_file import ModelFile
+from ..output.records import Record
 from ..priors.prior_file import PriorFile
 from ..storage.patience import Patience
 from ..work.units import Division, Row
@@ -18,6 +19,7 @@ from .waves import one_by_one
 def executor(
     config: RunConfig,
     prior_file: PriorFile | None,
+    model_file: ModelFile | None,
     division: Division,
     scale: int,
     check: Callable[[], None],
@@ -32,14 +34,14 @@ def executor(
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
 
-        with ray_executor(config, prior_file, division, scale, check, told) as pool:
+        with ray_executor(config, prior_file, model_file, division, scale, check, told) as pool:
             yield replace(pool, execute=_telling(pool.execute, pool.workers))
     else:
         from ..work.device import inline_device
         from ..work.worker import Worker
 
         workers = Workers(1, "--executor inline")
-        with closing(Worker(config, prior_file, inline_device(config.device), division)) as worker:
+        with closing(Worker(config, prior_file, inline_device(config.device), division, model=model_file)) as worker:
             execute = one_by_one(worker, config.output, Patience(config.retries), check, told)
             yield Pool(_telling(execute, workers), workers, alive=lambda: 1)
 

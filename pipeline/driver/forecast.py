@@ -88,7 +88,7 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
     check_options(config)
     _check_asked(config, asked)
     storage.use(config.storage, config.output)
-    config, _ = completed(config)
+    config, *_ = completed(config)
     manifest = read_manifest(config.manifest)
     check_input(config, manifest)
     root = config.root or manifest.root

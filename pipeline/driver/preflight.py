@@ -2,7 +2,6 @@
 
 import json
 
-from sr_ops import methods
 from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
@@ -23,7 +22,7 @@ def check_options(config: RunConfig) -> None:
         "--disagreement with one member (--no-ensemble, --preset fast)": config.disagreement
         and not config.settings.ensemble,
         f"--disagreement with --method {config.settings.method}": config.disagreement
-        and config.settings.method in methods.NAMES,
+        and not config.settings.by_networks,
         "--gpus-per-worker with --device cpu": config.device is Device.CPU and config.gpus_per_worker is not None,
     }
     for options, applies in useless.items():

@@ -8,6 +8,7 @@ from typing import Any
 from .. import storage
 from ..config import Existing, RunConfig, parse_config
 from ..errors import ErrorType, UsageError
+from ..models.model_file import read_model
 from ..output import layout, records
 from ..output.judging import degraded_keys
 from ..output.status import Status
@@ -25,7 +26,7 @@ def failed_work(
         options: how S3 is reached; by default as in the run.
 
     Raises:
-        UsageError: there is no run to be read, it was made by another version or prior, or nothing failed so.
+        UsageError: there is no run to be read, it was made by another version, prior or model, or nothing failed so.
     """
     storage.use(options or StorageOptions(), output)
     held = _held_run(output)
@@ -43,6 +44,9 @@ def failed_work(
     found = read_prior(config.prior_name)
     if found is not None and found.sha256 != config.settings.prior:
         raise UsageError(f"the prior {config.prior_name} is another one than when {output} was made; use srpipe run")
+    model = read_model(config)
+    if model is not None and model.sha256 != config.settings.weights:
+        raise UsageError(f"{config.weights_file} is another model than when {output} was made; use srpipe run")
     table = records.latest(output, str(held["run_id"]))
     wanted = {error_type.value for error_type in error_types or ErrorType}
     rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)

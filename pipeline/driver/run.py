@@ -84,7 +84,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
-    config, prior_file = completed(config)
+    config, prior, model = completed(config)
     manifest = read_manifest(config.manifest)
     check_input(config, manifest)
     root = config.root or manifest.root
@@ -103,7 +103,9 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             pool = None
             if plan.units:
                 scale = max(row.scale for unit in plan.units for row in unit)
-                pool = stack.enter_context(executor(config, prior_file, DIVISION, scale, lock.check, progress.answered))
+                pool = stack.enter_context(
+                    executor(config, prior, model, DIVISION, scale, lock.check, progress.answered)
+                )
             workers = pool.workers if pool else Workers(0, "nothing to do")
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))

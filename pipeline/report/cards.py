@@ -18,7 +18,12 @@ from .pictures import Pictures, pictures_of
 
 _CURVE_WIDTH, _CURVE_HEIGHT = 160.0, 68.0
 
-_METHODS = {"zssr": "fitted to the image", "prior": "the prior as it is", "bicubic": "bicubic"}
+_METHODS = {
+    "zssr": "fitted to the image",
+    "prior": "the prior as it is",
+    "bicubic": "bicubic",
+    "model": "a model of others",
+}
 
 
 @dataclass(frozen=True)

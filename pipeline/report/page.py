@@ -30,7 +30,7 @@ from .told import State, Told
 
 _SCRIPTS = ("vendor/openseadragon.min.js", "report.js", "viewer.js")
 
-_RUN_FACTS = ("manifest", "prior_name", "device", "threads", "executor", "root", "limit", "kernel_file")
+_RUN_FACTS = ("manifest", "prior_name", "weights_file", "device", "threads", "executor", "root", "limit", "kernel_file")
 """Of the run's configuration, besides its settings and form."""
 
 

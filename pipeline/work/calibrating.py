@@ -92,12 +92,13 @@ def in_tiles(config: RunConfig) -> RunConfig:
 def _start(config: RunConfig) -> tuple["Worker", Ready]:
     import torch
 
+    from ..models.model_file import read_model
     from ..priors.prior_file import read_prior
     from .device import inline_device
     from .worker import Worker
 
     device = inline_device(config.device)
-    worker = Worker(config, read_prior(config.prior_name), device, _BY_TILES)
+    worker = Worker(config, read_prior(config.prior_name), device, _BY_TILES, model=read_model(config))
     list(worker([_warm_up(config)]))  # libraries are loaded, and memory is had, at the first picture
     return worker, Ready(device, torch.cuda.device_count())
 

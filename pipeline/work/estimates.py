@@ -15,6 +15,9 @@ _TOLD = 2
 """Constant planes that a direct network sees besides the image and its base."""
 
 
+_FLOP_OF_MODELS = 1e7
+"""Of a trained model of others for an LR pixel in colour, about: light ones take 1e6, the largest 1e8."""
+
 _WORTH_A_FIT = ("taps:", "box")
 """How texts of kernels begin that `learning` may fit to with a prior; Gaussians from a file are none in the end."""
 
@@ -38,6 +41,8 @@ def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> floa
         bands: of the image, without alpha; where nothing is known of it, colour.
     """
     written = pixels * settings.scale**2 * _SECONDS_PER_WRITTEN_PIXEL
+    if settings.method == Method.MODEL:
+        return pixels * bands / 3 * _FLOP_OF_MODELS / _FLOP_PER_SECOND + written
     if not settings.by_networks:
         return written
     return pixels * _flop_per_pixel(settings, bands) / _FLOP_PER_SECOND + written

@@ -11,6 +11,7 @@ import torch
 from sr_ops.learning import fit_stages
 from sr_ops.model import Model
 from sr_ops.prior import Prior
+from sr_ops.restorer import Restorer
 from sr_ops.settings import Method, Settings
 from sr_ops.tiles import Tile
 
@@ -19,6 +20,7 @@ from ..codec import to_json
 from ..config import RunConfig
 from ..errors import ErrorType, ImageError
 from ..imagery import camera
+from ..imagery.header import Header
 from ..imagery.picture import Picture
 from ..imagery.samples import measured
 from ..imagery.writing.georef import name_of_crs
@@ -53,6 +55,7 @@ class ImageWork:
         division: Division,
         recorder: Recorder,
         patiently: Patience,
+        restorer: Restorer | None = None,
     ) -> None:
         self._config = config
         self._output = config.output
@@ -61,6 +64,7 @@ class ImageWork:
         self._division = division
         self._recorder = recorder
         self._patiently = patiently
+        self._restorer = restorer
 
     def __call__(self, row: Row, opened: Opened, fit: ImageFit | None, begun: Record, piece: int) -> Answer:
         """The answer for what was opened, computed in pieces of `piece` pixels a side, which divides that of a tile.
@@ -84,8 +88,9 @@ class ImageWork:
         self, row: Row, opened: Opened, image: Image, fit: ImageFit | None, begun: Record, piece: int
     ) -> Record | Scene:
         watch, picture, target = opened.watch, image.picture, image.target
+        self._check_scale(opened.settings.scale)
         fit = fit or self._fit(opened, picture, piece)
-        settings, model = fit.settings, fit.fitted.model
+        settings, model = fit.settings, replace(fit.fitted.model, restorer=self._restorer)
         self._withdraw(row)
         record = self._described(begun, opened, image, fit)
         bands = measured(picture.header)
@@ -105,6 +110,15 @@ class ImageWork:
         store(opened.commit.uri(self._output), to_json(record), self._patiently)
         return record
 
+    def _check_scale(self, scale: int) -> None:
+        """Raises ImageError where a model of others enlarges by something else than the image is to be."""
+        if self._restorer is not None and self._restorer.scale != scale:
+            raise ImageError(
+                ErrorType.UNSUPPORTED,
+                f"the model of --weights enlarges by {self._restorer.scale}, and this image is to be by {scale}; give"
+                f" the row the scale {self._restorer.scale}, or use another model",
+            )
+
     def _fit(self, opened: Opened, picture: Picture, piece: int) -> ImageFit:
         watch = opened.watch
         ready = prepare(opened.settings, picture, self._device, watch, opened.of_camera)
@@ -118,6 +132,7 @@ class ImageWork:
         self, group: Group, model: Model, opened: Opened, image: Image, begun: Record, piece: int
     ) -> GroupRecord:
         settings, commit, watch = opened.settings, opened.commit, opened.watch
+        model = replace(model, restorer=self._restorer)
         tiles = tiles_of(image.picture.header, settings, model.degradation)[group.start : group.stop]
         written, map_names = self._write(group.row.key, image, tiles, model, settings, watch, piece)
         timed = self._recorder.timed(replace(begun, status=Status.DONE), watch)
@@ -196,7 +211,7 @@ class ImageWork:
             crs=name_of_crs(made),
             transform=None if made.georef is None else made.georef.transform,
             nodata=made.nodata,
-            notes="; ".join(made.notes) or None,
+            notes="; ".join((*made.notes, *_of_model(header, opened.settings))) or None,
             prior_bands=model.networks[0].bands if by_networks and self._prior is not None else None,
             steps=opened.settings.fit.steps if model.method == Method.ZSSR else 0,
             final_loss=_finite(fitted.final_loss),
@@ -236,6 +251,14 @@ class ImageWork:
         except OSError as error:
             message = f"cannot tidy up {target.place}: {storage.reason(error)}; check space and access, then run again"
             raise ImageError(ErrorType.WRITE, message) from error
+
+
+def _of_model(header: Header, settings: Settings) -> tuple[str, ...]:
+    """What is to be said of the tiles of a model of others."""
+    tiles = max(header.height, header.width) > settings.tile_size
+    if settings.method != Method.MODEL or not tiles:
+        return ()
+    return (f"tiles agree with the whole image as far as the model sees no more than {settings.model_halo} pixels",)
 
 
 def _finite(value: float) -> float | None:

@@ -12,9 +12,12 @@ from itertools import islice
 
 import torch
 
+from sr_ops.restorer import RestorerError
+
 from .. import storage
 from ..config import RunConfig
 from ..errors import ErrorType, ImageError
+from ..models.model_file import ModelFile
 from ..output import leftovers
 from ..output.clock import now
 from ..output.record import Record
@@ -44,6 +47,7 @@ class Worker:
         device: str,
         division: Division = DIVISION,
         ledger: Ledger | None = None,
+        model: ModelFile | None = None,
     ) -> None:
         """Thread count and storage options of `config` hold for the whole process from now on.
 
@@ -51,6 +55,7 @@ class Worker:
             prior: the weights whose sha256 the settings name.
             device: "cpu" or "cuda".
             ledger: None where nobody starts this process anew.
+            model: whose sha256 the settings name as their weights.
         """
         torch.set_num_threads(config.threads)
         storage.use(config.storage, config.output)  # credentials are found here, where they are used
@@ -63,7 +68,8 @@ class Worker:
         self._recorder = Recorder(config, self._device)
         patiently = Patience(config.retries)
         self._opener = Opener(config, self._device, division, self._ledger, patiently)
-        self._work = ImageWork(config, self._prior, self._device, division, self._recorder, patiently)
+        restorer = None if model is None else model.ready(config.settings.model_halo, config.threads, device)
+        self._work = ImageWork(config, self._prior, self._device, division, self._recorder, patiently, restorer)
         torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
         torch.backends.cudnn.allow_tf32 = False  # whose 10 bits would make data steps inexact
 
@@ -135,6 +141,8 @@ class Worker:
                 return self._in_time(row, found, fit, replace(begun, attempt=1 + found.deaths))
         except ImageError as error:
             return failed(begun, error.error_type, str(error))
+        except RestorerError as error:
+            return failed(begun, ErrorType.UNSUPPORTED, str(error))
         except DeadlineError:
             message = f"not done within {self._config.max_seconds:g} s; raise --max-seconds-per-image or cut the image"
             return failed(begun, ErrorType.DEADLINE, message)

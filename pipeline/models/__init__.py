@@ -1,0 +1,1 @@
+"""Trained models of others, as files: what they are is found out before anything starts."""

@@ -1,0 +1,185 @@
+"""The file of `--weights`: read and looked at before a run starts, and taken to the workers as bytes.
+
+Importing this loads neither torch nor what runs models.
+"""
+
+import hashlib
+import io
+import pickletools
+import zipfile
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sr_ops.grid import times_of
+from sr_ops.settings import MAX_SCALE, MIN_SCALE, Method, Settings
+
+from .. import storage
+from ..config import RunConfig
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from sr_ops.restorer import Restorer
+
+_GIVE = "give an ONNX file, or weights that spandrel knows"
+
+_MAGIC_OF_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+_HARMLESS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
+"""What a checkpoint of tensors calls, beside the kinds of storage."""
+
+_PICKLES = 5
+"""That stand in a checkpoint of the old form, before bare numbers; a later one has one."""
+
+_STORAGES = "torch "
+"""Such a kind is called "torch FloatStorage"."""
+
+
+class Kind(StrEnum):
+    ONNX = "onnx"
+    SAFETENSORS = "safetensors"
+    CHECKPOINT = "checkpoint"
+    """Of PyTorch: a pickle, of tensors alone."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What a model takes and gives: (1, bands, h, w) to (1, bands, h * scale, w * scale)."""
+
+    scale: int
+    bands: int
+    """3 or 1."""
+    fixed: tuple[int, int] | None = None
+    """The one height and width that it takes; None for any that the others allow."""
+    least: int = 1
+    """Pixels that a side must have."""
+    multiple: int = 1
+    """Of which a side must be."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model as it lies on disk, and what was found out about it."""
+
+    data: bytes
+    kind: Kind
+    takes: Takes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def ready(self, halo: int, threads: int, device: str) -> "Restorer":
+        """The model, to run with so many threads on "cpu" or "cuda"."""
+        if self.kind is Kind.ONNX:
+            from .onnx_model import OnnxModel
+
+            return OnnxModel(self.data, self.takes, halo, threads, device)
+        from .spandrel_model import SpandrelModel
+
+        return SpandrelModel(self.data, self.kind, device)
+
+
+def read_model(config: RunConfig) -> ModelFile | None:
+    """The model of a run; None where it takes none.
+
+    Raises:
+        UsageError: nothing is there, it is no model that can be run here, or none for the run's scale.
+    """
+    if config.weights_file is None:
+        return None
+    uri = storage.absolute(config.weights_file)
+    storage.check_service(uri)
+    try:
+        data = storage.read(uri)
+    except FileNotFoundError as error:
+        raise UsageError(f"--weights: nothing is at {uri}; {_GIVE}") from error
+    except OSError as error:
+        raise UsageError(f"--weights: cannot read {uri}: {storage.reason(error)}; check access") from error
+    try:
+        model = parse_model(data, config.threads)
+        check_scale(model, config.settings)
+    except ValueError as error:
+        raise UsageError(f"--weights: {uri} {error}") from error
+    return model
+
+
+def check_scale(model: ModelFile, settings: Settings) -> None:
+    """Raises ValueError, with what follows "the file ...", where it enlarges by something else than is asked for."""
+    known = times_of(settings) is not None  # else a worker looks, when it knows the scale of the image
+    if settings.method == Method.MODEL and known and model.takes.scale != settings.scale:
+        raise ValueError(
+            f"enlarges by {model.takes.scale}, not by {settings.scale}; use --scale {model.takes.scale}, or another"
+            " model"
+        )
+
+
+def parse_model(data: bytes, threads: int = 1) -> ModelFile:
+    """Raises ValueError, with what follows "the file ...", for bytes that are no whole model for pictures."""
+    kind = _kind(data)
+    if kind is Kind.ONNX:
+        from .onnx_model import find_out
+
+        takes = find_out(data, threads)
+    else:
+        from .spandrel_model import look_at
+
+        takes = look_at(data, kind)
+    if takes.bands not in (1, 3):
+        raise ValueError(f"is for pictures of {takes.bands} bands; {_GIVE}, for 1 band or 3")
+    if not MIN_SCALE <= takes.scale <= MAX_SCALE:
+        raise ValueError(f"enlarges by {takes.scale}; {_GIVE}, for a scale from {MIN_SCALE} to {MAX_SCALE}")
+    return ModelFile(data, kind, takes)
+
+
+def _kind(data: bytes) -> Kind:
+    """By what the bytes begin with. Raises ValueError for a pickle that could run code."""
+    if data[:2] == b"PK" or data[:2] in _MAGIC_OF_PICKLES:
+        _check_pickle(data)
+        return Kind.CHECKPOINT
+    if data[8:9] == b"{":
+        return Kind.SAFETENSORS
+    return Kind.ONNX
+
+
+def _check_pickle(data: bytes) -> None:
+    """Raises ValueError for one that calls anything but what puts tensors together. Nothing of it is run."""
+    try:
+        pickled = data
+        if data[:2] == b"PK":
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                (name,) = (name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
+                pickled = archive.read(name)
+        called = _called_by(pickled)
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"is no whole checkpoint of PyTorch ({error}); {_GIVE}") from error
+    others = sorted(called - _HARMLESS - {name for name in called if _is_storage(name)})
+    if others:
+        raise ValueError(
+            f"is a pickle that runs code when it is opened ({others[0].replace(' ', '.'):.80}) and is never read; save"
+            " its tensors alone, as safetensors or by torch.save(model.state_dict(), FILE)"
+        )
+
+
+def _is_storage(name: str) -> bool:
+    return name.startswith(_STORAGES) and name.endswith("Storage")
+
+
+def _called_by(pickled: bytes) -> set[str]:
+    """Of all pickles that follow each other, "module name" of what is called; "?" where the name is computed."""
+    called: set[str] = set()
+    stream = io.BytesIO(pickled)
+    strings: list[str] = []
+    for _ in range(_PICKLES):
+        if stream.tell() == len(pickled):
+            break
+        for code, argument, _ in pickletools.genops(stream):
+            if code.name in ("GLOBAL", "INST"):
+                called.add(str(argument))
+            elif code.name == "STACK_GLOBAL":
+                called.add("?" if len(strings) < 2 else " ".join(strings[-2:]))
+            elif code.name in ("EXT1", "EXT2", "EXT4"):
+                called.add("?")
+            elif isinstance(argument, str):
+                strings.append(argument)
+    return called

@@ -1,0 +1,205 @@
+"""Models as ONNX, run by onnxruntime: what they take is found out by asking, and by trying."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .model_file import Takes
+
+_TO_INSTALL = "pip install 'srpipe[models]'"
+
+_SIDES = (4, 8, 16, 32, 64)
+"""That a model of any size is tried with; one that takes none of them asks for more than windows of attention do."""
+
+_STEPS = (1, 2, 4, 8, 16, 32, 64)
+"""Multiples that a side may have to be of."""
+
+_PIECE = 256
+"""LR pixels a side: attention over more takes gigabytes."""
+
+_ANY = 1 << 30
+
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+Image = NDArray[np.float32]
+
+
+def find_out(data: bytes, threads: int) -> Takes:
+    """What a model takes. Raises ValueError, with what follows "the file ...", where it is none for pictures."""
+    session = _Session(data, threads, "cpu")
+    if session.fixed is not None:
+        return Takes(_ratio(session, *session.fixed), session.bands, session.fixed)
+    problem = "nothing was tried"
+    for least in _SIDES:
+        try:
+            scale = _ratio(session, least, least)
+        except ValueError as error:
+            problem = str(error)
+            continue
+        multiple = next((step for step in _STEPS if step <= least and _takes(session, scale, least, step)), None)
+        if multiple is None:
+            return Takes(scale, session.bands, (least, least))
+        return Takes(scale, session.bands, None, least, multiple)
+    raise ValueError(f"{problem}; export it with the sizes of its input left open, or for one size")
+
+
+def _takes(session: "_Session", scale: int, least: int, step: int) -> bool:
+    """Whether it goes on for sides of other multiples of `step`, each its own."""
+    try:
+        return _ratio(session, least + step, least) == _ratio(session, least, least + step) == scale
+    except ValueError:
+        return False
+
+
+def _ratio(session: "_Session", height: int, width: int) -> int:
+    """By what it enlarges. Raises ValueError where it cannot, or gives no picture."""
+    ramp = np.linspace(0, 1, height * width, dtype=np.float32).reshape(1, height, width)
+    try:
+        made = session.run(np.repeat(ramp, session.bands, 0))
+    except _errors() as error:
+        raise ValueError(f"does not run on {width} x {height} pixels ({_first_line(error)})") from error
+    rows, columns = (divmod(long, side) for long, side in zip(made.shape[-2:], (height, width), strict=True))
+    if made.ndim != 3 or len(made) != session.bands or rows != columns or rows[1]:
+        raise ValueError(
+            f"makes {' x '.join(map(str, made.shape))} of {session.bands} x {height} x {width}, which is no"
+            " enlargement of it by a whole number"
+        )
+    return int(rows[0])
+
+
+class OnnxModel:
+    """A `Restorer`."""
+
+    def __init__(self, data: bytes, takes: Takes, halo: int, threads: int, device: str) -> None:
+        """
+        Args:
+            halo: LR pixels that the windows of a model of one size share with each other.
+        """
+        self._session = _Session(data, threads, device)
+        self._takes, self._halo = takes, halo
+        self.scale, self.bands = takes.scale, takes.bands
+        self.piece = _PIECE if takes.fixed is None else _ANY
+
+    def __call__(self, window: Any) -> Any:
+        import torch
+
+        made = self._enlarged(window.cpu().numpy())
+        return torch.from_numpy(np.ascontiguousarray(made)).to(window)
+
+    def _enlarged(self, window: Image) -> Image:
+        takes, scale = self._takes, self.scale
+        height, width = window.shape[-2:]
+        if takes.fixed is None:
+            sides = [max(takes.least, -(-side // takes.multiple) * takes.multiple) for side in (height, width)]
+            return self._run(_padded(window, *sides))[:, : height * scale, : width * scale]
+        padded = _padded(window, *(max(side, one) for side, one in zip((height, width), takes.fixed, strict=True)))
+        canvas = np.empty((len(window), *(side * scale for side in padded.shape[-2:])), np.float32)
+        rows, columns = (_spans(*sides, self._halo) for sides in zip(padded.shape[-2:], takes.fixed, strict=True))
+        for top, its_rows in rows:
+            for left, its_columns in columns:
+                made = self._run(padded[:, top : top + takes.fixed[0], left : left + takes.fixed[1]])
+                canvas[:, _times(its_rows, scale), _times(its_columns, scale)] = made[
+                    :, _times(its_rows, scale, top), _times(its_columns, scale, left)
+                ]
+        return canvas[:, : height * scale, : width * scale]
+
+    def _run(self, window: Image) -> Image:
+        from sr_ops.restorer import RestorerError
+
+        try:
+            return self._session.run(window)
+        except _errors() as error:
+            if "allocate" in str(error):
+                raise MemoryError(str(error)) from error
+            height, width = window.shape[-2:]
+            raise RestorerError(
+                f"the model of --weights does not run on {width} x {height} pixels ({_first_line(error)}); export it"
+                " with the sizes of its input left open, or for one size"
+            ) from error
+
+
+def _padded(window: Image, height: int, width: int) -> Image:
+    """Mirrored at its lower and right border to that size at least."""
+    missing = [(0, side - there) for side, there in zip((height, width), window.shape[-2:], strict=True)]
+    return np.pad(window, [(0, 0), *missing], "reflect")
+
+
+def _spans(length: int, side: int, halo: int) -> list[tuple[int, slice]]:
+    """Where windows of one size begin that cover a length of at least that, and what is taken of each.
+
+    What is taken lies `halo` inside of a window, or a quarter of it where that is less, or at the image's border.
+    """
+    around = min(halo, side // 4)
+    starts = [*range(0, length - side, side - 2 * around), length - side]
+    cuts = [0, *(start + around for start in starts[1:]), length]
+    return [(start, slice(*ends)) for start, ends in zip(starts, pairwise(cuts), strict=True)]
+
+
+def _times(span: slice, scale: int, origin: int = 0) -> slice:
+    return slice((span.start - origin) * scale, (span.stop - origin) * scale)
+
+
+class _Session:
+    """A model that was loaded. Raises ValueError, with what follows "the file ...", for what is none for pictures."""
+
+    def __init__(self, data: bytes, threads: int, device: str) -> None:
+        runtime = _runtime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.use_deterministic_compute = True  # the same image must give the same pixels again
+        options.log_severity_level = 4  # what goes wrong is raised, too
+        providers = ["CPUExecutionProvider"]
+        if device == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers():
+            providers.insert(0, "CUDAExecutionProvider")
+        try:
+            self._session = runtime.InferenceSession(data, options, providers)
+        except _errors() as error:
+            raise ValueError(f"is no whole model as ONNX that onnxruntime can run ({_first_line(error)})") from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
+            told = ", ".join(f"{one.type} {one.shape}" for one in inputs)
+            raise ValueError(
+                f"takes {told}; a model for pictures takes one float tensor of batch, bands, rows, columns"
+            )
+        self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
+        batch, bands, height, width = inputs[0].shape
+        if isinstance(batch, int) and batch != 1:
+            raise ValueError(f"takes {batch} pictures at a time; export it for one")
+        self.bands = bands if isinstance(bands, int) else 3
+        if self.bands not in (1, 3):
+            raise ValueError(f"is for pictures of {self.bands} bands; take one for 1 band or 3")
+        sizes = [isinstance(side, int) for side in (height, width)]
+        if any(sizes) and not all(sizes):
+            raise ValueError(f"takes pictures of one size in one direction alone ({inputs[0].shape}); export both open")
+        self.fixed: tuple[int, int] | None = (height, width) if all(sizes) else None
+        """The height and width of the pictures that it takes."""
+
+    def run(self, window: Image) -> Image:
+        """(bands, h, w) to (bands, H, W). Raises what onnxruntime raises."""
+        (made, *_) = self._session.run(None, {self._name: window[None].astype(self._type)})
+        image: Image = np.asarray(made, np.float32)[0]
+        return image
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ValueError(f"is taken for ONNX, and onnxruntime is not here ({error}); {_TO_INSTALL}") from error
+    return onnxruntime
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: classes of its own without a common base."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile", "NotImplemented")
+    return (*(getattr(state, name) for name in names), state.RuntimeException, state.EPFail)
+
+
+def _first_line(error: Exception) -> str:
+    """What onnxruntime says, without its codes."""
+    text = " ".join(str(error).split())
+    return f"{text.rpartition('[ONNXRuntimeError] : ')[2]:.160}"

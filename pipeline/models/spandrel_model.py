@@ -1,0 +1,77 @@
+"""Weights of architectures that spandrel knows, as safetensors or as a checkpoint of PyTorch."""
+
+import io
+from typing import Any
+
+from .model_file import Kind, Takes
+
+_PAIR = "spandrel==0.4.2 torch==2.14.1 torchvision==0.29.1"
+"""Of which it is known that they go together; no torchvision goes with the CPU build of torch 2.13.0."""
+
+_PIECE = 256
+
+
+def look_at(data: bytes, kind: Kind) -> Takes:
+    """What a model takes. Raises ValueError, with what follows "the file ...", where it is none for pictures."""
+    model = _loaded(data, kind)
+    if model.input_channels != model.output_channels:
+        raise ValueError(f"makes {model.output_channels} bands of {model.input_channels}; take one that keeps them")
+    return Takes(int(model.scale), int(model.input_channels))
+
+
+class SpandrelModel:
+    """A `Restorer`. Windows of a size that the model does not take are padded by spandrel."""
+
+    def __init__(self, data: bytes, kind: Kind, device: str) -> None:
+        self._model = _loaded(data, kind).to(device).eval()
+        self.scale, self.bands, self.piece = int(self._model.scale), int(self._model.input_channels), _PIECE
+
+    def __call__(self, window: Any) -> Any:
+        return self._model(window[None].contiguous())[0].float()
+
+
+def _loaded(data: bytes, kind: Kind) -> Any:
+    tensors = _tensors(data, kind)
+    spandrel = _spandrel()
+    try:
+        model = spandrel.ModelLoader(device="cpu").load_from_state_dict(tensors)
+    except (spandrel.UnsupportedModelError, KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"holds weights of no model that spandrel knows ({_one_line(error)})") from error
+    if not isinstance(model, spandrel.ImageModelDescriptor):
+        raise ValueError("is a model that takes more than a picture; take one that enlarges pictures")
+    return model
+
+
+def _tensors(data: bytes, kind: Kind) -> dict[str, Any]:
+    """By name. Raises ValueError, with what follows "the file ...", for what is not whole."""
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        if kind is Kind.SAFETENSORS:
+            return dict(load(data))
+        held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise ValueError(f"is no whole file of tensors ({_one_line(error)})") from error
+    if not isinstance(held, dict):
+        raise ValueError(f"holds a {type(held).__name__}, not tensors by name")
+    return held
+
+
+def _spandrel() -> Any:
+    """Raises ValueError where it is not here, or does not go with the torch that is."""
+    try:
+        import spandrel
+    except (ImportError, RuntimeError) as error:  # torchvision for another torch raises the latter
+        raise ValueError(
+            f"needs spandrel, which cannot be loaded here ({_one_line(error)}); in an environment of its own:"
+            f" pip install {_PAIR}; or export the model as ONNX"
+        ) from error
+    return spandrel
+
+
+def _one_line(error: Exception) -> str:
+    return f"{' '.join(str(error).split()):.160}"
