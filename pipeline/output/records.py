@@ -22,6 +22,143 @@ _FLUSH_SHARE = 0.01
 """Of the run's time so far: every part is read again at each merge, and a run of days should not leave 50,000."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Record(TrustColumns):
+    """The result of one row. Seconds are wall-clock, sizes bytes, times UTC; None where it does not apply."""
+
+    key: str | None
+    """Identity of the image; None when the row has no usable one."""
+    manifest_line: int
+    """Where the row stands: line of a text file from 1, else number of the row."""
+    source_uri: str
+    source_fingerprint: str | None = None
+    output_uri: str | None = None
+    """Folder of the tiles; with --single or --format cog the one file."""
+    status: str
+    error_type: str | None = None
+    error_message: str | None = None
+    attempt: int = 1
+    method_used: str | None = None
+    """zssr: a network fitted to the image; prior: one as it is; bicubic. Asked for, or the best on parts held out."""
+    network: str | None = None
+    """Which network was fitted."""
+    scale: float | None = None
+    """As it was asked for; where that was a size, the larger of `scale_x` and `scale_y`, as where these differ."""
+    scale_x: float | None = None
+    """sr_width / width."""
+    scale_y: float | None = None
+    """sr_height / height."""
+    whole_scale: int | None = None
+    """At which it was made, and on whose pixels `kernel` lies; above `scale` it was reduced then."""
+    kernel: str | None = None
+    """The camera's blur that was assumed, as --kernel names it; of a file its size, and the sha256 of its taps."""
+    kernel_source: str | None = None
+    """How it came about, a `KernelSource` of kernel_columns.py; None, as `kernel`, where it was to be found, and was
+    not yet."""
+    kernel_confidence: float | None = None
+    """Of one that was looked for in the pixels: from 0, where they do not tell, to 1."""
+    kernel_note: str | None = None
+    """Why what was found in the pixels is not taken, as the end of a sentence."""
+    camera: str | None = None
+    """The group of images whose kernel is one: as the manifest says, or as it was found for estimate-collection."""
+    noise: tuple[float, ...] | None = None
+    """Standard deviation of the input's noise that was assumed, in native units, by band: told, or measured."""
+    noise_offset: tuple[float, ...] | None = None
+    """Of the line that the variance of measured noise follows against the level, in native units, by band: at level 0.
+    None where none was measured, or levels differ too little to tell a line."""
+    noise_slope: tuple[float, ...] | None = None
+    """Of that line: by how much the variance grows a unit of the level; 0 for noise that is the same everywhere."""
+    width: int | None = None
+    """Pixels of the input, as shown: after its EXIF orientation."""
+    height: int | None = None
+    bands: int | None = None
+    dtype: str | None = None
+    sr_width: int | None = None
+    sr_height: int | None = None
+    crs: str | None = None
+    """As EPSG:<number> where it has one, else as WKT."""
+    transform: tuple[float, ...] | None = None
+    """Of the result: x = t[0] * column + t[1] * row + t[2], y = t[3] * column + t[4] * row + t[5], of pixel corners."""
+    nodata: float | None = None
+    """What the result's files declare: the input's, a fill that was recognised in it, or what --nodata told."""
+    notes: str | None = None
+    """What of the input is not in the result, and what was taken for a fill."""
+    tiles: int | None = None
+    tiles_empty: int | None = None
+    """That were left out, since nothing is known in them."""
+    output_sha256: str | None = None
+    """Over the sha256 of the tiles, as hex digits, row by row: so parts of an image can be done apart."""
+    steps: int | None = None
+    """Optimiser updates per stage."""
+    final_loss: float | None = None
+    """Mean L1, in units of the full range, over the first stage's last tenth of steps."""
+    reconstruction_psnr: float | None = None
+    """dB over parts of the input held out of the fit: the first stage's network on them shrunk, against themselves."""
+    prior_reconstruction_psnr: float | None = None
+    """The same of the prior as it is."""
+    bicubic_reconstruction_psnr: float | None = None
+    """The same of bicubic, for networks that know any camera with a data step."""
+    consistency_mae: float | None = None
+    """Of the written result, shrunk by `kernel`, less the input, in native units (levels), as all consistency_*; where
+    it was reduced, of what was made at `whole_scale`, rounded as if it was written."""
+    consistency_rmse: float | None = None
+    consistency_max: float | None = None
+    consistency_bias: float | None = None
+    consistency_rmse_bands: tuple[float, ...] | None = None
+    samples_outside_range: int | None = None
+    """Samples of the result below the least or above the largest of the input, band by band, where it is known."""
+    psnr_y: float | None = None
+    """Against the reference; filled in by `srpipe eval`."""
+    ssim_y: float | None = None
+    read_s: float | None = None
+    """Fetching and decoding, which goes on while the image before is worked on."""
+    fit_s: float | None = None
+    infer_s: float | None = None
+    back_project_s: float | None = None
+    write_s: float | None = None
+    """Encoding and storing, which goes on while the next tile is computed."""
+    total_s: float | None = None
+    """From the start of the work on this image to its end; of a scene the sum over its fit and its groups of tiles."""
+    peak_memory_bytes: int | None = None
+    """On CUDA the most that torch held for this image; on a CPU the most the worker process ever held so far."""
+    device: str | None = None
+    threads: int | None = None
+    workers: int | None = None
+    """Worker processes that the run had at most."""
+    workers_why: str | None = None
+    """Why so many: what was asked for, or what there was room for."""
+    worker: str | None = None
+    """host:pid; of a scene, where it was fitted"""
+    seed: int | None = None
+    prior: str | None = None
+    """sha256 of the weights that fits start from; "none" for a start from scratch."""
+    prior_bands: int | None = None
+    """Bands of the prior's network that was used: 1 treats each band of an image on its own."""
+    weights: str | None = None
+    """sha256 of the trained model of others (--weights) that enlarged the image; None for the other methods."""
+    config_fingerprint: str | None = None
+    srpipe_version: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """By column. Not by `dataclasses.asdict`, whose deep copies take ten times as long as the rest of a row."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+
+_ARROW_TYPES = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us", "UTC"),
+    tuple[float, ...]: pa.list_(pa.float64()),
+}
+
+
+def _arrow_type(field: "dataclasses.Field[Any]") -> pa.DataType:
+    return next(arrow for kind, arrow in _ARROW_TYPES.items() if field.type in (kind, kind | None))
+
+
 class RecordSink:
     """Collects the records of one run into Parquet parts, so that a stopped run leaves what it knew."""
 

@@ -41,6 +41,7 @@ class Recorder:
             worker=f"{socket.gethostname()}:{os.getpid()}",
             seed=self._config.settings.seed,
             prior=self._config.settings.prior,
+            weights=self._config.settings.weights or None,
             srpipe_version=VERSION,
             started_at=started_at,
             **told_kernel(row.kernel, row.found),
