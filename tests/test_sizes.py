@@ -252,7 +252,7 @@ def test_runs_go_on(srpipe: Srpipe) -> None:
 
 
 def test_whole_scales_have_the_fingerprint_they_had() -> None:
-    """It leaves out what only other sizes set (test_plan.py has all such fields): outputs of before are gone on with."""
+    """It leaves out what only other sizes set (test_plan.py has all such fields): outputs of before stay."""
     config, other = RunConfig("m.csv", "out"), replace(Settings(), result_size="pixels:5x5")
     assert config.fingerprint(replace(other, result_size="")) == config.fingerprint() != config.fingerprint(other)
     assert parse_scale("4") == parse_scale("4.0") == parse_scale("4x4") == (4, "")
