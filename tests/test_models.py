@@ -30,7 +30,7 @@ def noise(bands: int, height: int, width: int) -> Tensor:
 @pytest.mark.parametrize("bands", [1, 3])
 def test_onnx_gives_what_torch_gives(bands: int, scale: int) -> None:
     """The same network, run by another library, on a window of odd sides."""
-    weights, image = drawn(bands, scale), noise(bands, 23, 31)
+    weights, image = drawn(bands, scale), 1.6 * noise(bands, 23, 31) - 0.3  # as 16 bits are, beyond 0 and 1
     model = ready(as_onnx(weights, scale))
     assert (model.scale, model.bands) == (scale, bands)
     assert torch.allclose(model(image), by_torch(image, weights, scale), atol=1e-5)
@@ -171,6 +171,23 @@ def test_weights_in_safetensors_that_are_cut_off() -> None:
     data = (Path(__file__).parent.parent / "pipeline/priors/any_camera.safetensors").read_bytes()
     with pytest.raises(ValueError, match="is no whole file of tensors"):
         parse_model(data[: len(data) // 2])
+
+
+def test_spandrel_gives_what_torch_gives() -> None:
+    """Where it is installed: a small network that it knows (SRVGGNetCompact), beyond 0 and 1 as well, of odd sides."""
+    pytest.importorskip(
+        "spandrel", reason="goes with no torch that is pinned here", exc_type=(ImportError, RuntimeError)
+    )
+    layers = (nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(8), nn.Conv2d(8, 8, 3, padding=1), nn.PReLU(8))
+    body = nn.Sequential(*layers, nn.Conv2d(8, 12, 3, padding=1))
+    image = 1.6 * noise(3, 23, 31) - 0.3
+    model = ready(checkpoint({"params": {f"body.{name}": tensor for name, tensor in body.state_dict().items()}}))
+    with torch.inference_mode():
+        expected = nn.functional.pixel_shuffle(body(image[None]), 2)[0]
+        expected += nn.functional.interpolate(image[None], scale_factor=2)[0]
+        assert torch.allclose(model(image), expected, atol=1e-5)
+    assert expected.min() < -0.1
+    assert expected.max() > 1.1
 
 
 def test_spandrel_that_is_not_here_is_named() -> None:

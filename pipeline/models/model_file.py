@@ -19,6 +19,9 @@ from ..config import RunConfig
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sr_ops.restorer import Restorer
 
 _GIVE = "give an ONNX file, or weights that spandrel knows"
@@ -55,6 +58,13 @@ class Takes:
     """Pixels that a side must have."""
     multiple: int = 1
     """Of which a side must be."""
+    square: bool = False
+    """Whether both sides must be as long."""
+
+    def sides(self, height: int, width: int) -> tuple[int, int]:
+        """The least height and width that it takes, of any, in which so many pixels have room."""
+        rows, columns = (max(self.least, -(-side // self.multiple) * self.multiple) for side in (height, width))
+        return (max(rows, columns),) * 2 if self.square else (rows, columns)
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class ModelFile:
             return OnnxModel(self.data, self.takes, halo, threads, device)
         from .spandrel_model import SpandrelModel
 
-        return SpandrelModel(self.data, self.kind, device)
+        return SpandrelModel(self.data, self.takes, self.kind, device)
 
 
 def read_model(config: RunConfig) -> ModelFile | None:
@@ -130,6 +140,14 @@ def parse_model(data: bytes, threads: int = 1) -> ModelFile:
     if not MIN_SCALE <= takes.scale <= MAX_SCALE:
         raise ValueError(f"enlarges by {takes.scale}; {_GIVE}, for a scale from {MIN_SCALE} to {MAX_SCALE}")
     return ModelFile(data, kind, takes)
+
+
+def padded(window: "NDArray[np.float32]", height: int, width: int) -> "NDArray[np.float32]":
+    """(bands, h, w), mirrored at its lower and right border to that size."""
+    import numpy as np
+
+    missing = [(0, side - there) for side, there in zip((height, width), window.shape[-2:], strict=True)]
+    return np.pad(window, [(0, 0), *missing], "reflect")
 
 
 def _kind(data: bytes) -> Kind:

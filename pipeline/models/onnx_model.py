@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .model_file import Takes
+from .model_file import Takes, padded
 
 _TO_INSTALL = "pip install 'srpipe[models]'"
 
@@ -92,14 +92,13 @@ class OnnxModel:
         takes, scale = self._takes, self.scale
         height, width = window.shape[-2:]
         if takes.fixed is None:
-            sides = [max(takes.least, -(-side // takes.multiple) * takes.multiple) for side in (height, width)]
-            return self._run(_padded(window, *sides))[:, : height * scale, : width * scale]
-        padded = _padded(window, *(max(side, one) for side, one in zip((height, width), takes.fixed, strict=True)))
-        canvas = np.empty((len(window), *(side * scale for side in padded.shape[-2:])), np.float32)
-        rows, columns = (_spans(*sides, self._halo) for sides in zip(padded.shape[-2:], takes.fixed, strict=True))
+            return self._run(padded(window, *takes.sides(height, width)))[:, : height * scale, : width * scale]
+        whole = padded(window, max(height, takes.fixed[0]), max(width, takes.fixed[1]))
+        canvas = np.empty((len(window), *(side * scale for side in whole.shape[-2:])), np.float32)
+        rows, columns = (_spans(*sides, self._halo) for sides in zip(whole.shape[-2:], takes.fixed, strict=True))
         for top, its_rows in rows:
             for left, its_columns in columns:
-                made = self._run(padded[:, top : top + takes.fixed[0], left : left + takes.fixed[1]])
+                made = self._run(whole[:, top : top + takes.fixed[0], left : left + takes.fixed[1]])
                 canvas[:, _times(its_rows, scale), _times(its_columns, scale)] = made[
                     :, _times(its_rows, scale, top), _times(its_columns, scale, left)
                 ]
@@ -118,12 +117,6 @@ class OnnxModel:
                 f"the model of --weights does not run on {width} x {height} pixels ({_first_line(error)}); export it"
                 " with the sizes of its input left open, or for one size"
             ) from error
-
-
-def _padded(window: Image, height: int, width: int) -> Image:
-    """Mirrored at its lower and right border to that size at least."""
-    missing = [(0, side - there) for side, there in zip((height, width), window.shape[-2:], strict=True)]
-    return np.pad(window, [(0, 0), *missing], "reflect")
 
 
 def _spans(length: int, side: int, halo: int) -> list[tuple[int, slice]]:

@@ -3,7 +3,7 @@
 import io
 from typing import Any
 
-from .model_file import Kind, Takes
+from .model_file import Kind, Takes, padded
 
 _PAIR = "spandrel==0.4.2 torch==2.14.1 torchvision==0.29.1"
 """Of which it is known that they go together; no torchvision goes with the CPU build of torch 2.13.0."""
@@ -16,18 +16,28 @@ def look_at(data: bytes, kind: Kind) -> Takes:
     model = _loaded(data, kind)
     if model.input_channels != model.output_channels:
         raise ValueError(f"makes {model.output_channels} bands of {model.input_channels}; take one that keeps them")
-    return Takes(int(model.scale), int(model.input_channels))
+    needs = model.size_requirements
+    return Takes(
+        int(model.scale), int(model.input_channels), None, max(1, needs.minimum), needs.multiple_of, bool(needs.square)
+    )
 
 
 class SpandrelModel:
-    """A `Restorer`. Windows of a size that the model does not take are padded by spandrel."""
+    """A `Restorer`."""
 
-    def __init__(self, data: bytes, kind: Kind, device: str) -> None:
+    def __init__(self, data: bytes, takes: Takes, kind: Kind, device: str) -> None:
         self._model = _loaded(data, kind).to(device).eval()
-        self.scale, self.bands, self.piece = int(self._model.scale), int(self._model.input_channels), _PIECE
+        self._takes = takes
+        self.scale, self.bands, self.piece = takes.scale, takes.bands, _PIECE
 
     def __call__(self, window: Any) -> Any:
-        return self._model(window[None].contiguous())[0].float()
+        """By what spandrel calls the network with, since its own call cuts to 0 and 1, and 16 bits go beyond both."""
+        import torch
+
+        height, width = window.shape[-2:]
+        seen = torch.from_numpy(padded(window.cpu().numpy(), *self._takes.sides(height, width))).to(window)
+        made = self._model._call_fn(self._model.model, seen[None])[0]
+        return made[:, : height * self.scale, : width * self.scale].float()
 
 
 def _loaded(data: bytes, kind: Kind) -> Any:
@@ -74,4 +84,4 @@ def _spandrel() -> Any:
 
 
 def _one_line(error: Exception) -> str:
-    return f"{' '.join(str(error).split()):.160}"
+    return f"{' '.join(str(error).split()) or type(error).__name__:.160}"
