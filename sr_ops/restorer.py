@@ -8,9 +8,6 @@ from torch import Tensor
 
 from .tiles import cut, owned, paste, plan_tiles
 
-COLOURS = 3
-"""Bands that a model for colour pictures sees at once."""
-
 
 class RestorerError(Exception):
     """A model could not do what it was asked for; a sentence for the image's record."""
@@ -25,7 +22,7 @@ class Restorer(Protocol):
 
     @property
     def bands(self) -> int:
-        """What it sees at once: COLOURS, or 1."""
+        """What it sees at once: the 3 of a colour picture, or 1."""
 
     @property
     def piece(self) -> int:
@@ -63,7 +60,7 @@ def restored(window: Tensor, restorer: Restorer, halo: int, together: bool) -> T
     side = ceil(longest / ceil(longest / restorer.piece))
     for piece in plan_tiles(height, width, side, halo):
         part = cut(window, piece)
-        if together and restorer.bands == bands == COLOURS:
+        if together and restorer.bands == bands:
             made = restorer(part)
         else:
             made = torch.stack([restorer(band.expand(restorer.bands, -1, -1)).mean(0) for band in part])
