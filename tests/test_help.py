@@ -19,7 +19,7 @@ PANELS = {
     "Quality": {
         *("scale", "preset", "prior", "method", "steps", "network", "width", "depth", "crop", "batch"),
         *("learning-rate", "seed", "self-ensemble", "back-projection", "tile-size", "nodata", "range"),
-        *("kernel", "noise", "stack", "target-gsd", "target-size"),
+        *("kernel", "noise", "stack", "target-gsd", "target-size", "weights", "model-halo"),
         *("loss", "adversarial", "dropout", "normalisation"),
     },
     "Output": {"output", "existing", "format", "single", "dpi", "report", "json"},

@@ -265,7 +265,7 @@ def test_the_fingerprint_is_that_of_runs_that_did_not_know_the_later_fields() ->
     for settings in (Settings(), preset(Preset.PAPER, from_prior=False), Settings(result_size="gsd:2.5")):
         pixels = {"algorithm": ALGORITHM_VERSION, "threads": 1, **asdict(Form()), **asdict(settings)}
         size = () if settings.result_size else ("result_size",)
-        for name in ("body", "dropout", "normalisation", "back_projection_factor", *size):
+        for name in ("body", "dropout", "normalisation", "back_projection_factor", "weights", "model_halo", *size):
             del pixels[name]
         for name in NEW_OF_FITS:
             del pixels["fit"][name]

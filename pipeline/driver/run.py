@@ -68,9 +68,7 @@ class Summary:
 
 
 def run(config: RunConfig, observer: Observer | None = None, only: Container[str] | None = None) -> Summary:
-    """Do everything that the manifest asks for and is not done yet.
-
-    Writes OUT as docs/output.md says. Images that cannot be done are records, not errors.
+    """Do what the manifest asks for and is not done yet, into OUT as docs/output.md says; a bad image is a record.
 
     Args:
         observer: told of the run as it goes; None for nobody.
