@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-browser test-faults test-ceph lint types docs reference demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-plan bench-model
+.PHONY: install test test-browser test-faults test-ceph lint types docs reference demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-methods bench-plan bench-model
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,18 @@ types: install
 
 demo: install
 	$(VENV)/bin/srpipe demo --output $(DEMO)
+
+# docs/reference.md from the code; a test fails while it is another.
+reference: install
+	$(VENV)/bin/python docs/make_reference.py
+
+# The documentation as a site, in bench-out/site; fails at a warning, and at a link that leads nowhere.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test,docs]'
+	touch $@
 
 # The benchmarks write docs/results.md. DATA: folder with set5/ and set14/ (HR images, LR_bicubic/X2..X4 each), kodak/,
 # satellite/, satellite_train/ and archive/; each target says what of it it reads and its minutes on 2 idle cores.
@@ -129,6 +141,11 @@ bench-model: with-data install $(PEERS)/.installed
 # seconds. OPTIONS="--parts x4" does that alone.
 bench-fits: with-data install
 	$(VENV)/bin/python -m benchmarks.fits $(DATA) $(OPTIONS)
+
+# set14/, satellite/; about 8 minutes. Draws docs/trust.png. Fails where disagreement and true error have a rank correlation
+# below 0.6.
+bench-trust: with-data $(VENV)/.bench
+	$(VENV)/bin/python -m benchmarks.trust $(DATA)
 
 # kodak/, photos_cc0/, aerial_drone/, set5/, set14/; about half an hour, of one thread. Eight bodies of the direct network,
 # trained alike. OPTIONS="--steps 4000" trains them longer; stopped, the same command goes on.

@@ -13,7 +13,8 @@ from torch.nn.functional import conv2d, pixel_shuffle, relu
 from sr_ops.degradation import Degradation
 from sr_ops.direct import PLANES, DirectNetwork
 from sr_ops.kernels import bicubic
-from sr_ops.networks import Addition, convolution, fastest_dtype, initialise
+from sr_ops.layers import Addition, convolution, initialise
+from sr_ops.residual_network import fastest_dtype
 from sr_ops.settings import Body, BodyKind
 
 SCALE, BANDS = 4, 3

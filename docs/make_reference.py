@@ -6,6 +6,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,14 @@ def page() -> str:
         "# Reference",
         "This page is made from the code by `make reference`; a test fails while they differ.",
         "## Commands",
-        "Every option of `srpipe run` can also be a variable, `SRPIPE_` and its name in capital letters with `_` for `-`"
-        " (`SRPIPE_THREADS_PER_WORKER=2`), or a key of a job file ([job.toml](job.toml)). The command line wins over the"
-        " variables, and these win over the file.",
+        "Every option of `srpipe run` can also be a variable, `SRPIPE_` and its name in capital letters with `_` for"
+        " `-` (`SRPIPE_THREADS_PER_WORKER=2`), or a key of a job file ([job.toml](job.toml)). The command line wins"
+        " over the variables, and these win over the file.",
         *(part for name, command in commands.items() for part in _command(name, command)),
         "## Exit codes",
         _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()]),
         "## Record columns",
-        "`OUT/manifest.parquet` has one row for every row of the manifest. Seconds are wall-clock, sizes are bytes, times"
+        "`OUT/manifest.parquet` has one row for every row of the manifest. Seconds are wall-clock, sizes bytes, times"
         " are UTC; a column is empty where it does not apply. Columns of your manifest follow these.",
         _table(["column", "type", "meaning"], list(_columns())),
     ]
@@ -89,7 +90,7 @@ def _docstrings(kind: type) -> dict[str, str]:
     module = ast.parse(Path(str(sys.modules[kind.__module__].__file__)).read_text(encoding="utf-8"))
     (body,) = (node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
     told = {}
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
             told[field.target.id] = _one_line(ast.literal_eval(below.value))
     return told

@@ -20,6 +20,7 @@ from .commands.compare import compare
 from .commands.demo import demo
 from .commands.evaluate import evaluate
 from .commands.kernel import kernel
+from .commands.methods import methods
 from .commands.plan import plan
 from .commands.prior import prior
 from .commands.report import report
@@ -49,10 +50,12 @@ app = typer.Typer(
 )
 app.command("run", cls=spec.JobCommand)(run)
 app.command("plan", cls=spec.JobCommand)(plan)
+app.command("watch")(watch)
 app.command("retry")(retry)
 app.command("submit")(submit)
 app.command("eval")(evaluate)
 app.command("report")(report)
+app.command("compare")(compare)
 app.command("prior")(prior)
 app.command("kernel")(kernel)
 app.command("methods")(methods)

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from pipeline.driver.forecast import Forecast
 
+from .amounts import duration
+
 _SHOWN = 10
 """Problems; all of them, up to a limit, are in the JSON."""
 
@@ -70,8 +72,8 @@ def _cost(told: Forecast) -> Iterator[tuple[str, str]]:
     cost = told.cost
     by = f"measured on {cost.measured} images in {cost.measuring_seconds:.0f} s" if cost.measured else "by known rates"
     if cost.seconds is not None and cost.work_seconds is not None:
-        yield "time", f"{_duration(cost.seconds)}, {by}"
-        yield "work", f"{_duration(cost.work_seconds)} of one {'GPU' if cost.device == 'cuda' else 'CPU'} worker"
+        yield "time", f"{duration(cost.seconds)}, {by}"
+        yield "work", f"{duration(cost.work_seconds)} of one {'GPU' if cost.device == 'cuda' else 'CPU'} worker"
     else:
         yield "time", "not known"
     yield "workers", f"{cost.workers} ({cost.workers_why})"
@@ -80,12 +82,6 @@ def _cost(told: Forecast) -> Iterator[tuple[str, str]]:
     yield "written", f"{_size(cost.output_bytes)}, of {_size(told.input_bytes)} read; {megapixels}"
     if told.price is not None:
         yield "price", f"{told.price:,.2f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _size(number: float) -> str:

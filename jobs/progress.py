@@ -112,6 +112,8 @@ class _Teller(Observer):
                 worker=record.worker,
             )
             return
+        if record.status == Status.DEGRADED:
+            self.log.info("degraded", f"degraded: {record.key}: {record.error_message}", key=record.key)
         megapixels = (record.sr_width or 0) * (record.sr_height or 0) / 1e6
         sentence = f"{record.key}: {record.status} in {record.total_s or 0:.2f} s, {pixels(megapixels)} Mpx"
         self.log.debug(

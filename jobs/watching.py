@@ -186,7 +186,7 @@ def _ending(heartbeat: Heartbeat) -> str:
 def _code(heartbeat: Heartbeat) -> int:
     if heartbeat.state is State.STOPPED:
         return EXIT_STOPPED
-    return EXIT_SOME_FAILED if heartbeat.images.failed else 0
+    return EXIT_SOME_FAILED if heartbeat.images.failed or heartbeat.images.degraded else 0
 
 
 def _age(heartbeat: Heartbeat) -> float:

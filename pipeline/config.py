@@ -18,7 +18,6 @@ from sr_ops.settings import (
     LATER,
     NO_PRIOR,
     NONE,
-    BodyKind,
     Settings,
 )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
 from .body_shapes import SPATIAL_CHANNELS, SPATIAL_SIDE, WINDOW, squeezed
-from .networks import Addition, Gated
+from .layers import Addition, Gated
 from .settings import Body, BodyKind
 
 

@@ -55,14 +55,18 @@ def _variance(members: Tensor) -> Tensor:
     return squares.clamp_min_(0).div_(len(members) - 1)
 
 
-def ensemble_of_twelve(operator: Callable[..., Tensor], *images: Tensor) -> Tensor:
-    """The same over 12: the four rotations as they are, flipped left to right and flipped upside down.
+def median_of_twelve(operator: Callable[..., Tensor], *images: Tensor) -> tuple[Tensor, Tensor]:
+    """The median over 12: the four rotations as they are, flipped left to right, and flipped upside down.
 
-    Each reflection is among them twice, so that it counts twice; the median is the mean of the 6th and 7th value.
+    Each reflection is among them twice, so that it counts twice; the median is the mean of the 6th and 7th value. The
+    variance is that of the 8 that differ.
     """
-    turned = torch.stack(list(_members(operator, images)))
-    strips = torch.split(torch.cat([turned, turned[ORDER // 2 :]]), _STRIP, dim=-2)
-    return torch.cat([strip.sort(0).values[5:7].mean(0) for strip in strips], dim=-2)
+    members = torch.stack(list(_members(operator, images)))
+    medians, variances = [], []
+    for strip in torch.split(members, _STRIP, dim=-2):
+        variances.append(_variance(strip))
+        medians.append(torch.cat([strip, strip[ORDER // 2 :]]).sort(0).values[5:7].mean(0))
+    return torch.cat(medians, dim=-2), torch.cat(variances, dim=-2)
 
 
 def _members(operator: Callable[..., Tensor], images: tuple[Tensor, ...]) -> Iterator[Tensor]:

@@ -10,7 +10,8 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from .bodies import hidden_layers
 from .body_shapes import reach
-from .networks import ResidualNetwork, convolution
+from .layers import convolution
+from .residual_network import ResidualNetwork
 from .settings import Body as Body
 
 PLANES = 2

@@ -12,7 +12,7 @@ from . import methods
 from .back_projection import back_project, iterate
 from .conservation import conserve, passes
 from .degradation import Degradation
-from .dihedral import ORDER, ensemble_of_twelve, self_ensemble
+from .dihedral import ORDER, median_and_variance, median_of_twelve
 from .direct import DirectNetwork
 from .domain import UNIT, Domain, fill, flat, keep_flat
 from .members import mean_and_variance
@@ -99,7 +99,7 @@ def _enlarge(
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            image = _run(operator, image, base, stage.ratio, network.reach)
+            image, of_stage = _run(operator, image, base, stage.ratio, network.reach)
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
@@ -166,19 +166,20 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
         enlarged: Tensor = network(turned[None], its_base[None], told[None])[0]
         return enlarged
 
-    ensemble = ensemble_of_twelve if settings.members > ORDER else self_ensemble
-    return partial(ensemble, member) if settings.ensemble else member
+    if settings.ensemble:
+        return partial(median_of_twelve if settings.members > ORDER else median_and_variance, member)
+    return lambda image, its_base: (member(image, its_base), None)
 
 
-def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, reach: int) -> Tensor:
-    """The enlargement of (C, h, w), in pieces, each with what its network sees around it."""
+def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, reach: int) -> tuple[Tensor, Tensor | None]:
+    """The enlargement of (C, h, w), in pieces, around which is what reaches them."""
     bands, height, width = image.shape
     canvas = image.new_empty(bands, height * ratio, width * ratio)
     variances: Tensor | None = None
     longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
     side = ceil(longest / ceil(longest / most))
     for piece in plan_tiles(height, width, side, reach):
-        enlarged = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
+        enlarged, variance = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
         paste(canvas, piece, owned(enlarged, piece, ratio), ratio)
         if variance is not None:
             variances = torch.empty_like(canvas) if variances is None else variances

@@ -76,6 +76,12 @@ def last_tenth(steps: int) -> slice:
     return slice(-max(1, steps // 10), None)
 
 
+def curve(losses: Tensor) -> tuple[float, ...]:
+    """The mean loss of so many equal parts of all steps (steps,), in their order: MOST_POINTS, or one for each step."""
+    parts = torch.tensor_split(losses.cpu(), min(MOST_POINTS, len(losses))) if len(losses) else ()
+    return tuple(float(part.mean()) for part in parts)
+
+
 def _loss(loss: Loss, made: Tensor, crops: Crops) -> Tensor:
     """Its mean over what may be learned from."""
     errors = loss_of(loss, made - crops.fathers)

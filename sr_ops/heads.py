@@ -7,8 +7,8 @@ from torch import Generator, Tensor
 
 from .body_shapes import hidden_shapes
 from .direct import DirectNetwork
+from .layers import initialise
 from .prior import HEAD_BANDS, Head, Weights, body_of
-from .residual_network import initialise
 from .settings import Body
 
 

@@ -18,7 +18,7 @@ from .model import degradation_of, no_phase
 from .prior import Prior
 from .reduction import reduced_within
 from .restorer import Restorer
-from .settings import AUTO, Settings
+from .settings import AUTO, Method, Settings
 from .signs import Signs
 from .tiles import tile_at
 
@@ -42,7 +42,12 @@ def super_resolve(
 
     Bit-equal for equal arguments, thread count and device class. Callers that write tiles as they come, or spread
     them over machines, use `learning.fit_stages` and `enlarging.enlarge` as this does.
+
+    Raises:
+        ValueError: Method.MODEL without a restorer.
     """
+    if settings.method == Method.MODEL and restorer is None:
+        raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
     signs = Signs(fill(lr, domain.known), domain.known_pixels)
     settings, _ = with_kernel(settings, signs)

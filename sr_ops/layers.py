@@ -24,6 +24,21 @@ class Addition(nn.Module):
         return added.add_(x)  # in place: as much memory again takes longer than the sum
 
 
+class Gated(Addition):
+    """x + gate * convolution(relu(x)), the gate from 0 to 2, made of what the convolution made; 1 at first."""
+
+    gate: nn.Conv2d
+    """The last one on the gate's way."""
+
+    def gated(self, made: Tensor) -> Tensor:
+        """Of (B, C, h, w) the gate before its sigmoid: (B, C or 1, h, w)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.convolution(nn.functional.relu(x))
+        return torch.addcmul(x, made, self.gated(made).sigmoid(), value=2)
+
+
 class ResidualBlock(nn.Module):
     """x + branch(x), the branch two convolutions with a ReLU between (He et al. 2016, figure 2)."""
 
@@ -111,7 +126,7 @@ def initialise(body: nn.Module, generator: Generator) -> None:
     convolutions = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     for layer in convolutions:
         std = (_ADDITION_GAIN if layer in added else 1.0) * math.sqrt(
-            2 / (layer.in_channels * math.prod(layer.kernel_size))
+            2 / (layer.in_channels // layer.groups * math.prod(layer.kernel_size))
         )
         nn.init.normal_(layer.weight, std=std, generator=generator)
         assert layer.bias is not None
@@ -119,5 +134,6 @@ def initialise(body: nn.Module, generator: Generator) -> None:
     for module in body.modules():
         if isinstance(module, nn.BatchNorm2d | nn.PReLU | PixelNorm):
             module.reset_parameters()
-    for layer in (convolutions[-1], *(layer for layer in convolutions if isinstance(layer, Head))):
+    gates = [layer.gate for layer in body.modules() if isinstance(layer, Gated)]
+    for layer in (convolutions[-1], *gates, *(layer for layer in convolutions if isinstance(layer, Head))):
         nn.init.zeros_(layer.weight)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from .degradation import Degradation
 from .direct import DirectNetwork
+from .enlarging_method import Learned
 from .kernels import from_spec
+from .layers import initialise
 from .networks import network_class
 from .noise_line import NoiseLine
 from .prior import Weights, body_of
@@ -88,7 +90,7 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
     dtype, width, depth = fastest_dtype(device), settings.width, settings.depth
     with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
         network: ResidualNetwork
-        if settings.network is Network.DIRECT:
+        if settings.network == Network.DIRECT:
             network = DirectNetwork(bands, ratio, settings.direct_body, dtype)
         else:
             kind = network_class(settings.network)

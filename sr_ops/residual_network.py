@@ -37,7 +37,7 @@ class ResidualNetwork(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many pixels of what it sees reach one of what it makes, on each side: as many as it has convolutions."""
+        """Pixels of the image on each side that one of what it makes depends on: of 3 x 3 convolutions their number."""
         return sum(isinstance(layer, nn.Conv2d) for layer in self.body.modules())
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
@@ -120,21 +120,6 @@ class NetworkAtLrSize(FittedNetwork):
     def residual(self, seen: Tensor) -> Tensor:
         """By a pixel-shuffle head, unless it says otherwise."""
         return nn.functional.pixel_shuffle(self.body(seen), STAGE_SCALE)
-
-
-class Gated(Addition):
-    """x + gate * convolution(relu(x)), the gate from 0 to 2, made of what the convolution made; 1 at first."""
-
-    gate: nn.Conv2d
-    """The last one on the gate's way."""
-
-    def gated(self, made: Tensor) -> Tensor:
-        """Of (B, C, h, w) the gate before its sigmoid: (B, C or 1, h, w)."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.convolution(nn.functional.relu(x))
-        return torch.addcmul(x, made, self.gated(made).sigmoid(), value=2)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:

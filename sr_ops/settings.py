@@ -28,6 +28,10 @@ class Network(StrEnum):
     """Residual blocks at HR size."""
 
 
+ALL_NETWORKS = (Network.DIRECT.value, *networks.NAMES)
+"""What `Settings.network` can be."""
+
+
 class BodyKind(StrEnum):
     """Of what hidden layers a direct network is; see bodies.py."""
 
@@ -153,7 +157,7 @@ class Settings:
     """Channels of the hidden layers."""
     depth: int = 8
     """Number of convolutions, at least 2."""
-    body: BodyKind = BodyKind.ADDITIVE
+    body: BodyKind = field(default=BodyKind.ADDITIVE, metadata=LATER)
     """Of direct networks, as their prior says."""
     fit: FitSettings = field(default_factory=FitSettings)
     seed: int = 0

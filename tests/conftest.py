@@ -126,8 +126,8 @@ def make_prior() -> Callable[..., bytes]:
 
         from pipeline.priors.prior_file import to_bytes
         from sr_ops.direct import DirectNetwork
+        from sr_ops.layers import initialise
         from sr_ops.prior import Prior
-        from sr_ops.residual_network import initialise
         from sr_ops.settings import Body
 
         body, heads = Body(width, depth), {}

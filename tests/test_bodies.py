@@ -13,9 +13,9 @@ from sr_ops.degradation import Degradation
 from sr_ops.domain import UNIT
 from sr_ops.enlarging import enlarge_tiled
 from sr_ops.kernels import bicubic
+from sr_ops.layers import Addition, initialise
 from sr_ops.learning import fit_stages
 from sr_ops.model import no_phase
-from sr_ops.networks import Addition, initialise
 from sr_ops.settings import Body, BodyKind, Method, Network, Settings
 from sr_ops.stages import halo
 

@@ -80,7 +80,7 @@ def test_commands_options_and_choices_are_completed(complete: Callable[..., set[
     assert complete("srpipe", "") == set(COMMANDS)
     assert complete("srpipe", "re") == {"report", "retry"}
     assert complete("srpipe run", "--max-") == {
-        *("--max-pixels", "--max-seconds-per-image", "--max-failure-rate", "--max-hours")
+        *("--max-pixels", "--max-seconds-per-image", "--max-failure-rate", "--max-hours", "--max-consistency-error")
     }
     assert complete("srpipe run m.csv --no", "--no-") == {"--no-self-ensemble"}
     assert complete("srpipe run m.csv --preset", "b") == {"balanced", "best"}

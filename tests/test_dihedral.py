@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.dihedral import ORDER, ensemble_of_twelve, inverse, self_ensemble, transform
+from sr_ops.dihedral import ORDER, inverse, median_and_variance, median_of_twelve, self_ensemble, transform
 from sr_ops.resample import upscale
 
 ELEMENTS = range(ORDER)
@@ -120,4 +120,13 @@ def test_twelve_are_the_rotations_plain_and_flipped_either_way() -> None:
             result = operator(torch.rot90(image, turns, (-2, -1)).flip(axes))
             made.append(torch.rot90(result.flip(axes), -turns, (-2, -1)).numpy())
     expected = np.median(np.stack(made), axis=0)
-    np.testing.assert_allclose(ensemble_of_twelve(operator, image).numpy(), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(median_of_twelve(operator, image)[0].numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_variance_of_a_tall_image_is_numpys() -> None:
+    """Of members that differ little from each other and are large themselves."""
+    members = 1 + 1e-3 * torch.rand(8, 2, 300, 5, generator=torch.Generator().manual_seed(1))
+    answers = iter([transform(member, element) for element, member in enumerate(members)])
+    _, variance = median_and_variance(lambda _: next(answers), members[0])
+    expected = np.var(members.double().numpy(), axis=0, ddof=1)
+    np.testing.assert_allclose(variance.numpy(), expected, rtol=1e-3, atol=1e-12)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sr_ops.body_shapes import reach
 from sr_ops.direct import DirectNetwork
-from sr_ops.networks import initialise
+from sr_ops.layers import initialise
 from sr_ops.settings import Body, BodyKind
 
 BODIES = [Body(width=16, depth=4), Body(width=8, depth=3), *(Body(6, 4, kind) for kind in BodyKind)]

@@ -11,9 +11,9 @@ from benchmarks.fit_variants import VARIANTS, Variant, fold, learned
 from jobs.sample_pictures import satellite_view
 from sr_ops.direct import DirectNetwork
 from sr_ops.fit import fit
+from sr_ops.layers import initialise
 from sr_ops.pairs import Lesson, father_son_pyramid
 from sr_ops.prior import Prior
-from sr_ops.residual_network import initialise
 from sr_ops.settings import Body, FitSettings, Preset, preset
 from sr_ops.stages import stages_of
 

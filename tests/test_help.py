@@ -1,7 +1,8 @@
-"""What `--help` says: sentences under titles, and nothing that README does not tell at length."""
+"""What `--help` says: sentences under titles, all of which the reference has, too."""
 
 import re
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from typer.main import get_group
 from jobs.cli import app
 
 COMMANDS: dict[str, Any] = get_group(app).commands
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 Srpipe = Callable[..., tuple[int, str, str]]
 
@@ -22,7 +25,9 @@ PANELS = {
         *("kernel", "noise", "stack", "target-gsd", "target-size", "weights", "model-halo"),
         *("loss", "adversarial", "dropout", "normalisation"),
     },
-    "Output": {"output", "existing", "format", "single", "dpi", "report", "json"},
+    "Output": {
+        *("output", "existing", "format", "single", "dpi", "disagreement", "report", "json", "verbose", "log-format"),
+    },
     "Machine": {"device", "workers", "threads-per-worker", "gpus-per-worker", "executor", "address"},
     "Limits": {
         *("retries", "max-pixels", "max-seconds-per-image", "max-consistency-error", "max-failure-rate", "max-hours"),
@@ -35,8 +40,27 @@ PANELS = {
 
 VERBS = {
     *("Add", "Ask", "Back-project", "Call", "Choose", "Compute", "Cut", "Do", "Draw", "Enlarge", "Fail"),
-    *("Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "Make", "Name", "Normalise", "Pay", "Print"),
-    *("Put", "Read", "Refuse", "Say", "Score", "Send", "Start", "Stop", "Take", "Tell"),
+    *("Compare", "Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "List", "Make"),
+    *(
+        "Measure",
+        "Name",
+        "Normalise",
+        "Pay",
+        "Plan",
+        "Print",
+        "Put",
+        "Read",
+        "Refuse",
+        "Say",
+        "Score",
+        "Send",
+        "Set",
+        "Show",
+        "Start",
+        "Stop",
+        "Take",
+        "Tell",
+    ),
     *("Train", "Try", "Upscale", "Use", "Wait", "Work", "Write"),
 }
 

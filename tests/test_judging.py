@@ -137,6 +137,7 @@ def test_on_the_command_line(srpipe: Make) -> None:
     code, out, err = srpipe("run", "m.csv", "-o", "out", *options, "--max-consistency-error", "1")
     assert (code, "3 degraded" in out, err.count("degraded: ")) == (3, True, 3)
     code, out, _ = srpipe("run", "m.csv", "-o", "out", *options, "--max-consistency-error", "1", "--json")
+    assert srpipe("watch", "out")[0] == 3
     assert (code, json.loads(out)["degraded"], json.loads(out)["done"]) == (3, 3, 0)
     assert srpipe("run", "m.csv", "-o", "out", *options)[0] == 0
     code, _, err = srpipe("run", "m.csv", "-o", "out", *options, "--max-consistency-error", "-1")

@@ -16,11 +16,12 @@ from sr_ops.heads import deeper
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.in_memory import super_resolve
 from sr_ops.jpeg import round_to_steps, steps_of_quality
+from sr_ops.layers import initialise
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, network_of, no_phase
 from sr_ops.pairs import Lesson
 from sr_ops.prior import Head, Prior, Weights
-from sr_ops.residual_network import ResidualNetwork, fastest_dtype, initialise
+from sr_ops.residual_network import ResidualNetwork, fastest_dtype
 from sr_ops.settings import AUTO, Body, FitSettings, Method, Network, Settings
 from sr_ops.stages import stages_of
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from sr_ops.dihedral import ORDER, inverse, transform
 from sr_ops.members import mean_and_variance
 from sr_ops.model import network_of
-from sr_ops.networks import ResidualNetwork
+from sr_ops.residual_network import ResidualNetwork
 from sr_ops.settings import BodyKind, Network, Settings
 
 from .cameras import CPU, random_prior
@@ -58,7 +58,7 @@ def test_attention_turns_with_its_image(kind: BodyKind) -> None:
     network, image, base = direct(2, 3, kind), noise(3, 9, 14), noise(3, 18, 28, seed=1)
     told = torch.zeros(3, 2)
     for element in range(ORDER):
-        made = mean_of_members(network, told, [element])(image, base)
+        made, _ = mean_and_variance(network, told, [element])(image, base)
         torch.testing.assert_close(made, turned_images(network, image, base, told, element), atol=1e-5, rtol=0)
 
 

@@ -11,9 +11,9 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from pipeline.models.model_file import Kind, ModelFile, Takes, parse_model
+from sr_ops.in_memory import super_resolve
 from sr_ops.restorer import Restorer, RestorerError, restored
 from sr_ops.settings import Settings
-from sr_ops.super_resolve import super_resolve
 
 from .onnx_models import as_onnx, by_torch, drawn
 
@@ -101,6 +101,12 @@ def test_some_bands_of_many_are_no_colours() -> None:
     assert not torch.allclose(
         made[:3], super_resolve(image[:3], settings, restorer=ready(as_onnx(drawn(3), 2))), atol=1e-2
     )
+
+
+def test_in_memory_a_model_must_be_handed_in() -> None:
+    """Without one that is said."""
+    with pytest.raises(ValueError, match="the method model needs a trained model"):
+        super_resolve(noise(3, 20, 20), Settings(scale=2, method="model", kernel="bicubic"))
 
 
 def test_numbers_that_are_none() -> None:

@@ -20,7 +20,7 @@ from pipeline.driver.plan import Plan, make_key, make_plan
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit
 from pipeline.storage import Source
-from sr_ops.settings import FitSettings, Loss, Method, Network, Normalisation, Preset, Settings, preset
+from sr_ops.settings import BodyKind, FitSettings, Loss, Method, Network, Normalisation, Preset, Settings, preset
 
 Plans = Callable[..., Plan]
 

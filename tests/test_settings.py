@@ -98,7 +98,7 @@ def test_fast_from_scratch_takes_more_steps_than_balanced_from_a_prior() -> None
 
 @every_preset
 def test_each_start_has_its_network(name: Preset, from_prior: bool) -> None:
-    """Direct ones from a prior; from scratch ZSSR's for the paper, 8 layers of 64 as published, classic's, or the default."""
+    """Direct ones from a prior; from scratch ZSSR's for the paper, 8 layers of 64, classic's, or the default."""
     chosen = preset(name, from_prior)
     if name is Preset.PAPER:
         assert (chosen.network, chosen.depth, chosen.width) == (Network.ZSSR, 8, 64)

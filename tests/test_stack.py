@@ -16,7 +16,7 @@ from sr_ops.fit import fit
 from sr_ops.pairs import Lesson, Pair
 from sr_ops.resample import downscale, upscale
 from sr_ops.residual_network import ResidualNetwork, fastest_dtype
-from sr_ops.settings import FitSettings, Loss, Network
+from sr_ops.settings import BodyKind, FitSettings, Loss, Network
 from sr_ops.stack import fit_stack
 from sr_ops.stages import Stage
 

@@ -8,8 +8,8 @@ from sr_ops.direct import Body, DirectNetwork
 from sr_ops.drawn_kernels import BANK_SIDE
 from sr_ops.draws import Draws, Odds
 from sr_ops.kernels import bicubic
+from sr_ops.layers import initialise
 from sr_ops.resample import upscale
-from sr_ops.residual_network import initialise
 from sr_ops.training import Schedule, Training
 
 CPU = torch.device("cpu")

@@ -47,7 +47,7 @@ def compare(
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> int:
-    """Set methods side by side on the same images: a run of each, one table, and a contact sheet for every image."""
+    """Set methods side by side on the same images. Each is a run; together they make one table and contact sheets."""
     from pipeline.compare import compare
 
     from ..comparison import as_text

@@ -53,7 +53,7 @@ def kernel(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Tell what a camera's kernel is, by name, by file or by its images. Of images it is found in their pixels."""
+    """Tell what a camera's kernel is, by its name, file or images. Of images it is found in their pixels."""
     if listed or spec is None:
         _print_list(spec, output, listed=listed, as_json=as_json)
         return 0

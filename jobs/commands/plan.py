@@ -12,7 +12,7 @@ from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
 from .run import run_config
-from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
+from .run_options import LimitOptions, MachineOptions, OutputOptions, ReportOptions, WhatOptions
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def plan(
     what: WhatOptions,
     quality: QualityOptions,
     output: OutputOptions,
+    afterwards: ReportOptions,  # noqa: ARG001 - a job file of a run serves its plan, too
     machine: MachineOptions,
     limits: LimitOptions,
     storage: StorageFlags,
@@ -80,7 +81,7 @@ def plan(
 
     config = run_config(manifest, what, quality, output, machine, limits, storage)
     wanted = Asked(asked.gpus, asked.price_per_hour, asked.calibrate, asked.headers)
-    with progress() as observer:
+    with progress(output.shown()) as observer:
         told = forecast(config, wanted, observer.looking)
     if asked.save is not None:
         files.write(files.absolute(asked.save), f"{json.dumps(asdict(told), indent=2)}\n".encode())

@@ -12,8 +12,10 @@ import typer
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 
-from .. import spec
+from .. import json_log, spec
+from ..amounts import duration
 from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result, tell, tell_reason
+from ..json_log import Shown
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
@@ -55,7 +57,10 @@ def run(
 ) -> int:
     """Upscale every image that MANIFEST names. Run again to go on where it stopped."""
     config = run_config(manifest, what, quality, output, machine, limits, storage)
-    return carry_out(config, output.json)
+    code = carry_out(config, output.json, output.shown())
+    if afterwards.report:
+        _report(config)
+    return code
 
 
 def run_config(
@@ -97,7 +102,7 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
         return EXIT_STOPPED
     if summary.failed:
         tell(f"the column error_message says what to mend; then run the same command, or: srpipe retry {config.output}")
-    return EXIT_SOME_FAILED if summary.failed else 0
+    return EXIT_SOME_FAILED if summary.failed or summary.degraded else 0
 
 
 def _report(config: RunConfig) -> None:
@@ -112,7 +117,8 @@ def _report(config: RunConfig) -> None:
         tell_reason(f"no report was made: {error}")
 
 
-def _output(given: str | None, manifest: str, size: SizeOptions) -> str:
+def output_for(given: str | None, manifest: str, ending: str) -> str:
+    """The folder that was given, else one here, called as the manifest is, with an ending."""
     from pipeline import storage
 
     if given is not None:

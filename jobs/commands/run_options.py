@@ -64,6 +64,10 @@ class OutputOptions:
         typer.Option("--single", help="Write one file for an image, under its own name in OUT/images; not tiles."),
     ] = Form.single
     dpi: Annotated[Dpi, typer.Option(help="Write the input's DPI times the scale, or keep its number.")] = Form.dpi
+    disagreement: Annotated[
+        bool,
+        typer.Option("--disagreement", help="Write a map of where the members of the self-ensemble disagree, too."),
+    ] = RunConfig.disagreement
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell on stderr of every image, with the seconds of each phase.")

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..codec import from_json, to_json
+from ..codec import from_json, to_json, to_plain
 from ..config import Existing, RunConfig
 from ..errors import UsageError
 from ..storage import processes
 from ..work import calibrating
-from ..work.calibrating import Measured, Ready
+from ..work.calibrating import Measured, Ready, Task
 from ..work.units import Row, unit_to_json
 
 _SECONDS = 60.0
@@ -68,13 +68,15 @@ def calibrate(
             waiting.put([replace(row, redo=True, stale=()) for row in unit])
         answers: _Answers = queue.SimpleQueue()
         with ThreadPoolExecutor(at_once) as pool, _processes(folder) as start:
-            first = _Process(start(), config)
+            processes_here = min(at_once, len(units))
+            begin = partial(_Process, task=Task(to_plain(config), _SECONDS / 2 * processes_here / len(units)))
+            first = begin(start())
             start_s = time.monotonic() - started
-            others = [] if first.ready.device == "cuda" else [start() for _ in range(min(at_once, len(units)) - 1)]
+            others = [] if first.ready.device == "cuda" else [start() for _ in range(processes_here - 1)]
             ends = time.monotonic() + _SECONDS
             pool.submit(_serve, lambda: first, waiting, answers, ends)
             for other in others:
-                pool.submit(_serve, partial(_Process, other, config), waiting, answers, ends)
+                pool.submit(_serve, partial(begin, other), waiting, answers, ends)
             measured: list[Measured] = []
             for done in range(1, len(units) + 1):
                 measured += _unless_an_error(answers.get())
@@ -126,10 +128,10 @@ def _processes(folder: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]
 class _Process:
     """One that measures."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", config: RunConfig) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", task: Task) -> None:
         """Raises UsageError when it cannot begin."""
         self._process = process
-        line = self._ask(to_json(config))
+        line = self._ask(to_json(task))
         if not line:
             raise UsageError(f"the process that measures ended ({process.wait()}) before it began; use --calibrate 0")
         self.ready = from_json(Ready, line)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..config import Executor, RunConfig
 from ..models.model_file import ModelFile
-from ..output.records import Record
+from ..output.record import Record
 from ..priors.prior_file import PriorFile
 from ..storage.patience import Patience
 from ..work.units import Division, Row

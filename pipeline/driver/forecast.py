@@ -12,12 +12,13 @@ from .. import storage
 from ..config import Device, Executor, RunConfig
 from ..errors import ErrorType, UsageError
 from ..work.units import DIVISION, Row
+from .completing import completed
 from .cost import Cost, cost_of
 from .headers import Refused, Seen, read_headers
 from .manifest import Manifest, read_manifest
 from .plan import Plan
 from .preflight import check_input, check_options, check_output
-from .run import completed, plan_of
+from .run import plan_of
 from .tallies import KindCounts, Kinds, Problem, Problems
 
 Looking = Callable[[str, int, int], None]

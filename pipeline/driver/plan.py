@@ -116,7 +116,7 @@ def make_plan(
     for row in chosen:
         wanted = _wanted_commit(row, sources.get(row.uri), config)
         known = [_under(row.key, commit) for commit in done.get(name_of(row.key, folds_case), ())]
-        if known == [wanted] and config.existing is Existing.RESUME:
+        if known == [wanted] and config.existing is Existing.RESUME and (mapped is None or wanted in mapped):
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0

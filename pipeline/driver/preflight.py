@@ -19,7 +19,7 @@ def check_options(config: RunConfig) -> None:
         "--address with --executor inline": inline and config.address is not None,
         "--gpus-per-worker with --executor inline": inline and config.gpus_per_worker is not None,
         "--single with --format cog": config.form.single and config.form.format is Format.COG,
-        "--disagreement with one member (--no-ensemble, --preset fast)": config.disagreement
+        "--disagreement with one member (--no-self-ensemble, --preset fast)": config.disagreement
         and not config.settings.ensemble,
         f"--disagreement with --method {config.settings.method}": config.disagreement
         and not config.settings.by_networks,

@@ -98,6 +98,11 @@ class Progress:
             self._expect()
         self._observer.finished(record)
 
+    def judged(self, degraded: int) -> None:
+        """All records are there; so many of the results are over a limit."""
+        with self._lock:
+            self._images = replace(self._images, degraded=degraded)
+
     def end(self, state: State, stopped_by: str | None) -> None:
         """Nothing more is done."""
         with self._lock:

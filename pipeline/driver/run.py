@@ -5,16 +5,13 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
-
-from sr_ops.settings import NO_PRIOR
 
 from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
 from ..errors import ErrorType, UsageError
-from ..imagery.kernel_files import read_kernel
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.judging import degraded_keys, judged
@@ -24,11 +21,11 @@ from ..output.record import Record
 from ..output.records import RecordSink
 from ..output.status import Status
 from ..storage import Source
-from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import DIVISION, Row
 from .beating import beating, interval
 from .capacity import Workers
+from .completing import completed
 from .executor import executor
 from .limits import LimitReachedError, RunLimits
 from .manifest import Manifest, read_manifest
@@ -91,7 +88,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     with locked(config.output, run_id) as lock, ExitStack() as whole:
         leftovers.sweep_output(config.output)
         plan = _plan(
-            config, run_id, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
+            config, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
         )
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
@@ -123,6 +120,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         table = records.merge(config.output, run_id, plan.rows, manifest.user_columns)
         degraded = degraded_keys(table)
         summary = _summary(config, run_id, plan, tally, degraded, (now() - started).total_seconds())
+        progress.judged(summary.degraded)
         if summary.done + summary.already_done == summary.rows:
             storage.write(layout.success(config.output), b"")
     return summary
@@ -191,40 +189,6 @@ def _summary(
     )
 
 
-def completed(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
-    """A run as its files say: with whole paths, the kernel and the prior that it names, and the prior itself."""
-    return _with_prior(_with_kernel(_with_whole_paths(config)))
-
-
-def _with_whole_paths(config: RunConfig) -> RunConfig:
-    """As run.json has to hold it: `srpipe retry` may be started from another folder."""
-    root = storage.absolute(config.root) if config.root else None
-    named = config.prior_name in (SHIPPED, NO_PRIOR)
-    prior_name = config.prior_name if named else storage.absolute(config.prior_name)
-    kernel_file = storage.absolute(config.kernel_file) if config.kernel_file else None
-    return replace(config, root=root, prior_name=prior_name, kernel_file=kernel_file)
-
-
-def _with_kernel(config: RunConfig) -> RunConfig:
-    """The settings with what is in the kernel's file."""
-    if config.kernel_file is None:
-        return config
-    storage.check_service(config.kernel_file)
-    kernel = read_kernel(config.kernel_file, "--kernel", patiently=Patience(config.retries))
-    return replace(config, settings=replace(config.settings, kernel=kernel))
-
-
-def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
-    """The weights to start from, and the settings with their sha256 and the size of their networks."""
-    prior_file = read_prior(config.prior_name)
-    if prior_file is None:
-        return config, None
-    check_fits(prior_file, config.settings)
-    body = prior_file.largest
-    of_prior = replace(config.settings, prior=prior_file.sha256, width=body.width, depth=body.depth, body=body.kind)
-    return replace(config, settings=of_prior), prior_file
-
-
 def _find_kernels(
     config: RunConfig,
     run_id: str,
@@ -249,14 +213,14 @@ def plan_of(
     """
     try:
         commits, scenes = list_commits(config.output), list_scenes(config.output)
-        return make_plan(config, manifest, root, commits, scenes, folds_case(config.output), find_kernels)
+        mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
+        return make_plan(config, manifest, root, commits, scenes, folds_case(config.output), find_kernels, mapped)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
 
 
 def _plan(
     config: RunConfig,
-    run_id: str,
     manifest: Manifest,
     root: str,
     find_kernels: FindKernels,

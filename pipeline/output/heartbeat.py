@@ -35,6 +35,8 @@ class Images:
     failed: int = 0
     skipped: int = 0
     """Not to be attempted by this run."""
+    degraded: int = 0
+    """Of those that are done, now and before, over a limit that the user set; told as the run ends."""
 
     @property
     def left(self) -> int:

@@ -147,12 +147,6 @@ class Lock:
                 return
 
 
-def holder(output: str) -> Lease | None:
-    """The lease that holds an output now, None for none. Raises OSError when it cannot be known."""
-    leases = (_read(layout.lock(output, number)) for number in _numbers(output))
-    return next((lease for lease in leases if _holds(lease)), None)
-
-
 def _prolonged(lease: Lease, term: timedelta) -> Lease:
     return replace(lease, expires_at=(now() + term).isoformat())
 

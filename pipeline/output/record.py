@@ -145,6 +145,8 @@ class Record(TrustColumns):
     """sha256 of the weights that fits start from; "none" for a start from scratch."""
     prior_bands: int | None = None
     """Bands of the prior's network that was used: 1 treats each band of an image on its own."""
+    weights: str | None = None
+    """sha256 of the trained model of others (--weights) that enlarged the image; None for the other methods."""
     config_fingerprint: str | None = None
     """Over everything that changes pixels: equal fingerprints and equal sources give equal results."""
     srpipe_version: str | None = None

@@ -23,14 +23,26 @@ from .units import Division, Group, GroupRecord, Row, Scene, unit_from_json
 if TYPE_CHECKING:
     from .worker import Worker
 
-_TILES = 2
-"""Of a large image, that are made."""
+_LEAST_TILES, _MOST_TILES = 2, 16
+"""Of a large image, that are made: as many as there is time for."""
 
 _WARM_UP = 64
 """Pixels a side of the picture before the first one that counts."""
 
+_GOLDEN = (5**0.5 - 1) / 2
+
 _BY_TILES = Division(pixels=0, group_seconds=0.0)
 """Every image of more than one tile is a scene, and every tile a group of its own."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process is told first."""
+
+    config: dict[str, Any]
+    """The run as plain values."""
+    seconds: float
+    """For the tiles of an image, beyond the least of them."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,8 @@ def main() -> None:
         answers.write(to_json(value) + b"\n")
         answers.flush()
 
-    config = in_tiles(parse_config(from_json(dict[str, Any], lines.readline())))
+    task = from_json(Task, lines.readline())
+    config = in_tiles(parse_config(task.config))
     try:
         worker, ready = _start(config)
     except UsageError as error:
@@ -79,7 +92,7 @@ def main() -> None:
     for line in lines:
         unit = unit_from_json(line)
         assert not isinstance(unit, Group)
-        answer(measure(worker, unit, config))
+        answer(measure(worker, unit, config, task.seconds))
     worker.close()
 
 
@@ -112,13 +125,13 @@ def _warm_up(config: RunConfig) -> Row:
     return Row(0, 1, "warm-up", path, config.settings.scale, 0)
 
 
-def measure(worker: "Worker", rows: Sequence[Row], config: RunConfig) -> list[Measured]:
+def measure(worker: "Worker", rows: Sequence[Row], config: RunConfig, tile_seconds: float) -> list[Measured]:
     """Of each row, done as one unit; what they take together is shared evenly."""
     started = time.perf_counter()
     answers = list(worker(rows))
     seconds = (time.perf_counter() - started) / len(rows)
     return [
-        _of_tiles(worker, answer, seconds, config)
+        _of_tiles(worker, answer, seconds, config, tile_seconds)
         if isinstance(answer, Scene)
         else _whole(answer, row, seconds, config)
         for row, answer in zip(rows, answers, strict=True)
@@ -132,23 +145,31 @@ def _whole(answer: Record | GroupRecord, row: Row, seconds: float, config: RunCo
     return Measured(row.key, seconds, written, answer.tiles or 0, answer.peak_memory_bytes or 0, problem)
 
 
-def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig) -> Measured:
-    """Some tiles of it, spread evenly over their order."""
+def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig, tile_seconds: float) -> Measured:
+    """Some tiles of it, spread evenly over it, for as long as there is time."""
     groups = [group for group in scene.units() if isinstance(group, Group)]
-    chosen = [groups[(2 * place + 1) * len(groups) // (2 * _TILES)] for place in range(_TILES)]
-    shares, peak, tiles_seconds = [_shares(scene, group, config) for group in chosen], 0, 0.0
-    for group in chosen:
+    shares: list[tuple[float, float]] = []
+    peak, spent = 0, 0.0
+    for place in spread(len(groups))[:_MOST_TILES]:
+        if len(shares) >= _LEAST_TILES and spent > tile_seconds:
+            break
         started = time.perf_counter()
-        (answer,) = worker(group)
-        tiles_seconds += time.perf_counter() - started
+        (answer,) = worker(groups[place])
+        spent += time.perf_counter() - started
         record = answer.record if isinstance(answer, GroupRecord) else answer
         assert isinstance(record, Record)
         peak = max(peak, record.peak_memory_bytes or 0)
         if record.status != Status.DONE:
             return Measured(scene.row.key, 0.0, 0.0, 0, peak, record.error_message)
+        shares.append(_shares(scene, groups[place], config))
     read, owned = (sum(part) for part in zip(*shares, strict=True))
     written = _bytes_of(layout.tiles_folder(config.output, scene.row.key))
-    return Measured(scene.row.key, seconds + tiles_seconds / read, written / owned, _TILES, peak)
+    return Measured(scene.row.key, seconds + spent / read, written / owned, len(shares), peak)
+
+
+def spread(number: int) -> list[int]:
+    """Places from 0 in an order of which every beginning lies about evenly among all: by the golden ratio."""
+    return sorted(range(number), key=lambda place: (place + 0.5) * _GOLDEN % 1)
 
 
 def _shares(scene: Scene, group: Group, config: RunConfig) -> tuple[float, float]:

@@ -1,0 +1,55 @@
+"""A run as it was asked for, completed by what it names: whole paths, the kernel in a file, the prior, a model."""
+
+from dataclasses import replace
+
+from sr_ops.settings import NO_PRIOR
+
+from .. import storage
+from ..config import RunConfig
+from ..imagery.kernel_files import read_kernel
+from ..models.model_file import ModelFile, read_model
+from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
+from ..storage.patience import Patience
+
+
+def completed(config: RunConfig) -> tuple[RunConfig, PriorFile | None, ModelFile | None]:
+    """A run as its files say: with whole paths, the kernel, the prior and the model that it names, and the latter two.
+
+    Raises:
+        UsageError: one of them cannot be read, or is not what it should be.
+    """
+    config, prior_file = _with_prior(_with_kernel(_with_whole_paths(config)))
+    model_file = read_model(config)
+    if model_file is None:
+        return config, prior_file, None
+    return replace(config, settings=replace(config.settings, weights=model_file.sha256)), prior_file, model_file
+
+
+def _with_whole_paths(config: RunConfig) -> RunConfig:
+    """As run.json has to hold it: `srpipe retry` may be started from another folder."""
+    root = storage.absolute(config.root) if config.root else None
+    named = config.prior_name in (SHIPPED, NO_PRIOR)
+    prior_name = config.prior_name if named else storage.absolute(config.prior_name)
+    kernel_file = storage.absolute(config.kernel_file) if config.kernel_file else None
+    weights_file = storage.absolute(config.weights_file) if config.weights_file else None
+    return replace(config, root=root, prior_name=prior_name, weights_file=weights_file, kernel_file=kernel_file)
+
+
+def _with_kernel(config: RunConfig) -> RunConfig:
+    """The settings with what is in the kernel's file."""
+    if config.kernel_file is None:
+        return config
+    storage.check_service(config.kernel_file)
+    kernel = read_kernel(config.kernel_file, "--kernel", patiently=Patience(config.retries))
+    return replace(config, settings=replace(config.settings, kernel=kernel))
+
+
+def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
+    """The weights to start from, and the settings with their sha256 and the size of their networks."""
+    prior_file = read_prior(config.prior_name)
+    if prior_file is None:
+        return config, None
+    check_fits(prior_file, config.settings)
+    body = prior_file.largest
+    of_prior = replace(config.settings, prior=prior_file.sha256, width=body.width, depth=body.depth, body=body.kind)
+    return replace(config, settings=of_prior), prior_file
