@@ -221,8 +221,9 @@ class QualityOptions(FitOptions):
         """Raises UsageError for what says something of a network, or of a kernel that nothing would undo."""
         _refuse_for(f"--method {self.method}, which fits no network", given)
         told = self.kernel not in (AUTO, BICUBIC_KERNEL)
-        knows_camera = self.method != Method.MODEL and method_of(self.method).knows_camera
-        if told and self.back_projections == 0 and not knows_camera:
+        if not told or self.back_projections != 0:
+            return  # without torch, which tells more of a method
+        if self.method == Method.MODEL or not method_of(self.method).knows_camera:
             raise UsageError(
                 f"--kernel {self.kernel} has no effect with --method {self.method} and --back-projection 0, since only"
                 " the data step of back-projection knows the camera then; leave one of them out"
