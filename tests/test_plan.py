@@ -238,6 +238,7 @@ NEW_OF_FITS: dict[str, Any] = {"loss": Loss.L2, "adversarial": 0.1, "level_odds"
             {"body": BodyKind.PIXEL},
             {"stack": 2},
             *({"dropout": 0.1}, {"normalisation": Normalisation.BATCH}, {"back_projection_factor": 0.5}),
+            *({"weights": "0" * 64}, {"model_halo": 16}),
             *({"fit": FitSettings(steps=2, crop=16, **{name: value})} for name, value in NEW_OF_FITS.items()),
             {"fit": FitSettings(steps=3, crop=16, batch=1)},
         ),

@@ -4,7 +4,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -12,6 +12,7 @@ from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
 from ..errors import ErrorType, UsageError
+from ..models.model_file import ModelFile
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.judging import degraded_keys, judged
@@ -20,6 +21,7 @@ from ..output.lock import Lock, locked
 from ..output.record import Record
 from ..output.records import RecordSink
 from ..output.status import Status
+from ..priors.prior_file import PriorFile
 from ..storage import Source
 from ..work import scene
 from ..work.units import DIVISION, Row
@@ -31,7 +33,7 @@ from .limits import LimitReachedError, RunLimits
 from .manifest import Manifest, read_manifest
 from .observer import Observer
 from .plan import FindKernels, Plan, make_plan
-from .pool import Execute
+from .pool import Execute, Pool
 from .preflight import check_input, check_options, check_output
 from .progress import Progress
 from .unworked import left, settled, unworked
@@ -95,12 +97,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         tally = _Tally()
         observer.starting(plan)
         with ExitStack() as stack:
-            pool = None
-            if plan.units:
-                scale = max(row.scale for unit in plan.units for row in unit)
-                pool = stack.enter_context(
-                    executor(config, prior, model, DIVISION, scale, lock.check, progress.answered)
-                )
+            pool = stack.enter_context(_pool(config, prior, model, plan, lock, progress)) if plan.units else None
             workers = pool.workers if pool else Workers(0, "nothing to do")
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
@@ -124,6 +121,14 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         if summary.done + summary.already_done == summary.rows:
             storage.write(layout.success(config.output), b"")
     return summary
+
+
+def _pool(
+    config: RunConfig, prior: PriorFile | None, model: ModelFile | None, plan: Plan, lock: Lock, progress: Progress
+) -> AbstractContextManager[Pool]:
+    """What works the plan's units off."""
+    scale = max(row.scale for unit in plan.units for row in unit)
+    return executor(config, prior, model, DIVISION, scale, lock.check, progress.answered)
 
 
 @dataclass
