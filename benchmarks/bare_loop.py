@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from pipeline.priors.prior_file import read_prior, weights
-from sr_ops.in_memory import super_resolve
+from sr_ops import super_resolve
 from sr_ops.prior import Prior
 from sr_ops.settings import Preset, Settings, preset
 

@@ -12,11 +12,11 @@ from pipeline.driver.run import Summary
 from pipeline.evaluate import evaluate
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
+from pipeline.quality import Quality
 from sr_ops.degradation import Degradation
 from sr_ops.kernels import from_spec
 from sr_ops.resample import downscale, upscale
 
-from .commands.quality_options import QualityOptions
 from .progress import run_with_progress
 from .sample_pictures import photograph, printed_page, satellite_view
 from .score_table import print_scores
@@ -33,7 +33,7 @@ def demo(folder: Path) -> Summary:
     """Write the collection to `folder`, run it, print the table of results and where the pictures are."""
     manifest = make_collection(folder)
     output = folder / "results"
-    default = QualityOptions(scale=str(_SCALE))
+    default = Quality(scale=str(_SCALE))
     config = RunConfig(
         manifest=str(manifest),
         output=str(output.absolute()),

@@ -1,20 +1,34 @@
-"""Collections of images as batch jobs, and single images in memory: `run`, `RunConfig`, `enlarge`."""
+"""Collections of images in, results and records out; and an image in memory, by the same settings.
 
-from importlib import import_module
+    from pipeline import enlarge, run
+
+What stands here is loaded when it is first asked for: `run` without torch and Ray, which wait until there is work.
+"""
+
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import RunConfig
-    from .driver.run import run
-    from .enlarge_array import enlarge
+    from .arrays import enlarge, load_prior
+    from .driver.run import Summary
+    from .errors import ImageError, UsageError
+    from .running import run
 
-__all__ = ["RunConfig", "enlarge", "run"]
+__all__ = ["ImageError", "Summary", "UsageError", "enlarge", "load_prior", "run"]
 
-_WHERE = {"RunConfig": ".config", "enlarge": ".enlarge_array", "run": ".driver.run"}
+_LIES_IN = {
+    "ImageError": "errors",
+    "Summary": "driver.run",
+    "UsageError": "errors",
+    "enlarge": "arrays",
+    "load_prior": "arrays",
+    "run": "running",
+}
 
+if not TYPE_CHECKING:  # or a name that there is none of would pass
 
-def __getattr__(name: str) -> Any:
-    """Whoever imports a room of this package does not load torch or pyarrow for the sake of these names."""
-    if name in _WHERE:
-        return getattr(import_module(_WHERE[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
+
+        if name not in _LIES_IN:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_LIES_IN[name]}", __name__), name)

@@ -1,17 +1,34 @@
-"""Super-resolution of images in memory, in pure torch: no files, no Ray, no clock, no global randomness."""
+"""Pure torch: from one LR image in memory to its enlargement. No files, no Ray, no clock, no global randomness.
+
+    from sr_ops import Settings, super_resolve
+
+What stands here is loaded when it is first asked for: importing the package loads no torch.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .domain import Domain
     from .in_memory import super_resolve
+    from .prior import Prior
+    from .settings import Preset, Settings, preset
 
-__all__ = ["super_resolve"]
+__all__ = ["Domain", "Preset", "Prior", "Settings", "preset", "super_resolve"]
 
+_LIES_IN = {
+    "Domain": "domain",
+    "Preset": "settings",
+    "Prior": "prior",
+    "Settings": "settings",
+    "preset": "settings",
+    "super_resolve": "in_memory",
+}
 
-def __getattr__(name: str) -> Any:
-    """Whoever imports a file of this package, as `settings`, does not load torch for the sake of this name."""
-    if name == "super_resolve":
-        from .in_memory import super_resolve
+if not TYPE_CHECKING:  # or a name that there is none of would pass
 
-        return super_resolve
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
+
+        if name not in _LIES_IN:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_LIES_IN[name]}", __name__), name)

@@ -5,8 +5,7 @@ scratch take ceil(log2 s). Each stage runs its network under the self-ensemble, 
 when it overshoots, and is back-projected against the LR image. Any other size is reduced from the next whole scale.
 """
 
-from dataclasses import replace
-
+import torch
 from torch import Tensor
 
 from .domain import UNIT, Domain, fill
@@ -17,42 +16,75 @@ from .learning import fit_stages
 from .model import degradation_of, no_phase
 from .prior import Prior
 from .reduction import reduced_within
-from .restorer import Restorer
-from .settings import AUTO, Method, Settings
+from .settings import AUTO, Settings
 from .signs import Signs
 from .tiles import tile_at
 
 
-def super_resolve(
-    lr: Tensor,
-    settings: Settings,
-    prior: Prior | None = None,
-    domain: Domain = UNIT,
-    restorer: Restorer | None = None,
-) -> Tensor:
-    """Enlarge (C, H, W) float32 in [0, 1] to (C, *grid_of(settings, H, W).size) in [0, 1], on the tensor's device.
+def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, domain: Domain = UNIT) -> Tensor:
+    """Enlarge one image: learn from it what can be learned, then enlarge it.
 
-    With another `domain` samples lie between its bounds, most of them in [0, 1]; those not known are ignored, NaN too.
     Noise that the settings tell is in grey levels of 8 bits here. A kernel that is to be found, `auto` or `estimate`,
     is found in this image's pixels, which count as they are, not as numbers of a file that were rounded; of one image
-    `estimate-collection` is the same.
+    `estimate-collection` is the same. Callers that write tiles as they come, or spread them over machines, use
+    `learning.fit_stages` and `enlarging.enlarge` as this does.
+
+    >>> import torch
+    >>> from sr_ops import Settings, super_resolve
+    >>> rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(16.0), indexing="ij")
+    >>> lr = (0.5 + 0.4 * torch.sin(rows / 2) * torch.cos(columns / 3))[None]
+    >>> sr = super_resolve(lr, Settings(scale=2, method="bicubic"))
+    >>> tuple(lr.shape), tuple(sr.shape), sr.dtype
+    ((1, 12, 16), (1, 24, 32), torch.float32)
 
     Args:
-        restorer: what Method.MODEL enlarges by.
+        lr: (C, H, W) float32, its samples within the bounds of `domain`: in [0, 1], unless it says otherwise.
+        settings: all that decides the pixels; `Settings()` is x4 by a network fitted from scratch.
+        prior: weights to start from, for settings made by `preset(..., from_prior=True)`; `pipeline.load_prior` reads
+            them.
+        domain: which samples are known, and between what they lie, most of them in [0, 1]. Those not known are
+            ignored, NaN too.
 
-    Bit-equal for equal arguments, thread count and device class. Callers that write tiles as they come, or spread
-    them over machines, use `learning.fit_stages` and `enlarging.enlarge` as this does.
+    Returns:
+        (C, *grid_of(settings, H, W).size) float32 within the bounds of `domain`, on the device of `lr`. Bit-equal for
+        equal arguments, thread count and device class; gradients do not flow through it.
 
     Raises:
-        ValueError: Method.MODEL without a restorer.
+        ValueError: `lr` is none such: of other axes or type, empty, not finite or out of bounds where it is known. Or
+            the kernel is none at that scale, or for another number of bands.
     """
-    if settings.method == Method.MODEL and restorer is None:
-        raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
+    _check(lr, domain)
+    with torch.inference_mode(False), torch.enable_grad():  # a fit needs gradients, whoever calls
+        lr = lr.detach().clone() if lr.is_inference() else lr.detach()
+        return _super_resolved(lr, settings, prior, domain).clone()  # one that may be changed in place
+
+
+def _super_resolved(lr: Tensor, settings: Settings, prior: Prior | None, domain: Domain) -> Tensor:
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
     signs = Signs(fill(lr, domain.known), domain.known_pixels)
     settings, _ = with_kernel(settings, signs)
     fitted = fit_stages(lr, settings, prior, degradation_of(settings, (noise,)), domain=domain, signs=signs)
-    sr = enlarge_tiled(lr, replace(fitted.model, restorer=restorer), settings, no_phase, domain)
+    sr = enlarge_tiled(lr, fitted.model, settings, no_phase, domain)
     height, width = lr.shape[-2:]
     grid, whole = grid_of(settings, height, width), tile_at(slice(0, height), slice(0, width), height, width, 0)
     return sr if grid.is_whole else reduced_within(sr, whole, grid, domain, lr)
+
+
+def _check(lr: Tensor, domain: Domain) -> None:
+    """Raises ValueError for what is no image."""
+    if lr.ndim != 3 or lr.dtype != torch.float32 or not lr.numel():
+        raise ValueError(
+            f"the image is {tuple(lr.shape)} of {lr.dtype}; give (C, H, W) of torch.float32, as image[None].float() of"
+            " one band"
+        )
+    known = lr if domain.known is None else lr[domain.known]
+    if not bool(known.isfinite().all()):
+        raise ValueError("the image holds NaN or infinities; give a domain in which these samples are not known")
+    beyond = (lr < domain.low) | (lr > domain.high)
+    if domain.known is not None:
+        beyond &= domain.known
+    if bool(beyond.any()):
+        raise ValueError(
+            f"the image lies between {float(known.min()):g} and {float(known.max()):g}, which its domain does not hold;"
+            " bring it to [0, 1], or tell its bounds with a domain"
+        )

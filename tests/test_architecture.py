@@ -48,9 +48,10 @@ def test_imports_only_point_left(layer: str) -> None:
 
 
 ROOMS = (
-    *("errors", "codec", "storage_options", "config"),
-    *("storage", "imagery", "output", "priors", "models", "work", "driver"),
-    *("evaluate", "contact_sheet", "compare", "report", "enlarge_array"),
+    *("errors", "codec", "storage_options", "config", "quality"),
+    *("storage", "imagery", "output", "priors", "work", "driver"),
+    *("options", "running", "arrays"),
+    *("evaluate", "contact_sheet", "compare", "report"),
 )
 """Of the pipeline, files and folders, from the ground up: each imports from itself and from those before it."""
 
@@ -207,6 +208,13 @@ def test_the_driver_plans_without_torch_or_ray() -> None:
     read = "from pipeline.priors import prior_file\nfrom sr_ops.settings import Network, Settings\n"
     check = "prior_file.check_fits(prior_file.read_prior('shipped'), Settings(network=Network.DIRECT))"
     assert not loaded_by(f"{read}{check}") & {"torch", "ray"}
+
+
+def test_python_s_way_in_loads_what_is_asked_for() -> None:
+    """The packages load nothing, a run neither torch nor Ray before there is work, and an array needs no Ray."""
+    assert not loaded_by("import pipeline, sr_ops") & HEAVY
+    assert not loaded_by("from pipeline import UsageError, run; from sr_ops import Settings") & {"torch", "ray"}
+    assert loaded_by("from pipeline import enlarge; from sr_ops import super_resolve") & {"torch", "ray"} == {"torch"}
 
 
 IMPORT_NAMES = {"pillow": "PIL"}

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
+from sr_ops import super_resolve
 from sr_ops.back_projection import back_project
 from sr_ops.consistency import ConsistencySums
 from sr_ops.domain import FILL_REACH, Domain, fill, keep_flat, largest_near, nearest

@@ -15,7 +15,6 @@ import pytest
 import rasterio
 from PIL import Image
 
-from jobs.commands.quality_options import QualityOptions
 from pipeline import storage
 from pipeline.config import RunConfig, check_kernel, names_kernel_file, parse_kernel, parse_noise, takes_kernel
 from pipeline.driver.manifest import read_manifest
@@ -25,6 +24,7 @@ from pipeline.driver.run import run
 from pipeline.driver.training_images import read_training_images
 from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import to_text
+from pipeline.quality import Quality
 from pipeline.storage import patience
 from sr_ops.kernel_spec import described
 from sr_ops.settings import Method, Network, Preset, Settings
@@ -421,7 +421,7 @@ def test_a_kernel_with_a_network_for_bicubic_is_refused(
 )
 def test_a_kernel_goes_with_the_default_network_and_with_bicubic(kernel: str, options: dict[str, Any]) -> None:
     """The kernel of a file is still to be read."""
-    quality = QualityOptions(kernel=kernel, **options)
+    quality = Quality(kernel=kernel, **options)
     named = kernel != "k.npy"
     assert (quality.settings().kernel, quality.kernel_file()) == ((kernel, None) if named else ("bicubic", kernel))
 
@@ -446,7 +446,7 @@ def test_what_finds_a_kernel_goes_with_what_takes_any(network: Network, method: 
 @pytest.mark.parametrize("network", Network)
 def test_bicubic_goes_with_every_network(network: Network) -> None:
     """Said, or not said; where any kernel can be, it is then looked for, and elsewhere `auto` is bicubic."""
-    said, unsaid = (QualityOptions(network=network, **told).settings() for told in ({"kernel": "bicubic"}, {}))
+    said, unsaid = (Quality(network=network, **told).settings() for told in ({"kernel": "bicubic"}, {}))
     assert said.kernel == "bicubic"
     assert unsaid == replace(said, kernel="auto")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops import learning
+from sr_ops import learning, super_resolve
 from sr_ops.damage import Damage
 from sr_ops.degradation import Degradation
 from sr_ops.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork

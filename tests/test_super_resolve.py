@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from sr_ops import enlarging, learning, sheet
+from sr_ops import enlarging, learning, sheet, super_resolve
 from sr_ops.back_projection import back_project
 from sr_ops.conservation import conserve
 from sr_ops.consistency import ConsistencySums

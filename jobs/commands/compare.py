@@ -8,6 +8,7 @@ import typer
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.quality import Quality
 from sr_ops.named_files import unknown
 from sr_ops.networks import NAMES as FITTED_NETWORKS
 from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method
@@ -64,7 +65,7 @@ def compare(
         **vars(machine),
         **vars(limits),
     )
-    ways = {name: _way(config, _quality(quality, name), name) for name in names}
+    ways = {name: _way(config, _quality(quality.asked(), name), name) for name in names}
     told = iter(names)
 
     def run(way: RunConfig) -> Any:
@@ -97,9 +98,9 @@ def _names(text: str, quality: QualityOptions) -> tuple[str, ...]:
     return names
 
 
-def _quality(quality: QualityOptions, name: str) -> QualityOptions:
+def _quality(quality: Quality, name: str) -> Quality:
     """The options as one method takes them: what says something of a fit is left out where nothing is fitted."""
-    if quality.method != QualityOptions.method or quality.network is not None:
+    if quality.method != Quality.method or quality.network is not None:
         raise UsageError("--method and --network have no effect here; name them in --methods")
     if name not in ALL_METHODS:
         return replace(quality, method=Method.ZSSR.value, network=name, prior=None, weights=None, model_halo=None)
@@ -110,7 +111,7 @@ def _quality(quality: QualityOptions, name: str) -> QualityOptions:
     return replace(quality, method=name, prior=quality.prior if name in BY_NETWORKS else None, **changes)
 
 
-def _way(config: RunConfig, quality: QualityOptions, name: str) -> RunConfig:
+def _way(config: RunConfig, quality: Quality, name: str) -> RunConfig:
     """Raises UsageError, with the method's name, for what does not go with it."""
     try:
         settings = quality.settings()

@@ -73,13 +73,13 @@ def run_config(
     storage: StorageFlags,
 ) -> RunConfig:
     """The run that the options ask for. Raises UsageError."""
+    asked = quality.asked()
     return RunConfig(
         manifest=manifest,
         output=output_for(output.output, manifest, quality.ending()),
-        settings=quality.settings(),
-        prior_name=quality.start(),
-        weights_file=quality.weights,
-        kernel_file=quality.kernel_file(),
+        settings=asked.settings(),
+        prior_name=asked.start(),
+        kernel_file=asked.kernel_file(),
         form=output.form(),
         disagreement=output.disagreement,
         existing=output.existing,

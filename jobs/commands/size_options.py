@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import typer
 
-from pipeline.errors import UsageError
+from pipeline.quality import Quality
 from sr_ops.grid import parse_gsd, parse_scale, parse_size
 from sr_ops.settings import Settings
 
@@ -69,21 +69,9 @@ class SizeOptions:
         ),
     ] = None
 
-    def size(self) -> tuple[int, str]:
-        """`Settings.scale` and `Settings.result_size`. Raises UsageError where more than one says it."""
-        told = {"--scale": self.scale, "--target-gsd": self.target_gsd, "--target-size": self.target_size}
-        given = [option for option, value in told.items() if value is not None]
-        if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} say each how large results are; leave out all but one")
-        if self.target_gsd is not None:
-            return Settings.scale, parse_gsd(self.target_gsd)
-        if self.target_size is not None:
-            return Settings.scale, parse_size(self.target_size)
-        return parse_scale(self.scale or str(Settings.scale))
-
     def ending(self) -> str:
         """Of the name of an output that nobody named: x4, x2.5, x2.5x3, 2.5m or 1024x768."""
-        scale, told = self.size()
+        scale, told = Quality(self.scale, self.target_gsd, self.target_size).size()
         kind, _, value = told.partition(":")
         numbers = [number.removesuffix(".0") for number in value.split("x")]
         if kind == "times" and numbers[0] == numbers[1]:

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+import pyarrow as pa
+
 from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
@@ -62,6 +64,16 @@ class Summary:
     """The limit that ended the run before everything was attempted."""
     errors: dict[str, int] = field(default_factory=dict)
     """Failed rows by error type."""
+
+    @property
+    def table(self) -> str:
+        """Path or uri of the Parquet file with a record for each row."""
+        return layout.table(self.output)
+
+    def records(self) -> pa.Table:
+        """That table: the records of this run and of those before it in the same output. Raises OSError."""
+        return records.read_table(self.table)
+
     degraded: int = 0
     """Written now or by an earlier run, but over a limit that this run was given; neither done nor failed."""
 

@@ -1,0 +1,250 @@
+"""An image in memory enlarged as `srpipe run` enlarges a file that holds the same numbers."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sr_ops.grid import Grid, grid_of
+from sr_ops.learning import fit_stages
+from sr_ops.prior import Prior
+from sr_ops.reduction import places
+from sr_ops.tiles import Tile
+
+from .config import Device, Format
+from .driver.completing import completed
+from .errors import ErrorType, ImageError, UsageError
+from .imagery.header import ALPHA, DTYPES, Band, FileLimits, Header, Pixels
+from .imagery.picture import Picture
+from .imagery.sizes import sized
+from .options import check_names, config_of, names_of_quality
+from .output.sinks import Sink
+from .output.target import Target
+from .output.written_tile import Measures, WrittenTile
+from .priors.prior_file import SHIPPED, PriorFile, read_prior, weights
+from .storage.patience import Patience
+from .work.device import inline_device
+from .work.enlarging import tiles_of, write_tiles
+from .work.fitting import prepare
+from .work.stopwatch import Stopwatch
+
+Image = TypeVar("Image", NDArray[Any], Tensor)
+
+_WITHOUT_EFFECT = ("stack", "target_gsd")
+"""Options that mean nothing for one image that lies nowhere on Earth."""
+
+_WITH_ALPHA = ("uint8", "uint16")
+"""Types of which the largest number means that nothing shines through."""
+
+_MOST_BANDS = FileLimits.bands
+
+
+def enlarge(
+    image: Image,
+    scale: float | str | None = None,
+    *,
+    channel_axis: int | None = None,
+    alpha: bool = False,
+    device: str = "auto",
+    **options: Any,
+) -> Image:
+    """Enlarge one image in memory, with the weights that srpipe ships, to the samples that `srpipe run` would write.
+
+    >>> import numpy as np
+    >>> from pipeline import enlarge
+    >>> picture = np.add.outer(np.arange(12), np.arange(16)).astype(np.uint8) * 9
+    >>> larger = enlarge(picture, 2, method="bicubic")
+    >>> picture.shape, larger.shape, larger.dtype
+    ((12, 16), (24, 32), dtype('uint8'))
+
+    A colour picture is (height, width, 3), as Pillow, scikit-image and OpenCV have it; of the (bands, height, width)
+    that rasterio reads `channel_axis` is 0.
+
+    >>> enlarge(np.zeros((4, 12, 16), np.uint16), 2, channel_axis=0, method="bicubic").shape
+    (4, 24, 32)
+
+    Args:
+        image: (H, W), or with bands as `channel_axis` says; uint8, uint16, int8, int16, float16, float32 or float64.
+            Whole numbers mean what they are, 8 bits 0 to 255; floats have any range and unit, and NaN says that
+            nothing was measured. Floats are computed in float32.
+        scale: from 1.01 to 8, or two as "2.5x3", across and down; 4 unless `target_size` says how large it will be.
+        channel_axis: which axis is that of the bands; by default the last of an array, and the first of a tensor.
+        alpha: the last band says how much of the colour is seen.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda"; a tensor is enlarged on its own.
+        options: those of `srpipe run` that decide pixels, by name (docs/reference.md): `preset="fast"`, `steps=100`,
+            `kernel="gaussian:1.4"`, `noise=5`, `nodata=0`. `kernel` may be an array of taps, too, that sum to 1.
+
+    Returns:
+        Of the same kind, type and order of axes, on the same device. Equal images give equal samples as long as torch
+        has as many threads; with one, `torch.set_num_threads(1)`, they are those of `srpipe run`.
+
+    Raises:
+        TypeError: `image` is no array or tensor, or there is no such option.
+        UsageError: an option has a value that it cannot have, or options do not go together.
+        ImageError: the image cannot be enlarged: its type or shape is not supported, or its size cannot be made.
+    """
+    check_names("enlarge", options, tuple(name for name in names_of_quality() if name not in _WITHOUT_EFFECT))
+    samples = _array_of(image)
+    axis = _band_axis(samples, -1 if isinstance(image, np.ndarray) else 0, channel_axis)
+    bands = samples[None] if axis is None else np.moveaxis(samples, axis, 0)
+    place = _device(device) if isinstance(image, np.ndarray) else image.device
+    made = _enlarged(bands, alpha, place, {"scale": scale, **options})
+    made = (made[0] if axis is None else np.moveaxis(made, 0, axis)).astype(samples.dtype, copy=False)
+    if isinstance(image, np.ndarray):
+        return np.ascontiguousarray(made)
+    return torch.from_numpy(np.ascontiguousarray(made)).to(image.device, image.dtype)
+
+
+def load_prior(name: str | os.PathLike[str] = SHIPPED) -> Prior:
+    """Weights for `sr_ops.super_resolve` to start from.
+
+    >>> from pipeline import load_prior
+    >>> sorted({scale for scale, bands in load_prior().heads})
+    [2, 3, 4]
+
+    Args:
+        name: "shipped", or the path or uri of a file made by `srpipe prior`.
+
+    Raises:
+        UsageError: nothing is there, or it is no prior.
+    """
+    file = read_prior(os.fspath(name), "name")
+    if file is None:
+        raise UsageError("name: none is no prior; give shipped, or a file made by `srpipe prior`")
+    return _weights(file)
+
+
+@lru_cache(maxsize=2)
+def _weights(file: PriorFile) -> Prior:
+    return weights(file.data)
+
+
+def _array_of(image: Any) -> NDArray[Any]:
+    """The samples of an image. Raises TypeError for what is none."""
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("a masked array is not taken; give image.filled(value), and nodata=value")
+    if isinstance(image, Tensor):
+        held = image.detach().cpu()
+        samples: NDArray[Any] = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
+        return samples
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"{type(image).__name__} is no image; give a numpy array, as np.asarray(image), or a tensor")
+    return image
+
+
+def _band_axis(samples: NDArray[Any], usual: int, told: int | None) -> int | None:
+    """Which axis is that of the bands, None for an image without. Raises ImageError for one that there is not."""
+    if samples.ndim == 2 and told is None:
+        return None
+    axis = usual if told is None else told
+    if samples.ndim != 3 or not -3 <= axis < 3:
+        where = "" if told is None else f" with channel_axis={told}"
+        message = f"an image of shape {samples.shape}{where} is not taken; give (H, W), or three axes and channel_axis"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    return axis
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.device(inline_device(Device(name)))
+    except ValueError as error:
+        raise UsageError(f"device: {name!r} is none; give auto, cpu or cuda") from error
+
+
+def _enlarged(samples: NDArray[Any], alpha: bool, device: torch.device, options: dict[str, Any]) -> NDArray[Any]:
+    """(C, H, W) to the same of the result."""
+    config, prior_file = completed(config_of("", "", options))
+    prior = None if prior_file is None else _weights(prior_file)
+    told, watch = config.settings, Stopwatch()
+    picture = Picture(_Held(samples, alpha), None, told.seed, told.nodata, told.value_range)
+    settings = sized(told, picture.header)
+    with _exact():
+        ready = prepare(settings, picture, device, watch)
+        fitted = fit_stages(
+            ready.lr, ready.settings, prior, ready.degradation, watch, domain=ready.domain, signs=ready.signs
+        )
+        tiles = tiles_of(picture.header, ready.settings, fitted.model.degradation)
+        with _Canvas(picture.header, grid_of(settings, picture.height, picture.width)) as canvas:
+            write_tiles(picture, tiles, fitted.model, ready.settings, device, watch, canvas, ready.settings.tile_size)
+    return canvas.samples
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """As workers compute, whatever the caller has switched off: with gradients, and the same bits again."""
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False),
+    ):
+        yield
+
+
+class _Held:
+    """An image in memory as `Picture` wants it: an open file."""
+
+    def __init__(self, samples: NDArray[Any], alpha: bool) -> None:
+        """Raises ImageError for samples (C, H, W) that are not supported."""
+        bands, height, width = samples.shape
+        self._samples = _computed_as(samples)
+        dtype = self._samples.dtype.name
+        if not samples.size or bands > _MOST_BANDS:
+            what = "is empty" if not samples.size else f"has {bands} bands, more than {_MOST_BANDS}"
+            message = f"the image {what}; say with channel_axis which axis is that of the bands"
+            raise ImageError(ErrorType.UNSUPPORTED, message)
+        if alpha and (bands < 2 or dtype not in _WITH_ALPHA):
+            message = f"an image of {bands} bands of {dtype} has no alpha; leave out alpha=True"
+            raise ImageError(ErrorType.UNSUPPORTED, f"{message}, or give uint8 or uint16 of at least two bands")
+        colours = ["undefined"] * bands
+        if alpha:
+            colours[-1] = ALPHA
+        self.header = Header("array", height, width, dtype, tuple(map(Band, colours)))
+
+    def window(self, rows: slice, columns: slice) -> Pixels:
+        return Pixels(self._samples[:, rows, columns], None)
+
+    def whole(self) -> Pixels:
+        return Pixels(self._samples, None)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
+    """The samples in one of DTYPES. Raises ImageError where there is none for them."""
+    name = samples.dtype.name
+    if name in DTYPES:
+        return np.ascontiguousarray(samples, name)  # in the machine's order of bytes
+    if name not in ("float16", "float64"):
+        message = f"samples of {name} are not taken; convert them to one of {', '.join(DTYPES)}"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    with np.errstate(over="ignore"):
+        made = np.ascontiguousarray(samples, np.float32)
+    if (np.isfinite(samples) & ~np.isfinite(made)).any():
+        raise ImageError(ErrorType.UNSUPPORTED, "the image has samples beyond float32; scale them, or make them NaN")
+    return made
+
+
+class _Canvas(Sink):
+    """The whole result, (C, H, W), in memory."""
+
+    def __init__(self, header: Header, grid: Grid) -> None:
+        height, width = grid.size
+        made = replace(header, height=height, width=width)
+        super().__init__(Target(Format.TIF, made, "", True, grid), lambda _: nullcontext(), Patience(0))
+        nothing = 0 if header.nodata is None else header.nodata
+        self.samples = np.full((len(header.bands), height, width), nothing, header.dtype)
+
+    def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:  # noqa: ARG002 - nobody asks for them
+        rows, columns = places(tile, self.target.grid)
+        self.samples[:, rows, columns] = pixels.samples
+
+    def _end(self) -> tuple[WrittenTile, ...]:
+        return ()

@@ -1,0 +1,191 @@
+"""The options of `srpipe run` by name, as Python gives them: `--tile-size 256` is `tile_size=256`."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from sr_ops.grid import parse_gsd, parse_scale, parse_size
+from sr_ops.named_files import unknown
+from sr_ops.settings import ALL_METHODS, ALL_NETWORKS
+
+from .codec import DamagedError, from_plain
+from .config import Form, RunConfig, names_kernel_file, parse_kernel, parse_nodata, parse_noise, parse_range
+from .errors import UsageError
+from .imagery.kernel_files import to_text
+from .quality import Quality
+
+_CALLED = {
+    "self_ensemble": "ensemble",
+    "back_projection": "back_projections",
+    "range": "value_range",
+    "threads_per_worker": "threads",
+    "max_seconds_per_image": "max_seconds",
+}
+"""Options that are fields of another name."""
+
+_OF_RUN = (
+    *("root", "limit", "strict", "deep", "existing", "disagreement"),
+    *("device", "workers", "threads_per_worker", "gpus_per_worker", "executor", "address"),
+    *("retries", "max_pixels", "max_seconds_per_image", "max_consistency_error", "max_failure_rate", "max_hours"),
+)
+"""Fields of RunConfig that are options."""
+
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "steps": (0, np.inf),
+    "width": (1, np.inf),
+    "depth": (2, np.inf),
+    "dropout": (0.0, 0.9),
+    "crop": (8, np.inf),
+    "batch": (1, np.inf),
+    "learning_rate": (1e-6, 1.0),
+    "adversarial": (0.0, 100.0),
+    "seed": (0, 2**63 - 1),
+    "back_projection": (0, np.inf),
+    "tile_size": (16, np.inf),
+    "stack": (1, np.inf),
+    "limit": (1, np.inf),
+    "workers": (1, np.inf),
+    "threads_per_worker": (1, np.inf),
+    "gpus_per_worker": (0.25, 1.0),
+    "retries": (0, np.inf),
+    "max_pixels": (1, np.inf),
+    "max_seconds_per_image": (0.001, np.inf),
+    "max_consistency_error": (0.0, np.inf),
+    "max_failure_rate": (0.0, 1.0),
+    "max_hours": (0.0, np.inf),
+}
+"""The least and the most that a number may be, both included."""
+
+
+def names_of_quality() -> tuple[str, ...]:
+    """Of the options that decide pixels."""
+    called = {field: name for name, field in _CALLED.items()}
+    return tuple(called.get(field.name, field.name) for field in fields(Quality))
+
+
+def names_of_run() -> tuple[str, ...]:
+    """Of all others, those of the storage excepted."""
+    return (*_OF_RUN, *(field.name for field in fields(Form)))
+
+
+def check_names(function: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raises TypeError, as Python itself does, for an option that there is none of."""
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise TypeError(f"{function}() has no option {name!r}{hint}")
+
+
+def quality_of(options: Mapping[str, Any]) -> Quality:
+    """The options that decide pixels, of which others are left out. Raises UsageError for a value that is none."""
+    return Quality(**_fields(Quality, {name: options[name] for name in names_of_quality() if name in options}))
+
+
+def config_of(manifest: str, output: str, options: Mapping[str, Any], **further: Any) -> RunConfig:
+    """The run that options ask for.
+
+    Args:
+        further: other fields of RunConfig.
+
+    Raises:
+        UsageError: a value is none, or options do not go together.
+    """
+    quality = quality_of(options)
+    form = Form(**_fields(Form, {field.name: options[field.name] for field in fields(Form) if field.name in options}))
+    of_run = _fields(RunConfig, {name: options[name] for name in _OF_RUN if name in options})
+    if of_run.get("gpus_per_worker") not in (None, 1.0, 0.5, 0.25):
+        raise UsageError(
+            f"gpus_per_worker: {of_run['gpus_per_worker']} is not 1, 1/2 or 1/4; other shares do not pack onto GPUs"
+        )
+    return RunConfig(
+        manifest=manifest,
+        output=output,
+        settings=quality.settings(),
+        prior_name=quality.start(),
+        kernel_file=quality.kernel_file(),
+        form=form,
+        **of_run,
+        **further,
+    )
+
+
+def _fields(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a dataclass by the options that they are, parsed and checked. Raises UsageError."""
+    hints = get_type_hints(kind)
+    return {
+        (field := _CALLED.get(name, name)): _checked(name, value, hints[field])
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if name in _PARSERS:
+        try:
+            return _PARSERS[name](value)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}") from error
+    try:
+        checked = from_plain(kind, value)
+    except DamagedError as error:
+        raise UsageError(f"{name}: {value!r} cannot be taken: {error}") from error
+    least, most = BOUNDS.get(name, (-np.inf, np.inf))
+    if name in BOUNDS and not least <= checked <= most:
+        remedy = f"from {least:g} to {most:g}" if most < np.inf else f"from {least:g}"
+        raise UsageError(f"{name}: {value!r} is not in the range; give a number {remedy}")
+    return checked
+
+
+def _as_told(parse: Callable[[str], object]) -> Callable[[Any], str]:
+    """A parser that looks whether a text is a value, and leaves it as it is."""
+
+    def checked(value: Any) -> str:
+        parse(str(value))
+        return str(value)
+
+    return checked
+
+
+def _one_of(kind: str, names: tuple[str, ...]) -> Callable[[Any], str]:
+    def checked(value: Any) -> str:
+        if value not in names:
+            raise ValueError(unknown(kind, str(value), names))
+        return str(value)
+
+    return checked
+
+
+def _kernel(value: Any) -> str:
+    """A file's name as it is, and taps in an array as the text of these."""
+    if isinstance(value, str):
+        return value if names_kernel_file(value) else parse_kernel(value)
+    table = np.asarray(value)
+    if table.dtype.kind not in "fiu":
+        raise ValueError(f"{value!r} is no kernel; give its name, a file's, or an array of taps")
+    try:
+        return to_text(table)
+    except ValueError as error:
+        raise ValueError(f"the array {error}") from error
+
+
+_PARSERS: Mapping[str, Callable[[Any], str]] = {
+    "scale": _as_told(parse_scale),
+    "target_gsd": _as_told(parse_gsd),
+    "target_size": _as_told(parse_size),
+    "method": _one_of("method", ALL_METHODS),
+    "network": _one_of("network", ALL_NETWORKS),
+    "nodata": lambda value: parse_nodata(str(value)),
+    "range": lambda value: parse_range(str(value)),
+    "kernel": _kernel,
+    "noise": lambda value: parse_noise(str(value)),
+}
+"""Of options whose values are texts, in which numbers may stand."""

@@ -1,0 +1,63 @@
+"""`srpipe run` as a call."""
+
+import os
+from typing import Any
+
+from . import storage
+from .driver.observer import Observer
+from .driver.run import Summary
+from .driver.run import run as run_config
+from .options import check_names, config_of, names_of_quality, names_of_run
+from .storage_options import StorageOptions
+
+
+def run(
+    manifest: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    storage_options: StorageOptions | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Summary:
+    """Enlarge every image that a manifest names, as `srpipe run` does, and go on where an earlier call stopped.
+
+    Writes tiles and records to `output`, which docs/output.md tells of, and prints nothing. Images that cannot be done
+    are records whose status is "failed", not errors.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from pipeline import run
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     picture = np.add.outer(np.arange(12), np.arange(16)).astype(np.uint8) * 9
+    ...     Image.fromarray(picture).save(f"{folder}/one.png")
+    ...     summary = run(f"{folder}/one.png", f"{folder}/out", scale=2, method="bicubic", executor="inline")
+    ...     (record,) = summary.records().to_pylist()
+    >>> summary.done, summary.failed
+    (1, 0)
+    >>> record["status"], record["width"], record["sr_width"], record["method_used"]
+    ('done', 16, 32, 'bicubic')
+
+    Args:
+        manifest: a csv, parquet, jsonl or txt table, a folder, a glob or an image; path or s3:// (docs/manifest.md).
+        output: the folder or s3:// prefix that receives everything.
+        storage_options: how S3 is reached, for the input and for the output.
+        observer: is told of the run as it goes on.
+        options: those of `srpipe run` by name, `_` for `-`, but for what they show on a terminal: `scale=2.5`,
+            `tile_size=256`, `executor="inline"`. Each has the type, the range and the default that docs/reference.md
+            tells; `range` is a text, as "0,100", and `kernel` may be an array of taps, too, that sum to 1.
+
+    Returns:
+        How many rows were done and how many failed, by which errors, and where the records are: `summary.records()` is
+        the table of them, a `pyarrow.Table`, and `summary.table` the Parquet file that holds it.
+
+    Raises:
+        TypeError: there is no such option.
+        UsageError: an option has a value that it cannot have, options do not go together, or manifest or output cannot
+            be used; nothing was written.
+        LostLockError: another run has taken the output over.
+    """
+    check_names("run", options, (*names_of_quality(), *names_of_run()))
+    output = storage.absolute(os.fspath(output))
+    config = config_of(os.fspath(manifest), output, options, storage=storage_options or StorageOptions())
+    return run_config(config, observer or Observer())
