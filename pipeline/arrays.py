@@ -181,7 +181,6 @@ def _exact() -> Iterator[None]:
     """As workers compute, whatever the caller has switched off: with gradients, and the same bits again."""
     with (
         torch.inference_mode(False),
-        torch.enable_grad(),
         torch.backends.cudnn.flags(torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False),
     ):
         yield

@@ -54,9 +54,8 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, do
             the kernel is none at that scale, or for another number of bands.
     """
     _check(lr, domain)
-    with torch.inference_mode(False), torch.enable_grad():  # a fit needs gradients, whoever calls
-        lr = lr.detach().clone() if lr.is_inference() else lr.detach()
-        return _super_resolved(lr, settings, prior, domain).clone()  # one that may be changed in place
+    with torch.inference_mode(False):  # a fit needs gradients: this brings them back from no_grad, too
+        return _super_resolved(lr.detach(), settings, prior, domain)
 
 
 def _super_resolved(lr: Tensor, settings: Settings, prior: Prior | None, domain: Domain) -> Tensor:
