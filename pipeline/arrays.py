@@ -21,7 +21,7 @@ from sr_ops.tiles import Tile
 from .config import Device, Format
 from .driver.completing import completed
 from .errors import ErrorType, ImageError, UsageError
-from .imagery.header import ALPHA, DTYPES, Band, FileLimits, Header, Pixels
+from .imagery.header import ALPHA, DTYPES, Band, FileLimits, Georef, Header, Pixels
 from .imagery.picture import Picture
 from .imagery.sizes import sized
 from .options import check_names, config_of, names_of_quality
@@ -40,8 +40,10 @@ Image = TypeVar("Image", NDArray[Any], Tensor)
 _WITHOUT_EFFECT = ("stack", "target_gsd")
 """Options that mean nothing for one image that lies nowhere on Earth."""
 
-_WITH_ALPHA = ("uint8", "uint16")
-"""Types of which the largest number means that nothing shines through."""
+_COMPUTED_AS = {"float16": "float32", "float64": "float32"}
+
+_BLENDING = ("uint8", "uint16")
+"""Types of an alpha whose largest number means that nothing shines through."""
 
 _MOST_BANDS = FileLimits.bands
 
@@ -52,6 +54,7 @@ def enlarge(
     *,
     channel_axis: int | None = None,
     alpha: bool = False,
+    georeferenced: bool = False,
     device: str = "auto",
     **options: Any,
 ) -> Image:
@@ -76,7 +79,9 @@ def enlarge(
             nothing was measured. Floats are computed in float32.
         scale: from 1.01 to 8, or two as "2.5x3", across and down; 4 unless `target_size` says how large it will be.
         channel_axis: which axis is that of the bands; by default the last of an array, and the first of a tensor.
-        alpha: the last band says how much of the colour is seen.
+        alpha: the last band says how much of the colour is seen; of uint8 or uint16.
+        georeferenced: the image lies on a map. Its bounds stay where they are, so that a kernel is moved to the middle
+            of the pixel, and an alpha says which pixels are valid, of any type.
         device: "auto" (a GPU where there is one), "cpu" or "cuda"; a tensor is enlarged on its own.
         options: those of `srpipe run` that decide pixels, by name (docs/reference.md): `preset="fast"`, `steps=100`,
             `kernel="gaussian:1.4"`, `noise=5`, `nodata=0`. `kernel` may be an array of taps, too, that sum to 1.
@@ -95,7 +100,8 @@ def enlarge(
     axis = _band_axis(samples, -1 if isinstance(image, np.ndarray) else 0, channel_axis)
     bands = samples[None] if axis is None else np.moveaxis(samples, axis, 0)
     place = _device(device) if isinstance(image, np.ndarray) else image.device
-    made = _enlarged(bands, alpha, place, {"scale": scale, **options})
+    header = _header_of(bands, alpha, georeferenced)
+    made = _enlarged(_Held(header, _computed_as(bands)), place, {"scale": scale, **options})
     made = (made[0] if axis is None else np.moveaxis(made, 0, axis)).astype(samples.dtype, copy=False)
     if isinstance(image, np.ndarray):
         return np.ascontiguousarray(made)
@@ -158,12 +164,12 @@ def _device(name: str) -> torch.device:
         raise UsageError(f"device: {name!r} is none; give auto, cpu or cuda") from error
 
 
-def _enlarged(samples: NDArray[Any], alpha: bool, device: torch.device, options: dict[str, Any]) -> NDArray[Any]:
-    """(C, H, W) to the same of the result."""
+def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> NDArray[Any]:
+    """(C, H, W) of the result."""
     config, prior_file = completed(config_of("", "", options))
     prior = None if prior_file is None else _weights(prior_file)
     told, watch = config.settings, Stopwatch()
-    picture = Picture(_Held(samples, alpha), None, told.seed, told.nodata, told.value_range)
+    picture = Picture(image, None, told.seed, told.nodata, told.value_range)
     settings = sized(told, picture.header)
     with _exact():
         ready = prepare(settings, picture, device, watch)
@@ -186,25 +192,42 @@ def _exact() -> Iterator[None]:
         yield
 
 
+def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Header:
+    """What a file of the samples (C, H, W) would say. Raises ImageError for what is not supported."""
+    bands, height, width = samples.shape
+    dtype = _COMPUTED_AS.get(samples.dtype.name, samples.dtype.name)
+    if dtype not in DTYPES:
+        message = f"samples of {dtype} are not taken; convert them to one of {', '.join(DTYPES)}"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    if not samples.size or bands > _MOST_BANDS:
+        what = "is empty" if not samples.size else f"has {bands} bands, more than {_MOST_BANDS}"
+        message = f"the image {what}; say with channel_axis which axis is that of the bands"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    if alpha and (bands < 2 or not (georeferenced or dtype in _BLENDING)):
+        message = f"an image of {bands} bands of {dtype} has no alpha; leave out alpha=True"
+        raise ImageError(ErrorType.UNSUPPORTED, f"{message}, or give uint8 or uint16 of at least two bands")
+    colours = ["undefined"] * bands
+    if alpha:
+        colours[-1] = ALPHA
+    georef = Georef() if georeferenced else None
+    return Header("array", height, width, dtype, tuple(map(Band, colours)), georef=georef)
+
+
+def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
+    """The samples as a header says, in the machine's order of bytes. Raises ImageError where float32 has none."""
+    with np.errstate(over="ignore"):
+        made = np.ascontiguousarray(samples, _COMPUTED_AS.get(samples.dtype.name, samples.dtype.name))
+    if made.dtype != samples.dtype and (np.isfinite(samples) & ~np.isfinite(made)).any():
+        raise ImageError(ErrorType.UNSUPPORTED, "the image has samples beyond float32; scale them, or make them NaN")
+    return made
+
+
 class _Held:
     """An image in memory as `Picture` wants it: an open file."""
 
-    def __init__(self, samples: NDArray[Any], alpha: bool) -> None:
-        """Raises ImageError for samples (C, H, W) that are not supported."""
-        bands, height, width = samples.shape
-        self._samples = _computed_as(samples)
-        dtype = self._samples.dtype.name
-        if not samples.size or bands > _MOST_BANDS:
-            what = "is empty" if not samples.size else f"has {bands} bands, more than {_MOST_BANDS}"
-            message = f"the image {what}; say with channel_axis which axis is that of the bands"
-            raise ImageError(ErrorType.UNSUPPORTED, message)
-        if alpha and (bands < 2 or dtype not in _WITH_ALPHA):
-            message = f"an image of {bands} bands of {dtype} has no alpha; leave out alpha=True"
-            raise ImageError(ErrorType.UNSUPPORTED, f"{message}, or give uint8 or uint16 of at least two bands")
-        colours = ["undefined"] * bands
-        if alpha:
-            colours[-1] = ALPHA
-        self.header = Header("array", height, width, dtype, tuple(map(Band, colours)))
+    def __init__(self, header: Header, samples: NDArray[Any]) -> None:
+        self.header = header
+        self._samples = samples
 
     def window(self, rows: slice, columns: slice) -> Pixels:
         return Pixels(self._samples[:, rows, columns], None)
@@ -214,21 +237,6 @@ class _Held:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
-    """The samples in one of DTYPES. Raises ImageError where there is none for them."""
-    name = samples.dtype.name
-    if name in DTYPES:
-        return np.ascontiguousarray(samples, name)  # in the machine's order of bytes
-    if name not in ("float16", "float64"):
-        message = f"samples of {name} are not taken; convert them to one of {', '.join(DTYPES)}"
-        raise ImageError(ErrorType.UNSUPPORTED, message)
-    with np.errstate(over="ignore"):
-        made = np.ascontiguousarray(samples, np.float32)
-    if (np.isfinite(samples) & ~np.isfinite(made)).any():
-        raise ImageError(ErrorType.UNSUPPORTED, "the image has samples beyond float32; scale them, or make them NaN")
-    return made
 
 
 class _Canvas(Sink):

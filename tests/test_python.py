@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 from typer.main import get_group
@@ -27,15 +27,6 @@ from .pictures import noise, star
 REPOSITORY = Path(__file__).parent.parent
 
 FAST = {"method": "bicubic", "kernel": "bicubic"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pixels are equal only for equal thread counts."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def picture(*shape: int, dtype: str = "uint8") -> NDArray[Any]:
@@ -99,6 +90,12 @@ SAME = {
         {"channel_axis": 0},
         {**FAST, "nodata": -7},
     ),
+    "on a map": (
+        picture(20, 26, 2, dtype="uint16").transpose(2, 0, 1),
+        ".tif",
+        {"channel_axis": 0, "georeferenced": True},
+        {**FAST, "kernel": "gaussian:1.2"},
+    ),
     "kernel estimated": (picture(64, 72, 3), ".png", {}, {"method": "bicubic", "kernel": "estimate"}),
 }
 
@@ -109,7 +106,8 @@ def test_an_array_is_enlarged_as_a_file_of_its_numbers(case: str, tmp_path: Path
     image, ending, layout, options = SAME[case]
     options = {"scale": 2, **options}
     path = tmp_path / f"a{ending}"
-    write(path, image)
+    place = {"crs": "EPSG:32632", "transform": Affine(10, 0, 5e5, 0, -10, 5e6)}
+    write(path, image, **(place if "georeferenced" in layout else {}))
     kind = "png" if ending == ".png" else "tif"
     summary = run(path, tmp_path / "out", executor="inline", format=kind, single=True, **options)
     (record,) = summary.records().to_pylist()
