@@ -80,8 +80,8 @@ def enlarge(
         scale: from 1.01 to 8, or two as "2.5x3", across and down; 4 unless `target_size` says how large it will be.
         channel_axis: which axis is that of the bands; by default the last of an array, and the first of a tensor.
         alpha: the last band says how much of the colour is seen; of uint8 or uint16.
-        georeferenced: the image lies on a map. Its bounds stay where they are, so that a kernel is moved to the middle
-            of the pixel, and an alpha says which pixels are valid, of any type.
+        georeferenced: the image lies on a map. Its bounds stay where they are, so that a kernel given by its taps
+            is moved to the middle of the pixel, and an alpha says which pixels are valid, of any type.
         device: "auto" (a GPU where there is one), "cpu" or "cuda"; a tensor is enlarged on its own.
         options: those of `srpipe run` that decide pixels, by name (docs/reference.md): `preset="fast"`, `steps=100`,
             `kernel="gaussian:1.4"`, `noise=5`, `nodata=0`. `kernel` may be an array of taps, too, that sum to 1.

@@ -94,7 +94,7 @@ SAME = {
         picture(20, 26, 2, dtype="uint16").transpose(2, 0, 1),
         ".tif",
         {"channel_axis": 0, "georeferenced": True},
-        {**FAST, "kernel": "gaussian:1.2"},
+        {**FAST, "kernel": np.outer([1, 2, 1], [1, 2, 1]) / 16},
     ),
     "kernel estimated": (picture(64, 72, 3), ".png", {}, {"method": "bicubic", "kernel": "estimate"}),
 }
