@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-browser test-faults test-ceph lint types docs reference demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-methods bench-plan bench-model
+.PHONY: install test test-browser test-faults test-ceph lint types docs reference notebook demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-methods bench-plan
 
 install: $(VENV)/.installed
 
@@ -52,9 +52,15 @@ demo: install
 reference: install
 	$(VENV)/bin/python docs/make_reference.py
 
-# The documentation as a site, in bench-out/site; fails at a warning, and at a link that leads nowhere.
+# The documentation as a site, in bench-out/site; fails at a warning, at a link that leads nowhere, and at a recipe that
+# does not run.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
+	$(VENV)/bin/pytest --quiet tests/test_python_docs.py
+
+# What the notebook's cells show, written into it; a test fails while they show something else.
+notebook: install
+	$(VENV)/bin/python docs/run_notebook.py
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(VENV)/bin/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[test,docs]'

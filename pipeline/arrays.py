@@ -216,7 +216,8 @@ def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Heade
 def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
     """The samples as a header says, in the machine's order of bytes. Raises ImageError where float32 has none."""
     with np.errstate(over="ignore"):
-        made = np.ascontiguousarray(samples, _COMPUTED_AS.get(samples.dtype.name, samples.dtype.name))
+        dtype = _COMPUTED_AS.get(samples.dtype.name, samples.dtype.name)
+        made = np.require(samples, dtype, ["C", "W"])  # torch warns of arrays that are only to be read
     if made.dtype != samples.dtype and (np.isfinite(samples) & ~np.isfinite(made)).any():
         raise ImageError(ErrorType.UNSUPPORTED, "the image has samples beyond float32; scale them, or make them NaN")
     return made

@@ -137,6 +137,17 @@ def test_axes_and_kinds_are_those_of_the_image() -> None:
     np.testing.assert_array_equal(enlarge(image[::-1, :, ::-1], 2, **FAST)[::-1, :, ::-1], made)
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_image_that_is_only_to_be_read_stays_as_it_is() -> None:
+    """As `np.asarray` of a picture gives it; one that may be written is not written either."""
+    image = picture(12, 16)
+    before = image.copy()
+    made = enlarge(image, 2, **FAST)
+    image.setflags(write=False)
+    np.testing.assert_array_equal(enlarge(image, 2, **FAST), made)
+    np.testing.assert_array_equal(image, before)
+
+
 @pytest.mark.parametrize(
     ("dtype", "computed_as"),
     [("float16", "float32"), ("float64", "float32"), (">f4", "float32"), (">i2", "int16"), ("int8", "int8")],

@@ -202,7 +202,7 @@ def _summary(
         duplicates=plan.duplicates,
         seconds=seconds,
         stopped=tally.stopped,
-        errors=dict(errors),
+        errors={str(kind): count for kind, count in errors.items()},
     )
 
 
