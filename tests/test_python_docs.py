@@ -73,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def outputs(folder: Path) -> Path:
     """The runs that the recipes begin with, and the one without --format cog."""
-    run("scans", "scans-x2", scale=2, single=True, executor="inline", preset="fast")
+    run("scans", "scans-x2", scale=2, single=True, executor="inline")
     for output, kind in (("scenes-x2", "cog"), ("scenes-tiles", "tif")):
         run("scenes", output, scale=2, format=kind, executor="inline", method="bicubic", kernel="bicubic")
     return folder
