@@ -258,7 +258,7 @@ def bicubic(lr: Tensor, settings: Settings) -> Tensor:
     return conserve(sr, lr, camera, UNIT) if settings.back_projections else sr
 
 
-@pytest.mark.parametrize("method", [method for method in Method if method is not Method.MODEL])
+@pytest.mark.parametrize("method", [method for method in Method if method != Method.MODEL])
 @pytest.mark.parametrize("size", [(7, 30), (30, 1), (1, 1)])
 @pytest.mark.parametrize("scale", [2, 3, 8])
 def test_an_image_too_small_to_fit_becomes_bicubic(size: tuple[int, int], scale: int, method: Method) -> None:
