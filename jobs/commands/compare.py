@@ -1,7 +1,7 @@
 """`srpipe compare`."""
 
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -106,8 +106,7 @@ def _quality(quality: Quality, name: str) -> Quality:
         return replace(quality, method=Method.ZSSR.value, network=name, prior=None, weights=None, model_halo=None)
     without = (*_OF_SCRATCH, *(_OF_FITS if name not in (Method.AUTO, Method.ZSSR) else ()))
     without += _OF_MODELS if name != Method.MODEL else ()
-    given = {field.name for field in fields(quality)}
-    changes: dict[str, Any] = {option: None for option in without if option in given}
+    changes: dict[str, Any] = dict.fromkeys(without)
     return replace(quality, method=name, prior=quality.prior if name in BY_NETWORKS else None, **changes)
 
 
