@@ -73,7 +73,7 @@ def _top(
 
 
 def main() -> NoReturn:
-    """Entry point of `srpipe`: exit codes 0 to 5, 129, 130 and 143 as README lists them."""
+    """Entry point of `srpipe`, which ends with one of `answers.EXIT_CODES`."""
     _open_standard_streams()
     encoding.use_utf8()
     stopping.install()
@@ -87,6 +87,7 @@ def main() -> NoReturn:
             tell_reason("stopped; run the same command to go on")
         code = asked.exit_code if asked else _told(error)
     json_log.end()
+    _drop_what_nobody_reads()
     sys.exit(code)
 
 
@@ -98,6 +99,17 @@ def _open_standard_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process lives
+
+
+def _drop_what_nobody_reads() -> None:
+    """What is left for a stream whose reader is gone goes to /dev/null: Python would end with 120 for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def _told(error: BaseException) -> int:

@@ -453,6 +453,24 @@ def test_a_stopped_run_goes_on_where_it_stopped(srpipe: Srpipe, tmp_path: Path, 
     assert len(pq.read_table(tmp_path / "out" / "manifest.parquet")) == 14
 
 
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_what_a_closed_stream_could_not_take_does_not_change_the_exit_code(descriptor: int) -> None:
+    """Python ends with 120 where it cannot write out what is left in a buffer."""
+    program = f"""if True:
+        import os, sys
+        from jobs.cli import main
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.dup2(writer, {descriptor})
+        (None, sys.stdout, sys.stderr)[{descriptor}].write("half a line")
+        sys.argv = ["srpipe", "run", "m.csv", "--method", "magic"]
+        main()
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONUNBUFFERED": ""}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, env=environment)
+    assert ended.returncode == 2
+
+
 def test_a_run_whose_terminal_is_closed_is_stopped_by_its_signal(tmp_path: Path) -> None:
     """The hang-up comes, and the terminal that was written to is no more: exit 129, not that of a failed print."""
     for name in "abcd":

@@ -136,7 +136,7 @@ def test_the_picture_shows_pixels_side_by_side() -> None:
 def test_parts_are_written_only_as_a_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A look at some of a part prints it; it writes no section, and holds no bar."""
     written: dict[str, str] = {}
-    monkeypatch.setattr(parts, "write_section", written.__setitem__)
+    monkeypatch.setattr(parts, "write_section", lambda name, text, _: written.__setitem__(name, text))
     made = {"one": lambda: Part("## One\n\nFigures."), "two": lambda: Part("## Two\n\nMore.", ["too little"])}
     assert parts.measure("bench-it", "it", made, whole=False) == []
     assert written == {}
