@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO ?= srpipe-demo
 
-.PHONY: install test test-browser test-faults test-ceph lint types docs reference notebook demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-methods bench-plan
+.PHONY: install test test-browser test-faults test-ceph lint types docs reference notebook demo with-data bench-quality bench-steps bench-collection bench-pipeline bench-rows bench-nodes prior bench-no-harm bench-fidelity bench-memory bench-kernels bench-blind bench-x4-seconds bench-peers bench-fits bench-trust cameras-picture real-picture bench-same bench-gpu cases clean fuzz bench-bodies bench-methods bench-plan bench-model
 
 install: $(VENV)/.installed
 
@@ -159,7 +159,7 @@ bench-bodies: with-data install
 	$(VENV)/bin/python -m benchmarks.bodies $(DATA) $(OPTIONS)
 
 # set5/, set14/; hours, most of them for networks that are fitted to each image. Writes docs/methods.md, draws
-# docs/methods.png. OPTIONS="--methods lanczos ibp --parts set5-x2" does those alone. Fails where a bar is missed.
+# bench-out/methods.png. OPTIONS="--methods lanczos ibp --parts set5-x2" does those alone. Fails where a bar is missed.
 bench-methods: with-data install
 	$(VENV)/bin/python -m benchmarks.methods $(DATA) $(OPTIONS)
 

@@ -2,7 +2,7 @@
 
 DATA holds set5/ and set14/. Parts, a section of docs/methods.md each: a set at a scale, made small by bicubic and by a
 Gaussian of variance 2, and Set5 with noise. Methods that are measured alone take their lines in the tables, and leave
-the others as they are. Draws docs/methods.png. Exit code 1 when a bar is missed.
+the others as they are. Draws bench-out/methods.png. Exit code 1 when a bar is missed.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from .quality import OUT, SCALES, Case, find_cases, mean, run_and_score
 from .results import METHODS, rows_of, table
 
 HERE = OUT / "methods"
-PICTURE = METHODS.with_name("methods.png")
+PICTURE = OUT / "methods.png"
+"""Not in docs: Set5 has no licence. docs/compare.png shows the demo's own picture."""
 
 WAYS = {
     **{name: ("--method", name) for name in (*NAMES, Method.PRIOR)},
@@ -142,7 +143,7 @@ def _with_closed_form(part: Part, title: str, groups: tuple[Group, ...], everyth
 
 
 def draw(data: Path, methods: Sequence[str]) -> None:
-    """docs/methods.png: a crop of what each made of one picture, beside the truth."""
+    """bench-out/methods.png: a crop of what each made of one picture, beside the truth."""
     case = next(case for case in find_cases(data) if (case.set, case.scale, case.name) == ("set5", 4, DRAWN))
     made = tuple(slice(4 * part.start, 4 * part.stop) for part in CROP)
     cells = [
@@ -168,7 +169,7 @@ PARTS: dict[str, Callable[[Path, Sequence[str]], Part]] = {
 
 
 def main() -> int:
-    """Read the arguments, measure, write docs/methods.md and docs/methods.png; 1 where a bar is missed."""
+    """Read the arguments, measure, write docs/methods.md and the picture; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="do these only")

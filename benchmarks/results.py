@@ -17,7 +17,7 @@ _HEADERS = {
     document: f"# {title}\n\nWritten by the benchmarks; each section names the command that makes it anew.\n"
     for document, title in ((RESULTS, "Results"), (FIDELITY, "Fidelity"), (METHODS, "Methods side by side"))
 }
-_HEADERS[METHODS] += "\n![The same crop by each method](methods.png)\n"
+_HEADERS[METHODS] += "\n![The demo's page by nine methods](compare.png)\n"
 
 
 def machine() -> str:

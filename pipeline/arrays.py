@@ -16,6 +16,7 @@ from sr_ops.grid import Grid, grid_of
 from sr_ops.learning import fit_stages
 from sr_ops.prior import Prior
 from sr_ops.reduction import places
+from sr_ops.restorer import RestorerError
 from sr_ops.tiles import Tile
 
 from .config import Device, Format
@@ -33,6 +34,7 @@ from .storage.patience import Patience
 from .work.device import inline_device
 from .work.enlarging import tiles_of, write_tiles
 from .work.fitting import prepare
+from .work.image_work import check_scale
 from .work.stopwatch import Stopwatch
 
 Image = TypeVar("Image", NDArray[Any], Tensor)
@@ -166,19 +168,24 @@ def _device(name: str) -> torch.device:
 
 def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> NDArray[Any]:
     """(C, H, W) of the result."""
-    config, prior_file = completed(config_of("", "", options))
+    config, prior_file, model_file = completed(config_of("", "", options))
     prior = None if prior_file is None else _weights(prior_file)
     told, watch = config.settings, Stopwatch()
     picture = Picture(image, None, told.seed, told.nodata, told.value_range)
     settings = sized(told, picture.header)
+    restorer = None
+    if model_file is not None:
+        restorer = model_file.ready(told.model_halo, torch.get_num_threads(), device.type)
+    check_scale(restorer, settings.scale)
     with _exact():
         ready = prepare(settings, picture, device, watch)
         fitted = fit_stages(
             ready.lr, ready.settings, prior, ready.degradation, watch, domain=ready.domain, signs=ready.signs
         )
-        tiles = tiles_of(picture.header, ready.settings, fitted.model.degradation)
-        with _Canvas(picture.header, grid_of(settings, picture.height, picture.width)) as canvas:
-            write_tiles(picture, tiles, fitted.model, ready.settings, device, watch, canvas, ready.settings.tile_size)
+        model = replace(fitted.model, restorer=restorer)
+        tiles = tiles_of(picture.header, ready.settings, model.degradation)
+        with _Canvas(picture.header, grid_of(settings, picture.height, picture.width)) as canvas, _sentences():
+            write_tiles(picture, tiles, model, ready.settings, device, watch, canvas, ready.settings.tile_size)
     return canvas.samples
 
 
@@ -221,6 +228,15 @@ def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
     if made.dtype != samples.dtype and (np.isfinite(samples) & ~np.isfinite(made)).any():
         raise ImageError(ErrorType.UNSUPPORTED, "the image has samples beyond float32; scale them, or make them NaN")
     return made
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What a model of others cannot do is told as all that cannot be done."""
+    try:
+        yield
+    except RestorerError as error:
+        raise ImageError(ErrorType.UNSUPPORTED, str(error)) from error
 
 
 class _Held:

@@ -35,6 +35,7 @@ _OF_RUN = (
 """Fields of RunConfig that are options."""
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
+    "model_halo": (0, 1024),
     "steps": (0, np.inf),
     "width": (1, np.inf),
     "depth": (2, np.inf),
@@ -107,6 +108,7 @@ def config_of(manifest: str, output: str, options: Mapping[str, Any], **further:
         output=output,
         settings=quality.settings(),
         prior_name=quality.start(),
+        weights_file=quality.weights,
         kernel_file=quality.kernel_file(),
         form=form,
         **of_run,

@@ -38,6 +38,8 @@ class Quality:
     preset: Preset = Preset.BALANCED
     prior: str | None = None
     method: str = Method.AUTO.value
+    weights: str | None = None
+    model_halo: int | None = None
     steps: int | None = None
     network: str | None = None
     width: int | None = None
@@ -92,6 +94,7 @@ class Quality:
         network = _given(self, "network", "width", "depth", "dropout", "normalisation")
         if self.method not in BY_NETWORKS:
             self._refuse_for_method([*_given(self, "prior"), *fit, *network])
+        self._check_weights()
         if self.method == Method.PRIOR:
             _refuse_for("--method prior, which fits nothing", fit)
         self._check_network()
@@ -110,10 +113,21 @@ class Quality:
             stack=self.stack,
             fit=replace(base.fit, **fit),
             **network,
-            **_given(self, "ensemble", "back_projections", "tile_size"),
+            **_given(self, "ensemble", "back_projections", "tile_size", "model_halo"),
         )
         self._check_kernel(replace(settings, kernel=self.kernel))
         return settings if self.kernel_file() else replace(settings, kernel=self.kernel)
+
+    def _check_weights(self) -> None:
+        """Raises UsageError where a model is named and not asked for, or the other way round."""
+        if self.method == Method.MODEL and self.weights is None:
+            raise UsageError("--method model needs a trained model; name its file with --weights FILE")
+        if self.method != Method.MODEL:
+            for name in _given(self, "weights", "model_halo"):
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"{option} has no effect with --method {self.method}; use --method model, or leave it out"
+                )
 
     def _check_network(self) -> None:
         """Raises UsageError where the network and the prior do not go together."""
@@ -162,11 +176,15 @@ class Quality:
         """Raises UsageError for what says something of a network, or of a kernel that nothing would undo."""
         _refuse_for(f"--method {self.method}, which fits no network", given)
         told = self.kernel not in (AUTO, BICUBIC_KERNEL)
-        if told and self.back_projections == 0 and not method_of(self.method).knows_camera:
+        if told and self.back_projections == 0 and not self._method_knows_camera():
             raise UsageError(
                 f"--kernel {self.kernel} has no effect with --method {self.method} and --back-projection 0, since only"
                 " the data step of back-projection knows the camera then; leave one of them out"
             )
+
+    def _method_knows_camera(self) -> bool:
+        """Of one that is not by networks. Loads torch."""
+        return self.method != Method.MODEL and method_of(self.method).knows_camera
 
     def _check_kernel(self, settings: Settings) -> None:
         told = times_of(settings) is not None  # else a worker looks, when it knows the scale of the image

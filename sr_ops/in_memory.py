@@ -5,6 +5,8 @@ scratch take ceil(log2 s). Each stage runs its network under the self-ensemble, 
 when it overshoots, and is back-projected against the LR image. Any other size is reduced from the next whole scale.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -16,12 +18,19 @@ from .learning import fit_stages
 from .model import degradation_of, no_phase
 from .prior import Prior
 from .reduction import reduced_within
-from .settings import AUTO, Settings
+from .restorer import Restorer
+from .settings import AUTO, Method, Settings
 from .signs import Signs
 from .tiles import tile_at
 
 
-def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, domain: Domain = UNIT) -> Tensor:
+def super_resolve(
+    lr: Tensor,
+    settings: Settings,
+    prior: Prior | None = None,
+    domain: Domain = UNIT,
+    restorer: Restorer | None = None,
+) -> Tensor:
     """Enlarge one image: learn from it what can be learned, then enlarge it.
 
     Noise that the settings tell is in grey levels of 8 bits here. A kernel that is to be found, `auto` or `estimate`,
@@ -44,6 +53,7 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, do
             them.
         domain: which samples are known, and between what they lie, most of them in [0, 1]. Those not known are
             ignored, NaN too.
+        restorer: what Method.MODEL enlarges by.
 
     Returns:
         (C, *grid_of(settings, H, W).size) float32 within the bounds of `domain`, on the device of `lr`. Bit-equal for
@@ -51,19 +61,23 @@ def super_resolve(lr: Tensor, settings: Settings, prior: Prior | None = None, do
 
     Raises:
         ValueError: `lr` is none such: of other axes or type, empty, not finite or out of bounds where it is known. Or
-            the kernel is none at that scale, or for another number of bands.
+            the kernel is none at that scale, or for another number of bands. Or it is Method.MODEL without a restorer.
     """
     _check(lr, domain)
+    if settings.method == Method.MODEL and restorer is None:
+        raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
     with torch.inference_mode(False):  # a fit needs gradients: this brings them back from no_grad, too
-        return _super_resolved(lr.detach(), settings, prior, domain)
+        return _super_resolved(lr.detach(), settings, prior, domain, restorer)
 
 
-def _super_resolved(lr: Tensor, settings: Settings, prior: Prior | None, domain: Domain) -> Tensor:
+def _super_resolved(
+    lr: Tensor, settings: Settings, prior: Prior | None, domain: Domain, restorer: Restorer | None
+) -> Tensor:
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
     signs = Signs(fill(lr, domain.known), domain.known_pixels)
     settings, _ = with_kernel(settings, signs)
     fitted = fit_stages(lr, settings, prior, degradation_of(settings, (noise,)), domain=domain, signs=signs)
-    sr = enlarge_tiled(lr, fitted.model, settings, no_phase, domain)
+    sr = enlarge_tiled(lr, replace(fitted.model, restorer=restorer), settings, no_phase, domain)
     height, width = lr.shape[-2:]
     grid, whole = grid_of(settings, height, width), tile_at(slice(0, height), slice(0, width), height, width, 0)
     return sr if grid.is_whole else reduced_within(sr, whole, grid, domain, lr)

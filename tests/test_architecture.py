@@ -49,7 +49,7 @@ def test_imports_only_point_left(layer: str) -> None:
 
 ROOMS = (
     *("errors", "codec", "storage_options", "config", "quality"),
-    *("storage", "imagery", "output", "priors", "work", "driver"),
+    *("storage", "imagery", "output", "priors", "models", "work", "driver"),
     *("options", "running", "arrays"),
     *("evaluate", "contact_sheet", "compare", "report"),
 )

@@ -16,7 +16,6 @@ from sr_ops.domain import FILL_REACH, Domain, fill, keep_flat, largest_near, nea
 from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
 from sr_ops.held_out import hold_out
-from sr_ops.in_memory import super_resolve
 from sr_ops.learning import fit_stages
 from sr_ops.model import Model
 from sr_ops.pairs import Lesson

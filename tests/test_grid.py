@@ -12,7 +12,6 @@ from torch import Tensor
 from sr_ops import super_resolve
 from sr_ops.domain import Domain, nearest
 from sr_ops.grid import Axis, Grid, grid_of, parse_gsd, parse_scale, parse_size, whole_scale
-from sr_ops.in_memory import super_resolve
 from sr_ops.reduction import nearest_owned, places, reduced, reduced_within
 from sr_ops.resample import resize, resize_window, upscale
 from sr_ops.settings import Method, Settings

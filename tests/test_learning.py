@@ -14,7 +14,6 @@ from sr_ops.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork
 from sr_ops.enlarging import enlarge
 from sr_ops.heads import deeper
 from sr_ops.held_out import Examination, hold_out
-from sr_ops.in_memory import super_resolve
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.layers import initialise
 from sr_ops.learning import fit_stages, fit_stages_together

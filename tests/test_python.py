@@ -22,6 +22,7 @@ from pipeline import ImageError, UsageError, enlarge, load_prior, run
 from pipeline.options import BOUNDS, names_of_quality, names_of_run
 from sr_ops import Domain, Preset, Settings, preset, super_resolve
 
+from .onnx_models import as_onnx, drawn
 from .pictures import noise, star
 
 REPOSITORY = Path(__file__).parent.parent
@@ -98,6 +99,23 @@ SAME = {
     ),
     "kernel estimated": (picture(64, 72, 3), ".png", {}, {"method": "bicubic", "kernel": "estimate"}),
 }
+
+
+def test_a_model_of_others_enlarges_an_array(tmp_path: Path) -> None:
+    """To the bit as a run does; at another scale than its own it is told in a sentence."""
+    (tmp_path / "m.onnx").write_bytes(as_onnx(drawn(), 2))
+    image = picture(20, 26, 3)
+    write(tmp_path / "a.png", image)
+    options: dict[str, Any] = {"method": "model", "weights": tmp_path / "m.onnx", "model_halo": 8}
+    summary = run(tmp_path / "a.png", tmp_path / "out", scale=2, executor="inline", single=True, **options)
+    assert summary.done == 1
+    np.testing.assert_array_equal(enlarge(image, 2, **options), read(tmp_path / "out/images/a.png"))
+    with pytest.raises(UsageError, match="enlarges by 2, not by 3"):
+        enlarge(image, 3, **options)
+    with pytest.raises(ImageError, match="enlarges by 2, and this image is to be by 3"):
+        enlarge(image, target_size="60x50", **options)
+    with pytest.raises(UsageError, match="--weights has no effect with --method auto"):
+        enlarge(image, weights="m.onnx")
 
 
 @pytest.mark.parametrize("case", SAME)

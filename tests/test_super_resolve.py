@@ -22,7 +22,6 @@ from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
 from sr_ops.guess import estimate_of, guess
 from sr_ops.held_out import Examination, hold_out
-from sr_ops.in_memory import super_resolve
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, Phase, build_network, no_phase
 from sr_ops.pairs import Pair, father_son_pyramid

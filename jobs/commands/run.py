@@ -79,6 +79,7 @@ def run_config(
         output=output_for(output.output, manifest, quality.ending()),
         settings=asked.settings(),
         prior_name=asked.start(),
+        weights_file=asked.weights,
         kernel_file=asked.kernel_file(),
         form=output.form(),
         disagreement=output.disagreement,

@@ -88,7 +88,7 @@ class ImageWork:
         self, row: Row, opened: Opened, image: Image, fit: ImageFit | None, begun: Record, piece: int
     ) -> Record | Scene:
         watch, picture, target = opened.watch, image.picture, image.target
-        self._check_scale(opened.settings.scale)
+        check_scale(self._restorer, opened.settings.scale)
         fit = fit or self._fit(opened, picture, piece)
         settings, model = fit.settings, replace(fit.fitted.model, restorer=self._restorer)
         self._withdraw(row)
@@ -109,15 +109,6 @@ class ImageWork:
         record = self._recorder.timed(record, watch)
         store(opened.commit.uri(self._output), to_json(record), self._patiently)
         return record
-
-    def _check_scale(self, scale: int) -> None:
-        """Raises ImageError where a model of others enlarges by something else than the image is to be."""
-        if self._restorer is not None and self._restorer.scale != scale:
-            raise ImageError(
-                ErrorType.UNSUPPORTED,
-                f"the model of --weights enlarges by {self._restorer.scale}, and this image is to be by {scale}; give"
-                f" the row the scale {self._restorer.scale}, or use another model",
-            )
 
     def _fit(self, opened: Opened, picture: Picture, piece: int) -> ImageFit:
         watch = opened.watch
@@ -251,6 +242,16 @@ class ImageWork:
         except OSError as error:
             message = f"cannot tidy up {target.place}: {storage.reason(error)}; check space and access, then run again"
             raise ImageError(ErrorType.WRITE, message) from error
+
+
+def check_scale(restorer: Restorer | None, scale: int) -> None:
+    """Raises ImageError where a model of others enlarges by something else than the image is to be."""
+    if restorer is not None and restorer.scale != scale:
+        raise ImageError(
+            ErrorType.UNSUPPORTED,
+            f"the model of --weights enlarges by {restorer.scale}, and this image is to be by {scale}; give"
+            f" the row the scale {restorer.scale}, or use another model",
+        )
 
 
 def _of_model(header: Header, settings: Settings) -> tuple[str, ...]:
