@@ -1,12 +1,13 @@
 """Making an enlargement agree with the image it came from: data steps, within the range of the samples."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from .degradation import Degradation
-from .domain import UNIT, Domain
+from .domain import UNIT, Domain, only_known
 from .resample import add_upscaled, axis_matrix, downscale
 
 _DOUBT = 1000.0
@@ -38,13 +39,13 @@ def back_project(
         A new tensor like `sr` in the range of `domain`. A change of `lr` reaches 16 LR pixels far by 1e-7 of its size,
         for other kernels `degradation.reach` by 1e-4.
     """
-    low, high = (torch.as_tensor(bound).to(sr) for bound in (domain.low, domain.high))
-    sr = sr.clamp(low, high)
     if degradation.is_bicubic and not degradation.is_noisy:
-        return _exact(sr, lr, degradation.scale, iterations, domain, low, high)
-    start, weight = sr, degradation.weight_at(doubt)
+        rows, columns = (_inverse(length, degradation.scale).to(lr) for length in lr.shape[-2:])
+        return _by_bicubic(sr, lr, degradation, iterations, domain, lambda missing: rows @ missing @ columns.T)
+    low, high = domain.bounds(sr)
+    sr, weight = sr.clamp(low, high), degradation.weight_at(doubt)
     for _ in range(min(iterations, 1)):
-        sr = degradation.data_step(lr, start, domain.known, weight).clamp_(low, high)
+        sr = degradation.data_step(lr, sr, domain.known, weight).clamp_(low, high)
     return sr
 
 
@@ -56,24 +57,23 @@ def iterate(
     Arguments and result are those of `back_project`; a few iterations do not reach agreement with the image. Each one
     carries a change 4 LR pixels further.
     """
-    low, high = (torch.as_tensor(bound).to(sr) for bound in (domain.low, domain.high))
+    return _by_bicubic(sr, lr, degradation, iterations, domain, lambda missing: factor * missing)
+
+
+def _by_bicubic(
+    sr: Tensor,
+    lr: Tensor,
+    degradation: Degradation,
+    iterations: int,
+    domain: Domain,
+    answer: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """sr + U answer(lr - D sr), kept within its range, repeated."""
+    low, high = domain.bounds(sr)
     sr = sr.clamp(low, high)
     for _ in range(iterations):
-        residual = lr - downscale(sr, degradation.scale)
-        if domain.known is not None:
-            residual *= domain.known
-        add_upscaled(sr, factor * residual, degradation.scale).clamp_(low, high)
-    return sr
-
-
-def _exact(sr: Tensor, lr: Tensor, scale: int, iterations: int, domain: Domain, low: Tensor, high: Tensor) -> Tensor:
-    """All iterations by MATLAB's bicubic, in place."""
-    rows, columns = (_inverse(length, scale).to(lr) for length in lr.shape[-2:])
-    for _ in range(iterations):
-        residual = lr - downscale(sr, scale)
-        if domain.known is not None:
-            residual *= domain.known
-        add_upscaled(sr, rows @ residual @ columns.T, scale).clamp_(low, high)
+        missing = only_known(lr - downscale(sr, degradation.scale), domain.known)
+        add_upscaled(sr, answer(missing), degradation.scale).clamp_(low, high)
     return sr
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad, pixel_shuffle
 
 from .degradation import Degradation, mirrored
-from .domain import largest_near, nearest
+from .domain import largest_near, nearest, only_known
 from .resample import axis_matrix
 
 _INTERPOLATION_REACH = 3
@@ -34,9 +34,7 @@ def make_base(degradation: Degradation, lr: Tensor, known: Tensor | None = None)
         (..., C, h * scale, w * scale). A sample depends on LR pixels no farther away than `base_reach`.
     """
     start = _apart(mirrored(lr, _INTERPOLATION_REACH), _interpolation(degradation.scale))
-    missing = lr - degradation.observe(mirrored(start, degradation.side // 2))
-    if known is not None:
-        missing = torch.where(known, missing, torch.zeros_like(missing))
+    missing = only_known(lr - degradation.observe(mirrored(start, degradation.side // 2)), known)
     base = start + _apart(pad(missing, (degradation.reach,) * 4), _undoing(degradation))
     return _near(base, lr, degradation.scale)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from .degradation import Degradation
-from .domain import Domain, nearest
+from .domain import Domain, nearest, only_known
 
 _CANCELLED = 2
 """LR pixels as far as residuals cancel each other: around a dot that is too faint its neighbours are too dark."""
@@ -52,11 +52,10 @@ def conserve(sr: Tensor, lr: Tensor, degradation: Degradation, domain: Domain, s
     scale = degradation.scale
     takers = torch.ones_like(lr) if still is None else (~still).float()
     if domain.known is not None and degradation.is_centred:
-        residual = domain.known * _lacking(sr, lr, degradation, domain.known)
+        residual = _lacking(sr, lr, degradation, domain.known)
     else:  # what a shift carries across the border of what is known is not to be taken back
         residual = lr - degradation.apply(sr)
-    if domain.known is not None:
-        residual, takers = residual * domain.known, takers * domain.known
+    residual, takers = (only_known(part, domain.known) for part in (residual, takers))
     return _shared_out(sr, residual, scale, domain, takers)
 
 
@@ -66,7 +65,7 @@ def keep_within(image: Tensor, domain: Domain, takers: Tensor) -> Tensor:
     Args:
         takers: (C, H, W) bool: pixels of which this is asked, and that take of it.
     """
-    kept = image.clamp(*(torch.as_tensor(bound).to(image) for bound in (domain.low, domain.high)))
+    kept = image.clamp(*domain.bounds(image))
     return _shared_out(kept, (image - kept) * takers, 1, domain, takers.to(image))
 
 
@@ -75,7 +74,7 @@ def _shared_out(sr: Tensor, residual: Tensor, scale: int, domain: Domain, takers
     residual = residual.where(residual.abs() > _NEGLIGIBLE, 0.0)
     if not bool(residual.any()):
         return sr
-    low, high = (torch.as_tensor(bound).to(sr) for bound in (domain.low, domain.high))
+    low, high = domain.bounds(sr)
     net = _sum_around(residual / _sum_around(torch.ones_like(residual), _CANCELLED), _CANCELLED)
     more = _given(net.clamp_min(0), high - sr, scale, takers)
     less = _given((-net).clamp_min(0), sr - low, scale, takers)

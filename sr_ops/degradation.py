@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
+from .domain import only_known
 from .kernels import Kernel, bicubic, middle
 from .resample import downscale, upscale
 
@@ -119,9 +120,7 @@ class Degradation:
         Returns:
             (..., C, h * scale, w * scale), not clamped.
         """
-        missing = lr - self.apply(start)
-        if known is not None:
-            missing = torch.where(known, missing, torch.zeros_like(missing))
+        missing = only_known(lr - self.apply(start), known)
         return start + self._spread(self._solve(missing, self.weight if weight is None else weight))
 
     def handed_back(self, lr: Tensor) -> Tensor:

@@ -40,6 +40,10 @@ class Domain:
         low, high = (bound[first:stop] if isinstance(bound, Tensor) else bound for bound in (self.low, self.high))
         return Domain(known, low, high)
 
+    def bounds(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Least and largest value of a sample, each () or (C, 1, 1), of the dtype and on the device of a tensor."""
+        return torch.as_tensor(self.low).to(like), torch.as_tensor(self.high).to(like)
+
     @property
     def known_pixels(self) -> Tensor | None:
         """(H, W) bool: where all bands are known; None for everywhere."""
@@ -48,6 +52,11 @@ class Domain:
 
 UNIT = Domain()
 """Known everywhere, from 0 to 1."""
+
+
+def only_known(image: Tensor, known: Tensor | None) -> Tensor:
+    """`image` with 0 where it is not known; `known` alike, bool, None for everywhere: `image` itself."""
+    return image if known is None else image.where(known, 0.0)
 
 
 def fill(image: Tensor, known: Tensor | None) -> Tensor:

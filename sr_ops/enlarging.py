@@ -135,8 +135,7 @@ def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, d
         learned = {name: tensor.to(window.device) for name, tensor in model.learned.items()}
         image = method.enlarge(window, model.degradation, domain, learned)
     if method.knows_camera:
-        low, high = (torch.as_tensor(bound).to(image) for bound in (domain.low, domain.high))
-        return image.clamp(low, high)
+        return image.clamp(*domain.bounds(image))
     with phase("back_project"):
         return back_project(image, window, model.degradation, settings.back_projections, domain, doubt=1.0)
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..degradation import Degradation
-from ..domain import Domain
+from ..domain import Domain, only_known
 from ..enlarging_method import EnlargingMethod, Learned
 from ..resample import upscale
 
@@ -33,9 +33,7 @@ class IterativeBackProjection(EnlargingMethod):
         image = before = start = upscale(window, degradation.scale)
         back, step, pace = (part.to(window) for part in _steps(degradation))
         for _ in range(_ITERATIONS):
-            residual = window - degradation.apply(image)
-            if domain.known is not None:
-                residual = torch.where(domain.known, residual, 0)
+            residual = only_known(window - degradation.apply(image), domain.known)
             change = _handed_back(residual, degradation) + back * (start - image)
             image, before = (image + step * change + pace * (image - before)).clamp(low, high), image
         return image
@@ -44,7 +42,7 @@ class IterativeBackProjection(EnlargingMethod):
 def _range(degradation: Degradation, domain: Domain, window: Tensor) -> tuple[Tensor, Tensor]:
     """What iterations are kept within, (1 or C, 1, 1) each; with noise it would cost 0.1 dB on Set5."""
     noisy = torch.tensor(degradation.noise).to(window)[:, None, None] > 0
-    low, high = (torch.as_tensor(bound).to(window) for bound in (domain.low, domain.high))
+    low, high = domain.bounds(window)
     return torch.where(noisy, -torch.inf, low), torch.where(noisy, torch.inf, high)
 
 

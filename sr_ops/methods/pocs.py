@@ -32,7 +32,7 @@ class Pocs(EnlargingMethod):
         return degradation.reach + _ITERATIONS
 
     def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
-        low, high = (torch.as_tensor(bound).to(window) for bound in (domain.low, domain.high))
+        low, high = domain.bounds(window)
         noise = torch.tensor(degradation.noise).to(window)[:, None, None] + _ROUNDING
         steepest = [(axis, _steepest(window, axis, degradation.scale)) for axis in (-2, -1)]
         image = upscale(window, degradation.scale)

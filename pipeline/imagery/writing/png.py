@@ -23,11 +23,6 @@ _INCHES = 0.0254
 _LARGEST = 2**31 - 1
 """Of PNG's numbers."""
 
-WORLD_FILE = ".pgw"
-"""Stands in the place of ".png" in the name of a world file."""
-
-AUX_XML = ".png.aux.xml"
-
 
 def encode_png(samples: NDArray[Any], header: Header) -> bytes:
     """(C, H, W) of uint8 or uint16: gray, gray and alpha, RGB, or RGB and alpha; lossless.
