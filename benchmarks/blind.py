@@ -80,7 +80,6 @@ def set14(scale: int, data: Path) -> Part:
         interpolated = mean([runs["true"][case.id].interpolated for case in cases])
         rows.append([f"{noise:g}", f"{interpolated:.2f}", *(f"{figure:.2f}" for figure in figures.values())])
         if scale == 2 and noise == 0:
-            rows.append(["at least", "", *(f"{BARS[way]:.1f}" if way in BARS else "" for way in WAYS)])
             for way, bar in BARS.items():
                 part.hold(f"Set14 x2, {way} kernel", figures[way], bar)
     part.text = f"""## Unknown cameras: Set14 at x{scale}

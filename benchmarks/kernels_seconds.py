@@ -81,7 +81,7 @@ this one; seconds from the records, the start of a process not counted, what a f
 
 {table(["turn", f"{BEFORE}, s", "now, s", "ratio"], rows)}
 
-Median of the ratios: **{median(ratios):.3f}**, asked at most {ASKED:g}: {"kept" if kept else "**missed**"}."""
+Median of the ratios: **{median(ratios):.3f}**."""
     return text, kept
 
 

@@ -148,9 +148,9 @@ def main() -> None:
         f"`make bench-no-harm DATA=...` (about 10 minutes). {machine()}",
         "Y-PSNR in dB at x2 on known truth: `--method auto` beside a fit, the prior as it is and bicubic, all held to"
         f" the data. Right: within {TOLERANCE} dB of the best. **{right} of {len(losses)} cases are right"
-        f" ({right / len(losses):.1%}; asked {ASKED:.0%}), and the largest loss is {max(losses):.2f} dB (asked: at most"
-        f" {LARGEST_LOSS}).** The last line of the table is not counted: {NOT_COUNTED}"
-        " was kept and the others dropped, which nothing in such an image tells. Kinds that are kernels were told.",
+        f" ({right / len(losses):.1%}), and the largest loss is {max(losses):.2f} dB.** The last line of the table is"
+        f" not counted: {NOT_COUNTED} was kept and the others dropped, which nothing in such an image tells. Kinds that"
+        " are kernels were told.",
         _table(made, runs),
     ]
     write_section("no-harm", "\n\n".join(text))

@@ -42,12 +42,11 @@ def measure(
         part = make()
         told = f"`make {target} DATA=...` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}"
         title, _, rest = part.text.partition("\n\n")
-        of_all = part.missed if whole else []
-        text = "\n\n".join([title, told, rest, *(f"Missed: {sentence}." for sentence in of_all)])
+        text = "\n\n".join([title, told, rest])
         print(text, end="\n\n", flush=True)
         if whole:
             write_section(f"{section}-{name}", text, document)
-        missed += of_all
+            missed += part.missed
     return missed
 
 

@@ -92,8 +92,8 @@ def run_srpipe(manifest: Path, output: Path, *options: str) -> None:
     subprocess.run([*command, "--device", "cpu", "--existing", "overwrite"], check=True, stdout=subprocess.DEVNULL)
 
 
-def overhead(data: Path) -> str:
-    """srpipe with one worker and the bare loop in turn, then srpipe with two workers."""
+def overhead(data: Path) -> tuple[str, bool]:
+    """srpipe with one worker and the bare loop in turn, then srpipe with two workers; whether it is fast enough."""
     folder = crop_photographs(data)
     pairs = [(by_srpipe(folder, 1), by_loop(folder)) for _ in range(ALTERNATIONS)]
     names = sorted(path.name for path in folder.iterdir())
@@ -106,8 +106,8 @@ def overhead(data: Path) -> str:
         for number, pair in enumerate(pairs, 1)
     ]
     one_s, two_s = (statistics.median(span.work for span in spans) for spans in ([pair[0] for pair in pairs], two))
-    verdict = "kept" if ratio <= OVERHEAD_ASKED else "**broken**"
-    return f"""### Against a bare loop
+    return (
+        f"""### Against a bare loop
 
 {IMAGES} photographs of {SIDE} x {SIDE} pixels at x{SCALE}, {STEPS} steps: `srpipe run --workers 1` and, in turn, the
 same fits, enlargements and PNG files by a loop in one process, without Ray, plan, records and commits
@@ -116,9 +116,11 @@ apart. Pixels are equal in {equal} of {IMAGES} images.
 
 {table(["", "srpipe start-up s", "work s", "loop start-up s", "work s", "work, srpipe / loop"], rows)}
 
-Median of the ratios: **{ratio:.3f}**, asked at most {OVERHEAD_ASKED}: {verdict}. Two workers, median of {RUNS_OF_TWO}
-runs: {two_s:.1f} s of work, {one_s / two_s:.2f} times as fast as one worker ({one_s:.1f} s).
-"""
+Median of the ratios: **{ratio:.3f}**. Two workers, median of {RUNS_OF_TWO} runs: {two_s:.1f} s of work,
+{one_s / two_s:.2f} times as fast as one worker ({one_s:.1f} s).
+""",
+        ratio <= OVERHEAD_ASKED,
+    )
 
 
 def _same_pixels(tiles: Path, file: Path) -> bool:
@@ -154,39 +156,49 @@ writing go on beside the rest, so the total is not the sum.
 """
 
 
-def against_the_port(data: Path) -> str:
-    """Butterfly x2 with one and with two threads, against the port of the authors' code."""
+def against_the_port(data: Path) -> tuple[str, bool]:
+    """Butterfly x2 with one and with two threads, against the port of the authors' code; whether both are better."""
     lr, hr = data / "set5/LR_bicubic/X2/butterflyx2.png", data / "set5/butterfly.png"
     cases = [Case("set5", 2, f"butterfly-{number}", lr, hr) for number in range(1, REPEATS + 1)]
-    rows = []
+    rows, kept = [], True
     for threads in (1, 2):
         options = ("--workers", "1", "--threads-per-worker", str(threads), "--device", "cpu")
         scores = [*run_and_score(f"{HERE.name}/butterfly-{threads}", cases, *options).values()]
         times = [score["seconds"] for score in scores]
         psnr, ratio = scores[0]["psnr_y"], PORT_S / statistics.median(times)
-        kept = ratio >= SPEED_ASKED and psnr > PORT_DB
+        kept = kept and ratio >= SPEED_ASKED and psnr > PORT_DB
         seconds = ", ".join(f"{value:.2f}" for value in times)
-        rows.append([str(threads), seconds, f"{psnr:.2f}", f"{ratio:.0f}", "kept" if kept else "**broken**"])
-    header = ["threads", "s", "dB", "times as fast", f"asked: {SPEED_ASKED}, at higher PSNR"]
-    return f"""### Against the authors' code
+        rows.append([str(threads), seconds, f"{psnr:.2f}", f"{ratio:.0f}"])
+    header = ["threads", "s", "dB", "times as fast"]
+    return (
+        f"""### Against the authors' code
 
 Set5 butterfly x2 (LR 128 x 128), default preset, {REPEATS} times in one worker: the first time pays what any first
 image does. A PyTorch port of the authors' code takes {PORT_S:.0f} s for {PORT_DB:.2f} dB. The ratio is the median's.
 
 {table(header, rows)}
-"""
+""",
+        kept,
+    )
 
 
-def main(data: Path) -> None:
+def main(data: Path) -> int:
+    """Measure, write the section; 1 where srpipe is slower than it is to be."""
     started = time.monotonic()
     shutil.rmtree(HERE, ignore_errors=True)  # records of keys that are no more would be counted
-    parts = [overhead(data), seconds_per_image(data), against_the_port(data)]
+    (beside_loop, fast), seconds, (beside_port, faster) = (
+        overhead(data),
+        seconds_per_image(data),
+        against_the_port(data),
+    )
+    parts = [beside_loop, seconds, beside_port]
     minutes = (time.monotonic() - started) / 60
     heading = f"## Pipeline\n\n`make bench-pipeline DATA=...` ({minutes:.0f} minutes). {machine()}"
     text = "\n\n".join([heading, *(part.strip() for part in parts)])
     write_section("pipeline", text)
     print(text)
+    return int(not (fast and faster))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))

@@ -251,7 +251,7 @@ def main(data: Path) -> None:
 {CROPS} crops of {SIDE} x {SIDE} pixels of Set14 and of {len(SATELLITE)} satellite and aerial pictures, made small by
 MATLAB's bicubic in 8 bits, and enlarged by `srpipe run --disagreement`, all else default. The true error of a crop is
 its RMSE to the truth in grey levels, over all bands. **Rank correlation (Spearman) of `disagreement_p50` with it:
-{told}** (asked: at least {ASKED}). docs/trust.md says what this means.
+{told}.** docs/trust.md says what this means.
 
 {correlations(results)}
 
