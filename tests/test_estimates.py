@@ -7,8 +7,13 @@ import torch
 from torch import nn
 
 from pipeline.work.estimates import enlarging_seconds, fitting_seconds
-from sr_ops.model import build_network
-from sr_ops.settings import FitSettings, Method, Preset, Settings, preset
+from sr_ops.kernel_spec import PLAIN
+from sr_ops.learning import fit_stages
+from sr_ops.model import build_network, degradation_of
+from sr_ops.settings import FitSettings, Method, Network, Preset, Settings, preset
+
+from .cameras import random_prior
+from .pictures import star
 
 A_SECOND = 0.2e12
 
@@ -74,3 +79,14 @@ def test_a_prior_is_fitted_to_kernels_of_files_alone(kernel: str, fitted: bool) 
     """Of others it is taken as it is, unless a fit was asked for."""
     assert (fitting_seconds(replace(DIRECT, kernel=kernel)) > 0) is fitted
     assert fitting_seconds(replace(DIRECT, kernel=kernel, method=Method.ZSSR)) > 0
+
+
+@pytest.mark.parametrize("kernel", PLAIN)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_what_is_thought_to_be_fitted_is(kernel: str, scale: int) -> None:
+    """Of the kernels that are told by their names alone."""
+    fit = FitSettings(steps=1, crop=32, batch=1)
+    settings = Settings(scale=scale, network=Network.DIRECT, width=8, depth=4, kernel=kernel, fit=fit)
+    steps: list[int] = []
+    fit_stages(star(64), settings, random_prior(), degradation_of(settings), after_step=steps.append)
+    assert (fitting_seconds(settings) > 0) is bool(steps)

@@ -18,20 +18,26 @@ _TOLD = 2
 _FLOP_OF_MODELS = 1e7
 """Of a trained model of others for an LR pixel in colour, about: light ones take 1e6, the largest 1e8."""
 
-_WORTH_A_FIT = ("taps:", "box")
-"""How texts of kernels begin that `learning` may fit to with a prior; Gaussians from a file are none in the end."""
-
 
 def fitting_seconds(settings: Settings) -> float:
     """A guess at the time that fitting the networks of one image in colour takes on one CPU core."""
     direct = settings.network == Network.DIRECT
-    seldom = settings.method == Method.AUTO and direct and not settings.kernel.startswith(_WORTH_A_FIT)
-    if seldom or settings.method == Method.PRIOR or not settings.by_networks:
+    unfitted = settings.method == Method.AUTO and direct and not _worth_a_fit(settings)
+    if unfitted or settings.method == Method.PRIOR or not settings.by_networks:
         return 0.0
     ratio = min(settings.scale, LARGEST_DIRECT) if direct else STAGE_SCALE
     fits = 1 if direct else len(settings.stage_scales)  # later stages of a prior stay as they are
     pixels = settings.fit.steps * settings.fit.batch * (settings.fit.crop / ratio) ** 2
     return _TRAINING * fits * pixels * _flop(settings, ratio, 3) / _FLOP_PER_SECOND
+
+
+def _worth_a_fit(settings: Settings) -> bool:
+    """Whether `learning` may fit to the kernel from a prior, as it does to one unlike a Gaussian.
+
+    Told by the text alone: those of files may be, and of the named ones a box is, but of 2 x 2 pixels.
+    """
+    box = settings.kernel.startswith("box") and settings.scale > STAGE_SCALE
+    return box or settings.kernel.startswith("taps:")
 
 
 def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> float:
