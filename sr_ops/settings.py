@@ -232,7 +232,7 @@ class Settings:
 
 
 class Preset(StrEnum):
-    """A named choice between time and quality; README tells what each costs and gives."""
+    """A named choice between time and quality; docs/presets.md tells what each costs and gives."""
 
     FAST = "fast"
     """A tenth of the time on large images: the prior as it is, no self-ensemble."""

@@ -27,9 +27,6 @@ EVIL = "<img src=x onerror=alert(1)>.png"
 
 FIRST_VIEW_SECONDS = 2.0
 
-STILL: Any = "reduce"
-"""Motion, so that what was asked for is there at once."""
-
 
 def picture(height: int, width: int, seed: int) -> np.ndarray:
     """(height, width, 3) uint8: waves with some grain, so that left and right of a line differ."""
