@@ -20,7 +20,7 @@ from sr_ops.kernels import gaussian
 from . import real_pairs
 from .estimators import estimators
 from .gallery import SIGMAS, apart, cameras, covariance_of
-from .kernel_shots import Camera, Figures, run_and_measure, shoot, shots
+from .kernel_shots import Camera, Figures, mean_interpolated, mean_psnr, run_and_measure, shoot, shots
 from .misled import misled
 from .parts import Part, exit_code, measure
 from .pictures import decode
@@ -76,8 +76,8 @@ def set14(scale: int, data: Path) -> Part:
     by_noise = {noise: drawn(data, "set14", scale, noise) for noise in NOISES}
     runs = by_all_ways(f"set14-x{scale}", [case for cases in by_noise.values() for case in cases])
     for noise, cases in by_noise.items():
-        figures = {way: mean([scores[case.id].psnr for case in cases]) for way, scores in runs.items()}
-        interpolated = mean([runs["true"][case.id].interpolated for case in cases])
+        figures = {way: mean_psnr(scores, cases) for way, scores in runs.items()}
+        interpolated = mean_interpolated(runs["true"], cases)
         rows.append([f"{noise:g}", f"{interpolated:.2f}", *(f"{figure:.2f}" for figure in figures.values())])
         if scale == 2 and noise == 0:
             for way, bar in BARS.items():
@@ -100,8 +100,8 @@ def others(data: Path) -> Part:
         for scale in (2, 4):
             cases = drawn(data, folder, scale, 0.0, number)
             runs = by_all_ways(f"{folder}-x{scale}", cases)
-            figures = [mean([scores[case.id].psnr for case in cases]) for scores in runs.values()]
-            interpolated = mean([runs["true"][case.id].interpolated for case in cases])
+            figures = [mean_psnr(scores, cases) for scores in runs.values()]
+            interpolated = mean_interpolated(runs["true"], cases)
             rows.append([folder, f"x{scale}", f"{interpolated:.2f}", *(f"{figure:.2f}" for figure in figures)])
     return Part(f"""## Unknown cameras: other pictures
 
@@ -118,9 +118,9 @@ def clean(data: Path) -> Part:
     found = run_and_measure("blind-clean-estimate", cases, "--kernel", "estimate")
     for name in ("set5", "set14"):
         for scale in (2, 4):
-            members = [case.id for case in cases if (case.set, case.scale) == (name, scale)]
-            one, other = (mean([scores[key].psnr for key in members]) for scores in (told, found))
-            worst = min(found[key].psnr - told[key].psnr for key in members)
+            members = [case for case in cases if (case.set, case.scale) == (name, scale)]
+            one, other = (mean_psnr(scores, members) for scores in (told, found))
+            worst = min(found[case.id].psnr - told[case.id].psnr for case in members)
             rows.append([name.title(), f"x{scale}", f"{one:.2f}", f"{other:.2f}", f"{worst:+.2f}"])
             part.hold(f"{name} x{scale}, clean, estimated", other, one - MAY_LOSE)
     header = ["set", "scale", "`--kernel bicubic`", "`--kernel estimate`", "one picture loses at most"]

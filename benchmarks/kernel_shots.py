@@ -1,6 +1,6 @@
 """LR images that known cameras made of known HR images, what srpipe is told of each, and how near its results come."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sr_ops.metrics import psnr_y
 from sr_ops.resample import upscale
 
 from .pictures import decode, encode_png
-from .quality import Case, run_cases
+from .quality import Case, mean, run_cases
 
 VARIANCE_2 = 2.0
 """HR pixels squared, of MZSR's kernel "g2.0"."""
@@ -97,6 +97,16 @@ def run_and_measure(name: str, cases: list[Case], *options: str) -> dict[str, Fi
     """
     tiles = run_cases(name, cases, *options) / "tiles"
     return {case.id: _measured(case, tiles / case.id / "r0000_c0000.png") for case in cases}
+
+
+def mean_psnr(scores: Mapping[str, Figures], cases: Sequence[Case]) -> float:
+    """Of the results."""
+    return mean([scores[case.id].psnr for case in cases])
+
+
+def mean_interpolated(scores: Mapping[str, Figures], cases: Sequence[Case]) -> float:
+    """Of plain bicubic interpolation."""
+    return mean([scores[case.id].interpolated for case in cases])
 
 
 def _measured(case: Case, tile: Path) -> Figures:

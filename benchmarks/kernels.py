@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .kernel_shots import Camera, Figures, in_file, mzsr_taps, named, run_and_measure, shots
+from .kernel_shots import Camera, in_file, mean_interpolated, mean_psnr, mzsr_taps, named, run_and_measure, shots
 from .parts import Part, exit_code, measure
-from .quality import OUT, SCALES, Case, find_cases, mean
+from .quality import OUT, SCALES, Case, find_cases
 from .results import table
 
 HERE = OUT / "kernels"
@@ -45,8 +45,6 @@ BEFORE |= {("set14", 2): 33.06, ("set14", 3): 29.82, ("set14", 4): 28.09}
 MAY_LOSE = {2: 0.1, 3: 0.1, 4: 0.0}
 """dB by scale."""
 
-Scores = dict[str, Figures]
-
 
 def direct(data: Path, names: Sequence[str]) -> Part:
     """Set5 by the camera of MZSR's table: its own LR files at x2, made here at x4."""
@@ -59,9 +57,9 @@ def direct(data: Path, names: Sequence[str]) -> Part:
     part, rows = Part(""), []
     for scale, (_, *others) in DIRECT.items():
         members = [case for case in cases if case.scale == scale]
-        ours = {method: _mean(scores, members) for method, scores in runs.items()}
+        ours = {method: mean_psnr(scores, members) for method, scores in runs.items()}
         part.hold(f"g2.0 direct x{scale}", ours["default"], DIRECT_BARS[scale])
-        figures = [_interpolated(runs["default"], members), *others, *ours.values()]
+        figures = [mean_interpolated(runs["default"], members), *others, *ours.values()]
         rows.append([f"x{scale}", *(f"{figure:.2f}" for figure in figures)])
     header = ["scale", "bicubic", "ZSSR", "MZSR (1)", "MZSR (10)", *METHODS]
     part.text = f"""## Set5 by a Gaussian of variance 2, "g2.0 direct"
@@ -91,9 +89,9 @@ def twelve(scale: int, data: Path, names: Sequence[str]) -> Part:
     )
     part, rows, base_rows = Part(""), [], []
     for noise, cells in made.items():
-        figures, bars = [_mean(ours, cell) for cell in cells], TWELVE_BARS.get((scale, noise), ())
+        figures, bars = [mean_psnr(ours, cell) for cell in cells], TWELVE_BARS.get((scale, noise), ())
         rows.append([f"{noise:g}", *(f"{figure:.2f}" for figure in figures)])
-        base_rows.append([f"{noise:g}", *(f"{_mean(base, cell):.2f}" for cell in cells)])
+        base_rows.append([f"{noise:g}", *(f"{mean_psnr(base, cell):.2f}" for cell in cells)])
         for number, (figure, bar) in enumerate(zip(figures, bars, strict=False), 1):
             part.hold(f"kernel {number} at x{scale}, noise {noise:g}", figure, bar)
     losses = {case.id: base[case.id].psnr - ours[case.id].psnr for case in cases}
@@ -134,9 +132,9 @@ def clean(data: Path, names: Sequence[str]) -> Part:
         members = [case for case in cases if (case.set, case.scale) == (name, scale)]
         if not members:
             continue
-        value = _mean(scores, members)
+        value = mean_psnr(scores, members)
         part.hold(f"{name} x{scale}, clean", value, before - MAY_LOSE[scale])
-        figures = [_interpolated(scores, members), before, value]
+        figures = [mean_interpolated(scores, members), before, value]
         rows.append([name.title(), f"x{scale}", *(f"{figure:.2f}" for figure in figures)])
     part.text = f"""## Clean bicubic
 
@@ -156,9 +154,9 @@ def wrong(data: Path, names: Sequence[str]) -> Part:
     scores = run_and_measure("kernels-wrong", [case for row in made.values() for cell in row for case in cell])
     rows = []
     for number, (true, cells) in enumerate(made.items()):
-        figures = [f"{_mean(scores, cell):.2f}" for cell in cells]
+        figures = [f"{mean_psnr(scores, cell):.2f}" for cell in cells]
         figures[number] = f"**{figures[number]}**"
-        rows.append([true, f"{_interpolated(scores, cells[0]):.2f}", *figures])
+        rows.append([true, f"{mean_interpolated(scores, cells[0]):.2f}", *figures])
     return Part(f"""## Wrong against right kernels
 
 Mean Y-PSNR in dB of {len(hrs)} pictures of Set5 at x2, made small by Gaussians of so many HR pixels and rounded to 8
@@ -172,14 +170,6 @@ def _told(true: str, cell: str) -> Camera:
     """A Gaussian, and what is said of it."""
     camera = named(f"gaussian:{true}", 2)
     return Camera(f"{camera.name}-told-{cell.replace(':', '')}", camera.kernel, cell)
-
-
-def _mean(scores: Scores, cases: Sequence[Case]) -> float:
-    return mean([scores[case.id].psnr for case in cases])
-
-
-def _interpolated(scores: Scores, cases: Sequence[Case]) -> float:
-    return mean([scores[case.id].interpolated for case in cases])
 
 
 PARTS: dict[str, Callable[[Path, Sequence[str]], Part]] = {
