@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -30,6 +31,7 @@ from pipeline.report.causes import causes
 from pipeline.report.choice import choose
 from pipeline.report.making import make_report
 from pipeline.report.measures import GAIN, of_done
+from pipeline.report.page import _figures
 from pipeline.report.pictures import DETAIL, OVERVIEW, pictures_of
 from pipeline.report.rows import held_rows, pack
 
@@ -369,6 +371,22 @@ def test_bars_hold_every_image() -> None:
         assert all(-0.01 <= bar.left <= histograms.WIDTH for bar in drawn.bars)
         assert 2 <= len(drawn.ticks) <= 14
         assert 0 < drawn.median_at < histograms.WIDTH
+
+
+@pytest.mark.parametrize("measure", ["prior_reconstruction_psnr", "total_s"])
+def test_a_median_is_one_number(measure: str) -> None:
+    """The line stands where its label says, between the middle two of an even number, on both kinds of axes."""
+    table = a_table(*(with_gain(str(n), value, total_s=value) for n, value in enumerate([1.0, 2.0, 10.0, 64.0])))
+    by_factors = measure == "total_s"
+    drawn = next(one for one in histograms.histograms(table) if one.measure.by_factors == by_factors)
+    places = {float(label): place for place, label in drawn.ticks}
+    (low, at_low), (high, at_high) = sorted(places.items())[0], sorted(places.items())[-1]
+    scale = np.log if by_factors else np.asarray
+    share = (drawn.median_at - at_low) / (at_high - at_low)
+    assert drawn.median == "6"
+    assert share == pytest.approx((scale(6.0) - scale(low)) / (scale(high) - scale(low)), abs=0.01)
+    (large,) = [figure for figure in _figures(table, Counter(done=4)) if figure.name == "Gain, median"]
+    assert large.value == "+6.00"
 
 
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [5.0], [1e-9, 1e9], [3.0, float("inf")]])

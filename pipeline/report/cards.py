@@ -18,6 +18,8 @@ from .pictures import Pictures, pictures_of
 
 _CURVE_WIDTH, _CURVE_HEIGHT = 160.0, 68.0
 
+_CLOSE = "\N{NO-BREAK SPACE}"
+
 _METHODS = {
     "zssr": "fitted to the image",
     "prior": "the prior as it is",
@@ -134,7 +136,7 @@ def _facts(record: Mapping[str, Any], values: Mapping[str, float]) -> list[tuple
 
 
 def _size(record: Mapping[str, Any], width: str, height: str) -> str:
-    return f"{record[width]:,} {TIMES} {record[height]:,}"
+    return f"{record[width]:,}{_CLOSE}{TIMES}{_CLOSE}{record[height]:,}"
 
 
 def _unit(unit: str) -> str:

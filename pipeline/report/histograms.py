@@ -40,14 +40,16 @@ class Histogram:
     least: str
     largest: str
     bars: tuple[Bar, ...]
+    highest: int
+    """Images in the highest bar: the axis that goes up has no other number."""
     ticks: tuple[tuple[float, str], ...]
 
     @property
     def words(self) -> str:
         """What is seen in it, for who does not see it."""
         return (
-            f"{self.measure.title} of {self.count} images, in {self.measure.unit}: from {self.least} to"
-            f" {self.largest}, median {self.median}."
+            f"{self.measure.title} of {self.count} {_images(self.count)}, in {self.measure.unit}: from {self.least} to"
+            f" {self.largest}, median {self.median}; {self.highest} in the highest bar."
         )
 
 
@@ -62,6 +64,10 @@ def short(number: float) -> str:
     if number == 0:
         return "0"
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
+def _images(count: int) -> str:
+    return "image" if count == 1 else "images"
 
 
 def _any(values: Numbers) -> bool:
@@ -84,7 +90,7 @@ def _histogram(measure: Measure, values: Numbers) -> Histogram:
         Bar(at(left), round(WIDTH / _BARS, 2), round(HEIGHT * int(count) / int(counts.max()), 2), label)
         for left, right, count in zip(edges, edges[1:], counts, strict=False)
         if count
-        for label in [f"{value(left)} to {value(right)} {measure.unit}: {count} {'image' if count == 1 else 'images'}"]
+        for label in [f"{value(left)} to {value(right)} {measure.unit}: {count} {_images(count)}"]
     )
     ticks = _factors(low, high) if measure.by_factors else _steps(low, high)
     median = float(np.median(values))
@@ -92,10 +98,11 @@ def _histogram(measure: Measure, values: Numbers) -> Histogram:
         measure=measure,
         count=len(values),
         median=short(median),
-        median_at=at(float(np.median(on_axis))),
+        median_at=at(float(np.log10(max(median, floor_))) if measure.by_factors else median),
         least=short(float(values.min())),
         largest=short(float(values.max())),
         bars=bars,
+        highest=int(counts.max()),
         ticks=tuple((at(place), label) for place, label in ticks),
     )
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
@@ -143,7 +144,7 @@ def _figures(table: pa.Table, statuses: Counter[str]) -> list[Figure]:
     if seconds:
         figures.append(Figure("Work", *_duration(seconds)))
     if len(gains):
-        figures.append(Figure("Gain, median", f"{sorted(gains)[len(gains) // 2]:+.2f}", "dB"))
+        figures.append(Figure("Gain, median", f"{float(np.median(gains)):+.2f}", "dB"))
     return figures
 
 
@@ -162,7 +163,7 @@ def _told(told: Told) -> list[tuple[str, list[tuple[str, str]]]]:
     run, config = told.run, told.run.config
     facts = [("output", told.output), ("run", run.run_id), ("begun", f"{run.started_at[:19].replace('T', ' ')} UTC")]
     facts += [("fingerprint", run.config_fingerprint)]
-    facts += [(name, _cell(config[name])) for name in _RUN_FACTS if config.get(name) is not None]
+    facts += [(name.replace("_", " "), _cell(config[name])) for name in _RUN_FACTS if config.get(name) is not None]
     facts += [("workers", f"{run.workers['count']}: {run.workers['why']}")] if run.workers else []
     settings = [*_flat(config.get("settings", {})), *_flat(config.get("form", {}))]
     return [

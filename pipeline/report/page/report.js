@@ -160,3 +160,6 @@ async function showTable() {
   draw();
 }
 showTable();
+
+/* Where the window shows a part of the map alone, its middle. */
+for (const frame of $$(".maps")) frame.scrollLeft = (frame.scrollWidth - frame.clientWidth) / 2;

@@ -63,6 +63,7 @@ if (document.querySelector("#stage")) {
     $("#rights").hidden = !has("disagreement");
     $("#left-name").textContent = left === "input" ? "Input" : "Input, bicubic";
     $("#right-name").textContent = right === "result" ? "Result" : "Disagreement";
+    $("#extent").textContent = right === "result" ? picture.extent : "Dark: the members of the self-ensemble agree. Bright: they lie furthest apart.";
     cut();
   }
 
