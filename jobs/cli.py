@@ -43,7 +43,7 @@ class _Program(TyperGroup):
 app = typer.Typer(
     name="srpipe",
     cls=_Program,
-    help="Upscale image collections: every image gets its own small network, fitted to itself.",
+    help="Upscale image collections: undo what each image's camera did, and hold every result to its input.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -117,12 +117,20 @@ def _told(error: BaseException) -> int:
     if isinstance(error, UsageError):
         return _end(str(error), EXIT_USAGE)
     if isinstance(error, TyperException):
-        return _end(f"{spec.origin(error)}{error.format_message().rstrip('.')}; see srpipe --help", EXIT_USAGE)
+        return _end(
+            f"{spec.origin(error)}{error.format_message().rstrip('.')}; see {_command(error)} --help", EXIT_USAGE
+        )
     if isinstance(error, LostLockError):
         return _end(str(error), EXIT_FATAL)
     if isinstance(error, OSError):
         return _end(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
     raise error
+
+
+def _command(error: TyperException) -> str:
+    """As it was called, `srpipe run`: the help of that command lists the options that were wrong."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "srpipe"
 
 
 def _end(sentence: str, code: int) -> int:

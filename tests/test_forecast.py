@@ -151,7 +151,7 @@ def test_measuring_meets_what_cannot_be_done(tmp_path: Path, tiny_config: Config
     found = told(tiny_config(), calibrate=2)
     assert found.refused == {}
     assert found.cost.measured == 1
-    assert any("1 of 2 images that were to be measured failed" in note for note in found.cost.notes)
+    assert any("1 of 2 images that were to be measured failed; b.png: " in note for note in found.cost.notes)
 
 
 def test_a_sample_stands_for_all(tmp_path: Path, tiny_config: Configs, make_png: Callable[..., np.ndarray]) -> None:

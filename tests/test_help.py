@@ -144,3 +144,18 @@ def test_help_tells_the_choices(srpipe: Srpipe) -> None:
     _, out, _ = srpipe("run", "--help")
     words = set(re.findall(r"\w+", out))
     assert {"fast", "balanced", "best", "paper", "auto", "zssr", "bicubic", "shipped", "none", "FILE"} <= words
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("run", "scans", "--limit", "0"), "srpipe run --help"),
+        (("watch", "--no"), "srpipe watch --help"),
+        (("no",), "srpipe --help"),
+    ],
+)
+def test_a_wrong_option_leads_to_the_help_of_its_command(words: tuple[str, ...], place: str, srpipe: Srpipe) -> None:
+    """The help of srpipe itself lists commands alone."""
+    code, _, err = srpipe(*words)
+    assert code == 2
+    assert err.rstrip().endswith(f"; see {place}")

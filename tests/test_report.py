@@ -31,7 +31,7 @@ from pipeline.report.causes import causes
 from pipeline.report.choice import choose
 from pipeline.report.making import make_report
 from pipeline.report.measures import GAIN, of_done
-from pipeline.report.page import _figures
+from pipeline.report.page import _figures, scale_words
 from pipeline.report.pictures import DETAIL, OVERVIEW, pictures_of
 from pipeline.report.rows import held_rows, pack
 
@@ -370,14 +370,14 @@ def test_bars_hold_every_image() -> None:
         assert sum(int(re.search(r": (\d+) image", bar.label)[1]) for bar in drawn.bars) == 500  # type: ignore[index]
         assert all(-0.01 <= bar.left <= histograms.WIDTH for bar in drawn.bars)
         assert 2 <= len(drawn.ticks) <= 14
+        assert drawn.highest == max(int(re.search(r": (\d+) image", bar.label)[1]) for bar in drawn.bars)  # type: ignore[index]
         assert 0 < drawn.median_at < histograms.WIDTH
 
 
-@pytest.mark.parametrize("measure", ["prior_reconstruction_psnr", "total_s"])
-def test_a_median_is_one_number(measure: str) -> None:
+@pytest.mark.parametrize("by_factors", [False, True])
+def test_a_median_is_one_number(by_factors: bool) -> None:
     """The line stands where its label says, between the middle two of an even number, on both kinds of axes."""
     table = a_table(*(with_gain(str(n), value, total_s=value) for n, value in enumerate([1.0, 2.0, 10.0, 64.0])))
-    by_factors = measure == "total_s"
     drawn = next(one for one in histograms.histograms(table) if one.measure.by_factors == by_factors)
     places = {float(label): place for place, label in drawn.ticks}
     (low, at_low), (high, at_high) = sorted(places.items())[0], sorted(places.items())[-1]
@@ -387,6 +387,25 @@ def test_a_median_is_one_number(measure: str) -> None:
     assert share == pytest.approx((scale(6.0) - scale(low)) / (scale(high) - scale(low)), abs=0.01)
     (large,) = [figure for figure in _figures(table, Counter(done=4)) if figure.name == "Gain, median"]
     assert large.value == "+6.00"
+
+
+@pytest.mark.parametrize("values", [[2.94, 5.84, 7.68], [6.0, 6.5], [5.0], [3000.0, 3100.0]])
+def test_an_axis_has_two_numbers_at_least(values: list[float]) -> None:
+    """One number alone says nothing of what lies between; neighbours on a logarithmic axis have round ones, too."""
+    (drawn,) = histograms.histograms(a_table(*(a_record(str(n), total_s=value) for n, value in enumerate(values))))
+    assert 2 <= len(drawn.ticks) <= 14
+    assert len({label for _, label in drawn.ticks}) == len(drawn.ticks)
+    assert all(0 <= place <= histograms.WIDTH for place, _ in drawn.ticks)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [("times:2.2x2.2", "×2.2"), ("times:2.5x3.0", "×2.5 across, ×3 down"), ("gsd:5.0", "pixels of 5 m")],
+)
+def test_a_scale_is_told_in_words(told: str, words: str) -> None:
+    """Ratios that are no whole numbers, and lengths on the ground, as people write them."""
+    assert scale_words({"scale": 3, "result_size": told}) == words
+    assert scale_words({"scale": 3, "result_size": ""}) == "×3"
 
 
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [5.0], [1e-9, 1e9], [3.0, float("inf")]])

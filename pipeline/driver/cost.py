@@ -203,7 +203,9 @@ def _notes(config: RunConfig, found: Sequence[Measured], number: int, no_gpu: bo
         notes.append("no GPU is here to be measured, so hours are not told; plan on a machine with one")
     failed = [measured for measured in found if measured.problem is not None]
     if failed:
-        notes.append(f"{len(failed)} of {len(found)} images that were to be measured failed: {failed[0].problem}")
+        notes.append(
+            f"{len(failed)} of {len(found)} images that were to be measured failed; {failed[0].key}: {failed[0].problem}"
+        )
     if found and 2 * len(found) < number:
         notes.append(f"only {len(found)} images were measured: they fill the time for it, or stand for nearly all work")
     if config.workers is not None and config.workers > (os.cpu_count() or 1):

@@ -122,9 +122,12 @@ def _steps(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _factors(low: float, high: float) -> list[tuple[float, str]]:
-    """Powers of ten, few enough to be read; between them 2 and 5 where there are less than two of them."""
+    """Powers of ten, few enough to be read; between them 2 and 5 where they are few, and round numbers if too close."""
     powers = range(floor(low), ceil(high) + 1)
     every = max(1, ceil((high - low) / 5))
     factors = (1, 2, 5) if high - low < 2 else (1,)
     places = [power + log10(factor) for power in powers if power % every == 0 for factor in factors]
-    return [(place, short(10**place)) for place in places if low <= place <= high]
+    ticks = [(place, short(10**place)) for place in places if low <= place <= high]
+    if len(ticks) > 1:
+        return ticks
+    return [(log10(value), short(value)) for value, _ in _steps(10**low, 10**high) if 10**low <= value <= 10**high]

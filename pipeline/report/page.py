@@ -111,12 +111,25 @@ def _policy(scripts: list[str]) -> str:
 
 
 def _lead(told: Told, statuses: Counter[str]) -> str:
-    settings = told.run.config.get("settings", {})
-    scale = settings.get("result_size") or f"{TIMES}{settings.get('scale', '?')}"
+    scale = scale_words(told.run.config.get("settings", {}))
     begun = told.run.started_at[:10]
     day = f", begun on {datetime.fromisoformat(begun):%d %B %Y}".replace(" on 0", " on ") if begun else ""
     many = statuses.total()
     return f"{many:,} image{'' if many == 1 else 's'} of {told.run.manifest or 'a manifest'}, {scale}{day}"
+
+
+def scale_words(settings: dict[str, Any]) -> str:
+    """How much larger results are, as people write it: ×2, or what was asked for instead."""
+    kind, _, size = str(settings.get("result_size") or "").partition(":")
+    across, _, down = size.partition("x")
+    if kind == "times":
+        same = across == down
+        return f"{TIMES}{float(across):g}" if same else f"{TIMES}{float(across):g} across, {TIMES}{float(down):g} down"
+    if kind == "gsd":
+        return f"pixels of {float(size):g} m"
+    if kind == "pixels":
+        return f"{across or 'as many as fit'} {TIMES} {down or 'as many as fit'} pixels"
+    return f"{TIMES}{settings.get('scale', '?')}"
 
 
 def _banner(told: Told, statuses: Counter[str]) -> str:
