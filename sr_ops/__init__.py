@@ -2,7 +2,7 @@
 
     from sr_ops import Settings, super_resolve
 
-What stands here is loaded when it is first asked for: importing the package loads no torch.
+The names below are loaded when they are first used: importing the package does not load torch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ _LIES_IN = {
     "super_resolve": "in_memory",
 }
 
-if not TYPE_CHECKING:  # or a name that there is none of would pass
+if not TYPE_CHECKING:  # mypy would accept any name of a package that has a __getattr__
 
     def __getattr__(name: str) -> Any:
         from importlib import import_module

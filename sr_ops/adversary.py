@@ -1,8 +1,8 @@
-"""An adversarial term over the image's own patches: fathers against what the network makes of their sons.
+"""An adversarial loss over the image's own patches: fathers against the network's enlargements of their sons.
 
-A discriminator without strides or a wide view, as PatchGAN's (Isola et al. 2017), SinGAN's (Shaham et al. 2019) and
-KernelGAN's (Bell-Kligler et al. 2019), learns beside the network which patches are the image's own; the network is
-rewarded for those that pass. Least squares (Mao et al. 2017), one step of each in turn.
+The discriminator has no strides and a small receptive field, like those of PatchGAN (Isola et al. 2017), SinGAN
+(Shaham et al. 2019) and KernelGAN (Bell-Kligler et al. 2019). It learns beside the network which patches are the
+image's own. The loss is least squares (Mao et al. 2017); both are updated once per step, in turn.
 """
 
 import torch
@@ -15,13 +15,13 @@ from .settings import FitSettings
 
 _WIDTH = 32
 _HIDDEN = 3
-"""Convolutions between the first and the last: a patch has 11 pixels a side."""
+"""Convolutions between the first and the last. The discriminator then sees patches of 11 x 11 pixels."""
 
 _SLOPE = 0.2
 
 
 class Adversary:
-    """The discriminator of one fit, its weights from the seed alone; on the device of the lesson."""
+    """The discriminator of one fit, on the device of the lesson. Its initial weights depend on the seed alone."""
 
     def __init__(self, lesson: Lesson, settings: FitSettings, seed: int) -> None:
         son = lesson.pairs[0].son
@@ -37,9 +37,9 @@ class Adversary:
         self._weight = settings.adversarial
 
     def term(self, made: Tensor, crops: Crops) -> Tensor:
-        """What the network's loss has beside its own, for what it made of a step's crops; the discriminator learns.
+        """Return the adversarial part of the loss of `made`, the enlargements of `crops`; update the discriminator.
 
-        What is held out of the fathers it never sees: there it is shown what was made.
+        The discriminator never sees held-out pixels of the fathers: they are replaced by those of `made`.
         """
         fathers = crops.fathers
         if crops.taught is not None:

@@ -1,4 +1,4 @@
-"""HR pictures that a prior learns from, held on its device."""
+"""The HR pictures that a prior is trained on, held on the training device."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -10,7 +10,7 @@ from . import dihedral
 
 
 class Album:
-    """HR pictures (3, H, W) uint8 of many sizes in one vector on the device, for cutting patches with one gather."""
+    """HR pictures (3, H, W) uint8 of any sizes, one vector on the device, so that a single gather cuts many patches."""
 
     def __init__(self, pictures: Sequence[Tensor], odds: Sequence[float], device: torch.device) -> None:
         self._pixels = torch.cat([picture.reshape(-1) for picture in pictures]).to(device)
@@ -21,7 +21,7 @@ class Album:
         self._places: dict[int, Tensor] = {}
 
     def patches(self, count: int, side: int, generator: Generator) -> Tensor:
-        """(count, 3, side, side) float32 in [0, 1], each turned by a random element of the dihedral group."""
+        """Return (count, 3, side, side) float32 in [0, 1], each turned by a random element of the dihedral group."""
         device = self._pixels.device
         drawn = torch.rand(count, device=device, generator=generator)
         chosen = torch.searchsorted(self._cumulated, drawn).clamp_max(len(self._geometry) - 1)
@@ -35,7 +35,7 @@ class Album:
         return self._pixels[start[:, None, None, None] + band + inside[:, None]].float() / 255
 
     def _turned(self, side: int) -> Tensor:
-        """(8, 2, side, side): the row and column that each pixel of a turned patch has in the picture."""
+        """Return (8, 2, side, side): the row and column in the picture of each pixel of a turned patch."""
         if side not in self._places:
             places = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"))
             turned = [dihedral.transform(places, element) for element in range(dihedral.ORDER)]

@@ -1,4 +1,4 @@
-"""Anchors among shapes: what is to be found near a shape is looked for near its anchor alone, once and for all."""
+"""Anchors among patch shapes: a shape is compared only with the examples near its anchor, which are found once."""
 
 import torch
 from torch import Generator, Tensor
@@ -9,9 +9,10 @@ _ROUNDS = 8
 
 
 def anchors_of(shapes: Tensor, count: int, seed: int) -> Tensor:
-    """(count, D) of length 1: middles of as many groups of (N, D), by the angle between them (spherical k-means).
+    """Return (count, D) unit vectors, the centres of `count` clusters of (N, D) by angle (spherical k-means).
 
-    Rounded as shapes are, so that `nearest_anchor` is the same in every tile. Of fewer shapes there are fewer anchors.
+    They are rounded like shapes, so that `nearest_anchor` gives the same in every tile. Fewer than `count` shapes give
+    fewer anchors.
     """
     towards = directions(shapes)
     first = torch.randperm(len(shapes), generator=Generator().manual_seed(seed))[:count]
@@ -24,18 +25,20 @@ def anchors_of(shapes: Tensor, count: int, seed: int) -> Tensor:
 
 
 def nearest_anchor(shapes: Tensor, anchors: Tensor) -> Tensor:
-    """(N,): the number of the anchor at the least angle to each."""
+    """Return (N,): for each shape, the index of the anchor at the smallest angle."""
     nearest: Tensor = (shapes @ anchors.T).argmax(1)
     return nearest
 
 
 def nearest_to(anchors: Tensor, shapes: Tensor, count: int) -> Tensor:
-    """(A, count): which of (N, D) lie at the least angles to each anchor; of fewer shapes all of them."""
+    """Return (A, count): for each anchor, the indices of the `count` shapes of (N, D) at the smallest angles.
+
+    If there are fewer shapes than `count`, all are returned."""
     towards = directions(shapes)
     return torch.stack([(towards @ anchor).topk(min(count, len(shapes))).indices for anchor in anchors])
 
 
 def directions(shapes: Tensor) -> Tensor:
-    """All of length 1, but what is 0."""
+    """Return the rows of (N, D) scaled to length 1; rows of zeros stay zero."""
     towards: Tensor = shapes / shapes.norm(dim=1, keepdim=True).clamp_min(1e-9)
     return towards

@@ -1,26 +1,26 @@
-"""What is known of a direct network's body without torch: how far it sees, and the tensors that it has."""
+"""The shape of a direct network's body, known without torch: its receptive field and its tensors."""
 
 from collections.abc import Mapping
 
 from .settings import Body, BodyKind
 
 Shapes = Mapping[str, tuple[int, ...]]
-"""Of tensors, by name."""
+"""Shapes of tensors by name."""
 
 WINDOW = 9
-"""Side, in LR pixels, of what channel attention means over."""
+"""Side of the window, in LR pixels, over which channel attention averages."""
 
 SPATIAL_SIDE = 7
-"""Of the convolution of spatial attention, as in CBAM."""
+"""Side of the convolution of spatial attention, as in CBAM."""
 
 SPATIAL_CHANNELS = 4
-"""That it looks at."""
+"""Channels that spatial attention reads."""
 
 _CHANNELS_TO_ONE = 4
-"""That channel attention squeezes into one; 16 for the much wider networks of its paper."""
+"""Factor by which channel attention squeezes the channels. Its paper has 16, for much wider networks."""
 
 _PLANES = 2
-"""Told beside image and base: `direct.PLANES`."""
+"""Inputs besides image and base; equals `direct.PLANES`."""
 
 _REACHES = {
     BodyKind.ADDITIVE: 1,
@@ -28,21 +28,21 @@ _REACHES = {
     BodyKind.CHANNEL: 1 + WINDOW // 2,
     BodyKind.SPATIAL: 1 + SPATIAL_SIDE // 2,
 }
-"""Of a hidden layer."""
+"""Reach of one hidden layer, in LR pixels."""
 
 
 def squeezed(width: int) -> int:
-    """Channels between the two convolutions of channel attention."""
+    """Return the number of channels between the two convolutions of channel attention."""
     return max(1, width // _CHANNELS_TO_ONE)
 
 
 def reach(body: Body) -> int:
-    """How many LR pixels away, along each axis, a network sees from one: what a halo is made of."""
+    """Return how many LR pixels away, along each axis, an output pixel depends on; the halo is computed from it."""
     return 2 + (body.depth - 2) * _REACHES[body.kind]
 
 
 def shapes(scale: int, bands: int, body: Body) -> Shapes:
-    """Names and shapes of a head's weights."""
+    """Return names and shapes of the weights of a head."""
     first = _convolution("body.0", bands * (1 + scale**2) + _PLANES, body.width)
     last = _convolution(f"body.{body.depth}", body.width, bands * scale**2)
     hidden = {
@@ -54,9 +54,9 @@ def shapes(scale: int, bands: int, body: Body) -> Shapes:
 
 
 def body_of(shapes: Shapes) -> Body:
-    """The body whose `shapes` these are, of any head.
+    """Return the body whose `shapes` these are, for a head of any scale and bands.
 
-    Without a hidden layer all are the same, and additive. Raises ValueError for those of none.
+    Without hidden layers all kinds are equal, and ADDITIVE is returned. Raises ValueError if no kind of body fits.
     """
     width = shapes["body.0.bias"][0]
     depth = max(int(name.split(".")[1]) for name in shapes)
@@ -68,7 +68,7 @@ def body_of(shapes: Shapes) -> Body:
 
 
 def hidden_shapes(body: Body) -> Shapes:
-    """Of the tensors of one hidden layer, a class of `bodies.LAYERS`."""
+    """Return names and shapes of the tensors of one hidden layer, a class of `bodies.LAYERS`."""
     width = body.width
     shapes = _convolution("convolution", width, width)
     match body.kind:

@@ -1,7 +1,7 @@
-"""Keeping the sum: what black, white or a missing neighbour kept from a pixel is given to the pixels around it.
+"""Conservation of means: what clamping to the range removed from a pixel is added to the pixels around it.
 
-Back-projection reaches the image only as far as the range of its samples allows. At hard edges between black and white
-some of its correction is cut off, more at one end than at the other, and the image would come out brighter or darker.
+Back-projection can correct the image only within the range of its samples. At hard edges between black and white some
+of the correction is cut off, more on one side than on the other, which would make the image brighter or darker.
 """
 
 import torch
@@ -12,65 +12,66 @@ from .degradation import Degradation
 from .domain import Domain, nearest, only_known
 
 _CANCELLED = 2
-"""LR pixels as far as residuals cancel each other: around a dot that is too faint its neighbours are too dark."""
+"""Distance, in LR pixels, within which residuals cancel: around a dot that is too faint, neighbours are too dark."""
 
 _SPREAD = 4
-"""LR pixels as far as what is left is shared out; who else is there to take it lies as far again."""
+"""Distance, in LR pixels, over which the rest is shared out. What else can take a share lies as far away again."""
 
 _NEGLIGIBLE = 2e-6
-"""Of the range: what back-projection leaves where nothing is cut off."""
+"""Share of the range: the residual that back-projection leaves where nothing is cut off."""
 
 _ROOM = (0.01, 0.03, 0.1, 0.14, 0.2, 0.3, 0.45, 0.7, 1.0)
-"""Of the range, between a pixel and its end, that is counted: the least of these at which there is room enough. Black
-dots on white have most room, and would be filled before the white around them is as white as it can be."""
+"""Limits, as shares of the range, on how much of a pixel's room is counted. The smallest limit that gives enough room
+is used. Otherwise black dots on white, which have the most room, would be filled before the white around them."""
 
 
 SHARED_REACH = 12
-"""Pixels from which `keep_within` brings what was cut off: those that cancel, those that it is shared out among, and
-who else is there to take it."""
+"""Distance, in pixels, from which `keep_within` can move what was cut off: that within which residuals cancel, that
+over which they are shared out, and as much again for others that take a share."""
 
 
 def passes(degradation: Degradation) -> int:
-    """How often `conserve` is to be done: what one pass adds, kernels other than bicubic do not see whole."""
+    """Return how many times to run `conserve`: kernels other than bicubic do not see all that one pass adds."""
     return 1 if degradation.is_bicubic else 2
 
 
 def conserve(sr: Tensor, lr: Tensor, degradation: Degradation, domain: Domain, still: Tensor | None = None) -> Tensor:
-    """`sr` with what it lacks of `lr`, or has too much, shared out among pixels nearby by the room that they have.
+    """Return `sr` with its residual against `lr` shared out among nearby pixels, in proportion to their room.
 
-    The sum over the known samples is then that of `lr`, times `scale` squared, up to pixels with no room around them;
-    where a kernel shifts the image and not all is known, up to what it carries across that border.
+    A pixel's room is its distance from the end of the range. The sum over the known samples then equals that of `lr`
+    times `scale` squared, except where no pixel nearby has room. If a kernel shifts the image and some samples are
+    unknown, it differs by what the kernel carries across their border.
 
     Args:
         sr: (C, H * scale, W * scale) float32.
-        lr: (C, H, W), filled where it is not known.
-        still: (C, H, W) bool: pixels of the image that take nothing.
+        lr: (C, H, W), unknown samples filled.
+        still: (C, H, W) bool: pixels of `lr` that must not change.
 
     Returns:
-        `sr` itself where there is nothing to share out.
+        `sr` itself if there is nothing to share out.
     """
     scale = degradation.scale
     takers = torch.ones_like(lr) if still is None else (~still).float()
     if domain.known is not None and degradation.is_centred:
-        residual = _lacking(sr, lr, degradation, domain.known)
-    else:  # what a shift carries across the border of what is known is not to be taken back
+        residual = domain.known * _lacking(sr, lr, degradation, domain.known)
+    else:  # what a shift carries across the border of the known samples must not be taken back
         residual = lr - degradation.apply(sr)
     residual, takers = (only_known(part, domain.known) for part in (residual, takers))
     return _shared_out(sr, residual, scale, domain, takers)
 
 
 def keep_within(image: Tensor, domain: Domain, takers: Tensor) -> Tensor:
-    """(C, H, W) cut off at the ends of the domain, and what that takes or adds shared out among pixels nearby by room.
+    """Clamp (C, H, W) to the domain, and share out what this cuts off among nearby pixels that have room.
 
     Args:
-        takers: (C, H, W) bool: pixels of which this is asked, and that take of it.
+        takers: (C, H, W) bool: pixels whose cut-off part is shared out, and that may take a share.
     """
     kept = image.clamp(*domain.bounds(image))
     return _shared_out(kept, (image - kept) * takers, 1, domain, takers.to(image))
 
 
 def _shared_out(sr: Tensor, residual: Tensor, scale: int, domain: Domain, takers: Tensor) -> Tensor:
-    """`sr` with the residuals (C, H, W) of its pixels of `scale` x `scale`; itself where there are none."""
+    """Return `sr` with the residuals (C, H, W) of its `scale` x `scale` blocks shared out; `sr` itself if all are 0."""
     residual = residual.where(residual.abs() > _NEGLIGIBLE, 0.0)
     if not bool(residual.any()):
         return sr
@@ -82,11 +83,11 @@ def _shared_out(sr: Tensor, residual: Tensor, scale: int, domain: Domain, takers
 
 
 def _lacking(sr: Tensor, lr: Tensor, degradation: Degradation, known: Tensor) -> Tensor:
-    """(C, H, W): what known pixels lack, whose sum is that of the known of `lr` less the known of `sr`.
+    """Return (C, H, W): what each known pixel lacks. The sum is that of the known part of `lr` less that of `sr`.
 
-    Of the forward model alone it is not: across the border of what is known pixels give to others and get from them.
-    Here what comes from beyond counts nothing, and what goes there counts for the pixel that it comes from; a mask
-    handed back is how much that is of each.
+    The residual of the forward model alone does not have this sum, since pixels give and take across the border of the
+    known samples. Here what comes from beyond counts nothing, and what goes beyond counts for the pixel it comes from.
+    The adjoint, applied to the mask of unknown samples, tells how much that is for each HR pixel.
     """
     from_known = degradation.apply(sr * nearest(known, degradation.scale))
     gone = avg_pool2d(sr * degradation.handed_back((~known).to(sr)), degradation.scale)
@@ -94,7 +95,7 @@ def _lacking(sr: Tensor, lr: Tensor, degradation: Degradation, known: Tensor) ->
 
 
 def _given(amounts: Tensor, room: Tensor, scale: int, takers: Tensor) -> Tensor:
-    """(C, H * scale, W * scale): each of the amounts (C, H, W) shared out by room among takers (1 or 0) nearby."""
+    """Return (C, H * scale, W * scale): `amounts` (C, H, W) shared out by room among the takers (1 or 0) nearby."""
     given = torch.zeros_like(room)
     for level in _ROOM:
         counted = room.clamp(0, level)

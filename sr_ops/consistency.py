@@ -1,6 +1,6 @@
-"""How far an enlargement, shrunk again, is from its image: sums over parts of it, and the error of the whole.
+"""The consistency of an enlargement with its image: residual sums of parts, and the error of the whole.
 
-Importing this file does not load torch: whoever only adds parts up needs none.
+Importing this file does not load torch, which adding up the sums of parts does not need.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConsistencyError:
-    """How far an enlargement, shrunk by its degradation, is from `lr`, in units of the image (8 bits: grey levels)."""
+    """Difference between an enlargement shrunk by its degradation and `lr`, in units of the image (grey levels)."""
 
     mae: float
     """Mean absolute difference over all pixels and bands."""
@@ -20,13 +20,13 @@ class ConsistencyError:
     max: float
     """Largest absolute difference."""
     bias: float
-    """Mean of the shrunk enlargement less `lr`: above 0, the result is too bright."""
+    """Mean of the shrunk enlargement minus `lr`; positive if the result is too bright."""
     rmse_bands: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class ConsistencySums:
-    """Sums over residuals, `degradation.apply(sr) - lr`, of a part of an image, where known; those of parts add up."""
+    """Sums over the known residuals, `degradation.apply(sr) - lr`, of a part of an image; sums of parts add up."""
 
     counts: tuple[int, ...]
     """Known samples of each band."""
@@ -36,11 +36,11 @@ class ConsistencySums:
     squared: tuple[float, ...]
     """One for each band."""
     outside: int = 0
-    """Samples of the enlargement below the least or above the largest of the image."""
+    """Samples of the enlargement outside the range of the image's samples."""
 
     @classmethod
     def of(cls, residual: "Tensor", known: "Tensor | None" = None) -> "ConsistencySums":
-        """Of (C, h, w), in the units in which the error is wanted; `known` alike, bool, None for everywhere."""
+        """Sum residuals (C, h, w), in the units of the error; `known` is bool of that shape, None if all are known."""
         residual = residual.double()
         if known is None:
             counts = (residual[0].numel(),) * len(residual)
@@ -53,7 +53,7 @@ class ConsistencySums:
 
     @classmethod
     def none(cls, bands: int) -> "ConsistencySums":
-        """Of a part without a known sample."""
+        """Return the sums of a part without a known sample."""
         return cls((0,) * bands, 0.0, 0.0, 0.0, (0.0,) * bands)
 
     def __add__(self, other: "ConsistencySums") -> "ConsistencySums":
@@ -67,7 +67,7 @@ class ConsistencySums:
         )
 
     def error(self) -> ConsistencyError | None:
-        """None where nothing is known."""
+        """Return the error of the whole, or None if no sample is known."""
         samples = sum(self.counts)
         if samples == 0:
             return None

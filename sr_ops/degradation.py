@@ -1,9 +1,9 @@
-"""The forward model as a value: how an HR image became the LR one, and the closed-form way back.
+"""The forward model as a value: how the LR image arose from the HR image, and its closed-form inverse.
 
     lr[i, j] = sum over u, v of taps[u, v] * hr[scale * i + u - k // 2, scale * j + v - k // 2] + noise
 
-that is lr = correlate(hr, taps)[0::scale, 0::scale], no flip. Where an LR pixel's centre lies among the HR pixels is
-part of the taps: a kernel that shifts the image has its centre of mass off the middle tap.
+that is lr = correlate(hr, taps)[0::scale, 0::scale], no flip. The position of an LR pixel's centre among the HR pixels
+is part of the taps: a kernel that shifts the image has its centre of mass off the middle of the LR pixel.
 """
 
 import math
@@ -20,54 +20,54 @@ from .kernels import Kernel, bicubic, middle
 from .resample import downscale, upscale
 
 _LEAST_WEIGHT = 1e-3
-"""Of the start in a data step at x2 where there is no noise: below, rounding to 8 bits is amplified."""
+"""Weight of the start in a data step at x2 without noise; a smaller one would amplify rounding to 8 bits."""
 
 _NOISE_WEIGHT = 3.0
 
 _CARRIED = 1e-4
-"""Of a change: less is not seen in a tile."""
+"""Share of a change that is too small to be seen in a tile."""
 
 _NO_SHIFT = 1e-3
-"""HR pixels."""
+"""In HR pixels."""
 
 _SEPARABLE = 1e-9
-"""Of the largest singular value of a kernel's taps: a second one below this is rounding."""
+"""Share of a kernel's largest singular value; a second one below this is rounding, and the kernel is separable."""
 
 
 Variance = TypeVar("Variance", float, Tensor)
 
 
 def data_weight(scale: int, noise_variance: Variance) -> Variance:
-    """The weight of the start against the data for noise of a variance, in units of the full range squared.
+    """Return the weight of the start against the data, for a noise variance in units of the full range squared.
 
-    Data are worth less the noisier they are. Larger scales have smaller eigenvalues, which it follows.
+    The noisier the data, the less they count. A larger scale has smaller eigenvalues and gets a smaller weight.
     """
     return (_LEAST_WEIGHT + _NOISE_WEIGHT * noise_variance) * (2 / scale) ** 2
 
 
 @dataclass(frozen=True, eq=False)
 class Degradation:
-    """Kernels, scale and noise: `apply` is the camera, `data_step` the least-squares way back."""
+    """Kernels, scale and noise: `apply` is the forward model, `data_step` its least-squares inverse."""
 
     kernels: tuple[Kernel, ...]
-    """One for all bands, or one for each."""
+    """One for all bands, or one per band."""
     scale: int
     noise: tuple[float, ...] = (0.0,)
-    """Standard deviation in units of the full range, for all bands or for each."""
+    """Standard deviation in units of the full range: one for all bands, or one per band."""
 
     @property
     def weight(self) -> Tensor:
-        """Of the start in a data step: (1, 1, 1), or (C, 1, 1) where the noise of bands differs."""
+        """Weight of the start in a data step: (1, 1, 1), or (C, 1, 1) where bands differ in noise."""
         return self.weight_at(1.0)
 
     def weight_at(self, doubt: float) -> Tensor:
-        """`weight` with so many times the variance of the noise."""
+        """Return `weight` for `doubt` times the variance of the noise."""
         variance = doubt * torch.tensor(self.noise, dtype=torch.float64).square()
         return data_weight(self.scale, variance)[:, None, None]
 
     @cached_property
     def is_bicubic(self) -> bool:
-        """Whether it is MATLAB's, which `resample.downscale` computes to the bit."""
+        """Whether every kernel is MATLAB's bicubic, which `resample.downscale` computes bit for bit."""
         taps = bicubic(self.scale).taps
         return all(each.taps.shape == taps.shape and torch.equal(each.taps, taps) for each in self.kernels)
 
@@ -82,7 +82,7 @@ class Degradation:
         return max(self.noise) > 0
 
     def of_bands(self, first: int, stop: int) -> "Degradation":
-        """That of some bands of the image."""
+        """Return the degradation of the bands from `first` to `stop`."""
         if len(self.kernels) == len(self.noise) == 1:
             return self
         kernels = self.kernels if len(self.kernels) == 1 else self.kernels[first:stop]
@@ -90,10 +90,10 @@ class Degradation:
         return replace(self, kernels=kernels, noise=noise)
 
     def apply(self, hr: Tensor) -> Tensor:
-        """(..., C, H, W), sides multiples of `scale`, to (..., C, H / scale, W / scale), without noise.
+        """Shrink (..., C, H, W) to (..., C, H / scale, W / scale), without noise.
 
-        Floating point; of MATLAB's bicubic uint8, too, rounded as MATLAB does. Beyond its borders the image is mirrored
-        with the edge sample repeated, as `resample.downscale` does.
+        Takes floating point and, for MATLAB's bicubic only, uint8, rounded as MATLAB does. The border is mirrored with
+        the edge sample repeated, as in `resample.downscale`. Raises ValueError if H or W is not a multiple of `scale`.
         """
         height, width = hr.shape[-2:]
         if height % self.scale or width % self.scale:
@@ -105,17 +105,17 @@ class Degradation:
     def data_step(
         self, lr: Tensor, start: Tensor, known: Tensor | None = None, weight: Tensor | float | None = None
     ) -> Tensor:
-        """argmin over x of |apply(x) - lr|^2 + weight |x - start|^2, in closed form.
+        """Return argmin over x of |apply(x) - lr|^2 + weight |x - start|^2, in closed form.
 
-        Zhang, Van Gool, Timofte 2020 (USRNet), eq. 7, in the form x = start + D'(D D' + weight)^-1 (lr - D start): D D'
-        is a convolution on the LR grid. Beyond the image and where `known` is False the data are those of the start,
-        so that nothing pulls there.
+        Zhang, Van Gool, Timofte 2020 (USRNet), eq. 7, in the form x = start + D'(D D' + weight)^-1 (lr - D start),
+        where D D' is a convolution on the LR grid. Beyond the image and where `known` is False the data are taken to
+        agree with the start, so that they change nothing.
 
         Args:
             lr: (..., C, h, w) floating point.
             start: (..., C, h * scale, w * scale).
-            known: (..., C, h, w) bool; None for everywhere.
-            weight: instead of `self.weight`; above 0.
+            known: (..., C, h, w) bool; None if all samples are known.
+            weight: replaces `self.weight`; above 0.
 
         Returns:
             (..., C, h * scale, w * scale), not clamped.
@@ -124,10 +124,10 @@ class Degradation:
         return start + self._spread(self._solve(missing, self.weight if weight is None else weight))
 
     def handed_back(self, lr: Tensor) -> Tensor:
-        """The adjoint of `apply`, times scale squared: what each HR pixel is given by the LR pixels that saw it.
+        """Return the adjoint of `apply` times scale squared: (..., C, h, w) to (..., C, h * scale, w * scale).
 
-        Of MATLAB's bicubic it is `resample.upscale`. (..., C, h, w) to (..., C, h * scale, w * scale); beyond its
-        borders the LR image is mirrored.
+        Each HR pixel gets a share of the LR pixels that depend on it. For MATLAB's bicubic this is `resample.upscale`.
+        The border of the LR image is mirrored.
         """
         if self.is_bicubic:
             return upscale(lr, self.scale)
@@ -135,20 +135,20 @@ class Degradation:
 
     @cached_property
     def side(self) -> int:
-        """Of the widest kernel, in HR pixels."""
+        """Side of the widest kernel, in HR pixels."""
         return max(kernel.side for kernel in self.kernels)
 
     @cached_property
     def _taps(self) -> Tensor:
-        """(1 or C, side, side) float64."""
+        """(1 or C, side, side) float64: all kernels padded to the same side."""
         margins = [(self.side - kernel.side) // 2 for kernel in self.kernels]
         return torch.stack([pad(kernel.taps, (m,) * 4) for kernel, m in zip(self.kernels, margins, strict=True)])
 
     @cached_property
     def _filters(self) -> tuple[Tensor, ...]:
-        """What is correlated with, one after the other, each (1 or C, 1, rows, columns).
+        """Filters to correlate with one after the other, each (1 or C, 1, rows, columns).
 
-        A column and a row where every kernel is the product of such: that is 2 k multiplications instead of k^2.
+        If every kernel is separable they are a column and a row: 2 k multiplications instead of k^2.
         """
         left, size, right = torch.linalg.svd(self._taps)
         if bool((size[:, 1:2] > _SEPARABLE * size[:, :1]).any()):
@@ -157,7 +157,7 @@ class Degradation:
         return (left[:, :, 0] * root)[:, None, :, None], (right[:, 0] * root)[:, None, None, :]
 
     def observe(self, padded: Tensor) -> Tensor:
-        """The LR image of an HR image that has `side // 2` more pixels on each side."""
+        """Return the LR image of an HR image that was padded by `side // 2` pixels on each side."""
         bands = len(self.kernels)
         image = padded.reshape(-1, bands, *padded.shape[-2:])
         for taps in self._filters:
@@ -166,7 +166,7 @@ class Degradation:
         return image.reshape(*padded.shape[:-2], *image.shape[-2:])
 
     def _spread(self, lr: Tensor) -> Tensor:
-        """The adjoint of `observe`, cut to the image, of an LR image that has `_rim` more pixels on each side."""
+        """Return the adjoint of `observe`, cropped to the image, for an LR image padded by `_rim` on each side."""
         bands = len(self.kernels)
         image = lr.reshape(-1, bands, *lr.shape[-2:])
         for taps in reversed(self._filters):
@@ -179,11 +179,11 @@ class Degradation:
 
     @property
     def _rim(self) -> int:
-        """LR pixels beyond the image whose data reach into it."""
+        """How many LR pixels beyond the image still affect HR pixels in it."""
         return 1 + (self.side // 2) // self.scale
 
     def _solve(self, missing: Tensor, weight: Tensor | float) -> Tensor:
-        """(D D' + weight)^-1 of (..., C, h, w), which is 0 beyond: (..., C, h, w) with `_rim` on each side."""
+        """Return (D D' + weight)^-1 of (..., C, h, w), which is 0 outside; the result has `_rim` more on each side."""
         height, width = missing.shape[-2:]
         margin = self.reach
         size = (_fast(height + 2 * margin), _fast(width + 2 * margin))
@@ -197,7 +197,7 @@ class Degradation:
 
     @cached_property
     def reach(self) -> int:
-        """LR pixels beyond which `data_step` carries less than 1e-4 of a change of one LR pixel, kernel included."""
+        """LR pixels beyond which `data_step` carries less than 1e-4 of a change in one LR pixel, kernel included."""
         size = (256, 256)
         response = torch.fft.irfft2(1 / (self._gram(size) + self.weight), s=size).abs()
         response = torch.fft.fftshift(response / response.amax((1, 2), keepdim=True), dim=(1, 2))
@@ -206,9 +206,9 @@ class Degradation:
         return max(self._rim, min(96, int(carries.abs().max()) + own))
 
     def response(self, around: int) -> Tensor:
-        """What `data_step` makes of 1 missing in one LR pixel: (1 or C, n s, n s) float64, n = 2 `around` + 1.
+        """Return the change by `data_step` for a residual of 1 in one LR pixel: (1 or C, n s, n s) float64.
 
-        The pixel is in the middle; what it would add beyond `around` LR pixels from there is cut off.
+        The LR pixel is in the middle, n = 2 `around` + 1, and what lies more than `around` LR pixels away is cut off.
         """
         missing = torch.zeros(len(self._gram((8, 8))), 2 * around + 1, 2 * around + 1, dtype=torch.float64)
         bands = max(len(missing), len(self.noise))
@@ -218,7 +218,7 @@ class Degradation:
 
     @cached_property
     def gains(self) -> tuple[Tensor, Tensor]:
-        """The least and the largest gain of a frequency by `apply` after `handed_back`: (1 or C, 1, 1) float64 each."""
+        """Smallest and largest gain, over frequencies, of `apply` after `handed_back`: (1 or C, 1, 1) float64 each."""
         gram = self.scale**2 * self._gram((128, 128))
         return gram.amin((1, 2), keepdim=True), gram.amax((1, 2), keepdim=True)
 
@@ -227,14 +227,14 @@ class Degradation:
         return {}
 
     def _gram(self, size: tuple[int, int]) -> Tensor:
-        """D D' over an LR grid of `size`, as the real transform that `rfft2` has: (1 or C, ...) float64."""
+        """Return the real spectrum of D D' on an LR grid of `size`, laid out as by `rfft2`: (1 or C, ...) float64."""
         if size not in self._grams:
             self._grams[size] = torch.stack([_gram(correlation, size) for correlation in self._correlations])
         return self._grams[size]
 
     @cached_property
     def _correlations(self) -> Tensor:
-        """The taps' with themselves on the LR grid, (1 or C, odd, odd): what D D' convolves with."""
+        """The kernels' autocorrelations on the LR grid, (1 or C, odd, odd): D D' convolves with them."""
         bands, side, _ = self._taps.shape
         wide = pad(self._taps, (side - 1,) * 4)
         auto: Tensor = conv2d(wide[None], self._taps[:, None], groups=bands)[0]  # (2 side - 1) squared
@@ -253,10 +253,10 @@ def _gram(sampled: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def mirrored(image: Tensor, margin: int) -> Tensor:
-    """(..., H, W) with `margin` pixels more on each side, mirrored, the edge sample repeated."""
+    """Pad (..., H, W) by `margin` pixels on each side, mirrored, the edge sample repeated."""
     for axis in (-2, -1):
         length = image.shape[axis]
-        if margin <= length:  # the usual case, without a gather
+        if margin <= length:  # the usual case needs no gather
             ends = image.narrow(axis, 0, margin), image.narrow(axis, length - margin, margin)
             image = torch.cat([ends[0].flip(axis), image, ends[1].flip(axis)], axis)
             continue
@@ -266,7 +266,7 @@ def mirrored(image: Tensor, margin: int) -> Tensor:
 
 
 def _fast(length: int) -> int:
-    """The next length that transforms fast: 2^a 3^b 5^c."""
+    """Return the next length with a fast Fourier transform: 2^a 3^b 5^c."""
     while True:
         rest = length
         for prime in (2, 3, 5):

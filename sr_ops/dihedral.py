@@ -8,13 +8,13 @@ from torch import Tensor
 ORDER = 8
 
 _STRIP = 128
-"""Rows of one strip."""
+"""Rows per strip."""
 
 
 def transform(image: Tensor, element: int) -> Tensor:
-    """Element 0..7 of the group on (..., H, W): `element % 4` quarter turns, then a left-right flip from 4 on.
+    """Apply element 0..7 of the group to (..., H, W): `element % 4` quarter turns, then for 4..7 a left-right flip.
 
-    Returns a view where torch can; H and W swap for odd quarter turns. 0 is the identity.
+    0 is the identity. Returns a view where torch can; H and W are swapped after an odd number of quarter turns.
     """
     turned = torch.rot90(image, element % 4, (-2, -1))
     return turned.flip(-1) if element >= 4 else turned
@@ -27,21 +27,22 @@ def inverse(image: Tensor, element: int) -> Tensor:
 
 
 def self_ensemble(operator: Callable[..., Tensor], *images: Tensor) -> Tensor:
-    """Median over the 8 transforms of `inverse(operator(transform(image)))` (ZSSR, Shocher et al. 2018, section 3.2).
+    """Return the median over the 8 transforms of `inverse(operator(transform(image)))`.
+
+    This is the self-ensemble of ZSSR (Shocher et al. 2018, section 3.2).
 
     Args:
-        operator: maps (..., h, w), and other images of it, to (..., s h, s w) for one fixed s.
-        images: the image (..., H, W), and others of any size that are turned with it.
+        operator: maps (..., h, w), and further images of it, to (..., s h, s w) for one fixed s.
+        images: the image (..., H, W), and further ones of any size, which are transformed with it.
 
     Returns:
-        The operator's result for `images`, less what depends on the direction. The median of 8 is the mean of the
-        4th and 5th value.
+        The operator's result without its dependence on direction. The median of 8 is the mean of the 4th and 5th value.
     """
     return median_and_variance(operator, *images)[0]
 
 
 def median_and_variance(operator: Callable[..., Tensor], *images: Tensor) -> tuple[Tensor, Tensor]:
-    """What `self_ensemble` gives, and of each sample the variance of the 8 (divided by 7)."""
+    """Return the result of `self_ensemble`, and for each sample the variance of the 8 values (divided by 7)."""
     members = torch.stack(list(_members(operator, images)))
     parts = [(_variance(strip), _median_of_strip(list(strip))) for strip in torch.split(members, _STRIP, dim=-2)]
     variance, median = (torch.cat(strips, dim=-2) for strips in zip(*parts, strict=True))
@@ -49,17 +50,20 @@ def median_and_variance(operator: Callable[..., Tensor], *images: Tensor) -> tup
 
 
 def _variance(members: Tensor) -> Tensor:
-    """Of differences to the first, which are small: squares of the samples themselves would hide them."""
+    """Return the sample variance over the first axis.
+
+    It is computed from differences to the first member: with squares of the samples the small variance would cancel
+    out."""
     differences = members[1:] - members[0]
     squares = differences.square().sum(0) - differences.sum(0).square() / len(members)
     return squares.clamp_min_(0).div_(len(members) - 1)
 
 
 def median_of_twelve(operator: Callable[..., Tensor], *images: Tensor) -> tuple[Tensor, Tensor]:
-    """The median over 12: the four rotations as they are, flipped left to right, and flipped upside down.
+    """Return the median over 12 members, and the variance of the 8 distinct ones.
 
-    Each reflection is among them twice, so that it counts twice; the median is the mean of the 6th and 7th value. The
-    variance is that of the 8 that differ.
+    The 12 are the four rotations as they are, flipped left to right, and flipped upside down. So each reflection counts
+    twice. The median is the mean of the 6th and 7th value.
     """
     members = torch.stack(list(_members(operator, images)))
     medians, variances = [], []
@@ -78,11 +82,11 @@ _COMPARED = (
     *((0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (1, 2), (5, 6)),
     *((0, 4), (1, 5), (2, 6), (3, 7), (2, 4), (3, 5), (3, 4)),
 )
-"""Batcher's network for 8 (1968), less what only sorts other places than the 4th and the 5th."""
+"""Batcher's sorting network for 8 (1968), without the comparisons that do not affect the 4th and the 5th place."""
 
 
 def _median_of_strip(members: list[Tensor]) -> Tensor:
-    """By comparing pairs: four times as fast as sorting, which makes indices, too."""
+    """Return the median by comparing pairs: four times as fast as a sort, which computes indices, too."""
     for low, high in _COMPARED:
         pair = members[low], members[high]
         members[low], members[high] = torch.minimum(*pair), torch.maximum(*pair)

@@ -1,7 +1,7 @@
-"""Which samples of an image are known, and between which values they can lie.
+"""Which samples of an image are known, and the range that they can lie in.
 
-A sample that is not known (no data, NaN, masked) teaches nothing, is not back-projected against and is not measured.
-Filters see what `fill` puts in its place, so that no invented value is darker or brighter than its neighbours.
+An unknown sample (nodata, NaN, masked) is not learned from, not back-projected against and not measured. Filters see
+the value that `fill` gives it, so that no invented value is darker or brighter than its neighbours.
 """
 
 from dataclasses import dataclass, replace
@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 FILL_REACH = 16
-"""Pixels from a known sample up to which others are filled: a network of the default depth sees no farther.
+"""Distance, in pixels, up to which unknown samples are filled; a network of the default depth sees no farther.
 
-Less than what `Settings.halo` has for more than the network, so that a tile's halo is filled as the whole image is.
+It is less than the part of the halo (`stages.halo`) that is not for the network, so a tile's halo is filled as in the
+whole image.
 """
 
 _FLAT_REACH = 8
@@ -22,20 +23,20 @@ _FLAT_REACH = 8
 
 @dataclass(frozen=True)
 class Domain:
-    """What is known of (C, H, W) besides its samples."""
+    """What is known about the samples of (C, H, W) beside their values."""
 
     known: Tensor | None = None
-    """(C, H, W) bool; None for everywhere."""
+    """(C, H, W) bool; None if all samples are known."""
     low: Tensor | float = 0.0
-    """Least value of a sample, (C, 1, 1) when the bands differ."""
+    """Smallest value of a sample; (C, 1, 1) if the bands differ."""
     high: Tensor | float = 1.0
 
     def of(self, rows: slice, columns: slice) -> "Domain":
-        """That of a window of the image."""
+        """Return the domain of a window of the image."""
         return self if self.known is None else replace(self, known=self.known[:, rows, columns])
 
     def of_bands(self, first: int, stop: int) -> "Domain":
-        """That of some bands of the image."""
+        """Return the domain of the bands from `first` to `stop`."""
         known = None if self.known is None else self.known[first:stop]
         low, high = (bound[first:stop] if isinstance(bound, Tensor) else bound for bound in (self.low, self.high))
         return Domain(known, low, high)
@@ -46,12 +47,12 @@ class Domain:
 
     @property
     def known_pixels(self) -> Tensor | None:
-        """(H, W) bool: where all bands are known; None for everywhere."""
+        """(H, W) bool: True where all bands are known; None if all samples are known."""
         return None if self.known is None else self.known.all(0)
 
 
 UNIT = Domain()
-"""Known everywhere, from 0 to 1."""
+"""All samples known, from 0 to 1."""
 
 
 def only_known(image: Tensor, known: Tensor | None) -> Tensor:
@@ -60,10 +61,10 @@ def only_known(image: Tensor, known: Tensor | None) -> Tensor:
 
 
 def fill(image: Tensor, known: Tensor | None) -> Tensor:
-    """(C, H, W) float32 with every unknown sample, NaN among them, replaced by the mean of its neighbours.
+    """Return (C, H, W) float32 with every unknown sample, NaN included, replaced by the mean of its neighbours.
 
-    Done from the border of the known part outwards, a ring of pixels after the other, FILL_REACH of them; beyond, 0.
-    A sample depends on none that is farther away than that. `known` (C, H, W) bool; None or all True: `image` itself.
+    Works outwards from the known part, ring by ring, for FILL_REACH rings; samples beyond are 0. A filled sample
+    depends on none farther away than that. `known` is (C, H, W) bool; for None or all True `image` itself is returned.
     """
     if known is None or bool(known.all()):
         return image
@@ -81,22 +82,22 @@ def _mean_of_neighbours(image: Tensor) -> Tensor:
 
 
 def flat(lr: Tensor) -> Tensor:
-    """(C, H, W) bool: samples that all within 8 pixels of them are equal to, band by band.
+    """Return (C, H, W) bool: True where all samples within 8 pixels are equal, band by band.
 
-    So far from any edge back-projection carries nothing that could be seen.
+    This far from any edge, back-projection changes nothing visible.
 
     Args:
-        lr: (C, H, W), filled where it is not known.
+        lr: (C, H, W), unknown samples filled.
     """
     return largest_near(lr, _FLAT_REACH) == -largest_near(-lr, _FLAT_REACH)
 
 
 def keep_flat(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """`sr` with what is flat in `lr` set to its value: where nothing changes nothing is to be invented.
+    """Return `sr` with the parts that are flat in `lr` set to the value of `lr`, so that no detail is invented there.
 
     Args:
         sr: (C, H * scale, W * scale).
-        lr: (C, H, W), filled where it is not known.
+        lr: (C, H, W), unknown samples filled.
     """
     still = flat(lr)
     if not bool(still.any()):
@@ -106,14 +107,14 @@ def keep_flat(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
 
 
 def largest_near(image: Tensor, reach: int) -> Tensor:
-    """(..., H, W): the largest of the samples no farther than `reach` along each axis.
+    """Return (..., H, W): the largest sample within `reach` along each axis.
 
-    As `max_pool2d`, which also notes where it was, and takes twenty times as long.
+    Equals `max_pool2d`, which takes twenty times as long because it also computes indices.
     """
     for axis in (-2, -1):
         margins = (reach, reach) if axis == -1 else (0, 0, reach, reach)
         image, width, side = pad(image, margins, value=-inf), 1, 2 * reach + 1
-        while width < side:  # of `width` samples from each on, then of twice as many
+        while width < side:  # maximum over `width` samples, doubled each time
             step = min(width, side - width)
             length = image.shape[axis] - step
             image = torch.maximum(image.narrow(axis, 0, length), image.narrow(axis, step, length))
@@ -122,5 +123,5 @@ def largest_near(image: Tensor, reach: int) -> Tensor:
 
 
 def nearest(image: Tensor, scale: int) -> Tensor:
-    """(C, H, W) with every sample `scale` x `scale` times: enlargement by the nearest neighbour."""
+    """Return (C, H, W) enlarged by the nearest neighbour: each sample repeated `scale` x `scale` times."""
     return image.repeat_interleave(scale, -2).repeat_interleave(scale, -1)

@@ -1,4 +1,4 @@
-"""Kernels drawn at random, of every kind that a camera may have."""
+"""Kernels drawn at random, of every kind that a camera may have, for training priors."""
 
 import math
 
@@ -9,14 +9,14 @@ from torch.nn.functional import pad
 from .kernels import Kernel, bicubic, bilinear, box, lanczos, middle
 
 BANK_SIDE = 41
-"""Of the square that holds each, in HR pixels."""
+"""Side of the square that holds each kernel, in HR pixels."""
 
 _SHARPEST, _SOFTEST, _LONGEST = 0.25, 0.62, 0.15
-"""Standard deviation of a camera's blur in LR pixels, and by how much it is longer across, or shorter."""
+"""Range of the standard deviation of a camera's blur in LR pixels, and how much longer or shorter it is across."""
 
 
 def kernel_bank(scale: int, count: int, bicubics: float, seed: int, device: torch.device) -> Tensor:
-    """(count, 41, 41) float32 kernels: a share of them `bicubics`, the others of every kind a camera may have."""
+    """Return (count, 41, 41) float32 kernels: a share `bicubics` of bicubic ones, the others of every kind."""
     generator = Generator().manual_seed(seed)
     fixed = [in_bank(bicubic(scale))] * round(bicubics * count)
     named = [in_bank(make(scale)) for make in (box, bilinear, lanczos)] * max(1, round(0.02 * count))
@@ -26,13 +26,13 @@ def kernel_bank(scale: int, count: int, bicubics: float, seed: int, device: torc
 
 
 def in_bank(kernel: Kernel) -> Tensor:
-    """(41, 41): its taps, the middle one in the middle."""
+    """Return the kernel's taps padded to (41, 41), the middle tap in the middle."""
     margin = (BANK_SIDE - kernel.side) // 2
     return pad(kernel.taps, (margin,) * 4)
 
 
 def _gaussians(scale: int, count: int, generator: Generator) -> Tensor:
-    """Isotropic ones and others, some sharpened, at the phases that are usual and at random ones."""
+    """Draw isotropic and anisotropic Gaussians, some sharpened, at the two usual phases or at random ones."""
     widest = 0.65 * scale + 1.3
     first, second, angle, kind, phase = torch.rand(5, count, generator=generator, dtype=torch.float64)
     sigma_1 = 0.25 + first * (widest - 0.25)
@@ -57,7 +57,7 @@ def _gaussians(scale: int, count: int, generator: Generator) -> Tensor:
 
 
 def cameras(scale: int, count: int, generator: Generator) -> Tensor:
-    """(count, 41, 41) float64: Gaussians in their place, as wide as lenses and sensors have them as a rule."""
+    """Return (count, 41, 41) float64: centred Gaussians of the widths that lenses and sensors usually have."""
     first, long, angle = torch.rand(3, count, generator=generator, dtype=torch.float64)
     sigma = scale * (_SHARPEST + first * (_SOFTEST - _SHARPEST))
     stretch = 1 + _LONGEST * (2 * long - 1)
@@ -70,7 +70,7 @@ def cameras(scale: int, count: int, generator: Generator) -> Tensor:
 
 
 def _motion(scale: int, generator: Generator) -> Tensor:
-    """The path of a shaken camera: a random walk with a slowly turning direction, drawn with a small pen."""
+    """Draw the path of a shaken camera: a random walk whose direction turns slowly, drawn with a small pen."""
     steps = 60
     length, straight, start = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     turns = torch.randn(steps, generator=generator, dtype=torch.float64) * (0.02 + 0.35 * straight**2)

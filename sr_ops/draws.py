@@ -1,8 +1,8 @@
-"""What a prior learns from: crops of HR pictures, shrunk by cameras drawn at random, with noise, JPEG and their bases.
+"""Training examples for a prior: crops of HR pictures, shrunk by random cameras, with noise, JPEG and their bases.
 
-Everything is drawn and made on the device in batches, by FFT over patches that are wider than what is learned from, so
-that a GPU is not kept waiting. A patch and what surrounds it stand for the inside of an image; some are treated as
-whole images, mirrored borders and all, so that borders are learned, too.
+Everything is drawn and computed on the device in batches, by FFT over patches wider than the crops, so that a GPU does
+not wait. Most crops stand for the inside of an image. Some are treated as whole images with mirrored borders, so that
+borders are learned, too.
 """
 
 import math
@@ -22,13 +22,13 @@ from .kernels import bicubic
 from .resample import axis_matrix
 
 MARGIN = 16
-"""LR pixels around a crop: a multiple of 8, and more than a data step carries of what wraps around."""
+"""LR pixels around a crop: a multiple of 8, and more than the distance that a data step carries what wraps around."""
 
 _LOWEST_QUALITY, _HIGHEST_QUALITY = 30, 96
-"""Of JPEG: below, few are found; above, nothing is lost that rounding to 8 bits would keep."""
+"""Range of JPEG qualities. Lower ones are rare; higher ones lose nothing that rounding to 8 bits would keep."""
 
 _MOST_SHARPENED = 1.6
-"""Amount of an unsharp mask, whose radius is about an LR pixel."""
+"""Largest amount of the unsharp mask, whose radius is about one LR pixel."""
 
 _MOST_GRAIN = 8 / 255
 _MOST_UNSEEN = 2 / 255
@@ -36,14 +36,14 @@ _MOST_UNSEEN = 2 / 255
 _CAMERAS = 2000
 
 _GUESSED = 0.75
-"""How often bicubic is assumed of such a camera, as of all of which nothing is told."""
+"""How often the base of a processed image assumes bicubic, as it does for any image with unknown kernel."""
 
 _SOFT_GAIN = 2.5
-"""Brings noise that was blurred back to the strength that it had, about."""
+"""Restores, approximately, the strength that noise had before it was blurred."""
 
 
 class Batch(NamedTuple):
-    """What one step learns from."""
+    """What one training step learns from."""
 
     lr: Tensor
     """(B, C, c, c)."""
@@ -57,24 +57,24 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Odds:
-    """How often a draw has what, each of 0 to 1."""
+    """Probabilities of each property of a draw, from 0 to 1."""
 
     bicubic: float = 0.35
     noise: float = 0.4
     unseen: float = 0.0
-    """Noise of two levels at most, of which nothing is told: no measurement would find it."""
+    """Noise of up to two levels that the network is not told of, because no measurement would find it."""
     jpeg: float = 0.15
     processed: float = 0.5
-    """Of JPEGs: by a camera or a maker whose blur, grain and sharpening nobody told."""
+    """Share of JPEGs whose camera's or maker's blur, grain and sharpening the network is not told of."""
     grey: float = 0.15
     border: float = 0.25
     swapped: float = 0.5
-    """Bands in another order."""
+    """Bands in random order."""
     inverted: float = 0.1
 
 
 class Draws:
-    """Batches for one scale and 3 bands or 1, all drawn from one generator of the device."""
+    """Batches for one scale and 3 bands or 1, all drawn from one generator on the device."""
 
     def __init__(
         self, album: Album, kernels: Tensor, scale: int, bands: int, crop: int, odds: Odds, seed: int = 0
@@ -90,7 +90,7 @@ class Draws:
         self._luma = tables.to(device)
         chroma = torch.stack([steps_of_quality(max(1, quality), CHROMA_STEPS) for quality in range(101)])
         self._chroma = chroma.to(device)
-        # All constants are on the device before a step: a CUDA graph can hold no copy from the host.
+        # All constants are on the device before a step: a CUDA graph cannot hold a copy from the host.
         self._to_ycc, self._from_ycc = _YCC.to(device), torch.linalg.inv(_YCC).to(device)
         ring = torch.zeros(self._side, self._side, device=device)
         ring[4:-4, 4:-4] = 1
@@ -102,7 +102,7 @@ class Draws:
 
     @torch.no_grad()
     def batch(self, size: int) -> Batch:
-        """One step's, of `size` crops."""
+        """Draw a batch of `size` crops."""
         scale, device = self._scale, self._kernels.device
         hr = self._coloured(self._album.patches(size, self._side * scale, self.generator))
         lossy = self._some(size, self._odds.jpeg)
@@ -129,7 +129,7 @@ class Draws:
         return kernels[torch.randint(len(kernels), (size,), device=kernels.device, generator=self.generator)]
 
     def _grainy(self, lr: Tensor, chosen: Tensor) -> Tensor:
-        """Noise that is stronger where it is light, and in every second image shared by neighbours."""
+        """Add noise, in half of the images stronger where it is bright, and in half correlated between neighbours."""
         batch = len(lr)
         sigma = (chosen * self._even(batch) ** 1.5 * _MOST_GRAIN)[:, None, None, None]
         white = torch.randn(lr.shape, device=lr.device, generator=self.generator)
@@ -140,7 +140,7 @@ class Draws:
         return lr + sigma * strength * grain
 
     def _sharpened(self, lr: Tensor, chosen: Tensor) -> Tensor:
-        """An unsharp mask, of three in four of those that are chosen."""
+        """Apply an unsharp mask to three in four of the chosen images."""
         amount = chosen * self._some(len(lr), 0.75) * self._even(len(lr)) * _MOST_SHARPENED
         wide = self._some(len(lr), 0.5)[:, None, None, None]
         soft = torch.where(wide > 0, _blurred(lr, 1.2), _blurred(lr, 0.8))
@@ -153,7 +153,7 @@ class Draws:
         return torch.rand(*shape, device=self._kernels.device, generator=self.generator)
 
     def _coloured(self, hr: Tensor) -> Tensor:
-        """Bands in a random order, brightness and contrast changed; some in grey; for one band, one of them."""
+        """Change order of bands, brightness and contrast at random; make some grey; keep one band if one is wanted."""
         batch = len(hr)
         order = self._even(batch, 3).argsort(1)
         mixed = hr.gather(1, order[:, :, None, None].expand_as(hr))
@@ -168,14 +168,14 @@ class Draws:
         return hr if self._bands == 3 else hr[:, :1]
 
     def _transfer(self, kernel: Tensor, side: int) -> Tensor:
-        """(B, 1, side, side // 2 + 1) complex: what correlation with the kernel multiplies a spectrum by."""
+        """Return (B, 1, side, side // 2 + 1) complex: the transfer function of correlation with the kernel."""
         margin = side - BANK_SIDE
         rolled = torch.roll(pad(kernel.flip(1, 2), (0, margin, 0, margin)), (-(BANK_SIDE // 2),) * 2, (1, 2))
         transfer: Tensor = torch.fft.rfft2(rolled)
         return transfer[:, None]
 
     def _compressed(self, lr: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """The LR images after JPEG where `chosen` is 1, and the mean step of brightness (B,), 0 for none."""
+        """Return the LR images, compressed where `chosen` is 1, and their mean luma steps (B,), 0 if uncompressed."""
         batch = len(lr)
         qualities = (_LOWEST_QUALITY + self._even(batch) * (_HIGHEST_QUALITY + 1 - _LOWEST_QUALITY)).long()
         lossy = self._jpeg(lr, qualities, self._some(batch, 0.5) > 0)
@@ -183,7 +183,7 @@ class Draws:
         return torch.where(chosen[:, None, None, None] > 0, lossy, lr), step
 
     def _jpeg(self, lr: Tensor, qualities: Tensor, subsampled: Tensor) -> Tensor:
-        """(B, C, side, side) as JPEG of these qualities (B,) keeps it; of three bands, colour at 4:2:0 or 4:4:4."""
+        """Compress (B, C, side, side) as JPEG of qualities (B,); three bands have chroma at 4:2:0 or 4:4:4."""
         luma, chroma = (steps[qualities][:, None, None] for steps in (self._luma, self._chroma))
         if self._bands == 1:
             return (round_blocks(255 * lr - 128, luma) + 128) / 255
@@ -196,7 +196,7 @@ class Draws:
         return torch.einsum("bchw,dc->bdhw", torch.cat([brightness, colour], 1), self._from_ycc) / 255
 
     def _base(self, lr: Tensor, transfer: Tensor, noise_square: Tensor) -> Tensor:
-        """`Degradation.data_step` from bicubic, for every image of the batch with its own kernel."""
+        """Return `Degradation.data_step` from bicubic, with a kernel per image of the batch."""
         scale, side = self._scale, self._side
         whole = self._some(len(lr), self._odds.border)[:, None, None, None]
         crop = lr[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -213,7 +213,7 @@ class Draws:
 
 
 def _blurred(lr: Tensor, sigma: float) -> Tensor:
-    """(B, C, h, w) by a Gaussian; beyond the border it is mirrored."""
+    """Blur (B, C, h, w) with a Gaussian; the border is mirrored."""
     reach = math.ceil(3 * sigma)
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=lr.device) / sigma) ** 2)
     taps = taps / taps.sum()
@@ -223,9 +223,9 @@ def _blurred(lr: Tensor, sigma: float) -> Tensor:
 
 
 def _observed(hr: Tensor, transfer: Tensor, scale: int) -> Tensor:
-    """Every `scale`-th row and column of what `transfer` makes of (..., N, N).
+    """Filter (..., N, N) with `transfer` and keep every `scale`-th row and column.
 
-    Rows that are left out need not be made: leaving out rows adds up what is n rows apart in a spectrum.
+    Rows that would be dropped are never computed: dropping them adds up rows of the spectrum that are n apart.
     """
     rows = hr.shape[-2] // scale
     folded = (torch.fft.rfft2(hr) * transfer).unflatten(-2, (scale, rows)).mean(-3)
@@ -234,7 +234,7 @@ def _observed(hr: Tensor, transfer: Tensor, scale: int) -> Tensor:
 
 
 def _spread(lr: Tensor, scale: int) -> Tensor:
-    """The spectrum, as of `rfft2`, of (..., n, n) with zeros between, at HR size: over the rows it repeats itself."""
+    """Return the `rfft2` of (..., n, n) with zeros in between, at HR size; its rows repeat those of the LR spectrum."""
     between = lr.new_zeros(*lr.shape, scale)
     between[..., 0] = lr
     spectrum: Tensor = torch.fft.fft(torch.fft.rfft(between.flatten(-2)), dim=-2)
@@ -242,4 +242,4 @@ def _spread(lr: Tensor, scale: int) -> Tensor:
 
 
 _YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-"""Of JFIF, chroma around 0."""
+"""RGB to YCbCr as in JFIF, chroma around 0."""

@@ -1,7 +1,7 @@
-"""How large a result is asked to be, as text, and where an image's pixels lie in it. Does not load torch.
+"""The requested size of a result, as text, and the positions of an image's pixels in it. Does not load torch.
 
-Networks and the forward model know whole scales alone. Any other size is made at the next whole scale and brought down
-(`reduction.py`), each axis by its own ratio; a pixel is an area, so the borders of both grids are the same.
+Networks and the forward model work at whole scales only. Any other size is made at the next whole scale and reduced
+(`reduction.py`), each axis by its own ratio. A pixel is an area, so both grids have the same borders.
 """
 
 import math
@@ -12,60 +12,60 @@ from fractions import Fraction
 from .settings import MAX_SCALE, MIN_SCALE, Settings
 
 LEAST_SCALE = 1.01
-"""Of an axis that is to grow, where a scale is told: below, small images would stay as large as they are."""
+"""Smallest scale of an axis that is enlarged; with a smaller one, small images would stay as large as they are."""
 
 GSD = "gsd:"
-"""How `Settings.result_size` begins that tells the length of a pixel on the ground, in metres: "gsd:2.5"."""
+"""Prefix of a `Settings.result_size` that gives the length of a pixel on the ground in metres: "gsd:2.5"."""
 
 PIXELS = "pixels:"
-"""How it begins that tells pixels across and down; one may be left out, and follows from the other: "pixels:1024x"."""
+"""Prefix of one that gives width and height in pixels: "pixels:1024x768". Either may be left out: "pixels:1024x"."""
 
 TIMES = "times:"
-"""How it begins that tells ratios across and down: "times:2.5x3.0"."""
+"""Prefix of one that gives the ratios across and down: "times:2.5x3.0"."""
 
 _REACH = 16
-"""LR pixels around an area that its pixels of the result hang on, where that is no finer than the image: 2 for the
-cubic, half a pixel of the result, what is left of an LR pixel, and `conservation.SHARED_REACH` pixels of the result."""
+"""LR pixels around an area that its result pixels depend on, where the result is no finer than the image: 2 for the
+cubic, half a result pixel, the rest of an LR pixel, and `conservation.SHARED_REACH` result pixels."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of an image and of its result; pixel i of the result lies at (i + 0.5) * lr / sr - 0.5."""
+    """One axis of an image and of its result; result pixel i lies at (i + 0.5) * lr / sr - 0.5 in LR pixels."""
 
     lr: int
     """Pixels of the image."""
     sr: int
-    """Pixels of the result, no fewer."""
+    """Pixels of the result, at least `lr`."""
 
     @property
     def ratio(self) -> float:
         return self.sr / self.lr
 
     def edge(self, place: int) -> int:
-        """Where the result is cut to cut the image before its pixel `place`: pixels whose middles lie before that."""
+        """Return where to cut the result to match a cut of the image before LR pixel `place`: by pixel centres."""
         return (2 * place * self.sr + self.lr) // (2 * self.lr)
 
     def part(self, start: int, stop: int) -> slice:
-        """The pixels of the result that belong to LR pixels from `start` to `stop`."""
+        """Return the result pixels that belong to LR pixels from `start` to `stop`."""
         return slice(self.edge(start), self.edge(stop))
 
     def sources(self, place: slice) -> list[int]:
-        """Of some pixels of the result the LR pixels in which their middles lie; on a border the one before."""
+        """Return the LR pixels that hold the centres of the result pixels in `place`; on a border the one before it."""
         return [((2 * index + 1) * self.lr - 1) // (2 * self.sr) for index in range(place.start, place.stop)]
 
     def around(self, place: slice, margin: int) -> slice:
-        """Some pixels of the result, and so many more on both sides as there are."""
+        """Return the slice `place` of the result, wider by `margin` pixels on both sides, clipped to the result."""
         return slice(max(0, place.start - margin), min(self.sr, place.stop + margin))
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a result."""
+    """The pixel grid of a result."""
 
     rows: Axis
     columns: Axis
     scale: int
-    """The whole scale at which it is made."""
+    """The whole scale at which the result is made."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,7 +74,7 @@ class Grid:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the result is what was made at the whole scale."""
+        """Whether the result needs no reduction from the whole scale."""
         return all(axis.sr == axis.lr * self.scale for axis in (self.rows, self.columns))
 
     @property
@@ -84,10 +84,10 @@ class Grid:
 
 
 def grid_of(settings: Settings, height: int, width: int) -> Grid:
-    """That of an image's result.
+    """Return the grid of the result for an image of `height` x `width`.
 
     Raises:
-        ValueError: the settings tell no size in pixels of it, but one on the ground.
+        ValueError: the settings give a size on the ground, which must be turned into pixels first.
     """
     times = times_of(settings)
     if times is not None:
@@ -99,7 +99,7 @@ def grid_of(settings: Settings, height: int, width: int) -> Grid:
 
 
 def times_of(settings: Settings) -> tuple[float, float] | None:
-    """Ratios across and down, as told; None where something else was told, and each image has its own."""
+    """Return the ratios across and down if the settings give them; None if they give a size."""
     if not settings.result_size:
         return float(settings.scale), float(settings.scale)
     if not settings.result_size.startswith(TIMES):
@@ -109,20 +109,20 @@ def times_of(settings: Settings) -> tuple[float, float] | None:
 
 
 def pixels_text(height: int, width: int) -> str:
-    """As `Settings.result_size` has it."""
+    """Return a size as text for `Settings.result_size`."""
     return f"{PIXELS}{width}x{height}"
 
 
 def whole_scale(grid: Grid) -> int:
-    """The least whole scale from which a result of that size is reduced."""
+    """Return the smallest whole scale from which a result of this size can be reduced."""
     return max(MIN_SCALE, *(-(-axis.sr // axis.lr) for axis in (grid.rows, grid.columns)))
 
 
 def parse_scale(text: str) -> tuple[int, str]:
-    """`Settings.scale` and `Settings.result_size` of a scale, or of two, across and down: "2", "2.5", "2x1.5".
+    """Return `Settings.scale` and `Settings.result_size` for a scale, or one across and one down: "2", "2.5", "2x1.5".
 
     Raises:
-        ValueError: with a sentence; it is none that can be made.
+        ValueError: the scale cannot be made; the message is a sentence.
     """
     told = text.strip().lower().split("x")
     numbers = [float(part) if re.fullmatch(r"[0-9]+(\.[0-9]*)?", part) else math.nan for part in told]
@@ -140,7 +140,7 @@ def parse_scale(text: str) -> tuple[int, str]:
 
 
 def parse_gsd(text: str) -> str:
-    """`Settings.result_size` of a length in metres. Raises ValueError with a sentence for what is none."""
+    """Return `Settings.result_size` for a length in metres. Raises ValueError with a sentence if it is none."""
     try:
         metres = float(text)
     except ValueError:
@@ -151,7 +151,7 @@ def parse_gsd(text: str) -> str:
 
 
 def parse_size(text: str) -> str:
-    """`Settings.result_size` of pixels across and down, WxH, Wx or xH. Raises ValueError with a sentence for others."""
+    """Return `Settings.result_size` for WxH, Wx or xH in pixels. Raises ValueError with a sentence for other text."""
     told = re.fullmatch(r"([1-9][0-9]{0,6})?x([1-9][0-9]{0,6})?", text.strip().lower())
     if told is None or not any(told.groups()):
         raise ValueError(f"{text!r} is no size in pixels; give WxH, as in 1024x768, or one of them, as in 1024x")
@@ -159,12 +159,12 @@ def parse_size(text: str) -> str:
 
 
 def _times(length: int, ratio: float) -> int:
-    """To the next whole number of pixels, a half up, by the decimal that was told, not by its neighbour in binary."""
+    """Round to whole pixels, halves up. Uses the decimal number as given, not its neighbour in binary."""
     return math.floor(length * Fraction(repr(ratio)) + Fraction(1, 2))
 
 
 def _in_pixels(told: str, height: int, width: int) -> tuple[int, int]:
-    """Across and down."""
+    """Return width and height."""
     if not told.startswith(PIXELS):
         raise ValueError(f"{told} is no size in pixels")
     across, down = told.removeprefix(PIXELS).split("x")

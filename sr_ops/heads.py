@@ -1,4 +1,4 @@
-"""The heads of a prior in the order in which they are trained, and the weights that each begins from."""
+"""The heads of a prior: the order in which they are trained, and their initial weights."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -13,16 +13,16 @@ from .settings import Body
 
 
 def in_order(scales: Iterable[int], bands: Collection[int]) -> tuple[Head, ...]:
-    """The largest scale first, three bands before one: later heads begin from earlier ones."""
+    """Return the heads in training order: largest scale first, three bands before one. Later start from earlier."""
     return tuple((scale, count) for scale in sorted(scales, reverse=True) for count in HEAD_BANDS if count in bands)
 
 
 def origin(head: Head, held: Collection[Head], todo: Sequence[Head]) -> Head | None:
-    """The head that one begins from: itself where it is held, else what is likest to it; None for none.
+    """Return the head whose weights `head` starts from: itself if held, else the most similar one; None if none fits.
 
     Args:
-        held: heads that there are already.
-        todo: heads in training, in their order.
+        held: heads that exist already.
+        todo: heads to be trained, in order.
     """
     if head in held:
         return head
@@ -34,11 +34,11 @@ def origin(head: Head, held: Collection[Head], todo: Sequence[Head]) -> Head | N
 
 
 def first_weights(head: Head, body: Body, other: Head | None, weights: Weights, seed: int) -> dict[str, Tensor]:
-    """What a head begins with.
+    """Return the initial weights of a head.
 
     Args:
-        other: its `origin`, and `weights` that head's. From none it is fresh and adds nothing to the base; from another
-            scale it has the other's body, and the ends of a fresh one.
+        other: its `origin`; `weights` are those of that head. Without one the head is fresh and adds nothing to the
+            base. From a head of another scale it takes the body; its first and last layer are fresh.
     """
     scale, bands = head
     network = DirectNetwork(bands, scale, body, torch.float32)
@@ -52,10 +52,10 @@ def first_weights(head: Head, body: Body, other: Head | None, weights: Weights, 
 
 
 def deeper(weights: Weights, depth: int) -> dict[str, Tensor]:
-    """A head of more convolutions that makes what this one makes: what is new, spread among the old, adds nothing yet.
+    """Return weights of a head with more convolutions and the same output: the new ones are spread among the old ones.
 
     Args:
-        depth: at least that of the weights.
+        depth: at least that of `weights`.
     """
     old = body_of(weights)
     hidden, wanted = old.depth - 2, depth - 2
@@ -65,7 +65,7 @@ def deeper(weights: Weights, depth: int) -> dict[str, Tensor]:
     for place in range(1, depth - 1):
         last = places.get(place, last)
         for name, shape in hidden_shapes(old).items():
-            adds = name.startswith("convolution.")  # a gate that looks at nothing, and opens by nothing, would stay so
+            adds = name.startswith("convolution.")  # with zero weights on both sides a gate would never learn
             nothing = place not in places and (adds or not hidden)
             made[f"body.{place}.{name}"] = torch.zeros(shape) if nothing else weights[f"body.{last}.{name}"].clone()
     for part in ("weight", "bias"):
@@ -75,7 +75,7 @@ def deeper(weights: Weights, depth: int) -> dict[str, Tensor]:
 
 
 def of_one_band(weights: Weights, scale: int, body: Body) -> dict[str, Tensor]:
-    """Of a head for three bands what makes of one band the mean of what that makes of three equal ones."""
+    """Return a head for one band whose result is the mean of the three-band head's results for three equal bands."""
     one = {name: tensor.clone() for name, tensor in weights.items()}
     first, last = "body.0.weight", f"body.{body.depth}"
     ends = (3, 3 + 3 * scale**2)

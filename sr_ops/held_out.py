@@ -1,7 +1,7 @@
-"""Parts of an image that its fit never learns from, to ask what may be trusted: is it better there than the base?
+"""Held-out parts of an image, which its fit never learns from: is the fit better there than the base?
 
-The network enlarges what the camera would have seen of such a part, damaged as the image is (`damage`), and the part
-itself is the truth. No other image, and no model of what images are like, is asked.
+A held-out part is shrunk by the forward model and damaged as the image is (`damage`). The network enlarges that, and
+the part itself is the ground truth. No other image and no image statistics are involved.
 """
 
 from dataclasses import dataclass
@@ -15,43 +15,44 @@ from .residual_network import ResidualNetwork
 from .stages import Stage
 
 _SHORTEST = 12
-"""Side, in pixels of the son, of an image that can spare a part."""
+"""Shortest side, in son pixels, of an image that can spare a part."""
 
 _SQUARE = 16
 _MARGIN = 8
-"""Around a square, in pixels of the son: nearly as far as the default network looks."""
+"""Margin around a square, in son pixels: almost the reach of the default network."""
 
 _SHARE = 0.1
-"""Of the pixels: less makes the answer a matter of luck, more takes lessons from small images."""
+"""Share of the pixels to hold out: with less the comparison is a matter of luck, with more small images teach too
+little."""
 
 _FEWEST_SQUARES = 2
 _MOST_SQUARES = 24
-"""A large image has more to spare than the question needs: so it costs 0.02 s at most."""
+"""A large image has more pixels than the comparison needs; this limits its time to 0.02 s."""
 
 _TRIES = 16
-"""Places looked at for each square, where some of the image is not known."""
+"""Places tried per square where parts of the image are unknown."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Squares of one image."""
+    """Held-out squares of one image."""
 
     windows: Tensor
-    """(K, C, h, w) float32, h and w multiples of the ratio: each square with what surrounds it."""
+    """(K, C, h, w) float32, h and w multiples of the ratio: each square with its surroundings."""
     counted: Tensor
-    """(K, 1, h, w) bool: the square within its window."""
+    """(K, 1, h, w) bool: True in the square within each window."""
     taught: Tensor
-    """(1, H, W) float32: 0 in the squares, else 1."""
+    """(1, H, W) float32: 0 in the squares, 1 elsewhere."""
 
 
 def hold_out(image: Tensor, ratio: int, seed: int, known: Tensor | None = None) -> HeldOut | None:
-    """Squares spread evenly over (C, H, W) float32: a tenth of it, 24 at most, their places drawn by `seed`.
+    """Hold out squares spread evenly over (C, H, W) float32: a tenth of its pixels, at most 24, placed by `seed`.
 
-    None for an image with a side below 12 `ratio`, or with no place for two squares where all is known.
+    Returns None for an image with a side below 12 `ratio`, or without two places for squares where all is known.
 
     Args:
-        ratio: of the network that is to be asked.
-        known: (H, W) bool; None for everywhere.
+        ratio: of the network to be tested.
+        known: (H, W) bool; None if all pixels are known.
     """
     height, width = image.shape[-2:]
     if min(height, width) < _SHORTEST * ratio:
@@ -79,7 +80,7 @@ def hold_out(image: Tensor, ratio: int, seed: int, known: Tensor | None = None) 
 
 
 def whole(image: Tensor, ratio: int, known: Tensor | None = None) -> HeldOut | None:
-    """All that is known of the image, for what learned from none of it; None for a size that can spare no part."""
+    """Return all known pixels as held out, to test weights that learned from none of them; None if too small."""
     height, width = (side // ratio * ratio for side in image.shape[-2:])
     if min(image.shape[-2:]) < _SHORTEST * ratio:
         return None
@@ -92,10 +93,10 @@ def _middle(length: int, part: int) -> slice:
 
 
 class Examination:
-    """The squares as a network is asked for them: PSNR in dB over the squares, all bands, against the image.
+    """A test on held-out parts: PSNR in dB over all bands of the held-out pixels.
 
-    Without self-ensemble and back-projection. What is to be enlarged is damaged as the image is: what sharpens its
-    noise, or its JPEG blocks, must not win.
+    There is no self-ensemble and no back-projection. The sons are damaged as the image is, so that a network that
+    sharpens noise or JPEG blocks does not win.
     """
 
     def __init__(self, held_out: HeldOut, stage: Stage, damage: Damage, seed: int) -> None:
@@ -105,12 +106,12 @@ class Examination:
         self._bases = stage.base(self._sons)
 
     def of_base(self) -> float:
-        """Of what the data alone say."""
+        """Return the PSNR of the base."""
         return self._psnr(self._bases)
 
     @torch.inference_mode()
     def of(self, network: ResidualNetwork, told: Tensor) -> float:
-        """Of a network that is told (C, 2) of the image."""
+        """Return the PSNR of a network, which is given `told` (C, 2) about the image."""
         return self._psnr(network(self._sons, self._bases, told.expand(len(self._sons), -1, -1)))
 
     def _psnr(self, enlarged: Tensor) -> float:

@@ -1,6 +1,6 @@
-"""How often a measure had which size: counts that add up over the parts of an image, without any rounding.
+"""Histograms of a measure, whose counts can be added over the parts of an image without rounding.
 
-Importing this file does not load torch: whoever only adds parts up needs none.
+Importing this file does not load torch, which adding up counts does not need.
 """
 
 import struct
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SHIFT = 19
-"""Bits of a float32 that a bin does not tell: it has the exponent, and the first 4 bits of what follows."""
+"""Low bits of a float32 that a bin ignores: the bin is the exponent and the first 4 bits of the mantissa."""
 
 _LEAST = 2.0**-60
-"""Anything smaller, 0 too, counts as this."""
+"""Smaller values, 0 included, count as this."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Of values from 0 on, in bins of at most 1/16 of their value; those of parts add up."""
+    """Counts of values from 0 up, in bins no wider than 1/16 of the value; histograms of parts can be added."""
 
     bins: tuple[int, ...] = ()
-    """In rising order: the upper 13 bits of the float32 values in it, as a whole number."""
+    """In rising order: the upper 13 bits of the float32 values in each bin, as a whole number."""
     counts: tuple[int, ...] = ()
-    """Above 0, one for each bin."""
+    """One per bin, above 0."""
 
     @classmethod
     def of(cls, values: "Tensor", known: "Tensor | None" = None) -> "Histogram":
-        """Of float32 values of any shape, none of them below 0; `known` alike, bool, None for all of them."""
+        """Count float32 values of any shape, none below 0; `known` is bool of the same shape, None if all count."""
         from torch import int32
 
         if known is not None:
@@ -49,7 +49,7 @@ class Histogram:
         return Histogram(tuple(bins), tuple(total[each] for each in bins))
 
     def quantile(self, share: float) -> float | None:
-        """The value that this share of all lies below, to 1/16 of itself; None of no values.
+        """Return the value below which this share of the values lies, to 1/16 of itself; None if there are no values.
 
         Args:
             share: above 0, up to 1.
@@ -69,5 +69,5 @@ def _bin_of(value: float) -> int:
 
 
 def _edge(number: int) -> float:
-    """Of a bin, the lower one."""
+    """Return the lower edge of a bin."""
     return float(struct.unpack("<f", struct.pack("<i", number << _SHIFT))[0])

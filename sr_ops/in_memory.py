@@ -1,8 +1,8 @@
-"""From one LR image to its enlargement: learn from it, then enlarge it window by window.
+"""From one LR image in memory to its enlargement: learn from the image, then enlarge it window by window.
 
-A scale s takes one network up to x4 and two beyond, where networks know any camera (`stages`); those fitted from
-scratch take ceil(log2 s). Each stage runs its network under the self-ensemble, is brought down to the size asked for
-when it overshoots, and is back-projected against the LR image. Any other size is reduced from the next whole scale.
+Networks for any camera reach x4 in one stage and larger scales in two (`stages`); those fitted from scratch take
+ceil(log2 s) stages. Each stage runs its network under the self-ensemble, is reduced to the stage's scale where it
+overshoots, and is back-projected against the LR image. Sizes in between are reduced from the next whole scale.
 """
 
 from dataclasses import replace
@@ -31,12 +31,12 @@ def super_resolve(
     domain: Domain = UNIT,
     restorer: Restorer | None = None,
 ) -> Tensor:
-    """Enlarge one image: learn from it what can be learned, then enlarge it.
+    """Enlarge one image: learn what can be learned from it, then enlarge it.
 
-    Noise that the settings tell is in grey levels of 8 bits here. A kernel that is to be found, `auto` or `estimate`,
-    is found in this image's pixels, which count as they are, not as numbers of a file that were rounded; of one image
-    `estimate-collection` is the same. Callers that write tiles as they come, or spread them over machines, use
-    `learning.fit_stages` and `enlarging.enlarge` as this does.
+    Noise in the settings is in grey levels of 8 bits here. A kernel that is to be found (`auto`, `estimate`) is
+    estimated from the pixels as they are, without the rounding of a file; `estimate-collection` is the same for one
+    image. Callers that write tiles as they come, or spread them over machines, use `learning.fit_stages` and
+    `enlarging.enlarge` directly.
 
     >>> import torch
     >>> from sr_ops import Settings, super_resolve
@@ -47,26 +47,26 @@ def super_resolve(
     ((1, 12, 16), (1, 24, 32), torch.float32)
 
     Args:
-        lr: (C, H, W) float32, its samples within the bounds of `domain`: in [0, 1], unless it says otherwise.
-        settings: all that decides the pixels; `Settings()` is x4 by a network fitted from scratch.
+        lr: (C, H, W) float32, samples within the bounds of `domain`, by default [0, 1].
+        settings: everything that decides the pixels; `Settings()` is x4 by a network fitted from scratch.
         prior: weights to start from, for settings made by `preset(..., from_prior=True)`; `pipeline.load_prior` reads
             them.
-        domain: which samples are known, and between what they lie, most of them in [0, 1]. Those not known are
-            ignored, NaN too.
-        restorer: what Method.MODEL enlarges by.
+        domain: which samples are known, and their range, mostly in [0, 1]. Unknown samples are ignored, NaN too.
+        restorer: the trained model for Method.MODEL.
 
     Returns:
         (C, *grid_of(settings, H, W).size) float32 within the bounds of `domain`, on the device of `lr`. Bit-equal for
         equal arguments, thread count and device class; gradients do not flow through it.
 
     Raises:
-        ValueError: `lr` is none such: of other axes or type, empty, not finite or out of bounds where it is known. Or
-            the kernel is none at that scale, or for another number of bands. Or it is Method.MODEL without a restorer.
+        ValueError: `lr` has other axes or another dtype, is empty, or has known samples that are not finite or out of
+            bounds; the kernel does not exist at that scale or is for another number of bands; Method.MODEL has no
+            restorer.
     """
     _check(lr, domain)
     if settings.method == Method.MODEL and restorer is None:
         raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
-    with torch.inference_mode(False):  # a fit needs gradients: this brings them back from no_grad, too
+    with torch.inference_mode(False):  # a fit needs gradients: this enables them even under no_grad
         return _super_resolved(lr.detach(), settings, prior, domain, restorer)
 
 
@@ -84,7 +84,7 @@ def _super_resolved(
 
 
 def _check(lr: Tensor, domain: Domain) -> None:
-    """Raises ValueError for what is no image."""
+    """Raise ValueError if `lr` is not an image within `domain`."""
     if lr.ndim != 3 or lr.dtype != torch.float32 or not lr.numel():
         raise ValueError(
             f"the image is {tuple(lr.shape)} of {lr.dtype}; give (C, H, W) of torch.float32, as image[None].float() of"

@@ -1,8 +1,8 @@
-"""The loss of a JPEG, told from the pixels alone: which steps its brightness was rounded to, and how to do it again.
+"""JPEG losses, found from the pixels alone: the steps that luma was rounded to, and how to apply them again.
 
-JPEG turns each block of 8 x 8 pixels into 64 frequencies (a cosine transform) and rounds each to a multiple of a step:
-a table of 64 steps, which encoders scale by a "quality" from the example in the standard (ITU-T T.81, table K.1). An
-image that was compressed keeps that comb in its frequencies, also as a PNG, until it is resized or cut off the grid.
+JPEG transforms each block of 8 x 8 pixels into 64 frequencies (DCT) and rounds each to a multiple of a step. The table
+of 64 steps is usually that of the standard (ITU-T T.81, table K.1), scaled by a "quality". A compressed image keeps
+this comb in its frequencies, also as a PNG, until it is resized or cropped off the grid.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 BLOCK = 8
 
 LUMA = (0.299, 0.587, 0.114)
-"""Of R, G and B, as JFIF has it."""
+"""Weights of R, G and B as in JFIF."""
 
 _LUMA_STEPS = torch.tensor(
     [
@@ -31,33 +31,33 @@ _LUMA_STEPS = torch.tensor(
 
 CHROMA_STEPS = torch.full((BLOCK, BLOCK), 99)
 CHROMA_STEPS[:4, :4] = torch.tensor([[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]])
-"""Of colour, table K.2."""
+"""Steps for chroma, table K.2."""
 
 QUALITIES = range(1, 96)
-"""Above, the steps drown in the rounding of the pixels, and do no harm."""
+"""Above these the steps are lost in the rounding of the pixels, and do no harm."""
 
 _SMALLEST_STEP = 3
-"""That can be told: the rounding of R, G and B leaves an error of about a quarter."""
+"""Smallest step that can be detected: rounding R, G and B leaves an error of about a quarter."""
 
 _MOST_BLOCKS = 1024
 
 _LEAST_FIT = 0.4
-"""Mean of cos(2 pi frequency / step): 1 on the comb, 0 off it. Real JPEGs give 0.5 to 1."""
+"""Smallest mean of cos(2 pi frequency / step), which is 1 on the comb and 0 off it. Real JPEGs have 0.5 to 1."""
 
 _LEAST_DEVIATIONS = 6.0
-"""Of that mean from 0, in its standard deviations by chance."""
+"""Smallest distance of that mean from 0, in standard deviations of what chance gives."""
 
 
 def steps_of_quality(quality: int, standard: Tensor = _LUMA_STEPS) -> Tensor:
-    """(8, 8) steps in grey levels for 1 <= quality <= 100, a table of the standard scaled as libjpeg does."""
+    """Return the (8, 8) steps in grey levels for 1 <= quality <= 100, the standard table scaled as in libjpeg."""
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     return ((standard * percent + 50) // 100).clamp(1, 255).float()
 
 
 def find_steps(image: Tensor) -> Tensor | None:
-    """The (8, 8) steps that (C, H, W) float32 in [0, 1], C = 1 or 3, was rounded to.
+    """Return the (8, 8) steps that the luma of (C, H, W) float32 in [0, 1], C = 1 or 3, was rounded to.
 
-    None where it was not, or not with a scaled standard table, or too gently to tell; and for any other C.
+    Returns None if it was not rounded, not with a scaled standard table, or too little to tell; and for any other C.
     """
     if len(image) not in (1, len(LUMA)) or min(image.shape[-2:]) < BLOCK:
         return None
@@ -66,7 +66,7 @@ def find_steps(image: Tensor) -> Tensor | None:
     for quality in QUALITIES:
         steps = steps_of_quality(quality)
         step = steps.flatten()[places]
-        telling = (frequencies.abs() > step / 2) & (step >= _SMALLEST_STEP) & (places > 0)  # a block's mean says little
+        telling = (frequencies.abs() > step / 2) & (step >= _SMALLEST_STEP) & (places > 0)  # not the mean
         count = int(telling.sum())
         fit = float((torch.cos(2 * math.pi * frequencies / step) * telling).sum()) / max(1, count)
         deviations = fit * math.sqrt(2 * count)
@@ -76,7 +76,7 @@ def find_steps(image: Tensor) -> Tensor | None:
 
 
 def _distinct(frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Values that differ by a hundredth, each once, and their places 0..63: equal blocks are one witness, not many."""
+    """Return distinct values, to a hundredth, and their places 0..63; equal blocks are one piece of evidence."""
     hundredths = (100 * frequencies.flatten(-2)).round().long()
     places = torch.arange(BLOCK**2).expand_as(hundredths)
     distinct: Tensor = torch.unique(hundredths * BLOCK**2 + places)
@@ -85,7 +85,7 @@ def _distinct(frequencies: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def round_to_steps(images: Tensor, steps: Tensor) -> Tensor:
-    """(..., C, H, W) in [0, 1], C = 1 or 3, with the brightness of its whole blocks rounded; colour as it was."""
+    """Round the luma of whole blocks of (..., C, H, W) in [0, 1], C = 1 or 3; the chroma stays as it is."""
     if min(images.shape[-2:]) < BLOCK:
         return images
     height, width = (side // BLOCK * BLOCK for side in images.shape[-2:])
@@ -97,10 +97,10 @@ def round_to_steps(images: Tensor, steps: Tensor) -> Tensor:
 
 
 def round_blocks(planes: Tensor, steps: Tensor) -> Tensor:
-    """(..., H, W) in grey levels around 0, sides multiples of 8, with the frequencies of every block rounded.
+    """Round the frequencies of every block of (..., H, W), in grey levels around 0, sides multiples of 8.
 
     Args:
-        steps: on the same device; broadcasts to (..., N, 8, 8), N the blocks of a plane.
+        steps: on the same device; broadcasts to (..., N, 8, 8), N the number of blocks of a plane.
     """
     rounded = _inverse((_transform(_blocks(planes)) / steps).round() * steps)
     rows, columns = (side // BLOCK for side in planes.shape[-2:])
@@ -108,13 +108,13 @@ def round_blocks(planes: Tensor, steps: Tensor) -> Tensor:
 
 
 def _brightness(images: Tensor) -> Tensor:
-    """(..., C, H, W) in [0, 1] to (..., H, W), in grey levels around 0 as JPEG codes them."""
+    """Return the luma of (..., C, H, W) in [0, 1] as (..., H, W), in grey levels around 0 as JPEG codes it."""
     weights = images.new_tensor(LUMA) if images.shape[-3] == len(LUMA) else images.new_ones(1)
     return 255 * torch.einsum("...chw,c->...hw", images, weights) - 128
 
 
 def _blocks(brightness: Tensor) -> Tensor:
-    """(..., H, W) to its whole blocks, row by row: (..., N, 8, 8)."""
+    """Cut (..., H, W) into its whole blocks, row by row: (..., N, 8, 8)."""
     return brightness.unfold(-2, BLOCK, BLOCK).unfold(-2, BLOCK, BLOCK).flatten(-4, -3)
 
 
@@ -137,7 +137,7 @@ def _inverse(frequencies: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _cosines(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The orthonormal cosine transform of 8 samples (DCT-II), a frequency a row; kept where it was asked for."""
+    """Return the orthonormal DCT-II of 8 samples, one frequency per row; cached per dtype and device."""
     with torch.inference_mode(False):
         numbers = torch.arange(BLOCK, dtype=torch.float64)
         matrix = torch.cos(math.pi / BLOCK * numbers[:, None] * (numbers + 0.5)) * math.sqrt(2 / BLOCK)

@@ -1,8 +1,8 @@
-"""Kernels as text: what people write, and the one way to write each. Importing this file does not load torch.
+"""Kernels as text: what users write, and the canonical text of each kernel. Importing this file does not load torch.
 
-The canonical text of a kernel stands in `Settings.kernel`: a named one, as in "gaussian:1.4", or the taps of a file,
-as in "taps:3:...". Equal kernels have equal texts, so that the fingerprint goes by what a kernel is; only a sensor's
-has names besides the values that they stood for, as in "sensor:sentinel-2:B4=0.24".
+`Settings.kernel` holds the canonical text: a named kernel, as "gaussian:1.4", or the taps of a file, as "taps:3:...".
+Equal kernels have equal texts, so the fingerprint depends on what the kernel is. The only exception is a sensor, whose
+text also has names beside the values they stood for, as in "sensor:sentinel-2:B4=0.24".
 """
 
 import base64
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from . import sensors
 
 MAX_SIDE = 65
-"""Of a kernel, in HR pixels."""
+"""Largest side of a kernel, in HR pixels."""
 
 SUM_TOLERANCE = 0.01
-"""By how much the sum of taps that were rounded may be off 1."""
+"""How far the sum of rounded taps may be from 1."""
 
 PLAIN = ("bicubic", "box", "bilinear", "lanczos")
-"""Kernels that are told by their names alone."""
+"""Kernels given by name alone."""
 
 FORMS = {
     "gaussian:SIGMA": "a Gaussian of this standard deviation, in HR pixels",
@@ -30,31 +30,31 @@ FORMS = {
     "sensor:NAME": "the published transfers of a sensor's bands",
     "sensor:NAME:BAND,BAND,...": "of these bands, in the order of the file",
 }
-"""Kernels that are told by a name and more, and what each is."""
+"""Kernels given by a name and values, and what each is."""
 
 SPECS = f"{', '.join(PLAIN)}, {', '.join(FORMS)}"
 
 LEAST_SIGMA = 0.02
-"""HR pixels: of a Gaussian that is narrower all taps may be 0."""
+"""In HR pixels; all taps of a narrower Gaussian may be 0."""
 
 
 @dataclass(frozen=True)
 class KernelSpec:
-    """A kernel, or one for each band, as it was told."""
+    """A kernel, or one per band, as given."""
 
     name: str
     """One of PLAIN, "gaussian", "mtf", "sensor" or "taps"."""
     numbers: tuple[float, ...] = ()
-    """Of a Gaussian its sigma, or two and the angle; of "mtf" and "sensor" the transfers; of "taps" all of them, row by
+    """For a Gaussian its sigma, or two and the angle; for "mtf" and "sensor" the transfers; for "taps" the taps, row by
     row."""
     sensor: str = ""
-    """Of "sensor" its name in `sensors.SENSORS`."""
+    """For "sensor" its name in `sensors.SENSORS`."""
     bands: tuple[str, ...] = ()
-    """Of "sensor" their names, one for each transfer."""
+    """For "sensor" the names of the bands, one per transfer."""
 
     @property
     def text(self) -> str:
-        """The canonical one, which `parse` reads."""
+        """The canonical text, which `parse` reads."""
         if self.name == "taps":
             side = math.isqrt(len(self.numbers))
             return f"taps:{side}:{base64.b64encode(struct.pack(f'<{side * side}f', *self.numbers)).decode()}"
@@ -65,14 +65,14 @@ class KernelSpec:
 
 
 def parse(text: str) -> KernelSpec:
-    """What a text tells of a kernel, whatever the scale.
+    """Parse the text of a kernel, for any scale.
 
     Args:
-        text: one of `SPECS`, in small or capital letters: sigmas in HR pixels, the angle from the x axis towards y;
-            transfers at the LR Nyquist frequency, one for all bands or one for each. Or the text of `KernelSpec`.
+        text: one of `SPECS`, in any case, or a `KernelSpec.text`. Sigmas are in HR pixels, the angle is from the x axis
+            towards y; transfers are at the LR Nyquist frequency, one for all bands or one per band.
 
     Raises:
-        ValueError: it tells of none; the message says what can be told.
+        ValueError: the text is not a kernel; the message says what is allowed.
     """
     name, colon, values = text.strip().partition(":")
     name = name.strip().lower()
@@ -92,7 +92,7 @@ def parse(text: str) -> KernelSpec:
 
 
 def check_scale(spec: KernelSpec, scale: int) -> None:
-    """Raises ValueError for a Gaussian that is too wide or too narrow at this scale; it says what can be told."""
+    """Raise ValueError if a Gaussian is too wide or too narrow at this scale; the message says what is allowed."""
     sigmas = spec.numbers[:2] if spec.name == "gaussian" else ()
     if spec.name in ("mtf", "sensor"):
         sigmas = tuple(sigma_of_mtf(transfer, scale) for transfer in spec.numbers)
@@ -104,27 +104,27 @@ def check_scale(spec: KernelSpec, scale: int) -> None:
 
 
 def sigma_of_mtf(transfer: float, scale: int) -> float:
-    """Of the Gaussian that lets so much through at the LR Nyquist frequency, in HR pixels."""
+    """Return the sigma, in HR pixels, of the Gaussian with this transfer at the LR Nyquist frequency."""
     return scale / math.pi * math.sqrt(2 * math.log(1 / transfer))
 
 
 def of_taps(side: int, taps: bytes) -> KernelSpec:
-    """The kernel that a file holds.
+    """Return the kernel that a file holds.
 
     Args:
         side: odd, at most MAX_SIDE.
-        taps: side x side float32, little-endian, row by row, that sum to 1 but for rounding.
+        taps: side x side float32, little-endian, row by row, with a sum of 1 except for rounding.
     """
     return KernelSpec("taps", tuple(tap + 0.0 for tap in struct.unpack(f"<{side * side}f", taps)))
 
 
 def widest(scale: int) -> float:
-    """Standard deviation of the widest Gaussian, in HR pixels: four of them on each side of the middle."""
+    """Return the standard deviation of the widest Gaussian, in HR pixels: four fit on each side of the middle."""
     return (MAX_SIDE // 2 - (scale - 1) / 2) / 4
 
 
 def described(text: str) -> str:
-    """A canonical text for people: as they write it; of a file's taps how many, and the sha256 of them as float32."""
+    """Return a canonical text for people: as written; for a file's taps their size and the start of their sha256."""
     name, _, values = text.partition(":")
     if name != "taps":
         return text
@@ -133,7 +133,7 @@ def described(text: str) -> str:
 
 
 def _gaussian_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
-    """Its sigma; or the larger one, the smaller one and the angle of the larger, from 0 to below 180."""
+    """Return its sigma; or the larger one, the smaller one and the angle of the larger, from 0 to below 180."""
     if len(numbers) not in (1, 3):
         raise ValueError(f"{text!r} has {len(numbers)} numbers; use gaussian:SIGMA or gaussian:SIGMA,SIGMA,DEGREES")
     first, second, degrees = numbers if len(numbers) == 3 else (numbers[0], numbers[0], 0.0)
@@ -177,5 +177,5 @@ def _taps_of(values: str) -> tuple[float, ...]:
 
 
 def _short(number: float) -> str:
-    """As short as it is the same number: 2 and 1.4."""
+    """Write a number with as few digits as give the same number back: 2 and 1.4."""
     return repr(number).removesuffix(".0")

@@ -1,9 +1,9 @@
-"""Kernels: what a camera's optics and its pixels blur an image by, on the HR grid.
+"""Kernels: the blur of a camera's optics and pixels, on the HR grid.
 
     lr[i, j] = sum over u, v of taps[u, v] * hr[scale * i + u - k // 2, scale * j + v - k // 2]
 
-that is lr = correlate(hr, taps)[0::scale, 0::scale], no flip. Where an LR pixel's centre lies among the HR pixels is
-part of the taps: a kernel that shifts the image has its centre of mass off the middle of the LR pixel.
+that is lr = correlate(hr, taps)[0::scale, 0::scale], no flip. The position of an LR pixel's centre among the HR pixels
+is part of the taps: a kernel that shifts the image has its centre of mass off the middle of the LR pixel.
 """
 
 import math
@@ -24,7 +24,7 @@ class Kernel:
     """The camera's blur on the HR grid.
 
     Args:
-        taps: (k, k) float64, k odd and at most `MAX_SIDE`, summing to 1; may be negative (makers sharpen).
+        taps: (k, k) float64, k odd and at most `MAX_SIDE`, with a sum of 1; may be negative, since makers sharpen.
     """
 
     taps: Tensor
@@ -48,12 +48,12 @@ class Kernel:
 
 
 def turned(kernel: Kernel, element: int, scale: int) -> Kernel:
-    """The kernel of the same camera for images that were turned by an element of the dihedral group.
+    """Return the kernel of the same camera for images turned by an element of the dihedral group.
 
-    A turn is about the middle of an LR pixel, not about the middle tap.
+    The turn is about the middle of an LR pixel, not about the middle tap.
     """
     room = kernel.side // 2 + scale - 1
-    around = torch.zeros(2 * room + scale, 2 * room + scale, dtype=torch.float64)  # its middle is that of the LR pixel
+    around = torch.zeros(2 * room + scale, 2 * room + scale, dtype=torch.float64)  # centred on the LR pixel
     inside = slice(room - kernel.side // 2, room + kernel.side // 2 + 1)
     around[inside, inside] = kernel.taps
     around = dihedral.transform(around, element)
@@ -65,10 +65,10 @@ def turned(kernel: Kernel, element: int, scale: int) -> Kernel:
 
 
 def unlike_gaussian(kernel: Kernel) -> float:
-    """How far the taps are from a Gaussian of their centre and covariance, in shares of their norm.
+    """Return how far the taps are from the Gaussian of the same centre and covariance, as a share of their norm.
 
-    Gaussians have about 0, boxes and discs 0.03 to 0.5, motion 0.85 to 0.95. Of bicubic and of what else does not widen
-    an image, since it sharpens as much as it blurs, it is 0.
+    It is about 0 for Gaussians, 0.03 to 0.5 for boxes and discs, 0.85 to 0.95 for motion. It is 0 for bicubic and other
+    kernels that do not widen an image, since they sharpen as much as they blur.
     """
     offsets = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2
     apart = torch.stack(torch.meshgrid(*(offsets - at for at in kernel.centre), indexing="ij"))
@@ -85,21 +85,21 @@ _WIDENS = 0.1
 
 
 def _border(taps: Tensor, edge: int) -> Tensor:
-    """The samples of the square ring `edge` samples inside the border."""
+    """Return the samples of the square ring that lies `edge` samples inside the border."""
     last = len(taps) - 1 - edge
     inside = slice(edge, last + 1)
     return torch.cat([taps[edge, inside], taps[last, inside], taps[inside, edge], taps[inside, last]])
 
 
 def middle(scale: int) -> float:
-    """Where the centre of an LR pixel lies, in HR pixels from its first HR pixel, when nothing is shifted."""
+    """Return the centre of an LR pixel, in HR pixels from the centre of its first HR pixel, for an unshifted image."""
     return (scale - 1) / 2
 
 
 def gaussian(sigma_1: float, sigma_2: float, degrees: float, scale: int, side: int | None = None) -> Kernel:
-    """A Gaussian of standard deviations `sigma_1` along `degrees` (from the x axis towards y) and `sigma_2` across.
+    """Return a Gaussian of sigma `sigma_1` along `degrees` (from the x axis towards y) and `sigma_2` across it.
 
-    Sigmas are in HR pixels; it is centred on the LR pixel and sampled at the HR pixels' centres.
+    Sigmas are in HR pixels. It is centred on the LR pixel and sampled at the centres of the HR pixels.
     """
     side = side or _odd(2 * math.ceil(4 * max(sigma_1, sigma_2) + middle(scale)) + 1)
     x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
@@ -110,7 +110,7 @@ def gaussian(sigma_1: float, sigma_2: float, degrees: float, scale: int, side: i
 
 
 def bicubic(scale: int) -> Kernel:
-    """MATLAB's antialiased bicubic, inside the image `resample.downscale`."""
+    """Return MATLAB's antialiased bicubic; inside the image it equals `resample.downscale`."""
     side = _odd(2 * math.ceil(2 * scale + middle(scale)) + 1)
     x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
     row = cubic(x / scale)
@@ -118,9 +118,9 @@ def bicubic(scale: int) -> Kernel:
 
 
 def of_mtf(transfer: float, scale: int) -> Kernel:
-    """The Gaussian that lets so much through at the highest frequency of the LR grid, half a cycle per LR pixel.
+    """Return the Gaussian with this transfer at the LR Nyquist frequency, half a cycle per LR pixel.
 
-    This is how makers of satellites tell the blur of an instrument: its modulation transfer function at Nyquist.
+    Makers of satellites describe the blur of an instrument in this way: by its modulation transfer function at Nyquist.
 
     Args:
         transfer: above 0 and below 1.
@@ -130,7 +130,7 @@ def of_mtf(transfer: float, scale: int) -> Kernel:
 
 
 def box(scale: int) -> Kernel:
-    """The mean of the LR pixel's HR pixels."""
+    """Return the mean over the HR pixels of an LR pixel."""
     side = _odd(2 * scale - 1)
     row = torch.zeros(side, dtype=torch.float64)
     row[side // 2 : side // 2 + scale] = 1
@@ -138,7 +138,7 @@ def box(scale: int) -> Kernel:
 
 
 def bilinear(scale: int) -> Kernel:
-    """A triangle, antialiased: as wide as two LR pixels."""
+    """Return the antialiased triangle, two LR pixels wide."""
     side = _odd(2 * math.ceil(scale + middle(scale)) + 1)
     x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
     row = (1 - x.abs() / scale).clamp_min(0)
@@ -146,7 +146,7 @@ def bilinear(scale: int) -> Kernel:
 
 
 def lanczos(scale: int) -> Kernel:
-    """Lanczos of three lobes, antialiased: as wide as six LR pixels."""
+    """Return the antialiased three-lobed Lanczos kernel, six LR pixels wide."""
     side = _odd(2 * math.ceil(3 * scale + middle(scale)) + 1)
     x = (torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)) / scale
     row = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
@@ -154,14 +154,14 @@ def lanczos(scale: int) -> Kernel:
 
 
 def recentred(kernel: Kernel, scale: int) -> Kernel:
-    """The kernel moved so that its centre of mass is the middle of the LR pixel: images keep their place on a map."""
+    """Return the kernel with its centre of mass moved to the middle of the LR pixel, so that images stay in place."""
     shifts = [middle(scale) - at for at in kernel.centre]
     if max(map(abs, shifts)) < _NO_SHIFT:
         return kernel
     farthest = math.ceil(max(map(abs, shifts))) + _INTERPOLATION_LOBES
     wider = min(MAX_SIDE // 2, kernel.side // 2 + farthest)
     moved = kernel
-    for _ in range(2):  # the second time by what the window kept from the whole shift, a thousandth of a pixel
+    for _ in range(2):  # the second pass corrects what the window took off the shift, a thousandth of a pixel
         rows, columns = (_interpolation(wider, kernel.side // 2, shift) for shift in shifts)
         moved = _trimmed(rows @ kernel.taps @ columns.T)
         shifts = [shift + middle(scale) - at for shift, at in zip(shifts, moved.centre, strict=True)]
@@ -169,9 +169,9 @@ def recentred(kernel: Kernel, scale: int) -> Kernel:
 
 
 def _interpolation(wider: int, reach: int, shift: float) -> Tensor:
-    """(2 wider + 1, 2 reach + 1): samples moved by `shift`, by a windowed sinc.
+    """Return (2 wider + 1, 2 reach + 1), which moves samples by `shift` with a windowed sinc.
 
-    A sinc alone has so much of itself beyond any kernel that the centre of mass would be off by a tenth of a pixel.
+    A sinc alone extends so far beyond any kernel that the centre of mass would be off by a tenth of a pixel.
     """
     apart = torch.arange(-wider, wider + 1)[:, None] - torch.arange(-reach, reach + 1, dtype=torch.float64) - shift
     within = (1 - (apart / _INTERPOLATION_LOBES).square()).clamp_min(0)
@@ -180,10 +180,10 @@ def _interpolation(wider: int, reach: int, shift: float) -> Tensor:
 
 
 def of_first_stage(kernel: Kernel, scale: int, first: int) -> Kernel:
-    """What a first stage of x`first` undoes of a kernel for a larger `scale`, when bicubic enlarges what it makes.
+    """Return the kernel of the first stage, x`first`, of an enlargement by `scale` whose second stage undoes bicubic.
 
-    The rest of the way shrinks by bicubic, whose transfer A is in K: it is K / A on the band of the stage's grid, its
-    centre where that of K is.
+    The second stage's bicubic, with transfer A, is part of the kernel K. The first stage therefore has K / A on the
+    band of its grid, with the centre of K.
     """
     frequencies = torch.fft.fftfreq(_FINE, dtype=torch.float64)
     ratio = first / scale
@@ -200,13 +200,14 @@ _NO_SHIFT = 1e-6
 """In HR pixels."""
 
 _INTERPOLATION_LOBES, _KAISER = 8, 8.0
-"""Of the windowed sinc that moves a kernel: its half width in HR pixels, and the shape of Kaiser's window."""
+"""Of the windowed sinc that moves a kernel: half its width in HR pixels, and the shape parameter of the Kaiser window.
+"""
 
 _FINE = 129
-"""Frequencies of a spectrum: more than twice the widest kernel's taps, so that none meets itself."""
+"""Frequencies of a spectrum: more than twice the taps of the widest kernel, so that nothing wraps around."""
 
 _LAST_TAP = 1e-5
-"""Of the largest: a rim of smaller taps is cut off."""
+"""Share of the largest tap: a rim of smaller taps is cut off."""
 
 
 def _waves(frequencies: Tensor, offsets: Tensor) -> Tensor:
@@ -218,7 +219,7 @@ def _most_offsets() -> Tensor:
 
 
 def _of_spectrum(spectrum: Tensor, offsets: list[Tensor]) -> Kernel:
-    """The kernel whose transfer over `_FINE` frequencies an axis this is, its taps at these rows and columns."""
+    """Return the kernel with this spectrum on `_FINE` frequencies per axis, with taps at the given rows and columns."""
     frequencies = torch.fft.fftfreq(_FINE, dtype=torch.float64)
     rows, columns = (_waves(frequencies, each).conj() for each in offsets)
     taps = (rows.T @ spectrum @ columns).real
@@ -244,13 +245,13 @@ NAMED: dict[str, Callable[[int], Kernel]] = {"bicubic": bicubic, "box": box, "bi
 
 
 def from_spec(text: str, scale: int) -> tuple[Kernel, ...]:
-    """The kernel that a text tells, or one for each band.
+    """Return the kernel that a text describes, or one per band.
 
     Args:
-        text: as `kernel_spec.parse` reads it; the taps of a file are divided by their sum.
+        text: as for `kernel_spec.parse`; the taps of a file are divided by their sum.
 
     Raises:
-        ValueError: it tells of none, or of none at this scale; the message says what can be told.
+        ValueError: the text describes no kernel, or none at this scale; the message says what is allowed.
     """
     spec = kernel_spec.parse(text)
     kernel_spec.check_scale(spec, scale)
@@ -266,7 +267,7 @@ def from_spec(text: str, scale: int) -> tuple[Kernel, ...]:
 
 
 def describe(kernel: Kernel, scale: int) -> dict[str, float | int]:
-    """Side and sigmas in HR pixels, the least tap, the shift in LR pixels, transfers at the LR Nyquist frequency."""
+    """Return side and sigmas in HR pixels, least tap, shift in LR pixels, and transfers at the LR Nyquist frequency."""
     rows, columns = kernel.centre
     offsets = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2
     variances = [float((kernel.taps.sum(1 - axis) * (offsets - kernel.centre[axis]) ** 2).sum()) for axis in (0, 1)]
@@ -284,7 +285,7 @@ def describe(kernel: Kernel, scale: int) -> dict[str, float | int]:
 
 
 def transfer(kernel: Kernel, axis: int, cycles: Tensor) -> Tensor:
-    """The modulus of the transfer along y (axis 0) or x (axis 1) at frequencies in cycles per HR pixel."""
+    """Return the modulus of the transfer along y (axis 0) or x (axis 1) at frequencies in cycles per HR pixel."""
     profile = kernel.taps.sum(1 - axis)
     offsets = torch.arange(kernel.side, dtype=torch.float64)
     waves = 2 * math.pi * cycles[:, None] * offsets

@@ -1,4 +1,4 @@
-"""What networks are built of, and how their weights begin."""
+"""The layers of networks, and their initial weights."""
 
 import math
 
@@ -21,17 +21,17 @@ class Addition(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = self.convolution(nn.functional.relu(x))
-        return added.add_(x)  # in place: as much memory again takes longer than the sum
+        return added.add_(x)  # in place: allocating the memory again takes longer than the sum
 
 
 class Gated(Addition):
-    """x + gate * convolution(relu(x)), the gate from 0 to 2, made of what the convolution made; 1 at first."""
+    """x + gate * convolution(relu(x)). The gate, 0 to 2, is computed from the convolution's result; it starts at 1."""
 
     gate: nn.Conv2d
-    """The last one on the gate's way."""
+    """The last convolution that computes the gate."""
 
     def gated(self, made: Tensor) -> Tensor:
-        """Of (B, C, h, w) the gate before its sigmoid: (B, C or 1, h, w)."""
+        """Return the gate before its sigmoid, (B, C or 1, h, w), for `made` (B, C, h, w)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,13 +40,13 @@ class Gated(Addition):
 
 
 class ResidualBlock(nn.Module):
-    """x + branch(x), the branch two convolutions with a ReLU between (He et al. 2016, figure 2)."""
+    """x + branch(x), with a branch of two convolutions and a ReLU in between (He et al. 2016, figure 2)."""
 
     def __init__(self, width: int, normalisation: Normalisation = Normalisation.NONE, after: nn.Module | None = None):
         """
         Args:
             normalisation: after each convolution (Ledig et al. 2017, figure 4).
-            after: what the branch goes through before it is added.
+            after: applied to the branch before it is added.
         """
         super().__init__()
         self.last = convolution(width, width)
@@ -59,14 +59,14 @@ class ResidualBlock(nn.Module):
 
 
 class Head(nn.Conv2d):
-    """A 3 x 3 convolution whose result is added to the enlargement: nothing at first."""
+    """A 3 x 3 convolution whose result is added to the enlargement; it starts at zero."""
 
     def __init__(self, bands_in: int, bands_out: int) -> None:
         super().__init__(bands_in, bands_out, kernel_size=3, padding=1)
 
 
 class PixelNorm(nn.Module):
-    """Layer normalisation over the channels of each pixel: it looks at no other, so that tiles equal the whole."""
+    """Layer normalisation over the channels of each pixel: it reads no other pixel, so tiles equal the whole."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -83,9 +83,10 @@ class PixelNorm(nn.Module):
 
 
 class Dropout(nn.Module):
-    """In a fit, whole channels of each crop are 0 with probability `share`, the others larger (Kong et al. 2022).
+    """Set whole channels of each crop to 0 with probability `share` in a fit, and scale the rest up (Kong et al. 2022).
 
-    They are drawn from `generator`, which whoever fits has to set (`fit.fit`): torch's own would be the global one.
+    The channels are drawn from `generator`, which the fit sets (`fit.fit`); torch's own generator would be the global
+    one.
     """
 
     generator: Generator | None = None
@@ -103,11 +104,11 @@ class Dropout(nn.Module):
 
 
 def norm(normalisation: Normalisation, width: int) -> list[nn.Module]:
-    """The layer that does it, or none.
+    """Return the normalisation layer in a list, empty for NONE.
 
-    Batch normalisation (Ioffe & Szegedy 2015) takes the statistics of the crops while it is fitted, and enlarges with
-    those it kept of them, the same for every tile. Statistics of the image itself, as instance normalisation has them,
-    would differ from tile to tile (docs/decisions.md).
+    Batch normalisation (Ioffe & Szegedy 2015) uses the statistics of the crops during the fit, and enlarges with their
+    running averages, the same for every tile. Statistics of the image itself, as in instance normalisation, would
+    differ from tile to tile (docs/decisions.md).
     """
     kinds = {Normalisation.NONE: None, Normalisation.BATCH: nn.BatchNorm2d, Normalisation.LAYER: PixelNorm}
     kind = kinds[normalisation]
@@ -115,12 +116,12 @@ def norm(normalisation: Normalisation, width: int) -> list[nn.Module]:
 
 
 def convolution(bands_in: int, bands_out: int, side: int = 3) -> nn.Conv2d:
-    """Of an odd side; the result is as large as what it is made of."""
+    """Return a convolution with an odd side whose result has the size of its input."""
     return nn.Conv2d(bands_in, bands_out, kernel_size=side, padding=side // 2)
 
 
 def initialise(body: nn.Module, generator: Generator) -> None:
-    """He et al. 2015 for plain layers, smaller where a layer adds to its input, zero for the last: bicubic at first."""
+    """Initialise as He et al. 2015, but smaller in residual branches and zero in the last layer: bicubic at first."""
     added = {layer.last for layer in body.modules() if isinstance(layer, ResidualBlock)}
     added |= {layer.convolution for layer in body.modules() if isinstance(layer, Addition)}
     convolutions = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]

@@ -1,15 +1,15 @@
-"""What a fit makes small, sample by sample."""
+"""The loss of a fit, sample by sample."""
 
 from torch import Tensor
 
 from .settings import Loss
 
 _ROUNDING = 1e-3
-"""Of Charbonnier's loss (Lai et al. 2017, section 3.3): differences below count as their squares."""
+"""Epsilon of Charbonnier's loss (Lai et al. 2017, section 3.3): smaller differences count as their squares."""
 
 
 def loss_of(loss: Loss, difference: Tensor) -> Tensor:
-    """Of each sample."""
+    """Return the loss of each sample."""
     if loss is Loss.L1:
         return difference.abs()
     squares = difference.square()

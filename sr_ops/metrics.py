@@ -1,4 +1,4 @@
-"""PSNR and SSIM as the super-resolution field reports them: on luma, of rounded 8-bit images, without the border."""
+"""PSNR and SSIM by the protocol of the super-resolution field: on luma of rounded 8-bit images, without the border."""
 
 from dataclasses import dataclass, replace
 from math import inf, log10, nan
@@ -11,16 +11,16 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 _SSIM_WINDOW = 11
 
 REACH = _SSIM_WINDOW // 2
-"""Pixels around one that its SSIM depends on."""
+"""How many pixels around a pixel its SSIM depends on."""
 
 Part = tuple[slice, slice]
 """Rows and columns, with a start and a stop."""
 
 
 def luma(image: Tensor) -> Tensor:
-    """Y of ITU-R BT.601 in 16..235, (H, W) float64, from 8-bit levels 0..255.
+    """Return Y of ITU-R BT.601 in 16..235, (H, W) float64, for 8-bit levels 0..255.
 
-    (3, H, W) is RGB. (1, H, W) is taken as luma already, as published Set14 means take `bridge`.
+    (3, H, W) is RGB. (1, H, W) is taken to be luma already, as published Set14 means do for `bridge`.
     """
     if len(image) == 1:
         return image[0].double()
@@ -31,22 +31,22 @@ def luma(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Likeness:
-    """How like its truth a part of an image is, on luma, as sums; those of parts add up."""
+    """The similarity of a part of an image to its ground truth, on luma, as sums; sums of parts can be added."""
 
     squared: float = 0.0
-    """Of differences in luma."""
+    """Sum of squared differences in luma."""
     pixels: int = 0
     similarity: float = 0.0
-    """SSIM (Wang et al. 2004: 11 x 11 Gaussian window, sigma 1.5), of all windows."""
+    """Sum of the SSIM (Wang et al. 2004: 11 x 11 Gaussian window, sigma 1.5) over all windows."""
     windows: int = 0
 
     @classmethod
     def of(cls, image: Tensor, truth: Tensor, known: Tensor | None = None, part: Part | None = None) -> "Likeness":
-        """Of two (C, H, W) of 8-bit levels: of pixels that are known, and windows in which all pixels are.
+        """Compare two (C, H, W) of 8-bit levels, over known pixels and over windows in which all pixels are known.
 
         Args:
-            known: (H, W) bool, None for everywhere.
-            part: the pixels, and the centres of windows, that count; None for all.
+            known: (H, W) bool; None if all pixels are known.
+            part: the pixels, and the window centres, that count; None for all.
         """
         y, y_truth = luma(image), luma(truth)
         owned = torch.zeros(y.shape, dtype=torch.bool, device=y.device)
@@ -71,37 +71,37 @@ class Likeness:
 
     @property
     def psnr(self) -> float:
-        """In dB, peak 255: inf for equal pixels, nan for none."""
+        """PSNR in dB for a peak of 255: inf for equal pixels, nan without pixels."""
         if not self.pixels:
             return nan
         return 10 * log10(255**2 / (self.squared / self.pixels)) if self.squared else inf
 
     @property
     def ssim(self) -> float:
-        """The mean over the windows; nan for none."""
+        """Mean SSIM over the windows; nan without windows."""
         return self.similarity / self.windows if self.windows else nan
 
 
 _INSIDE = (slice(REACH, -REACH), slice(REACH, -REACH))
-"""Centres of windows that do not hang over: the field's SSIM is of these."""
+"""Centres of windows that lie inside the image; the field's SSIM averages over these."""
 
 
 def inner(height: int, width: int, border: int) -> Part:
-    """An image without `border` pixels on every side; the field leaves out `scale`. Raises ValueError for nothing."""
+    """Return the image without `border` pixels on each side (the field uses `scale`); ValueError if nothing is left."""
     if min(height, width) <= 2 * border:
         raise ValueError(f"a border of {border} leaves nothing of {height} x {width} pixels")
     return slice(border, height - border), slice(border, width - border)
 
 
 def psnr_y(image: Tensor, truth: Tensor, border: int) -> float:
-    """PSNR in dB of the luma of two (C, H, W) images of 8-bit levels, without a border, as `Likeness` has it."""
+    """Return the PSNR in dB of the luma of two (C, H, W) images of 8-bit levels, without `border` pixels."""
     image, truth = _without_border(image, truth, border)
     error = (luma(image) - luma(truth)).square()
     return Likeness(float(error.sum()), error.numel()).psnr
 
 
 def ssim_y(image: Tensor, truth: Tensor, border: int) -> float:
-    """Mean SSIM of the luma, arguments as in `psnr_y`; nan when less than one window is left."""
+    """Return the mean SSIM of the luma, with the arguments of `psnr_y`; nan if less than one window is left."""
     return Likeness.of(*_without_border(image, truth, border)).ssim
 
 
@@ -112,7 +112,7 @@ def _without_border(image: Tensor, truth: Tensor, border: int) -> tuple[Tensor, 
 
 
 def _ssim(y: Tensor, truth: Tensor) -> Tensor:
-    """(H - 10, W - 10): of every window that lies inside."""
+    """Return (H - 10, W - 10): the SSIM of every window inside the image."""
     _, values = structural_similarity_index_measure(
         y[None, None], truth[None, None], data_range=255.0, sigma=1.5, return_full_image=True
     )

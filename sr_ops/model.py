@@ -1,4 +1,4 @@
-"""How one image is enlarged, and what was learned on the way there."""
+"""How one image is enlarged, and what was learned from it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +21,7 @@ from .restorer import Restorer
 from .settings import Network, Settings
 
 Phase = Callable[[str], AbstractContextManager[object]]
-"""Called with "fit", "infer" or "back_project" around each such piece of work; lets a caller measure time."""
+"""Called with "fit", "infer" or "back_project" around each such step, so that the caller can measure its time."""
 
 
 def no_phase(_name: str) -> AbstractContextManager[object]:
@@ -33,22 +33,22 @@ class Model:
     """How one image is enlarged."""
 
     method: str
-    """ZSSR, PRIOR or MODEL, or one of `methods.NAMES`: what AUTO came to."""
+    """ZSSR, PRIOR or MODEL, or one of `methods.NAMES`; AUTO has been resolved to one of them."""
     degradation: Degradation
-    """What is to be undone; what JPEG lost counts as noise."""
+    """The degradation to undo; JPEG losses count as noise."""
     networks: tuple[ResidualNetwork, ...] = ()
-    """One per stage, of the first stages for a start; methods without networks have none."""
+    """One per stage; during a fit, those of the first stages. Empty for methods without networks."""
     told: Tensor | None = None
-    """(C, 2): what networks are told of the image, `direct.planes`; None of a clean one."""
+    """(C, 2): what networks are told of the image (`direct.planes`); None for a clean image."""
     learned: Learned = field(default_factory=dict)
     """What a method without networks learned from the image."""
     restorer: Restorer | None = None
-    """Of MODEL alone: is not learned, nor stored with a scene; whoever enlarges puts it in."""
+    """For MODEL only. It is neither learned nor stored with a scene: the caller that enlarges sets it."""
     in_colour: bool = True
-    """Whether three bands are the colours of a picture, not some bands of many."""
+    """Whether three bands are the colours of one picture, rather than three of many bands."""
 
     def of_bands(self, first: int, stop: int) -> "Model":
-        """That of some bands of the image, which see nothing of the others."""
+        """Return the model of the bands from `first` to `stop`, which does not depend on the others."""
         told = None if self.told is None else self.told[first:stop]
         return replace(self, degradation=self.degradation.of_bands(first, stop), told=told, in_colour=False)
 
@@ -58,34 +58,34 @@ class Fitted:
     """What was learned from one image."""
 
     model: Model
-    """Bicubic by choice, or because a fit was not possible or would not have been better."""
+    """Its method is bicubic if that was chosen, or if a fit was impossible or not better."""
     noise: tuple[float, ...] | None = (0.0,)
-    """Standard deviation in units of the full range, for all bands or for each, as given or measured; None where it
-    was not looked for."""
+    """Standard deviation in units of the full range, one for all bands or one per band, as given or measured; None if
+    it was not looked for."""
     noise_lines: tuple[NoiseLine | None, ...] = ()
-    """How it grows with the level, in each band; none where it was not measured."""
+    """How the noise grows with the level, one per band; empty if not measured."""
     final_loss: float = nan
-    """Mean L1 of the first stage's last tenth of steps; nan without a fit."""
+    """Mean L1 over the last tenth of the first stage's steps; nan without a fit."""
     fit_curve: tuple[float, ...] = ()
-    """Of the first stage's steps, `fit.curve`; empty without a fit."""
+    """`fit.curve` of the first stage; empty without a fit."""
     reconstruction_psnr: float = nan
-    """PSNR in dB of the fitted network on parts it did not learn from (`held_out`); nan where none could be spared."""
+    """PSNR in dB of the fitted network on held-out parts (`held_out`); nan if none could be spared."""
     prior_reconstruction_psnr: float = nan
-    """The same for the prior as it is."""
+    """The same for the prior without a fit."""
     bicubic_reconstruction_psnr: float = nan
-    """The same for the base: bicubic, and a data step where the network takes any camera."""
+    """The same for the base: bicubic, plus a data step if the network takes any camera."""
 
 
 def degradation_of(settings: Settings, noise: tuple[float, ...] = (0.0,)) -> Degradation:
-    """That of the settings' kernel. Raises ValueError for a spec that is none."""
+    """Return the degradation with the settings' kernel. Raises ValueError if the kernel's text is invalid."""
     return Degradation(from_spec(settings.kernel, settings.scale), settings.scale, noise)
 
 
 def build_network(bands: int, ratio: int, settings: Settings, device: torch.device) -> ResidualNetwork:
-    """A network whose weights depend on the seed alone; untrained it returns the base exactly.
+    """Return a network whose weights depend on the seed alone; untrained it returns the base exactly.
 
     Args:
-        ratio: what it enlarges by; a whole number that its kind can.
+        ratio: what it enlarges by; a whole number that this kind of network supports.
     """
     dtype, width, depth = fastest_dtype(device), settings.width, settings.depth
     with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
@@ -101,7 +101,7 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
 
 
 def network_of(weights: Weights, bands: int, ratio: int, settings: Settings, device: torch.device) -> ResidualNetwork:
-    """A network anew from its `state_dict`, to enlarge with."""
+    """Return a network with the given `state_dict`, ready to enlarge."""
     if settings.network == Network.DIRECT:
         body = body_of(weights)
         settings = replace(settings, width=body.width, depth=body.depth, body=body.kind)
@@ -111,10 +111,10 @@ def network_of(weights: Weights, bands: int, ratio: int, settings: Settings, dev
 
 
 def as_later_stage(network: ResidualNetwork) -> ResidualNetwork:
-    """A network as it enlarges what an earlier stage computed.
+    """Return the network, set to float32 to enlarge the result of an earlier stage.
 
-    Tiles know that to 1e-7, which bfloat16 can turn into a whole step of its own, 7e-4 of the range. The first stage
-    reads the LR pixels themselves, equal to the bit in every tile.
+    Tiles agree on such a result only to 1e-7, which bfloat16 can turn into one of its steps, 7e-4 of the range. The
+    first stage reads the LR pixels themselves, which are bit-equal in every tile.
     """
     network.autocast_dtype = torch.float32
     return network

@@ -1,9 +1,9 @@
-"""How noise grows with brightness: the line that its variance follows in what sensors and scanners deliver.
+"""How noise grows with brightness: its variance is a line in the level for most sensors and scanners.
 
-Light comes in grains, so its noise has a variance in proportion to the level; that of reading is the same everywhere
-(Foi and others 2008, "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data"). Blocks are
-parted by their level, each part's noise is told from its texture by the shape of the spectrum, and the line is Theil's
-and Sen's, the median over pairs: one part that is mistaken does not turn it.
+Photon noise has a variance in proportion to the level, read noise a constant one (Foi and others 2008, "Practical
+Poissonian-Gaussian noise modeling and fitting for single-image raw-data"). Blocks are grouped by level, and the shape
+of the spectrum separates each group's noise from its texture. The line is the Theil-Sen estimate, a median over pairs,
+so that one wrong group does not change its slope.
 """
 
 from dataclasses import dataclass
@@ -18,31 +18,31 @@ from .spectrum import spectra_by_level
 _PARTS = 4
 
 _FEWEST = 3
-"""Parts by which a line is told: two are always on one."""
+"""Fewest groups for a line: two always lie on one."""
 
 _APART = 0.1
-"""Of the range: levels that differ by less tell no slope."""
+"""Share of the range: a smaller range of levels gives no slope."""
 
 
 @dataclass(frozen=True)
 class NoiseLine:
-    """Variance of the noise at a level, offset + slope * level, in units of the full range."""
+    """Variance of the noise by level, offset + slope * level, in units of the full range."""
 
     offset: float
-    """Squared."""
+    """In units of the full range squared."""
     slope: float
 
     def variance(self, level: float) -> float:
-        """At least 0."""
+        """Return the variance at a level, at least 0."""
         return max(0.0, self.offset + self.slope * level)
 
 
 def noise_line(band: Tensor, known: Tensor | None, found: Estimate) -> NoiseLine | None:
-    """That of (H, W) float32 in [0, 1]; None where its levels are too few, or too much alike.
+    """Return the noise line of (H, W) float32 in [0, 1]; None if it has too few levels, or too similar ones.
 
     Args:
-        known: (H, W) bool; None for everywhere.
-        found: its scene and camera; only the noise is told anew for each level.
+        known: (H, W) bool; None if all pixels are known.
+        found: scene and camera of the image; only the noise is estimated anew for each level.
     """
     parts = [(level, estimate(spectrum, found).noise ** 2) for level, spectrum in spectra_by_level(band, known, _PARTS)]
     if len(parts) < _FEWEST or parts[-1][0] - parts[0][0] < _APART:

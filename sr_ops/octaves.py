@@ -1,10 +1,10 @@
-"""How much goes on in each octave of frequencies of an enlargement: does the finest hold more than others let expect?
+"""The power of an enlargement by octaves of frequency: is there more in the finest than the others suggest?
 
-Natural scenes have power c / f^alpha: over the logarithm of frequency that of power is a line (Field 1987). The LR
-image tells of frequencies up to half a cycle per LR pixel; what an enlargement holds beyond is inferred, and its power
-can be compared with the line through the octaves that the data do tell.
+Natural scenes have power c / f^alpha, so the logarithm of power is linear in that of frequency (Field 1987). The LR
+image determines frequencies up to half a cycle per LR pixel. Beyond, an enlargement is inferred, and its power can be
+compared with the line through the octaves that the data determine.
 
-Importing this file does not load torch: whoever only adds parts up needs none.
+Importing this file does not load torch, which adding up sums does not need.
 """
 
 from dataclasses import dataclass
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TOLD = ((1 / 16, 1 / 8), (1 / 8, 1 / 4), (1 / 4, 7 / 16))
-"""Octaves that the data tell of, in cycles per LR pixel."""
+"""Octaves that the data determine, in cycles per LR pixel."""
 
 _BEYOND = 9 / 16
-"""Where those begin that they do not; in between the window leaks from the one to the other."""
+"""Where the octaves beyond the data begin; in between, the window leaks from one side to the other."""
 
 _LEAST = 1e-12
-"""Of the power of the first octave: less is none."""
+"""Share of the power of the first octave that counts as none."""
 
 _BLOCK = 32
-"""Side of a block in LR pixels, under a Hann window."""
+"""Side of a block in LR pixels, with a Hann window."""
 
 _MOST_ACROSS = 8
-"""Blocks of a tile that are looked at, along each axis, spread evenly: more tell no more."""
+"""Blocks of a tile per axis, spread evenly; more add no information."""
 
 
 @dataclass(frozen=True)
 class OctavePowers:
-    """Sums of power over blocks of a part of an enlargement; those of parts add up."""
+    """Sums of power over the blocks of a part of an enlargement; sums of parts can be added."""
 
     sums: tuple[float, ...]
-    """Mean power of the frequencies of each octave, summed over the blocks: three that the data tell of, and those
-    beyond: from 9/16 cycles per LR pixel to 1, to 2, and so on to `top`."""
+    """Mean power in each octave, summed over blocks: three octaves that the data determine, then those beyond, from
+    9/16 cycles per LR pixel to 1, to 2, and so on to `top`."""
     top: float
-    """The highest frequency in cycles per LR pixel, in both directions at once."""
+    """The highest frequency in cycles per LR pixel, along the diagonal."""
 
     @classmethod
     def of(cls, image: "Tensor", known: "Tensor", ratios: tuple[float, float]) -> "OctavePowers | None":
-        """Of (H, W) in any unit; None where no block is known as a whole, or the ratio of an axis is below 2.
+        """Measure (H, W) in any unit; None if no block is known as a whole, or the ratio of an axis is below 2.
 
         Args:
-            known: (H, W) bool; a block of which anything is unknown does not count.
+            known: (H, W) bool; a block with an unknown sample does not count.
             ratios: pixels of the image per LR pixel, down and across.
         """
         import torch
@@ -78,10 +78,10 @@ class OctavePowers:
         return OctavePowers(tuple(mine + theirs for mine, theirs in zip(self.sums, other.sums, strict=True)), self.top)
 
     def excess(self) -> float | None:
-        """dB by which an octave beyond the data lies above the line through those that they tell of; of the worst one.
+        """Return by how many dB the worst octave beyond the data lies above the line through those of the data.
 
-        The line is the least-squares one through the decibels of the three over the logarithm of frequency; None where
-        one of these is all but empty: a flat image has no slope.
+        The line is a least-squares fit to the decibels of the three over the logarithm of frequency. Returns None if
+        one of these is almost empty: a flat image has no slope.
         """
         least = _LEAST * self.sums[0]
         if least <= 0 or min(self.sums[: len(_TOLD)]) < least:
@@ -96,7 +96,7 @@ class OctavePowers:
 
 
 def _beyond(top: float) -> list[tuple[float, float]]:
-    """The octaves that the data do not tell of; the last one ends at the top."""
+    """Return the octaves beyond the data; the last one ends at `top`."""
     edges = [_BEYOND]
     while edges[-1] < top:
         edges.append(min(2.0 ** len(edges) / 2, top))
@@ -104,6 +104,6 @@ def _beyond(top: float) -> list[tuple[float, float]]:
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where blocks begin: as many as there is room for, up to the most, from one end to the other."""
+    """Return where blocks start: as many as fit, up to the limit, spread from one end to the other."""
     count = min(length // side, _MOST_ACROSS)
     return [0] if count == 1 else [(length - side) * number // (count - 1) for number in range(count)]

@@ -1,4 +1,4 @@
-"""The optimiser of a fit, and how fast it goes."""
+"""The optimiser of a fit and its learning-rate schedule."""
 
 from collections.abc import Iterable
 
@@ -10,6 +10,6 @@ from .settings import FitSettings
 
 
 def one_cycle(parameters: Iterable[nn.Parameter], settings: FitSettings) -> tuple[Adam, OneCycleLR]:
-    """The optimiser and what sets its learning rate and its first beta (0.95 to 0.85 and back) before every step."""
+    """Return Adam, and the schedule of its learning rate and its first beta (0.95 to 0.85 and back); step both."""
     optimiser = Adam(parameters, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
     return optimiser, OneCycleLR(optimiser, settings.learning_rate, total_steps=max(2, settings.steps))

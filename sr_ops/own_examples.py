@@ -1,7 +1,7 @@
-"""What an image shows of itself: patches of its sons, each beside what the son's base lacks of the father there.
+"""Examples from the image itself: patches of its sons, each with what the son's base lacks of the father there.
 
-Patches recur across the scales of one image (Glasner, Bagon, Irani 2009), and turned ones do, too. All are told apart
-by their shape alone: without their mean, and divided by their contrast.
+Patches recur across the scales of one image (Glasner, Bagon, Irani 2009), also in other orientations. They are compared
+by shape alone: without their mean, and divided by their contrast.
 """
 
 from collections.abc import Iterator
@@ -21,52 +21,52 @@ from .pairs import Pair, father_son_pyramid, shortest_side
 from .stages import Stage
 
 SIDE = 5
-"""Of a patch, in LR pixels."""
+"""Side of a patch, in LR pixels."""
 
 LAID = 3
-"""LR pixels along the side of the part, in the middle of a patch, that its residual is of. So nine are averaged."""
+"""Side, in LR pixels, of the middle part of a patch that its residual covers. So nine residuals are averaged."""
 
 PATCH_REACH = SIDE // 2 + LAID // 2
-"""LR pixels."""
+"""In LR pixels."""
 
 _FAINT = 0.05
-"""Contrast that is added to every patch's: a fainter one is more noise and rounding than shape."""
+"""Contrast added to that of every patch: a fainter patch is more noise and rounding than shape."""
 
 FLAT = 0.02
-"""Contrast below which a patch shows nothing: a standard deviation of one grey level."""
+"""Contrast below which a patch counts as flat: a standard deviation of one grey level."""
 
 _SHARPNESS = 1024.0
-"""Parts of 1 that shapes are rounded to. Sums of their products are then exact in float32, and which of two is nearer
-does not depend on the order in which a machine adds them up: it is the same in every tile."""
+"""Shapes are rounded to multiples of 1 / _SHARPNESS. Sums of their products are then exact in float32, so which of two
+is nearer does not depend on the order of summation and is the same in every tile."""
 
 
 @dataclass(frozen=True)
 class Patches:
-    """The shapes of N patches of SIDE x SIDE, and their contrasts."""
+    """Shapes and contrasts of N patches of SIDE x SIDE."""
 
     shapes: Tensor
-    """(N, SIDE^2), of length 1 at most."""
+    """(N, SIDE^2), of length at most 1."""
     contrasts: Tensor
     """(N, 1)."""
 
     @property
     def lively(self) -> Tensor:
-        """(N,) bool: those that are not flat."""
+        """(N,) bool: True for patches that are not flat."""
         return self.contrasts[:, 0] > FLAT + _FAINT
 
 
 @dataclass(frozen=True)
 class Examples:
-    """N of them, at contrast 1."""
+    """N examples, scaled to contrast 1."""
 
     shapes: Tensor
-    """(N, SIDE^2): as `Patches.shapes`."""
+    """(N, SIDE^2), as `Patches.shapes`."""
     residuals: Tensor
-    """(N, (LAID * ratio)^2): father less base, around the middle of the patch."""
+    """(N, (LAID * ratio)^2): father minus base, around the middle of the patch."""
 
 
 def patches_of(image: Tensor) -> Patches:
-    """Those around each pixel of (h, w), row by row; beyond its borders it is mirrored."""
+    """Return the patches around each pixel of (h, w), row by row; the border is mirrored."""
     values = unfold(mirrored(image, SIDE // 2)[None, None], SIDE)[0].T
     values = values - values.mean(1, keepdim=True)
     contrasts = values.norm(dim=1, keepdim=True) + _FAINT
@@ -74,12 +74,12 @@ def patches_of(image: Tensor) -> Patches:
 
 
 def rounded(shapes: Tensor) -> Tensor:
-    """To so few digits that sums of products of them, of length 1 at most, are exact."""
+    """Round shapes of length at most 1 to so few digits that sums of their products are exact."""
     return (shapes * _SHARPNESS).round() / _SHARPNESS
 
 
 def laid_over(residuals: Tensor, height: int, ratio: int) -> Tensor:
-    """The mean, where they lie one over the other, of residuals (h * w, (LAID * ratio)^2): (h * ratio, w * ratio)."""
+    """Average overlapping residuals (h * w, (LAID * ratio)^2) into (h * ratio, w * ratio)."""
     margin, side, width = LAID // 2 * ratio, LAID * ratio, len(residuals) // height
     size = (height * ratio + 2 * margin, width * ratio + 2 * margin)
     sums = fold(residuals.T[None], size, side, stride=ratio)[0, 0]
@@ -88,20 +88,20 @@ def laid_over(residuals: Tensor, height: int, ratio: int) -> Tensor:
 
 
 def _how_many(length: int, ratio: int) -> Tensor:
-    """Of the patches around `length` pixels lie over each of them, enlarged: fewer at both ends."""
+    """Return how many of the patches around `length` pixels cover each enlarged pixel; fewer at both ends."""
     place, reach = torch.arange(length), LAID // 2
     over = (place + reach).clamp_max(length - 1) - (place - reach).clamp_min(0) + 1
     return over.repeat_interleave(ratio)
 
 
 def examples_of(image: Tensor, stage: Stage, domain: Domain, most: int, seed: int) -> Examples | None:
-    """At most about so many, from the mean of the bands of (C, H, W) float32 in [0, 1], as it is and turned.
+    """Return about `most` examples from the mean band of (C, H, W) float32 in [0, 1], in all 8 orientations.
 
-    Sons are made by the stage's camera, as noisy as the image is. No sample that is not known has a part in any. None
-    where an image shows nothing: too small, too flat, or not known.
+    Sons are made by the stage's camera, as noisy as the image. No unknown sample is part of an example. Returns None if
+    the image is too small, flat or unknown.
 
     Args:
-        seed: draws them.
+        seed: draws the examples.
     """
     if min(image.shape[-2:]) < shortest_side(stage.ratio):
         return None
@@ -117,7 +117,7 @@ def examples_of(image: Tensor, stage: Stage, domain: Domain, most: int, seed: in
 
 
 def _of_mean(degradation: Degradation) -> Degradation:
-    """What the mean of the bands is taken to be made by where kernels or noise of bands differ."""
+    """Return an approximate degradation of the mean band, where kernels or noise differ between bands."""
     margins = [(degradation.side - kernel.side) // 2 for kernel in degradation.kernels]
     taps = [pad(kernel.taps, (m,) * 4) for kernel, m in zip(degradation.kernels, margins, strict=True)]
     noise = sum(degradation.noise) / len(degradation.noise)
@@ -125,8 +125,8 @@ def _of_mean(degradation: Degradation) -> Degradation:
 
 
 def _turned(image: Tensor, domain: Domain) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The mean of the bands turned in all ways, and what is known of it, (1, H, W) float32."""
-    # To so many digits that the mean of equal bands is the same however many there are.
+    """Yield the mean band in all 8 orientations, and what is known of it, (1, H, W) float32."""
+    # Rounded so that the mean of equal bands does not depend on their number.
     mean = (image.double().mean(0, keepdim=True) * 2**16).round().div(2**16).to(image)
     known = None if domain.known is None else domain.known.all(0, keepdim=True).float()
     for element in range(dihedral.ORDER):
@@ -134,7 +134,7 @@ def _turned(image: Tensor, domain: Domain) -> Iterator[tuple[Tensor, Tensor | No
 
 
 def _drawn(pairs: tuple[Pair, ...], camera: Degradation, most: int, generator: Generator) -> Iterator[Examples]:
-    """Of each pair as many as its share is of all sons' pixels, of those that are not flat."""
+    """Draw examples that are not flat from each pair, in proportion to its share of the sons' pixels."""
     pixels = sum(pair.son[0].numel() for pair in pairs)
     for pair in pairs:
         patches = patches_of(pair.son[0])
@@ -150,7 +150,7 @@ def _drawn(pairs: tuple[Pair, ...], camera: Degradation, most: int, generator: G
 
 
 def _wholly_known(pair: Pair, camera: Degradation) -> Tensor:
-    """(h * w,) bool: where the patch and the father under it are made of nothing that is not known."""
+    """Return (h * w,) bool: True if the patch and the father under it depend on known samples only."""
     assert pair.taught is not None
     reach = SIDE // 2 * pair.ratio + camera.side // 2 + pair.ratio
     unknown = largest_near(1 - pair.taught[0], reach)
@@ -158,6 +158,6 @@ def _wholly_known(pair: Pair, camera: Degradation) -> Tensor:
 
 
 def _residuals(pair: Pair) -> Tensor:
-    """(h * w, (LAID * ratio)^2)."""
+    """Return (h * w, (LAID * ratio)^2)."""
     residual, margin = pair.father - pair.base, LAID // 2 * pair.ratio
     return unfold(mirrored(residual, margin)[None], LAID * pair.ratio, stride=pair.ratio)[0].T

@@ -1,4 +1,4 @@
-"""Training pairs: fathers are an image and smaller copies of it, sons what its camera sees of them, damaged as it is.
+"""Training pairs: fathers are the image and smaller copies of it, sons are their LR images, damaged as the image is.
 
 Shocher, Cohen, Irani 2018 (ZSSR), section 3.
 """
@@ -22,24 +22,24 @@ _LEVEL_RATIO = 0.95
 _LEVELS = 10
 
 _KERNEL_REACH = 2.0
-"""Of bicubic interpolation, in pixels of the smaller image."""
+"""Reach of bicubic interpolation, in pixels of the smaller image."""
 
 _SHORTEST_SON = 4
-"""Shortest side, in pixels, of a son that can be learned from: below, no crop holds more than border."""
+"""Shortest side, in pixels, of a son that can be learned from: in smaller ones a crop is all border."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A father (C, r H, r W), its son (C, H, W), and the base that the son's enlargement starts from."""
+    """A father (C, r H, r W), its son (C, H, W), and the base from which the son's enlargement starts."""
 
     father: Tensor
     son: Tensor
     base: Tensor
     """(C, r H, r W)."""
     weight: float
-    """Relative odds of being drawn."""
+    """Relative probability of being drawn."""
     taught: Tensor | None = None
-    """(1, r H, r W) float32: 1 where the father may be learned from, 0 where it is held out; None for everywhere."""
+    """(1, r H, r W) float32: 1 where the father may be learned from, 0 where it is held out; None if all may be."""
 
     @property
     def ratio(self) -> int:
@@ -48,23 +48,23 @@ class Pair:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a network is to learn of one image."""
+    """What a network learns from one image."""
 
     pairs: tuple[Pair, ...]
     told: Tensor
-    """(C, 2): what the network is told of the image, `direct.planes`."""
+    """(C, 2): what the network is told of the image (`direct.planes`)."""
 
 
 class CropPlace(NamedTuple):
     """Where a crop is cut, and how it is turned."""
 
     pair: int
-    """Which of the pairs, from 0."""
+    """Index of the pair, from 0."""
     top: int
-    """In pixels of the son, as `left`."""
+    """In son pixels, as `left`."""
     left: int
     element: int
-    """Of the dihedral group."""
+    """Element of the dihedral group."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Crops:
 
 
 def shortest_side(ratio: int) -> int:
-    """Of an image that can be fitted, in pixels."""
+    """Return the shortest side, in pixels, of an image that can be fitted."""
     return _SHORTEST_SON * ratio
 
 
@@ -94,12 +94,14 @@ def father_son_pyramid(
     seed: int = 0,
     odds: float = FitSettings.level_odds,
 ) -> tuple[Pair, ...]:
-    """The levels 0.95^i of (C, H, W), i = 0..9, with odds `odds`^i; those are left out that give no son to learn from.
+    """Return the pairs of (C, H, W) at the levels 0.95^i, i = 0..9, drawn with relative probability `odds`^i.
+
+    Levels whose sons would be too small to learn from are left out. Raises ValueError if the image itself is too small.
 
     Args:
-        stage: how sons are made of fathers, and bases of sons.
-        taught: (1, H, W) float32, 1 where the image may be learned from and 0 where it is held out. Of a smaller copy
-            no pixel is learned from that a held-out one went into.
+        stage: makes sons from fathers, and bases from sons.
+        taught: (1, H, W) float32, 1 where the image may be learned from, 0 where it is held out. In a smaller copy, a
+            pixel that depends on a held-out one is held out, too.
         damage: of the image; put into every son, with noise drawn by `seed`.
     """
     generator = Generator().manual_seed(seed)
@@ -121,13 +123,13 @@ def father_son_pyramid(
 
 
 def _whole_sons(image: Tensor, shrink: float, ratio: int) -> tuple[int, int]:
-    """The size of a copy, of whole sons."""
+    """Return the size of a smaller copy, a multiple of `ratio`."""
     height, width = (int(side * shrink) // ratio * ratio for side in image.shape[-2:])
     return height, width
 
 
 def _father(image: Tensor, size: tuple[int, int], taught: Tensor | None, whole: bool) -> tuple[Tensor, Tensor | None]:
-    """A copy of the image of that size, and where it may be learned from."""
+    """Return the copy of the image of that size, and where it may be learned from."""
     if whole:
         height, width = size
         return image[:, :height, :width], taught if taught is None else taught[:, :height, :width]
@@ -135,20 +137,20 @@ def _father(image: Tensor, size: tuple[int, int], taught: Tensor | None, whole: 
 
 
 def _wholly_taught(taught: Tensor, size: tuple[int, int]) -> Tensor:
-    """(1, *size) float32: 1 where `resize` to that size takes nothing of a held-out pixel, whatever its weight."""
+    """Return (1, *size) float32: 1 where `resize` to that size uses no held-out pixel, whatever its weight."""
     shrink = min(size[0] / taught.shape[-2], size[1] / taught.shape[-1])
-    reach = ceil(_KERNEL_REACH / shrink + 0.5)  # from the pixel nearest to the centre of the smaller one
+    reach = ceil(_KERNEL_REACH / shrink + 0.5)  # counted from the pixel nearest to the centre of the smaller one
     held_out = max_pool2d(1 - taught, 2 * reach + 1, stride=1, padding=reach)
     return 1 - interpolate(held_out[None], size, mode="nearest-exact")[0]
 
 
 def son_side(pairs: Sequence[Pair], crop: int) -> int:
-    """Side of the sons' crops for fathers' crops of `crop` pixels, or of what the smallest pair allows."""
+    """Return the side of the sons' crops for fathers' crops of `crop` pixels, limited by the smallest pair."""
     return min(max(1, crop // pairs[0].ratio), *(min(pair.son.shape[-2:]) for pair in pairs))
 
 
 def draw_places(pairs: Sequence[Pair], side: int, batch: int, generator: Generator) -> list[CropPlace]:
-    """Places for `batch` crops of `side` pixels of sons; the draws depend on `generator`, odds and sizes alone."""
+    """Draw places for `batch` crops of `side` son pixels; they depend on `generator`, odds and sizes only."""
     odds = torch.tensor([pair.weight for pair in pairs])
     places = []
     for index in torch.multinomial(odds, batch, replacement=True, generator=generator).tolist():
@@ -161,7 +163,7 @@ def draw_places(pairs: Sequence[Pair], side: int, batch: int, generator: Generat
 
 
 def draw_crops(pairs: Sequence[Pair], crop: int, batch: int, generator: Generator) -> Crops:
-    """Crops of `crop` pixels, or what the smallest pair allows, each turned by a random element of the dihedral group.
+    """Draw crops of `crop` father pixels, or of what the smallest pair allows, each in a random dihedral orientation.
 
     The draws depend on `generator` alone.
     """

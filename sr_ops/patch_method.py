@@ -1,7 +1,7 @@
-"""Methods that enlarge patch by patch, by what they learned from the image's own (`own_examples`).
+"""Methods that enlarge patch by patch, using what they learned from the image's own patches (`own_examples`).
 
-An enlargement goes by x2 at a time, from coarse to fine, so that examples are of small steps, which images have most
-of. A step starts from its base, what the data alone say, and adds what patches like those around each pixel lacked.
+They enlarge by x2 at a time, from coarse to fine: examples are then of a small step, of which images have most. A step
+starts from the base and adds what similar patches lacked.
 """
 
 from abc import abstractmethod
@@ -24,30 +24,30 @@ from .settings import STAGE_SCALE, Settings
 from .stages import Stage, seen_at
 
 _AT_ONCE = 16384
-"""Patches that are looked up together, which bounds memory."""
+"""Patches that are looked up together; bounds the memory."""
 
 _BACK_PROJECTIONS = 2
-"""Between steps, where the last one has its own."""
+"""Iterations after each step but the last, which is followed by the caller's."""
 
 _EXACT_REACH = 16
-"""LR pixels, as `stages` has it."""
+"""In LR pixels, as in `stages`."""
 
 _FIRST, _LATER = "first", "later"
-"""Steps: the later ones enlarge what the first made, which bicubic has made smaller, whatever the camera was."""
+"""Kinds of steps. Later steps enlarge the result of the first, which has bicubic's blur, whatever the camera."""
 
 
 class PatchMethod(EnlargingMethod):
-    """Learns from examples of the image; is asked for the residual of each patch."""
+    """Learns from examples of the image, and predicts the residual of each patch."""
 
     most_examples: ClassVar[int]
 
     @abstractmethod
     def learn_from(self, examples: Examples, seed: int) -> dict[str, Tensor]:
-        """What is to be known of the examples."""
+        """Return what is needed of the examples, by name."""
 
     @abstractmethod
     def residuals(self, shapes: Tensor, learned: Learned) -> Tensor:
-        """(N, SIDE^2) as `Patches.shapes` to (N, (LAID * 2)^2), at contrast 1."""
+        """Return residuals (N, (LAID * 2)^2) at contrast 1 for (N, SIDE^2) shapes, as in `Patches.shapes`."""
 
     def reach(self, degradation: Degradation) -> int:
         total, steps = 0.0, steps_of(degradation)
@@ -55,7 +55,7 @@ class PatchMethod(EnlargingMethod):
             total += (base_reach(step.learned) + PATCH_REACH) / STAGE_SCALE**number
             if number < len(steps) - 1:
                 total += _EXACT_REACH if step.seen.is_bicubic else step.seen.reach
-        return ceil(total) + 1  # of bringing a last step down to the scale asked for
+        return ceil(total) + 1  # for reducing the last step to the scale
 
     def learn(self, lr: Tensor, degradation: Degradation, domain: Domain, settings: Settings) -> Learned:
         steps = steps_of(degradation)
@@ -82,7 +82,7 @@ class PatchMethod(EnlargingMethod):
         return image
 
     def _enlarged(self, image: Tensor, step: Stage, domain: Domain, learned: Learned) -> Tensor:
-        """Of (C, h, w) by one step; by the base alone where nothing was learned."""
+        """Enlarge (C, h, w) by one step; with the base alone if nothing was learned."""
         base = step.base(image, domain.known)
         if not learned:
             return base
@@ -91,7 +91,7 @@ class PatchMethod(EnlargingMethod):
         )
 
     def _lacking(self, image: Tensor, ratio: int, learned: Learned) -> Tensor:
-        """What the base of (h, w) is taken to lack, (h * ratio, w * ratio)."""
+        """Predict what the base of (h, w) lacks, (h * ratio, w * ratio)."""
         patches = patches_of(image)
         places = patches.lively.nonzero()[:, 0]
         sample = self.residuals(patches.shapes[:1], learned)
@@ -101,9 +101,9 @@ class PatchMethod(EnlargingMethod):
         return laid_over(residuals, len(image), ratio)
 
 
-@lru_cache(maxsize=8)  # what a degradation knows of itself is worth keeping from tile to tile
+@lru_cache(maxsize=8)  # a degradation caches properties that are worth keeping from tile to tile
 def steps_of(degradation: Degradation) -> tuple[Stage, ...]:
-    """By x2 each, the last one beyond the scale where that is no power of 2."""
+    """Return the steps of x2 each; the last one overshoots a scale that is not a power of 2."""
     steps: list[Stage] = []
     reached = 1
     while reached < degradation.scale:
@@ -115,7 +115,7 @@ def steps_of(degradation: Degradation) -> tuple[Stage, ...]:
 
 
 def _alike(steps: tuple[Stage, ...]) -> bool:
-    """Whether later steps undo the same as the first."""
+    """Whether the later steps undo the same degradation as the first."""
     return steps[0].learned.is_bicubic and not steps[0].learned.is_noisy
 
 

@@ -1,10 +1,10 @@
-"""The most probable image by a primal-dual iteration: what the camera saw, and what is known of differences.
+"""The most probable image, by a primal-dual iteration, for the camera's data and a prior of differences.
 
     argmin over x of |apply(x) - lr|^2 / 2 + R(differences of x)
 
 Chambolle & Pock, "A first-order primal-dual algorithm for convex problems with applications to imaging" (2011),
-algorithm 1 with theta = 1. The primal step is the degradation's data step, the closed form of the camera's term; the
-dual step is that of R, all that methods differ in. Steps and their number are fixed, so that tiles equal the whole.
+algorithm 1 with theta = 1. The primal step is the degradation's data step, in closed form. The dual step is that of R,
+and is the only thing in which methods differ. Step sizes and iterations are fixed, so that tiles equal the whole.
 """
 
 from collections.abc import Callable
@@ -17,39 +17,41 @@ from .domain import Domain
 from .resample import upscale
 
 ITERATIONS = 60
-"""On Set5 twice as many change 0.1 dB by bicubic, and more by motion without noise, which they undo further."""
+"""On Set5, twice as many change 0.1 dB for bicubic, and more for motion without noise, which they undo further."""
 
 _ROUNDING = 1 / 255
-"""Standard deviation of what is taken for noise where there is none: what rounding to 8 bits and the model leave."""
+"""Standard deviation assumed where there is no noise: what rounding to 8 bits and the model leave."""
 
 _BOUND = 8.0
-"""Of the squared norm of `differences` (Chambolle 2004, theorem 3.1)."""
+"""Bound of the squared norm of `differences` (Chambolle 2004, theorem 3.1)."""
 
 _PACE = 0.6
-"""Primal step times the root of the prior's weight: of 0.3, 0.6 and 1.2 the one that settles first on Set5."""
+"""Primal step times the root of the prior's weight; of 0.3, 0.6 and 1.2 it converges first on Set5."""
 
 _DIFFERENCES_REACH = 15
-"""LR pixels; of bicubic, box, Gaussians and motion, with noise and without, twice what carries a tenth of a level."""
+"""In LR pixels: twice the distance that carries a tenth of a level, for bicubic, box, Gaussians and motion, with and
+without noise."""
 
 DualStep = Callable[[Tensor, Tensor], Tensor]
-"""The proximal map of R's conjugate: of (2, ..., C, H, W), by the dual's step (1 or C, 1, 1)."""
+"""The proximal map of R's conjugate: takes (2, ..., C, H, W) and the dual step size (1 or C, 1, 1)."""
 
 
 def prior_weight(degradation: Degradation, factor: float) -> Tensor:
-    """The weight of R against the camera's term: `factor` times the noise's variance; (1 or C, 1, 1) float64.
+    """Return the weight of R against the data: `factor` times the noise variance; (1 or C, 1, 1) float64.
 
-    An LR pixel is worth the fewer HR pixels the larger the scale, and differences of HR pixels are the smaller.
+    It is divided by the scale: the larger the scale, the fewer LR pixels per HR pixel, and the smaller HR differences
+    are.
     """
     variance = torch.tensor(degradation.noise, dtype=torch.float64).square() + _ROUNDING**2
     return (factor * variance * 2 / degradation.scale)[:, None, None]
 
 
 def most_probable(lr: Tensor, degradation: Degradation, domain: Domain, weight: Tensor, dual_step: DualStep) -> Tensor:
-    """ITERATIONS from bicubic interpolation.
+    """Return the image after ITERATIONS iterations from bicubic.
 
     Args:
-        lr: (C, h, w) float32, filled where it is not known; what is not known pulls at nothing.
-        weight: of R, by which the steps are chosen.
+        lr: (C, h, w) float32, unknown samples filled; they add nothing.
+        weight: of R; the step sizes are derived from it.
 
     Returns:
         (C, h * scale, w * scale), not clamped.
@@ -67,12 +69,12 @@ def most_probable(lr: Tensor, degradation: Degradation, domain: Domain, weight: 
 
 
 def reach(degradation: Degradation) -> int:
-    """LR pixels beyond which `most_probable` carries less than half a grey level."""
+    """Return the LR pixels beyond which `most_probable` carries less than half a grey level."""
     return degradation.reach + _DIFFERENCES_REACH
 
 
 def differences(image: Tensor) -> Tensor:
-    """(..., H, W) to (2, ..., H, W): to the pixel below and to the one on the right; 0 at the last of them."""
+    """Return (2, ..., H, W): the differences to the pixel below and to the one on the right; 0 at the last ones."""
     down, right = torch.zeros_like(image), torch.zeros_like(image)
     down[..., :-1, :] = image.diff(dim=-2)
     right[..., :-1] = image.diff(dim=-1)
@@ -80,7 +82,7 @@ def differences(image: Tensor) -> Tensor:
 
 
 def handed_back(prices: Tensor) -> Tensor:
-    """The adjoint of `differences`."""
+    """Return the adjoint of `differences`."""
     down, right = prices
     image = torch.zeros_like(down)
     image[..., :-1, :] -= down[..., :-1, :]

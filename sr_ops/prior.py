@@ -1,8 +1,8 @@
-"""A prior: weights of direct networks, learned from HR pictures that cameras drawn at random made small.
+"""A prior: weights of direct networks, trained on HR pictures shrunk by random cameras.
 
-It holds a head for each scale and for three bands or one; an image of any other number of bands is enlarged band by
-band. For images that MATLAB's bicubic made small and nothing else was done to it may hold deeper ones: who has to know
-but one camera learns it better. Importing this file does not load torch.
+It has a head for each scale and for three bands or one; an image with another number of bands is enlarged band by band.
+It may also have deeper heads for images that were shrunk by MATLAB's bicubic and nothing else: a network for a single
+camera learns it better. Importing this file does not load torch.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ HEAD_BANDS = (3, 1)
 CLEAN_BANDS = 3
 
 Weights = Mapping[str, "Tensor"]
-"""Float32, by the names that `DirectNetwork` has for them."""
+"""Float32 tensors by their names in `DirectNetwork`."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class Prior:
     """Weights of `DirectNetwork`s."""
 
     body: Body
-    """Of the heads for any camera."""
+    """Body of the heads for any camera."""
     heads: Mapping[Head, Weights]
-    """For any camera: of HEAD_SCALES and HEAD_BANDS; those for one band are all there."""
+    """For any camera, by HEAD_SCALES and HEAD_BANDS; those for one band are always present."""
     clean: Mapping[int, Weights] = field(default_factory=dict)
     """For three bands of a clean image, by scale; none or some of HEAD_SCALES."""
 
     def weights(self, scale: int, bands: int, clean: bool) -> tuple[int, Weights]:
-        """What an image of `bands` bands is enlarged by, and for how many bands that is: as many, or 1 for any number.
+        """Return the weights for an image of `bands` bands, and the bands they take: as many, or 1 to go band by band.
 
         Args:
-            clean: MATLAB's bicubic made it small, and nothing else was done to it.
+            clean: whether the image was shrunk by MATLAB's bicubic and nothing else.
         """
         if clean and bands == CLEAN_BANDS and scale in self.clean:
             return bands, self.clean[scale]
@@ -50,5 +50,5 @@ class Prior:
 
 
 def body_of(weights: Weights) -> Body:
-    """What a head's weights are of."""
+    """Return the body that a head's weights belong to."""
     return body_shapes.body_of({name: tuple(tensor.shape) for name, tensor in weights.items()})

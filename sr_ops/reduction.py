@@ -1,4 +1,4 @@
-"""From a result at a whole scale down to its grid: exact in phase, and the same bits in every tile."""
+"""Reduction of a result from a whole scale to its grid: exact in phase, and bit-equal in every tile."""
 
 from torch import Tensor
 
@@ -13,11 +13,12 @@ Places = tuple[slice, slice]
 
 
 def reduced(sr: Tensor, part: Tile, grid: Grid, place: Places | None = None) -> Tensor:
-    """The pixels of the result that `part` owns, or others that it knows enough of.
+    """Return the result pixels that `part` owns, or those in `place`.
 
     Args:
-        sr: (C, h * scale, w * scale), of the window that `part` reads, whose halo is `Grid.reach` larger than what its
-            samples depend on.
+        sr: (C, h * scale, w * scale) for the window that `part` reads. The halo of `part` is `Grid.reach` larger than
+            what the samples of `sr` depend on.
+        place: rows and columns that the window determines; None for those that `part` owns.
 
     Returns:
         (C, rows, columns). It may overshoot the range.
@@ -29,7 +30,7 @@ def reduced(sr: Tensor, part: Tile, grid: Grid, place: Places | None = None) -> 
 
 
 def reduced_within(sr: Tensor, part: Tile, grid: Grid, domain: Domain, lr: Tensor) -> Tensor:
-    """`reduced`, within the range of the domain; what that cuts off is shared out nearby, so that means are kept.
+    """Return `reduced` clamped to the domain; what is cut off is shared out nearby, so that means are kept.
 
     Args:
         domain: of `lr`, the window of the image that `part` reads.
@@ -45,19 +46,19 @@ def reduced_within(sr: Tensor, part: Tile, grid: Grid, domain: Domain, lr: Tenso
 
 
 def places(part: Tile, grid: Grid) -> Places:
-    """Rows and columns of the result that a part owns."""
+    """Return rows and columns of the result that a part owns."""
     return grid.rows.part(part.rows.start, part.rows.stop), grid.columns.part(part.columns.start, part.columns.stop)
 
 
 def paste_on(canvas: Image, part: Tile, pixels: Image, grid: Grid, tile: Tile) -> None:
-    """Write what `part` owns to its place in what `tile` owns, in place."""
+    """Write the pixels that `part` owns to their place in those that `tile` owns, in place."""
     rows, columns = places(part, grid)
     top, left = (place.start for place in places(tile, grid))
     canvas[..., rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = pixels
 
 
 def nearest_owned(image: Image, part: Tile, grid: Grid) -> Image:
-    """Each pixel of the result that `part` owns as the pixel of the image is in which its middle lies.
+    """Return for each result pixel that `part` owns the image pixel that its centre lies in.
 
     Args:
         image: (..., h, w), the window of the image that `part` reads.
@@ -66,7 +67,7 @@ def nearest_owned(image: Image, part: Tile, grid: Grid) -> Image:
 
 
 def nearest_at(image: Image, part: Tile, grid: Grid, place: Places) -> Image:
-    """The same of others whose middles lie in that window."""
+    """Return the same for other result pixels, whose centres must lie in that window."""
     rows, columns = (
         [source - span.read_start for source in axis.sources(of_axis)]
         for axis, span, of_axis in zip((grid.rows, grid.columns), (part.rows, part.columns), place, strict=True)

@@ -1,8 +1,8 @@
-"""MATLAB-exact antialiased bicubic: `downscale` is the forward model, `upscale` its fixed companion.
+"""MATLAB-exact antialiased bicubic: `downscale` is the forward model, `upscale` its counterpart.
 
-Every output sample is a weighted sum of a few input samples along one axis (Keys 1981, a = -1/2). When an axis
-shrinks, the cubic is stretched by the ratio so that it also removes what the coarser grid cannot carry
-("antialiasing"). Borders are mirrored with the edge sample repeated. The two axes are independent.
+Every output sample is a weighted sum of a few input samples along one axis (Keys 1981, a = -1/2). When an axis shrinks,
+the cubic is stretched by the ratio, so that it also removes what the coarser grid cannot carry ("antialiasing").
+Borders are mirrored with the edge sample repeated. The two axes are independent.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,22 +13,22 @@ from operator import add
 import torch
 from torch import Tensor
 
-# Outputs are computed in runs of this many samples: each run is one small dense product over the few inputs it
-# needs, which is several times faster than gathering taps and never builds the matrix of a whole long axis.
+# Outputs are computed in runs of this many samples. Each run is one small dense product over the few inputs it
+# needs. That is several times faster than gathering taps, and the matrix of a whole long axis is never built.
 _RUN = 64
 
 
 @dataclass(frozen=True)
 class Interpolant:
-    """What an output sample weighs the input samples around it by; the weights are made to sum to 1."""
+    """Weights of the input samples around an output sample; they are normalised to sum to 1."""
 
     weight: Callable[[Tensor], Tensor]
-    """Of distances along an axis, in input samples (of the output, where the axis shrinks); 0 from `radius` on."""
+    """Weight by distance along an axis, in input samples (output samples if the axis shrinks); 0 from `radius` on."""
     radius: int
 
 
 def cubic(x: Tensor) -> Tensor:
-    """Keys' cubic convolution kernel, a = -1/2: support [-2, 2], 1 at 0, 0 at the other whole numbers."""
+    """Return Keys' cubic convolution kernel, a = -1/2: support [-2, 2], 1 at 0, 0 at the other whole numbers."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -39,7 +39,7 @@ CUBIC = Interpolant(cubic, 2)
 
 
 def downscale(image: Tensor, scale: int) -> Tensor:
-    """The forward model: antialiased bicubic reduction by a whole factor, as MATLAB `imresize(image, 1/scale)`.
+    """Shrink by a whole factor with antialiased bicubic, as MATLAB's `imresize(image, 1/scale)`: the forward model.
 
     Args:
         image: (..., H, W), H and W multiples of `scale`; floating point of any range, or uint8.
@@ -59,7 +59,7 @@ def downscale(image: Tensor, scale: int) -> Tensor:
 
 
 def upscale(image: Tensor, scale: int, interpolant: Interpolant = CUBIC) -> Tensor:
-    """Enlargement of (..., H, W) to (..., H * scale, W * scale), as MATLAB `imresize(image, scale)`.
+    """Enlarge (..., H, W) to (..., H * scale, W * scale), as MATLAB's `imresize(image, scale)`.
 
     Dtype, rounding and device as in `downscale`.
     """
@@ -68,7 +68,7 @@ def upscale(image: Tensor, scale: int, interpolant: Interpolant = CUBIC) -> Tens
 
 
 def add_upscaled(total: Tensor, image: Tensor, scale: int) -> Tensor:
-    """`total += upscale(image, scale)` of (C, H, W) floating point, the same bits, without making what is added."""
+    """Compute `total += upscale(image, scale)` for (C, H, W) floating point, bit-equal but without the temporary."""
     tall = _resize_axis(image, -2, scale * image.shape[-2])
     at = 0
     for first, matrix in _run_matrices(image.shape[-1], scale * image.shape[-1], image.dtype, image.device):
@@ -82,7 +82,7 @@ def add_upscaled(total: Tensor, image: Tensor, scale: int) -> Tensor:
 def resize(image: Tensor, size: tuple[int, int], interpolant: Interpolant = CUBIC) -> Tensor:
     """Resample (..., H, W) to (..., *size), antialiased along the axes that shrink.
 
-    Dtype, rounding and device as in `downscale`; MATLAB's `imresize` where both axes change by the same ratio.
+    Dtype, rounding and device as in `downscale`. Equals MATLAB's `imresize` if both axes change by the same ratio.
     """
     for axis, length in zip((-2, -1), size, strict=True):
         if length < 1:
@@ -99,37 +99,37 @@ def resize_window(
     size: tuple[int, int],
     places: tuple[slice, slice],
 ) -> Tensor:
-    """Some rows and columns of an image's resampling of which a window is at hand; the same bits of whichever window.
+    """Return some rows and columns of a resampled image, of which only a window is given; bit-equal for any window.
 
-    It is `resize`, but for weights that are balanced: where a stretched cubic is sampled its middle is off by up to
-    0.01 pixels, here a ramp stays where it is.
+    It equals `resize` except that the weights are balanced: a sampled, stretched cubic has its centre of mass off by up
+    to 0.01 pixels, while here a ramp stays in place.
 
     Args:
-        window: (..., h, w) floating point, that holds every sample which these rows and columns are made of.
+        window: (..., h, w) floating point, with every sample that these rows and columns depend on.
         first: row and column of the image where the window begins.
         lengths: height and width of the image.
-        size: height and width of the whole that is made.
-        places: which rows and columns of that.
+        size: height and width of the whole result.
+        places: rows and columns of the result to return.
     """
     for axis, begin, length, made, place in zip((-2, -1), first, lengths, size, places, strict=True):
         if made == length:
             window = window.narrow(axis, place.start - begin, place.stop - place.start)
             continue
         weights, offsets, indices = _sampled(length, made, place)
-        # of a tap that weighs nothing the sample need not be there
+        # the sample of a tap with weight 0 may be missing from the window
         indices = indices.where(weights != 0, indices.gather(1, weights.argmax(1, keepdim=True))) - begin
         weights = _balanced(weights, offsets)
         taps = zip(weights.T.to(window), indices.T.to(window.device), strict=True)
         shape = (-1, 1) if axis == -2 else (-1,)
         parts = (weight.reshape(shape) * window.index_select(axis, index) for weight, index in taps)
-        window = reduce(add, parts)  # one tap after the other: a product of matrices would add them up in other orders
+        window = reduce(add, parts)  # tap by tap, since a matrix product may add up in another order
     return window
 
 
 def axis_matrix(in_length: int, out_length: int) -> Tensor:
-    """(out_length, in_length) float64 matrix of the resampling along one axis; each row sums to 1.
+    """Return the (out_length, in_length) float64 matrix of the resampling along one axis; each row sums to 1.
 
-    Dense: meant for tile-sized axes and for tests.
+    It is dense: meant for tile-sized axes and for tests.
     """
     weights, indices = _taps(in_length, out_length)
     return torch.zeros(out_length, in_length, dtype=torch.float64).scatter_add_(1, indices, weights)
@@ -151,8 +151,8 @@ def _resize_axis(image: Tensor, axis: int, length: int, interpolant: Interpolant
 def _run_matrices(
     in_length: int, out_length: int, dtype: torch.dtype, device: torch.device, interpolant: Interpolant = CUBIC
 ) -> tuple[tuple[int, Tensor], ...]:
-    """(first input sample, dense weights) of each run of outputs."""
-    with torch.inference_mode(False):  # what is kept must serve callers that differentiate, too
+    """Return (first input sample, dense weights) for each run of outputs."""
+    with torch.inference_mode(False):  # cached tensors must also serve callers that differentiate
         weights, indices = _taps(in_length, out_length, interpolant)
         return tuple(_dense_runs(weights, indices, dtype, device))
 
@@ -169,24 +169,24 @@ def _dense_runs(
 
 
 def _taps(in_length: int, out_length: int, interpolant: Interpolant = CUBIC) -> tuple[Tensor, Tensor]:
-    """Weights (out, taps) float64 and mirrored input indices (out, taps) int64 of every output sample."""
+    """Return weights (out, taps) float64 and mirrored input indices (out, taps) int64 for every output sample."""
     weights, _, indices = _sampled(in_length, out_length, slice(0, out_length), interpolant)
     return weights, indices
 
 
 def _balanced(weights: Tensor, offsets: Tensor) -> Tensor:
-    """(out, taps) weights that still sum to 1, and whose centre of mass is the middle that offsets are counted from."""
+    """Return (out, taps) weights that sum to 1 and have their centre of mass at the output sample's centre."""
     sizes = weights.abs()
     sizes /= sizes.sum(1, keepdim=True)
     away = offsets - (sizes * offsets).sum(1, keepdim=True)
-    spread = (sizes * away**2).sum(1, keepdim=True).clamp_min(1e-12)  # none where one tap is all, on the middle
+    spread = (sizes * away**2).sum(1, keepdim=True).clamp_min(1e-12)  # 0 if one tap in the centre has all the weight
     return weights - sizes * away * (weights * offsets).sum(1, keepdim=True) / spread
 
 
 def _sampled(
     in_length: int, out_length: int, outputs: slice, interpolant: Interpolant = CUBIC
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of some output samples `_taps`, and between these how far each tap lies from the sample's middle."""
+    """Return `_taps` of some output samples, and in between the distances of the taps from the sample's centre."""
     ratio = out_length / in_length
     stretch = min(ratio, 1.0)
     width = 2 * interpolant.radius / stretch

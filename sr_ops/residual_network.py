@@ -1,6 +1,6 @@
-"""What all networks have in common: they add a learned residual to the base of the enlargement.
+"""The base class of all networks: they add a learned residual to the base of the enlargement.
 
-Those that an image can be fitted with from scratch are files of `networks/`; direct.py has the one for any camera.
+Networks that can be fitted from scratch are files of `networks/`; direct.py has the one for any camera.
 """
 
 from typing import ClassVar
@@ -14,21 +14,21 @@ from .layers import initialise as initialise
 from .settings import STAGE_SCALE
 
 INTERPOLATION_REACH = 2
-"""Pixels of the image on each side that bicubic enlargement depends on."""
+"""Image pixels on each side that bicubic enlargement depends on."""
 
 
 class ResidualNetwork(nn.Module):
-    """An image and its base to the enlargement: the base and what the network adds to it.
+    """Maps an image and its base to the enlargement: the base plus the network's residual.
 
-    The image is (B, C, h, w) float32, in [0, 1] for the most part, its base (B, C, s h, s w), and what is told of it
-    (B, C, 2), noise and JPEG loss of each band (`direct.planes`). The result is (B, C, s h, s w) float32, not clamped.
-    A network of one band takes an image of any number of bands and treats each on its own. The convolutions run under
-    `autocast_dtype`; the base and the sum are float32 always.
+    The image is (B, C, h, w) float32, mostly in [0, 1], its base (B, C, s h, s w), and `told` (B, C, 2) the noise and
+    JPEG loss of each band (`direct.planes`). The result is (B, C, s h, s w) float32, not clamped. A network of one band
+    takes an image of any number of bands and treats each separately. The convolutions run under `autocast_dtype`; the
+    base and the sum are always float32.
     """
 
     body: nn.Sequential
     stackable: ClassVar[bool] = True
-    """Whether `stack` can fit several as one: nothing but convolutions has weights or looks at several channels."""
+    """Whether `stack` can fit several as one: only convolutions have weights or mix channels."""
 
     def __init__(self, bands: int, scale: int, autocast_dtype: torch.dtype) -> None:
         super().__init__()
@@ -37,15 +37,15 @@ class ResidualNetwork(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Pixels of the image on each side that one of what it makes depends on: of 3 x 3 convolutions their number."""
+        """Image pixels on each side that an output depends on: for 3 x 3 convolutions their number."""
         return sum(isinstance(layer, nn.Conv2d) for layer in self.body.modules())
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
-        """What the first convolution sees, of an image of as many bands as the network has."""
+        """Return the input of the first convolution, for an image with as many bands as the network."""
         raise NotImplementedError
 
     def residual(self, seen: Tensor) -> Tensor:
-        """What the network adds to the base, (B, C, s h, s w)."""
+        """Return what the network adds to the base, (B, C, s h, s w)."""
         raise NotImplementedError
 
     def forward(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
@@ -57,26 +57,26 @@ class ResidualNetwork(nn.Module):
         return base + self.mixed(seen).float()
 
     def mixed(self, seen: Tensor) -> Tensor:
-        """`residual` under `autocast_dtype`."""
+        """Return `residual`, computed under `autocast_dtype`."""
         mixed = self.autocast_dtype != torch.float32
         with torch.autocast(seen.device.type, dtype=self.autocast_dtype if mixed else None, enabled=mixed):
             return self.residual(seen)
 
 
 class FittedNetwork(ResidualNetwork):
-    """A network that is fitted to an image from scratch, for MATLAB's bicubic alone: it enlarges by STAGE_SCALE.
+    """A network that is fitted to an image from scratch, for MATLAB's bicubic only; it enlarges by STAGE_SCALE.
 
-    A file of `networks/` holds one, as its NETWORK; the file's name is that of `--network`.
+    A file of `networks/` holds one as its NETWORK; the file is named as `--network` calls it.
     """
 
     line: ClassVar[str]
-    """What it is, for `srpipe methods`."""
+    """What the network is, shown by `srpipe methods`."""
     source: ClassVar[str]
-    """The paper and its section or equation."""
+    """The paper, with its section or equation."""
     options: ClassVar[tuple[str, ...]] = ()
-    """Fields of Settings that it takes beside width and depth, as arguments of these names."""
+    """Fields of Settings that it takes beside width and depth, as arguments of the same names."""
     fixed_depth: ClassVar[bool] = False
-    """Whether it has so many convolutions as it has, whatever `depth` is."""
+    """Whether the number of convolutions is fixed, whatever `depth` is."""
     stackable = False
 
     def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:  # noqa: ARG002
@@ -85,9 +85,9 @@ class FittedNetwork(ResidualNetwork):
 
     @classmethod
     def reach_of(cls, depth: int) -> int:
-        """`reach` of a network of so many convolutions, that of bicubic interpolation included.
+        """Return `reach` for a network of `depth` convolutions, at least that of bicubic interpolation.
 
-        By default that of `depth` 3 x 3 convolutions at the image's size.
+        The default is that of `depth` 3 x 3 convolutions at the image's size.
         """
         return max(depth, INTERPOLATION_REACH)
 
@@ -97,11 +97,11 @@ class FittedNetwork(ResidualNetwork):
 
 
 class NetworkAtHrSize(FittedNetwork):
-    """One that looks at the bicubic enlargement, pixel by pixel of the result."""
+    """A network whose input is the bicubic enlargement, at the size of the result."""
 
     @classmethod
     def reach_of(cls, depth: int) -> int:
-        return max(depth, -(-depth // STAGE_SCALE) + INTERPOLATION_REACH)  # `depth` alone is what zssr always read
+        return max(depth, -(-depth // STAGE_SCALE) + INTERPOLATION_REACH)  # at least `depth`, which zssr always had
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
         return base
@@ -112,18 +112,18 @@ class NetworkAtHrSize(FittedNetwork):
 
 
 class NetworkAtLrSize(FittedNetwork):
-    """One that looks at the image itself, and makes STAGE_SCALE^2 pixels of each."""
+    """A network whose input is the image itself, and which makes STAGE_SCALE^2 pixels from each."""
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
         return image
 
     def residual(self, seen: Tensor) -> Tensor:
-        """By a pixel-shuffle head, unless it says otherwise."""
+        """Return the residual of a pixel-shuffle head, unless overridden."""
         return nn.functional.pixel_shuffle(self.body(seen), STAGE_SCALE)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device multiplies it natively, else float32.
+    """Return bfloat16 if the device multiplies it natively, else float32.
 
     Emulated bfloat16 is several times slower than float32 on a CPU.
     """

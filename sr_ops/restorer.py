@@ -1,4 +1,4 @@
-"""Enlarging by a trained model of others, of which is known only what it takes and what it gives."""
+"""Enlargement by a third party's trained model, of which only input and output are known."""
 
 from math import ceil
 from typing import Protocol
@@ -10,49 +10,50 @@ from .tiles import cut, owned, paste, plan_tiles
 
 
 class RestorerError(Exception):
-    """A model could not do what it was asked for; a sentence for the image's record."""
+    """The model failed; the message is a sentence for the image's record."""
 
 
 class Restorer(Protocol):
-    """A model, made ready by whoever can read its file."""
+    """A model, loaded by the caller that can read its file."""
 
     @property
     def scale(self) -> int:
-        """What it enlarges by."""
+        """Its scale."""
 
     @property
     def bands(self) -> int:
-        """What it sees at once: the 3 of a colour picture, or 1."""
+        """Bands per call: 3 for a colour picture, or 1."""
 
     @property
     def piece(self) -> int:
-        """Longest side in LR pixels, less the halo, that it is given at once."""
+        """Longest side in LR pixels, without the halo, of an input."""
 
     def __call__(self, window: Tensor) -> Tensor:
-        """
+        """Enlarge a window.
+
         Args:
-            window: (bands, h, w) float32, in [0, 1] for the most part; of any size.
+            window: (bands, h, w) float32, mostly in [0, 1]; of any size.
 
         Returns:
             (bands, h * scale, w * scale) float32 on the same device, not clamped.
 
         Raises:
-            RestorerError, MemoryError: it cannot.
+            RestorerError, MemoryError: it failed.
         """
 
 
 def restored(window: Tensor, restorer: Restorer, halo: int, together: bool) -> Tensor:
     """Enlarge (C, h, w) in pieces with a halo, to (C, h * scale, w * scale).
 
-    Bands that are not seen together are each a gray picture: for a model of colours three times the same, of whose
-    three answers the mean is taken.
+    Bands that do not form a colour picture are enlarged as grey pictures. A model for colour gets each one three times,
+    and the mean of its three bands is taken.
 
     Args:
-        halo: LR pixels that a piece reads around what it owns. What a model draws from beyond is another in each piece.
-        together: the bands are a colour picture.
+        halo: LR pixels that a piece reads around what it owns. If the model sees farther, pieces differ from the whole.
+        together: whether the bands are a colour picture.
 
     Raises:
-        RestorerError, MemoryError: the model cannot, or gives numbers that are none.
+        RestorerError, MemoryError: the model failed, or returned numbers that are not finite.
     """
     bands, height, width = window.shape
     canvas = window.new_empty(bands, height * restorer.scale, width * restorer.scale)

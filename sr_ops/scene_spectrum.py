@@ -1,6 +1,6 @@
-"""What the spectrum of a scene looks like that a camera saw: the model that `estimate` fits, with its slopes.
+"""The spectrum of a scene seen by a camera: the model that `estimate` fits, with its derivatives.
 
-Of group g, at frequency f in cycles per LR pixel, power is
+The power of group g, at frequency f in cycles per LR pixel, is
 
     (exp(level_g + directions . (cos 2t, sin 2t, cos 4t, sin 4t)) sum over aliases of |f|^-exponent exp(-4 pi^2 f'Sf)
      + noise) (1 + sharpening (1 - exp(-2 pi^2 |f|^2)))^2
@@ -18,24 +18,24 @@ from torch import Tensor
 from .spectrum import Frequencies, frequencies
 
 EXPONENT, LOG_NOISE, DIRECTIONS, XX, XY, YY, SHARPENING = 0, 1, slice(2, 6), 6, 7, 8, 9
-"""Places of parameters after the levels of the groups."""
+"""Indices of parameters after the levels of the groups."""
 
 PARAMETERS = 10
 
 _ALIASES = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1))
-"""Cycles per LR pixel that sampling cannot tell from none."""
+"""Offsets, in cycles per LR pixel, of frequencies that alias to the same one."""
 
 _BLUR = 4 * math.pi**2
 
 
 @dataclass(frozen=True)
 class SceneSpectrum:
-    """The model for one set of frequencies."""
+    """The model on one set of frequencies."""
 
     at: Frequencies
 
     def __call__(self, values: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-        """Logarithms of power, (G, B), and their slopes by each parameter, (G, B, G + 10); float64 all."""
+        """Return log power, (G, B), and its derivatives by each parameter, (G, B, G + 10); all float64."""
         levels, rest = values[:groups], values[groups:]
         scene, slopes = self._blurred(rest)
         waves, lifted = self._waves, self._lifted
@@ -58,7 +58,7 @@ class SceneSpectrum:
 
     @cached_property
     def _waves(self) -> Tensor:
-        """(4, F): two and four maxima in a turn."""
+        """(4, F): the terms with two and four maxima per turn."""
         angle = torch.atan2(self.at.y, self.at.x)
         return torch.stack([(2 * angle).cos(), (2 * angle).sin(), (4 * angle).cos(), (4 * angle).sin()])
 
@@ -69,7 +69,7 @@ class SceneSpectrum:
 
     @cached_property
     def _aliases(self) -> Tensor:
-        """(9, 4, F): of each alias what the exponent, xx, xy and yy multiply in the logarithm of its power."""
+        """(9, 4, F): for each alias, the factors of exponent, xx, xy and yy in the logarithm of its power."""
         shifted = [(self.at.x + i, self.at.y + j) for i, j in _ALIASES]
         rows = [
             [(x.square() + y.square()).log() / 2, _BLUR * x.square(), 2 * _BLUR * x * y, _BLUR * y.square()]
@@ -78,7 +78,7 @@ class SceneSpectrum:
         return -torch.stack([torch.stack(row) for row in rows])
 
     def _blurred(self, rest: Tensor) -> tuple[Tensor, Tensor]:
-        """(F,): the sum over aliases; and (4, F): slopes of its logarithm by the exponent, xx, xy and yy."""
+        """Return the sum over aliases (F,), and the derivatives of its logarithm by exponent, xx, xy and yy (4, F)."""
         by = rest[[EXPONENT, XX, XY, YY]]
         power = torch.einsum("p,apf->af", by, self._aliases).exp()
         total = power.sum(0)
@@ -87,5 +87,5 @@ class SceneSpectrum:
 
 @lru_cache(maxsize=2)
 def scene_spectrum(side: int) -> SceneSpectrum:
-    """The model for blocks of a side."""
+    """Return the model for blocks of the given side."""
     return SceneSpectrum(frequencies(side))

@@ -1,6 +1,6 @@
 """Sensors by name: their published modulation transfer functions (MTF). Importing this file does not load torch.
 
-A value is here only with the document that states it; docs/cameras.md has the same table, and what to mind.
+A value is listed only with the document that states it. docs/cameras.md has the same table, with remarks.
 """
 
 import re
@@ -10,13 +10,13 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True)
 class Sensor:
-    """What its bands let through at half a cycle per pixel, the same along and across the track."""
+    """Transfers of a sensor's bands at half a cycle per pixel, the same along and across the track."""
 
     grids: dict[str, dict[str, float]]
-    """By grid the transfers of its bands: at the Nyquist frequency of that grid, so that bands of two grids do not go
-    together. Those of the first, in this order, are meant by the sensor's name alone."""
+    """Transfers by grid and band, each at the Nyquist frequency of its grid; bands of two grids cannot be combined. The
+    name of the sensor alone means the bands of the first grid, in this order."""
     source: str
-    """The document that states them."""
+    """The document that states the values."""
 
 
 _SENTINEL_2 = (
@@ -59,19 +59,19 @@ SENSORS = {
     "worldview-2": _for_pansharpening(_EIGHT, (0.35, 0.35, 0.35, 0.35, 0.35, 0.35, 0.35, 0.27), pan=0.11),
     "worldview-3": _for_pansharpening(_EIGHT, (0.325, 0.355, 0.36, 0.35, 0.365, 0.36, 0.335, 0.315), pan=None),
 }
-"""`sentinel-2` from `_SENTINEL_2`, all others from `_PANSHARPENING`. The panchromatic band of `worldview-3` is missing:
-code in use has 0.14 and 0.5 for it."""
+"""`sentinel-2` is from `_SENTINEL_2`, all others from `_PANSHARPENING`. The panchromatic band of `worldview-3` is
+missing, because code in use has both 0.14 and 0.5 for it."""
 
 
 def parse_bands(told: str) -> tuple[str, tuple[str, ...], tuple[float, ...]]:
-    """A sensor, bands of it and their transfers.
+    """Return a sensor's name, the bands and their transfers.
 
     Args:
         told: NAME, for all bands of its first grid; NAME:BAND,BAND,..., of one grid; or NAME:BAND=TRANSFER,..., which
-            keeps a value that a later table may correct. Capital letters, zeros (B04) and hyphens do not matter.
+            keeps a value that a later table may correct. Case, zeros (B04) and hyphens do not matter.
 
     Raises:
-        ValueError: there is none of that name; the message says which there are.
+        ValueError: no sensor or band has that name; the message lists those that exist.
     """
     written, colon, listed = told.partition(":")
     name = _named(written, list(SENSORS))
@@ -105,7 +105,7 @@ def _band(sensor: str, told: str) -> tuple[str, float]:
 
 
 def _check_one_grid(sensor: str, bands: tuple[str, ...]) -> None:
-    """A file has one grid: bands of another were resampled to it, and their transfers there are not the table's."""
+    """Raise ValueError for bands of two grids. A file has one grid; resampled bands do not have these transfers."""
     of_band = {band: grid for grid, bands_of_it in SENSORS[sensor].grids.items() for band in bands_of_it}
     for band in bands:
         if of_band[band] != of_band[bands[0]]:
@@ -120,7 +120,7 @@ def _named(written: str, names: list[str]) -> str | None:
 
 
 def _bare(name: str) -> str:
-    """Without what people write in several ways."""
+    """Drop what people write in different ways."""
     return re.sub(r"^b0+(?=[1-9])", "b", re.sub(r"[\s_-]", "", name.lower()))
 
 

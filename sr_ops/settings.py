@@ -1,4 +1,4 @@
-"""What decides the pixels of an enlargement. Plain values: importing this file does not load torch."""
+"""All settings that decide the pixels of an enlargement. Plain values: importing this file does not load torch."""
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -7,33 +7,33 @@ from . import methods, networks
 from .named_files import unknown
 
 STAGE_SCALE = 2
-"""What a network enlarges by that is fitted from scratch, and any later stage."""
+"""Scale of a network fitted from scratch, and of any later stage."""
 
 LARGEST_DIRECT = 4
-"""What a direct network enlarges by at most."""
+"""Largest scale of a direct network."""
 
 MIN_SCALE, MAX_SCALE = 2, 8
 
 
 class Network(StrEnum):
-    """The networks that the code knows by name; `networks.NAMES` are all that can be fitted from scratch."""
+    """Networks that the code refers to by name; `networks.NAMES` lists all that can be fitted from scratch."""
 
     DIRECT = "direct"
-    """Sees the LR image and its base, made for any kernel and noise; its weights are those of a prior: the default."""
+    """Input: the LR image and its base, for any kernel and noise. Its weights come from a prior: the default."""
     SUBPIXEL = "subpixel"
     """Convolutions at LR size, x2 stages: the default without a prior."""
     ZSSR = "zssr"
-    """The paper's, at HR size."""
+    """The network of the ZSSR paper, at HR size."""
     SUPERRESNET = "superresnet"
     """Residual blocks at HR size."""
 
 
 ALL_NETWORKS = (Network.DIRECT.value, *networks.NAMES)
-"""What `Settings.network` can be."""
+"""Allowed values of `Settings.network`."""
 
 
 class BodyKind(StrEnum):
-    """Of what hidden layers a direct network is; see bodies.py."""
+    """Kind of the hidden layers of a direct network; see bodies.py."""
 
     ADDITIVE = "additive"
     """A convolution that adds to its input: the default."""
@@ -44,55 +44,56 @@ class BodyKind(StrEnum):
 
 @dataclass(frozen=True)
 class Body:
-    """Of a direct network: what lies between its first and its last convolution."""
+    """The layers of a direct network."""
 
     width: int = 64
     depth: int = 8
-    """Of all 3 x 3 convolutions, first and last included."""
+    """Number of 3 x 3 convolutions, first and last included."""
     kind: BodyKind = BodyKind.ADDITIVE
 
 
 class Method(StrEnum):
-    """The methods that the code knows by name; `methods.NAMES` are all that need no network of srpipe's own."""
+    """Methods that the code refers to by name; `methods.NAMES` lists all that need no network of srpipe's own."""
 
     AUTO = "auto"
-    """By what is likeliest to be right: a network fitted to it, the prior as it is, or bicubic: the default."""
+    """The most reliable of a fitted network, the prior as it is, and bicubic: the default."""
     ZSSR = "zssr"
-    """By a fitted network, whatever comes of it."""
+    """A network fitted to the image, whatever the outcome."""
     PRIOR = "prior"
-    """By the prior's network as it is; nothing is fitted."""
+    """The prior's network as it is; nothing is fitted."""
     BICUBIC = "bicubic"
-    """By bicubic interpolation and back-projection; nothing is fitted."""
+    """Bicubic interpolation and back-projection; nothing is fitted."""
     MODEL = "model"
-    """By a trained model of others, `restorer.Restorer`, whose file is `Settings.weights`; nothing is fitted."""
+    """A third party's trained model (`restorer.Restorer`) from the file `Settings.weights`; nothing is fitted."""
 
 
 BY_NETWORKS = (Method.AUTO.value, Method.PRIOR.value, Method.ZSSR.value)
 
 ALL_METHODS = (*BY_NETWORKS, Method.MODEL.value, *methods.NAMES)
-"""What `Settings.method` can be."""
+"""Allowed values of `Settings.method`."""
 
 
 NO_PRIOR = "none"
 
 AUTO, NONE = "auto", "none"
-"""Of `Settings.nodata`, `Settings.value_range` and `Settings.noise`; AUTO of `Settings.kernel`, too."""
+"""Values of `Settings.nodata`, `Settings.value_range` and `Settings.noise`; AUTO also of `Settings.kernel`."""
 
 BICUBIC_KERNEL = "bicubic"
-"""MATLAB's, antialiased: of `Settings.kernel`."""
+"""Value of `Settings.kernel`: MATLAB's antialiased bicubic."""
 
 ESTIMATE_KERNEL = "estimate"
-"""Found in the pixels of each image by `guess`: of `Settings.kernel`."""
+"""Value of `Settings.kernel`: estimated from the pixels of each image (`guess`)."""
 
 COLLECTION_KERNEL = "estimate-collection"
-"""Found in the pixels of some images of a camera together, before any is worked on: each row then has its text."""
+"""Value of `Settings.kernel`: estimated from images of the same camera together, before any image is processed. Each
+row then has the text of its kernel."""
 
 KERNELS_TO_FIND = (ESTIMATE_KERNEL, COLLECTION_KERNEL, AUTO)
-"""That name no kernel, but how it is found; AUTO with networks that know bicubic alone is that."""
+"""Values that say how to find a kernel. For networks that know bicubic only, AUTO is bicubic."""
 
 
 class Loss(StrEnum):
-    """What a fit makes small: the mean of this, of the difference d of each sample."""
+    """The loss of a fit: the mean over samples of a function of the difference d."""
 
     L1 = "l1"
     """|d|."""
@@ -103,18 +104,18 @@ class Loss(StrEnum):
 
 
 class Normalisation(StrEnum):
-    """Of the residual blocks of networks that have it as an option."""
+    """Normalisation in the residual blocks of networks that have this option."""
 
     NONE = "none"
     BATCH = "batch"
-    """By the crops' statistics, of which an average is kept to enlarge with."""
+    """With the statistics of the crops, and their running averages when enlarging."""
     LAYER = "layer"
     """Over the channels of each pixel."""
 
 
 LATER = {"later": True}
-"""Metadata of a field that runs of earlier versions did not know: left out of the fingerprint while it is as it was
-for them, so that their outputs are gone on with."""
+"""Metadata of a field that earlier versions did not have. The field is left out of the fingerprint while it has its old
+value, so that outputs of these versions can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -124,29 +125,29 @@ class FitSettings:
     steps: int = 500
     """Optimiser updates per stage."""
     crop: int = 64
-    """Side of a father crop in pixels of the image; smaller images give smaller crops."""
+    """Side of a father's crop in image pixels; smaller images have smaller crops."""
     batch: int = 4
     """Crops per step."""
     learning_rate: float = 3e-3
     """Peak of the one-cycle schedule."""
     loss: Loss = field(default=Loss.L1, metadata=LATER)
     adversarial: float = field(default=0.0, metadata=LATER)
-    """Weight of what a discriminator of the image's own patches says (`adversary`), beside the loss; 0 for none."""
+    """Weight of the adversarial loss (`adversary`), added to the loss; 0 for none."""
     level_odds: float = field(default=0.9, metadata=LATER)
-    """How likely a smaller copy is to be drawn, of the odds of the next larger one."""
+    """Relative probability of drawing a smaller copy, compared with the next larger one."""
     son_noise: float = field(default=0.0, metadata=LATER)
-    """Standard deviation of noise that is put into sons beside the image's own, in grey levels of 8 bits."""
+    """Standard deviation of noise added to sons beside the image's own, in grey levels of 8 bits."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the pixels, besides the image, the thread count and the device class.
+    """Everything that decides the pixels, besides the image, the thread count and the device class.
 
-    Raises ValueError for a method or a network that there is none of.
+    Raises ValueError for an unknown method or network.
     """
 
     scale: int = 4
-    """Whole number from MIN_SCALE to MAX_SCALE: at which networks and the forward model work."""
+    """Whole number from MIN_SCALE to MAX_SCALE, the scale of networks and forward model."""
     method: str = Method.AUTO
     """One of ALL_METHODS."""
     prior: str = NO_PRIOR
@@ -158,45 +159,45 @@ class Settings:
     depth: int = 8
     """Number of convolutions, at least 2."""
     body: BodyKind = field(default=BodyKind.ADDITIVE, metadata=LATER)
-    """Of direct networks, as their prior says."""
+    """Kind of a direct network's body, as its prior says."""
     fit: FitSettings = field(default_factory=FitSettings)
     seed: int = 0
     """The same for every image, so that no pixel depends on order or worker."""
     ensemble: bool = True
-    """Run each network on the dihedral transforms and take the median of 8, of a prior the mean of `members`."""
+    """Run each network on the dihedral transforms and take the median of 8; for a prior the mean of `members`."""
     members: int = 8
-    """Of a prior's self-ensemble: all 8 transforms, or the 4 that turn no axis into the other. From scratch all 8, or
-    12: reflections count twice."""
+    """Members of a prior's self-ensemble: all 8 transforms, or the 4 that do not swap the axes. For networks fitted
+    from scratch 8, or 12 to count reflections twice."""
     back_projections: int = 10
     """Iterations after every stage; 0 for none."""
     back_projection_factor: float = field(default=0.0, metadata=LATER)
-    """From scratch: of what an iteration finds missing, the part that it adds (Irani & Peleg 1991); 0 for the closed
-    form of all iterations."""
+    """For networks fitted from scratch: the share of the residual that an iteration adds (Irani & Peleg 1991); 0 for
+    the closed form of all iterations."""
     tile_size: int = 512
     """Side of a tile in LR pixels."""
     nodata: str = AUTO
-    """What number says "nothing was measured": the file's own, or a fill that is recognised (AUTO); none at all (NONE);
-    or this one, as text."""
+    """The number that means "nothing was measured": the file's own or a fill value that is detected (AUTO), none
+    (NONE), or a number as text."""
     value_range: str = AUTO
-    """Between what samples of the result lie. AUTO: floats between the least and the largest of the image, band by
-    band, integers within their type. NONE: floats anywhere. Or "LOW,HIGH"."""
+    """Range of the result's samples. AUTO: for floats the range of the image, band by band; for integers that of their
+    type. NONE: unlimited floats. Or "LOW,HIGH"."""
     kernel: str = BICUBIC_KERNEL
-    """The camera's blur, as `kernels.from_spec` reads it: a named one, or the taps of a file as text; or one of
+    """The camera's blur as text for `kernels.from_spec`, a named kernel or the taps of a file; or one of
     KERNELS_TO_FIND."""
     noise: str = AUTO
-    """Standard deviation of the image's noise in its own units, as text; AUTO: measured, where visible."""
+    """Standard deviation of the image's noise in its own units, as text; AUTO to measure it where it is visible."""
     result_size: str = field(default="", metadata=LATER)
-    """How large the result is where it is not `scale` times the image, which is then reduced: a text of `grid`."""
+    """Size of the result if it is not `scale` times the image, from which it is then reduced; a text of `grid`."""
     stack: int = 1
-    """Images that a worker fits at once: for a GPU that one fit leaves idle. Above 1 the results differ by rounding."""
+    """Images that a worker fits at once, for a GPU that one fit cannot fill. Above 1 the results differ by rounding."""
     dropout: float = field(default=0.0, metadata=LATER)
-    """Of networks that have it: the share of channels that a step does without, before the last convolution."""
+    """For networks with this option: share of channels that a step drops before the last convolution."""
     normalisation: Normalisation = field(default=Normalisation.NONE, metadata=LATER)
-    """Of networks that have it."""
+    """For networks with this option."""
     weights: str = field(default="", metadata=LATER)
-    """sha256 of the file that Method.MODEL takes; empty for the other methods."""
+    """sha256 of the model file for Method.MODEL; empty for other methods."""
     model_halo: int = field(default=32, metadata=LATER)
-    """LR pixels that Method.MODEL reads around a piece: what it draws from beyond is another in each piece."""
+    """LR pixels that Method.MODEL reads around a piece. If the model sees farther, pieces differ from the whole."""
 
     def __post_init__(self) -> None:
         for kind, name, names in (("method", self.method, ALL_METHODS), ("network", self.network, ALL_NETWORKS)):
@@ -205,22 +206,22 @@ class Settings:
 
     @property
     def by_networks(self) -> bool:
-        """Whether networks of srpipe's own enlarge the image."""
+        """Whether the image is enlarged by networks of srpipe's own."""
         return self.method in BY_NETWORKS
 
     @property
     def direct_body(self) -> Body:
-        """What a direct network is made of."""
+        """The layers of a direct network."""
         return Body(self.width, self.depth, self.body)
 
     @property
     def takes_any_kernel(self) -> bool:
-        """Of the networks one is made for any kernel; the others know bicubic alone."""
+        """Whether any kernel is supported. Networks other than direct ones know bicubic only."""
         return self.network == Network.DIRECT or not self.by_networks
 
     @property
     def stage_scales(self) -> tuple[int, ...]:
-        """The ratio to the LR image after each stage: of direct networks 3 -> (3,), 8 -> (4, 8), else (2, 4, 8)."""
+        """The ratio to the LR image after each stage: 3 -> (3,) and 8 -> (4, 8) if direct, else 8 -> (2, 4, 8)."""
         if self.network == Network.DIRECT:
             return (self.scale,) if self.scale <= LARGEST_DIRECT else (LARGEST_DIRECT, self.scale)
         scales = []
@@ -232,24 +233,25 @@ class Settings:
 
 
 class Preset(StrEnum):
-    """A named choice between time and quality; docs/presets.md tells what each costs and gives."""
+    """A named trade-off between time and quality; README has the figures."""
 
     FAST = "fast"
-    """A tenth of the time on large images: the prior as it is, no self-ensemble."""
+    """A tenth of the time on large images: the prior as it is, without self-ensemble."""
     BALANCED = "balanced"
     BEST = "best"
     PAPER = "paper"
     """The network of the ZSSR paper, fitted from scratch."""
     CLASSIC = "classic"
     """The test-time scheme of a well-known re-implementation of ZSSR, for comparison: residual blocks after
-    interpolation, noise in the sons, 12 transforms, and the classical back-projection."""
+    interpolation, noise in the sons, 12 transforms, and classical back-projection."""
     REAL = "real"
     """For scans, photographs and browse images as they are: kernel, noise and JPEG are found, as by default, and
-    nothing is fitted. Of such images a fit won on parts held out of them, spoiled as well, and lost in truth."""
+    nothing is fitted. On such images a fit won on held-out parts, which are as damaged, but lost against the ground
+    truth."""
 
 
 _STEPS = {Preset.FAST: 0, Preset.BALANCED: 20, Preset.BEST: 100, Preset.REAL: 0}
-"""From a prior, of images that a fit pays for (`learning`); the presets from scratch have none."""
+"""Steps from a prior, for images that a fit pays for (`learning`). Presets from scratch are not listed."""
 
 _STEPS_FROM_SCRATCH = {
     Preset.FAST: 100,
@@ -258,23 +260,23 @@ _STEPS_FROM_SCRATCH = {
     Preset.PAPER: 1500,
     Preset.CLASSIC: 1500,
 }
-"""That of real images has none: networks fitted from scratch know bicubic alone."""
+"""REAL is not listed: networks fitted from scratch know bicubic only."""
 
 FROM_SCRATCH = (Preset.PAPER, Preset.CLASSIC)
-"""Presets without a prior."""
+"""Presets that use no prior."""
 
 _FEW_MEMBERS = 4
-"""Half of the time, for 0.01 to 0.04 dB (docs/decisions.md)."""
+"""Half the time, for a loss of 0.01 to 0.04 dB (docs/decisions.md)."""
 
 _RATE_FROM_PRIOR = 1e-4
-"""Of 3e-5, 1e-4 and 3e-4 the best on Set5 at x2."""
+"""The best of 3e-5, 1e-4 and 3e-4 on Set5 at x2."""
 
 _CROP_FROM_PRIOR = 96
-"""Sons of x4 would be too small to learn from."""
+"""With smaller crops, sons at x4 would be too small to learn from."""
 
 
 def preset(name: Preset, from_prior: bool) -> Settings:
-    """The settings of a preset, without the prior itself: a fit from scratch needs more and longer steps."""
+    """Return the settings of a preset, without the prior itself; a fit from scratch gets more and larger steps."""
     ensemble = name is not Preset.FAST
     if from_prior:
         fit = FitSettings(steps=_STEPS[name], crop=_CROP_FROM_PRIOR, learning_rate=_RATE_FROM_PRIOR)

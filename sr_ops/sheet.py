@@ -1,4 +1,4 @@
-"""A contact sheet of a large image: some windows of it side by side, for a fit that never holds the whole."""
+"""The contact sheet of a large image: some windows of it side by side, so that a fit never holds the whole image."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import ceil, sqrt
@@ -10,36 +10,36 @@ from torch import Generator, Tensor
 _Item = TypeVar("_Item")
 
 FITTED_WHOLE = 1024 * 1024
-"""Pixels up to which an image is fitted as a whole: the pyramid of more is what a worker's memory would go to."""
+"""Largest number of pixels that is fitted as a whole; the pyramid of a larger image would fill a worker's memory."""
 
 _SIDE = 256
-"""Of a window, a multiple of the blocks of JPEG."""
+"""Side of a window, a multiple of the JPEG block."""
 
 _SAMPLES = 48 * _SIDE**2
-"""On a sheet, over all bands; 16 windows of RGB. A fit of 50 steps sees less."""
+"""Samples on a sheet, over all bands: 16 windows of RGB. A fit of 50 steps sees fewer."""
 
 _FRAME = 4
-"""Pixels at the border of a window that are taken for unknown: beyond it lies another part of the image."""
+"""Pixels at the border of a window that count as unknown, since another part of the image lies next to them."""
 
 _ENOUGH_KNOWN = 0.5
-"""Share of a window that makes it worth its place."""
+"""Smallest known share of a window that is worth a place."""
 
 
 def is_fitted_whole(bands: int, height: int, width: int) -> bool:
-    """Whether an image needs no sheet."""
+    """Return whether an image needs no sheet."""
     return height * width <= FITTED_WHOLE and bands * height * width <= _SAMPLES
 
 
 def windows_on(bands: int) -> int:
-    """How many windows a sheet has."""
+    """Return the number of windows on a sheet."""
     return max(1, min(16, _SAMPLES // (_SIDE**2 * bands)))
 
 
 def places(height: int, width: int, seed: int, scale: int = 1) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of all windows of an image that do not overlap, in an order drawn by `seed`.
+    """Yield rows and columns of all windows of an image that do not overlap, in an order drawn by `seed`.
 
     Args:
-        scale: by which they are to be enlarged before they are laid out.
+        scale: by which the windows will be enlarged before they are laid out.
     """
     side = _SIDE // scale
     rows, columns = max(1, height // side), max(1, width // side)
@@ -49,10 +49,12 @@ def places(height: int, width: int, seed: int, scale: int = 1) -> Iterator[tuple
 
 
 def pick(candidates: Iterable[tuple[float, _Item]], number: int) -> list[_Item]:
-    """The first so many of which enough is known, and no candidate beyond them; where they are too few, the best.
+    """Return the first `number` items of which enough is known, or the best ones if there are too few.
+
+    No candidate is taken from the iterable beyond those needed.
 
     Args:
-        candidates: the share that is known of each, and what it is.
+        candidates: the known share of each, and the item.
     """
     found: list[tuple[float, _Item]] = []
     for candidate in candidates:
@@ -65,10 +67,10 @@ def pick(candidates: Iterable[tuple[float, _Item]], number: int) -> list[_Item]:
 
 
 def lay_out(windows: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:
-    """One image (C, H, W) and what is known of it (C, H, W) bool.
+    """Return one image (C, H, W), and what is known of it (C, H, W) bool.
 
     Args:
-        windows: at least one, all of one shape (C, h, w), each with what is known of it, None for everywhere.
+        windows: at least one, all of the same shape (C, h, w), each with its known samples, None if all are known.
     """
     bands, height, width = windows[0][0].shape
     columns = ceil(sqrt(len(windows)))

@@ -1,4 +1,4 @@
-"""What the pixels of an image tell of how it came about, each thing looked for once, when it is first asked for."""
+"""What the pixels of an image tell about its origin; each property is computed once, when it is first used."""
 
 from functools import cached_property
 
@@ -11,15 +11,15 @@ from .spectrum import Spectrum, spectrum_of
 
 
 class Signs:
-    """Those of one image: its camera is guessed, and its damage found, by the same ones."""
+    """The signs of one image. Its kernel and its damage are found from the same ones."""
 
     def __init__(self, image: Tensor, known: Tensor | None = None, rounding: float = 0.0) -> None:
-        """Looks at nothing yet.
+        """Compute nothing yet.
 
         Args:
             image: (C, H, W) float32 in [0, 1].
-            known: (H, W) bool; None for everywhere.
-            rounding: step between two samples as the file has them, in units of the full range; 0 for floating point.
+            known: (H, W) bool; None if all pixels are known.
+            rounding: step between two samples in the file, in units of the full range; 0 for floating point.
         """
         self.image, self._known, self._rounding = image, known, rounding
 
@@ -30,17 +30,17 @@ class Signs:
 
     @cached_property
     def estimate(self) -> Estimate | None:
-        """Its camera, JPEG's part of the spectrum left out; None of one that is too small, or flat."""
+        """The estimated camera, without what JPEG changed of the spectrum; None if the image is too small or flat."""
         return None if self._spectrum is None else estimate(self._spectrum)
 
     @cached_property
     def noise(self) -> Tensor | None:
-        """`noise_of_bands`, of an image that is no JPEG."""
+        """`noise_of_bands`, for an image that is no JPEG."""
         return noise_of_bands(self.image, self._known, self._spectrum)
 
     @cached_property
     def noise_lines(self) -> tuple[NoiseLine | None, ...]:
-        """`noise_line` of each band, of an image that is no JPEG and has an estimate."""
+        """`noise_line` of each band, for an image that is no JPEG; None for each band without an estimate."""
         found = self.estimate
         if found is None:
             return (None,) * len(self.image)

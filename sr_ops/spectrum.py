@@ -1,7 +1,7 @@
-"""The power spectrum of an image, block by block, as the estimate of its camera reads it.
+"""The power spectrum of an image's blocks, from which its camera is estimated.
 
-Blocks are put into groups by how much goes on in them. Of a group each frequency's *mean logarithm* counts, so that one
-block of print, or of stripes, weighs no more than any other. Frequencies are gathered in bins of a ring and a sector.
+Blocks are grouped by activity. For each group and frequency the *mean logarithm* of power is taken, so that one block
+of print or stripes weighs no more than any other. Frequencies are binned by ring and sector.
 """
 
 import math
@@ -15,77 +15,77 @@ from . import jpeg
 
 _BLOCK, _SMALL_BLOCK = 48, 32
 _ENOUGH_FOR_BLOCKS = 96
-"""Shortest side of an image with larger blocks."""
+"""Shortest side of an image that is cut into the larger blocks."""
 
 _MOST_BLOCKS = 400
-"""More tell no more, and take longer."""
+"""More blocks add no information and take longer."""
 
 _GROUPS, _FEWEST_IN_GROUP = 4, 6
 
 _RINGS = (0.07, 0.1, 0.14, 0.19, 0.24, 0.29, 0.34, 0.39, 0.44, 0.5, 0.72)
-"""Cycles per LR pixel, after the lowest that a block tells."""
+"""Limits of the rings in cycles per LR pixel, above the lowest frequency of a block."""
 
 _SECTORS = 8
-"""Of half a turn: a real image's spectrum is the same in the other half."""
+"""Sectors in half a turn; the spectrum of a real image is symmetric."""
 
 _LOWEST = 2.5
-"""Cycles per block: below, the window smears what is much stronger yet."""
+"""Cycles per block; below, the window leaks from much stronger frequencies."""
 
 _ACTIVITY = (0.06, 0.3)
-"""Cycles per LR pixel by which blocks are put into groups."""
+"""Range of frequencies, in cycles per LR pixel, whose power is the activity of a block."""
 
 _MEAN_LOG = 0.5772156649
-"""The logarithm of the mean less the mean logarithm, for a frequency of noise."""
+"""Log of the mean minus mean of the log, for the power of noise at one frequency."""
 
 _FLAT = 0.5
-"""Of the square of a step between samples: in the liveliest blocks at least so much power is to be seen."""
+"""Least power of the most active blocks, as a share of the squared step between samples; below, the image is flat."""
 
 _CUT_OFF = 0.01
-"""Share of a block's pixels at an end of the range by which its noise is still seen whole."""
+"""Largest share of a block's pixels at an end of the range for which its noise counts as complete."""
 
 _OVER_LOSS = math.log(2)
-"""How far above the loss of JPEG, in logarithms of power, a bin has to be that counts."""
+"""How far, in log power, a bin must be above the loss of JPEG to count."""
 
 
 @dataclass(frozen=True)
 class Frequencies:
-    """Of blocks of one side: half of the plane, without the lowest."""
+    """The frequencies of blocks of one side: half of the plane, without the lowest."""
 
     x: Tensor
     y: Tensor
-    """Cycles per LR pixel, (F,) each, float64."""
+    """x and y in cycles per LR pixel, (F,) each, float64."""
     used: Tensor
-    """(side, side) bool: where they are in a transform."""
+    """(side, side) bool: their positions in a transform."""
     bins: Tensor
-    """(B, F): takes the mean over each bin."""
+    """(B, F): the matrix that averages over each bin."""
     count: Tensor
-    """(B,): frequencies in a bin."""
+    """(B,): number of frequencies in each bin."""
 
     @property
     def radius(self) -> Tensor:
-        """(F,)."""
+        """(F,): distance from the origin."""
         return torch.hypot(self.x, self.y)
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Of one image."""
+    """The spectrum of one image."""
 
     side: int
-    """Of its blocks, in LR pixels."""
+    """Side of its blocks, in LR pixels."""
     levels: Tensor
-    """(G, B) float64: logarithms of power by group, least first, and bin; white noise of 1 has 0, whatever the side."""
+    """(G, B) float64: log power by group, least active first, and bin; 0 for white noise of 1, whatever the side."""
     counted: Tensor
-    """(G, B) float64: 0 where JPEG may have taken, or put, what is there, else 1."""
+    """(G, B) float64: 0 where JPEG may have removed or added the power, 1 elsewhere."""
     small: bool
-    """Whether it is of so few pixels that one thing in them decides."""
+    """Whether there are so few pixels that a single object decides."""
     rounding: float
-    """Variance of what rounding samples added, in units of the full range squared."""
+    """Variance added by rounding samples, in units of the full range squared."""
 
 
 @lru_cache(maxsize=2)
 def frequencies(side: int) -> Frequencies:
-    """Those of blocks of a side."""
+    """Return the frequencies of blocks of the given side."""
     cycles = torch.fft.fftfreq(side, dtype=torch.float64)
     y, x = torch.meshgrid(cycles, cycles, indexing="ij")
     radius, lowest = torch.hypot(x, y), _LOWEST / side
@@ -103,13 +103,12 @@ def frequencies(side: int) -> Frequencies:
 
 
 def spectrum_of(image: Tensor, known: Tensor | None, jpeg_steps: Tensor | None, rounding: float) -> Spectrum | None:
-    """The spectrum of the brightness of (C, H, W) float32; None where fewer than six blocks are wholly known,
-    or where it is flat.
+    """Return the luma spectrum of (C, H, W) float32; None if fewer than six blocks are wholly known, or it is flat.
 
     Args:
-        known: (H, W) bool; None for everywhere.
-        jpeg_steps: (8, 8) in grey levels, `jpeg.find_steps`.
-        rounding: step between two samples as the file has them, in units of the full range; 0 for floating point.
+        known: (H, W) bool; None if all pixels are known.
+        jpeg_steps: (8, 8) in grey levels, from `jpeg.find_steps`.
+        rounding: step between two samples in the file, in units of the full range; 0 for floating point.
     """
     side = _side(image)
     if min(image.shape[-2:]) < side:
@@ -118,10 +117,10 @@ def spectrum_of(image: Tensor, known: Tensor | None, jpeg_steps: Tensor | None, 
 
 
 def spectra_by_level(band: Tensor, known: Tensor | None, parts: int) -> list[tuple[float, Spectrum]]:
-    """Of (H, W) in [0, 1] the mean level and the spectrum of each of so many parts of its blocks, darkest first.
+    """Return the mean level and the spectrum of each of `parts` groups of blocks of (H, W) in [0, 1], darkest first.
 
-    Fewer where there are too few blocks, or where a part is flat. Blocks that reach an end of the range are left out:
-    there what lies beyond is cut off.
+    There are fewer if there are too few blocks, or if a group is flat. Blocks that reach an end of the range are left
+    out, because values are clipped there.
     """
     side = _side(band)
     if min(band.shape) < side:
@@ -138,12 +137,12 @@ def spectra_by_level(band: Tensor, known: Tensor | None, parts: int) -> list[tup
 
 
 def _side(image: Tensor) -> int:
-    """Of the blocks of (..., H, W)."""
+    """Return the side of the blocks for (..., H, W)."""
     return _BLOCK if min(image.shape[-2:]) >= _ENOUGH_FOR_BLOCKS else _SMALL_BLOCK
 
 
 def _of_blocks(blocks: Tensor, jpeg_steps: Tensor | None, rounding: float) -> Spectrum | None:
-    """`spectrum_of` (N, side, side) blocks."""
+    """Return `spectrum_of` for (N, side, side) blocks."""
     side = blocks.shape[-1]
     if len(blocks) < _FEWEST_IN_GROUP:
         return None
@@ -162,7 +161,7 @@ def _of_blocks(blocks: Tensor, jpeg_steps: Tensor | None, rounding: float) -> Sp
 
 
 def brightness(image: Tensor) -> Tensor:
-    """(H, W) float64 of (C, H, W): of three bands as eyes see it, else their mean."""
+    """Return (H, W) float64 for (C, H, W): the luma of three bands, else the mean of the bands."""
     weights = jpeg.LUMA if len(image) == len(jpeg.LUMA) else (1 / len(image),) * len(image)
     return torch.einsum(
         "chw,c->hw", image.double(), torch.tensor(weights, dtype=torch.float64, device=image.device)
@@ -170,7 +169,7 @@ def brightness(image: Tensor) -> Tensor:
 
 
 def _blocks(plane: Tensor, known: Tensor | None, side: int) -> Tensor:
-    """(N, side, side): overlapping blocks spread over what is known, as many as are worth it."""
+    """Return (N, side, side): overlapping blocks spread over the known part, at most _MOST_BLOCKS."""
     step = side // 4
     cut = plane.unfold(0, side, step).unfold(1, side, step)
     places = torch.ones(cut.shape[:2], dtype=torch.bool)
@@ -183,13 +182,13 @@ def _blocks(plane: Tensor, known: Tensor | None, side: int) -> Tensor:
 
 
 def _power(blocks: Tensor) -> Tensor:
-    """(N, side, side): without their means, through a Hann window."""
+    """Return the power spectra (N, side, side) of blocks minus their means, with a Hann window."""
     power: Tensor = torch.fft.fft2((blocks - _means(blocks)[:, None, None]) * _window(blocks.shape[-1])).abs().square()
     return power
 
 
 def _means(blocks: Tensor) -> Tensor:
-    """(N,): as the window of their power sees them."""
+    """Return (N,): the means of the blocks, weighted by the squared window."""
     return (blocks * _window(blocks.shape[-1]).square()).sum((1, 2))
 
 
@@ -200,7 +199,7 @@ def _window(side: int) -> Tensor:
 
 
 def _loss(steps: Tensor, side: int) -> Tensor:
-    """(B,): logarithm of the power of what JPEG's rounding takes or puts, at most, in units of the full range."""
+    """Return (B,): log of the largest power that JPEG's rounding removes or adds, in units of the full range."""
     at = frequencies(side)
     row, column = ((2 * jpeg.BLOCK * axis.abs()).round().long().clamp_max(jpeg.BLOCK - 1) for axis in (at.y, at.x))
     return at.bins @ ((steps.double().cpu()[row, column] / 255).square() / 12).log()

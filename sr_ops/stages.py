@@ -1,7 +1,7 @@
-"""The stages of an enlargement: what each network enlarges by, and which degradation it undoes.
+"""The stages of an enlargement: the ratio of each network, and the degradation that it undoes.
 
-Networks that know any camera go to x2, x3 and x4 at once, and beyond in two stages: x4, then x2 of what that made,
-which is brought down to the scale asked for. Those that know bicubic alone go by 2 at a time.
+Networks for any camera reach x2, x3 and x4 in one stage. Larger scales take two: x4, then x2 of its result, which is
+reduced to the scale. Networks that know bicubic only go by x2 at a time.
 """
 
 from dataclasses import dataclass
@@ -20,39 +20,39 @@ from .resample import upscale
 from .settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
 
 _CONSERVATION_REACH = 8
-"""LR pixels from which `conservation.conserve` brings what was cut off."""
+"""LR pixels from which `conservation.conserve` can move what was cut off."""
 
 _EXACT_REACH = 16
-"""LR pixels beyond which back-projection by MATLAB's bicubic carries less than 1e-7 of a change."""
+"""LR pixels beyond which back-projection with MATLAB's bicubic carries less than 1e-7 of a change."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One network's part of the way."""
+    """One stage of an enlargement, done by one network."""
 
     ratio: int
-    """What its network enlarges by."""
+    """Scale of the network."""
     reached: int
-    """The ratio of its result to the LR image."""
+    """Ratio of the stage's result to the LR image."""
     learned: Degradation
-    """What makes the image that this stage enlarges of its result, at `ratio`."""
+    """Degradation from the stage's result to its input, at `ratio`."""
     seen: Degradation
-    """What makes the LR image of its result, at `reached`."""
+    """Degradation from the stage's result to the LR image, at `reached`."""
     interpolates: bool
-    """Whether its base is bicubic interpolation alone, as networks have it that know no other camera."""
+    """Whether the base is bicubic interpolation alone, as for networks that know no other camera."""
 
     def base(self, image: Tensor, known: Tensor | None = None) -> Tensor:
-        """What the data alone say of the result: (..., C, h, w) to (..., C, h * ratio, w * ratio).
+        """Return the base of the result: (..., C, h, w) to (..., C, h * ratio, w * ratio).
 
         Args:
-            known: (..., C, h, w) bool; None for everywhere.
+            known: (..., C, h, w) bool; None if all samples are known.
         """
         return upscale(image, self.ratio) if self.interpolates else make_base(self.learned, image, known)
 
 
-@lru_cache(maxsize=8)  # what a degradation knows of itself is worth keeping from tile to tile
+@lru_cache(maxsize=8)  # a degradation caches properties that are worth keeping from tile to tile
 def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]:
-    """All stages to the scale of the settings, which is that of `degradation`."""
+    """Return all stages up to the scale of the settings, which must be that of `degradation`."""
     stages: list[Stage] = []
     direct = settings.network == Network.DIRECT
     for number, reached in enumerate(settings.stage_scales):
@@ -64,7 +64,7 @@ def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]
 
 
 def seen_at(reached: int, degradation: Degradation) -> Degradation:
-    """What makes the LR image of an image at a ratio to it; the last stage's is the whole degradation."""
+    """Return the degradation from an image at ratio `reached` to the LR image: `degradation` itself at full scale."""
     scale = degradation.scale
     if reached == scale:
         return degradation
@@ -75,13 +75,13 @@ def seen_at(reached: int, degradation: Degradation) -> Degradation:
 
 
 def halo(settings: Settings, degradation: Degradation) -> int:
-    """LR pixels around a tile that can reach its owned pixels: bases, convolutions, back-projection, conservation.
+    """Return the LR pixels around a tile that its owned pixels depend on.
 
-    Noise makes the data step reach less far; it is not counted on. Of a model of others nobody knows how far it sees:
-    as far as `Settings.model_halo` it is counted in.
+    It adds up bases, convolutions, back-projection and conservation. Noise would shorten the reach of the data step,
+    but the halo does not rely on it. For a third party's model, whose reach is unknown, `Settings.model_halo` is used.
     """
     if settings.by_networks and settings.network != Network.DIRECT:
-        # Stage i works at 2^i times the LR size, so all stages together reach less than twice as far as the first one.
+        # Stage i works at 2^i times the LR size, so all stages together reach less than twice as far as the first.
         return 2 * network_class(settings.network).reach_of(settings.depth) + _EXACT_REACH + _CONSERVATION_REACH
     clear = Degradation(degradation.kernels, degradation.scale) if degradation.is_noisy else degradation
     back = _EXACT_REACH if clear.is_bicubic else clear.reach

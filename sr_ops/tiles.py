@@ -1,4 +1,4 @@
-"""Tile geometry: which pixels a tile owns, and which it must read to know them exactly. Whole numbers only."""
+"""Tile geometry: the pixels that a tile owns, and those it must read to compute them exactly. Whole numbers only."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ class Span:
     start: int
     stop: int
     read_start: int
-    """Start of what is read: the owned part and the halo, clipped to the image."""
+    """Start of the pixels that are read: the owned part and the halo, clipped to the image."""
     read_stop: int
 
     @property
@@ -55,12 +55,12 @@ def plan_tiles(height: int, width: int, tile_size: int, halo: int) -> tuple[Tile
 
 
 def tile_at(rows: slice, columns: slice, height: int, width: int, halo: int) -> Tile:
-    """One that owns just these LR pixels, whose grid is of no interest."""
+    """Return a tile that owns exactly these LR pixels; its position in a grid has no meaning."""
     return Tile(0, 0, _span(rows.start, rows.stop, height, halo), _span(columns.start, columns.stop, width, halo))
 
 
 def parts_of(tile: Tile, height: int, width: int, tile_size: int, halo: int) -> tuple[Tile, ...]:
-    """The tiles of a finer grid that own together what `tile` owns; `tile_size` divides that of the grid it is of."""
+    """Return the tiles of a finer grid that make up what `tile` owns; `tile_size` must divide that of its grid."""
     return tuple(
         part
         for part in plan_tiles(height, width, tile_size, halo)
@@ -73,12 +73,12 @@ def _within(part: Span, whole: Span) -> bool:
 
 
 def cut(image: Tensor, tile: Tile) -> Tensor:
-    """The window of (..., H, W) that `tile` reads; a view."""
+    """Return the window of (..., H, W) that `tile` reads; a view."""
     return image[..., tile.rows.read, tile.columns.read]
 
 
 def cut_enlarged(image: Tensor, tile: Tile, scale: int) -> Tensor:
-    """The same of an enlargement (..., H * scale, W * scale)."""
+    """Return the same window of an enlargement (..., H * scale, W * scale)."""
     rows, columns = (slice(scale * span.read_start, scale * span.read_stop) for span in (tile.rows, tile.columns))
     return image[..., rows, columns]
 

@@ -1,7 +1,7 @@
-"""Training a prior's network on draws: L1, Adam, warm-up and cosine, an average of the weights; resumable.
+"""Training of a prior's network on random draws: L1, Adam, warm-up and cosine, averaged weights; resumable.
 
-On a GPU one step, draws included, is one CUDA graph: launched one by one, its hundreds of small pieces of work would
-take longer than they run.
+On a GPU one step, draws included, is one CUDA graph: launched one by one, its hundreds of small kernels would take
+longer to launch than to run.
 """
 
 import math
@@ -17,45 +17,45 @@ from .draws import Batch
 from .fit import GRADIENT_NORM
 
 _AVERAGE_SHARE = 1e-3
-"""Of a step's weights in their average, in a long training."""
+"""Share of a step's weights in the running average, in a long training."""
 
 _STEPS_BEFORE_CAPTURE = 11
 
 
 class Lessons(Protocol):
-    """What is learned from, such as `draws.Draws`."""
+    """A source of batches, such as `draws.Draws`."""
 
     generator: Generator
-    """What all is drawn from."""
+    """The generator of all random numbers."""
 
     def batch(self, size: int) -> Batch:
-        """One step's, of `size` crops."""
+        """Draw a batch of `size` crops."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast."""
+    """Length and learning rate of a training."""
 
     steps: int
     batch: int
     learning_rate: float = 1e-3
-    """At its peak; it rises over the first `warm_up` steps and falls along a cosine to a hundredth."""
+    """Peak value. The rate rises over the first `warm_up` steps, then falls along a cosine to a hundredth."""
     warm_up: int = 300
 
     def rate(self, step: int) -> float:
-        """The learning rate of step 0, 1, ..."""
+        """Return the learning rate of a step, from 0."""
         rise = min(1.0, (step + 1) / self.warm_up)
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, self.steps))))
         return self.learning_rate * rise * (0.01 + 0.99 * fall)
 
     @property
     def average_share(self) -> float:
-        """Of a step's weights in their average: nothing of the start is left in that of a short training, either."""
+        """Share of a step's weights in the running average; large enough that a short training forgets its start."""
         return min(1.0, max(_AVERAGE_SHARE, 10 / self.steps))
 
 
 class Training:
-    """A network on its way; `state` holds all that a later one needs to go on."""
+    """A training in progress; `state` holds all that is needed to resume it."""
 
     def __init__(self, network: DirectNetwork, draws: Lessons, schedule: Schedule) -> None:
         self._network, self._draws, self._schedule = network, draws, schedule
@@ -73,7 +73,7 @@ class Training:
         self.steps = 0
 
     def run(self, until: int) -> float:
-        """Go on to step `until`; returns the mean loss of these steps."""
+        """Train until step `until`; return the mean loss of these steps."""
         self._network.train()
         self._loss_sum.zero_()
         first = self.steps
@@ -84,12 +84,12 @@ class Training:
         return float(self._loss_sum) / max(1, self.steps - first)
 
     def averaged(self) -> dict[str, Tensor]:
-        """The average of the weights over the last tenth of the steps, a thousand at most, on the CPU."""
+        """Return the weights averaged over about the last tenth of the steps, at most a thousand, on the CPU."""
         names = [name for name, _ in self._network.named_parameters()]
         return {name: tensor.detach().cpu().clone() for name, tensor in zip(names, self._average, strict=True)}
 
     def state(self) -> dict[str, object]:
-        """What `load` goes on from."""
+        """Return the state from which `load` resumes."""
         return {
             "network": self._network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -99,9 +99,9 @@ class Training:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from where a training of the same network, draws and schedule was: the same steps follow, bit for bit.
+        """Resume from the state of a training with the same network, draws and schedule; the next steps are bit-equal.
 
-        Raises ValueError where the state is another network's.
+        Raises ValueError if the state is of another network.
         """
         held = {name: tuple(tensor.shape) for name, tensor in state["network"].items()}
         wanted = {name: tuple(tensor.shape) for name, tensor in self._network.state_dict().items()}
@@ -109,7 +109,7 @@ class Training:
             raise ValueError("the checkpoint is of another network; begin anew, or give the options it was begun with")
         self._network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._optimiser.param_groups[0]["lr"] = self._rate  # loading puts a copy in its place
+        self._optimiser.param_groups[0]["lr"] = self._rate  # loading replaced it by a copy
         for mine, stored in zip(self._average, state["average"], strict=True):
             mine.copy_(stored)
         self._draws.generator.set_state(state["generator"].cpu())
@@ -138,7 +138,7 @@ class Training:
 
     def _eager(self) -> None:
         drawn = self._draws.batch(self._schedule.batch)
-        # Inside a captured graph nothing that autocast cached may be read again.
+        # A captured graph must not read what autocast cached outside it.
         with torch.autocast(self._device.type, enabled=False, cache_enabled=False):
             loss = _loss(self._network(drawn.lr, drawn.base, drawn.told) - drawn.hr)
         self._optimiser.zero_grad(set_to_none=True)
@@ -151,6 +151,6 @@ class Training:
 
 
 def _loss(error: Tensor) -> Tensor:
-    """L1 of (B, C, H, W); of several bands, also of their mean, since eyes see detail in brightness."""
+    """Return the L1 of (B, C, H, W); for several bands plus that of their mean, since eyes see detail in luma."""
     loss = error.abs().mean()
     return loss if error.shape[1] == 1 else loss + error.mean(1).abs().mean()

@@ -1,6 +1,6 @@
-"""The methods that enlarge an image without a network of srpipe's own: a file each, whose METHOD it holds.
+"""The methods that enlarge an image without a network of srpipe's own; each file holds one as its METHOD.
 
-The name of a method is its file's, so a new one is a new file. Importing this loads no torch.
+A method is named after its file, so a new method is a new file. Importing this does not load torch.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +14,6 @@ NAMES = names_in(__path__)
 
 
 def method_of(name: str) -> "EnlargingMethod":
-    """That of one of NAMES."""
+    """Return the method of this name, one of NAMES."""
     method: EnlargingMethod = loaded(__name__, name).METHOD
     return method

@@ -1,4 +1,4 @@
-"""Anchored neighbourhood regression: of each patch the nearest anchor tells by a matrix what its base lacks."""
+"""Anchored neighbourhood regression: the matrix of a patch's nearest anchor predicts what its base lacks."""
 
 import torch
 from torch import Tensor
@@ -11,13 +11,14 @@ from ..patch_method import PatchMethod
 _ANCHORS = 256
 
 _NEIGHBOURS = 512
-"""Examples by which an anchor's regression is made: not the anchors next to it, as in ANR, but examples, as in A+."""
+"""Examples per regression. As in A+ they are the examples nearest to the anchor, not the anchors nearest to it as in
+ANR."""
 
 _RIDGE = 0.1
 
 
 class AnchoredRegression(PatchMethod):
-    """Regressions are made once, so that enlarging is a look-up and a product of matrices."""
+    """The regressions are computed once, so that enlarging is a look-up and a matrix product."""
 
     line = "Ridge regressions at anchors among the image's own patches, across its scales."
     source = "Timofte, De Smet, Van Gool 2013 (ANR), section 3; 2014 (A+), section 3"
@@ -35,7 +36,7 @@ class AnchoredRegression(PatchMethod):
 
 
 def ridge_regression(shapes: Tensor, residuals: Tensor) -> Tensor:
-    """The matrix M, (D, E), that makes |shapes M - residuals|^2 + _RIDGE |M|^2 least, of (N, D) and (N, E)."""
+    """Return the matrix (D, E) that minimises |shapes M - residuals|^2 + _RIDGE |M|^2, for (N, D) and (N, E)."""
     normal = shapes.T @ shapes + _RIDGE * torch.eye(shapes.shape[1]).to(shapes)
     matrix: Tensor = torch.linalg.solve(normal, shapes.T @ residuals)
     return matrix

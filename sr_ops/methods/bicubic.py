@@ -9,7 +9,7 @@ from ..resample import upscale
 
 
 class Bicubic(EnlargingMethod):
-    """MATLAB's `imresize(image, scale)`, whose kernel is Keys' with a = -0.5."""
+    """MATLAB's `imresize(image, scale)`, with Keys' kernel, a = -0.5."""
 
     line = "Bicubic interpolation."
     source = "Keys 1981, equation 15"

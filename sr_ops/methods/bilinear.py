@@ -9,12 +9,12 @@ from ..resample import Interpolant, upscale
 
 
 def triangle(x: Tensor) -> Tensor:
-    """1 at 0, falling to 0 at -1 and 1."""
+    """Return the triangle kernel: 1 at 0, falling to 0 at -1 and 1."""
     return (1 - x.abs()).clamp_min(0)
 
 
 class Bilinear(EnlargingMethod):
-    """Pillow's BILINEAR and MATLAB's `imresize(image, scale, "bilinear")`, up to the border."""
+    """Pillow's BILINEAR and MATLAB's `imresize(image, scale, "bilinear")`, except at the border."""
 
     line = "Bilinear interpolation."
     source = "Keys 1981"

@@ -1,4 +1,4 @@
-"""Iterative back-projection: what the camera would see of the result is compared with what it saw, again and again."""
+"""Iterative back-projection: the forward model of the result is compared with the image again and again."""
 
 import torch
 from torch import Tensor
@@ -13,12 +13,12 @@ _ITERATIONS = 50
 
 
 class IterativeBackProjection(EnlargingMethod):
-    """x <- x + step * p(lr - apply(x)), from bicubic interpolation; p, the back-projection kernel, is the camera's.
+    """x <- x + step * p(lr - apply(x)), starting from bicubic; p, the back-projection kernel, is the camera's adjoint.
 
-    Irani & Peleg 1991. Three things are added. Without end it would amplify noise in all that the camera
-    blurred away, so each iteration also goes back a little to where it began, by the noise's share: what it comes to is
-    `Degradation.data_step`, in closed form. It keeps some of its pace (Polyak 1964), by the best step and share for the
-    camera, without which a Gaussian takes hundreds. And it stays within the range where there is no noise.
+    Irani & Peleg 1991, with three additions. Each iteration goes back a little to the start, in proportion to the
+    noise: otherwise it would amplify noise wherever the camera blurred; its limit is `Degradation.data_step`. It has
+    momentum (Polyak 1964) with the best step and share for the camera, without which a Gaussian takes hundreds of
+    iterations. And it is clamped to the range if there is no noise.
     """
 
     line = f"Iterative back-projection: what the camera would see is compared with what it saw, {_ITERATIONS} times."
@@ -40,14 +40,14 @@ class IterativeBackProjection(EnlargingMethod):
 
 
 def _range(degradation: Degradation, domain: Domain, window: Tensor) -> tuple[Tensor, Tensor]:
-    """What iterations are kept within, (1 or C, 1, 1) each; with noise it would cost 0.1 dB on Set5."""
+    """Return the range of the iterates, (1 or C, 1, 1) each. With noise there is none: it would cost 0.1 dB on Set5."""
     noisy = torch.tensor(degradation.noise).to(window)[:, None, None] > 0
     low, high = domain.bounds(window)
     return torch.where(noisy, -torch.inf, low), torch.where(noisy, torch.inf, high)
 
 
 def _handed_back(residual: Tensor, degradation: Degradation) -> Tensor:
-    """`Degradation.handed_back` of a residual that is 0 beyond the image, as the data step has it."""
+    """Return `Degradation.handed_back` of a residual that is 0 outside the image, as in the data step."""
     scale, margin = degradation.scale, 1 + degradation.side // 2 // degradation.scale
     height, width = (scale * length for length in residual.shape[-2:])
     around = degradation.handed_back(pad(residual, (margin,) * 4))
@@ -55,7 +55,7 @@ def _handed_back(residual: Tensor, degradation: Degradation) -> Tensor:
 
 
 def _steps(degradation: Degradation) -> tuple[Tensor, Tensor, Tensor]:
-    """The share of the start, the step and the share of the last change, (1 or C, 1, 1) each."""
+    """Return the share of the start, the step size and the momentum, (1 or C, 1, 1) each."""
     back = degradation.scale**2 * degradation.weight
     least, largest = ((gain + back).sqrt() for gain in degradation.gains)
     return back, 4 / (largest + least) ** 2, ((largest - least) / (largest + least)) ** 2

@@ -10,12 +10,12 @@ from ..resample import Interpolant, upscale
 
 
 def lanczos_3(x: Tensor) -> Tensor:
-    """sinc(x) under the window sinc(x / 3): support [-3, 3], 1 at 0, 0 at the other whole numbers."""
+    """Return sinc(x) under the window sinc(x / 3): support [-3, 3], 1 at 0, 0 at the other whole numbers."""
     return torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
 
 
 class Lanczos(EnlargingMethod):
-    """MATLAB's `imresize(image, scale, "lanczos3")`; Pillow's LANCZOS, but that mirrors nothing beyond the borders."""
+    """MATLAB's `imresize(image, scale, "lanczos3")`, and Pillow's LANCZOS except that the border is mirrored."""
 
     line = "Lanczos interpolation of three lobes."
     source = "Duchon 1979; Turkowski 1990"

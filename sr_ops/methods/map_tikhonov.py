@@ -1,4 +1,4 @@
-"""The most probable image where differences of neighbours are small: a quadratic prior."""
+"""The most probable image if differences of neighbours are small: a quadratic prior."""
 
 from torch import Tensor
 
@@ -8,14 +8,15 @@ from ..enlarging_method import EnlargingMethod, Learned
 from ..primal_dual import most_probable, prior_weight, reach
 
 FACTOR = 20.0
-"""Of 20, 100 and 400 the best on Set5's butterfly with noise of 7.65 levels; 1 over it is the differences' variance."""
+"""The best of 20, 100 and 400 on Set5's butterfly with noise of 7.65 levels; 1 / FACTOR is the differences' variance.
+"""
 
 
 class MapTikhonov(EnlargingMethod):
-    """argmin over x of |apply(x) - lr|^2 / 2 + weight * |gradient of x|^2 / 2, each band by itself.
+    """argmin over x of |apply(x) - lr|^2 / 2 + weight * |gradient of x|^2 / 2, each band separately.
 
-    A Gaussian prior of the differences (Tikhonov & Arsenin 1977); by the primal-dual iteration of Chambolle & Pock
-    2011, algorithm 1, whose dual step is a division.
+    The differences have a Gaussian prior (Tikhonov & Arsenin 1977). It is solved by the primal-dual iteration of
+    Chambolle & Pock 2011, algorithm 1, whose dual step is a division here.
     """
 
     line = "Maximum a posteriori with a quadratic prior of differences: smooth."

@@ -1,4 +1,4 @@
-"""The most probable image where differences of neighbours are few and may be large: total variation."""
+"""The most probable image if differences of neighbours are sparse and may be large: total variation."""
 
 from torch import Tensor
 
@@ -8,14 +8,14 @@ from ..enlarging_method import EnlargingMethod, Learned
 from ..primal_dual import most_probable, prior_weight, reach
 
 FACTOR = 5.0
-"""Of 2, 5 and 10 the best on Set5's butterfly by bicubic with noise of 7.65 levels; without noise it differs little."""
+"""The best of 2, 5 and 10 on Set5's butterfly (bicubic, noise of 7.65 levels); without noise they differ little."""
 
 
 class MapTv(EnlargingMethod):
-    """argmin over x of |apply(x) - lr|^2 / 2 + weight * TV(x), each band by itself.
+    """argmin over x of |apply(x) - lr|^2 / 2 + weight * TV(x), each band separately.
 
-    TV is the sum of the lengths of all gradients (Rudin, Osher & Fatemi 1992); by the primal-dual iteration of
-    Chambolle & Pock 2011, algorithm 1, whose dual step is a projection onto gradients no longer than the weight.
+    TV is the sum of the lengths of all gradients (Rudin, Osher & Fatemi 1992). It is solved by the primal-dual
+    iteration of Chambolle & Pock 2011, algorithm 1, whose dual step projects onto gradients no longer than the weight.
     """
 
     line = "Maximum a posteriori with total variation, primal-dual: edges stay, noise goes."

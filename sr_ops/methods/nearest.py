@@ -8,7 +8,7 @@ from ..enlarging_method import EnlargingMethod, Learned
 
 
 class Nearest(EnlargingMethod):
-    """Every sample stands `scale` times along each axis, as with Pillow's NEAREST by whole factors."""
+    """Repeats every sample `scale` times along each axis, as Pillow's NEAREST does for whole factors."""
 
     line = "The nearest sample, without interpolation."
     source = "Keys 1981"

@@ -1,4 +1,4 @@
-"""Projections onto convex sets: what the camera may have seen, what samples can be, and how steep they may be."""
+"""Projections onto convex sets: consistent with the camera's data, within the range, and of limited slope."""
 
 import torch
 from torch import Tensor
@@ -11,17 +11,17 @@ from ..resample import upscale
 _ITERATIONS = 10
 
 _STEEPER = 1.4
-"""How many times steeper than its LR image a result may be."""
+"""How many times steeper than the LR image a result may be."""
 
 _ROUNDING = 0.5 / 255
 
 
 class Pocs(EnlargingMethod):
-    """x <- onto smoothness (onto range (onto data (x))), from bicubic interpolation.
+    """x <- smoothness(range(data(x))), each a projection onto a set, starting from bicubic.
 
-    Stark & Oskoui 1989 have the sets of data and range. An image is in that of the data when no LR pixel that the
-    camera would see of it differs from the one that it saw by more than noise and rounding; in that of smoothness when
-    neighbours differ by no more than LR pixels around do. The data step is the projection, all LR pixels at once.
+    The sets of data and range are those of Stark & Oskoui 1989. An image is in the data set if its forward model
+    differs from each LR pixel by no more than noise and rounding. It is in the smoothness set if neighbours differ by
+    no more than the LR pixels around them do. The data projection is a data step, for all LR pixels at once.
     """
 
     line = "Projections onto convex sets: data within the noise, range, and slopes no steeper than the image's."
@@ -46,14 +46,14 @@ class Pocs(EnlargingMethod):
 
 
 def _steepest(lr: Tensor, axis: int, scale: int) -> Tensor:
-    """Of each HR pixel how much it may differ from the next one along an axis."""
+    """Return for each HR pixel how much it may differ from the next one along an axis."""
     differences = torch.zeros_like(lr)
     differences.narrow(axis, 0, lr.shape[axis] - 1).copy_(lr.diff(dim=axis).abs())
     return _STEEPER * nearest(largest_near(differences, 1), scale)
 
 
 def _onto_slopes(image: Tensor, steepest: Tensor, axis: int, scale: int) -> Tensor:
-    """Onto sets of pairs that share no pixel, one after the other; pairs begin at the same places in all tiles."""
+    """Project onto sets of disjoint pixel pairs, one after the other. Pairs start at the same places in all tiles."""
     image, length = image.clone(), image.shape[axis]
     for first in range(scale):
         at = torch.arange(first, length - 1, scale, device=image.device)

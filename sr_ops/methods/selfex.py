@@ -1,4 +1,4 @@
-"""Self-examples: what the image has in finer detail elsewhere, where its coarser look is that of a patch here."""
+"""Self-examples: a patch takes detail from places in the image whose coarser version looks like it."""
 
 import torch
 from torch import Tensor
@@ -11,16 +11,16 @@ from ..patch_method import PatchMethod
 _ANCHORS = 256
 
 _LOOKED_AT = 512
-"""Examples that a patch is compared with: those nearest to its anchor."""
+"""Examples that a patch is compared with: the nearest to its anchor."""
 
 _NEIGHBOURS = 8
 
 _LIKENESS = 0.15
-"""Distance of shapes at which a neighbour's weight has fallen by e^-0.5."""
+"""Distance between shapes at which a neighbour's weight has fallen to e^-0.5."""
 
 
 class SelfExamples(PatchMethod):
-    """The examples are drawn from the image's own pyramid, and each patch takes over what those most like it lacked."""
+    """The examples come from the image's own pyramid. Each patch takes the residuals of the most similar ones."""
 
     line = "Detail of the image's own patches, found across its scales and turns."
     source = "Glasner, Bagon, Irani 2009, section 3.2; turned: Huang, Singh, Ahuja 2015, section 3"
@@ -41,8 +41,8 @@ class SelfExamples(PatchMethod):
 
 
 def _of_neighbours(shapes: Tensor, album: Tensor, residuals: Tensor) -> Tensor:
-    """(N, E): the mean of (M, E) weighted by the likeness of (M, D) to each of (N, D)."""
-    # |a - b|^2, halved, less what all of the album have in common; exact, as shapes are rounded for it
+    """Return (N, E): the mean of the residuals (M, E), weighted by the similarity of (M, D) to each of (N, D)."""
+    # minus |a - b|^2 / 2, up to a constant per patch; exact, because shapes are rounded
     nearness = shapes @ album.T - 0.5 * album.square().sum(1)
     nearest = nearness.topk(min(_NEIGHBOURS, len(album)), dim=1)
     weights = torch.softmax(nearest.values / _LIKENESS**2, 1)

@@ -1,4 +1,4 @@
-"""Sparse coding: a patch is a sum of few atoms of a dictionary, and lacks the sum of what belongs to each of them."""
+"""Sparse coding: a patch is a sum of a few atoms of a dictionary, and lacks the sum of the residuals of these atoms."""
 
 import torch
 from torch import Generator, Tensor
@@ -10,18 +10,18 @@ from ..patch_method import PatchMethod
 
 _ATOMS = 256
 _USED = 3
-"""Atoms of one patch."""
+"""Atoms per patch."""
 
 _ROUNDS = 6
 _RIDGE = 1e-3
-"""Of the mean square of a coefficient: atoms that are hardly used stay small in what they add."""
+"""Share of the mean square of a coefficient: keeps the residuals of rarely used atoms small."""
 
 _LIKE = 1e-5
-"""Of two atoms that are the same each counts half."""
+"""Makes two equal atoms count half each."""
 
 
 class CoupledDictionaries(PatchMethod):
-    """The dictionaries are learned from the image's own pyramid; codes are found by orthogonal matching pursuit."""
+    """The dictionaries are learned from the image's own pyramid. Codes come from orthogonal matching pursuit."""
 
     line = "Sparse codes over coupled dictionaries of the image's own patches."
     source = (
@@ -40,9 +40,9 @@ class CoupledDictionaries(PatchMethod):
 
 
 def dictionary_of(shapes: Tensor, count: int, seed: int) -> Tensor:
-    """(count, D) atoms of length 1, of which few make each of (N, D): by the method of optimal directions.
+    """Return (count, D) unit atoms, a few of which approximate each of (N, D), by the method of optimal directions.
 
-    Engan, Aase, Husoy 1999: codes by the atoms, then atoms by the codes, in turns.
+    Engan, Aase, Husoy 1999: alternately codes for the atoms, and atoms for the codes.
     """
     first = torch.randperm(len(shapes), generator=Generator().manual_seed(seed))[:count]
     atoms = _atoms(shapes[first.to(shapes.device)])
@@ -54,9 +54,9 @@ def dictionary_of(shapes: Tensor, count: int, seed: int) -> Tensor:
 
 
 def codes(shapes: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
-    """Which atoms make each of (N, D), and how much of each, (N, _USED): orthogonal matching pursuit."""
+    """Return the atoms of each of (N, D) and their weights, (N, _USED) each, by orthogonal matching pursuit."""
     left, used = shapes, shapes.new_zeros(len(shapes), 0, dtype=torch.long)
-    across: list[Tensor] = []  # what each atom adds to those before it, of length 1
+    across: list[Tensor] = []  # each atom orthogonalised against those before it, of length 1
     for _ in range(min(_USED, len(atoms))):
         likeness = (left @ atoms.T).abs().scatter(1, used, -1.0)  # no atom twice
         used = torch.cat([used, likeness.argmax(1, keepdim=True)], 1)
@@ -72,12 +72,12 @@ def codes(shapes: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _dense(used: Tensor, weights: Tensor, count: int) -> Tensor:
-    """(N, count): the codes with all that is 0."""
+    """Return the codes as a dense matrix (N, count)."""
     return weights.new_zeros(len(weights), count).scatter(1, used, weights)
 
 
 def _least_squares(coefficients: Tensor, made: Tensor) -> Tensor:
-    """(count, E): what belongs to each atom, where (N, E) are made of them by (N, count)."""
+    """Return (count, E), a row per atom, such that coefficients (N, count) times it approximate `made` (N, E)."""
     normal = coefficients.T @ coefficients
     ridge = _RIDGE * normal.diagonal().mean() * torch.eye(len(normal)).to(normal)
     solution: Tensor = torch.linalg.solve(normal + ridge, coefficients.T @ made)

@@ -1,6 +1,6 @@
-"""The networks that an image can be fitted with from scratch: a file each, whose NETWORK it holds.
+"""The networks that can be fitted to an image from scratch; each file holds one as its NETWORK.
 
-The name of a network is its file's, so a new one is a new file. Importing this loads no torch.
+A network is named after its file, so a new network is a new file. Importing this does not load torch.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +14,6 @@ NAMES = names_in(__path__)
 
 
 def network_class(name: str) -> "type[FittedNetwork]":
-    """That of one of NAMES."""
+    """Return the network class of this name, one of NAMES."""
     network: type[FittedNetwork] = loaded(__name__, name).NETWORK
     return network

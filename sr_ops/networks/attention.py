@@ -1,4 +1,4 @@
-"""Residual blocks that weigh their channels, then their places, by what is around."""
+"""Residual blocks with attention to channels, then to positions, from a local neighbourhood."""
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +11,18 @@ _AROUND = 4
 """Pixels on each side over which channels are averaged."""
 
 _PLACES_SIDE = 7
-"""Of the convolution that weighs places."""
+"""Side of the convolution of spatial attention."""
 
 _FEWER = 16
-"""Times fewer channels, within the weighing of channels."""
+"""Factor by which channel attention reduces the channels."""
 
 
 class Attention(NetworkAtLrSize):
     """Channel and spatial attention at the end of each residual branch (CBAM: Woo et al. 2018, section 3).
 
-    The paper's channel attention pools over the whole image, by which a tile would differ from the whole. Here it
-    pools over the 9 x 9 pixels around each place, by their mean alone, so that each place has weights of its own.
+    The paper's channel attention pools over the whole image, so a tile would differ from the whole. Here it averages
+    over the 9 x 9 pixels around each position, without the paper's max pooling, so that each position has its own
+    weights.
     """
 
     line = (

@@ -1,4 +1,4 @@
-"""FSRCNN: convolutions at LR size and a transposed convolution, which makes the pixels."""
+"""FSRCNN: convolutions at LR size, and a transposed convolution that makes the HR pixels."""
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,13 @@ from ..settings import STAGE_SCALE
 _FIRST_SIDE, _LAST_SIDE = 5, 9
 
 _NARROWER = 5
-"""Times fewer channels while they are mapped: in the paper 12 of 56."""
+"""Factor by which the mapping layers have fewer channels; in the paper 12 of 56."""
 
 
 class Deconv(NetworkAtLrSize):
-    """Dong et al. 2016, section 3: its eight layers are those of depth 8, 5 - 1 - 3 - 3 - 3 - 3 - 1 - 9.
+    """Dong et al. 2016, section 3: its eight layers correspond to depth 8, with sides 5 - 1 - 3 - 3 - 3 - 3 - 1 - 9.
 
-    The last is transposed; depths below 5 have no narrow part.
+    The last layer is transposed. Depths below 5 have no narrow part.
     """
 
     line = "FSRCNN: narrow convolutions at the input's size, and a transposed convolution that makes the pixels."
@@ -47,7 +47,7 @@ class Deconv(NetworkAtLrSize):
 
 
 def _layers(depth: int, width: int, narrow: int) -> tuple[list[int], list[int]]:
-    """The sides of all convolutions but the last, and the channels that each makes."""
+    """Return the sides of all convolutions but the last, and the channels that each produces."""
     mapping = depth - 4
     if mapping < 1:
         return [_FIRST_SIDE, *[3] * (depth - 2)], [width] * (depth - 1)

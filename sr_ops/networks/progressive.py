@@ -1,4 +1,4 @@
-"""Coarse to fine: a residual from features at LR size, then one from features at HR size."""
+"""Coarse to fine: one residual from features at LR size, and one from features at HR size."""
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,10 @@ from ..settings import STAGE_SCALE
 
 
 class Progressive(NetworkAtLrSize):
-    """LapSRN's pyramid (Lai et al. 2017, section 3.1): its levels are the stages here, each fitted after the one below.
+    """LapSRN's pyramid (Lai et al. 2017, section 3.1); its levels are the stages here, fitted one after the other.
 
-    Within a level, features at LR size make a first residual, and enlarged they go on at HR size, where a quarter of
-    the channels makes another. Depth 2 has the first alone.
+    Within a level, features at LR size give a first residual. Enlarged to HR size, with a quarter of the channels, they
+    give a second one. Depth 2 has the first only.
     """
 
     line = "LapSRN's pyramid: features at the input's size, then at the result's; each adds what it finds."
@@ -54,7 +54,9 @@ class _Level(nn.Module):
 
 
 def _additions(depth: int) -> tuple[int, int]:
-    """How many hidden convolutions add, at LR and at HR size: of `depth` in a row there are three more, or two."""
+    """Return how many hidden additive convolutions there are at LR and at HR size.
+
+    A path of `depth` convolutions has three further ones, or two at depth 2."""
     fine = max(0, depth - 3) // 2
     return max(0, depth - 3) - fine, fine
 

@@ -8,13 +8,14 @@ from ..residual_network import INTERPOLATION_REACH, NetworkAtHrSize
 from ..settings import STAGE_SCALE
 
 _SIDES = (9, 1, 5)
-"""Of patch extraction, mapping and reconstruction."""
+"""Sides for patch extraction, mapping and reconstruction."""
 
 
 class Srcnn(NetworkAtHrSize):
-    """9-1-5 over the bicubic enlargement (Dong et al. 2014, section 3), 64 and 32 channels there.
+    """9-1-5 over the bicubic enlargement (Dong et al. 2014, section 3); the paper has 64 and 32 channels.
 
-    It adds to the enlargement, where the paper's makes it anew: so it begins at bicubic, and learns from one image.
+    The result is added to the enlargement, while the paper's replaces it. It therefore starts at bicubic, and one image
+    is enough to learn from.
     """
 
     line = "SRCNN: convolutions of 9, 1 and 5 pixels a side over the bicubic enlargement."

@@ -1,4 +1,4 @@
-"""Interpolation first, then residual blocks, with normalisation and dropout if wanted."""
+"""Residual blocks after interpolation, with optional normalisation and dropout."""
 
 import torch
 from torch import nn
@@ -9,9 +9,9 @@ from ..settings import Normalisation
 
 
 class Superresnet(NetworkAtHrSize):
-    """Residual blocks over the bicubic enlargement: SRResNet's (Ledig et al. 2017, figure 4), upsampled first.
+    """Residual blocks over the bicubic enlargement: those of SRResNet (Ledig et al. 2017, figure 4) at HR size.
 
-    Dropout lies before the last convolution (Kong et al. 2022).
+    Dropout comes before the last convolution (Kong et al. 2022).
     """
 
     line = "Residual blocks over the bicubic enlargement; --normalisation and --dropout cost 0.2 dB and more."

@@ -8,9 +8,9 @@ from ..residual_network import NetworkAtHrSize
 
 
 class Zssr(NetworkAtHrSize):
-    """The paper's: plain convolutions over the bicubic enlargement (Shocher et al. 2018, section 3.1; there 8 x 64).
+    """Plain convolutions over the bicubic enlargement (Shocher et al. 2018, section 3.1, with 8 x 64).
 
-    With residual blocks instead it is `superresnet`.
+    `superresnet` has residual blocks instead.
     """
 
     line = "The ZSSR paper's: plain convolutions over the bicubic enlargement."
