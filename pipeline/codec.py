@@ -1,8 +1,8 @@
-"""Values that travel as JSON, between processes and machines and from one run to the next: one way for all of them.
+"""Values as JSON, for all that is sent between processes and machines or stored from one run to the next.
 
-A value is made of dataclasses, tuples, lists, mappings, enums, times and bytes. Times become ISO 8601, bytes base64;
-NaN and the infinities are written as Python's json writes them. What comes in is checked against its type as a whole.
-msgspec is loaded when it is first needed: `srpipe prior` trains where there is none.
+A value consists of dataclasses, tuples, lists, mappings, enums, times and bytes. Times become ISO 8601, bytes base64;
+NaN and infinities are written as Python's json writes them. Input is checked against its type as a whole. msgspec is
+imported on first use, since `srpipe prior` also trains where it is not installed.
 """
 
 import json
@@ -12,18 +12,18 @@ Value = TypeVar("Value")
 
 
 class DamagedError(ValueError):
-    """What should be a value is none, or not of the kind that was expected; the message says what and where."""
+    """The input is not a valid value of the expected type; the message says what is wrong and where."""
 
 
 def to_plain(value: object) -> Any:
-    """The value as dicts, lists, texts and numbers."""
+    """Return the value as dicts, lists, texts and numbers."""
     import msgspec
 
     return msgspec.to_builtins(value)
 
 
 def from_plain(kind: type[Value], plain: object) -> Value:
-    """What `to_plain` was given. Raises DamagedError."""
+    """Return the value that was given to `to_plain`. Raises DamagedError."""
     import msgspec
 
     try:
@@ -37,7 +37,7 @@ def to_json(value: object) -> bytes:
 
 
 def from_json(kind: type[Value], data: bytes | str) -> Value:
-    """What `to_json` was given. Raises DamagedError."""
+    """Return the value that was given to `to_json`. Raises DamagedError."""
     try:
         plain = json.loads(data)
     except (ValueError, RecursionError) as error:

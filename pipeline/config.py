@@ -1,4 +1,4 @@
-"""What a run was asked to do, as one value, and which part of it changes pixels."""
+"""The options of a run as one value, and the part of them that changes pixels."""
 
 import hashlib
 import json
@@ -25,22 +25,22 @@ from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
 ALGORITHM_VERSION = 9
-"""Raised whenever the same settings give other pixels than before: everything is then done anew."""
+"""Must be raised when the same settings give other pixels than before; everything is then done again."""
 
 try:
     VERSION = version("srpipe")
 except PackageNotFoundError:
     VERSION = "not installed"
-    """A bare checkout, in which `srpipe prior` runs."""
+    """In a bare checkout, where `srpipe prior` still runs."""
 
 LARGEST_FLOAT = 3.4028234663852886e38
-"""Of 32 bits, as samples are."""
+"""Largest float of 32 bits, the type of samples."""
 
 KERNEL_ENDINGS = (".npy", ".csv", ".tif", ".tiff")
-"""Of the name of a kernel's file, in small or capital letters."""
+"""Endings of the names of kernel files, in any case."""
 
 MAX_PIXELS = 2**30
-"""Of an input, unless another limit is asked for."""
+"""Default limit on the pixels of an input."""
 
 
 class Executor(StrEnum):
@@ -59,7 +59,7 @@ class Device(StrEnum):
 
 class Existing(StrEnum):
     RESUME = "resume"
-    """Skip what is committed with the same settings and source."""
+    """Skip rows that are committed with the same settings and source."""
     OVERWRITE = "overwrite"
     """Do every row again."""
     ERROR = "error"
@@ -67,31 +67,31 @@ class Existing(StrEnum):
 
 
 class Format(StrEnum):
-    """Of the files that are written."""
+    """Format of the files that are written."""
 
     AUTO = "auto"
-    """PNG where it holds the picture whole, else GeoTIFF."""
+    """PNG if it can hold the picture without loss, else GeoTIFF."""
     PNG = "png"
     TIF = "tif"
     """GeoTIFF."""
     COG = "cog"
-    """Cloud optimized GeoTIFF: one file for the whole picture."""
+    """Cloud optimized GeoTIFF: a single file for the picture."""
 
 
 class Dpi(StrEnum):
     SCALE = "scale"
-    """Times the scale: a print is as large as before."""
+    """Multiplied by the scale: a print keeps its size."""
     KEEP = "keep"
-    """The old number: a print is larger."""
+    """Unchanged: a print gets larger."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """As what kind of files a result is written."""
+    """The kind of files that a result is written as."""
 
     format: Format = Format.AUTO
     single: bool = False
-    """One file for an image, under its own name, not tiles."""
+    """One file per image, under its own name, instead of tiles."""
     dpi: Dpi = Dpi.SCALE
 
     @property
@@ -101,65 +101,65 @@ class Form:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One `srpipe run`, all of it."""
+    """All options of one `srpipe run`."""
 
     manifest: str
     """As given: path or uri of a table, folder, glob or image."""
     output: str
     """Absolute uri of the folder that receives everything."""
     settings: Settings = field(default_factory=Settings)
-    """Its scale is for the rows that name none."""
+    """Their scale applies to rows without one."""
     prior_name: str = NO_PRIOR
     """What fits start from: "shipped", "none", or the path or uri of a file made by `srpipe prior`."""
     weights_file: str | None = None
-    """Path or uri of the trained model of others that `Method.MODEL` takes; None for the other methods."""
+    """Path or uri of a third party's trained model, for `Method.MODEL`; None for the other methods."""
     kernel_file: str | None = None
-    """Path or uri of the file that the settings' kernel is read from as the run begins; None for a named one."""
+    """Path or uri of the file from which the kernel is read when the run begins; None for a named kernel."""
     form: Form = field(default_factory=Form)
     disagreement: bool = False
-    """Write a map of the disagreement of the members of the self-ensemble, too."""
+    """Also write a map of how much the members of the self-ensemble disagree."""
     max_pixels: int = MAX_PIXELS
-    """Of an input: a small file may claim to be a huge picture."""
+    """Limit for an input, since a small file may claim to be a huge picture."""
     threads: int = 1
-    """Torch threads per worker: fixed, since sums in another order are other pixels."""
+    """Torch threads per worker. Fixed, because another order of summation gives other pixels."""
     device: Device = Device.AUTO
     workers: int | None = None
-    """Worker processes; by default as many as the machine or cluster has room for."""
+    """Worker processes; None for as many as the machine or cluster has room for."""
     gpus_per_worker: float | None = None
-    """1 (by default), 1/2 or 1/4: other shares do not pack onto GPUs."""
+    """1 (the default), 1/2 or 1/4; other shares do not pack onto GPUs."""
     executor: Executor = Executor.RAY
     address: str | None = None
-    """Ray cluster to join; without it RAY_ADDRESS, and without that a local Ray of its own."""
+    """Ray cluster to join; None for RAY_ADDRESS, or without that a local Ray."""
     existing: Existing = Existing.RESUME
     limit: int | None = None
-    """Only the first so many rows of the manifest."""
+    """Process only this many rows, from the first."""
     root: str | None = None
-    """What keys are relative to, when the manifest's own rule is not wanted."""
+    """Folder or uri that keys are relative to; None for the manifest's own rule."""
     strict: bool = False
-    """Refuse to start when any row is bad."""
+    """Refuse to start if any row is invalid."""
     deep: bool = False
-    """Tell versions of a source by the sha256 of its bytes, not by size and ETag or time of change."""
+    """Identify the version of a source by the sha256 of its bytes, instead of size and ETag or modification time."""
     retries: int = 3
-    """Of one access to storage that failed in a way that may pass."""
+    """How often to repeat an access to storage that failed for a transient reason."""
     max_seconds: float | None = None
-    """For the work on one image."""
+    """Time limit for one image."""
     max_consistency_error: float | None = None
-    """RMSE, in native units, beyond which in any band a result counts as degraded; it is written even so."""
+    """RMSE in native units. A result above it in any band counts as degraded, but is still written."""
     max_failure_rate: float | None = None
-    """Failed images among those worked on, from 0 to 1, beyond which the run stops."""
+    """Share of failed images among those processed, from 0 to 1, above which the run stops."""
     max_hours: float | None = None
-    """After which the run stops."""
+    """Time after which the run stops."""
     storage: StorageOptions = field(default_factory=StorageOptions)
-    """How S3 is reached, for input and output; holds no secrets."""
+    """Access to S3 for input and output; holds no secrets."""
 
     def fingerprint(self, settings: Settings | None = None) -> str:
-        """16 hex digits over everything that changes pixels or their files, the image itself excepted.
+        """Return 16 hex digits that identify everything that changes pixels or their files, except the image itself.
 
-        The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that goes on after its
-        GPU was taken away should not start over. Every record names its device.
+        The device class is left out on purpose: CPU and CUDA agree within 0.05 dB, and a run that is resumed after
+        losing its GPU should not start over. Every record names its device.
 
         Args:
-            settings: of a row, that says something for itself; by default the run's.
+            settings: of a row with values of its own; None for the run's.
         """
         return _fingerprint(ALGORITHM_VERSION, settings or self.settings, self.threads, self.form)
 
@@ -171,7 +171,7 @@ def _fingerprint(algorithm: int, settings: Settings, threads: int, form: Form) -
 
 
 def _known_to_all(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass, less those that came later and are as runs had it that did not know them."""
+    """Return the fields of a dataclass, without later fields that have the value of runs that did not know them."""
     known = {one.name: getattr(value, one.name) for one in fields(value) if not _as_before(value, one)}
     return {name: _known_to_all(said) if is_dataclass(said) else said for name, said in known.items()}
 
@@ -181,10 +181,10 @@ def _as_before(value: Any, one: Field[Any]) -> bool:
 
 
 def parse_config(plain: dict[str, Any]) -> RunConfig:
-    """A RunConfig from what `codec.to_plain` made of one.
+    """Return the RunConfig that `codec.to_plain` was given.
 
     Raises:
-        ValueError: it is not, or of a version that knew other fields.
+        ValueError: it is none, or of a version with other fields.
     """
     config = from_plain(RunConfig, plain)
     unknown = _not_in(plain, to_plain(config))
@@ -194,19 +194,19 @@ def parse_config(plain: dict[str, Any]) -> RunConfig:
 
 
 def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
-    """The names that stand in the one and not in the other, at any depth."""
+    """Return the names in `given` that are not in `known`, at any depth."""
     inside = [_not_in(value, known[name]) for name, value in given.items() if isinstance(value, dict) and name in known]
     return [name for name in given if name not in known] + [name for names in inside for name in names]
 
 
 @lru_cache
 def for_row(settings: Settings, scale: int, result_size: str, nodata: str, kernel: str, noise: str) -> Settings:
-    """With what a row says for itself."""
+    """Return the settings with the values of a row."""
     return replace(settings, scale=scale, result_size=result_size, nodata=nodata, kernel=kernel, noise=noise)
 
 
 def parse_nodata(text: str) -> str:
-    """As `Settings.nodata` has it. Raises ValueError with a sentence for what is none."""
+    """Return the text for `Settings.nodata`. Raises ValueError with a sentence if it is invalid."""
     word = text.strip().lower()
     if word in (AUTO, NONE):
         return word
@@ -217,19 +217,19 @@ def parse_nodata(text: str) -> str:
 
 
 def names_kernel_file(text: str) -> bool:
-    """Whether it is a file's name, not a kernel's."""
+    """Return whether the text is the name of a file, not of a kernel."""
     return text.strip().lower().endswith(KERNEL_ENDINGS)
 
 
 def parse_kernel(text: str) -> str:
-    """A named one, or how it is found, as `Settings.kernel` has it. Raises ValueError with a sentence for others."""
+    """Return the text for `Settings.kernel`, of a named kernel or a way to find one. Raises ValueError otherwise."""
     word = text.strip().lower()
     return word if word in KERNELS_TO_FIND else kernel_spec.parse(text).text
 
 
 @lru_cache
 def check_kernel(kernel: str, scale: int) -> None:
-    """Raises ValueError with a sentence for a kernel that cannot be at this scale; one that is found always can."""
+    """Raise ValueError with a sentence if the kernel is impossible at this scale; one that is to be found never is."""
     if kernel not in KERNELS_TO_FIND:
         kernel_spec.check_scale(kernel_spec.parse(kernel), scale)
 
@@ -238,16 +238,16 @@ ONE_SCALE = (
     f"the kernel {COLLECTION_KERNEL} is found before any image is opened, whose scale is then not known; give --scale"
     " instead of --target-gsd or --target-size, or another kernel"
 )
-"""Why a kernel and a size do not go together."""
+"""Message for a kernel and a size that cannot be combined."""
 
 
 def takes_kernel(settings: Settings) -> bool:
-    """Whether its kernel can be used: AUTO always, since it is bicubic where no other can be."""
+    """Return whether the settings' kernel can be used; AUTO always can, since it falls back to bicubic."""
     return settings.kernel in (BICUBIC_KERNEL, AUTO) or settings.takes_any_kernel
 
 
 def parse_noise(text: str) -> str:
-    """As `Settings.noise` has it. Raises ValueError with a sentence for what is none."""
+    """Return the text for `Settings.noise`. Raises ValueError with a sentence if it is invalid."""
     word = text.strip().lower()
     if word == AUTO:
         return word
@@ -258,7 +258,7 @@ def parse_noise(text: str) -> str:
 
 
 def parse_range(text: str) -> str:
-    """As `Settings.value_range` has it. Raises ValueError with a sentence for what is none."""
+    """Return the text for `Settings.value_range`. Raises ValueError with a sentence if it is invalid."""
     word = text.strip().lower()
     if word in (AUTO, NONE):
         return word

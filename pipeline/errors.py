@@ -1,29 +1,29 @@
-"""The two kinds of error a person meets: one stops the command, the other is the result of one image."""
+"""The errors that users meet: some stop the command, ImageError is the result of one image."""
 
 from enum import StrEnum
 
 
 class UsageError(Exception):
-    """The command cannot be carried out as given: one sentence that names the thing and the remedy. Exit code 2."""
+    """The command cannot be carried out as given. One sentence that names the problem and the remedy. Exit code 2."""
 
 
 class LostLockError(Exception):
-    """Another run has taken the output over: this one was silent for longer than its lease. Exit code 1."""
+    """Another run has taken over the output, because this one did not renew its lease in time. Exit code 1."""
 
 
 class ErrorType(StrEnum):
     """Why an image failed; the `error_type` of its record."""
 
     BAD_ROW = "bad_row"
-    """The manifest's row cannot be carried out."""
+    """The row of the manifest is invalid."""
     MISSING = "missing"
     """Nothing is at the uri."""
     READ = "read"
     """The bytes could not be fetched."""
     CORRUPT = "corrupt"
-    """The bytes are not, or not wholly, an image."""
+    """The bytes are no image, or a damaged one."""
     UNSUPPORTED = "unsupported"
-    """An image of a kind that would not come out as it went in."""
+    """An image of a kind that would not be reproduced faithfully."""
     TOO_LARGE = "too_large"
     """More pixels than the limit."""
     WRITE = "write"
@@ -31,17 +31,17 @@ class ErrorType(StrEnum):
     MEMORY = "memory"
     """The machine or its GPU ran out of memory."""
     DEADLINE = "deadline"
-    """The work on it took longer than it may."""
+    """The image took longer than allowed."""
     CRASHED = "crashed"
-    """It took its worker process down with it, twice."""
+    """The image crashed its worker process twice."""
     LOST = "lost"
-    """The worker that held the image gave no answer."""
+    """The worker that held the image did not answer."""
     INTERNAL = "internal"
     """A bug in srpipe."""
 
 
 class ImageError(Exception):
-    """One image cannot be done; becomes its record. The message is a sentence that tells what to do."""
+    """One image cannot be processed; the error becomes its record. The message is a sentence that says what to do."""
 
     def __init__(self, error_type: ErrorType, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What is asked of the pixels of a run, and the Settings that come of it. None leaves a part to the preset."""
+"""The options that decide pixels, and the Settings that follow from them. None leaves a value to the preset."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from .errors import UsageError
 
 @dataclass(frozen=True)
 class Quality:
-    """The options of `srpipe run` that decide pixels, as its parsers leave them."""
+    """The options of `srpipe run` that decide pixels, as parsed."""
 
     scale: str | None = None
     target_gsd: str | None = None
@@ -62,7 +62,7 @@ class Quality:
     stack: int = Settings.stack
 
     def size(self) -> tuple[int, str]:
-        """`Settings.scale` and `Settings.result_size`. Raises UsageError where more than one says it."""
+        """Return `Settings.scale` and `Settings.result_size`. Raises UsageError if several options give the size."""
         told = {"--scale": self.scale, "--target-gsd": self.target_gsd, "--target-size": self.target_size}
         given = [option for option, value in told.items() if value is not None]
         if len(given) > 1:
@@ -74,21 +74,21 @@ class Quality:
         return parse_scale(self.scale or str(Settings.scale))
 
     def start(self) -> str:
-        """What fits start from: RunConfig.prior_name."""
+        """Return what fits start from, for RunConfig.prior_name."""
         if self.prior is not None:
             return self.prior
         from_scratch = self.preset in FROM_SCRATCH if self.network is None else self.network != Network.DIRECT
         return NO_PRIOR if from_scratch else "shipped"
 
     def kernel_file(self) -> str | None:
-        """RunConfig.kernel_file."""
+        """Return the value for RunConfig.kernel_file."""
         return self.kernel if names_kernel_file(self.kernel) else None
 
     def settings(self) -> Settings:
-        """The preset, with what was given instead of its parts; the kernel of a file is still to be read.
+        """Return the preset's settings with the given values; the kernel of a file is read later.
 
         Raises:
-            UsageError: something is said of a fit where nothing is fitted, or of a kernel where none can be used.
+            UsageError: an option has no effect, or options exclude each other.
         """
         fit = _given(self, "steps", "crop", "batch", "learning_rate", "loss", "adversarial")
         network = _given(self, "network", "width", "depth", "dropout", "normalisation")
@@ -119,7 +119,7 @@ class Quality:
         return settings if self.kernel_file() else replace(settings, kernel=self.kernel)
 
     def _check_weights(self) -> None:
-        """Raises UsageError where a model is named and not asked for, or the other way round."""
+        """Raise UsageError for --method model without a model, or for a model with another method."""
         if self.method == Method.MODEL and self.weights is None:
             raise UsageError("--method model needs a trained model; name its file with --weights FILE")
         if self.method != Method.MODEL:
@@ -130,7 +130,7 @@ class Quality:
                 )
 
     def _check_network(self) -> None:
-        """Raises UsageError where the network and the prior do not go together."""
+        """Raise UsageError if network and prior exclude each other."""
         scratch = self.start() == NO_PRIOR
         if self.preset in FROM_SCRATCH and not scratch:
             raise UsageError(
@@ -149,7 +149,7 @@ class Quality:
             raise UsageError("--method prior needs a prior; leave out --prior none, --network and --preset paper")
 
     def _check_parts(self) -> None:
-        """Raises UsageError for what the network does not have, or a fit from a prior not."""
+        """Raise UsageError for options that the network does not have, or that do not apply to a fit from a prior."""
         if self.start() != NO_PRIOR:
             _refuse_for("a prior, whose networks have their size", _given(self, "width", "depth"))
             for name in _given(self, "dropout", "normalisation", "adversarial"):
@@ -173,7 +173,7 @@ class Quality:
                 )
 
     def _refuse_for_method(self, given: list[str]) -> None:
-        """Raises UsageError for what says something of a network, or of a kernel that nothing would undo."""
+        """Raise UsageError for network options, and for a kernel that nothing would undo."""
         _refuse_for(f"--method {self.method}, which fits no network", given)
         told = self.kernel not in (AUTO, BICUBIC_KERNEL)
         if told and self.back_projections == 0 and not self._method_knows_camera():
@@ -183,11 +183,11 @@ class Quality:
             )
 
     def _method_knows_camera(self) -> bool:
-        """Of one that is not by networks. Loads torch."""
+        """For a method without networks. Loads torch."""
         return self.method != Method.MODEL and method_of(self.method).knows_camera
 
     def _check_kernel(self, settings: Settings) -> None:
-        told = times_of(settings) is not None  # else a worker looks, when it knows the scale of the image
+        told = times_of(settings) is not None  # else a worker checks it, once the image's scale is known
         if not told and self.kernel == COLLECTION_KERNEL:
             raise UsageError(ONE_SCALE)
         if told and self.kernel_file() is None:
@@ -209,7 +209,7 @@ class Quality:
 
 
 def _given(options: Quality, *names: str) -> dict[str, Any]:
-    """Those that were given: the others are the preset's to say."""
+    """Return those options that were given; the preset decides the others."""
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 

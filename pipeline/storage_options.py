@@ -1,7 +1,7 @@
-"""How S3 is reached, for the input and for the output: endpoints, profiles, settings of the client, and never a secret.
+"""Access to S3 for the input and for the output: endpoints, profiles and client settings, but never a secret.
 
-All of this may stand in run.json and travel to workers. Credentials come from the environment or a profile, on each
-machine anew.
+These values are stored in run.json and sent to workers. Each machine takes the credentials from its own environment or
+profile.
 """
 
 import json
@@ -22,7 +22,7 @@ FURTHER = {
     "s3_additional_kwargs": dict,
     "use_ssl": bool,
 }
-"""Arguments of `s3fs.S3FileSystem` that can be given as a storage option, and their types."""
+"""Arguments of `s3fs.S3FileSystem` that can be given as storage options, and their types."""
 
 _HAVE_FLAGS = {
     "anon": "--s3-anon",
@@ -40,17 +40,17 @@ _NO_SECRETS = (
 
 @dataclass(frozen=True)
 class S3Options:
-    """One side's way to S3. Raises UsageError for what is a secret, or no option."""
+    """Access to S3 for one side. Raises UsageError for a secret or an unknown option."""
 
     endpoint_url: str | None = None
-    """Without one that of AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile, else AWS itself."""
+    """None for that of AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile, else AWS itself."""
     profile: str | None = None
-    """Of the files in ~/.aws; without one AWS_PROFILE, the variables with credentials, or the machine's role."""
+    """A profile of the files in ~/.aws; None for AWS_PROFILE, the variables with credentials, or the machine's role."""
     anon: bool = False
     """Unsigned requests, for public buckets."""
     requester_pays: bool = False
     further: dict[str, Any] = field(default_factory=dict)
-    """By the names of FURTHER."""
+    """Values by the names of FURTHER."""
 
     def __post_init__(self) -> None:
         if self.endpoint_url is not None:
@@ -61,7 +61,7 @@ class S3Options:
 
 @dataclass(frozen=True)
 class StorageOptions:
-    """The two sides of a run: a public bucket may go in, and a private one be written."""
+    """The two sides of a run: it may read from a public bucket and write to a private one."""
 
     input: S3Options = field(default_factory=S3Options)
     """For the manifest, the images, a prior and references."""
@@ -70,21 +70,23 @@ class StorageOptions:
 
 
 def parse_further(texts: Iterable[str]) -> dict[str, Any]:
-    """KEY=VALUE, the values as JSON where they are JSON: 8, true, {"region_name": "eu-west-1"}. Raises UsageError."""
+    """Parse KEY=VALUE, the values as JSON where they are valid JSON: 8, true, {"region_name": "eu-west-1"}.
+
+    Raises UsageError."""
     further = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator:  # what was written instead is not repeated: it may be a secret
+        if not separator:  # the text is not repeated: it may be a secret
             raise UsageError("a storage option is not KEY=VALUE; write it like max_concurrency=4")
         further[name] = _value(value)
     return further
 
 
 def check_endpoint(url: str, where: str) -> None:
-    """Raises UsageError when a url is not http(s)://host[:port][/path], or has a name, password or query in it.
+    """Raise UsageError if a url is not http(s)://host[:port][/path], or holds a user name, password or query.
 
     Args:
-        where: the option or variable that holds it.
+        where: the option or variable that holds the url.
     """
     try:
         parts = urlsplit(url)
@@ -116,7 +118,7 @@ def _check_further(name: str, value: Any) -> None:
 
 
 def _refuse_secrets(name: str, value: Any) -> None:
-    """Names are told, values never."""
+    """Messages give names, never values."""
     letters = re.sub(r"[^a-z]", "", name.lower())
     if letters in _SECRET_NAMES or any(part in letters for part in _SECRET_PARTS):
         raise UsageError(f"the storage option {name!r} means a secret, which run.json would keep; {_NO_SECRETS}")

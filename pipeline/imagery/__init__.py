@@ -1,1 +1,1 @@
-"""Pixels: what a file says of its picture, its samples, and how they are read and written."""
+"""Pixels: the header of an image file, its samples, and how both are read and written."""

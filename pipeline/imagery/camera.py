@@ -1,4 +1,4 @@
-"""What made an image: the kernel and the noise of the settings, as they are for its bands, its size and its place."""
+"""The degradation of an image: kernel and noise of the settings, adapted to its bands, size and place."""
 
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ TOO_SMALL = Guess(BICUBIC_KERNEL, 0.0, "it is smaller than the kernel of its cam
 
 
 def signs_of(lr: Tensor, domain: Domain, header: Header, scaling: Scaling) -> Signs:
-    """What an image tells of how it came about, with the steps between the file's own numbers.
+    """Return the signs of an image, with the step between the file's own numbers.
 
     Args:
         lr: what a fit learns from, as `domain`: `Picture.to_fit`.
@@ -31,14 +31,14 @@ def signs_of(lr: Tensor, domain: Domain, header: Header, scaling: Scaling) -> Si
 
 
 def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degradation:
-    """The degradation of an image, its noise 0 where it is to be measured; its kernel is told, or found already.
+    """Return the degradation of an image, with noise 0 if it is to be measured. The kernel must be known by now.
 
-    A kernel's phase is kept, unless the image has a place on a map: there the result's bounds are the input's, and the
-    kernel is moved to the middle of the LR pixel.
+    The phase of a kernel is kept, except for a georeferenced image: there the result must have the bounds of the input,
+    so the kernel is moved to the middle of the LR pixel.
 
     Raises:
-        ImageError: unsupported; the kernels are not for so many bands, or wider than the image; of bicubic, which
-            nobody need have asked for, any image is wide enough.
+        ImageError: unsupported; the kernels are for another number of bands, or wider than the image. For bicubic, the
+            default, any image is wide enough.
     """
     scale, bands = settings.scale, measured(header)
     kernels = from_spec(settings.kernel, scale)
@@ -57,7 +57,7 @@ def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degr
 
 
 def is_too_wide(settings: Settings, header: Header) -> bool:
-    """Whether a kernel is wider than the image; bicubic never is."""
+    """Return whether a kernel is wider than the image; bicubic never is."""
     widest = max(kernel.side for kernel in from_spec(settings.kernel, settings.scale))
     return settings.kernel != BICUBIC_KERNEL and widest > settings.scale * min(header.height, header.width)
 
@@ -69,7 +69,7 @@ def _other_number(kernel: str, kernels: int, bands: int) -> str:
     return f"{kernel} is for {kernels} bands, the image has {bands}; {remedy}"
 
 
-@lru_cache(maxsize=8)  # images of one camera share it, and what it has found out about itself
+@lru_cache(maxsize=8)  # images of one camera share it, with its cached properties
 def _degradation(spec: str, scale: int, on_a_map: bool, noise: tuple[float, ...]) -> Degradation:
     kernels = from_spec(spec, scale)
     if on_a_map:
@@ -78,7 +78,7 @@ def _degradation(spec: str, scale: int, on_a_map: bool, noise: tuple[float, ...]
 
 
 def in_native_units(noise: tuple[float, ...] | None, scaling: Scaling) -> tuple[float, ...] | None:
-    """The noise of each band as the file has it; None where it is not known."""
+    """Return the noise of each band in units of the file; None if it is not known."""
     if noise is None:
         return None
     bands = len(scaling.span)
@@ -89,7 +89,7 @@ def in_native_units(noise: tuple[float, ...] | None, scaling: Scaling) -> tuple[
 def lines_in_native_units(
     lines: tuple[NoiseLine | None, ...], scaling: Scaling
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Offsets and slopes of the noise's variance against the file's own numbers, by band; None unless all are known."""
+    """Return offsets and slopes of the noise variance against the file's numbers, by band; None if any is unknown."""
     told = [line for line in lines if line is not None]
     if not told or len(told) < len(lines):
         return None, None
@@ -99,7 +99,7 @@ def lines_in_native_units(
 
 
 def of_alpha(degradation: Degradation) -> Degradation:
-    """What made the image's alpha: the same camera, where it is one for all bands; it has no noise."""
+    """Return the degradation of the image's alpha: the camera's kernel if all bands share one, and no noise."""
     scale = degradation.scale
     kernels = degradation.kernels if len(degradation.kernels) == 1 else (bicubic(scale),)
     return Degradation(kernels, scale)

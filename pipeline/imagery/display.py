@@ -1,4 +1,4 @@
-"""Pictures of any bands and type as a screen shows them: gray or three bands, stretched to 8 bits."""
+"""Pictures of any bands and type, stretched for a screen: grey or three bands of 8 bits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +18,12 @@ from .samples import full_range, known_samples, measured
 _PERCENTILES = (1.0, 99.0)
 
 _SIDE, _ACROSS = 256, 3
-"""Pixels, and windows: a band's darkest and brightest are looked for in so many squares, each way."""
+"""Pixels per side, and windows per axis, in which a band's darkest and brightest values are looked for."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Which bands are seen, and which of their numbers are black and white."""
+    """The bands that are shown, and their values for black and white."""
 
     bands: tuple[int, ...]
     """One, or red, green and blue."""
@@ -31,7 +31,7 @@ class Stretch:
     white: tuple[float, ...]
 
     def levels(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
-        """(C, h, w) native numbers as (len(bands), h, w)."""
+        """Convert (C, h, w) native numbers to (len(bands), h, w) grey levels."""
         levels = np.empty((len(self.bands), *samples.shape[1:]), np.uint8)
         for place, (band, black, white) in enumerate(zip(self.bands, self.black, self.white, strict=True)):
             share = (samples[band].astype(np.float32) - black) / (white - black)
@@ -43,14 +43,15 @@ class Stretch:
 def open_display(
     uri: str, limits: FileLimits, nodata: Nodata = "as the file says", stretch: Stretch | None = None
 ) -> Iterator["Display"]:
-    """The picture in a file.
+    """Open the picture in a file for display.
 
     Args:
-        stretch: of another picture, to look like it; by default, and where that has more bands, its own: 8 bits and
-            16-bit pictures as they are, other numbers from the 1st to the 99th percentile of some windows.
+        stretch: of another picture, to look the same. By default, or if that has more bands, its own is used: 8-bit
+            pictures and 16-bit ones without a georeference as they are, other numbers from the 1st to the 99th
+            percentile of some windows.
 
     Raises:
-        ImageError: no picture.
+        ImageError: it is not a picture.
         OSError: the file cannot be read.
     """
     with storage.on_disk(uri) as path, open_image(path, limits) as opened:
@@ -58,7 +59,7 @@ def open_display(
 
 
 class Display:
-    """An open picture; a `Shown`, with the stretch that it has."""
+    """An open picture, a `Shown`, with its stretch."""
 
     def __init__(self, opened: OpenImage, nodata: Nodata, stretch: Stretch | None) -> None:
         header = opened.header
@@ -78,7 +79,7 @@ class Display:
         header, bands = self._header, _seen(self._header)
         if header.dtype == "uint8" or (header.dtype == "uint16" and header.georef is None):
             black, white = (0.0,) * len(bands), (full_range(header),) * len(bands)
-            inverted = header.colours == CMYK  # ink: the more, the darker
+            inverted = header.colours == CMYK  # more ink is darker
             return Stretch(bands, white, black) if inverted else Stretch(bands, black, white)
         ends = [self._ends(band) for band in bands]
         return Stretch(bands, tuple(low for low, _ in ends), tuple(high for _, high in ends))
@@ -95,7 +96,7 @@ class Display:
 
 
 def _seen(header: Header) -> tuple[int, ...]:
-    """Red, green and blue by name; else the first three bands, or the only one."""
+    """Return red, green and blue by name, else the first three bands, or the first one."""
     colours = header.colours[: measured(header)]
     if set(RGB) <= set(colours):
         return tuple(colours.index(colour) for colour in RGB)
@@ -103,7 +104,7 @@ def _seen(header: Header) -> tuple[int, ...]:
 
 
 def _spread(size: int) -> list[slice]:
-    """A few parts of a side, from its start to its end."""
+    """Return a few parts of a side, spread from its start to its end."""
     side = min(size, _SIDE)
     starts = np.linspace(0, size - side, _ACROSS if size > side else 1).astype(int)
     return [slice(int(start), int(start) + side) for start in starts]

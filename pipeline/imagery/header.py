@@ -1,4 +1,4 @@
-"""What an image file says of its picture, as plain values that travel as JSON. Importing this loads no library."""
+"""The header of an image file as plain values that travel as JSON. Importing this loads no library."""
 
 import math
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ RGB = ("red", "green", "blue")
 CMYK = ("cyan", "magenta", "yellow", "black")
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
-"""Of samples that are enlarged: each holds its values exactly in float32, in which pixels are computed."""
+"""Types of samples that can be enlarged: float32, in which pixels are computed, holds all their values exactly."""
 
 
 def holds(dtype: str, number: float) -> bool:
-    """Whether one of DTYPES can say a number."""
+    """Return whether one of DTYPES can represent a number."""
     if dtype == "float32":
         return not math.isfinite(number) or abs(number) <= LARGEST_FLOAT
     low, high = type_range(dtype)
@@ -30,7 +30,7 @@ def holds(dtype: str, number: float) -> bool:
 
 
 def type_range(dtype: str) -> tuple[float, float]:
-    """The least and the largest finite number of one of DTYPES."""
+    """Return the smallest and the largest finite number of one of DTYPES."""
     if dtype == "float32":
         return -LARGEST_FLOAT, LARGEST_FLOAT
     bits = int(dtype.lstrip("uint"))
@@ -38,7 +38,7 @@ def type_range(dtype: str) -> tuple[float, float]:
 
 
 class Transform(NamedTuple):
-    """x = a * column + b * row + c, y = d * column + e * row + f, of the *corners* of pixels (GDAL's convention)."""
+    """x = a * column + b * row + c, y = d * column + e * row + f, for the *corners* of pixels (GDAL's convention)."""
 
     a: float
     b: float
@@ -50,7 +50,7 @@ class Transform(NamedTuple):
 
 @dataclass(frozen=True)
 class GroundPoint:
-    """A place in the picture, in pixels from its upper left corner, and the place on the ground that it shows."""
+    """A position in the picture, in pixels from its upper left corner, and the place on the ground that it shows."""
 
     row: float
     column: float
@@ -63,26 +63,26 @@ class GroundPoint:
 
 @dataclass(frozen=True)
 class Georef:
-    """Where a picture lies on Earth; None and empty where the file does not say."""
+    """The georeference of a picture; None and empty where the file has none."""
 
     crs: str | None = None
     """WKT."""
     transform: Transform | None = None
     point: bool = False
-    """The file's coordinates are those of pixel centres (AREA_OR_POINT=Point); `transform` is of corners even so."""
+    """The file's coordinates are those of pixel centres (AREA_OR_POINT=Point); `transform` is still that of corners."""
     gcps: tuple[GroundPoint, ...] = ()
     gcps_crs: str | None = None
     """WKT."""
     rpcs: Mapping[str, str] | None = None
-    """Rational polynomial coefficients under the names of GDAL's RPC metadata domain."""
+    """Rational polynomial coefficients, by the names of GDAL's RPC metadata domain."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band, and what its numbers mean."""
+    """One band, and the meaning of its numbers."""
 
     colour: str
-    """GDAL's colour interpretation in small letters: gray, red, ..., alpha, undefined."""
+    """GDAL's colour interpretation in lower case: gray, red, ..., alpha, undefined."""
     description: str | None = None
     scale: float = 1.0
     """Physical value = scale * number + offset."""
@@ -93,34 +93,34 @@ class Band:
 
 @dataclass(frozen=True)
 class Header:
-    """All of a file but its pixels. Height and width are those of the picture as shown: after EXIF orientation."""
+    """Everything in a file except its pixels. Height and width are those after EXIF orientation."""
 
     format: str
-    """As Pillow or GDAL names it."""
+    """Name of the format in Pillow or GDAL."""
     height: int
     width: int
     dtype: str
     """One of DTYPES."""
     bands: tuple[Band, ...]
-    """Alpha, when there is one, is the last; it is not premultiplied into the others."""
+    """If there is an alpha band, it is the last; the others are not premultiplied with it."""
     bits: int | None = None
-    """Of a whole number without sign, where the file has fewer than the dtype: no value is above what they hold."""
+    """For unsigned integers with fewer bits than the dtype: no value exceeds these."""
     nodata: float | None = None
-    """The number that says "nothing was measured here", of every band; NaN says so always."""
+    """The number that means "nothing was measured here", for every band; NaN always means it."""
     mask: bool = False
-    """The file has a mask of its own, beside the bands, that tells which pixels are to be looked at."""
+    """The file has a separate mask that tells which pixels are valid."""
     georef: Georef | None = None
     tags: Mapping[str, str] | None = None
     icc_profile: bytes | None = None
     exif: bytes | None = None
-    """A TIFF structure without the "Exif" prefix, upright (orientation 1) and without a thumbnail."""
+    """A TIFF structure without the "Exif" prefix, with orientation 1 and without a thumbnail."""
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     """Pixels per inch, across and down."""
     png_colour: Mapping[str, bytes] | None = None
-    """The chunks of a PNG that say what its colours mean, by name: gAMA, cHRM, ..."""
+    """The chunks of a PNG that define its colours, by name: gAMA, cHRM, ..."""
     notes: tuple[str, ...] = ()
-    """What of the file is not in the output: further pages, frames, metadata that no output can hold."""
+    """What is not carried over to the output: further pages, frames, metadata that no output can hold."""
 
     @property
     def colours(self) -> tuple[str, ...]:
@@ -131,32 +131,32 @@ class Header:
         return len(self.bands) > 1 and self.colours[-1] == ALPHA
 
     def nodata_of(self, band: Band) -> float | None:
-        """An alpha is always known."""
+        """Return the nodata value of a band; alpha has none."""
         return None if band.colour == ALPHA else self.nodata
 
     def holds(self, number: float) -> bool:
-        """Whether a sample can be that number."""
+        """Return whether a sample can have this value."""
         return holds(self.dtype, number)
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A window of a picture as the file has it."""
+    """A window of a picture, as stored in the file."""
 
     samples: "NDArray[Any]"
     """(C, h, w) of the header's dtype."""
     mask: "NDArray[np.bool_] | None"
-    """(h, w), True for pixels to be looked at; None unless the header says that there is a mask."""
+    """(h, w), True for valid pixels; None unless the header says that there is a mask."""
 
 
 @dataclass(frozen=True)
 class FileLimits:
-    """What a file may ask of us: files are hostile."""
+    """Limits on the resources that a file may use, because files are hostile."""
 
     pixels: int = MAX_PIXELS
-    """Of one picture."""
+    """For one picture."""
     bands: int = 64
     bytes_at_once: int = 2**30
-    """Of a picture that cannot be read window by window, decoded."""
+    """For a picture that can only be decoded whole."""
     seconds: float = 300.0
     """For one answer of a decoder."""

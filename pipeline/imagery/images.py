@@ -1,4 +1,4 @@
-"""Pictures as screens show them, for scores: 8-bit levels of gray or RGB, and where they are known."""
+"""Pictures for scoring: 8-bit levels of grey or RGB, and which of them are known."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,30 +16,30 @@ from .reading.decoders import OpenImage, open_image
 from .samples import known_samples
 
 LEVELS = 255.0
-"""The full range of 8 bits."""
+"""The largest 8-bit level."""
 
 Nodata = float | Literal["as the file says"] | None
-"""The number that says "no data" in a file: a PNG, and a file whose user knows better, do not say it."""
+"""The number that means "no data" in a file. A PNG cannot state it, and users may know better than their file."""
 
 
 class Shown(Protocol):
-    """An open picture."""
+    """An open picture for scoring."""
 
     bands: int
-    """1 or 3; 16 bits are brought down to 8, and alpha is left out."""
+    """1 or 3. 16 bits are reduced to 8, and alpha is left out."""
     height: int
     width: int
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """(bands, h, w) uint8, and (h, w) bool: where all bands are known. Raises ImageError, OSError, MemoryError."""
+        """Return (bands, h, w) uint8, and (h, w) bool where all are known. Raises ImageError, OSError, MemoryError."""
 
 
 @contextmanager
 def open_shown(uri: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
-    """The picture in a file.
+    """Open the picture in a file for scoring.
 
     Raises:
-        ImageError: no picture, or one that no screen shows as it is.
+        ImageError: it is not a picture, or one of a kind that cannot be scored.
         OSError: the file cannot be read.
     """
     with storage.on_disk(uri) as path, open_image(path, limits) as opened:
@@ -47,28 +47,28 @@ def open_shown(uri: str, limits: FileLimits, nodata: Nodata = "as the file says"
 
 
 def read_levels(uri: str) -> Tensor:
-    """(C, H, W) uint8 of a whole picture. Raises as `open_shown` does."""
+    """Return (C, H, W) uint8, the whole picture. Raises as `open_shown` does."""
     with open_shown(uri, FileLimits()) as shown:
         return whole(shown)[0]
 
 
 def whole(shown: Shown) -> tuple[Tensor, Tensor]:
-    """All of a picture, as `window` gives it."""
+    """Return the whole picture, as `window` does."""
     return shown.window(slice(0, shown.height), slice(0, shown.width))
 
 
 def from_levels(levels: Tensor) -> Tensor:
-    """Grey levels to float32 in [0, 1]."""
+    """Convert grey levels to float32 in [0, 1]."""
     return levels.float() / LEVELS
 
 
 def to_levels(sr: Tensor) -> Tensor:
-    """[0, 1] to grey levels rounded half up, as float32."""
+    """Convert [0, 1] to grey levels, rounded half up, as float32."""
     return (sr * LEVELS + 0.5).floor_().clamp_(0, LEVELS)
 
 
 class _File:
-    """One file."""
+    """The picture in one file."""
 
     def __init__(self, opened: OpenImage, uri: str, nodata: Nodata) -> None:
         header = opened.header

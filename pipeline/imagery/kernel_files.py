@@ -1,4 +1,4 @@
-"""Kernels in files: a table of numbers as .npy, .csv or .tif, by the convention of `sr_ops.kernels`."""
+"""Kernels from files: a table of numbers as .npy, .csv or .tif, in the convention of `sr_ops.kernels`."""
 
 import warnings
 from io import BytesIO, StringIO
@@ -16,22 +16,22 @@ from ..errors import UsageError
 from ..storage.patience import Patience
 
 _LARGEST_FILE = 1 << 20
-"""Bytes: 65 x 65 numbers are a hundred kilobytes as text."""
+"""In bytes; 65 x 65 numbers are about a hundred kilobytes as text."""
 
 
 def read_kernel(name: str, named_by: str, folder: str | None = None, patiently: Patience | None = None) -> str:
-    """The kernel in a file, local or on S3, as the text of its taps: `Settings.kernel`.
+    """Read a kernel from a file, local or on S3, as the text of its taps for `Settings.kernel`.
 
-    A side that is even gets a row or a column of zeros behind it, and an oblong table zeros around it: neither moves
-    the tap that belongs to the first HR pixel, which is the one at (height // 2, width // 2).
+    A table with an even side gets a last row or column of zeros, and one that is not square zeros around it. Neither
+    moves the tap of the first HR pixel, which is the one at (height // 2, width // 2).
 
     Args:
         name: path or uri.
-        named_by: what it was named by, for messages.
-        folder: what a relative path is relative to, by default the working directory.
+        named_by: the option or cell that gave the name, for messages.
+        folder: base of a relative path, by default the working directory.
 
     Raises:
-        UsageError: there is none, it cannot be read, or it is no kernel; the message tells what was found.
+        UsageError: the file is missing, cannot be read, or holds no kernel; the message says what was found.
     """
     if not _is_text(name) or not _is_text(uri := storage.absolute(name, folder)):
         raise UsageError(f"{named_by}: {name!a} names a file whose name is no UTF-8 text; rename the file")
@@ -47,10 +47,10 @@ def read_kernel(name: str, named_by: str, folder: str | None = None, patiently: 
 
 
 def holds_kernel(uri: str) -> bool:
-    """Whether the file at a uri is one of a kernel, not a table or an image whose name ends alike.
+    """Return whether the file at a uri is a kernel, rather than a table or an image with the same ending.
 
-    A .csv is by its first line, if that is of numbers; a .tif if it has one band, no higher or wider than a kernel may
-    be. What is not there, or may not be read, counts as one: `read_kernel` tells.
+    A .csv is one if its first line has numbers only; a .tif if it has one band no larger than a kernel. A missing or
+    unreadable file counts as one: `read_kernel` reports the reason.
     """
     ending = PurePosixPath(uri).suffix.lower()
     if ending not in KERNEL_ENDINGS:
@@ -67,7 +67,7 @@ def holds_kernel(uri: str) -> bool:
 
 
 def _is_numbers(data: bytes) -> bool:
-    """Whether the first line of a table that says anything holds numbers alone."""
+    """Return whether the first line that is neither empty nor a comment holds numbers only."""
     text = data.decode("utf-8-sig", "replace")
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     try:
@@ -77,12 +77,12 @@ def _is_numbers(data: bytes) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file can be called so, and its name written: bytes that are not UTF-8 are lone surrogates in it."""
+    """Return whether a file can have this name: bytes that are not UTF-8 appear in it as lone surrogates."""
     return "\0" not in name and name.encode("utf-8", "ignore").decode() == name
 
 
 def _read(uri: str) -> bytes:
-    """Raises ValueError as `to_text` does, before a file that can be no kernel is fetched."""
+    """Read the file. Raises ValueError as `to_text` does, before a file too large for a kernel is fetched."""
     size = storage.stat(uri).size
     if size > _LARGEST_FILE:
         raise ValueError(f"has {size} bytes; a kernel has at most {_LARGEST_FILE}")
@@ -90,7 +90,7 @@ def _read(uri: str) -> bytes:
 
 
 def to_text(table: NDArray[Any]) -> str:
-    """Raises ValueError, with what follows "the file ...", for a table that is no kernel."""
+    """Return the text of a kernel. Raises ValueError, worded to follow "the file ...", if the table is none."""
     if table.ndim != 2 or min(table.shape) == 0:
         raise ValueError(
             f"holds an array of {table.ndim} axes, shape {table.shape}; a kernel has two, rows and columns"
@@ -118,7 +118,7 @@ def to_text(table: NDArray[Any]) -> str:
 
 
 def _table(data: bytes, ending: str) -> NDArray[Any]:
-    """Raises ValueError as `to_text` does."""
+    """Return the table in a file. Raises ValueError as `to_text` does."""
     if ending not in KERNEL_ENDINGS:
         raise ValueError(f"is no file of a kernel by its name; use one of {', '.join(KERNEL_ENDINGS)}")
     try:
@@ -146,7 +146,7 @@ def _first_band(data: bytes) -> NDArray[Any]:
 
     try:
         with warnings.catch_warnings(), rasterio.MemoryFile(data) as file:
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a kernel lies nowhere on the earth
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a kernel has no georeference
             with file.open() as raster:
                 if raster.count != 1:
                     raise ValueError(f"it has {raster.count} bands, where a kernel has one")

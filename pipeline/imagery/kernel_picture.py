@@ -1,4 +1,4 @@
-"""A picture of kernels: their taps, and what they let through."""
+"""A picture of kernels: their taps and their transfer functions."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,11 @@ _BLACK, _WHITE, _GREY, _RED, _BLUE = (20, 20, 20), (255, 255, 255), (170, 170, 1
 
 
 def draw(kernels: Sequence[Kernel], scale: int) -> Image.Image:
-    """A row for each kernel.
+    """Draw a row per kernel.
 
-    Left its taps, black for the largest, red where they are negative, with the LR pixel as a frame; right its transfer
-    along x (blue) and y (red) from 0 to the HR Nyquist frequency, with a line at that of the LR grid.
+    On the left are its taps, black for the largest and red where negative, with a frame around the LR pixel. On the
+    right is its transfer along x (blue) and y (red), from 0 to the HR Nyquist frequency, with a line at that of the LR
+    grid.
     """
     picture = Image.new("RGB", (2 * _SIDE + 3 * _GAP, len(kernels) * (_SIDE + _GAP) + _GAP), _WHITE)
     for index, kernel in enumerate(kernels):

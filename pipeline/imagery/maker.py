@@ -1,4 +1,4 @@
-"""What made an image, by what its file says: the camera or scanner of its EXIF, or a satellite's sensor."""
+"""The maker of an image, from its file: the camera or scanner in EXIF, or a satellite's sensor."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from PIL import Image
 from .header import Header
 
 _MAKE, _MODEL, _SOFTWARE = 271, 272, 305
-"""Of EXIF, and of TIFF, whose first directory has the same tags."""
+"""Tags of EXIF, and of TIFF, whose first directory has the same ones."""
 
 _SCANS = "scan"
-"""In the name of a program that drives a scanner: EPSON Scan, VueScan, ScanSnap. Others made images of any camera."""
+"""Part of the names of scanner programs: EPSON Scan, VueScan, ScanSnap. Other programs process images of any camera."""
 
 _PLATFORMS = ("SPACECRAFT_ID", "SPACECRAFT_NAME", "SATELLITEID", "SATELLITE", "PLATFORM")
 _SENSORS = ("SENSOR_ID", "SENSOR", "INSTRUMENT")
-"""Names, in capital letters, of a raster's tags; the first that there is counts."""
+"""Names of a raster's tags in upper case; the first that exists is used."""
 
 _LONGEST = 120
-"""Characters: files are hostile."""
+"""Most characters of a name, because files are hostile."""
 
 
 def maker_of(header: Header) -> str:
-    """As "Canon EOS 5D", "VueScan 9" or "SENTINEL-2 MSI"; "" where the file does not say."""
+    """Return a name such as "Canon EOS 5D", "VueScan 9" or "SENTINEL-2 MSI"; "" if the file has none."""
     return _of_exif(header.exif) or _of_tags(header.tags or {})
 
 
@@ -49,7 +49,7 @@ def _of_tags(tags: Mapping[str, str]) -> str:
 
 
 def _clean(text: object) -> str:
-    """One line without spaces too many; "" for what is no text."""
+    """Return the text as one line without extra spaces; "" if it is no text."""
     if not isinstance(text, str):
         return ""
     printable = "".join(character if character.isprintable() else " " for character in text)

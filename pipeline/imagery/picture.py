@@ -1,4 +1,4 @@
-"""An image that is worked on: windows of it as networks want them, in memory as a whole only when it is small."""
+"""The image being processed: windows of it for networks. Only a small image is held in memory as a whole."""
 
 import weakref
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from .samples import Scaling, Window, find_scaling, known_samples, number_text, 
 from .survey import with_fill, with_nodata
 
 HELD_WHOLE = 2048 * 2048
-"""Pixels of an image that is held in memory as a whole; of more than 3 bands, as many samples as that is of 3."""
+"""Most pixels of an image that is held in memory as a whole; with more than 3 bands, that many samples of 3 bands."""
 
 
 class OpenImage(Protocol):
-    """An open file, as `decoders.open_image` or `routing.open_file` gives it."""
+    """An open file, as returned by `decoders.open_image` or `routing.open_file`."""
 
     header: Header
 
@@ -34,7 +34,7 @@ class OpenImage(Protocol):
 
 
 class Picture:
-    """To be closed: it may hold a decoder, and a copy of its file."""
+    """One image. It must be closed, since it may hold a decoder and a copy of its file."""
 
     def __init__(
         self,
@@ -45,17 +45,17 @@ class Picture:
         value_range: str = AUTO,
         remove_copy: Callable[[], object] = lambda: None,
     ) -> None:
-        """Reads what it holds and, unless it is told the scaling, all of the image, to find it.
+        """Read the part to hold in memory and, unless `scaling` is given, the whole image once to find it.
 
         Raises:
-            ImageError: it cannot be read, or not understood; `opened`, the picture's from now on, is closed.
+            ImageError: it cannot be read or is not supported. `opened`, which the picture owns from now on, is closed.
 
         Args:
             seed: draws the windows that a large image is fitted to.
-            nodata: of `Settings`, as `value_range`.
-            remove_copy: takes the local copy of the file away, which is the picture's, too: decoders open the path
-                again, some to decode and others when the first one stumbles. Called once, at the latest by `close`,
-                and without it when the picture is forgotten or the process ends.
+            nodata: from `Settings`, like `value_range`.
+            remove_copy: deletes the local copy of the file, which the picture owns, too, because decoders open the path
+                again: some to decode, others when the first one fails. It is called once, at the latest by `close`, and
+                otherwise when the picture is garbage collected or the process ends.
         """
         self._opened = opened
         self._remove_copy = weakref.finalize(self, remove_copy)
@@ -80,15 +80,15 @@ class Picture:
         return self.header.width
 
     def note(self, *notes: str) -> None:
-        """Let the header tell more."""
+        """Add notes to the header."""
         self.header = replace(self.header, notes=(*self.header.notes, *notes))
 
     def window(self, rows: slice, columns: slice, device: torch.device) -> Window:
-        """Raises ImageError."""
+        """Return a window of the image. Raises ImageError."""
         return to_lr(self._pixels(rows, columns), self.header, self.scaling, device)
 
     def to_fit(self, device: torch.device) -> tuple[Tensor, Domain]:
-        """What a fit learns from: the image, or a sheet of windows of it; empty where nothing is known."""
+        """Return what a fit learns from: the image, or a sheet of its windows; empty if nothing is known."""
         windows = [to_lr(pixels, self.header, self.scaling, device) for pixels in self._sampled]
         if self._sampled[0] is self._whole:
             return windows[0].lr, windows[0].domain
@@ -114,7 +114,7 @@ class Picture:
                 self._sampled = [self._whole]
 
     def _find_scaling(self, seed: int, look_for_fill: bool, value_range: str) -> Scaling:
-        """Draws the windows to be fitted to, too, once it is known what a fill is."""
+        """Find the scaling; then, with the fill value known, also draw the windows for the fit."""
         bands = len(self.header.bands)
         windows = (self._pixels(*place) for place in survey.places(self.height, self.width, bands))
         seen = survey.survey(self.header, windows, look_for_fill)

@@ -1,9 +1,9 @@
-"""A file's numbers to those that are computed with, and back: a line for each band, the same in the whole image.
+"""Conversion of a file's numbers to those used in computation, and back: one line per band, for the whole image.
 
     lr = (number - offset) / span
 
-Nothing is guessed about what the numbers mean. 8 bits go from 0 to 1 by their full range. In all others most samples
-lie there, and none is cut off: 11 bits in 16 would otherwise be all but black to a network.
+Nothing is assumed about the meaning of the numbers. 8 bits are scaled from their full range to [0, 1]. For other types
+most samples are scaled to [0, 1], and none is cut off: 11 bits in 16 would otherwise be almost black to a network.
 """
 
 from collections.abc import Sequence
@@ -26,53 +26,53 @@ _PERCENTILES = (0.5, 99.5)
 
 @dataclass(frozen=True)
 class Scaling:
-    """One value for each band, in native units."""
+    """The scaling of an image: one value per band, in native units."""
 
     offset: tuple[float, ...]
     span: tuple[float, ...]
     """Above 0."""
     low: tuple[float, ...]
-    """The least number that a sample of the result may be."""
+    """The smallest value that a sample of the result may have."""
     high: tuple[float, ...]
     least: tuple[float, ...]
-    """Of all samples of the image that are known."""
+    """The smallest of all known samples of the image."""
     largest: tuple[float, ...]
     fill: float | None = None
-    """The number that was recognised as a fill; the header of the picture has it for its nodata."""
+    """The value that was detected as a fill; the picture's header has it as nodata."""
 
     @property
     def cuts(self) -> bool:
-        """Whether the image itself goes beyond what the result may be."""
+        """Whether the image itself exceeds the range of the result."""
         return any(low > least for low, least in zip(self.low, self.least, strict=True)) or any(
             high < largest for high, largest in zip(self.high, self.largest, strict=True)
         )
 
 
 def measured(header: Header) -> int:
-    """How many bands are enlarged by networks: not an alpha, which is the last."""
+    """Return the number of bands that networks enlarge: all but alpha, which is the last."""
     return len(header.bands) - header.has_alpha
 
 
 def blends(header: Header) -> bool:
-    """Whether alpha says how much of a colour is seen. In a georeferenced raster it says which pixels are valid.
+    """Return whether alpha is opacity. In a georeferenced raster it marks valid pixels instead.
 
-    In both, a pixel of alpha 0 has no colour that could be known.
+    In both cases a pixel with alpha 0 has an unknown colour.
     """
     return header.has_alpha and header.georef is None
 
 
 def may_be_unknown(header: Header) -> bool:
-    """Whether samples of the image may be unknown, as far as its header tells."""
+    """Return whether the image may have unknown samples, according to its header."""
     return header.nodata is not None or header.mask or header.has_alpha or header.dtype == "float32"
 
 
 def full_range(header: Header) -> float:
-    """The largest number that a sample can be."""
+    """Return the largest value that a sample can have."""
     return float("inf") if header.dtype == "float32" else _limits(header)[1]
 
 
 def number_text(number: float) -> str:
-    """As the user would write it: whole numbers without a point, floats with the digits that float32 has."""
+    """Write a number as users do: whole numbers without a point, floats with the digits of float32."""
     whole = number.is_integer() and abs(number) < 1e15
     return str(int(number)) if whole else str(np.float32(number))
 
@@ -85,7 +85,7 @@ def find_scaling(
     fill: float | None = None,
     value_range: str = AUTO,
 ) -> Scaling:
-    """The scaling of an image, by some windows of it, and what was seen in all of it.
+    """Return the scaling of an image, from some of its windows and the range of all its samples.
 
     Raises:
         ImageError: unsupported; no sample of the type lies in the range.
@@ -96,7 +96,7 @@ def find_scaling(
 
 
 def _lines(header: Header, windows: Sequence[Pixels]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Offsets and spans."""
+    """Return offsets and spans."""
     bands = measured(header)
     if header.dtype == "uint8":
         return (0.0,) * bands, (full_range(header),) * bands
@@ -121,11 +121,11 @@ class Window:
     """(C, h, w) float32, without alpha."""
     domain: Domain
     alpha: Tensor | None
-    """(1, h, w) in [0, 1], when it blends."""
+    """(1, h, w) in [0, 1] if it blends, else None."""
 
 
 def to_lr(pixels: Pixels, header: Header, scaling: Scaling, device: torch.device) -> Window:
-    """The samples of a window as they are computed with."""
+    """Convert the samples of a window for computation."""
     bands = measured(header)
     known = None
     if may_be_unknown(header):
@@ -139,7 +139,7 @@ def to_lr(pixels: Pixels, header: Header, scaling: Scaling, device: torch.device
         else ((numbers.double() - offset) / span).float()
     )
     low, high = (((_column(ends, device) - offset) / span).float() for ends in (scaling.low, scaling.high))
-    if scaling.cuts:  # or what lies beyond would be shared out among its neighbours
+    if scaling.cuts:  # otherwise the excess would be shared out among the neighbours
         lr = lr.clamp(low, high)
     full = header.dtype == "uint8" and set(scaling.low) == {0} and set(scaling.high) == {255}
     domain = Domain(known) if full else Domain(known, low, high)
@@ -150,7 +150,7 @@ def to_lr(pixels: Pixels, header: Header, scaling: Scaling, device: torch.device
 
 
 def to_native(sr: Tensor, header: Header, scaling: Scaling) -> Tensor:
-    """(C, H, W) float32 in native units and within the range of `scaling`; whole where the file's type is."""
+    """Return (C, H, W) float32 in native units, within the range of `scaling`; whole numbers if the file's type is."""
     if header.dtype == "uint8":
         return limited((sr * full_range(header) + 0.5).floor_(), scaling)
     offset, span = (_column(values, sr.device) for values in (scaling.offset, scaling.span))
@@ -159,19 +159,19 @@ def to_native(sr: Tensor, header: Header, scaling: Scaling) -> Tensor:
 
 
 def limited(numbers: Tensor, scaling: Scaling) -> Tensor:
-    """Native numbers (C, H, W), none beyond what a sample of the result may be."""
+    """Clamp native numbers (C, H, W) to the range of the result."""
     low, high = (_column(ends, numbers.device).float() for ends in (scaling.low, scaling.high))
     return numbers.clamp(low, high)
 
 
 def within(numbers: Tensor, scaling: Scaling) -> Tensor:
-    """(C, H, W) bool: which native numbers lie between the least and the largest of the image."""
+    """Return (C, H, W) bool: which native numbers lie within the range of the image's samples."""
     least, largest = (_column(ends, numbers.device).float() for ends in (scaling.least, scaling.largest))
     return (numbers >= least) & (numbers <= largest)
 
 
 def off_nodata(numbers: Tensor, header: Header) -> Tensor:
-    """Native numbers of which none is the one that says "no data": such move to the next that can be said."""
+    """Return native numbers without the nodata value: such numbers are replaced by the next representable one."""
     if header.nodata is None or header.nodata != header.nodata:
         return numbers
     _, high = _limits(header)
@@ -184,7 +184,7 @@ def off_nodata(numbers: Tensor, header: Header) -> Tensor:
 
 
 def known_samples(pixels: Pixels, header: Header) -> NDArray[np.bool_]:
-    """(C, h, w) without alpha: which samples were measured."""
+    """Return (C, h, w) bool, without alpha: which samples were measured."""
     samples = pixels.samples[: measured(header)]
     known: NDArray[np.bool_] = np.isfinite(samples)
     if header.nodata is not None:
@@ -197,9 +197,9 @@ def known_samples(pixels: Pixels, header: Header) -> NDArray[np.bool_]:
 
 
 def _ends(header: Header, least: float, largest: float, value_range: str) -> tuple[float, float]:
-    """Between which a sample that is known may lie; "no data" may be one end of what the type holds.
+    """Return the range of known samples in the result; an end of the type's range may be nodata.
 
-    A float has no ends of its type that would mean anything: those of the image are what its user expects.
+    For floats the ends of the type mean nothing; users expect those of the image.
     """
     low, high = _limits(header)
     if value_range == AUTO and header.dtype == "float32":

@@ -1,4 +1,4 @@
-"""How large the result of an image is: what was told for all of them, by what its header says."""
+"""The size of an image's result, from the size in the settings and the image's header."""
 
 import math
 from dataclasses import replace
@@ -14,18 +14,18 @@ from ..errors import ErrorType, ImageError
 from .header import Header, Transform
 
 _EQUATOR, _FLATTENING = 6378137.0, 1 / 298.257223563
-"""Of the ellipsoid WGS 84: its larger half axis in metres."""
+"""Semi-major axis, in metres, and flattening of the ellipsoid WGS 84."""
 
 _SAME = 1e-6
-"""By how much a ratio may be off 1: what is left of decimals in degrees, and of feet."""
+"""How far a ratio may be from 1, because of rounded degrees or feet."""
 
 
 def sized(settings: Settings, header: Header) -> Settings:
-    """The settings with the size of this image's result in pixels, and the whole scale that it is reduced from.
+    """Return the settings with this image's result size in pixels, and the whole scale it is reduced from.
 
     Raises:
-        ImageError: unsupported; it would have no more pixels than the image, fewer on an axis, or too many; it has no
-            pixels of a known length; or the kernel that was told is none at that scale.
+        ImageError: unsupported; the result would be no larger than the image, smaller along an axis, or too large; the
+            image's pixels have no known length; or the kernel is impossible at that scale.
     """
     told = settings.result_size
     if not told:
@@ -42,10 +42,10 @@ def sized(settings: Settings, header: Header) -> Settings:
 
 
 def pixel_length(header: Header) -> tuple[float, float] | None:
-    """How far apart the middles of neighbours are, across and down, in metres; None where the file does not say.
+    """Return the distance of neighbouring pixel centres, across and down, in metres; None if the file does not say.
 
-    By the units of the map, whose metres are not quite those of the ground: not at all in Mercator's projection. Of
-    degrees, what they are at the latitude of the image's middle on the ellipsoid WGS 84.
+    It is in the units of the map, whose metres are not those of the ground, least of all in Mercator's projection.
+    Degrees are converted at the latitude of the image's centre on the ellipsoid WGS 84.
     """
     georef = header.georef
     if georef is None or georef.crs is None or georef.transform is None:
@@ -62,7 +62,7 @@ def pixel_length(header: Header) -> tuple[float, float] | None:
 
 
 def _arcs(transform: Transform, header: Header, unit: float) -> tuple[float, float]:
-    """Metres that a unit of longitude and one of latitude are long in the middle of an image."""
+    """Return the metres per unit of longitude and of latitude at the centre of an image."""
     _, _, _, d, e, f = transform
     latitude = (f + d * header.width / 2 + e * header.height / 2) * unit
     squared = _FLATTENING * (2 - _FLATTENING)
@@ -72,7 +72,7 @@ def _arcs(transform: Transform, header: Header, unit: float) -> tuple[float, flo
 
 
 def _by_ground(told: str, header: Header) -> tuple[int, int]:
-    """Height and width of a result whose pixels are so long. Raises ImageError."""
+    """Return height and width of a result with pixels of this length. Raises ImageError."""
     target = float(told.removeprefix(GSD))
     lengths = pixel_length(header)
     if lengths is None:
@@ -96,7 +96,7 @@ def _by_ground(told: str, header: Header) -> tuple[int, int]:
 
 
 def _check_size(told: str, size: tuple[int, int], header: Header) -> None:
-    """Raises ImageError for a size that cannot be made."""
+    """Raise ImageError for a size that cannot be made."""
     (height, width), option = size, "--target-size" if told.startswith(PIXELS) else "scale"
     option = "--target-gsd" if told.startswith(GSD) else option
     asked = f"it is {header.width} x {header.height} pixels, and its result would be {width} x {height}"

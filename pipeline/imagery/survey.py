@@ -1,7 +1,7 @@
-"""What all samples of an image say together: between which values they lie, and a fill that nobody declared.
+"""A survey of all samples of an image: their range, and a fill value that the file does not declare.
 
-A fill is a number that stands where nothing was measured. It is recognised only where it cannot be anything else, and
-by all samples of the image, so that every tile and every group of tiles means the same by it.
+A fill is a number that stands where nothing was measured. It is detected only where it cannot be anything else, and
+from all samples of the image, so that every tile and every group of tiles agrees on it.
 """
 
 import re
@@ -19,54 +19,54 @@ from .header import Header, Pixels
 from .samples import known_samples, measured, number_text
 
 _ENDS = 4
-"""Distinct values at each end of a band that are looked at: several may be fills."""
+"""Distinct values to check at each end of a band, since several may be fills."""
 
 _MOST_KINDS = 32
-"""Distinct values of a band that are told apart."""
+"""Most distinct values of a band that are counted."""
 
 _FEW_KINDS, _MANY_KINDS = 3, 16
-"""Below the first a band may be a mask, whose 1 is as far from its 0 as may be; from the second on it is measured."""
+"""With fewer kinds than the first, a band may be a mask, whose 1 is as far from its 0 as possible. With the second or
+more it is a measurement."""
 
 _HUGE, _ORDINARY = 1e30, 1e24
-"""Samples of no measurement, and what all others are at most where they are those of a fill, or of one that was
-interpolated: in float32 nothing of the others would be left beside them."""
+"""From the first on, samples are no measurement. If all others are below the second, they are a fill or interpolated
+from one: float32 would keep nothing of the others beside them."""
 
 _ABSURD = 1e15
-"""No measurement that goes with others a millionth of it, or less."""
+"""Not a measurement, if all others are a millionth of it or less."""
 
 _FAR, _FAR_WHOLE = 10.0, 30.0
-"""Times the spread of all others: how far from them lies what is no usual fill, or above them, as saturation does.
+"""How many times the spread of the others a fill of an unusual value, or one above them like saturation, must be away.
 
-In floats, from where on an edge towards it puts the rest wrong by more than that spread; whole numbers may repeat by
-chance.
+For floats, an edge towards it would then change the rest by more than that spread. Whole numbers may repeat by chance.
 """
 
 _USUAL = {-32768.0, -32767.0, -28672.0, -(2.0**31), 2.0**31}
-"""What files of GIS, MODIS and SRTM fill with, beside nines and powers of ten."""
+"""Fill values of GIS, MODIS and SRTM files, besides nines and powers of ten."""
 
 _NINES = re.compile(r"-?9{3,}(\.9+|\.0)?")
 
 _WINDOW = 512
-"""Rows that are read at once; as many columns as make _SAMPLES."""
+"""Rows that are read at once, with as many columns as make _SAMPLES."""
 
 _SAMPLES = 2**22
 
 _DRAWN = 4096
-"""Samples of a window by which distinct values are told."""
+"""Samples of a window from which distinct values are counted."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Of the samples that are known, band by band, without alpha; 0 in a band without any."""
+    """The range of the known samples, band by band, without alpha; 0 for a band without any."""
 
     least: tuple[float, ...]
     largest: tuple[float, ...]
     fill: float | None = None
-    """What was recognised as a fill, and is not among the others."""
+    """The detected fill value, which is not among the others."""
 
 
 def places(height: int, width: int, bands: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of windows that cover an image, none of them large."""
+    """Yield rows and columns of windows of limited size that cover an image."""
     across = max(1, _SAMPLES // (_WINDOW * bands * _WINDOW)) * _WINDOW
     for top in range(0, height, _WINDOW):
         for left in range(0, width, across):
@@ -74,7 +74,7 @@ def places(height: int, width: int, bands: int) -> Iterator[tuple[slice, slice]]
 
 
 def with_nodata(header: Header, told: str) -> Header:
-    """The header as the user has it: as the file says (AUTO), without a nodata value (NONE), or with the one told."""
+    """Return the header with the user's nodata: the file's (AUTO), none (NONE), or the given number."""
     if told == AUTO:
         return header
     declared = "" if header.nodata is None else number_text(header.nodata)
@@ -92,7 +92,7 @@ def with_nodata(header: Header, told: str) -> Header:
 
 
 def with_fill(header: Header, fill: float) -> Header:
-    """The header of an image in which a fill was recognised."""
+    """Return the header of an image in which a fill was detected."""
     note = f"its samples of {number_text(fill)}, declared nowhere, are taken for nodata; --nodata none keeps them"
     if header.nodata is not None and header.nodata == header.nodata:
         note += f"; its nodata value {number_text(header.nodata)}, which none of them has, is not carried over"
@@ -100,15 +100,15 @@ def with_fill(header: Header, fill: float) -> Header:
 
 
 def survey(header: Header, windows: Iterable[Pixels], look_for_fill: bool) -> Survey:
-    """Look at all samples of an image, once.
+    """Look at all samples of an image once.
 
     Args:
-        windows: that cover the image.
-        look_for_fill: where the type can hold one. 8 bits and 16 without sign are never looked at: their ends are
-            black and saturated.
+        windows: cover the image.
+        look_for_fill: if the type can have one. uint8 and uint16 are never searched: their ends are black and
+            saturated.
 
     Raises:
-        ImageError: unsupported; there is a fill, but more than one number, or one that may be a measurement elsewhere.
+        ImageError: unsupported; there is more than one fill value, or one that may be a measurement elsewhere.
     """
     bands = [_Values() for _ in range(measured(header))]
     signed = header.dtype in ("float32", "int8", "int16")
@@ -121,14 +121,14 @@ def survey(header: Header, windows: Iterable[Pixels], look_for_fill: bool) -> Su
         if header.nodata is not None and signed and not declared_is_there:
             declared_is_there = bool((pixels.samples == np.float64(header.nodata).astype(header.dtype)).any())
         if kept == 1 and all(values.reach(header.dtype) for values in bands):
-            break  # no other window could change anything
+            break  # other windows cannot change the result
     fill = _fill(header, bands, declared_is_there) if kept > 1 else None
     ends = [values.ends_without(fill) for values in bands]
     return Survey(tuple(low for low, _ in ends), tuple(high for _, high in ends), fill)
 
 
 class _Values:
-    """What is remembered of the samples of a band."""
+    """Statistics of the samples of one band."""
 
     def __init__(self) -> None:
         self._low: dict[float, int] = {}
@@ -155,7 +155,7 @@ class _Values:
             self._kinds.update(map(float, drawn[:_MOST_KINDS]))
 
     def reach(self, dtype: str) -> bool:
-        """Whether both ends of an integer type have been seen."""
+        """Return whether both ends of an integer type have been seen."""
         if dtype == "float32" or not self._low:
             return False
         info = np.iinfo(dtype)
@@ -166,16 +166,16 @@ class _Values:
         return (min(low), max(high)) if low and high else (0.0, 0.0)
 
     def holds_within(self, value: float) -> bool:
-        """Whether a value may be one of many in the middle."""
+        """Return whether the value may be one of many within the range."""
         return bool(self._low) and min(self._low) < value < max(self._high)
 
     def is_spoiled(self, fill: float | None) -> bool:
-        """Whether huge samples other than the fill stand beside ordinary ones."""
+        """Return whether there are huge samples, other than the fill, beside ordinary ones."""
         of_the_fill = {**self._low, **self._high}.get(fill, 0) if fill is not None and abs(fill) >= _HUGE else 0
         return self._huge > of_the_fill and 0 < self._most_ordinary <= _ORDINARY
 
     def fills(self, dtype: str) -> list[float]:
-        """Those that can be nothing else, the farthest out first."""
+        """Return the values that can only be fills, the farthest out first."""
         found: list[float] = []
         low, high, kinds = dict(self._low), dict(self._high), set(self._kinds)
         while len(low) > 1 and len(high) > 1:
@@ -210,15 +210,15 @@ def _merged(one: dict[float, int], other: dict[float, int], kept: int, from_abov
 
 
 def _is_fill(value: float, count: int, low: float, high: float, kinds: int, dtype: str) -> bool:
-    """Whether a value, which lies below or above all others, can be nothing else.
+    """Return whether a value below or above all others can only be a fill.
 
     Args:
-        low: the least of the others.
+        low: the smallest of the others.
         high: the largest of the others.
-        kinds: distinct values among the others, at least so many.
+        kinds: number of distinct values among the others, at least.
     """
     gap, spread = max(low - value, value - high), high - low
-    if value == 0:  # the most usual measurement of all
+    if value == 0:  # the most common measurement of all
         return False
     nines = dtype != "int8" and _NINES.fullmatch(str(np.float32(value))) is not None
     usual = nines or _is_usual(value, dtype)

@@ -1,4 +1,4 @@
-"""World files: six numbers beside a picture that say where it lies. None is read, but that there is one is told."""
+"""World files: six numbers beside a picture that give its place. They are not read, but noted."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from .header import Header
 
 
 def names(uri: str) -> tuple[str, ...]:
-    """Those that GIS programs look for beside a file: a.jgw, a.jpgw and a.wld for a.jpg, in its kind of letters."""
+    """Return the names that GIS programs look for beside a file: a.jgw, a.jpgw and a.wld for a.jpg, in its case."""
     stem, suffix = os.path.splitext(os.path.basename(uri))
     if len(suffix) < 3:
         return (f"{stem}.wld",)
@@ -17,7 +17,7 @@ def names(uri: str) -> tuple[str, ...]:
 
 
 def note(uri: str, header: Header, lies_beside: Callable[[str, Sequence[str]], tuple[str, ...]]) -> tuple[str, ...]:
-    """What is to be said of those beside a picture that says itself nothing of where it lies; asks only then."""
+    """Return a note about a world file beside a picture without a georeference; looks for one only then."""
     if header.georef is not None:
         return ()
     found = lies_beside(uri, names(uri))

@@ -1,6 +1,6 @@
-"""The file of `--weights`: read and looked at before a run starts, and taken to the workers as bytes.
+"""The file of `--weights`: read and checked before a run starts, and sent to the workers as bytes.
 
-Importing this loads neither torch nor what runs models.
+Importing this loads neither torch nor a runtime for models.
 """
 
 import hashlib
@@ -29,47 +29,47 @@ _GIVE = "give an ONNX file, or weights that spandrel knows"
 _MAGIC_OF_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 _HARMLESS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
-"""What a checkpoint of tensors calls, beside the kinds of storage."""
+"""What a checkpoint of tensors calls, besides kinds of storage."""
 
 _PICKLES = 5
-"""That stand in a checkpoint of the old form, before bare numbers; a later one has one."""
+"""Number of pickles in a checkpoint of the old format, before the numbers; the new format has one."""
 
 _STORAGES = "torch "
-"""Such a kind is called "torch FloatStorage"."""
+"""Prefix of a kind of storage, such as "torch FloatStorage"."""
 
 
 class Kind(StrEnum):
     ONNX = "onnx"
     SAFETENSORS = "safetensors"
     CHECKPOINT = "checkpoint"
-    """Of PyTorch: a pickle, of tensors alone."""
+    """A PyTorch checkpoint: a pickle of tensors only."""
 
 
 @dataclass(frozen=True)
 class Takes:
-    """What a model takes and gives: (1, bands, h, w) to (1, bands, h * scale, w * scale)."""
+    """Input and output of a model: (1, bands, h, w) to (1, bands, h * scale, w * scale)."""
 
     scale: int
     bands: int
     """3 or 1."""
     fixed: tuple[int, int] | None = None
-    """The one height and width that it takes; None for any that the others allow."""
+    """The only height and width that it accepts; None for any that the other fields allow."""
     least: int = 1
-    """Pixels that a side must have."""
+    """Shortest side in pixels."""
     multiple: int = 1
-    """Of which a side must be."""
+    """A side must be a multiple of this."""
     square: bool = False
-    """Whether both sides must be as long."""
+    """Whether both sides must be equal."""
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
-        """The least height and width that it takes, of any, in which so many pixels have room."""
+        """Return the smallest accepted height and width, for a model of any size, that hold so many pixels."""
         rows, columns = (max(self.least, -(-side // self.multiple) * self.multiple) for side in (height, width))
         return (max(rows, columns),) * 2 if self.square else (rows, columns)
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as it lies on disk, and what was found out about it."""
+    """A model file, and what was found out about it."""
 
     data: bytes
     kind: Kind
@@ -80,7 +80,7 @@ class ModelFile:
         return hashlib.sha256(self.data).hexdigest()
 
     def ready(self, halo: int, threads: int, device: str) -> "Restorer":
-        """The model, to run with so many threads on "cpu" or "cuda"."""
+        """Return the model, ready to run with `threads` threads on "cpu" or "cuda"."""
         if self.kind is Kind.ONNX:
             from .onnx_model import OnnxModel
 
@@ -91,10 +91,10 @@ class ModelFile:
 
 
 def read_model(config: RunConfig) -> ModelFile | None:
-    """The model of a run; None where it takes none.
+    """Return the model of a run; None if it uses none.
 
     Raises:
-        UsageError: nothing is there, it is no model that can be run here, or none for the run's scale.
+        UsageError: nothing is there, it is no model that can be run here, or not for the run's scale.
     """
     if config.weights_file is None:
         return None
@@ -115,8 +115,8 @@ def read_model(config: RunConfig) -> ModelFile | None:
 
 
 def check_scale(model: ModelFile, settings: Settings) -> None:
-    """Raises ValueError, with what follows "the file ...", where it enlarges by something else than is asked for."""
-    known = times_of(settings) is not None  # else a worker looks, when it knows the scale of the image
+    """Raise ValueError, worded to follow "the file ...", if the model's scale differs from the requested one."""
+    known = times_of(settings) is not None  # otherwise a worker checks it, once it knows the image's scale
     if settings.method == Method.MODEL and known and model.takes.scale != settings.scale:
         raise ValueError(
             f"enlarges by {model.takes.scale}, not by {settings.scale}; use --scale {model.takes.scale}, or another"
@@ -125,7 +125,7 @@ def check_scale(model: ModelFile, settings: Settings) -> None:
 
 
 def parse_model(data: bytes, threads: int = 1) -> ModelFile:
-    """Raises ValueError, with what follows "the file ...", for bytes that are no whole model for pictures."""
+    """Check the bytes of a model. Raises ValueError, worded to follow "the file ...", if they are no model for pictures."""
     kind = _kind(data)
     if kind is Kind.ONNX:
         from .onnx_model import find_out
@@ -143,7 +143,7 @@ def parse_model(data: bytes, threads: int = 1) -> ModelFile:
 
 
 def padded(window: "NDArray[np.float32]", height: int, width: int) -> "NDArray[np.float32]":
-    """(bands, h, w), mirrored at its lower and right border to that size."""
+    """Mirror (bands, h, w) at its lower and right border to this size."""
     import numpy as np
 
     missing = [(0, side - there) for side, there in zip((height, width), window.shape[-2:], strict=True)]
@@ -151,7 +151,7 @@ def padded(window: "NDArray[np.float32]", height: int, width: int) -> "NDArray[n
 
 
 def _kind(data: bytes) -> Kind:
-    """By what the bytes begin with. Raises ValueError for a pickle that could run code."""
+    """Return the kind, from the first bytes. Raises ValueError for a pickle that could run code."""
     if data[:2] == b"PK" or data[:2] in _MAGIC_OF_PICKLES:
         _check_pickle(data)
         return Kind.CHECKPOINT
@@ -161,7 +161,7 @@ def _kind(data: bytes) -> Kind:
 
 
 def _check_pickle(data: bytes) -> None:
-    """Raises ValueError for one that calls anything but what puts tensors together. Nothing of it is run."""
+    """Raise ValueError for a pickle that calls anything but the assembly of tensors. Nothing in it is run."""
     try:
         pickled = data
         if data[:2] == b"PK":
@@ -184,7 +184,7 @@ def _is_storage(name: str) -> bool:
 
 
 def _called_by(pickled: bytes) -> set[str]:
-    """Of all pickles that follow each other, "module name" of what is called; "?" where the name is computed."""
+    """Return "module name" of all calls in consecutive pickles; "?" if the name is computed."""
     called: set[str] = set()
     stream = io.BytesIO(pickled)
     strings: list[str] = []

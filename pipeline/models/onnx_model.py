@@ -1,4 +1,4 @@
-"""Models as ONNX, run by onnxruntime: what they take is found out by asking, and by trying."""
+"""ONNX models, run by onnxruntime. What input they accept is asked and tried out."""
 
 from itertools import pairwise
 from typing import Any
@@ -11,13 +11,13 @@ from .model_file import Takes, padded
 _TO_INSTALL = "pip install 'srpipe[models]'"
 
 _SIDES = (4, 8, 16, 32, 64)
-"""That a model of any size is tried with; one that takes none of them asks for more than windows of attention do."""
+"""Sides tried with a model of any size; one that accepts none needs more than the windows of attention do."""
 
 _STEPS = (1, 2, 4, 8, 16, 32, 64)
-"""Multiples that a side may have to be of."""
+"""Multiples that a side may be restricted to."""
 
 _PIECE = 256
-"""LR pixels a side: attention over more takes gigabytes."""
+"""Side in LR pixels: attention over more takes gigabytes."""
 
 _ANY = 1 << 30
 
@@ -27,7 +27,7 @@ Image = NDArray[np.float32]
 
 
 def find_out(data: bytes, threads: int) -> Takes:
-    """What a model takes. Raises ValueError, with what follows "the file ...", where it is none for pictures."""
+    """Return what a model accepts. Raises ValueError, worded to follow "the file ...", if it is not for pictures."""
     session = _Session(data, threads, "cpu")
     if session.fixed is not None:
         return Takes(_ratio(session, *session.fixed), session.bands, session.fixed)
@@ -46,7 +46,7 @@ def find_out(data: bytes, threads: int) -> Takes:
 
 
 def _takes(session: "_Session", scale: int, least: int, step: int) -> bool:
-    """Whether it goes on for sides of other multiples of `step`, each its own."""
+    """Return whether the model accepts sides of other, different multiples of `step`."""
     try:
         return _ratio(session, least + step, least) == _ratio(session, least, least + step) == scale
     except ValueError:
@@ -54,7 +54,7 @@ def _takes(session: "_Session", scale: int, least: int, step: int) -> bool:
 
 
 def _ratio(session: "_Session", height: int, width: int) -> int:
-    """By what it enlarges. Raises ValueError where it cannot, or gives no picture."""
+    """Return the scale of a model. Raises ValueError if it fails, or its result is no picture."""
     ramp = np.linspace(0, 1, height * width, dtype=np.float32).reshape(1, height, width)
     try:
         made = session.run(np.repeat(ramp, session.bands, 0))
@@ -75,7 +75,7 @@ class OnnxModel:
     def __init__(self, data: bytes, takes: Takes, halo: int, threads: int, device: str) -> None:
         """
         Args:
-            halo: LR pixels that the windows of a model of one size share with each other.
+            halo: overlap, in LR pixels, of windows of a model with a fixed size.
         """
         self._session = _Session(data, threads, device)
         self._takes, self._halo = takes, halo
@@ -120,9 +120,9 @@ class OnnxModel:
 
 
 def _spans(length: int, side: int, halo: int) -> list[tuple[int, slice]]:
-    """Where windows of one size begin that cover a length of at least that, and what is taken of each.
+    """Return where windows of a fixed size begin that cover a length at least as large, and the part to use of each.
 
-    What is taken lies `halo` inside of a window, or a quarter of it where that is less, or at the image's border.
+    The part lies `halo` inside its window, or a quarter of the window if that is less, except at the image's border.
     """
     around = min(halo, side // 4)
     starts = [*range(0, length - side, side - 2 * around), length - side]
@@ -135,14 +135,14 @@ def _times(span: slice, scale: int, origin: int = 0) -> slice:
 
 
 class _Session:
-    """A model that was loaded. Raises ValueError, with what follows "the file ...", for what is none for pictures."""
+    """A loaded model. Raises ValueError, worded to follow "the file ...", if it is not for pictures."""
 
     def __init__(self, data: bytes, threads: int, device: str) -> None:
         runtime = _runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.use_deterministic_compute = True  # the same image must give the same pixels again
-        options.log_severity_level = 4  # what goes wrong is raised, too
+        options.log_severity_level = 4  # errors are also raised
         providers = ["CPUExecutionProvider"]
         if device == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")
@@ -167,10 +167,10 @@ class _Session:
         if any(sizes) and not all(sizes):
             raise ValueError(f"takes pictures of one size in one direction alone ({inputs[0].shape}); export both open")
         self.fixed: tuple[int, int] | None = (height, width) if all(sizes) else None
-        """The height and width of the pictures that it takes."""
+        """The height and width that it accepts; None for any."""
 
     def run(self, window: Image) -> Image:
-        """(bands, h, w) to (bands, H, W). Raises what onnxruntime raises."""
+        """Run (bands, h, w) to (bands, H, W). Raises what onnxruntime raises."""
         (made, *_) = self._session.run(None, {self._name: window[None].astype(self._type)})
         image: Image = np.asarray(made, np.float32)[0]
         return image
@@ -185,7 +185,7 @@ def _runtime() -> Any:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: classes of its own without a common base."""
+    """Return onnxruntime's exceptions, which have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile", "NotImplemented")
@@ -193,6 +193,6 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _first_line(error: Exception) -> str:
-    """What onnxruntime says, without its codes."""
+    """Return onnxruntime's message without its codes."""
     text = " ".join(str(error).split())
     return f"{text.rpartition('[ONNXRuntimeError] : ')[2]:.160}"

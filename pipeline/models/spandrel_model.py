@@ -1,4 +1,4 @@
-"""Weights of architectures that spandrel knows, as safetensors or as a checkpoint of PyTorch."""
+"""Weights of architectures known to spandrel, as safetensors or as a PyTorch checkpoint."""
 
 import io
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from .model_file import Kind, Takes, padded
 
 _PAIR = "spandrel==0.4.2 torch==2.14.1 torchvision==0.29.1"
-"""Of which it is known that they go together; no torchvision goes with the CPU build of torch 2.13.0."""
+"""Versions known to work together; no torchvision works with the CPU build of torch 2.13.0."""
 
 _PIECE = 256
 
 
 def look_at(data: bytes, kind: Kind) -> Takes:
-    """What a model takes. Raises ValueError, with what follows "the file ...", where it is none for pictures."""
+    """Return what a model accepts. Raises ValueError, worded to follow "the file ...", if it is not for pictures."""
     model = _loaded(data, kind)
     if model.input_channels != model.output_channels:
         raise ValueError(f"makes {model.output_channels} bands of {model.input_channels}; take one that keeps them")
@@ -31,7 +31,7 @@ class SpandrelModel:
         self.scale, self.bands, self.piece = takes.scale, takes.bands, _PIECE
 
     def __call__(self, window: Any) -> Any:
-        """By what spandrel calls the network with, since its own call cuts to 0 and 1, and 16 bits go beyond both."""
+        """Uses spandrel's internal call, since its public one clamps to [0, 1], which samples of 16 bits exceed."""
         import torch
 
         height, width = window.shape[-2:]
@@ -53,7 +53,7 @@ def _loaded(data: bytes, kind: Kind) -> Any:
 
 
 def _tensors(data: bytes, kind: Kind) -> dict[str, Any]:
-    """By name. Raises ValueError, with what follows "the file ...", for what is not whole."""
+    """Return the tensors by name. Raises ValueError, worded to follow "the file ...", if the file is not whole."""
     import pickle
 
     import torch
@@ -72,7 +72,7 @@ def _tensors(data: bytes, kind: Kind) -> dict[str, Any]:
 
 
 def _spandrel() -> Any:
-    """Raises ValueError where it is not here, or does not go with the torch that is."""
+    """Import spandrel. Raises ValueError if it is missing, or does not work with the installed torch."""
     try:
         import spandrel
     except (ImportError, RuntimeError) as error:  # torchvision for another torch raises the latter

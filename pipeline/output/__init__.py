@@ -1,1 +1,1 @@
-"""What lies in an output: where, how it is written, and who may write it."""
+"""The contents of an output: layout, writing, and who may write."""

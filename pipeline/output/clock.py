@@ -1,4 +1,4 @@
-"""The time as records and leases tell it."""
+"""The current time for records and leases."""
 
 from datetime import UTC, datetime
 

@@ -1,6 +1,6 @@
-"""OUT/progress.json: how a run goes, for dashboards and `srpipe watch`, written anew every few seconds.
+"""OUT/progress.json: the state of a run for dashboards and `srpipe watch`, rewritten every few seconds.
 
-docs/progress.md tells its fields. What is not known yet is null. Nothing that srpipe decides depends on it.
+docs/progress.md describes its fields. Unknown values are null. No decision of srpipe depends on it.
 """
 
 from dataclasses import dataclass, field
@@ -13,20 +13,20 @@ from ..errors import UsageError
 from . import layout
 
 VERSION = 1
-"""Of the schema: raised when a field changes its meaning or goes; one that is added raises nothing."""
+"""Version of the schema: raised if a field changes its meaning or is removed, not if one is added."""
 
 
 class State(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
-    """By a limit, a signal or an error, before everything was attempted."""
+    """Ended by a limit, a signal or an error before everything was attempted."""
     FINISHED = "finished"
-    """Everything was attempted; some of it may have failed."""
+    """Everything was attempted; some images may have failed."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Numbers of rows. `total` is the sum of all others and of those that are still to be done."""
+    """Numbers of rows. `total` is the sum of the others and of those still to be done."""
 
     total: int
     done: int = 0
@@ -34,9 +34,9 @@ class Images:
     already_done: int = 0
     failed: int = 0
     skipped: int = 0
-    """Not to be attempted by this run."""
+    """Not attempted by this run."""
     degraded: int = 0
-    """Of those that are done, now and before, over a limit that the user set; told as the run ends."""
+    """Results, of this run and before, over a limit set by the user; counted when the run ends."""
 
     @property
     def left(self) -> int:
@@ -45,11 +45,11 @@ class Images:
 
 @dataclass(frozen=True)
 class Megapixels:
-    """Of results, in millions of pixels of this run."""
+    """Result pixels of this run, in millions."""
 
     done: float = 0.0
     total: float = 0.0
-    """`done` and what is left, which is guessed from sizes of files until images are opened."""
+    """`done` and what is left; estimated from file sizes until images are opened."""
     per_second: float = 0.0
     """Mean over the run so far."""
 
@@ -59,16 +59,16 @@ class Living:
     """Worker processes."""
 
     alive: int | None = None
-    """That gave a sign of life in the last seconds; None where nobody asked yet."""
+    """Processes with a sign of life in the last seconds; None if nobody asked yet."""
     planned: int = 0
-    """That there is room for."""
+    """Processes that there is room for."""
     why: str = ""
-    """So many."""
+    """Why this number."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that failed, as its record tells."""
+    """A failed image, from its record."""
 
     key: str | None
     error_type: str
@@ -77,7 +77,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A run at one moment. Times are UTC, as ISO 8601."""
+    """The state of a run at one moment. Times are UTC, as ISO 8601."""
 
     version: int
     run_id: str
@@ -86,7 +86,7 @@ class Heartbeat:
     started: datetime
     updated: datetime
     interval_seconds: float
-    """After which the next one is due while the run goes on: one that is several times as old is stale."""
+    """Time until the next heartbeat of a running run; one several times as old is stale."""
     seconds: float
     """Since `started`."""
     images: Images
@@ -94,27 +94,27 @@ class Heartbeat:
     """Failed rows by error type."""
     megapixels: Megapixels
     fraction: float
-    """Of the work that is done, in seconds of a worker as far as these can be told, from 0 to 1."""
+    """Share of the work that is done, from 0 to 1, in worker seconds as far as known."""
     eta_seconds: float | None
-    """Until the end, as it looks now."""
+    """Estimated seconds until the end."""
     eta_is_measured: bool
-    """False until the first image is done: then `eta_seconds` is a rule of thumb for any machine."""
+    """False until the first image is done; `eta_seconds` is then a rule of thumb for any machine."""
     workers: Living
     host: str
     pid: int
     stopped_by: str | None = None
     """Why a stopped run stopped."""
     last_failures: list[Failure] = field(default_factory=list)
-    """The latest few, oldest first."""
+    """The last few, oldest first."""
 
 
 def write_heartbeat(output: str, heartbeat: Heartbeat) -> None:
-    """Whole or not at all. Raises OSError."""
+    """Write it atomically. Raises OSError."""
     storage.write(layout.progress(output), to_json(heartbeat))
 
 
 def read_heartbeat(output: str) -> Heartbeat | None:
-    """None where there is none. Raises OSError; UsageError for what another program or version has written there."""
+    """Return None if there is none. Raises OSError; UsageError if another program or version wrote it."""
     uri = layout.progress(output)
     try:
         held = from_json(dict[str, object], data := storage.read(uri))

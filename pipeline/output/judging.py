@@ -1,7 +1,7 @@
-"""Whether a result that is written keeps to the limits that the user set.
+"""Checks of written results against the limits that the user set.
 
-A limit decides no pixel, so it is no part of the fingerprint: what is committed stays committed whatever it says. The
-driver judges records as they come, and those of earlier runs anew, by the limit of the run that is going on.
+A limit changes no pixel, so it is not in the fingerprint, and commits stay valid whatever it is. The driver checks
+records as they come, and those of earlier runs again, with the limit of the current run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from .status import WRITTEN, Status
 
 
 def judged(record: Record, max_consistency_error: float | None) -> Record:
-    """A record of a result that was written as done or degraded; any other as it is."""
+    """Return the record of a written result as done or degraded, and any other record unchanged."""
     if record.status not in WRITTEN:
         return record
     over = _over(record.consistency_rmse_bands or (), max_consistency_error)
@@ -24,7 +24,7 @@ def judged(record: Record, max_consistency_error: float | None) -> Record:
 
 
 def judged_anew(table: pa.Table, max_consistency_error: float | None) -> Iterator[Record]:
-    """The records of a table whose verdict is another by this limit."""
+    """Yield the records of a table whose verdict changes with this limit."""
     columns = (table["status"].to_pylist(), table["consistency_rmse_bands"].to_pylist())
     for index, (status, rmse_bands) in enumerate(zip(*columns, strict=True)):
         if status not in WRITTEN:
@@ -43,7 +43,7 @@ def degraded_keys(table: pa.Table) -> set[str]:
 
 
 def _over(rmse_bands: Sequence[float], limit: float | None) -> str | None:
-    """What is over the limit, as a sentence; None where nothing is."""
+    """Return a sentence about what exceeds the limit; None if nothing does."""
     if limit is None:
         return None
     over = [(number, rmse) for number, rmse in enumerate(rmse_bands, 1) if rmse > limit]

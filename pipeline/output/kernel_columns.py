@@ -1,4 +1,4 @@
-"""What a record says of the kernel that was assumed."""
+"""The columns of a record about the kernel that was used."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 class KernelSource(StrEnum):
     TOLD = "told"
-    """By option, manifest or job file; bicubic, too, where nobody says anything."""
+    """Given by option, manifest or job file, or the default bicubic."""
     ESTIMATED = "estimated"
-    """From the pixels."""
+    """Estimated from the pixels."""
     DEFAULT = "default"
-    """Bicubic, since the pixels do not tell another one with certainty."""
+    """Bicubic, because the pixels give no other kernel with certainty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known of a kernel that was found in several images before any was worked on; as of `Guess`."""
+    """How a kernel was found in several images before any was processed; fields as in `Guess`."""
 
     confidence: float
     reason: str
 
 
 def told_kernel(kernel: str, found: Found | None = None) -> dict[str, Any]:
-    """What a record says of a kernel before the pixels of its image are looked at, by column.
+    """Return the columns about a kernel before the pixels of its image are examined.
 
     Args:
-        kernel: of `Settings`.
-        found: how, where nobody told it.
+        kernel: from `Settings`.
+        found: how it was found, if nobody gave it.
     """
     if found is not None:
         return _found_kernel(kernel, found.confidence, found.reason)
@@ -43,7 +43,7 @@ def told_kernel(kernel: str, found: Found | None = None) -> dict[str, Any]:
 
 
 def with_kernel(record: Record, guess: "Guess | None") -> Record:
-    """The record with the kernel that was found in the pixels; as it is where none was looked for."""
+    """Return the record with the kernel found in the pixels; unchanged if none was looked for."""
     if guess is None:
         return record
     return replace(record, **_found_kernel(guess.kernel, guess.confidence, guess.reason))

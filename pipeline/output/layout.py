@@ -1,4 +1,4 @@
-"""What lies where in an output: tiles, commit records, the table and the marks of a run."""
+"""The layout of an output: tiles, commit records, the table, and files about the run."""
 
 import hashlib
 import re
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from .. import storage
 
 VERSION = 1
-"""Of all this: raised when a later srpipe lays an output out in a way that an earlier one would misread."""
+"""Version of the layout: raised when an earlier srpipe would misread it."""
 
 _TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.(png|tif)")
 
 _SIDECAR = re.compile(r"(r\d{4,}_c\d{4,})\.(pgw|png\.aux\.xml)")
 
 MOSAIC = "mosaic.vrt"
-"""Beside the tiles: all of them as one picture."""
+"""Beside the tiles; shows all of them as one picture."""
 
 _EXTENSIONS = ("png", "tif")
 
 _LONGEST_CAMERA = 60
-"""Characters of a camera's name in that of a file."""
+"""Most characters of a camera's name in a file name."""
 
 _PLAIN_NAME = re.compile(rf"[a-z0-9_-]{{1,{_LONGEST_CAMERA}}}")
-"""In small letters: some disks ignore case."""
+"""In lower case, because some disks ignore case."""
 
 LONGEST_NAME = 255 - len(".0123456789abcdef.json")
-"""Bytes of a key's part for which a commit record's name is still one of 255 bytes."""
+"""Most bytes of a part of a key, so that a commit record's name has at most 255 bytes."""
 
 
 def tiles_folder(output: str, key: str) -> str:
@@ -34,7 +34,7 @@ def tiles_folder(output: str, key: str) -> str:
 
 
 def map_folder(output: str, key: str) -> str:
-    """Where the map of the disagreement of an image lies: in tiles as the image, and named alike."""
+    """Return the folder of an image's disagreement map; its tiles are named like those of the image."""
     return storage.join(output, "disagreement", key)
 
 
@@ -43,7 +43,7 @@ def tile_name(row: int, column: int, extension: str) -> str:
 
 
 def tile_position(name: str) -> tuple[int, int] | None:
-    """Row and column of a tile by the name of its file; None for any other name."""
+    """Return row and column of a tile from its file name; None for any other name."""
     match = _TILE_NAME.fullmatch(name)
     return (int(match[1]), int(match[2])) if match else None
 
@@ -57,9 +57,9 @@ def aux_name(tile: str) -> str:
 
 
 def remove_other_tiles(folder: str, names: Collection[str]) -> None:
-    """Delete the tiles that an earlier run left beside those of the given names, and what lies beside such a tile.
+    """Delete tiles of earlier runs, with the files beside them, except those in `names`.
 
-    The mosaic is one of the names if it is to stay. Raises OSError.
+    The mosaic stays only if it is one of the names. Raises OSError.
     """
     for uri in storage.list_folder(folder):
         belongs_to = _belongs_to(uri.rpartition("/")[2])
@@ -68,7 +68,7 @@ def remove_other_tiles(folder: str, names: Collection[str]) -> None:
 
 
 def _belongs_to(name: str) -> str | None:
-    """The tile that a file is or lies beside; the mosaic's own name; None for a file that is not ours."""
+    """Return the tile that a file is or lies beside; the mosaic's own name; None for a file that is not ours."""
     sidecar = _SIDECAR.fullmatch(name)
     if sidecar:
         return f"{sidecar[1]}.png"
@@ -76,7 +76,7 @@ def _belongs_to(name: str) -> str | None:
 
 
 def single(output: str, key: str, extension: str) -> str:
-    """The one file of an image: under its own name, with another extension only if it is of another kind."""
+    """Return the uri of an image's one file: under its own name, with another extension only if the kind changes."""
     return storage.join(output, "images", single_name(key, extension))
 
 
@@ -86,12 +86,12 @@ def single_name(key: str, extension: str) -> str:
 
 
 def single_names(key: str) -> list[str]:
-    """All that the one file of an image may be called."""
+    """Return all possible names of an image's one file."""
     return [single_name(key, extension) for extension in _EXTENSIONS]
 
 
 def remove_other_files(output: str, key: str, kept: str | None) -> None:
-    """Delete what earlier runs left as the one file of an image, but for the uri that is kept. Raises OSError."""
+    """Delete what earlier runs left as the one file of an image, except the uri `kept`. Raises OSError."""
     for extension in _EXTENSIONS:
         uri = single(output, key, extension)
         if uri != kept:
@@ -127,14 +127,14 @@ def lock(output: str, number: int) -> str:
 
 
 def lock_number(uri: str) -> int:
-    """The number of a lock by its uri; 0 for any other file."""
+    """Return the number of a lock from its uri; 0 for any other file."""
     stem = uri.rpartition("/")[2].removesuffix(".json")
     return int(stem) if stem.isdigit() else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Which image of which source was done with which settings: all of it stands in the commit record's name."""
+    """An image of one source, done with certain settings. The commit record's name contains all of it."""
 
     settings: str
     key: str
@@ -144,12 +144,12 @@ class Commit:
         return storage.join(_commits_folder(output), self.settings, f"{self.key}.{self.source}.json")
 
     def scene_folder(self, output: str) -> str:
-        """Where the work on a scene lies until it is committed."""
+        """Return the folder of a scene's work in progress, until it is committed."""
         return storage.join(scenes_folder(output), self.settings, f"{self.key}.{self.source}")
 
 
 def list_commits(output: str) -> dict[str, list[Commit]]:
-    """All commits of an output by key, from one listing of names."""
+    """Return all commits of an output by key, from one listing of names."""
     folder = _commits_folder(output)
     commits: dict[str, list[Commit]] = {}
     for uri in storage.find(folder):
@@ -165,7 +165,7 @@ def kernels_folder(output: str) -> str:
 
 
 def kernel_json(output: str, camera: str) -> str:
-    """What was found out about a camera."""
+    """Return the uri of the kernel that was found for a camera."""
     return storage.join(kernels_folder(output), f"{_kernel_name(camera)}.json")
 
 
@@ -174,7 +174,7 @@ def kernel_picture(output: str, camera: str) -> str:
 
 
 def _kernel_name(camera: str) -> str:
-    """Its own where that is plain; others, with a mark that plain ones cannot have, never become the same."""
+    """Return the camera's name if it is plain; else a readable form with a mark, so that names stay distinct."""
     if _PLAIN_NAME.fullmatch(camera):
         return camera
     readable = re.sub(r"[^a-z0-9]+", "-", camera.lower())[-_LONGEST_CAMERA:].strip("-")
@@ -187,7 +187,7 @@ def scenes_folder(output: str) -> str:
 
 
 def list_scenes(output: str) -> dict[Commit, list[str]]:
-    """The files of every scene that is begun, by what will say that it is done, from one listing of names."""
+    """Return the files of every scene in progress, by its future commit, from one listing of names."""
     folder = scenes_folder(output)
     scenes: dict[Commit, list[str]] = {}
     for uri in storage.find(folder):

@@ -1,7 +1,7 @@
-"""What processes that were killed leave behind: temporary files, whose names tell whose they are.
+"""Temporary files left by killed processes, recognised by the owner in their names.
 
-A living process loses nothing. What is in an output is swept by the one run that holds its lock; what is in the
-temporary folder by whoever looks, process by process.
+Files of living processes are kept. Those in an output are removed by the run that holds its lock; those in the
+temporary folder by any process, owner by owner.
 """
 
 import os
@@ -19,13 +19,13 @@ from . import layout
 _IN_OUTPUT = re.compile(r"\.(tmp|probe)-([0-9a-f]{8}-\d+-\d+-)?[0-9a-f]{8,16}")
 
 _FORGOTTEN_SECONDS = 48 * 3600
-"""Age from which on a temporary file of another machine, or of this one before its last start, has no owner."""
+"""Age from which a temporary file of another machine, or from before the last boot, counts as abandoned."""
 
 
 def sweep_output(output: str) -> None:
-    """Remove half-written files of processes that are gone; to be called under the output's lock. Nothing on S3.
+    """Remove half-written files of dead processes; call it under the output's lock. Does nothing on S3.
 
-    Outputs of other runs that lie within are theirs to sweep.
+    Outputs of other runs within this one are left to these runs.
     """
     if storage.scheme(output) != "file":
         return
@@ -41,7 +41,7 @@ def sweep_output(output: str) -> None:
 
 
 def sweep_temporary(folder: str | None = None) -> None:
-    """Remove what processes that are gone left in the temporary folder of this machine, or in another folder."""
+    """Remove files of dead processes from the machine's temporary folder, or from another folder."""
     with suppress(OSError):  # the next process tries again
         for path in Path(folder or tempfile.gettempdir()).glob(f"{processes.TEMPORARY}*"):
             if _is_left(path):
@@ -49,7 +49,7 @@ def sweep_temporary(folder: str | None = None) -> None:
 
 
 def _is_left(path: Path) -> bool:
-    if not processes.has_owner(path.name):  # a person's, as the folder of a demo
+    if not processes.has_owner(path.name):  # a person's file, such as the folder of a demo
         return False
     gone = processes.is_owner_gone(path.name)
     if gone is None:

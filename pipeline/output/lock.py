@@ -1,8 +1,8 @@
-"""One run at a time on an output: a lease that its holder renews, and that runs out when the holder is gone.
+"""A lock that allows one run at a time on an output: a lease that its holder renews and that expires otherwise.
 
-A lease is a small numbered object, `OUT/_lock/<number>.json`; the highest number counts. It is made by a create-only
-put, so of two that want it one gets it. An expired lease is never overwritten but followed by the next number: a holder
-that was only slow then sees that it is no longer the last, and stops.
+A lease is a small numbered object, `OUT/_lock/<number>.json`; the highest number counts. It is created by a create-only
+put, so only one of two competitors gets it. An expired lease is never overwritten: the next holder takes the next
+number, so a holder that was merely slow sees that it is no longer the last, and stops.
 """
 
 import os
@@ -23,28 +23,28 @@ from . import layout
 from .clock import now
 
 LEASE = timedelta(seconds=60)
-"""Machines' clocks should agree to well within it."""
+"""Clocks of machines should agree to well within it."""
 
 _RENEWALS = 4
-"""In a lease."""
+"""Renewals per lease."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Who holds an output until when."""
+    """Who holds an output, and until when."""
 
     run_id: str
     host: str
     pid: int
     machine: str
-    """As `processes.machine` has it."""
+    """From `processes.machine`."""
     process_started: str
-    """As `processes.started` has it."""
+    """From `processes.started`."""
     expires_at: str
 
     @property
     def holds(self) -> bool:
-        """Whether its run goes on, as far as can be told: on this machine a process that is gone holds nothing."""
+        """Whether the run still goes on, as far as known: a dead process of this machine holds nothing."""
         if self.is_over:
             return False
         elsewhere = not self.machine or self.machine != processes.machine()
@@ -56,13 +56,13 @@ class Lease:
 
 
 class Lock:
-    """The lease of one run; use as a context. A thread renews it."""
+    """The lease of one run; use it as a context manager. A thread renews it."""
 
     def __init__(self, output: str, run_id: str, term: timedelta = LEASE) -> None:
-        """Take the lease. Raises UsageError when another run holds it, OSError when it cannot be known.
+        """Take the lease. Raises UsageError if another run holds it, OSError if that cannot be determined.
 
         Args:
-            term: how long the lease holds when it is not renewed.
+            term: time until a lease expires unless it is renewed.
         """
         self._output = output
         self._term = term
@@ -74,7 +74,7 @@ class Lock:
         if not storage.create(self._uri, to_json(self._lease)) and _read(self._uri) != self._lease:
             raise UsageError(f"another run has just begun on {output}; wait for it, then run again")
         try:
-            _refuse_held(output, but=self._number)  # two may have found it free, and made different numbers
+            _refuse_held(output, but=self._number)  # two runs may have found it free and created different numbers
         except UsageError:
             storage.remove(self._uri)
             raise
@@ -84,7 +84,7 @@ class Lock:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises LostLockError when the output is no longer this run's."""
+        """Raise LostLockError if this run no longer holds the output."""
         if self._lost is None and self._lease.is_over:
             self._lost = f"the lock {self._uri} could not be renewed in time; run again"
         if self._lost is not None:
@@ -94,7 +94,7 @@ class Lock:
         return self
 
     def renew(self) -> None:
-        """Prolong the lease, which its thread does in time; when it is another run's, `check` tells. Raises OSError."""
+        """Renew the lease, as its thread does in time; if another run took over, `check` raises. Raises OSError."""
         later = any(number > self._number for number in _numbers(self._output))
         if later or not self._is_mine():
             self._lost = f"another run has taken {self._output} over; let it work, or run again when it has ended"
@@ -106,7 +106,7 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the lease back; when that fails it runs out by itself."""
+        """Give the lease back; if that fails, it expires."""
         self._ended.set()
         self._thread.join()
         with suppress(OSError):
@@ -114,10 +114,10 @@ class Lock:
         storage.remove_empty(self._made)
 
     def _give_back(self) -> None:
-        """Remove our lease, and before it those that hold nothing and that it followed.
+        """Remove our lease, and before it the expired ones that it followed.
 
-        Who slept may find another run's lease under the number of its own: then nothing here is ours to remove. While
-        our lease is there nobody begins at a lower number.
+        After a long sleep, another run's lease may have our number; then nothing here is ours to remove. While our
+        lease exists, nobody starts at a lower number.
         """
         if not self._is_mine():
             return
@@ -128,7 +128,7 @@ class Lock:
             storage.remove(self._uri)
 
     def _is_mine(self) -> bool:
-        """Whether the lease under our number is ours: gone or another's, when a run took over while we slept."""
+        """Return whether the lease with our number is still ours; it is not if a run took over while we slept."""
         found = _read(self._uri)
         return found is not None and found.run_id == self._lease.run_id
 
@@ -157,7 +157,7 @@ def _holds(lease: Lease | None) -> bool:
 
 @contextmanager
 def locked(output: str, run_id: str) -> Iterator[Lock]:
-    """As long as the context lasts. Raises UsageError when another run holds it, or it cannot be known."""
+    """Hold the lock for the duration of the context. Raises UsageError if another run holds it, or on failure."""
     try:
         lock = Lock(output, run_id)
     except OSError as error:
@@ -167,13 +167,13 @@ def locked(output: str, run_id: str) -> Iterator[Lock]:
 
 
 def holder(output: str) -> Lease | None:
-    """The lease of the run that is at work on an output, as far as can be told; None where none is. Raises OSError."""
+    """Return the lease of the run that works on an output, as far as known; None if there is none. Raises OSError."""
     leases = (_read(layout.lock(output, number)) for number in reversed(_numbers(output)))
     return next((lease for lease in leases if lease is not None and lease.holds), None)
 
 
 def _refuse_held(output: str, but: int = 0) -> int:
-    """The highest number, 0 for none. Raises UsageError when a lease other than number `but` holds."""
+    """Return the highest number, 0 for none. Raises UsageError if a lease other than number `but` is held."""
     numbers = _numbers(output)
     for number in numbers:
         lease = None if number == but else _read(layout.lock(output, number))
@@ -190,7 +190,7 @@ def _numbers(output: str) -> list[int]:
 
 
 def _read(uri: str) -> Lease | None:
-    """None for a lease that was given back by now, or is none."""
+    """Return None for a lease that was given back meanwhile, or is invalid."""
     try:
         return from_json(Lease, storage.read(uri))
     except (FileNotFoundError, DamagedError):

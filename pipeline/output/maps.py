@@ -1,4 +1,4 @@
-"""The map of the disagreement of an image: in tiles as the image itself, in a folder beside that of its tiles."""
+"""The disagreement map of an image: tiles like those of the image, in another folder."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from . import layout
 from .target import Target
 
 _GRAYS = 16
-"""Of a PNG, for a grey level of 8 bits: most disagreement is below one level, and 16 is as white as need be."""
+"""Grey levels of a PNG per 8-bit level: most disagreement is below one level, and 16 levels may well be white."""
 
 
 def map_target(output: str, key: str, of_image: Target) -> Target:
-    """What becomes of the map of an image: PNG for a picture, a GeoTIFF of float32 for a raster.
+    """Return the target of an image's map: PNG for a picture, a GeoTIFF of float32 for a raster.
 
-    A raster is what lies somewhere on Earth, or what a PNG cannot hold.
+    A raster is georeferenced, or more than a PNG can hold.
     """
     is_picture = of_image.kind is Format.PNG and of_image.header.georef is None
     kind = Format.PNG if is_picture else Format.TIF
@@ -26,10 +26,10 @@ def map_target(output: str, key: str, of_image: Target) -> Target:
 
 
 def map_header(made: Header, kind: Format) -> Header:
-    """Of the whole map.
+    """Return the header of the whole map.
 
     Args:
-        made: of the whole result.
+        made: the header of the whole result.
         kind: PNG or TIF.
     """
     is_png = kind is Format.PNG
@@ -46,11 +46,11 @@ def map_header(made: Header, kind: Format) -> Header:
 
 
 def map_samples(disagreement: NDArray[np.float32], target: Target, of_image: Header) -> NDArray[Any]:
-    """(1, H, W) as a file of the map has it.
+    """Return (1, H, W) as stored in a file of the map.
 
     Args:
         disagreement: (H, W) in native units, NaN where nothing is known.
-        of_image: of the image, or of its result.
+        of_image: the header of the image, or of its result.
     """
     if target.kind is not Format.PNG:
         return disagreement[None]
@@ -61,5 +61,5 @@ def map_samples(disagreement: NDArray[np.float32], target: Target, of_image: Hea
 
 
 def kind_of(name: str) -> Format:
-    """Of the map whose tile has this name."""
+    """Return the format of a map from the name of one of its tiles."""
     return Format.PNG if name.endswith(f".{Format.PNG}") else Format.TIF

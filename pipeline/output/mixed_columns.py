@@ -1,4 +1,4 @@
-"""Tables of several runs as one, whatever types a user's column had in each."""
+"""Concatenation of the tables of several runs, even if a user's column has different types."""
 
 import json
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 
 def concatenated(tables: list[pa.Table]) -> pa.Table:
-    """One table of all columns; one that has no type in common over the tables becomes text.
+    """Return one table with all columns; a column without a common type becomes text.
 
     Args:
         tables: at least one.
@@ -30,5 +30,5 @@ def _as_text(table: pa.Table, name: str) -> pa.Table:
 
 
 def cell_text(cell: object) -> str:
-    """A user's cell as JSON, for columns that mix types."""
+    """Return a user's cell as JSON, for columns with mixed types."""
     return json.dumps(cell, default=str)

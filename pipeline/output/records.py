@@ -1,4 +1,4 @@
-"""Results as people read them: Parquet parts of records while a run goes on, and the merged table."""
+"""Records for users: Parquet parts while a run goes on, and the merged table."""
 
 import time
 from collections.abc import Iterable
@@ -19,11 +19,12 @@ from .status import WRITTEN
 _FLUSH_SECONDS = 5.0
 _FLUSH_RECORDS = 10_000
 _FLUSH_SHARE = 0.01
-"""Of the run's time so far: every part is read again at each merge, and a run of days should not leave 50,000."""
+"""Share of the run's time so far between two parts: every merge reads all parts, of which a long run must not have
+50,000."""
 
 
 class RecordSink:
-    """Collects the records of one run into Parquet parts, so that a stopped run leaves what it knew."""
+    """Writes the records of one run to Parquet parts, so that a run that is stopped leaves what it knew."""
 
     def __init__(self, output: str, run_id: str, user_columns: pa.Table) -> None:
         self._folder = layout.parts_folder(output)
@@ -34,7 +35,7 @@ class RecordSink:
         self._started_at = self._flushed_at = time.monotonic()
 
     def add(self, record: Record, row: int) -> None:
-        """`row` is the position in the manifest whose user columns the record carries."""
+        """Add a record. `row` is the position in the manifest whose user columns it carries."""
         self._held.append((record, row))
         wait = max(_FLUSH_SECONDS, _FLUSH_SHARE * (self._flushed_at - self._started_at))
         if len(self._held) >= _FLUSH_RECORDS or time.monotonic() - self._flushed_at >= wait:
@@ -77,10 +78,10 @@ def _parse(data: bytes) -> pa.Table:
 
 
 def latest(output: str, run_id: str) -> pa.Table:
-    """The latest record of each key over the parts of all runs, in the order of first appearance.
+    """Return the latest record of each key over the parts of all runs, in the order of first appearance.
 
-    Rows without a usable key, or whose key is disputed, are those of run `run_id` only: they have no identity that
-    would tell whether the manifest was mended.
+    Rows without a usable key, or whose key is disputed, are taken from run `run_id` only: they have no identity from
+    which to tell whether the manifest was corrected.
     """
     tables = []
     parts = _parts(output)
@@ -102,12 +103,12 @@ def latest(output: str, run_id: str) -> pa.Table:
 
 
 def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
-    """Write `latest` to OUT/manifest.parquet and return it, with the user columns as the manifest has them now.
+    """Write `latest` to OUT/manifest.parquet and return it, with the user columns of the current manifest.
 
-    In the order of the manifest's lines.
+    It is in the order of the manifest's lines.
 
     Args:
-        rows: the row of `user_columns` that each key of the manifest stands in.
+        rows: the row of `user_columns` for each key of the manifest.
     """
     table = _refreshed(latest(output, run_id), rows, user_columns).sort_by("manifest_line")
     write_table(layout.table(output), table)
@@ -115,26 +116,26 @@ def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table
 
 
 def recorded_commits(table: pa.Table) -> set[Commit]:
-    """The commits that records tell of."""
+    """Return the commits that records mention."""
     done = table.filter(pc.is_in(table["status"], pa.array([status.value for status in WRITTEN])))
     names = (done["config_fingerprint"], done["key"], done["source_fingerprint"])
     return set(map(Commit, *(column.to_pylist() for column in names)))
 
 
 def mapped_commits(table: pa.Table) -> set[Commit]:
-    """Those among them that have a map of the disagreement, or had nothing to draw one of."""
+    """Return those of them that have a disagreement map, or had nothing to draw."""
     lacks = pc.and_(pc.is_valid(table["disagreement_p50"]), pc.is_null(table["disagreement_uri"]))
     return recorded_commits(table.filter(pc.invert(lacks)))
 
 
 def append_part(output: str, run_id: str, table: pa.Table) -> None:
-    """Add a part to those of a run."""
+    """Add a part to a run's parts."""
     number = sum(_run_of(part) == run_id for part in _parts(output))
     write_table(storage.join(layout.parts_folder(output), f"part-{run_id}-{number:05d}.parquet"), table)
 
 
 def _refreshed(table: pa.Table, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
-    """Records of keys that the manifest still names get its user columns, the others keep what they had."""
+    """Give records whose keys are still in the manifest its user columns; others keep theirs."""
     current = pa.array([key in rows for key in table["key"].to_pylist()], pa.bool_())
     renewed = table.select(COLUMNS).filter(current)
     cells = user_columns.take(pa.array([rows[key] for key in renewed["key"].to_pylist()], pa.int64()))
@@ -144,7 +145,7 @@ def _refreshed(table: pa.Table, rows: dict[str, int], user_columns: pa.Table) ->
 
 
 def _parts(output: str) -> list[str]:
-    """The Parquet parts of all runs, oldest run first, each run's in order: as their names sort."""
+    """Return the Parquet parts of all runs in order, oldest run first, which is the order of their names."""
     return [uri for uri in storage.find(layout.parts_folder(output)) if uri.endswith(".parquet")]
 
 

@@ -1,4 +1,4 @@
-"""What a run made of an image, read back as screens show it: tiles as one picture, or one file."""
+"""The results of a run, read back for display or scoring: tiles as one picture, or one file."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,19 +15,19 @@ from ..imagery.writing.mosaic import Placed, read_vrt
 from .layout import MOSAIC, tile_position
 
 _HELD = 4
-"""Tiles: where they meet, a window is of so many."""
+"""Tiles that are cached: a window at a corner spans four."""
 
 
 OpenFile = Callable[[str], AbstractContextManager[Shown]]
-"""How one file of a result is opened, by its uri."""
+"""Opens one file of a result by its uri."""
 
 
 @contextmanager
 def open_result(place: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
-    """What is in one file, or in the tiles of a folder, as one picture: unknown, and 0, where there is no tile.
+    """Open one file, or the tiles of a folder as one picture; where there is no tile it is unknown, and 0.
 
     Raises:
-        ImageError: no picture, or one that no screen shows as it is.
+        ImageError: it is not a picture, or one of a kind that cannot be scored.
         OSError: it cannot be read.
     """
     with open_by(lambda uri: open_shown(uri, limits, nodata), place) as shown:
@@ -36,7 +36,7 @@ def open_result(place: str, limits: FileLimits, nodata: Nodata = "as the file sa
 
 @contextmanager
 def open_by(open_file: OpenFile, place: str) -> Iterator[Shown]:
-    """As `open_result`, with files that are opened in another way, and raise what it raises."""
+    """Like `open_result`, with another function to open files; raises what that raises."""
     if storage.is_folder(place):
         yield _Tiles(place, open_file)
     else:
@@ -45,13 +45,13 @@ def open_by(open_file: OpenFile, place: str) -> Iterator[Shown]:
 
 
 def stitch(place: str) -> Tensor:
-    """A whole result, (C, H, W) uint8. Raises as `open_result` does."""
+    """Return a whole result, (C, H, W) uint8. Raises as `open_result` does."""
     with open_result(place, FileLimits()) as shown:
         return whole(shown)[0]
 
 
 class _Tiles:
-    """A picture in tiles, some of which are held."""
+    """A picture in tiles, with some of them cached."""
 
     def __init__(self, folder: str, open_file: OpenFile) -> None:
         self._folder, self._open_file = folder, open_file
@@ -74,7 +74,7 @@ class _Tiles:
         return levels, known
 
     def _placed(self) -> tuple[int, int, tuple[Placed, ...]]:
-        """Height, width and tiles."""
+        """Return height, width and tiles."""
         names = [uri.rpartition("/")[2] for uri in storage.list_folder(self._folder)]
         if MOSAIC in names:
             uri = storage.join(self._folder, MOSAIC)
@@ -103,6 +103,6 @@ class _Tiles:
 
 
 def _overlap(part: slice, start: int, size: int) -> tuple[slice, slice]:
-    """What of a tile lies in a window: places in the tile, and in the window; empty where they do not meet."""
+    """Return the common part of tile and window, in the tile and in the window; empty if they do not overlap."""
     first, last = max(part.start, start), min(part.stop, start + size)
     return slice(first - start, last - start), slice(first - part.start, last - part.start)

@@ -1,7 +1,7 @@
-"""Kernels that were found for the images of one camera: OUT/kernels, a JSON and a picture for each camera.
+"""Kernels found for the images of a camera: OUT/kernels, with a JSON file and a picture per camera.
 
-A later run takes what is saved, so that it goes on with the kernel of the first. What is saved is the estimate in LR
-pixels; the text of the kernel follows from it at each scale.
+Later runs use what is saved, so that they continue with the first run's kernel. The estimate is saved in LR pixels; the
+text of the kernel at each scale follows from it.
 """
 
 import io
@@ -24,45 +24,45 @@ from . import layout
 from .clock import now
 
 _WIDEST = 16.0
-"""Variance in LR pixels squared: four times what an estimate can be."""
+"""Variance in LR pixels squared: four times the largest of an estimate."""
 
 _ROUNDING = 1e-6
-"""Relative, of a covariance that is semidefinite."""
+"""Relative tolerance for a semidefinite covariance."""
 
 
 @dataclass(frozen=True)
 class SavedKernel:
-    """What images of one camera told together."""
+    """What the images of one camera gave together."""
 
     camera: str
-    """What the images have in common: the cell of the manifest, the file's make and model, the folder, or nothing."""
+    """What the images share: the manifest's cell, the file's make and model, the folder, or nothing."""
     estimate: Estimate | None
-    """None where no image told anything: bicubic."""
+    """None if no image gave one: bicubic."""
     confidence: float
-    """0 to 1, of `Guess`."""
+    """0 to 1, as in `Guess`."""
     reason: str
-    """Why the kernel is bicubic; "" where it is not."""
+    """Why the kernel is bicubic; "" if it is not."""
     images_used: int
     images_left_out: int
-    """That were looked at and told nothing, or could not be read."""
+    """Images that gave no estimate, or could not be read."""
     images_unreadable: int
-    """Among those left out."""
+    """Number of these that could not be read."""
     srpipe_version: str
     found_at: str
 
     def guess(self, scale: int) -> Guess:
-        """The kernel at a scale; of bicubic for want of an estimate the reason that was found then."""
+        """Return the kernel at a scale; if it is bicubic for lack of an estimate, with the reason found then."""
         guessed = guess(self.estimate, scale)
         return replace(guessed, reason=self.reason) if self.estimate is None else guessed
 
 
 def make_saved(camera: str, told: Sequence[Estimate | None], unreadable: int, scale: int) -> SavedKernel:
-    """What some images of a camera tell together.
+    """Combine what some images of a camera gave.
 
     Args:
-        told: by image that could be read.
-        unreadable: how many could not.
-        scale: any; reasons do not depend on it.
+        told: one per image that could be read.
+        unreadable: number of images that could not.
+        scale: any; the reasons do not depend on it.
     """
     together = guess_together(told, scale)
     alone = [guess(each, scale) for each in told]
@@ -84,10 +84,10 @@ def make_saved(camera: str, told: Sequence[Estimate | None], unreadable: int, sc
 
 
 def read_saved(output: str, camera: str) -> SavedKernel | None:
-    """What an earlier run found for a camera, None for nothing.
+    """Return what an earlier run found for a camera; None if nothing.
 
     Raises:
-        UsageError: it cannot be read, or was changed to what cannot be.
+        UsageError: it cannot be read, or was edited to something invalid.
     """
     uri = layout.kernel_json(output, camera)
     try:
@@ -106,7 +106,7 @@ def read_saved(output: str, camera: str) -> SavedKernel | None:
 
 
 def save(output: str, saved: SavedKernel, scale: int) -> None:
-    """Store it, its picture at a scale first: the JSON says that there is one. Raises UsageError."""
+    """Store the picture at a scale, then the JSON, which implies that the picture exists. Raises UsageError."""
     picture = io.BytesIO()
     draw(from_spec(saved.guess(scale).kernel, scale), scale).save(picture, "PNG")
     uri = layout.kernel_json(output, saved.camera)
@@ -130,7 +130,7 @@ def _parsed(data: bytes) -> SavedKernel:
 
 
 def _check(saved: SavedKernel) -> None:
-    """Raises DamagedError for numbers that no estimate has."""
+    """Raise DamagedError for numbers that no estimate can have."""
     if not 0 <= saved.confidence <= 1:
         raise DamagedError(f"its confidence {saved.confidence} is not between 0 and 1")
     if saved.estimate is None:

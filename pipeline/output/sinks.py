@@ -1,4 +1,4 @@
-"""Where the tiles of one image go: to a file each, or all into one; encoded and stored in a thread of its own."""
+"""Writing of an image's tiles, to one file each or to a single file, encoded and stored in a separate thread."""
 
 import hashlib
 import os
@@ -34,22 +34,22 @@ from . import layout
 from .target import Target
 from .written_tile import Measures, WrittenTile
 
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # of files being made: few lie anywhere
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # most files being written have no georeference
 
 Watch = Callable[[str], AbstractContextManager[object]]
-"""Called with "write" around encoding and storing; lets a caller measure time."""
+"""Called with "write" around encoding and storing, so that the caller can measure time."""
 
 _WAITING = 2
-"""Tiles that may wait to be written: more would only be more memory."""
+"""Most tiles waiting to be written; more would only use memory."""
 
 _LARGEST_AT_ONCE = 1 << 30
-"""Bytes of samples of a result that is held in memory to be written as one file."""
+"""Most bytes of samples of a result that is assembled in memory for a single file."""
 
 
 class Sink:
-    """Takes finished tiles. A context; what is not yet written when it is left by an exception never will be.
+    """Receives finished tiles; a context manager. What is still unwritten when it is left by an exception is dropped.
 
-    A subclass says what is done with a tile, in the thread, and what there is in the end.
+    A subclass defines what the thread does with a tile, and how to finish.
     """
 
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
@@ -60,13 +60,13 @@ class Sink:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tile-writer")
 
     def add(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
-        """Write a tile, soon. Raises the ImageError of an earlier one."""
+        """Queue a tile for writing. Raises the ImageError of an earlier tile."""
         while len(self._waiting) >= _WAITING:
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(self._timed, tile, pixels, measures))
 
     def finish(self) -> tuple[WrittenTile, ...]:
-        """Wait until everything is durable; the files, in the order in which their tiles were added.
+        """Wait until everything is durable; return the files in the order in which their tiles were added.
 
         Raises:
             ImageError: something could not be written.
@@ -96,7 +96,7 @@ class Sink:
 
 
 class TileFiles(Sink):
-    """A file for each tile in one folder; beside a PNG what it cannot hold of where it lies and what it means."""
+    """A file per tile in one folder; beside a PNG, files with metadata that it cannot hold."""
 
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
         super().__init__(target, watch, patiently)
@@ -124,10 +124,10 @@ class TileFiles(Sink):
 
 
 class OneFile(Sink):
-    """The whole result as one PNG or GeoTIFF, put together in memory."""
+    """The whole result as one PNG or GeoTIFF, assembled in memory."""
 
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
-        """Raises ImageError for a result that is too large for it."""
+        """Raises ImageError if the result is too large."""
         super().__init__(target, watch, patiently)
         header = target.header
         size = header.height * header.width * len(header.bands) * np.dtype(header.dtype).itemsize
@@ -156,10 +156,10 @@ class OneFile(Sink):
 
 
 class OneCog(Sink):
-    """The whole result as one cloud optimized GeoTIFF, put together on the local disk."""
+    """The whole result as one cloud optimized GeoTIFF, assembled on the local disk."""
 
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
-        """Raises ImageError when the disk is full."""
+        """Raises ImageError if the disk is full."""
         super().__init__(target, watch, patiently)
         self._measures: list[Measures] = []
         with ExitStack() as stack:
@@ -189,7 +189,7 @@ class OneCog(Sink):
 
 
 def open_sink(target: Target, watch: Watch, patiently: Patience) -> Sink:
-    """Where the tiles of an image go. Raises ImageError."""
+    """Return the sink for an image's tiles. Raises ImageError."""
     if not target.one_file:
         return TileFiles(target, watch, patiently)
     if target.kind is Format.COG:
@@ -198,14 +198,14 @@ def open_sink(target: Target, watch: Watch, patiently: Patience) -> Sink:
 
 
 def encode(pixels: Pixels, header: Header, kind: Format) -> bytes:
-    """A picture as one file; in a PNG a mask becomes alpha, as `formats.held` says."""
+    """Encode a picture as one file; in a PNG a mask becomes alpha, see `formats.held`."""
     if kind is not Format.PNG:
         return encode_tif(pixels.samples, pixels.mask, header)
     return encode_png(_in_bands(pixels, kind).samples, header)
 
 
 def _in_bands(pixels: Pixels, kind: Format) -> Pixels:
-    """As the file has it: with the mask as one more band in a PNG."""
+    """Return the pixels as stored: in a PNG with the mask as an additional band."""
     if pixels.mask is None or kind is not Format.PNG:
         return pixels
     samples = pixels.samples

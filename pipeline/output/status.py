@@ -1,4 +1,4 @@
-"""What became of a row."""
+"""The outcome of a row."""
 
 from enum import StrEnum
 
@@ -6,11 +6,11 @@ from enum import StrEnum
 class Status(StrEnum):
     DONE = "done"
     DEGRADED = "degraded"
-    """Written, but over a limit that the user set (`judging`)."""
+    """Written, but over a limit set by the user (`judging`)."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Not attempted: beyond a limit."""
+    """Not attempted, because of a limit."""
 
 
 WRITTEN = (Status.DONE, Status.DEGRADED)
-"""Of rows whose result is in the output and committed."""
+"""Status of rows whose result is in the output and committed."""

@@ -1,4 +1,4 @@
-"""What is made of an image: files of which format, what they say of it, and where they lie."""
+"""The planned result of an image: format, header and place."""
 
 from dataclasses import dataclass, replace
 
@@ -17,18 +17,18 @@ class Target:
     """The result of one image before its first pixel."""
 
     kind: Format
-    """Of its files; never AUTO."""
+    """Format of its files; never AUTO."""
     header: Header
-    """Of the whole result, as files of that kind hold it."""
+    """Of the whole result, as files of that format hold it."""
     place: str
-    """The uri of its one file, or of the folder of its tiles."""
+    """Uri of its one file, or of the folder of its tiles."""
     one_file: bool
     grid: Grid
-    """Of the whole result, too."""
+    """Of the whole result."""
 
 
 def make_target(output: str, key: str, header: Header, form: Form, grid: Grid) -> Target:
-    """What becomes of an image of `header`. Raises ImageError where the form cannot hold it."""
+    """Return the target for an image with this header. Raises ImageError if the form cannot hold it."""
     kind = _kind(header, form)
     made = held(georef.enlarged(header, grid.size, form.dpi is Dpi.KEEP), kind)
     if kind is Format.PNG and form.single and not says_all(made):
@@ -41,7 +41,7 @@ def make_target(output: str, key: str, header: Header, form: Form, grid: Grid) -
 
 
 def _kind(header: Header, form: Form) -> Format:
-    """With no file beside it, a PNG holds less. Raises ImageError."""
+    """Return the format, where a PNG without files beside it holds less. Raises ImageError."""
     kind = choose(header, form.format)
     lacks = kind is Format.PNG and form.single and not says_all(header)
     return Format.TIF if lacks and form.format is Format.AUTO else kind

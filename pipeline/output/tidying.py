@@ -1,4 +1,4 @@
-"""What follows the last tile of an image: the mosaic, and nothing left of what earlier runs made of it."""
+"""Steps after the last tile of an image: the mosaic, and removal of what earlier runs left."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,12 +15,12 @@ from .maps import kind_of, map_header
 def finish_tiles(
     output: str, key: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int
 ) -> None:
-    """Of an image in tiles. Raises OSError.
+    """Finish an image in tiles. Raises OSError.
 
     Args:
-        made: of the whole result.
-        names: of the tiles that were written.
-        planned: how many there are with those in which nothing is known.
+        made: header of the whole result.
+        names: the tiles that were written.
+        planned: number of tiles, with those in which nothing is known.
         side: of a tile, in LR pixels.
     """
     _finish(layout.tiles_folder(output, key), made, names, planned, grid, side)
@@ -29,11 +29,11 @@ def finish_tiles(
 def finish_map(
     output: str, key: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int
 ) -> str | None:
-    """Of the map of an image's disagreement; its uri, None where there is none. Raises OSError.
+    """Finish an image's disagreement map; return its uri, or None without a map. Raises OSError.
 
     Args:
-        made: of the whole result, as the rest is.
-        names: of the tiles of the map; none where it is not wanted, and an older one is not to stay.
+        made: header of the whole result; the rest as in `finish_tiles`.
+        names: the map's tiles; empty if it is not wanted, in which case an older one is removed.
     """
     folder = layout.map_folder(output, key)
     if not names:
@@ -44,19 +44,19 @@ def finish_map(
 
 
 def remove_map(output: str, key: str) -> None:
-    """Raises OSError."""
+    """Remove the disagreement map of an image. Raises OSError."""
     with suppress(FileNotFoundError):
         layout.remove_other_tiles(layout.map_folder(output, key), ())
 
 
 def _finish(folder: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int) -> None:
-    """The mosaic, and no other tiles."""
+    """Write the mosaic and remove other tiles."""
     kept = set(names)
     located = made.georef is not None or made.nodata is not None
-    if (planned > 1 or located or not kept) and made.colours != CMYK:  # which GDAL shows as RGB and alpha
+    if (planned > 1 or located or not kept) and made.colours != CMYK:  # GDAL would show CMYK as RGB and alpha
         storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [_placed(name, grid, side) for name in names]))
         kept.add(layout.MOSAIC)
-    with suppress(FileNotFoundError):  # not a tile and no mosaic
+    with suppress(FileNotFoundError):  # neither tiles nor a mosaic
         layout.remove_other_tiles(folder, kept)
 
 
@@ -71,7 +71,7 @@ def _placed(name: str, grid: Grid, side: int) -> Placed:
 
 
 def remove_other_forms(output: str, key: str, kept: str | None) -> None:
-    """Of an image that was done before: `kept` is the uri of its one file, None when it is in tiles. Raises OSError."""
+    """Remove other forms of an image: `kept` is the uri of its one file, None if it is in tiles. Raises OSError."""
     layout.remove_other_files(output, key, kept)
     if kept is not None:
         with suppress(FileNotFoundError):

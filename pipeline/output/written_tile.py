@@ -1,4 +1,4 @@
-"""What is known of a file of a result once it is stored. Importing this does not load torch."""
+"""What is known of a result file once it is stored. Importing this does not load torch."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,14 +12,14 @@ Sum = TypeVar("Sum", Histogram, OctavePowers)
 
 @dataclass(frozen=True)
 class Measures:
-    """What tells how far a part of a result is to be trusted; those of parts add up."""
+    """Measures of trust for a part of a result; those of parts can be added."""
 
     residuals: ConsistencySums
-    """Of the written pixels, in native units."""
+    """For the written pixels, in native units."""
     disagreement: Histogram | None = None
-    """Of the members of the self-ensemble, in native units, where the image is known; None where there is one."""
+    """Of the self-ensemble's members, in native units, where the image is known; None with one member."""
     octaves: OctavePowers | None = None
-    """Of the mean of the written bands, alpha excepted; None where there is no room for a block."""
+    """Of the mean of the written bands, without alpha; None if there is no room for a block."""
 
     def __add__(self, other: "Measures") -> "Measures":
         return Measures(
@@ -31,7 +31,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class WrittenTile:
-    """A tile that is durable."""
+    """A tile that is durably stored."""
 
     name: str
     sha256: str
@@ -39,7 +39,7 @@ class WrittenTile:
 
 
 def _sum(one: Sum | None, other: Sum | None) -> Sum | None:
-    """Of those that are there."""
+    """Add those that exist."""
     if one is None or other is None:
         return one or other
     return one + other

@@ -1,1 +1,1 @@
-"""Weights that fits start from: as files, and how they are trained."""
+"""Priors: files of weights that fits start from, and their training."""

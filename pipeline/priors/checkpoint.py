@@ -1,4 +1,4 @@
-"""Where a training is, beside the file that it will write, so that the same command goes on from there bit for bit."""
+"""The checkpoint of a training, beside its output file, from which the same command resumes bit for bit."""
 
 import io
 import pickle
@@ -21,26 +21,26 @@ SUFFIX = ".checkpoint"
 _FORMAT = 1
 
 _OF_EARLIER_VERSIONS = {"--body": BodyKind.ADDITIVE.value}
-"""What their commands do not say: there was one alone."""
+"""Options that earlier versions did not have, with their only value."""
 
 Command = Mapping[str, str | int | float]
-"""All that decides the weights, by the option that says so; "images" for their pixels."""
+"""All that decides the weights, by option; "images" for their pixels."""
 
 
 @dataclass
 class Progress:
-    """How far the heads are."""
+    """The progress of the heads."""
 
     done: dict[Head, dict[str, Tensor]] = field(default_factory=dict)
     begun: dict[Head, Mapping[str, Any]] = field(default_factory=dict)
-    """The states of `sr_ops.training.Training`."""
+    """States from `sr_ops.training.Training`."""
 
 
 def load(uri: str, command: Command) -> Progress:
-    """What the checkpoint of a training says, or nothing where there is none.
+    """Return the progress in a checkpoint; nothing done if there is none.
 
     Raises:
-        UsageError: it is that of another command, or cannot be read.
+        UsageError: it is of another command, or cannot be read.
     """
     try:
         data = storage.read(uri)
@@ -65,7 +65,7 @@ def load(uri: str, command: Command) -> Progress:
 
 
 def save(uri: str, command: Command, progress: Progress) -> None:
-    """Whole or not at all. Raises OSError."""
+    """Store it atomically. Raises OSError."""
     file = io.BytesIO()
     held = {"format": _FORMAT, "command": dict(command), "done": progress.done, "begun": progress.begun}
     torch.save(held, file)
@@ -73,7 +73,7 @@ def save(uri: str, command: Command, progress: Progress) -> None:
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    """Numbers and plain values only: whatever else a pickle asks for is refused."""
+    """Load numbers and plain values only: anything else in a pickle is refused."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if archive.testzip() is not None:
             raise ValueError("damaged")
@@ -84,7 +84,7 @@ def _load(data: bytes) -> dict[str, Any]:
 
 
 def _differing(held: Command, given: Command) -> list[str]:
-    """What is not the same, in words."""
+    """Return what differs, in words."""
     words = []
     for name in {**given, **held}:
         if held.get(name) != given.get(name):

@@ -1,4 +1,4 @@
-"""How heads are trained: each in a thread of its own, as many at once as there are cores, and stopped at any step."""
+"""Training of heads: each in its own thread, as many at once as there are cores, interruptible at any step."""
 
 import math
 import os
@@ -31,19 +31,19 @@ _ODDS_OF_ONE_BAND = replace(ODDS, swapped=0.5)
 _ODDS_OF_CLEAN = Odds(bicubic=1, noise=0, jpeg=0, unseen=0.12, grey=0.05, swapped=0.05, inverted=0)
 
 _KERNELS, _LEAST_KERNELS = 20_000, 100
-"""Drawn for a head; no more than there are crops."""
+"""Kernels drawn for a head, and the fewest; no more than there are crops."""
 
 _WARM_UP = 300
-"""Steps, of a training that is long enough."""
+"""Warm-up steps in a training that is long enough."""
 
 _SAVE_SECONDS = 180.0
 
 _LOSS_SHARE = 0.05
-"""Of the last steps in the loss that is told."""
+"""Weight of the latest loss in the reported average."""
 
 
 class DivergedError(Exception):
-    """A loss is no number any more."""
+    """A loss is no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,20 @@ class Course:
     """What is trained, and how."""
 
     heads: tuple[Head, ...]
-    """In their order."""
+    """In training order."""
     clean: bool
-    """Whether they are the heads for clean images, not those for any camera."""
+    """Whether these are heads for clean images, rather than for any camera."""
     body: Body
     steps: int
-    """Of each head."""
+    """Per head."""
     batch: int
     crop: int
-    """LR pixels; a multiple of 16."""
+    """In LR pixels; a multiple of 16."""
     learning_rate: float
     seed: int
 
     def side(self, scale: int) -> int:
-        """Of a patch, in HR pixels."""
+        """Return the side of a patch in HR pixels."""
         return (self.crop + 2 * MARGIN) * scale
 
 
@@ -81,14 +81,14 @@ def train(
     save: Callable[[], None],
     tell: Tell,
 ) -> None:
-    """Go on from `progress` until all heads are done, which it then holds.
+    """Continue from `progress` until it holds all heads.
 
     Args:
         albums: by scale.
-        save: stores `progress`; called every few minutes, when a head is done, and when this is interrupted.
+        save: stores `progress`; called every few minutes, when a head is done, and on interruption.
 
     Raises:
-        DivergedError: a higher learning rate than can be learned with.
+        DivergedError: the learning rate is too high.
     """
     pause = Event()
     begun: dict[Head, _HeadTraining] = {}
@@ -118,7 +118,7 @@ def train(
         except Exception:
             pause.set()
             raise
-        except BaseException:  # a signal: what has been learned is kept
+        except BaseException:  # a signal: keep what has been learned
             pause.set()
             pool.shutdown()
             note_all()
@@ -126,14 +126,14 @@ def train(
 
 
 def _ready(course: Course, start: Prior | None, progress: Progress) -> list[Head]:
-    """Heads that are not done, and whose start is there."""
+    """Return heads that are not done and whose initial weights are available."""
     there = {None, *(start.heads if start else ()), *progress.done}
     waiting = [head for head in course.heads if head not in progress.done]
     return [head for head in waiting if _begins_from(head, course, start) in there]
 
 
 class _HeadTraining:
-    """One head on its way."""
+    """The training of one head."""
 
     def __init__(self, head: Head, training: Training, steps: int, at_a_time: int) -> None:
         self.head = head
@@ -141,7 +141,7 @@ class _HeadTraining:
         self._loss = math.nan
 
     def run(self, pause: Event, tell: Callable[[int, float], None]) -> None:
-        """Go on to the last step, or until `pause` is set."""
+        """Train to the last step, or until `pause` is set."""
         while self._training.steps < self._steps and not pause.is_set():
             loss = self._training.run(min(self._steps, self._training.steps + self._at_a_time))
             if not math.isfinite(loss):
@@ -150,7 +150,7 @@ class _HeadTraining:
             tell(self._training.steps, self._loss)
 
     def note(self, progress: Progress) -> None:
-        """Where it is."""
+        """Put its state into `progress`."""
         if self._training.steps == self._steps:
             progress.done[self.head] = self._training.averaged()
             progress.begun.pop(self.head, None)
@@ -186,7 +186,7 @@ def _draws(head: Head, course: Course, album: Album, seed: int, device: torch.de
 
 
 def _first_weights(head: Head, course: Course, start: Prior | None, progress: Progress, seed: int) -> dict[str, Tensor]:
-    """Of a clean image's head those for any camera, where the start has none of its own."""
+    """Return initial weights; for a clean head those for any camera if the start has no clean one."""
     if course.clean:
         assert start is not None
         return deeper(start.clean.get(head[0], start.heads[head]), course.body.depth)
@@ -202,13 +202,13 @@ def _begins_from(head: Head, course: Course, start: Prior | None) -> Head | None
 
 
 def _at_once(device: torch.device) -> int:
-    """Torch works outside Python's lock: several networks keep several cores busy. A GPU is busy with one."""
+    """Torch works outside Python's lock, so several networks keep several cores busy. One keeps a GPU busy."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 1 if device.type != "cpu" else max(1, cores // torch.get_num_threads())
 
 
 def _wait_for_any(running: Collection[Future[None]]) -> None:
-    """Until one has ended, or it is time to save."""
+    """Wait until one has ended, or it is time to save."""
     until = time.monotonic() + _SAVE_SECONDS
     while not wait(running, min(1.0, _SAVE_SECONDS), FIRST_COMPLETED).done and time.monotonic() < until:
-        pass  # a signal gets through in between
+        pass  # signals are handled in between

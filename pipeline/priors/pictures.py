@@ -1,4 +1,4 @@
-"""The pictures that heads are trained on: windows of a collection's images at several sizes, in 8 bits."""
+"""Pictures for training heads: windows of a collection's images at several sizes, in 8 bits."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -20,31 +20,31 @@ from ..imagery.picture import OpenImage, Picture
 from ..imagery.reading.routing import open_file
 
 MIN_IMAGES = 4
-"""Fewer images than this are no collection: what is learned from them is theirs alone."""
+"""Fewer images are no collection: what is learned from them holds for them only."""
 
 _WINDOW = 768
-"""Side in pixels of the most that one image gives: bounds the memory."""
+"""Largest side, in pixels, taken from one image; bounds the memory."""
 
 _SIZES = (1.0, 0.8, 0.64, 0.5)
-"""That an image is learned from at."""
+"""Relative sizes at which an image is learned from."""
 
 _MOST_BANDS = 3
-"""Of an image that is not in three bands: each becomes a grey picture."""
+"""Most bands taken from an image without three bands; each becomes a grey picture."""
 
 _LEAST_SHARE = 0.8
-"""Of the side of a patch that a picture must have; it is mirrored then."""
+"""Share of a patch's side that a picture must have; it is then mirrored."""
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What a manifest offers."""
+    """The images of a manifest."""
 
     manifest: str
     """As given."""
     weights: Mapping[str, float]
-    """How much each image counts, by its uri."""
+    """Relative weight of each image, by uri."""
     left_out: tuple[tuple[str, str], ...]
-    """Rows that name no image, with the reason."""
+    """Rows without an image, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +53,23 @@ class _Drawn:
     """(3, H, W) uint8."""
     odds: float
     image: int
-    """Number of the image that it is of."""
+    """Number of the image it belongs to."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What is learned from."""
+    """The pictures to learn from."""
 
     drawn: tuple[_Drawn, ...]
     images: int
     in_colour: bool
-    """Whether any is in three bands."""
+    """Whether any has three bands."""
     left_out: tuple[tuple[str, str], ...]
     """Images that could not be used, with the reason."""
 
     @property
     def sha256(self) -> str:
-        """Of all pixels and odds."""
+        """Hash of all pixels and odds."""
         digest = hashlib.sha256()
         for picture in self.drawn:
             digest.update(f"{tuple(picture.pixels.shape)} {picture.odds!r}".encode())
@@ -77,10 +77,10 @@ class Pictures:
         return digest.hexdigest()
 
     def album(self, side: int, device: torch.device) -> Album:
-        """Those that hold a patch of `side` pixels, or nearly.
+        """Return the pictures that hold a patch of `side` pixels, or nearly.
 
         Raises:
-            ValueError: they are of fewer than MIN_IMAGES images; the message says how many there are.
+            ValueError: they come from fewer than MIN_IMAGES images; the message gives the number.
         """
         chosen = [picture for picture in self.drawn if min(picture.pixels.shape[1:]) >= _least(side)]
         images = len({picture.image for picture in chosen})
@@ -91,10 +91,10 @@ class Pictures:
 
 
 def read_pictures(offered: TrainingImages, side: int, max_images: int, seed: int) -> Pictures:
-    """The images that are offered, at most `max_images` of them drawn by the seed, whatever their order.
+    """Read the images, at most `max_images` of them, drawn by `seed` regardless of their order.
 
     Args:
-        side: of the smallest patch in pixels: what is too small for it is left out.
+        side: of the smallest patch in pixels; smaller images are left out.
 
     Raises:
         UsageError: there are fewer than MIN_IMAGES.
@@ -126,7 +126,7 @@ def read_pictures(offered: TrainingImages, side: int, max_images: int, seed: int
 
 
 def _read_window(uri: str, least: int, draw: Random) -> Tensor:
-    """A part of an image, (C, h, w) float32. Raises ImageError or OSError."""
+    """Return a part of an image, (C, h, w) float32. Raises ImageError or OSError."""
     with storage.on_disk(uri) as path, closing(Picture(_open(path))) as picture:
         height, width = picture.height, picture.width
         if min(height, width) < least:
@@ -141,7 +141,7 @@ def _read_window(uri: str, least: int, draw: Random) -> Tensor:
 
 
 def _open(path: str) -> OpenImage:
-    """By a decoder process; where there is no msgspec to speak to one with, as in a bare checkout, in this process."""
+    """Open it in a decoder process; in this process if msgspec, needed to talk to one, is missing (bare checkout)."""
     try:
         import msgspec  # noqa: F401
     except ImportError:
@@ -152,7 +152,7 @@ def _open(path: str) -> OpenImage:
 
 
 def _sizes_of(window: Tensor, weight: float, image: int, least: int, draw: Random) -> Iterator[_Drawn]:
-    """A window in 8 bits at all sizes that are large enough; one that is not in three bands as several in grey."""
+    """Yield a window in 8 bits at all sizes that are large enough; without three bands, as several grey pictures."""
     bands = sorted(draw.sample(range(len(window)), min(len(window), _MOST_BANDS)))
     parts = [window] if len(window) == 3 else [window[[band]].expand(3, -1, -1) for band in bands]
     height, width = window.shape[1:]

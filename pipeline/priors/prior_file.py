@@ -1,9 +1,8 @@
-"""Prior files: weights as safetensors, which hold numbers only. A file is checked whole before anything starts.
+"""Prior files: weights as safetensors, which hold numbers only. A file is checked completely before anything starts.
 
-A tensor of the head for scale 4 and one band is called "4.1.<its name in the network>", of that for clean images
-"4.clean.<its name>"; the metadata "srpipe-heads" tell, as JSON, the body that heads have, and that of those for clean
-images. Of what layers a body is the metadata tell where it is not additive, as all were at first. Weights are stored in
-float16, and used in float32.
+A tensor of the head for scale 4 and one band is named "4.1.<its name in the network>", of that for clean images
+"4.clean.<its name>". The metadata "srpipe-heads" hold, as JSON, the body of the heads and that of the clean heads. They
+give the kind of a body if it is not additive, which all were at first. Weights are stored as float16, used as float32.
 """
 
 import hashlib
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHIPPED = "shipped"
-"""The name of the prior that comes with srpipe."""
+"""Name of the prior that comes with srpipe."""
 
 _SHIPPED_FILE = Path(__file__).with_name("any_camera.safetensors")
 
@@ -37,27 +36,27 @@ _METADATA, _FORMER_METADATA = "srpipe-heads", "srpipe-prior"
 _CLEAN = "clean"
 
 _MAX_WIDTH, _MAX_DEPTH = 4096, 256
-"""Beyond any network that could be run: what a file claims is checked before anything of that size is made."""
+"""Beyond any usable network: sizes in a file are checked before anything of that size is created."""
 
 _MAKE_ONE = "make one with `srpipe prior`"
 
 
 @dataclass(frozen=True)
 class PriorFile:
-    """A prior as it lies on disk."""
+    """A prior as stored in a file."""
 
     data: bytes
     body: Body
-    """Of the heads for any camera."""
+    """Body of the heads for any camera."""
     heads: tuple[Head, ...]
-    """For any camera, in their order."""
+    """Heads for any camera, in order."""
     clean_body: Body | None = None
     clean: tuple[int, ...] = ()
-    """Scales that have a head for clean images."""
+    """Scales with a head for clean images."""
 
     @property
     def largest(self) -> Body:
-        """As wide and as deep as any of its networks."""
+        """The largest width and depth of any of its networks."""
         bodies = [self.body, self.clean_body or self.body]
         return Body(max(body.width for body in bodies), max(body.depth for body in bodies), self.body.kind)
 
@@ -67,13 +66,13 @@ class PriorFile:
 
 
 def read_prior(choice: str, option: str = "--prior") -> PriorFile | None:
-    """The prior called `choice`: "shipped", "none" (gives None), or the path or uri of a file.
+    """Read a prior by name: "shipped", "none" (returns None), or the path or uri of a file.
 
     Args:
-        option: what the choice was made with.
+        option: the option that gave the name, for messages.
 
     Raises:
-        UsageError: nothing is there, or it is no prior.
+        UsageError: nothing is there, or it is not a prior.
     """
     if choice == NO_PRIOR:
         return None
@@ -92,12 +91,12 @@ def read_prior(choice: str, option: str = "--prior") -> PriorFile | None:
 
 
 def parse_prior(data: bytes) -> PriorFile:
-    """Raises ValueError, with what follows "the file ...", for bytes that are no whole prior."""
+    """Check the bytes of a prior. Raises ValueError, worded to follow "the file ...", if they are not a whole prior."""
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
         raise ValueError("is a pickle of PyTorch, which could run any code when opened and is never read")
     try:
         tensors = load(data)
-    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a dtype that numpy has not
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a dtype unknown to numpy
         raise ValueError(f"is no whole safetensors file ({error})") from error
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     metadata = header.get("__metadata__") or {}
@@ -142,14 +141,14 @@ def _body(metadata: dict[str, str], which: str) -> Body:
 
 
 def _heads(names: Iterable[str]) -> tuple[Head, ...]:
-    """Of those that there can be, the ones that a tensor is called after."""
+    """Return the possible heads for which there is a tensor."""
     said = {tuple(name.split(".", 2)[:2]) for name in names}
     possible = [(scale, bands) for scale in HEAD_SCALES for bands in sorted(HEAD_BANDS)]
     return tuple((scale, bands) for scale, bands in possible if (str(scale), str(bands)) in said)
 
 
 def check_fits(prior: PriorFile, settings: Settings, option: str = "--prior") -> None:
-    """Raises UsageError when the settings' network starts from no prior."""
+    """Raise UsageError if the settings' network cannot start from a prior."""
     if settings.network != Network.DIRECT:
         raise UsageError(
             f"{option}: it holds {Network.DIRECT} networks of width {prior.body.width} and depth {prior.body.depth};"
@@ -158,7 +157,7 @@ def check_fits(prior: PriorFile, settings: Settings, option: str = "--prior") ->
 
 
 def weights(data: bytes) -> Prior:
-    """The weights of a prior file that was checked, float32."""
+    """Return the float32 weights of a checked prior file."""
     from safetensors.torch import load as load_tensors
 
     heads: dict[Head, dict[str, Any]] = {}
@@ -171,7 +170,7 @@ def weights(data: bytes) -> Prior:
 
 
 def to_bytes(prior: Prior) -> bytes:
-    """A prior file's bytes; equal weights give equal bytes."""
+    """Return the bytes of a prior file; equal weights give equal bytes."""
     import torch
     from safetensors.torch import save
 
@@ -190,6 +189,6 @@ def to_bytes(prior: Prior) -> bytes:
 
 def _described(body: Body) -> dict[str, object]:
     described = asdict(body)
-    if body.kind is BodyKind.ADDITIVE:  # a file of them is one for earlier versions, too
+    if body.kind is BodyKind.ADDITIVE:  # earlier versions can read such a file, too
         del described["kind"]
     return described

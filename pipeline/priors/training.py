@@ -1,4 +1,4 @@
-"""`srpipe prior`: images of a collection become one file of weights for direct networks, by way of a checkpoint."""
+"""`srpipe prior`: train direct networks on a collection's images, with a checkpoint, and write their weights."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,62 +19,62 @@ from .course import Course, DivergedError, Tell, train
 from .pictures import MIN_IMAGES, Pictures, TrainingImages, read_pictures
 
 FRESH_BODY = Body(width=96, depth=10)
-"""Of a prior that goes on from none."""
+"""Body of a prior that is trained from scratch."""
 
 _MORE_CONVOLUTIONS = 6
-"""Of heads for clean images: measured against as many as the others have."""
+"""Additional convolutions of heads for clean images; measured against heads without them."""
 
 _CROP_UNIT = 16
-"""LR pixels: a block of JPEG where colours have half the pixels."""
+"""In LR pixels: a JPEG block with subsampled chroma."""
 
 _RATE, _RATE_FROM_PRIOR = 1e-3, 3e-4
-"""From a prior a higher one would make forget more than it learns."""
+"""From a prior, a higher rate would lose more than it learns."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be trained."""
+    """What to train."""
 
     start: str
-    """The prior to go on from, as `--prior` names it."""
+    """The prior to start from, named as for `--prior`."""
     scales: tuple[int, ...]
     clean: bool
-    """Whether the heads for clean images are trained, not those for any camera."""
+    """Whether to train the heads for clean images, instead of those for any camera."""
     steps: int
-    """Of each head."""
+    """Per head."""
     batch: int
     crop: int
-    """LR pixels."""
+    """In LR pixels."""
     learning_rate: float | None
-    """None for what suits the start."""
+    """None for the default for the start."""
     max_images: int
     seed: int
     width: int | None
-    """Of a fresh body, as are `depth` and `body`; None for that of FRESH_BODY."""
+    """For a new body, as `depth` and `body`; None for that of FRESH_BODY."""
     depth: int | None
     body: BodyKind | None
     device: str
     """`cpu` or `cuda`."""
     threads: int
-    """Torch threads of each head's training."""
+    """Torch threads per head."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training."""
+    """The result of a training."""
 
     output: str
     sha256: str
     heads: tuple[Head, ...]
-    """That were trained; those of the start that were not are in the file, too."""
+    """Heads that were trained; the file also has the other heads of the start."""
     images: int
-    """That were learned from."""
+    """Number of images that were learned from."""
     left_out: tuple[tuple[str, str], ...]
     """Images that could not be used, with the reason."""
 
 
 def train_prior_file(offered: TrainingImages, output: str, request: Request, tell: Tell) -> Trained:
-    """Train heads on the images that are offered; go on from the checkpoint beside the output, where there is one.
+    """Train heads on images; resume from the checkpoint beside the output if there is one.
 
     The same images and request give the same file byte for byte, interrupted or not, on the same kind of processor.
 
@@ -163,7 +163,7 @@ def _check_output(output: str) -> None:
 
 
 def _course(request: Request, body: Body, start: Prior | None, pictures: Pictures) -> Course:
-    """Without a picture in colour there is nothing that heads for three bands could learn of."""
+    """Without a picture in colour there is nothing to train heads for three bands on."""
     rate = request.learning_rate or (_RATE if start is None else _RATE_FROM_PRIOR)
     if request.clean and not pictures.in_colour:
         raise UsageError("--clean: heads for clean images are of three bands, and no picture is in colour")
@@ -205,9 +205,9 @@ def _command(request: Request, course: Course, pictures: Pictures, start_sha256:
 
 
 def _trained(course: Course, start: Prior | None, progress: Progress) -> Prior:
-    """What was trained, and what of the start is kept.
+    """Return the prior with the trained heads and the other heads of the start.
 
-    A head for clean images goes where that for any camera was trained and it was not: it would take its place.
+    A clean head is dropped if the head for any camera was trained and it was not: otherwise it would be used instead.
     """
     if start is None:
         return Prior(course.body, progress.done)

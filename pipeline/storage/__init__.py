@@ -1,6 +1,6 @@
-"""One way to reach files, local or on S3: absolute uris in, bytes and listings out.
+"""Access to files, local or on S3: absolute uris in, bytes and listings out.
 
-What other rooms use stands here, to be called as `storage.read`.
+Other rooms use the names below, as in `storage.read`.
 """
 
 from .access import (

@@ -1,6 +1,6 @@
-"""Bytes and listings of files, local or on S3, by their absolute uris.
+"""Bytes and listings of files, local or on S3, by absolute uri.
 
-Nothing is cached: another process may change what is listed here.
+Nothing is cached, since another process may change what is listed.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from .sides import as_os_errors, filesystem, options_for
 from .uris import parent, scheme
 
 _AT_ONCE = 16
-"""Requests: as long as this many files take to be asked for, a page of a listing takes."""
+"""Parallel requests. This many requests for single files take as long as one page of a listing."""
 
 _BLOCK = 1 << 20
-"""Bytes of a file that are held when it may be large."""
+"""Bytes of a possibly large file that are held at a time."""
 
 _READ_AHEAD = 256
 """Files held in memory when many are read."""
@@ -28,30 +28,30 @@ _READ_AHEAD = 256
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What tells one version of a file from another, as a listing gives it."""
+    """Identifies one version of a file, as a listing reports it."""
 
     size: int
     """Bytes."""
     version: str
-    """S3: the ETag; local: the time of the last change."""
+    """S3: the ETag; local: the modification time."""
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of sha256 over size and version."""
+        """16 hex digits of the sha256 of size and version."""
         return hashlib.sha256(f"{self.size} {self.version}".encode()).hexdigest()[:16]
 
 
 def stat(uri: str) -> Source:
-    """Raises FileNotFoundError when nothing is there, OSError when it cannot be known."""
+    """Return the source of a file. Raises FileNotFoundError if nothing is there, OSError if it cannot be determined."""
     with as_os_errors(uri):
         return _source(filesystem(uri).info(uri))
 
 
 def stat_all(uris: Iterable[str]) -> dict[str, Source]:
-    """The source of every uri that can be known; S3 folders with many of them are listed, not asked file by file.
+    """Return the source of every uri for which it can be determined; S3 folders with many of them are listed.
 
-    However much else lies in a folder, it takes no more requests than twice those for its uris alone. What cannot be
-    known is left out: the worker meets the same error and makes it the image's record.
+    However much else a folder holds, this takes at most twice the requests that its uris alone would take. Uris that
+    fail are left out: the worker meets the same error and records it for the image.
     """
     folders: dict[str, list[str]] = {}
     for uri in uris:
@@ -65,7 +65,7 @@ def stat_all(uris: Iterable[str]) -> dict[str, Source]:
 
 
 def content_source(path: str) -> Source:
-    """The source that the bytes of a local file are, whatever a listing says of it; they are not held in memory."""
+    """Return a source for the bytes of a local file, whatever a listing says. The file is not held in memory."""
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
@@ -75,7 +75,7 @@ def content_source(path: str) -> Source:
 
 
 def content_sources(uris: Iterable[str]) -> dict[str, Source]:
-    """`content_source` of every file that can be read: what cannot is left out, as by `stat_all`. Reads all of them."""
+    """Return `content_source` of every file; unreadable ones are left out, as in `stat_all`. Reads all files."""
     uris = list(uris)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         known = zip(uris, pool.map(_try_content, uris), strict=True)
@@ -88,9 +88,9 @@ def exists(uri: str) -> bool:
 
 
 def lies_beside(uri: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Which of some names are those of files in the folder of one; all begin as its own does up to its last point.
+    """Return those of `names` that exist in the folder of `uri`; all must begin as its name does up to its last dot.
 
-    One request to S3. Raises OSError.
+    Makes one request to S3. Raises OSError.
     """
     folder = parent(uri)
     if scheme(uri) == "file":
@@ -102,26 +102,26 @@ def lies_beside(uri: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_folder(uri: str) -> bool:
-    """True for a local directory or an S3 prefix with something below it."""
+    """Return True for a local directory, or an S3 prefix with something below it."""
     with as_os_errors(uri):
         return bool(filesystem(uri).isdir(uri))
 
 
 def list_folder(folder: str) -> dict[str, Source]:
-    """The files directly in a folder, as `find` gives them. Raises FileNotFoundError when there is none."""
+    """Return the files directly in a folder, as `find` does. Raises FileNotFoundError if there is no such folder."""
     with as_os_errors(folder):
         infos = filesystem(folder).ls(folder, detail=True)
         return _found(folder, {info["name"]: info for info in infos})
 
 
 def find(folder: str) -> dict[str, Source]:
-    """Every file below a folder, as uri -> source, in the order of their names; empty when there is no folder."""
+    """Return every file below a folder as uri -> source, sorted by name; empty if there is no such folder."""
     with as_os_errors(folder):
         return _found(folder, filesystem(folder).find(folder, detail=True))
 
 
 def glob(pattern: str) -> dict[str, Source]:
-    """Every file that a pattern with *, **, ? or [] names, as `find` gives it."""
+    """Return every file that matches a pattern with *, **, ? or [], as `find` does."""
     with as_os_errors(pattern):
         return _found(pattern, filesystem(pattern).glob(pattern, detail=True))
 
@@ -134,10 +134,10 @@ def read(uri: str) -> bytes:
 
 @contextmanager
 def on_disk(uri: str) -> Iterator[str]:
-    """The path of a local file with what is at `uri`: itself, or a copy for as long as the context lasts."""
+    """Yield the path of a local file with the content of `uri`: the file itself, or a copy that is deleted later."""
     with as_os_errors(uri):
         if scheme(uri) == "file":
-            with open(uri, "rb"):  # tells now that it cannot be read
+            with open(uri, "rb"):  # raises now if it cannot be read
                 pass
             yield uri
             return
@@ -151,16 +151,16 @@ def on_disk(uri: str) -> Iterator[str]:
 
 
 def read_all(uris: Sequence[str]) -> Iterator[bytes]:
-    """What `read` gives for each, in their order; some are fetched at a time, since S3 takes as long for one."""
+    """Yield the content of each file in order. Several are fetched in parallel, which S3 does in the time of one."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for start in range(0, len(uris), _READ_AHEAD):
             yield from pool.map(read, uris[start : start + _READ_AHEAD])
 
 
 def write(uri: str, data: bytes, content_type: str | None = None) -> None:
-    """Store `data` whole or not at all, replacing what was there; folders are made as needed.
+    """Store `data` atomically, replacing what was there. Folders are created as needed.
 
-    A store tells a browser `content_type`, without which it offers a page for download; a disk does not keep it.
+    A store serves `content_type` to browsers, which would otherwise download a page; a local disk ignores it.
 
     Local: a temporary file, synced, then renamed. S3: one put (a stream would commit half an object on an error).
     """
@@ -172,7 +172,7 @@ def write(uri: str, data: bytes, content_type: str | None = None) -> None:
 
 
 def upload(path: str, uri: str) -> None:
-    """As `write`, what is in a local file, however large."""
+    """Store the content of a local file as `write` does, however large it is."""
     with as_os_errors(uri):
         if scheme(uri) == "file":
             local_disk.copy(path, uri)
@@ -181,10 +181,10 @@ def upload(path: str, uri: str) -> None:
 
 
 def create(uri: str, data: bytes) -> bool:
-    """Store `data` whole where nothing is yet; False when something is there, which is left as it is.
+    """Store `data` atomically if nothing is there. Returns False, and changes nothing, if something is.
 
-    Of several that try at once one gets True, wherever the store keeps to If-None-Match (AWS and most others do). An
-    answer that got lost on the way may turn True into False: read who is there, when it matters.
+    Of several concurrent calls one gets True, if the store supports If-None-Match (AWS and most others do). If the
+    answer is lost on the way, True may become False: read who is there where that matters.
     """
     with as_os_errors(uri):
         try:
@@ -200,7 +200,7 @@ def create(uri: str, data: bytes) -> bool:
 
 
 def remove(uri: str) -> None:
-    """Delete one file; no error when there is none."""
+    """Delete one file; no error if it does not exist."""
     with as_os_errors(uri), suppress(FileNotFoundError):
         filesystem(uri).rm_file(uri)
 
@@ -213,13 +213,13 @@ def _found(where: str, infos: dict[str, dict[str, Any]]) -> dict[str, Source]:
     found = {}
     for path in sorted(infos):
         info = infos[path]
-        if info.get("islink"):  # of a local folder: what it leads to counts
+        if info.get("islink"):  # in a local folder; the target of the link counts
             try:
                 info = filesystem(where).info(path)
-            except OSError:  # it leads nowhere, or in a circle: whoever opens it is told so
+            except OSError:  # broken or circular; opening it will fail with a message
                 found[prefix + path] = _LEADS_NOWHERE
                 continue
-        if info["type"] == "file" and not path.endswith("/"):  # S3 consoles mark a folder by an empty object
+        if info["type"] == "file" and not path.endswith("/"):  # S3 consoles mark a folder with an empty object
             found[prefix + path] = _source(info)
     return found
 
@@ -232,7 +232,7 @@ def _source(info: dict[str, Any]) -> Source:
 
 
 def _try_list(folder: str, uris: list[str]) -> dict[str, Source]:
-    """What a listing tells of files of one folder, for as long as it is worth it: many in a page, and S3."""
+    """Return the sources that a listing of one S3 folder gives, for as long as its pages hold many of the uris."""
     found: dict[str, Source] = {}
     if scheme(folder) != "s3" or len(uris) < _AT_ONCE:
         return found

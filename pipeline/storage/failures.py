@@ -1,4 +1,4 @@
-"""What an OSError of storage means: in words, and whether it may pass."""
+"""The meaning of an OSError of storage: its reason in words, and whether it is transient."""
 
 import errno
 
@@ -9,18 +9,18 @@ _TRANSIENT = {
     *(errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET),
     *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH),
 }
-"""Of a network file system or a disk that is busy: the next call may find it well."""
+"""Errors of a busy network file system or disk; the next call may succeed."""
 
 
 def reason(error: OSError) -> str:
-    """What went wrong, in a few words, without the path that the caller names anyway."""
+    """Return what went wrong in a few words, without the path, which the caller names."""
     return s3.code_without_words(error) or error.strerror or str(error) or type(error).__name__
 
 
 def is_transient(error: OSError) -> bool:
-    """Whether the same call may succeed a while later: no answer, an overloaded store, a network disk that hangs.
+    """Return whether the same call may succeed later: no answer, an overloaded store, a hanging network disk.
 
-    False for what only a person can change: not there, not allowed, full, read-only, wrong credentials.
+    False for what only a person can change: missing, not allowed, full, read-only, wrong credentials.
     """
     answered = s3.answer(error)
     if answered is not None:

@@ -1,4 +1,4 @@
-"""Folders of an output: whether it can be written to, and none left behind that is empty."""
+"""Folders of an output: whether they are writable, and removal of empty ones."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ from .uris import join, parent, scheme
 
 
 def check_writable(folder: str) -> None:
-    """Put a small file into `folder` and take it away again. Raises UsageError when that cannot be done."""
+    """Write a small file to `folder` and delete it. Raises UsageError if that fails."""
     if not check_service(folder):
         raise UsageError(f"cannot write to the output {folder}: there is no such bucket; choose another with --output")
     probe = join(folder, f".probe-{processes.tag()}-{secrets.token_hex(4)}")
@@ -30,7 +30,7 @@ def check_writable(folder: str) -> None:
 
 
 def folds_case(folder: str) -> bool:
-    """Whether a folder takes names that differ in case alone for one, as on macOS; never on S3. Raises OSError."""
+    """Return whether a folder ignores case in names, as on macOS; never on S3. Raises OSError."""
     if scheme(folder) != "file":
         return False
     name = f".probe-{processes.tag()}-{secrets.token_hex(4)}"
@@ -42,9 +42,9 @@ def folds_case(folder: str) -> bool:
 
 
 def lies_where_case_folds(folder: str) -> bool:
-    """What `folds_case` says, found without writing: by the names of the folders that exist around it.
+    """Return what `folds_case` would, without writing: judged by the names of existing parent folders.
 
-    A disk that is mounted at `folder` itself may be of another kind.
+    A disk that is mounted at `folder` itself may differ.
     """
     if scheme(folder) != "file":
         return False
@@ -57,7 +57,7 @@ def lies_where_case_folds(folder: str) -> bool:
 
 
 def missing_folders(folder: str) -> list[str]:
-    """The local folders that a write below `folder` would make, innermost first; none on S3."""
+    """Return the local folders that a write below `folder` would create, innermost first; none on S3."""
     missing = []
     while scheme(folder) == "file" and not os.path.exists(folder):
         missing.append(folder)
@@ -66,14 +66,14 @@ def missing_folders(folder: str) -> list[str]:
 
 
 def remove_empty(folders: Iterable[str]) -> None:
-    """Take local folders away, innermost first, up to one with something in it."""
+    """Delete local folders, innermost first, up to the first that is not empty."""
     with suppress(OSError):
         for folder in folders:
             os.rmdir(folder)
 
 
 def remove_empty_folders(folder: str) -> None:
-    """Delete a folder and those below it that hold no file; nothing to do on S3, which knows no folders."""
+    """Delete a folder and those below it that hold no file. Does nothing on S3, which has no folders."""
     if scheme(folder) == "file":
         for path, _, _ in os.walk(folder, topdown=False):
             with suppress(OSError):  # not empty

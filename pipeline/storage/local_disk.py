@@ -1,4 +1,4 @@
-"""Writing on a local disk so that a file is whole or not there, also after the power fails."""
+"""Atomic and durable writes to a local disk: a file is complete or missing, also after a power failure."""
 
 import errno
 import os
@@ -10,30 +10,30 @@ from contextlib import contextmanager
 from . import processes
 
 _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""How a file system says that it has no hard links, as FAT has none."""
+"""Errors of a file system without hard links, such as FAT."""
 
 
 def write(path: str, data: bytes) -> None:
-    """Store `data` whole or not at all, replacing what was there; folders are made as needed."""
+    """Store `data` atomically, replacing what was there. Folders are created as needed."""
     with _synced_beside(path, data) as temporary:
         os.replace(temporary, path)
 
 
 def copy(source: str, path: str) -> None:
-    """As `write`, what is in another file."""
+    """Store the content of another file as `write` does."""
     with _synced_beside(path, source) as temporary:
         os.replace(temporary, path)
 
 
 def create(path: str, data: bytes) -> None:
-    """Store `data` whole where nothing is yet. Raises FileExistsError when something is."""
+    """Store `data` atomically if nothing is there. Raises FileExistsError if something is."""
     with _synced_beside(path, data) as temporary:
         try:
             os.link(temporary, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            with open(path, "xb") as file:  # still one winner, but its data may be seen half
+            with open(path, "xb") as file:  # still only one succeeds, but others may see half of its data
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -41,7 +41,10 @@ def create(path: str, data: bytes) -> None:
 
 @contextmanager
 def _synced_beside(path: str, data: bytes | str) -> Iterator[str]:
-    """Bytes, or what is in a file, in a temporary file beside `path`, to be renamed or linked; then made durable."""
+    """Yield a synced temporary file beside `path`, to be renamed or linked; then make that durable.
+
+    Args:
+        data: bytes, or the path of a file to copy."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".tmp-{processes.tag()}-{secrets.token_hex(8)}")
@@ -58,7 +61,7 @@ def _synced_beside(path: str, data: bytes | str) -> Iterator[str]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
-    entry = os.open(folder, os.O_RDONLY)  # the name is durable only when the folder is
+    entry = os.open(folder, os.O_RDONLY)  # the name is durable only once the folder is synced
     try:
         os.fsync(entry)
     finally:

@@ -1,4 +1,4 @@
-"""What tells a picture's header, of a file that is elsewhere: its beginning and its end, without what lies between."""
+"""The beginning and the end of a remote file, which suffice for a picture's header."""
 
 import os
 import tempfile
@@ -11,17 +11,17 @@ from .sides import as_os_errors, filesystem
 from .uris import scheme
 
 _BEGINNING, _END = 256 << 10, 64 << 10
-"""Bytes: headers stand in front, with a colour profile and the EXIF; the directory of some TIFFs at the end."""
+"""Bytes. Headers are at the beginning, with colour profile and EXIF; some TIFFs have their directory at the end."""
 
 
 def is_outlined(uri: str, size: int) -> bool:
-    """Whether a file of so many bytes is worth fetching in part; 0 for a size that is not known."""
+    """Return whether a file of `size` bytes is worth fetching in part; `size` is 0 if unknown."""
     return scheme(uri) == "s3" and size > 2 * (_BEGINNING + _END)
 
 
 @contextmanager
 def outline_on_disk(uri: str, size: int) -> Iterator[str]:
-    """The path of a local file with what is at `uri`; of one that `is_outlined` with zeros for all but both ends.
+    """Yield the path of a local file with the content of `uri`; if `is_outlined`, with zeros between both ends.
 
     Raises OSError, as `on_disk` does.
     """

@@ -1,4 +1,4 @@
-"""Which process a thing belongs to, and whether that process is still there: of leases and of temporary files."""
+"""The owner process of a lease or a temporary file, and whether that process still runs."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 TEMPORARY = "srpipe-"
-"""Names in the temporary folder begin with it."""
+"""Prefix of names in the temporary folder."""
 
 _ZOMBIE = "ended"
 
@@ -15,9 +15,9 @@ _TAG = re.compile(r"-([0-9a-f]{8})-(\d+)-(\d+)(?:-|$)")
 
 
 def machine() -> str:
-    """Within it process numbers mean something: this start of it, and of its container; "" where it does not say.
+    """Identify the scope of process numbers: the boot of the machine, and the container. "" if unknown.
 
-    Two containers may have one host name, and not see each other's processes.
+    Two containers may have the same host name and yet not see each other's processes.
     """
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
@@ -26,9 +26,9 @@ def machine() -> str:
 
 
 def started(pid: int) -> str:
-    """Tells a process from a later one of its number, where /proc tells: the ticks from the machine's start to its own.
+    """Identify a process among later ones of the same number, by its start time in ticks since boot.
 
-    "" where the system does not say, and a word for one that has ended and is not yet buried.
+    Returns "" if the system does not say, and a word for a process that has ended but was not yet reaped.
     """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -38,10 +38,10 @@ def started(pid: int) -> str:
 
 
 def is_gone(pid: int, began: str) -> bool:
-    """Whether a process of this machine has ended, or its number is another's by now; what cannot be told is there.
+    """Return whether a process of this machine has ended, or its number was reused; False if that is unknown.
 
     Args:
-        began: what `started` said of it.
+        began: what `started` returned for it.
     """
     try:
         os.kill(pid, 0)
@@ -54,22 +54,22 @@ def is_gone(pid: int, began: str) -> bool:
 
 
 def tag() -> str:
-    """What names of this process's temporary files hold, so that others can tell whose they are; 27 bytes at most."""
+    """Return the part of temporary names that identifies their owner, this process; at most 27 bytes."""
     return _tag(os.getpid())
 
 
 def temporary_prefix() -> str:
-    """How names in the temporary folder begin that are of this process."""
+    """Return the prefix of this process's names in the temporary folder."""
     return f"{TEMPORARY}{tag()}-"
 
 
 def has_owner(name: str) -> bool:
-    """Whether there is a `tag` in a name."""
+    """Return whether a name holds a `tag`."""
     return bool(_TAG.search(name))
 
 
 def is_owner_gone(name: str) -> bool | None:
-    """Whether the process whose `tag` is in a name has ended; None where that cannot be told: of another machine."""
+    """Return whether the process whose `tag` is in a name has ended; None if unknown, as for another machine."""
     found = _TAG.search(name)
     if found is None or found[1] != _hashed(machine()) or not machine():
         return None

@@ -1,6 +1,6 @@
-"""S3 by s3fs: clients that neither give up at once nor wait for ever, and errors that are OSErrors and tell no secrets.
+"""S3 through s3fs: clients with bounded retries, and errors that are OSErrors and reveal no secrets.
 
-botocore is loaded only when S3 is used.
+botocore is imported only when S3 is used.
 """
 
 import os
@@ -17,22 +17,22 @@ from ..errors import UsageError
 from ..storage_options import S3Options, check_endpoint
 
 PAGE = 1000
-"""Names in an answer to a listing, as many as S3 gives."""
+"""Names in one page of a listing, the most that S3 gives."""
 
 _ANSWER_SECONDS = 15
-"""How long a first question may take, all attempts together."""
+"""Time limit for the first request, all attempts together."""
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
 _ATTEMPTS = 5
-"""Of a request that is not answered, or answered with 5xx or SlowDown; botocore waits longer between them each time."""
+"""Attempts for a request without an answer, or with 5xx or SlowDown; botocore waits longer each time."""
 _ROUNDS = 2
-"""Of those attempts: an object whose bytes break off is asked for once more."""
+"""Rounds of these attempts: an object whose transfer breaks off is requested once more."""
 
 _WRITE_SECONDS = 300
 _WRITE_BYTES_PER_SECOND = 50_000
-"""How long a write may take, all attempts together: a store that falls silent before it has the bytes has no other
-limit, since the client waits for its "100 Continue" without one."""
+"""Together the time limit for a write, all attempts included. A store that falls silent before it has the bytes has no
+other limit, since the client waits for "100 Continue" without one."""
 
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
@@ -48,7 +48,7 @@ _REFUSING_CODES = {
 
 
 def filesystem(options: S3Options) -> Any:
-    """The client for these options and the present environment; fsspec keeps one of each."""
+    """Return the client for these options and the current environment; fsspec caches one for each."""
     further = dict(options.further)
     config = {
         "connect_timeout": _CONNECT_SECONDS,
@@ -78,7 +78,7 @@ def filesystem(options: S3Options) -> Any:
 def put(
     uri: str, data: bytes, options: S3Options, mode: Literal["overwrite", "create"], content_type: str | None = None
 ) -> None:
-    """Store an object in one request, or from 100 MB on in parts that are no object before the last one."""
+    """Store an object in one request; from 100 MB on in parts, which become an object with the last one."""
     described = {} if content_type is None else {"ContentType": content_type}
     files = filesystem(options)
     limit = _WRITE_SECONDS + len(data) / _WRITE_BYTES_PER_SECOND
@@ -86,16 +86,16 @@ def put(
 
 
 def upload(path: str, uri: str, options: S3Options) -> None:
-    """As `put`, what is in a local file, replacing what was there."""
+    """Store the content of a local file as `put` does, replacing what was there."""
     files = filesystem(options)
     limit = _WRITE_SECONDS + os.path.getsize(path) / _WRITE_BYTES_PER_SECOND
     sync(files.loop, files._put_file, path, uri, timeout=limit)
 
 
 def pages(folder: str, first: str, last: str, options: S3Options) -> Iterator[dict[str, dict[str, Any]]]:
-    """The objects directly in a folder, from one uri to another in the order of their names, a request a page.
+    """Yield the objects directly in a folder, between two uris in the order of names, one request per page.
 
-    A page is uri -> "type", "size" and "ETag". Names of folders count among the PAGE names of one, and are left out.
+    A page is uri -> "type", "size" and "ETag". Names of folders count among the PAGE names of a page, but are left out.
     """
     files = filesystem(options)
     bucket, _, prefix = f"{folder.removeprefix('s3://')}/".partition("/")
@@ -113,7 +113,7 @@ def pages(folder: str, first: str, last: str, options: S3Options) -> Iterator[di
 
 
 def endpoint(options: S3Options) -> str | None:
-    """The url of a store that was named by option or environment, None for AWS. Raises UsageError when it is no url."""
+    """Return the url of the store given by option or environment, None for AWS. Raises UsageError if it is no url."""
     if options.endpoint_url is not None:
         return options.endpoint_url
     for variable in _ENDPOINT_VARIABLES:
@@ -124,13 +124,13 @@ def endpoint(options: S3Options) -> str | None:
 
 
 def check(uri: str, options: S3Options, side: str) -> bool:
-    """Ask for one name in a uri's bucket: whether the bucket is there.
+    """Return whether the bucket of a uri exists, by listing one name.
 
     Args:
-        side: "output-" or "", for the names of the command line's options.
+        side: "output-" or "", for the names of options in messages.
 
     Raises:
-        UsageError: no answer within seconds, or none with these credentials and options.
+        UsageError: no answer within seconds, or not with these credentials and options.
     """
     place = endpoint(options) or "AWS"
     try:
@@ -146,7 +146,7 @@ def check(uri: str, options: S3Options, side: str) -> bool:
         if answered is None or answered[1] in _REFUSING_CODES:
             remedy = f"correct the AWS_* variables or choose a profile with --{side}s3-profile"
             raise UsageError(f"cannot use {uri} at {place}: {what}; {remedy}") from error
-        # Denied, for one: reading may be allowed where listing is not. The calls that matter will tell.
+        # Denied, for example: reading may be allowed where listing is not. Later calls will tell.
     except (TypeError, ValueError) as error:
         raise UsageError(f"cannot use {uri}: {_one_line(str(error))}; correct --{side}storage-option") from error
     return True
@@ -154,7 +154,7 @@ def check(uri: str, options: S3Options, side: str) -> bool:
 
 @contextmanager
 def as_os_errors() -> Iterator[None]:
-    """What the libraries below raise comes out as OSErrors: ConnectionError or TimeoutError for want of an answer."""
+    """Turn exceptions of the libraries below into OSErrors; ConnectionError or TimeoutError if there was no answer."""
     from aiohttp import ClientError
     from botocore import exceptions as boto
     from botocore.parsers import ResponseParserError
@@ -162,13 +162,13 @@ def as_os_errors() -> Iterator[None]:
     unanswered = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, ClientError)
     try:
         yield
-    except boto.SSLError as error:  # a ConnectionError that no waiting heals
+    except boto.SSLError as error:  # a ConnectionError that waiting does not cure
         raise OSError(None, _sentence(error)) from error
     except (*unanswered, ResponseParserError) as error:
         raise ConnectionError(_sentence(error)) from error
     except boto.BotoCoreError as error:
         raise OSError(None, _sentence(error)) from error
-    except TimeoutError as error:  # fsspec raises an empty one in the place of what was said
+    except TimeoutError as error:  # fsspec replaces the original one by one without a message
         told = error.__cause__ if isinstance(error.__cause__, TimeoutError) else error
         raise TimeoutError(_one_line(str(told)) or "no answer in time") from told.__cause__
     except OSError as error:
@@ -179,7 +179,7 @@ def as_os_errors() -> Iterator[None]:
 
 
 def answer(error: OSError) -> tuple[int, str] | None:
-    """HTTP status and S3 code of the answer that became this error; None when there was none."""
+    """Return HTTP status and S3 code of the answer that caused this error; None if there was no answer."""
     response = getattr(error.__cause__, "response", None)
     if not isinstance(response, dict):
         return None
@@ -187,13 +187,13 @@ def answer(error: OSError) -> tuple[int, str] | None:
 
 
 def code_without_words(error: OSError) -> str | None:
-    """The S3 code of an answer that has no message, as Ceph's refusals; None for any other error."""
+    """Return the S3 code of an answer without a message, as Ceph refuses; None for any other error."""
     told = getattr(error.__cause__, "response", {}).get("Error", {})
     return str(told.get("Code")) if told and not told.get("Message") else None
 
 
 def is_transient(status: int, code: str) -> bool:
-    """Whether what S3 answered may be another answer in a while: throttled, overloaded or failing inside."""
+    """Return whether S3 may answer differently later: it is throttling, overloaded or failing internally."""
     return code in _TRANSIENT_CODES or status == 429 or (status >= 500 and status != 501)
 
 
@@ -205,12 +205,12 @@ def _ask(uri: str, options: S3Options) -> None:
     with as_os_errors():
         try:
             sync(files.loop, files._call_s3, "list_objects_v2", Bucket=bucket, MaxKeys=1, timeout=_ANSWER_SECONDS)
-        except ParamValidationError as error:  # no bucket can have such a name
+        except ParamValidationError as error:  # not a valid name of a bucket
             raise FileNotFoundError(None, str(error)) from error
 
 
 def _checksums(options: S3Options) -> dict[str, str]:
-    """Stores other than AWS do not all know the checksums that botocore would add to every request."""
+    """Disable the checksums that botocore adds to every request; not all stores other than AWS know them."""
     url = endpoint(options)
     if url is None or (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return {}
@@ -223,7 +223,7 @@ def _checksums(options: S3Options) -> dict[str, str]:
 
 
 def _unless_set(settings: dict[str, tuple[str, Any]]) -> dict[str, Any]:
-    """Settings by the variable that takes precedence over each."""
+    """Return the settings whose environment variable, which would take precedence, is not set."""
     return dict(setting for variable, setting in settings.items() if variable not in os.environ)
 
 
@@ -232,6 +232,6 @@ def _sentence(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Without user, password and query of urls: signatures are there."""
+    """Remove user, password and query from urls, because signatures are there."""
     text = re.sub(r"(https?://)(?:[^/@\s\"']*@)?([^?\s\"']*)(?:\?[^\s\"']*)?", r"\1\2", text)
     return " ".join(text.split())

@@ -1,6 +1,6 @@
-"""How this process reaches storage: which side of a run a uri is on, and the client that serves it.
+"""The two sides of a run in this process: which one a uri belongs to, and the client for it.
 
-How S3 is reached is told once a process, by `use`; without it the environment (AWS_*) says so, as for boto.
+`use` sets the options once per process. Without it the environment (AWS_*) decides, as for boto.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -18,21 +18,21 @@ _output: str | None = None
 
 
 def use(options: StorageOptions, output: str | None) -> None:
-    """From now on, in this process, `output` and all below it are reached as the output's options say.
+    """Set the storage options of this process: those of the output for `output` and all below it, else the input's.
 
-    Everything else is reached by the input's. Credentials are looked up in the process that uses them.
+    Credentials are looked up in the process that uses them.
     """
     global _options, _output
     _options, _output = options, output
 
 
 def is_output(uri: str) -> bool:
-    """Whether a uri is the output given to `use`, or below it."""
+    """Return whether a uri is the output given to `use`, or below it."""
     return _output is not None and f"{uri}/".startswith(f"{_output}/")
 
 
 def check_service(uri: str) -> bool:
-    """Whether the bucket of an S3 uri is there; True for a local path.
+    """Return whether the bucket of an S3 uri exists; True for a local path.
 
     Raises:
         UsageError: S3 does not answer within seconds, or not with these credentials and options.

@@ -1,4 +1,4 @@
-"""What an absolute uri is made of. A local file's uri is its absolute path; any other keeps its scheme."""
+"""Absolute uris. For a local file the uri is its absolute path; any other uri keeps its scheme."""
 
 import os
 import posixpath
@@ -11,7 +11,7 @@ SCHEMES = ("file", "s3")
 
 
 def scheme(uri: str) -> str:
-    """The scheme of a uri, "file" for a path. Raises UsageError for one that is not in SCHEMES."""
+    """Return the scheme of a uri, "file" for a path. Raises UsageError if it is not in SCHEMES."""
     name, separator, _ = uri.partition("://")
     if not separator or is_file_uri(uri):
         return "file"
@@ -21,14 +21,14 @@ def scheme(uri: str) -> str:
 
 
 def is_file_uri(uri: str) -> bool:
-    """Whether it is a uri of a local file (RFC 8089), not a path."""
+    """Return whether this is the uri of a local file (RFC 8089), not a path."""
     return re.match("file:/", uri, re.IGNORECASE) is not None
 
 
 def absolute(uri: str, folder: str | None = None) -> str:
-    """The absolute form of a uri; a relative path is taken from `folder`, by default the working directory.
+    """Return the absolute form of a uri; a relative path is relative to `folder`, by default the working directory.
 
-    Of a file: uri the path is what it names: %20 is a blank there, and `localhost` this machine.
+    A file: uri is decoded to the path that it names: %20 is a space, and `localhost` is this machine.
 
     Raises:
         UsageError: unknown scheme, or a file: uri of another machine.

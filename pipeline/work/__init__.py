@@ -1,1 +1,1 @@
-"""One image, or a group of the tiles of one: from what is asked for to what is stored."""
+"""The work on one image, or on a group of its tiles: from the request to stored results."""

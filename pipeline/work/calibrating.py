@@ -1,6 +1,6 @@
-"""A process that really enlarges a few images, or a few tiles of large ones, and says what that took.
+"""A process that really enlarges a few images, or a few tiles of large ones, and reports what that took.
 
-A line of JSON in, a line out: first the run, then units. The files go to a folder that the starter takes away again.
+A line of JSON in, a line out: first the run, then units. The parent process deletes the files that it writes.
 """
 
 import os
@@ -24,58 +24,58 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 _LEAST_TILES, _MOST_TILES = 2, 16
-"""Of a large image, that are made: as many as there is time for."""
+"""Fewest and most tiles of a large image that are made, depending on the time."""
 
 _WARM_UP = 64
-"""Pixels a side of the picture before the first one that counts."""
+"""Side in pixels of a picture that is enlarged first and does not count."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 
 _BY_TILES = Division(pixels=0, group_seconds=0.0)
-"""Every image of more than one tile is a scene, and every tile a group of its own."""
+"""Makes every image of more than one tile a scene, and every tile a group."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a process is told first."""
+    """The first message to a process."""
 
     config: dict[str, Any]
     """The run as plain values."""
     seconds: float
-    """For the tiles of an image, beyond the least of them."""
+    """Time for the tiles of an image, beyond the fewest."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """What a process says when it can begin."""
+    """The message of a process that is ready."""
 
     device: str
     gpus: int
-    """Of this machine."""
+    """Number of GPUs of this machine."""
     problem: str | None = None
-    """Why it never can."""
+    """Why it can never be ready."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What an image takes, by what was done of it."""
+    """What an image takes, extrapolated from what was done of it."""
 
     key: str
     seconds: float
     written: float
     """Bytes of its files."""
     tiles: int
-    """That were made."""
+    """Tiles that were made."""
     peak_memory: int
-    """Bytes, of the process so far."""
+    """Bytes, for the process so far."""
     problem: str | None = None
-    """Why it could not be done; the figures above are then of no use."""
+    """Why it failed; the figures above are then meaningless."""
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starter ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends this one
     lines, answers = sys.stdin, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # output of libraries must not be taken for an answer
 
     def answer(value: object) -> None:
         answers.write(to_json(value) + b"\n")
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def in_tiles(config: RunConfig) -> RunConfig:
-    """The same with a file for each tile, which can be made alone."""
+    """Return the run with a file per tile, so that tiles can be made separately."""
     kind = Format.TIF if config.form.format is Format.COG else config.form.format
     return replace(config, form=Form(kind, False, config.form.dpi))
 
@@ -112,12 +112,12 @@ def _start(config: RunConfig) -> tuple["Worker", Ready]:
 
     device = inline_device(config.device)
     worker = Worker(config, read_prior(config.prior_name), device, _BY_TILES, model=read_model(config))
-    list(worker([_warm_up(config)]))  # libraries are loaded, and memory is had, at the first picture
+    list(worker([_warm_up(config)]))  # the first picture loads libraries and allocates memory
     return worker, Ready(device, torch.cuda.device_count())
 
 
 def _warm_up(config: RunConfig) -> Row:
-    """A small picture of noise."""
+    """Return a row for a small picture of noise."""
     from PIL import Image
 
     path = os.path.join(config.output, "warm-up.png")
@@ -126,7 +126,7 @@ def _warm_up(config: RunConfig) -> Row:
 
 
 def measure(worker: "Worker", rows: Sequence[Row], config: RunConfig, tile_seconds: float) -> list[Measured]:
-    """Of each row, done as one unit; what they take together is shared evenly."""
+    """Return what each row took, done as one unit; their common time is divided evenly."""
     started = time.perf_counter()
     answers = list(worker(rows))
     seconds = (time.perf_counter() - started) / len(rows)
@@ -146,7 +146,7 @@ def _whole(answer: Record | GroupRecord, row: Row, seconds: float, config: RunCo
 
 
 def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig, tile_seconds: float) -> Measured:
-    """Some tiles of it, spread evenly over it, for as long as there is time."""
+    """Enlarge some tiles of a scene, spread evenly, as long as there is time."""
     groups = [group for group in scene.units() if isinstance(group, Group)]
     shares: list[tuple[float, float]] = []
     peak, spent = 0, 0.0
@@ -168,12 +168,12 @@ def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig,
 
 
 def spread(number: int) -> list[int]:
-    """Places from 0 in an order of which every beginning lies about evenly among all: by the golden ratio."""
+    """Return the positions from 0 in an order whose beginnings are all spread evenly, by the golden ratio."""
     return sorted(range(number), key=lambda place: (place + 0.5) * _GOLDEN % 1)
 
 
 def _shares(scene: Scene, group: Group, config: RunConfig) -> tuple[float, float]:
-    """Of what all tiles of an image read, and of its pixels, those of a group of one tile."""
+    """Return a one-tile group's share of the pixels that all tiles read, and of the image's pixels."""
     from sr_ops.degradation import Degradation
     from sr_ops.kernels import bicubic
     from sr_ops.stages import halo
@@ -196,7 +196,7 @@ def _area(rows: slice, columns: slice) -> int:
 
 
 def _bytes_of(folder: str) -> int:
-    """0 where no tile was worth a file."""
+    """Return the bytes of the files in a folder; 0 if no tile was written."""
     return sum(file.stat().st_size for file in Path(folder).glob("*") if file.is_file())
 
 

@@ -1,4 +1,4 @@
-"""Where a process computes."""
+"""The device of a process."""
 
 import torch
 
@@ -7,7 +7,7 @@ from ..errors import UsageError
 
 
 def inline_device(wanted: Device) -> str:
-    """The device of a worker in this process. Raises UsageError when CUDA is wanted and there is none."""
+    """Return the device of a worker in this process. Raises UsageError if CUDA is wanted but missing."""
     if wanted is not Device.CPU and torch.cuda.is_available():
         return "cuda"
     if wanted is Device.CUDA:

@@ -1,4 +1,4 @@
-"""From a model of an image to tiles that are stored."""
+"""From the model of an image to its stored tiles."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ from .stopwatch import Stopwatch
 
 
 def tiles_of(header: Header, settings: Settings, degradation: Degradation) -> tuple[Tile, ...]:
-    """All tiles of an image, row by row."""
+    """Return all tiles of an image, row by row."""
     grid = grid_of(settings, header.height, header.width)
     return plan_tiles(header.height, header.width, settings.tile_size, halo(settings, degradation) + grid.reach)
 
@@ -47,21 +47,21 @@ def write_tiles(
     piece: int,
     maps: Sink | None = None,
 ) -> tuple[tuple[WrittenTile, ...], tuple[str, ...]]:
-    """Enlarge one tile after the other into `sink`; all are durable on return, no more than three are held.
+    """Enlarge tiles one by one into `sink`. On return all are durable; at most three are held in memory.
 
-    A tile is the same whichever others are asked for, and in pieces of whatever size it is computed. One without any
-    known sample is left out where that is as good: a place without a tile is nodata, or 0.
+    A tile does not depend on which others are asked for, nor on the size of the pieces in which it is computed. A tile
+    without a known sample is left out if that reads the same: a place without a tile is nodata, or 0.
 
     Args:
-        watch: gets "read", "infer" and "back_project".
+        watch: measures "read", "infer" and "back_project".
         piece: side in LR pixels of what is computed at once; it divides the side of a tile.
-        maps: gets the map of the members' disagreement, where there are members.
+        maps: receives the map of the members' disagreement, if there are members.
 
     Returns:
-        What was written, and the names of the tiles of the map.
+        The written tiles, and the names of the map's tiles.
 
     Raises:
-        ImageError: the image could not be read, or a tile not be stored.
+        ImageError: the image could not be read, or a tile could not be stored.
     """
     header = picture.header
     grid = grid_of(settings, header.height, header.width)
@@ -84,7 +84,7 @@ def write_tiles(
 
 
 def _reads_as_unknown(header: Header) -> bool:
-    """Whether nothing is taken for known in a place without a tile: GDAL looks at the alpha of gray and RGB alone."""
+    """Return whether a place without a tile reads as unknown. GDAL uses alpha only with grey and RGB."""
     alpha = header.has_alpha and not blends(header) and len(header.bands) in (2, 4)
     return header.nodata is not None or header.mask or alpha
 
@@ -98,7 +98,7 @@ def _enlarge(
     device: torch.device,
     watch: Stopwatch,
 ) -> Finished:
-    """What a part of a tile owns."""
+    """Enlarge what a part of a tile owns."""
     with watch("read"):
         window = picture.window(part.rows.read, part.columns.read, device)
     known = window.domain.known
@@ -118,7 +118,7 @@ def _enlarge(
 
 
 def _map_of(tile: Tile, parts: Sequence[tuple[Tile, Finished]], grid: Grid) -> NDArray[np.float32]:
-    """The parts of a tile's map as one, (H, W); NaN where nothing is known."""
+    """Combine the parts of a tile's map, (H, W); NaN where nothing is known."""
     height, width = (place.stop - place.start for place in places(tile, grid))
     whole = np.full((height, width), np.nan, np.float32)
     for part, finished in parts:
@@ -128,7 +128,7 @@ def _map_of(tile: Tile, parts: Sequence[tuple[Tile, Finished]], grid: Grid) -> N
 
 
 def _put_together(tile: Tile, parts: Sequence[tuple[Tile, Finished]], grid: Grid) -> Pixels:
-    """The parts of a tile as one."""
+    """Combine the parts of a tile."""
     if len(parts) == 1:
         return parts[0][1].pixels
     height, width = (place.stop - place.start for place in places(tile, grid))

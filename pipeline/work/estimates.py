@@ -1,32 +1,35 @@
-"""How long work will take, roughly: the order of the rows and the size of units and groups hang on it, nothing else."""
+"""Rough estimates of computing time. Only the order of rows and the size of units and groups depend on them."""
 
 from sr_ops.settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
 
 _FLOP_PER_SECOND = 0.2e12
-"""One CPU core."""
+"""For one CPU core."""
 
 _SECONDS_PER_WRITTEN_PIXEL = 0.8e-6
-"""Back-projection, PNG and disk: 1.5 s a tile of 512 at x2 without self-ensemble, of which the network takes 0.6."""
+"""Back-projection, PNG and disk: 1.5 s per tile of 512 at x2 without self-ensemble, of which 0.6 s for the network."""
 
 _TRAINING = 3
-"""What a pixel of a training step costs, in those of a run: once through, and back for weights and for inputs."""
+"""Cost of a pixel in a training step, relative to inference: forward, and backward for weights and for inputs."""
 
 _TOLD = 2
-"""Constant planes that a direct network sees besides the image and its base."""
+"""Constant planes that a direct network gets besides the image and its base."""
 
 
 _FLOP_OF_MODELS = 1e7
-"""Of a trained model of others for an LR pixel in colour, about: light ones take 1e6, the largest 1e8."""
+"""For a third party's model, per LR pixel in colour, roughly: light ones take 1e6, the largest 1e8."""
+
+_WORTH_A_FIT = ("taps:", "box")
+"""Prefixes of kernels for which `learning` may fit from a prior; Gaussians from a file are not fitted after all."""
 
 
 def fitting_seconds(settings: Settings) -> float:
-    """A guess at the time that fitting the networks of one image in colour takes on one CPU core."""
+    """Estimate the seconds to fit the networks of one colour image on one CPU core."""
     direct = settings.network == Network.DIRECT
     unfitted = settings.method == Method.AUTO and direct and not _worth_a_fit(settings)
     if unfitted or settings.method == Method.PRIOR or not settings.by_networks:
         return 0.0
     ratio = min(settings.scale, LARGEST_DIRECT) if direct else STAGE_SCALE
-    fits = 1 if direct else len(settings.stage_scales)  # later stages of a prior stay as they are
+    fits = 1 if direct else len(settings.stage_scales)  # later stages of a prior are not fitted
     pixels = settings.fit.steps * settings.fit.batch * (settings.fit.crop / ratio) ** 2
     return _TRAINING * fits * pixels * _flop(settings, ratio, 3) / _FLOP_PER_SECOND
 
@@ -41,10 +44,10 @@ def _worth_a_fit(settings: Settings) -> bool:
 
 
 def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> float:
-    """A guess at the time that enlarging so many LR pixels by fitted networks takes on one CPU core.
+    """Estimate the seconds to enlarge so many LR pixels by fitted networks on one CPU core.
 
     Args:
-        bands: of the image, without alpha; where nothing is known of it, colour.
+        bands: of the image, without alpha; colour if unknown.
     """
     written = pixels * settings.scale**2 * _SECONDS_PER_WRITTEN_PIXEL
     if settings.method == Method.MODEL:
@@ -55,7 +58,7 @@ def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> floa
 
 
 def _flop_per_pixel(settings: Settings, bands: int) -> float:
-    """Of all members of all stages for an LR pixel; a stage works at the size that the one before it reached."""
+    """Return the operations of all members of all stages per LR pixel. A stage works at the size of the previous one."""
     scales = settings.stage_scales
     if settings.network != Network.DIRECT:
         return (8 if settings.ensemble else 1) * sum(
@@ -66,9 +69,9 @@ def _flop_per_pixel(settings: Settings, bands: int) -> float:
 
 
 def _flop(settings: Settings, ratio: int, bands: int) -> float:
-    """Of a network once through, for a pixel of what it sees: two for each weight of its 3 x 3 convolutions.
+    """Return a network's operations per input pixel: two for each weight of its 3 x 3 convolutions.
 
-    Three bands go through at once, any other number one by one.
+    Three bands go through together, any other number one by one.
     """
     together = 3 if bands == 3 else 1
     seen = together * (1 + ratio**2) + _TOLD if settings.network == Network.DIRECT else together

@@ -1,6 +1,6 @@
-"""Getting at the file of an image: its version, a copy of it on this machine's disk, and the picture in it.
+"""Access to the file of an image: its version, a copy on the local disk, and the picture in it.
 
-What stands in the way becomes an ImageError, with a sentence that tells what to do.
+Any failure becomes an ImageError, with a sentence that says what to do.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ from ..storage.patience import Patience
 from .unreachable import missing, unreadable
 
 _LEAST_DECODING = 10.0
-"""Seconds that a decoder is given at least: it may have to be started."""
+"""Fewest seconds given to a decoder, which may have to be started."""
 
 
 class Fetcher:
-    """Fetches for one worker."""
+    """Fetches files for one worker."""
 
     def __init__(self, config: RunConfig, patiently: Patience) -> None:
         self._deep = config.deep
@@ -33,28 +33,28 @@ class Fetcher:
         self._limits = FileLimits(config.max_pixels, seconds=seconds)
 
     def source(self, uri: str, copy: ExitStack) -> tuple[Source, str | None]:
-        """What tells the version of a file from another; with `--deep` its path on this disk, too, as by `on_disk`."""
+        """Return the version of a file; with `--deep` also its path on the local disk, as from `on_disk`."""
         if not self._deep:
             return self._stat(uri), None
         path = self.on_disk(uri, copy)
         return storage.content_source(path), path
 
     def check_unchanged(self, uri: str, fingerprint: str) -> None:
-        """Raises ImageError when a file is of another version; with `--deep`, which would read all of it, never."""
+        """Raise ImageError if a file has another version; never with `--deep`, which would read it all."""
         if not self._deep:
             check_version(uri, self._stat(uri), fingerprint)
 
     def on_disk(self, uri: str, copy: ExitStack) -> str:
-        """The path of a file with what is at `uri`, which is there as long as `copy`."""
+        """Return the path of a local file with the content of `uri`, which exists as long as `copy`."""
         return copy.enter_context(self._on_disk(uri))
 
     def header(self, uri: str) -> Header:
-        """What the file at `uri` says of its picture; pixels are not decoded. Raises ImageError."""
+        """Return the header of the file at `uri` without decoding pixels. Raises ImageError."""
         with self._on_disk(uri) as path, open_image(path, self._limits) as opened:
             return opened.header
 
     def picture(self, path: str, copy: ExitStack, settings: Settings, scaling: Scaling | None) -> Picture:
-        """The picture in a file that is there as long as `copy`: from now on as long as the picture."""
+        """Open the picture in a file that exists as long as `copy`; from now on the picture owns it."""
         opened, remove_copy = open_image(path, self._limits), copy.pop_all().close
         return Picture(opened, scaling, settings.seed, settings.nodata, settings.value_range, remove_copy)
 
@@ -79,6 +79,6 @@ class Fetcher:
 
 
 def check_version(uri: str, source: Source, fingerprint: str) -> None:
-    """Raises ImageError when the source is not the one of that fingerprint."""
+    """Raise ImageError if the source has another fingerprint."""
     if source.fingerprint != fingerprint:
         raise ImageError(ErrorType.READ, f"{uri} was changed while it was worked on; run again")

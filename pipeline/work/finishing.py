@@ -1,4 +1,4 @@
-"""From what was computed to what is written: numbers of the file's own kind, and how well they agree with it."""
+"""From computed to written samples: numbers in the file's type, and their consistency with the image."""
 
 from dataclasses import dataclass, replace
 
@@ -25,22 +25,22 @@ from ..imagery.samples import Scaling, Window, full_range, limited, off_nodata, 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a part of a tile owns."""
+    """The result for what a part of a tile owns."""
 
     pixels: Pixels
     residuals: ConsistencySums
     """Of `pixels`, in native units, where the image is known."""
     disagreement: Histogram | None = None
-    """Of the members, in native units, where the image is known; None where there is one member."""
+    """Of the members, in native units, where the image is known; None with one member."""
     map: NDArray[np.float32] | None = None
-    """The same of all bands together, (H, W), NaN where none is known."""
+    """The same over all bands, (H, W), NaN where none is known."""
 
 
 def copied(window: Window, part: Tile, grid: Grid) -> Finished:
-    """A part in which nothing is known: every sample as it is, for all pixels of the result that lie in it."""
+    """Return a part in which nothing is known: every sample copied to all result pixels that lie in it."""
     pixels = _copies(window.pixels, part, grid)
     sums = ConsistencySums.none(len(window.lr))
-    if window.alpha is not None:  # which is known, and kept to the bit
+    if window.alpha is not None:  # alpha is known, and copied exactly
         height, width = (span.stop - span.start for span in (part.rows, part.columns))
         sums = replace(sums, counts=(*sums.counts, height * width), squared=(*sums.squared, 0.0))
     return Finished(pixels, sums)
@@ -56,16 +56,15 @@ def finish(
     degradation: Degradation,
     grid: Grid,
 ) -> Finished:
-    """The samples that `part` owns of an enlarged window, brought to the result's grid and rounded as they are written.
+    """Return the samples that `part` owns of an enlarged window, on the result's grid and rounded as written.
 
-    What is not known in the image is a copy of it, so that NaN, "no data" and masks keep their place and their number.
-    How well the result agrees with the image is measured before it is reduced: at the scale that the camera's kernel
-    is for.
+    Unknown samples are copied from the image, so that NaN, nodata and masks keep their place and value. Consistency
+    with the image is measured before the reduction, at the scale of the kernel.
 
     Args:
         sr: (C, h * scale, w * scale) float32, the enlargement of `window.lr`.
-        alpha: (1, h * scale, w * scale), of `window.alpha`.
-        degradation: what the result must agree with the image by.
+        alpha: (1, h * scale, w * scale), the enlargement of `window.alpha`.
+        degradation: the forward model by which the result is compared with the image.
     """
     known = window.domain.known
     whole, residual = _measured(sr, window, header, scaling, degradation)
@@ -84,7 +83,7 @@ def finish(
     copies = _copies(window.pixels, part, grid)
     if known is not None:
         made = np.where(nearest_owned(known.cpu().numpy(), part, grid), made, copies.samples[: len(made)])
-    if len(made) < len(copies.samples):  # an alpha that says which pixels are valid
+    if len(made) < len(copies.samples):  # alpha that marks valid pixels
         made = np.concatenate([made, copies.samples[len(made) :]])
     return Finished(Pixels(made, copies.mask), sums)
 
@@ -92,37 +91,37 @@ def finish(
 def _measured(
     sr: Tensor, window: Window, header: Header, scaling: Scaling, degradation: Degradation
 ) -> tuple[Tensor, Tensor]:
-    """Native numbers (C, h * scale, w * scale), and the residuals (C, h, w) of these."""
+    """Return native numbers (C, h * scale, w * scale), and their residuals (C, h, w)."""
     lr = torch.from_numpy(window.pixels.samples[: len(window.lr)]).to(sr.device)
     numbers = off_nodata(to_native(sr, header, scaling), header)
     if header.dtype == "float32":
-        numbers = keep_flat(numbers, lr.nan_to_num(), degradation.scale)  # to the last bit
+        numbers = keep_flat(numbers, lr.nan_to_num(), degradation.scale)  # exactly
         if scaling.cuts:
             numbers = limited(numbers, scaling)
     exact = numbers.dtype if header.dtype == "uint8" else torch.float64
-    shrunk = [  # one by one: in float64 all are a third of memory
+    shrunk = [  # band by band: in float64 all would take a third of the memory
         degradation.of_bands(band, band + 1).apply(numbers[band : band + 1].to(exact)) for band in range(len(numbers))
     ]
     return numbers, torch.cat(shrunk) - lr.to(exact)
 
 
 def _reduced(sr: Tensor, window: Window, part: Tile, header: Header, scaling: Scaling, grid: Grid) -> Tensor:
-    """Native numbers of the pixels that `part` owns of a result that is not made at a whole scale."""
+    """Return native numbers of the pixels that `part` owns, for a result not made at a whole scale."""
     smaller = reduced_within(sr, part, grid, window.domain, window.lr)
     numbers = off_nodata(to_native(smaller, header, scaling), header)
     if header.dtype != "float32":
         return numbers
     lr = torch.from_numpy(window.pixels.samples[: len(window.lr)]).to(sr.device).nan_to_num()
     still, values = (nearest_owned(each, part, grid) for each in (flat(lr), lr))
-    numbers = torch.where(still, values, numbers)  # to the last bit
+    numbers = torch.where(still, values, numbers)  # exactly
     return limited(numbers, scaling) if scaling.cuts else numbers
 
 
 def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling, grid: Grid) -> int:
-    """How many of the samples that `part` owns lie outside of the image's range, where that is known.
+    """Return how many samples that `part` owns lie outside the image's range, where it is known.
 
     Raises:
-        ImageError: unsupported; some are no numbers at all.
+        ImageError: unsupported; some are not finite.
     """
     beyond = ~within(numbers, scaling)
     if known is not None:
@@ -136,15 +135,17 @@ def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling
 def _opacity(
     alpha: Tensor, of_image: Tensor, part: Tile, header: Header, degradation: Degradation, grid: Grid
 ) -> tuple[Tensor, Tensor]:
-    """Native numbers of an alpha where `part` owns it, and the residuals (1, h, w) of the whole window.
+    """Return native numbers of alpha where `part` owns it, and the residuals (1, h, w) of the whole window.
 
-    It does not ring, and is 0 where the image's is: there are no colours to be shown.
+    It does not ring, and is 0 where the image's alpha is 0, since there are no colours to show.
     """
     low = -max_pool2d(-of_image, 3, stride=1, padding=1)
     high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
     ends, scale, full = (torch.minimum(low, high), high), degradation.scale, full_range(header)
     limited = alpha.clamp(*(nearest(end, scale) for end in ends))
-    opacity = conserve(limited, of_image, degradation, Domain(low < high))  # what is clear is not: there both are 0
+    opacity = conserve(
+        limited, of_image, degradation, Domain(low < high)
+    )  # unknown where transparent
     whole = (opacity * full + 0.5).floor_()
     residual = degradation.apply(whole.double()) - of_image * full
     if grid.is_whole:
@@ -154,6 +155,6 @@ def _opacity(
 
 
 def _copies(pixels: Pixels, part: Tile, grid: Grid) -> Pixels:
-    """The samples of the image that lie under the pixels which `part` owns, and their mask."""
+    """Return the image samples under the pixels that `part` owns, and their mask."""
     mask = None if pixels.mask is None else nearest_owned(pixels.mask, part, grid)
     return Pixels(nearest_owned(pixels.samples, part, grid), mask)

@@ -1,4 +1,4 @@
-"""What an image is fitted by: its pixels, and the camera that was told or that they tell."""
+"""What a fit needs of an image: its pixels, and its camera, given or estimated."""
 
 from dataclasses import dataclass, replace
 
@@ -18,22 +18,22 @@ from ..imagery.picture import Picture
 
 @dataclass(frozen=True)
 class ToFit:
-    """An image that is to be fitted."""
+    """An image ready to be fitted."""
 
     settings: Settings
-    """With the kernel that was found, where none was told."""
+    """With the estimated kernel if none was given."""
     guess: Guess | None
-    """Of the kernel that was found."""
+    """The estimated kernel."""
     degradation: Degradation
     lr: Tensor
     domain: Domain
     signs: Signs
-    """Of its pixels: what was looked for in them to find the kernel is not looked for again."""
+    """Signs of its pixels, which the kernel was estimated from and which are used again."""
 
 
 @dataclass(frozen=True)
 class ImageFit:
-    """What was learned from an image, and by which kernel."""
+    """What was learned from an image, and the kernel used."""
 
     settings: Settings
     guess: Guess | None
@@ -41,13 +41,13 @@ class ImageFit:
 
 
 def prepare(told: Settings, picture: Picture, device: torch.device, phase: Phase, of_camera: bool = False) -> ToFit:
-    """What a fit needs of an image. To find its kernel counts as part of the fit.
+    """Return what a fit needs of an image. Estimating the kernel counts as part of the fit.
 
     Args:
-        of_camera: nobody told the kernel; it was found in other images of the same camera.
+        of_camera: nobody gave the kernel; it was found in other images of the same camera.
 
     Raises:
-        ImageError: the kernel that was told is none for it.
+        ImageError: the given kernel does not suit the image.
     """
     lr, domain = picture.to_fit(device)
     with phase("fit"):

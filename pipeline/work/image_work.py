@@ -1,4 +1,4 @@
-"""The work on an open image: fit, enlarge tile by tile, write, commit; of a scene its fit, or a group of its tiles."""
+"""The work on an open image: fit, enlarge tile by tile, write, commit. For a scene: its fit, or a group of tiles."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -45,7 +45,7 @@ from .units import Answer, Division, Group, GroupRecord, Row, Scene, divide, wit
 
 
 class ImageWork:
-    """What a worker does with what it has opened."""
+    """What a worker does with an image that was opened."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class ImageWork:
         self._restorer = restorer
 
     def __call__(self, row: Row, opened: Opened, fit: ImageFit | None, begun: Record, piece: int) -> Answer:
-        """The answer for what was opened, computed in pieces of `piece` pixels a side, which divides that of a tile.
+        """Return the answer for what was opened, computed in pieces of side `piece`, which divides that of a tile.
 
         Args:
-            fit: what was learned already, in a stack.
+            fit: from a stack, if it was done already.
 
         Raises:
-            ImageError, DeadlineError, and whatever says that memory ran out.
+            ImageError, DeadlineError, and any error that means out of memory.
         """
         image = opened.found
         if not isinstance(image, Image):
@@ -141,7 +141,7 @@ class ImageWork:
         watch: Stopwatch,
         piece: int,
     ) -> tuple[tuple[WrittenTile, ...], tuple[str, ...]]:
-        """Enlarge and write tiles, and the map of their disagreement where one is asked for; as `write_tiles`."""
+        """Enlarge and write tiles, and their disagreement map if wanted; like `write_tiles`."""
         with ExitStack() as sinks:
             sink = sinks.enter_context(open_sink(image.target, watch, self._patiently))
             maps = None
@@ -151,10 +151,10 @@ class ImageWork:
             return write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece, maps)
 
     def _begin_scene(self, begun: Scene, image: Image, commit: Commit, model: Model, kernel: str) -> Scene:
-        """Store what its groups need.
+        """Store what the groups of a scene need.
 
         Args:
-            kernel: of `Settings`, told or found.
+            kernel: from `Settings`, given or estimated.
         """
         folder = commit.scene_folder(self._output)
         try:
@@ -174,7 +174,7 @@ class ImageWork:
         return begun
 
     def _described(self, begun: Record, opened: Opened, image: Image, fit: ImageFit) -> Record:
-        """The record with all that is known before the first tile."""
+        """Return the record with everything known before the first tile."""
         header, made, fitted = image.picture.header, image.target.header, fit.fitted
         model = fitted.model
         by_networks = bool(model.networks)
@@ -215,7 +215,7 @@ class ImageWork:
         )
 
     def _withdraw(self, row: Row) -> None:
-        """Before the first tile is overwritten, take back what earlier work says about them."""
+        """Remove what earlier work says about the tiles, before the first one is overwritten."""
         for uri in row.stale:
             try:
                 self._patiently(partial(storage.remove, uri))
@@ -225,7 +225,7 @@ class ImageWork:
     def _tidy(
         self, row: Row, target: Target, names: Sequence[str], map_names: Sequence[str], planned: int, side: int
     ) -> str | None:
-        """What follows the last tile; the uri of the map, where there is one."""
+        """Do what follows the last tile; return the uri of the map, if there is one."""
         kept = target.place if target.one_file else None
         place_of_map = None
         common = planned, target.grid, side
@@ -245,7 +245,7 @@ class ImageWork:
 
 
 def check_scale(restorer: Restorer | None, scale: int) -> None:
-    """Raises ImageError where a model of others enlarges by something else than the image is to be."""
+    """Raise ImageError if a third party's model has another scale than the image needs."""
     if restorer is not None and restorer.scale != scale:
         raise ImageError(
             ErrorType.UNSUPPORTED,
@@ -255,7 +255,7 @@ def check_scale(restorer: Restorer | None, scale: int) -> None:
 
 
 def _of_model(header: Header, settings: Settings) -> tuple[str, ...]:
-    """What is to be said of the tiles of a model of others."""
+    """Return notes about the tiles of a third party's model."""
     tiles = max(header.height, header.width) > settings.tile_size
     if settings.method != Method.MODEL or not tiles:
         return ()
@@ -263,5 +263,5 @@ def _of_model(header: Header, settings: Settings) -> tuple[str, ...]:
 
 
 def _finite(value: float) -> float | None:
-    """None for nan and inf, which JSON and most tables cannot say."""
+    """Return None for nan and inf, which JSON and most tables cannot hold."""
     return value if abs(value) < float("inf") else None

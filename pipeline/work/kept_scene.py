@@ -1,4 +1,4 @@
-"""The scene that a worker keeps for its next group: open in its decoder, with its model."""
+"""The scene that a worker keeps open for its next group, with decoder and model."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -31,17 +31,17 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True)
 class KeptScene:
-    """A scene that is open."""
+    """An open scene."""
 
     commit: Commit
     picture: Picture
     model: Model
     settings: Settings
-    """With the kernel that the fit found, where it was to."""
+    """With the kernel that the fit estimated, if it did."""
 
 
 class SceneKeeper:
-    """Opens scenes for the groups of one worker, never two at once."""
+    """Opens scenes for the groups of one worker, one at a time."""
 
     def __init__(self, output: str, device: torch.device, fetcher: Fetcher, patiently: Patience) -> None:
         self._output = output
@@ -51,7 +51,7 @@ class SceneKeeper:
         self._kept: KeptScene | None = None
 
     def scene_of(self, group: Group, commit: Commit, settings: Settings) -> KeptScene:
-        """The scene of a group. Raises ImageError, also when its file was changed since the fit."""
+        """Return the scene of a group. Raises ImageError, also if its file changed since the fit."""
         if self._kept is None or self._kept.commit != commit:
             self.release()
             self._kept = self._open(group, commit, settings)
@@ -60,7 +60,7 @@ class SceneKeeper:
         return self._kept
 
     def release(self) -> None:
-        """Let go of it."""
+        """Close the scene."""
         if self._kept is not None:
             self._kept.picture.close()
         self._kept = None
@@ -84,7 +84,7 @@ class SceneKeeper:
             return KeptScene(commit, picture, replace(model, degradation=noisy), settings)
 
     def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
-        """What the fit of a scene left for its groups."""
+        """Return what the fit of a scene stored for its groups."""
         try:
             try:
                 return parse(self._patiently(lambda: storage.read(uri)))

@@ -1,8 +1,8 @@
-"""Which images were begun and never ended: an image that kills its worker's process must not be begun for ever.
+"""A ledger of images that were begun but not ended, so that an image that kills its worker is not retried for ever.
 
-Ray starts a dead process anew and gives it the same unit again, without end. So a worker writes down what it begins and
-ends. What was begun on a machine that is still there, and did not end, died with its process. A machine that is gone
-took its images with it through no fault of theirs.
+Ray restarts a dead process and gives it the same unit again, without limit. A worker therefore records what it begins
+and ends. An image that was begun on a machine that still exists, and did not end, died with its process. Images on a
+machine that is gone are not to blame.
 """
 
 import time
@@ -11,24 +11,24 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 MOST_DEATHS = 2
-"""Of processes by one image, before it is given up."""
+"""Deaths of processes on one image after which it is given up."""
 
 
 class Ledger(Protocol):
-    """What a worker tells and asks."""
+    """The ledger as a worker uses it."""
 
     def suspects(self, keys: Iterable[str]) -> bool:
-        """Whether a process died while it was at work on one of these."""
+        """Return whether a process died while working on one of these."""
 
     def begin(self, key: str) -> int:
-        """Write down that the work begins; the number of processes that died of it before."""
+        """Record the start of the work; return how many processes died of it before."""
 
     def end(self, key: str) -> None:
-        """Write down that the process outlived it."""
+        """Record that the process survived it."""
 
 
 class NoLedger:
-    """For a process that is not started anew."""
+    """For a process that is not restarted."""
 
     def suspects(self, keys: Iterable[str]) -> bool:  # noqa: ARG002
         return False
@@ -41,10 +41,10 @@ class NoLedger:
 
 
 class CrashLedger:
-    """The book itself; one for all workers of a run."""
+    """The ledger itself, one for all workers of a run."""
 
     def __init__(self, living: Callable[[], set[str]]) -> None:
-        """`living` gives the machines that are still there."""
+        """`living` returns the machines that still exist."""
         self._living = living
         self._begun: defaultdict[str, list[str]] = defaultdict(list)
 
@@ -68,26 +68,26 @@ class CrashLedger:
 
 
 class SignsOfLife:
-    """Of worker processes: who is silent for too long is gone, or hangs."""
+    """Signs of life of worker processes: a process that is silent for too long is gone, or hangs."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
 
     def sign(self, name: str) -> None:
-        """A process lives."""
+        """Record that a process lives."""
         self._last[name] = time.monotonic()
 
     def alive(self, seconds: float) -> int:
-        """How many gave a sign in the last seconds; the others are forgotten."""
+        """Return how many gave a sign in the last `seconds`; the others are forgotten."""
         since = time.monotonic() - seconds
         self._last = {name: last for name, last in self._last.items() if last >= since}
         return len(self._last)
 
 
 class Book(CrashLedger, SignsOfLife):
-    """All that is written down of a run's workers while they are at work."""
+    """Everything recorded about a run's workers."""
 
     def __init__(self, living: Callable[[], set[str]]) -> None:
-        """`living` as of CrashLedger."""
+        """`living` as for CrashLedger."""
         CrashLedger.__init__(self, living)
         SignsOfLife.__init__(self)

@@ -1,4 +1,4 @@
-"""What an image tells of its camera, opened as for work but not worked on."""
+"""The camera of an image, estimated without working on the image."""
 
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class Look:
     """What one image tells."""
 
     estimate: Estimate | None
-    """None where the pixels tell nothing."""
+    """None if the pixels give none."""
     scaling: Scaling
-    """What its units are."""
+    """Its units."""
     maker: str
-    """By what the file says, `maker.maker_of`."""
+    """From the file's metadata, `maker.maker_of`."""
 
 
 def look_at(row: Row, settings: Settings, fetcher: Fetcher) -> Look:
-    """Raises ImageError, MemoryError."""
+    """Open an image and estimate its camera. Raises ImageError, MemoryError."""
     with ExitStack() as copy:
         path = fetcher.on_disk(row.uri, copy)
         picture = fetcher.picture(path, copy, row.settings(settings), None)

@@ -1,4 +1,4 @@
-"""What tells how far a tile is to be trusted, besides how well it agrees with the image."""
+"""Measures of trust for a tile, besides its consistency with the image."""
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from ..imagery.samples import Scaling, Window, known_samples, measured
 def disagreement_in(
     spread: Tensor, window: Window, part: Tile, scaling: Scaling, grid: Grid
 ) -> tuple[Histogram, NDArray[np.float32]]:
-    """Of the pixels that `part` owns, in native units: of each known sample, and a map (H, W) of all bands together.
+    """Return the disagreement in the pixels that `part` owns, in native units: a histogram, and a map (H, W).
 
-    The map is the root of the mean square over the bands that are known, NaN where none is.
+    The map is the root mean square over the known bands, NaN where none is known.
 
     Args:
-        spread: (C, h * scale, w * scale), of `window.lr`, as `enlarge_and_compare` gives it.
+        spread: (C, h * scale, w * scale), for `window.lr`, as returned by `enlarge_and_compare`.
     """
     spans = torch.tensor(scaling.span, dtype=torch.float32, device=spread.device)[:, None, None]
     native = spans * (owned(spread, part, grid.scale) if grid.is_whole else reduced(spread, part, grid).clamp_min(0))
@@ -36,7 +36,7 @@ def disagreement_in(
 
 
 def octaves_of(pixels: Pixels, header: Header, grid: Grid) -> OctavePowers | None:
-    """Of a tile's pixels as they are written, the mean of their bands.
+    """Return the octaves of a tile's pixels as written, for the mean of their bands.
 
     Args:
         header: of the image.

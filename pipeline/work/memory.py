@@ -1,4 +1,4 @@
-"""Memory that runs out: the same work in smaller and smaller pieces."""
+"""Recovery from lack of memory: the same work in smaller pieces."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -10,16 +10,16 @@ from ..errors import ErrorType, ImageError
 OUT_OF_MEMORY = "out of memory, in the smallest pieces too; use fewer --workers, or cut the image"
 
 _SMALLEST_PIECE = 32
-"""Side in LR pixels: below, it is nearly all halo."""
+"""Side in LR pixels; a smaller piece would be nearly all halo."""
 
 Result = TypeVar("Result")
 
 
 def in_smaller_pieces(work: Callable[[int, int], Result], tile_size: int) -> Result:
-    """What `work` gives, called with the side of a piece, which divides `tile_size`, and with how often it failed so.
+    """Call `work` with the side of a piece, which divides `tile_size`, and the number of failures so far.
 
     Raises:
-        ImageError: memory; the smallest piece was too large.
+        ImageError: memory; even the smallest piece was too large.
     """
     for failures, piece in enumerate(_halvings(tile_size)):
         try:
@@ -27,14 +27,14 @@ def in_smaller_pieces(work: Callable[[int, int], Result], tile_size: int) -> Res
         except (torch.OutOfMemoryError, MemoryError):
             pass
         except RuntimeError as error:
-            if "DefaultCPUAllocator" not in str(error):  # torch's CPU has no class of its own for it
+            if "DefaultCPUAllocator" not in str(error):  # torch has no class for it on the CPU
                 raise
-        torch.cuda.empty_cache()  # does nothing where no GPU was used
+        torch.cuda.empty_cache()  # does nothing if no GPU was used
     raise ImageError(ErrorType.MEMORY, OUT_OF_MEMORY)
 
 
 def _halvings(tile_size: int) -> Iterator[int]:
-    """The side of a tile, and whole halves of it."""
+    """Yield the side of a tile, and its whole halves."""
     yield tile_size
     while tile_size % 2 == 0 and tile_size // 2 >= _SMALLEST_PIECE:
         tile_size //= 2

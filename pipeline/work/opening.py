@@ -1,4 +1,4 @@
-"""Finding an image and what is known of it: its source, what is done of it already, and its pixels."""
+"""Opening an image: its source, work that is already done, and its pixels."""
 
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ _CRASHED = "{} worker processes died at work on it, of its pixels or for want of
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is to be worked on, or tiles of it."""
+    """An image to be worked on, or tiles of it."""
 
     picture: Picture
     target: Target
     group: tuple[Group, Model] | None = None
-    """The tiles that are asked for and the model for them, when it is not the whole image."""
+    """The requested tiles and their model; None for the whole image."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,26 @@ class Opened:
     """What was found where an image should be."""
 
     settings: Settings
-    """As told, with the size of the image's result; of a scene's tiles with the kernel that its fit found."""
+    """As given, with the size of the image's result; for a scene's tiles also with the kernel that the fit estimated.
+    """
     commit: Commit
-    """What will say that it is done."""
+    """The commit that will mark it as done."""
     found: Image | Answer
-    """The answer, when the work is done already."""
+    """The answer if the work is done already."""
     watch: Stopwatch
     deaths: int
-    """Of processes that were at work on it before."""
+    """Number of processes that died working on it."""
     of_camera: bool = False
     """Its kernel was found in other images."""
 
     def close(self) -> None:
-        """A scene's picture stays open for the next group of it."""
+        """Close the picture; a scene's picture stays open for its next group."""
         if isinstance(self.found, Image) and self.found.group is None:
             self.found.picture.close()
 
 
 class Opener:
-    """Opens the images of one worker, one at a time, in a thread of its own."""
+    """Opens the images of one worker, one at a time, in a separate thread."""
 
     def __init__(
         self, config: RunConfig, device: torch.device, division: Division, ledger: Ledger, patiently: Patience
@@ -79,7 +80,7 @@ class Opener:
         self._keeper = SceneKeeper(config.output, device, self._fetcher, patiently)
 
     def open(self, row: Row) -> Opened:
-        """The image of a row. Raises ImageError."""
+        """Open the image of a row. Raises ImageError."""
         deaths = self._begin_work(row.key)
         watch = Stopwatch()
         settings = row.settings(self._config.settings)
@@ -93,7 +94,7 @@ class Opener:
             with ExitStack() as unneeded:
                 picture = self._fetcher.picture(path, copy, settings, None)
                 unneeded.callback(picture.close)
-                with suppress(OSError):  # a folder that may not be listed tells of nothing beside
+                with suppress(OSError):  # the folder may not be listed
                     picture.note(*world_files.note(row.uri, picture.header, storage.lies_beside))
                 settings = sized(settings, picture.header)
                 target = self._target(row, settings, picture)
@@ -104,7 +105,7 @@ class Opener:
             return Opened(settings, commit, Image(picture, target), watch, deaths, row.found is not None)
 
     def open_group(self, group: Group) -> Opened:
-        """What a group of tiles needs. Raises ImageError."""
+        """Open what a group of tiles needs. Raises ImageError."""
         deaths = self._begin_work(ledger_name(group))
         watch = Stopwatch()
         row = group.row
@@ -123,7 +124,7 @@ class Opener:
             return Opened(kept.settings, commit, Image(kept.picture, target, (group, kept.model)), watch, deaths)
 
     def release(self) -> None:
-        """Let go of the scene that is kept for its next group."""
+        """Close the scene that is kept for its next group."""
         self._keeper.release()
 
     def _target(self, row: Row, settings: Settings, picture: Picture) -> Target:
@@ -131,14 +132,14 @@ class Opener:
         return make_target(self._output, row.key, picture.header, self._config.form, grid)
 
     def _begin_work(self, key: str) -> int:
-        """The number of processes that died of it before. Raises ImageError when they were too many."""
+        """Return how many processes died of it before. Raises ImageError if they were too many."""
         deaths = self._ledger.begin(key)
         if deaths >= MOST_DEATHS:
             raise ImageError(ErrorType.CRASHED, _CRASHED.format(deaths))
         return deaths
 
     def _begun(self, row: Row, settings: Settings, commit: Commit, picture: Picture, target: Target) -> Scene | None:
-        """The scene that a picture is, when its networks are stored already."""
+        """Return the scene if the picture is one and its networks are already stored."""
         bands = measured(picture.header)
         groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
         if not groups:
@@ -150,18 +151,18 @@ class Opener:
             raise unreadable(scene.fit_uri(self._output, commit), error) from error
 
     def _earlier(self, commit: Commit) -> Record | None:
-        """The record of work that is committed: a unit is begun again when its worker died in the middle of it."""
+        """Return the record of committed work: a unit is restarted if its worker died halfway."""
         uri = commit.uri(self._output)
         try:
             return from_json(Record, self._patiently(lambda: storage.read(uri)))
         except FileNotFoundError:
             return None
         except DamagedError:
-            return None  # a damaged commit tells nothing: the image is done again
+            return None  # a damaged commit is ignored and the image done again
         except OSError as error:
             raise unreadable(uri, error) from error
 
 
 def ledger_name(group: Group) -> str:
-    """What stands in the ledger for a group: those of one scene are done at once, so each has a name of its own."""
+    """Return a group's name in the ledger; groups of a scene run at the same time, so each has its own."""
     return f"{group.row.key}[{group.start}:{group.stop}]"

@@ -1,4 +1,4 @@
-"""The record of an image: while the work on it goes on, when it ends, and when it fails."""
+"""The record of an image: while work goes on, when it ends, and when it fails."""
 
 import os
 import resource
@@ -21,14 +21,14 @@ from .units import Row
 
 
 class Recorder:
-    """Writes what a worker is and does into records."""
+    """Fills in what records say about the worker."""
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self._config = config
         self._device = device
 
     def begun(self, row: Row, started_at: datetime) -> Record:
-        """Failed, until it is more."""
+        """Return the initial record, with status failed."""
         return Record(
             key=row.key,
             manifest_line=row.line,
@@ -48,7 +48,7 @@ class Recorder:
         )
 
     def timed(self, record: Record, watch: Stopwatch) -> Record:
-        """The record of work that ends now."""
+        """Return the record of work that ends now."""
         finished = now()
         assert record.started_at is not None
         return replace(
@@ -71,7 +71,7 @@ def failed(begun: Record, error_type: ErrorType, message: str) -> Record:
 
 
 def failed_by_bug(begun: Record, error: Exception) -> Record:
-    """The traceback goes to stderr, the place into the message."""
+    """Return a failed record; the traceback goes to stderr, its last place into the message."""
     traceback.print_exception(error, file=sys.stderr)
     what = " ".join(str(error).split())
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,12 +1,12 @@
-"""A scene's working folder: what is stored of it before it is committed, and its commit.
+"""The working folder of a scene, with what is stored before it is committed, and its commit.
 
     OUT/_scene/<settings>/<key>.<source>/
         weights.safetensors      the fitted networks
-        scaling.json             how the image's numbers are computed with
-        result.json              what the whole result's files say of it, and the side of its tiles; anew in every run
-        scene.json               what the fit told; written after the weights: with it the fit is done
-        group-00000-00009.json   what became of some tiles, start and stop; written after the last of them
-        failed.json              why a group failed: those that follow are left alone until the next run
+        scaling.json             scaling of the image's numbers
+        result.json              header of the whole result and the side of its tiles; written anew by every run
+        scene.json               the record of the fit; written after the weights, it means that the fit is done
+        group-00000-00009.json   the record of some tiles, start and stop; written after the last of them
+        failed.json              why a group failed; the following ones are left to the next run
 
 Importing this file does not load torch: the driver commits.
 """
@@ -31,7 +31,7 @@ from ..storage.patience import Patience
 from .units import Group, GroupRecord, Row, Scene, with_tiles
 
 _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
-"""Of the fit and of all groups."""
+"""Summed over the fit and all groups."""
 
 
 def weights_uri(output: str, commit: Commit) -> str:
@@ -48,12 +48,12 @@ def result_uri(output: str, commit: Commit) -> str:
 
 @dataclass(frozen=True)
 class SceneResult:
-    """What a scene's commit must know of its files."""
+    """What the commit of a scene needs to know about its files."""
 
     side: int
-    """Of a tile, in LR pixels."""
+    """Side of a tile, in LR pixels."""
     header: Header
-    """Of the whole result."""
+    """Header of the whole result."""
     grid: Grid
 
 
@@ -70,7 +70,7 @@ def _failure_uri(output: str, commit: Commit) -> str:
 
 
 def clear(output: str, commit: Commit) -> None:
-    """Before other networks are stored, take away what the earlier ones led to. Raises OSError."""
+    """Remove what earlier networks led to, before other networks are stored. Raises OSError."""
     for uri in storage.find(commit.scene_folder(output)):
         storage.remove(uri)
 
@@ -78,14 +78,14 @@ def clear(output: str, commit: Commit) -> None:
 def resume(
     output: str, commit: Commit, row: Row, groups: tuple[tuple[int, int], ...], result: SceneResult
 ) -> Scene | None:
-    """The scene whose fit is stored, if it is, ready to be gone on with. Raises OSError.
+    """Return the scene, ready to be resumed, if its fit is stored; else None. Raises OSError.
 
     Args:
-        groups: start and stop of those that it is divided into.
-        result: of it: stored again, since what lies there may be damaged.
+        groups: start and stop of each of its groups.
+        result: stored again, since the stored one may be damaged.
     """
     record = None
-    with suppress(FileNotFoundError, DamagedError):  # when it is damaged, the fit is done again
+    with suppress(FileNotFoundError, DamagedError):  # if it is damaged, the fit is done again
         record = from_json(Record, storage.read(fit_uri(output, commit)))
     if record is None:
         return None
@@ -95,12 +95,12 @@ def resume(
 
 
 def answered(output: str, commit: Commit, group: Group, with_map: bool) -> GroupRecord | Record | None:
-    """What is known of a group before it is begun: that it is done, or that its scene has failed. Raises OSError.
+    """Return the record of a group that is done, or of its scene if that failed; else None. Raises OSError.
 
     Args:
-        with_map: a group without its part of the map of the disagreement is not done.
+        with_map: a group without its part of the disagreement map is not done.
     """
-    with suppress(FileNotFoundError, DamagedError):  # a damaged record tells nothing
+    with suppress(FileNotFoundError, DamagedError):  # a damaged record is ignored
         done = from_json(GroupRecord, storage.read(group_uri(output, commit, group.start, group.stop)))
         if not (with_map and done.lacks_map):
             return done
@@ -110,15 +110,15 @@ def answered(output: str, commit: Commit, group: Group, with_map: bool) -> Group
 
 
 def fail(output: str, scene: Scene, failed: Record) -> None:
-    """Tell the workers that the groups not yet begun need not be."""
-    with suppress(OSError):  # they would be done in vain, no more
+    """Tell the workers to skip groups that are not begun yet."""
+    with suppress(OSError):  # otherwise they are merely done in vain
         storage.write(_failure_uri(output, _commit(scene.record)), to_json(failed))
 
 
 def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: Patience) -> Record:
-    """Commit a scene all of whose groups are done, in the order of their tiles; its record, failed if storage refuses.
+    """Commit a scene whose groups are all done, in the order of its tiles; return its record, failed on storage errors.
 
-    The record is the one that a worker would have written that did it alone, but for the seconds: they are summed.
+    The record equals that of a single worker doing all the work, except that the seconds are sums.
     """
     tiles = [tile for group in groups for tile in group.tiles]
     planned = groups[-1].stop
@@ -161,7 +161,7 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
 
 
 def _map_names(groups: Sequence[GroupRecord]) -> list[str]:
-    """Of the whole map; none where a group was done by a run that wanted none, and it has a hole."""
+    """Return the names of the whole map; none if a group was done without a map, which leaves a hole."""
     if any(group.lacks_map for group in groups):
         return []
     return [name for group in groups for name in group.map_names]
@@ -173,7 +173,7 @@ def _failed(scene: Scene, error_type: ErrorType, message: str) -> Record:
 
 
 def tidy(output: str) -> None:
-    """Take away what is left of scenes that are committed, and empty folders; a scene that is not done stays."""
+    """Remove what is left of committed scenes, and empty folders; unfinished scenes stay."""
     with suppress(OSError):  # the next run tries again
         for commit, uris in list_scenes(output).items():
             if storage.exists(commit.uri(output)):

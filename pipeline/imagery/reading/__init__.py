@@ -1,1 +1,1 @@
-"""Files to pixels: hostile files, in processes of their own."""
+"""Decoding of hostile files, in separate processes."""

@@ -1,7 +1,8 @@
-"""The process that decodes: one open file at a time, for the process that started it.
+"""The decoder process: it decodes one file at a time for the process that started it.
 
 Run as `python -m pipeline.imagery.reading.decoder FD`, where FD is a socket. Files are hostile and decoders are written
-in C: here they may crash, hang or eat memory without harm to others. Messages are JSON and raw samples, never pickle.
+in C; in this process they can crash, hang or fill memory without harm to others. Messages are JSON and raw samples,
+never pickle.
 """
 
 import json
@@ -26,24 +27,24 @@ PIECE = 2**24
 LARGEST_REQUEST = 2**20
 
 _OWN_MEMORY = 2 * 2**30
-"""Bytes of address space for Python, the libraries and GDAL's cache."""
+"""Address space, in bytes, for Python, libraries and GDAL's cache."""
 
 _COPIES = 5
-"""Of the largest picture that is decoded whole: Pillow's, of 4 bytes for 3; converted; as an array; turned; sent."""
+"""Copies of the largest picture decoded whole: Pillow's, with 4 bytes for 3; converted; as array; turned; sent."""
 
 _GRACE = 10.0
-"""Seconds after which a decoder whose time is up, and that was not killed, ends by itself: it is an orphan."""
+"""Seconds past the time limit after which a decoder that was not killed, an orphan, ends by itself."""
 
 
 def serve(connection: Connection) -> None:
-    """Answer until the other end is closed."""
+    """Answer requests until the other end is closed."""
     file: ImageFile | None = None
     seconds = 0.0
     while True:
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             request = json.loads(connection.recv_bytes(LARGEST_REQUEST))
-        except (EOFError, OSError):  # the one who asks is gone
+        except (EOFError, OSError):  # the client is gone
             return
         seconds = request["limits"]["seconds"] if "limits" in request else seconds
         signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE)  # ends this process, also within C
@@ -66,7 +67,7 @@ def serve(connection: Connection) -> None:
 
 
 def _confine(limits: FileLimits) -> None:
-    """Take no more memory than the largest picture needs, where the system can be told: macOS refuses that limit."""
+    """Limit memory to what the largest picture needs, if the system allows it: macOS refuses that limit."""
     wanted = _OWN_MEMORY + _COPIES * limits.bytes_at_once
     with suppress(OSError, ValueError):
         _, most = resource.getrlimit(resource.RLIMIT_AS)
@@ -90,7 +91,7 @@ def _send(connection: Connection, pixels: Pixels) -> None:
 def _settle() -> None:
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal: who started us decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # signals of a terminal are left to the process that started this one
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})

@@ -1,4 +1,4 @@
-"""Processes that decode: started when they are needed, kept for the next file, and ended when anything goes wrong."""
+"""Decoder processes: started when needed, reused for the next file, and killed if anything goes wrong."""
 
 import atexit
 import json
@@ -21,18 +21,19 @@ from ..header import FileLimits
 from .decoder import PIECE
 
 _MOST_IDLE = 3
-"""A worker has two files open at once; whoever scores has an image, its result and its truth."""
+"""A worker has two files open at once; scoring needs an image, its result and its ground truth."""
 
 _LARGEST_REPLY = 2**28
-"""Bytes of a header: colour profiles and XMP may be long."""
+"""Bytes of a header; colour profiles and XMP may be long."""
 
 _FOREIGN_SETTINGS = ("GDAL_", "CPL_", "VSI_", "GTIFF_", "OGR_", "AWS_")
-"""Of the environment: a decoder is to work alike everywhere, and needs no credentials."""
+"""Prefixes of environment variables that are removed: a decoder must work the same everywhere, and needs no
+credentials."""
 
 _KEPT_SETTINGS = ("GDAL_DATA", "GDAL_DRIVER_PATH")
 
 _DYING = 5.0
-"""Seconds that the system may take to bury a process that has closed its end of the line."""
+"""Seconds to wait for the exit code of a process that has closed its connection."""
 
 _lock = threading.Lock()
 
@@ -42,14 +43,14 @@ _alive: set["Decoder"] = set()
 
 
 class NonsenseError(Exception):
-    """The decoder's answer does not fit the request."""
+    """The answer of the decoder does not match the request."""
 
 
 class Decoder:
-    """One process that decodes."""
+    """One decoder process."""
 
     def __init__(self) -> None:
-        """Raises OSError when no process can be started."""
+        """Raises OSError if no process can be started."""
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -66,10 +67,10 @@ class Decoder:
 
     @contextmanager
     def at_work(self, path: str, limits: FileLimits) -> Iterator[None]:
-        """For one request: whatever goes wrong but an ImageError of the decoder's own ends it.
+        """Guard one request: any error other than the decoder's own ImageError ends the decoder.
 
         Raises:
-            ImageError: crashed, or deadline after limits.seconds.
+            ImageError: crashed; or deadline after limits.seconds.
         """
         if self._owner != os.getpid() or self.is_lost:
             raise RuntimeError(f"{path} was opened by another process, or is lost; open it again")
@@ -81,7 +82,7 @@ class Decoder:
         except (EOFError, OSError, ValueError, NonsenseError) as error:
             if isinstance(error, EOFError | ConnectionError):
                 with suppress(subprocess.TimeoutExpired):
-                    self.process.wait(_DYING)  # of itself: how, is worth telling
+                    self.process.wait(_DYING)  # it ended by itself; its exit code goes into the message
             code = self.process.poll()
             self.end()
             raise _obituary(path, limits, code, isinstance(error, BlockingIOError)) from error
@@ -90,7 +91,7 @@ class Decoder:
             raise
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises ImageError when that is the answer, and others when the decoder is no more or answers nonsense."""
+        """Return the answer. Raises ImageError if that is the answer, another error if the decoder is gone."""
         self._connection.send_bytes(json.dumps(request).encode())
         answer = json.loads(self._connection.recv_bytes(_LARGEST_REPLY))
         if not isinstance(answer, dict):
@@ -100,17 +101,17 @@ class Decoder:
         return answer
 
     def receive(self, array: NDArray[Any]) -> None:
-        """Fill it."""
+        """Fill the array with samples from the decoder."""
         data = array.reshape(-1).view(np.uint8)
         for start in range(0, len(data), PIECE):
             part = data[start : start + PIECE]
             part[:] = np.frombuffer(self._connection.recv_bytes(len(part)), np.uint8)
 
     def _wait_for(self, seconds: float) -> None:
-        """Reading from the decoder, and writing to it, is given up after so long, by a BlockingIOError.
+        """Set a time limit for reading from and writing to the decoder, after which a BlockingIOError is raised.
 
-        The system watches the time: a thread for it may be what memory does not suffice for, and Python then waits
-        for its start without end.
+        The system watches the time. A thread for it might not start for lack of memory, and Python would then wait for
+        its start for ever.
         """
         line = socket.socket(fileno=self._connection.fileno())
         try:
@@ -128,7 +129,7 @@ class Decoder:
         self.forget()
 
     def forget(self) -> None:
-        """Close our end of the line; the process, if it is there, ends when nobody holds that end any more."""
+        """Close our end of the connection; the process ends once nobody else holds that end."""
         self._connection.close()
 
 
@@ -166,7 +167,7 @@ def end_all() -> None:
 
 
 def _forget_all() -> None:
-    """In a forked process: its copies of the lines would keep decoders alive that nobody asks any more."""
+    """In a forked process, close the copies of the connections, which would keep unused decoders alive."""
     global _lock
     _lock = threading.Lock()
     for decoder in _alive:
@@ -176,7 +177,7 @@ def _forget_all() -> None:
 
 
 def _obituary(path: str, limits: FileLimits, code: int | None, late: bool) -> ImageError:
-    """`code` is that of the process; None when it was alive, but what it said made no sense."""
+    """Return the error for a failed decoder. `code` is its exit code; None if it lived but its answer made no sense."""
     if late:
         message = f"the decoder gave no answer on {path} for {limits.seconds:g} seconds; convert it to a tiled TIFF"
         return ImageError(ErrorType.DEADLINE, message)

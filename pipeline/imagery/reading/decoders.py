@@ -1,7 +1,7 @@
-"""Open pictures, decoded in processes of their own: one file at a time each, kept for the next file when done.
+"""Open pictures, each decoded by a process of its own, which is reused for the next file.
 
-What a hostile file does to its decoder - crash it, hang it, fill its memory - comes back as an ImageError. The answers
-of a decoder are not trusted, either: they are checked against what was asked.
+Whatever a hostile file does to its decoder (crash it, hang it, fill its memory) becomes an ImageError. The answers of a
+decoder are not trusted, either: they are checked against the request.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from .decoder_processes import Decoder, NonsenseError, give_back, start, take
 
 
 class OpenImage:
-    """An open picture, for one thread at a time and the process that opened it. Use as a context."""
+    """An open picture, for one thread at a time, in the process that opened it. Use it as a context manager."""
 
     def __init__(self, decoder: Decoder, header: Header, path: str, limits: FileLimits) -> None:
         self.header = header
@@ -27,11 +27,11 @@ class OpenImage:
         self._is_closed = False
 
     def window(self, rows: slice, columns: slice) -> Pixels:
-        """The pixels of rows.start <= row < rows.stop, and of columns likewise, within the picture.
+        """Return the pixels with rows.start <= row < rows.stop and likewise for columns, inside the picture.
 
         Raises:
-            ImageError: corrupt, too large, crashed, or over the time of an answer; the picture is of no use then.
-            MemoryError: not enough for the window; a smaller one may be asked for.
+            ImageError: corrupt, too large, crashed or deadline; the picture cannot be used any more.
+            MemoryError: not enough for this window; a smaller one may succeed.
         """
         if self._is_closed:
             raise ValueError(f"{self._path} is closed; open it again")
@@ -42,7 +42,9 @@ class OpenImage:
             message = f"{height} x {width} pixels at once take {size} bytes, more than {self._limits.bytes_at_once}"
             raise ImageError(ErrorType.TOO_LARGE, f"{message}; read smaller windows of it")
         shape = (len(header.bands), height, width)
-        samples = np.empty(shape, header.dtype)  # before it is asked for: without memory for it the picture stays open
+        samples = np.empty(
+            shape, header.dtype
+        )  # allocated before the request: if memory is short the picture stays open
         mask = np.empty((height, width), np.uint8) if header.mask else None
         with self._decoder.at_work(self._path, self._limits):
             request = {"do": "window", "rows": [rows.start, rows.stop], "columns": [columns.start, columns.stop]}
@@ -54,18 +56,18 @@ class OpenImage:
         return Pixels(samples, None if mask is None else mask != 0)
 
     def whole(self) -> Pixels:
-        """Raises ImageError, as `window` does."""
+        """Return the whole picture. Raises ImageError, as `window` does."""
         return self.window(slice(0, self.header.height), slice(0, self.header.width))
 
     def close(self) -> None:
-        """Its decoder is free for another file then. Does nothing the second time."""
+        """Free the decoder for another file. Does nothing the second time."""
         if self._is_closed or self._decoder.is_lost:
             return
         self._is_closed = True
         try:
             with self._decoder.at_work(self._path, self._limits):
                 self._decoder.ask({"do": "close"})
-        except ImageError:  # of no interest any more
+        except ImageError:  # no longer relevant
             self._decoder.end()
         else:
             give_back(self._decoder)
@@ -83,8 +85,8 @@ def open_image(path: str, limits: FileLimits) -> OpenImage:
     """Open the picture in a local file, given by its absolute path. A decoder that dies is replaced once.
 
     Raises:
-        ImageError: nothing to read, no picture, one of a kind that is not done, too large; or it takes longer than
-            limits.seconds (deadline), or the decoder dies at it, twice (crashed).
+        ImageError: missing or unreadable; not a picture; an unsupported kind; too large; deadline after limits.seconds;
+            or crashed, if the decoder died twice.
     """
     try:
         return _open(take(), path, limits)

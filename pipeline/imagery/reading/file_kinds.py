@@ -1,4 +1,4 @@
-"""What kind of file it is, told by its first bytes; names do not count."""
+"""The kind of a file, from its first bytes; its name does not count."""
 
 import re
 
@@ -17,7 +17,7 @@ _MAGICS = {
     "PPM": tuple(b"P%c" % letter for letter in b"123456f7y"),
     "PSD": (b"8BPS",),
 }
-"""Pillow's name of each format that is read, and how its files begin; WebP, AVIF and TGA are told otherwise."""
+"""How files begin, by Pillow's name of the format. WebP, AVIF and TGA are recognised separately."""
 
 _BRANDS = {
     b"crx ": "a camera's raw file; develop it to TIFF",
@@ -30,7 +30,7 @@ _BRANDS = {
         "a HEIF picture; convert it to PNG or TIFF",
     ),
 }
-"""Of the ISO container that HEIF, AVIF and films share."""
+"""Brands of the ISO container that HEIF, AVIF and videos share."""
 
 _JPEG2000_BRANDS = {
     b"mjp2": "a film, not a picture; extract frames as PNG",
@@ -38,14 +38,14 @@ _JPEG2000_BRANDS = {
 }
 
 HEAD = 1024
-"""Bytes that tell."""
+"""Bytes at the beginning that are needed."""
 
 
 def kind_of(head: bytes) -> str:
-    """Pillow's name of the format of a file that begins with `head`: its first HEAD bytes.
+    """Return Pillow's name of the format of a file whose first HEAD bytes are `head`.
 
     Raises:
-        ImageError: corrupt for no picture, unsupported for one of a known kind that is not read.
+        ImageError: corrupt if it is not a picture; unsupported if it is of a known kind that is not read.
     """
     _refuse(foreign_kinds.by_magic(head))
     if not head.strip(b"\0"):
@@ -96,7 +96,7 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # not just cut within a letter
+        if error.start < len(head) - 3:  # not merely cut off within a character
             return False
         text = head[: error.start].decode()
     return all(letter.isprintable() or letter in "\r\n\t\f\ufeff" for letter in text)

@@ -1,6 +1,6 @@
-"""Files of other kinds than are read, known by their first bytes: whole files, which nobody is to replace.
+"""Files of unsupported kinds, recognised by their first bytes, so that intact files are not called damaged.
 
-Magic numbers after the formats' specifications and the tables of file(1) and PRONOM.
+The magic numbers are from the formats' specifications and the tables of file(1) and PRONOM.
 """
 
 import re
@@ -148,12 +148,12 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 
 
 def by_magic(head: bytes) -> str | None:
-    """What a file that begins with `head` is, and what to do with it; None for what may be read."""
+    """Return what kind of file begins with `head`, and what to do with it; None if it may be supported."""
     return next((what for magic, what in _MAGICS.items() if head.startswith(magic)), None)
 
 
 def by_pattern(head: bytes) -> str | None:
-    """The same of what is told less surely: of files that are of no kind that is read.
+    """Return the same for less certain signs, to be used for files of no supported kind.
 
     Args:
         head: a kilobyte, or all of a shorter file.
@@ -166,7 +166,7 @@ def by_pattern(head: bytes) -> str | None:
 
 
 def _is_icon(head: bytes) -> bool:
-    """Whose first picture stands behind the list of all: a TGA may begin alike."""
+    """Return whether it is an icon, whose first picture lies behind the list of all; a TGA may begin alike."""
     if len(head) < 22 or head[:4] not in (b"\0\0\1\0", b"\0\0\2\0"):
         return False
     (number,) = struct.unpack_from("<H", head, 4)

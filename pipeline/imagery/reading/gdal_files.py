@@ -1,4 +1,4 @@
-"""Files that GDAL decodes, window by window: rasters of the Earth, and what is too deep or too large for Pillow."""
+"""Files decoded by GDAL, window by window: georeferenced rasters, and pictures too deep or too large for Pillow."""
 
 import warnings
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from .size_limits import check_size, pages_note
 _OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": 128,  # MB
     "GDAL_NUM_THREADS": "1",
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a picture is one file: nothing beside it is looked for
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # do not look for files beside the picture
     "GDAL_PAM_ENABLED": "NO",
-    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # half a picture is none
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # half a picture counts as damaged
     "GTIFF_POINT_GEO_IGNORE": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing",
     "GDAL_HTTP_TIMEOUT": "1",
@@ -35,13 +35,13 @@ _OPTIONS: dict[str, Any] = {
 _CARRIED_DOMAINS = {"", "RPC", "EXIF", "xml:XMP"}
 
 _CARRIED_TAGS = {269, 270, 280, 281, 305, 306, 315, 316, 33432}
-"""Of TIFF: those that GDAL makes metadata of, such as DocumentName, Artist and Copyright."""
+"""TIFF tags that GDAL turns into metadata, such as DocumentName, Artist and Copyright."""
 
 _OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "rio_creation_kwds"}
-"""Of metadata: what GDAL makes up from the file's structure."""
+"""Metadata domains that GDAL derives from the file's structure."""
 
 _STRETCHED = {1: 255, 2: 85, 4: 17}
-"""Bits to what makes 8 of them."""
+"""Factors that stretch samples of few bits to 8 bits."""
 
 
 _REMEDIES = {
@@ -51,13 +51,13 @@ _REMEDIES = {
 
 
 class GdalFile:
-    """One raster: its header when opened, its pixels as they are asked for."""
+    """One raster: its header is read when opened, its pixels on request."""
 
     def __init__(self, path: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits) -> None:
-        """`tiff` is what the tags of a TIFF say; without them it is taken for a JPEG 2000.
+        """Open a raster. `tiff` holds the tags of a TIFF; without it the file must be JPEG 2000.
 
         Raises:
-            ImageError: unsupported or too large. Anything else that is raised, of whatever class, says: corrupt.
+            ImageError: unsupported or too large. Any other exception, of whatever class, means corrupt.
         """
         self._path = path
         self._tiff = tiff
@@ -71,7 +71,7 @@ class GdalFile:
                 raise
 
     def window(self, rows: slice, columns: slice) -> Pixels:
-        """Reads the blocks that the window touches. Raises rasterio's errors for a damaged file."""
+        """Read the blocks that the window touches. Raises rasterio's errors for a damaged file."""
         if self._orientation == 1:
             return self._read(rows, columns)
         if self._upright is None:
@@ -105,14 +105,14 @@ class GdalFile:
         check_size(dataset.height, dataset.width, dataset.count, dtype, limits)
         colours = [colour.name.lower() for colour in dataset.colorinterp]
         georef, self._bits = read_georef(dataset), read_bits(dataset, dtype)
-        shown = georef is None or self._bits == 1  # else the numbers are measurements
+        shown = georef is None or self._bits == 1  # otherwise the numbers are measurements
         self._stretch = _STRETCHED.get(self._bits or 0, 1) if shown else 1
         white_is_0 = tiff is not None and tiff.photometric == tiff_tags.MIN_IS_WHITE
         self._inverted = white_is_0 and shown and dtype.startswith("u")
         fewer = self._bits if self._stretch == 1 and dtype.startswith("u") else None
         self._white = _largest(dtype, fewer)
         if tiff is not None and tiff.photometric != tiff_tags.PALETTE and (self._bits == 1 or white_is_0):
-            colours[0] = GRAY[0]  # GDAL says palette, or nothing
+            colours[0] = GRAY[0]  # GDAL reports a palette, or nothing
         _check_colours(colours, georef, tiff)
         self._order, notes = _alpha_last(colours)
         colours = [colours[index - 1] for index in self._order]
@@ -153,7 +153,7 @@ class GdalFile:
         }
 
     def _nodata(self, dtype: str) -> tuple[float | None, tuple[str, ...]]:
-        """The one nodata value as pixels have it, and what became of others."""
+        """Return the nodata value in terms of the pixels, and notes about other values."""
         values = self._dataset.nodatavals
         said = self._tiff.nodata if self._tiff is not None else None
         nodata = values[0]
@@ -189,7 +189,7 @@ class GdalFile:
 
 
 def read_png(path: str) -> NDArray[Any]:
-    """(C, h, w) of a PNG as stored, all its bits kept. Raises rasterio's errors for a damaged file."""
+    """Return (C, h, w) of a PNG as stored, with all bits. Raises rasterio's errors for a damaged file."""
     with _gdal(), rasterio.open(Path(path), driver="PNG", sharing=False) as dataset:
         samples: NDArray[Any] = dataset.read()
         return samples
@@ -197,14 +197,14 @@ def read_png(path: str) -> NDArray[Any]:
 
 @contextmanager
 def _gdal() -> Iterator[None]:
-    """GDAL with our options, whatever was set before."""
+    """Use GDAL with our options, whatever was set before."""
     with warnings.catch_warnings(), rasterio.Env(session=DummySession(), **_OPTIONS):
-        warnings.simplefilter("ignore")  # of a missing georeference
+        warnings.simplefilter("ignore")  # a missing georeference
         yield
 
 
 def _dtype(dtypes: tuple[str, ...]) -> str:
-    """The one of all bands. Raises ImageError for one that float32 does not hold."""
+    """Return the dtype of all bands. Raises ImageError if float32 cannot hold it, or if bands differ."""
     wrong = [dtype for dtype in dtypes if dtype not in DTYPES]
     if wrong:
         remedy = _REMEDIES.get(wrong[0], "convert it to its amplitude in float32")
@@ -216,7 +216,7 @@ def _dtype(dtypes: tuple[str, ...]) -> str:
 
 
 def _check_colours(colours: list[str], georef: Georef | None, tiff: tiff_tags.TiffTags | None) -> None:
-    """Raises ImageError for those that are no intensities, or not those of the file."""
+    """Raise ImageError for colours that are no intensities, or that GDAL does not return as stored."""
     if "palette" in colours and georef is not None:
         message = "the raster holds classes, and enlarging would mix them; use nearest-neighbour resampling instead"
     elif "palette" in colours:
@@ -229,7 +229,7 @@ def _check_colours(colours: list[str], georef: Georef | None, tiff: tiff_tags.Ti
 
 
 def _alpha_last(colours: list[str]) -> tuple[list[int], tuple[str, ...]]:
-    """GDAL's numbers of the bands in the order in which we have them."""
+    """Return GDAL's band numbers in our order, with alpha last, and a note if it was moved."""
     order = sorted(range(1, len(colours) + 1), key=lambda index: colours[index - 1] == ALPHA)
     if colours.count(ALPHA) > 1:
         message = f"the raster has {colours.count(ALPHA)} alpha bands; keep one of them"
@@ -239,7 +239,7 @@ def _alpha_last(colours: list[str]) -> tuple[list[int], tuple[str, ...]]:
 
 
 def _check_blocks(dataset: Any, dtype: str, limits: FileLimits) -> None:
-    """A window takes whole blocks. Raises ImageError when one of them is too much."""
+    """Raise ImageError if one block, of which a window reads whole ones, is too large."""
     height, width = dataset.block_shapes[0]
     together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
     size = height * width * together * np.dtype(dtype).itemsize
@@ -252,14 +252,14 @@ def _check_blocks(dataset: Any, dtype: str, limits: FileLimits) -> None:
 
 
 def _largest(dtype: str, bits: int | None) -> int:
-    """What white, and an alpha that hides nothing, is."""
+    """Return the value of white, and of an opaque alpha."""
     if dtype.startswith("float"):
         return 1
     return 2**bits - 1 if bits else int(np.iinfo(dtype).max)
 
 
 def _divide_by_alpha(samples: NDArray[Any], full: int) -> NDArray[Any]:
-    """(C, h, w) whose colours were multiplied by the last band, without that; clear pixels become 0."""
+    """Undo premultiplication with the last band in (C, h, w); fully transparent pixels become 0."""
     colour, alpha = samples[:-1].astype(np.float64), samples[-1].astype(np.float64)
     plain = np.divide(colour * full, alpha, out=np.zeros_like(colour), where=alpha > 0)
     if samples.dtype.kind != "f":

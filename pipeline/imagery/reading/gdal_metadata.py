@@ -1,4 +1,4 @@
-"""What GDAL tells of a raster beside its pixels: where it lies, and what its bands mean."""
+"""Metadata of a raster from GDAL: its georeference, and the meaning of its bands."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ def read_georef(dataset: Any) -> Georef | None:
 
 
 def read_bits(dataset: Any, dtype: str) -> int | None:
-    """Bits a sample, when integers have fewer than their type in all bands; the most of them."""
+    """Return the most bits per sample of any band if all bands have fewer than their integer type holds; else None."""
     bits = [dataset.tags(index, ns="IMAGE_STRUCTURE").get("NBITS") for index in range(1, dataset.count + 1)]
     return max(map(int, bits)) if all(bits) and not dtype.startswith("float") else None
 
@@ -46,13 +46,13 @@ def read_band(dataset: Any, index: int, colour: str) -> Band:
 
 
 def lasting_tags(tags: Mapping[str, str], without: tuple[str, ...]) -> dict[str, str]:
-    """What holds of the enlarged picture, too: not statistics, and not what the header has in fields of its own."""
+    """Return the tags that also hold for the enlarged picture: no statistics, and none that are header fields."""
     dropped = (*without, "AREA_OR_POINT")
     return {name: text for name, text in tags.items() if name not in dropped and not name.startswith("STATISTICS_")}
 
 
 def jp2_dpi(tags: Mapping[str, str]) -> tuple[float, float] | None:
-    """From what GDAL makes of the resolution box, in its words for TIFF."""
+    """Return the resolution from the resolution box, which GDAL reports as TIFF tags."""
     unit = {"2": 1.0, "3": 2.54}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "")[:1])
     if unit is None:
         return None

@@ -1,4 +1,4 @@
-"""What the boxes of a JPEG 2000 file say that its decoders do not tell (ISO 15444-1, annex I)."""
+"""What the boxes of a JPEG 2000 file say and its decoders do not report (ISO 15444-1, annex I)."""
 
 import struct
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ FILE_MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM_MAGIC = b"\xff\x4f\xff\x51"
 
 _EXIF = b"JpgTiffExif->JP2"
-"""What its UUID spells."""
+"""UUID of EXIF, which is readable text."""
 
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-"""UUID of XMP (ISO 16684-1), as that of EXIF agreed on beside the standard."""
+"""UUID of XMP (ISO 16684-1). Like that of EXIF it is not part of the standard."""
 
 _LARGEST_METADATA = 2**26
 
 _OF_BOXES = (b"jp2h", b"res ", b"asoc", b"jpch", b"jplh", b"uinf")
-"""Kinds of boxes that hold boxes."""
+"""Kinds of boxes that contain boxes."""
 
 
 def check_lengths(path: str) -> None:
-    """Raises ValueError for a box in another that has no length: GDAL 3.10 never comes to an end with such a file."""
+    """Raise ValueError for an inner box without a length, with which GDAL 3.10 never returns."""
     with open(path, "rb") as file:
         if file.read(4) == CODESTREAM_MAGIC:
             return
@@ -35,7 +35,7 @@ def check_lengths(path: str) -> None:
 
 
 def depth(path: str) -> int:
-    """Bits of the deepest component. Raises ValueError, OSError or struct.error for a file that does not say."""
+    """Return the bits of the deepest component. Raises ValueError, OSError or struct.error if the file does not say."""
     with open(path, "rb") as file:
         start = 0
         if file.read(4) != CODESTREAM_MAGIC:
@@ -51,7 +51,7 @@ def depth(path: str) -> int:
 
 
 def icc_profile(path: str) -> bytes | None:
-    """Of the first colour specification that has one."""
+    """Return the profile of the first colour specification that has one."""
     with open(path, "rb") as file:
         for begin, end in _in_header(file, b"colr"):
             file.seek(begin)
@@ -71,8 +71,8 @@ def has_exif(path: str) -> bool:
 
 
 def side_up(path: str) -> int:
-    """The orientation that EXIF says, or without it XMP; 1 where neither does, or makes no sense."""
-    with suppress(Exception):  # of broken EXIF, for which Pillow has no class of its own
+    """Return the orientation from EXIF, or without it from XMP; 1 if neither has a valid one."""
+    with suppress(Exception):  # broken EXIF, for which Pillow has no class of its own
         exif = Image.Exif()
         exif.load(_uuid(path, _EXIF) or b"")
         if orientation.TAG in exif:
@@ -85,7 +85,7 @@ def xmp(path: str) -> bytes | None:
 
 
 def _uuid(path: str, wanted: bytes) -> bytes | None:
-    """The content of a box that a UUID names."""
+    """Return the content of the box with this UUID."""
     with open(path, "rb") as file:
         if file.read(4) == CODESTREAM_MAGIC:
             return None
@@ -106,7 +106,7 @@ def _in_header(file: BinaryIO, wanted: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte and end of the content of each. Raises ValueError for one in another without a length."""
+    """Yield kind, first byte and end of the content of each box. Raises ValueError for an inner one without length."""
     is_inner = position > 0
     while position + 8 <= end:
         file.seek(position)

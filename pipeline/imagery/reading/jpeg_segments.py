@@ -1,4 +1,4 @@
-"""The segments of a JPEG (ISO 10918-1, annex B): what kind of coding it is, and headers that tell nothing."""
+"""The segments of a JPEG (ISO 10918-1, annex B): its coding process, and headers without content."""
 
 import struct
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ _PROCESSES = {
     0xCF: "lossless arithmetic coding",
     0xF7: "JPEG-LS coding",
 }
-"""Of a marker that starts a frame, or several (DHP, 0xDE).
+"""Unsupported processes, by the marker that starts a frame, or several frames (DHP, 0xDE).
 
-All others are decoded, Huffman and arithmetic, sequential and progressive.
+All others are decoded: Huffman and arithmetic, sequential and progressive.
 """
 
 _FRAMES = {*range(0xC0, 0xD0), 0xDE, 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -24,19 +24,19 @@ _ALONE = {0x01, *range(0xD0, 0xD8)}
 _SCAN, _END = 0xDA, 0xD9
 
 _LEAST = {b"JFIF": 14, b"Adobe": 12, b"ICC_PROFILE": 14}
-"""Bytes of an application segment, its name included, without which it tells nothing and Pillow reads on beyond it."""
+"""Shortest valid application segments in bytes, name included; Pillow would read beyond a shorter one."""
 
 
 class Segment(NamedTuple):
     marker: int
     start: int
-    """Of its marker."""
+    """Position of its marker."""
     stop: int
     data: bytes
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """Those before the first scan; ends where the file makes no sense."""
+    """Yield the segments before the first scan; stops where the file makes no sense."""
     place = 2
     while place + 4 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
@@ -54,7 +54,7 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 
 def unread_feature(data: bytes) -> str | None:
-    """What an intact picture that begins with `data` has that no decoder here reads; None when nothing is known."""
+    """Return the feature of an intact picture beginning with `data` that no decoder here supports; None if unknown."""
     frame = next((segment for segment in segments(data) if segment.marker in _FRAMES), None)
     if frame is None or len(frame.data) < 6:
         return None
@@ -69,7 +69,7 @@ def unread_feature(data: bytes) -> str | None:
 
 
 def without_empty_headers(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """The same without application segments too short for what they are named after, and these names."""
+    """Return `data` without application segments that are too short for their name, and these names."""
     kept, names, place = b"", [], 0
     for segment in segments(data):
         name = segment.data.split(b"\0", 1)[0]

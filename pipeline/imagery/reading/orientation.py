@@ -1,4 +1,4 @@
-"""Which way up a picture is: turning its pixels, and saying in its metadata that it stands upright."""
+"""The orientation of a picture: turning its pixels, and setting its metadata to upright."""
 
 import re
 from typing import Any
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 TAG = 274
-"""Of EXIF and TIFF: 1 to 8."""
+"""Orientation tag of EXIF and TIFF; values 1 to 8."""
 
 _RESOLUTION = (282, 283)
-"""XResolution and YResolution."""
+"""Tags XResolution and YResolution."""
 
 _EXIF_PREFIX = b"Exif\0\0"
 
@@ -18,7 +18,7 @@ _XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)([0-9]+)""")
 
 
 def turn(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """(..., h, w) as stored to (..., H, W) as shown: a view. What is no orientation turns nothing."""
+    """Turn (..., h, w) as stored to (..., H, W) as shown; a view. An invalid orientation turns nothing."""
     if lies_on_its_side(orientation):
         samples = samples.swapaxes(-1, -2)
     if orientation in (3, 4, 7, 8):
@@ -29,32 +29,32 @@ def turn(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def lies_on_its_side(orientation: int) -> bool:
-    """Whether height and width change places."""
+    """Return whether height and width are swapped."""
     return orientation in (5, 6, 7, 8)
 
 
 def turn_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, float] | None:
-    """Pixels per inch across and down, as stored, to those as shown."""
+    """Turn pixels per inch, across and down, as stored to those as shown."""
     return dpi and (dpi[::-1] if lies_on_its_side(orientation) else dpi)
 
 
 def of_exif(exif: Image.Exif) -> int:
-    """1 where there is none, or none that EXIF knows."""
+    """Return the orientation; 1 if it is missing or invalid."""
     orientation = exif.get(TAG, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
 def of_xmp(xmp: bytes | None) -> int:
-    """1 where it says none, or none that EXIF knows."""
+    """Return the orientation; 1 if it is missing or invalid."""
     said = _XMP.search(xmp or b"")
     orientation = int(said[2]) if said and len(said[2]) == 1 else 1
     return orientation if orientation in range(1, 9) else 1
 
 
 def upright_exif(exif: Image.Exif) -> bytes | None:
-    """The same as a TIFF structure, upright and without the thumbnail's directory; None when nothing is in it.
+    """Return EXIF as a TIFF structure, set to upright, without the thumbnail; None if it is empty.
 
-    Raises whatever Pillow raises for what is broken.
+    Raises whatever Pillow raises for broken data.
     """
     if not len(exif):
         return None
@@ -70,5 +70,5 @@ def upright_exif(exif: Image.Exif) -> bytes | None:
 
 
 def upright_xmp(xmp: bytes | None) -> bytes | None:
-    """The same, with tiff:Orientation, where there is one, set to 1."""
+    """Return XMP with tiff:Orientation, if present, set to 1."""
     return xmp and _XMP.sub(rb"\g<1>1", xmp)

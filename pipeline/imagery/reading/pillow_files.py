@@ -1,4 +1,4 @@
-"""Files that Pillow decodes, whole: photographs, scans, graphics. What Pillow would cut to 8 bits is refused."""
+"""Files decoded by Pillow, as a whole: photographs, scans, graphics. What Pillow would cut to 8 bits is refused."""
 
 import io
 import re
@@ -33,7 +33,7 @@ _MODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "I;16N": ("uint16", GRAY),
     "F": ("float32", GRAY),
 }
-"""Pillow's modes: dtype and bands. Palettes and "I" depend on the file."""
+"""Dtype and bands of Pillow's modes. Palettes and "I" depend on the file."""
 
 _PALETTE_ORDERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "RGB": lambda data: data.reshape(-1, 3),
@@ -41,18 +41,18 @@ _PALETTE_ORDERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "BGRX": lambda data: data.reshape(-1, 4)[:, :3],
     "RGB;L": lambda data: data.reshape(3, -1).T,
 }
-"""How palettes lie in files; others have to be loaded, and the pixels with them."""
+"""How palettes are stored. For other orders the palette, and the pixels with it, must be loaded."""
 
 _NAMES = {"LAB": "L*a*b* colours", "HSV": "HSV colours", "YCbCr": "YCbCr colours", "I": "32-bit integers"}
 
 _CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA"}
 
 _DEEP_PNG = {"RGB;16B": RGB, "RGBA;16B": (*RGB, ALPHA), "LA;16B": (*GRAY, ALPHA)}
-"""How Pillow names what it would cut to 8 bits."""
+"""Pillow's names for PNG pixels that it would cut to 8 bits."""
 
 
 class PillowFile:
-    """One picture: its header when opened, its pixels all at a time when first asked for."""
+    """One picture: its header is read when opened, all its pixels on the first request."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class PillowFile:
         tiff: tiff_tags.TiffTags | None = None,
         read_deep_png: Callable[[str], NDArray[Any]] | None = None,
     ) -> None:
-        """`kind` is the one format of Pillow's that is tried, `tiff` what the tags of a TIFF say.
+        """Open a picture. `kind` is the only format that Pillow tries, `tiff` holds the tags of a TIFF.
 
-        `read_deep_png` gives a 16-bit PNG's (C, h, w) as stored.
+        `read_deep_png` returns (C, h, w) of a 16-bit PNG as stored.
 
         Raises:
-            ImageError: unsupported or too large. Anything else that is raised, of whatever class, says: corrupt.
+            ImageError: unsupported or too large. Any other exception, of whatever class, means corrupt.
         """
         self._path = path
         self._tiff = tiff
@@ -75,7 +75,7 @@ class PillowFile:
         self._samples: NDArray[Any] | None = None
         Image.MAX_IMAGE_PIXELS = limits.pixels
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata
+            warnings.simplefilter("ignore")  # odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             _check_avif(path, kind)
             self._image, self._left_out = _open(path, kind, limits)
@@ -87,7 +87,7 @@ class PillowFile:
                 raise
 
     def window(self, rows: slice, columns: slice) -> Pixels:
-        """Raises what Pillow raises for a damaged file."""
+        """Return a window. Raises what Pillow raises for a damaged file."""
         if self._samples is None:
             self._samples = self._decode()
         return Pixels(self._samples[:, rows, columns], None)
@@ -103,13 +103,13 @@ class PillowFile:
         check_size(image.height, image.width, len(colours), dtype, limits)
         check_size(image.height, image.width, len(colours), dtype, limits, at_once=True)
         self._dtype, self._colours = dtype, colours
-        # what stands behind the pixels of a PNG is seen only by reading all of it
+        # metadata behind the pixels of a PNG is found only by reading all of it
         chunks = png_chunks.read(self._path) if image.format == "PNG" else None
         if chunks is not None and chunks.late_metadata and self._deep_bands is None:
             image.load()
-        # TIFFs are turned by Pillow itself
+        # Pillow turns TIFFs itself
         self._orientation, exif, notes = read_exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
-        if image.format == "JPEG2000":  # of whose boxes Pillow tells nothing
+        if image.format == "JPEG2000":  # Pillow does not report its boxes
             self._orientation = jp2_boxes.side_up(self._path)
         height, width = image.height, image.width
         if orientation.lies_on_its_side(self._orientation):
@@ -133,7 +133,7 @@ class PillowFile:
         return _DEEP_PNG.get(self._raw_mode) if self._image.format == "PNG" else None
 
     def _decode(self) -> NDArray[Any]:
-        """(C, H, W) as shown, as the header says."""
+        """Return (C, H, W) as shown, matching the header."""
         if self._deep_bands is not None and self._read_deep_png is not None:
             stored = self._read_deep_png(self._path)
         else:
@@ -153,7 +153,7 @@ class PillowFile:
 
 
 def _open(path: str, kind: str, limits: FileLimits) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
-    """The picture, and notes of what was left out to open it."""
+    """Open the picture; also return notes about what was left out to open it."""
     try:
         try:
             return Image.open(path, formats=(kind,)), ()
@@ -172,7 +172,7 @@ def _open(path: str, kind: str, limits: FileLimits) -> tuple[ImageFile.ImageFile
 
 
 def _layout(image: ImageFile.ImageFile, path: str, deep_png: bool) -> tuple[str, tuple[str, ...]]:
-    """The dtype and the bands. Raises ImageError for what would not come out as it went in."""
+    """Return dtype and bands. Raises ImageError for what would not be reproduced faithfully."""
     transparent = "transparency" in image.info
     if image.format == "PNG" and _raw_mode(image) in _DEEP_PNG and deep_png:
         colours = _DEEP_PNG[_raw_mode(image)]
@@ -182,7 +182,7 @@ def _layout(image: ImageFile.ImageFile, path: str, deep_png: bool) -> tuple[str,
         raise _too_deep(depth)
     if image.mode in ("P", "PA"):
         return "uint8", _palette_colours(image)
-    if image.mode == "I" and image.format in ("PPM", "PNG"):  # 16 bits, whose place in Pillow is this mode
+    if image.mode == "I" and image.format in ("PPM", "PNG"):  # Pillow's mode for 16 bits in these formats
         return "uint16", GRAY
     if image.mode not in _MODES:
         raise _unsupported(_NAMES.get(image.mode, f"pixels of Pillow's mode {image.mode}"))
@@ -197,7 +197,7 @@ def _palette_colours(image: ImageFile.ImageFile) -> tuple[str, ...]:
     data = np.frombuffer(bytes(palette.palette), np.uint8)
     order = _PALETTE_ORDERS.get(palette.rawmode or palette.mode)
     entries = order(data) if order else np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    # a profile that comes with a palette is one of RGB, which no gray picture may have
+    # the profile of a palette is for RGB, which a grey picture must not have
     colours = GRAY if (entries == entries[:, :1]).all() and not image.info.get("icc_profile") else RGB
     clear = "transparency" in image.info or image.mode == "PA" or palette.mode == "RGBA"
     return (*colours, ALPHA) if clear else colours
@@ -213,7 +213,7 @@ def _too_deep(depth: int) -> ImageError:
 
 
 def _stored(image: ImageFile.ImageFile, colours: tuple[str, ...]) -> NDArray[Any]:
-    """(C, h, w) of a decoded picture as stored; without the alpha that a transparent colour stands for."""
+    """Return (C, h, w) of a decoded picture as stored, without the alpha of a transparent colour."""
     if image.mode in ("P", "PA"):
         samples = np.asarray(image.convert("RGBA" if ALPHA in colours else "RGB"))
         gray = colours[0] == GRAY[0]
@@ -228,7 +228,7 @@ def _stored(image: ImageFile.ImageFile, colours: tuple[str, ...]) -> NDArray[Any
 
 
 def _opacity(samples: NDArray[Any], transparent: Any, raw_mode: str) -> NDArray[Any]:
-    """(1, h, w): 0 where all bands are the transparent colour, full elsewhere."""
+    """Return (1, h, w): 0 where all bands equal the transparent colour, full elsewhere."""
     key = np.atleast_1d(transparent)
     stretch = {"L;2": 85, "L;4": 17}.get(raw_mode, 1)  # Pillow stretches the samples, but not their key
     clear = (samples == key[:, None, None] * stretch).all(0, keepdims=True)
@@ -236,7 +236,7 @@ def _opacity(samples: NDArray[Any], transparent: Any, raw_mode: str) -> NDArray[
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the file has its samples, as Pillow's decoders name it; "" where they need not be told."""
+    """Return how the file stores samples, in the words of Pillow's decoders; "" if it does not matter."""
     if not image.tile:
         return ""
     arguments = image.tile[0].args
@@ -244,8 +244,8 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
 
 
 def _depth(image: ImageFile.ImageFile, path: str) -> int | None:
-    """Bits a sample when they are more than the mode has: Pillow cuts deep colours without a word."""
-    if image.format == "JPEG2000":  # Pillow stretches what lies between 8 and 16 bits
+    """Return the bits per sample if they exceed those of the mode: Pillow cuts deep colours silently."""
+    if image.format == "JPEG2000":  # Pillow stretches depths between 8 and 16 bits
         depth = jp2_boxes.depth(path)
         return depth if depth not in (8, 16) or (depth == 16 and not image.mode.startswith("I;16")) else None
     if image.format == "PPM" and image.mode not in ("1", "I", "F"):
@@ -259,7 +259,7 @@ def _depth(image: ImageFile.ImageFile, path: str) -> int | None:
 
 
 def _check_avif(path: str, kind: str) -> None:
-    """Raises ImageError for more than 8 bits, as the AV1CodecConfigurationRecords tell them."""
+    """Raise ImageError for more than 8 bits, according to the AV1CodecConfigurationRecords."""
     if kind != "AVIF":
         return
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""What Pillow tells of a file beside its pixels: EXIF, XMP, resolution, and what of it is not carried over."""
+"""Metadata of a file from Pillow: EXIF, XMP, resolution, and notes on what is not carried over."""
 
 import math
 import warnings
@@ -9,16 +9,16 @@ from . import jp2_boxes, orientation, png_chunks, tiff_tags
 from .size_limits import pages_note
 
 _MOST_NAMES = 10
-"""Of texts, that are told: files are hostile."""
+"""Most names of texts in a note, because files are hostile."""
 
 
 def read_exif(image: ImageFile.ImageFile) -> tuple[int, bytes | None, tuple[str, ...]]:
-    """Orientation, EXIF set upright, and what is to be said of it. Never decodes pixels, as PNG's own getexif does."""
+    """Return orientation, EXIF set upright, and notes. Never decodes pixels, unlike PNG's own getexif."""
     side_up = 1
     try:
         side_up = orientation.of_exif(Image.Image.getexif(image))
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Pillow's word for what it leaves out as broken
+            warnings.simplefilter("error", UserWarning)  # how Pillow reports what it drops as broken
             return side_up, orientation.upright_exif(_parsed_exif(image)), ()
     except Exception as error:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -26,7 +26,7 @@ def read_exif(image: ImageFile.ImageFile) -> tuple[int, bytes | None, tuple[str,
 
 
 def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
-    """What the file has of EXIF, parsed anew: Pillow keeps what it has parsed, but not that it warned."""
+    """Parse the file's EXIF again: Pillow caches the result, but not that it warned."""
     exif = Image.Exif()
     if "exif" in image.info:
         exif.load(image.info["exif"])

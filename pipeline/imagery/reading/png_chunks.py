@@ -1,42 +1,42 @@
-"""The chunks of a PNG (ISO 15948), as far as Pillow does not tell of them without decoding the picture."""
+"""The chunks of a PNG (ISO 15948), as far as Pillow does not report them without decoding the picture."""
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _METADATA = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
-"""Keywords of texts that are EXIF or XMP."""
+"""Keywords of texts that hold EXIF or XMP."""
 
 _TEXTS = (b"iTXt", b"zTXt", b"tEXt")
 
 _COLOUR = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}
-"""And the bytes that each has."""
+"""Chunks about colour, and their bytes."""
 
 _READ = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"pHYs", b"eXIf", b"acTL", b"fcTL", b"fdAT", *_TEXTS}
 
 _KEYWORD = 80
-"""Bytes, with the 0 at its end."""
+"""Most bytes of a keyword, with the final 0."""
 
 
 @dataclass(frozen=True)
 class PngChunks:
-    """What all chunks of a PNG say."""
+    """What the chunks of a PNG say."""
 
     late_metadata: bool
-    """EXIF or XMP stands behind the first of the pixels."""
+    """EXIF or XMP comes after the first pixels."""
     colour: dict[str, bytes]
-    """By name, those before the pixels that say what the colours mean, but the ICC profile."""
+    """By name, chunks before the pixels that define the colours, except the ICC profile."""
     texts: tuple[str, ...]
     """Keywords of texts that are not EXIF or XMP."""
     others: tuple[str, ...]
-    """Kinds, which may be private ones, that nothing is made of."""
+    """Kinds of chunks that are not used, which may be private."""
 
 
 def read(path: str) -> PngChunks:
-    """Reads the file once, its pixels not."""
+    """Read all chunks of a file, but not its pixels."""
     late = pixels_begun = False
     colour: dict[str, bytes] = {}
-    texts: dict[str, None] = {}  # in the order of the file
+    texts: dict[str, None] = {}  # keeps the order of the file
     others: dict[str, None] = {}
     for kind, begin in _chunks(path):
         is_metadata = kind == b"eXIf" or (kind in _TEXTS and begin.startswith(_METADATA))
@@ -52,7 +52,7 @@ def read(path: str) -> PngChunks:
 
 
 def _chunks(path: str) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the first bytes of each."""
+    """Yield the kind and the first bytes of each chunk."""
     with open(path, "rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:

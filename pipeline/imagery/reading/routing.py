@@ -1,4 +1,4 @@
-"""Which decoder opens a file; and every way in which one fails, told as a sentence."""
+"""The choice of the decoder for a file, and its failures as sentences."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from . import file_kinds, jp2_boxes, tiff_tags, unread_features
 from .pillow_files import PillowFile
 
 _LARGE = 16 * 2**20
-"""Pixels from which on plain pictures are read window by window."""
+"""Pixels from which plain pictures are read window by window."""
 
 
 class ImageFile(Protocol):
@@ -30,7 +30,7 @@ class ImageFile(Protocol):
 
 
 def open_file(path: str, limits: FileLimits) -> "ToldFile":
-    """Raises ImageError, and nothing else, here and in `window`."""
+    """Open a file. Raises ImageError and nothing else, here and in `window`."""
     _check_path(path)
     with told(path):
         with open(path, "rb") as file:
@@ -41,7 +41,7 @@ def open_file(path: str, limits: FileLimits) -> "ToldFile":
 
 
 def _check_path(path: str) -> None:
-    """Only plain files of this machine: what GDAL takes for a recipe or an address never reaches it."""
+    """Accept only regular files of this machine: GDAL must never see a path that it takes for a recipe or a url."""
     if not os.path.isabs(path) or "\0" in path or path.lower().startswith("/vsi"):
         raise ImageError(ErrorType.READ, f"{path!r} is not the absolute path of a local file; give one")
     try:
@@ -59,7 +59,7 @@ def _check_path(path: str) -> None:
 def _decoders(
     path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits
 ) -> list[Callable[[], ImageFile]]:
-    """Those to be tried, best first."""
+    """Return the decoders to try, best first."""
 
     def pillow() -> ImageFile:
         return PillowFile(path, kind, limits, tiff, _read_png if kind == file_kinds.PNG else None)
@@ -89,7 +89,7 @@ def _read_png(path: str) -> NDArray[Any]:
 
 @contextmanager
 def _needs_rasterio() -> Iterator[None]:
-    """For its import, which takes longer than decoding a small picture, and which a bare checkout cannot do."""
+    """Guard the import of rasterio, which is slower than decoding a small picture, and fails in a bare checkout."""
     try:
         yield
     except ImportError as error:
@@ -98,7 +98,7 @@ def _needs_rasterio() -> Iterator[None]:
 
 
 def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
-    """Raises ImageError for what neither can do right."""
+    """Return whether GDAL should decode it. Raises ImageError for what neither decoder handles."""
     if tags.photometric in tiff_tags.UNSUPPORTED:
         what = tiff_tags.UNSUPPORTED[tags.photometric]
         raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {what}; convert it to gray, RGB or CMYK first")
@@ -113,20 +113,22 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
         or tags.signed_or_float
         or tags.georeferenced
         or tags.from_gdal
-        or tags.masked  # of which Pillow knows nothing
-        or tags.sparse  # of which it makes pixels of what stands at the beginning of the file
-        or (bool(tags.extra) and not tags.alpha)  # Pillow drops what it has no name for
+        or tags.masked  # which Pillow ignores
+        or tags.sparse  # which Pillow fills with bytes from the beginning of the file
+        or (bool(tags.extra) and not tags.alpha)  # Pillow drops bands that it has no name for
         or (plain and tags.pixels > _LARGE)
     )
 
 
 class ToldFile:
-    """The first of several decoders that can; when it stumbles over the pixels, the next that sees the same picture."""
+    """An open file, decoded by the first of several decoders that can.
+
+    If that fails at the pixels, the next decoder that sees the same picture takes over."""
 
     def __init__(
         self, path: str, decoders: list[Callable[[], ImageFile]], unread_feature: Callable[[], str | None]
     ) -> None:
-        """`unread_feature` names what an intact file may have that makes all decoders call it damaged."""
+        """`unread_feature` returns the feature, if any, for which all decoders call an intact file damaged."""
         self._path = path
         self._others = decoders
         self._unread_feature = unread_feature
@@ -164,7 +166,7 @@ class ToldFile:
         return False
 
     def _next(self) -> ImageFile:
-        """Raises the ImageError of the first that fails; but that of a later one when it names what is missing."""
+        """Open with the next decoder that can. Raises the first error, or a later one if that says what is missing."""
         first: ImageError | None = None
         while self._others:
             try:
@@ -178,7 +180,7 @@ class ToldFile:
         raise self._explained(first)
 
     def _explained(self, corrupt: ImageError) -> ImageError:
-        """A whole file must not be called damaged."""
+        """Replace the error for a feature that is not supported: an intact file must not be called damaged."""
         feature = self._unread_feature()
         if feature is None:
             return corrupt
@@ -192,7 +194,7 @@ def _look(header: Header) -> tuple[Any, ...]:
 
 @contextmanager
 def told(path: str) -> Iterator[None]:
-    """Whatever a decoder raises becomes an ImageError: hostile files make them raise anything."""
+    """Turn whatever a decoder raises into an ImageError: hostile files make decoders raise anything."""
     try:
         yield
     except ImageError:
@@ -200,7 +202,7 @@ def told(path: str) -> Iterator[None]:
     except MemoryError as error:
         message = "decoding it needs more memory than a decoder may take; convert it to a tiled TIFF"
         raise ImageError(ErrorType.TOO_LARGE, message) from error
-    except Exception as error:  # of any class: no list would be complete
+    except Exception as error:  # of any class, since no list would be complete
         raise _damaged(path, error) from error
 
 
@@ -211,7 +213,7 @@ def _damaged(path: str, error: Exception) -> ImageError:
         return ImageError(ErrorType.CORRUPT, message)
     cause = error.__cause__ or error
     reason = " ".join(str(cause).replace(path, "the file").split())[:200] or kind
-    if "MAX_TEXT" in reason:  # Pillow's guard against texts of a PNG that unpack to gigabytes
+    if "MAX_TEXT" in reason:  # Pillow's guard against PNG texts that unpack to gigabytes
         message = "a text or profile in the file unpacks to more than a decoder takes; remove texts and profile from it"
         return ImageError(ErrorType.TOO_LARGE, message)
     if "memory" in reason.lower():

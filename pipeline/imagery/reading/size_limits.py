@@ -1,4 +1,4 @@
-"""How much of a file is taken on: judged by its header, before memory is spent."""
+"""Limits on the size of a file, checked on its header before memory is used."""
 
 import numpy as np
 
@@ -7,7 +7,10 @@ from ..header import FileLimits
 
 
 def check_size(height: int, width: int, bands: int, dtype: str, limits: FileLimits, at_once: bool = False) -> None:
-    """`at_once`: it can only be decoded whole. Raises ImageError: too large, or of no size at all (corrupt)."""
+    """Raise ImageError if a picture is too large, or of no size at all (corrupt).
+
+    Args:
+        at_once: whether it can only be decoded whole."""
     if height < 1 or width < 1 or bands < 1:
         message = f"the picture claims {height} x {width} pixels of {bands} bands; replace the file"
         raise ImageError(ErrorType.CORRUPT, message)

@@ -1,4 +1,4 @@
-"""What the directories of a TIFF say: enough to choose who decodes it, and what neither decoder tells."""
+"""The tags of a TIFF: enough to choose the decoder, and what neither decoder reports."""
 
 import math
 import warnings
@@ -27,52 +27,52 @@ UNSUPPORTED = {
     32845: "LogLuv values",
     34892: "a camera's linear raw values",
 }
-"""Photometric interpretations that cannot be enlarged as they are."""
+"""Photometric interpretations that cannot be enlarged directly."""
 
 _GEOREFERENCE = (33550, 33922, 34264, 34735, 50844)
 """ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory (OGC 19-008r4), RPCCoefficient."""
 
 _GDAL = (42112, 42113)
-"""GDAL's metadata and nodata."""
+"""Tags of GDAL's metadata and nodata."""
 
 DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
-"""Tags of the first directory that are EXIF as well: ImageDescription, Make, ... Copyright."""
+"""Tags of the first directory that also belong to EXIF: ImageDescription, Make, ... Copyright."""
 
 _STRUCTURE = {
     *range(254, 260),  # NewSubfileType, ..., Compression
     *(262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 282, 283, 284, 288, 289, 290, 291, 292, 293, 296, 317),
     *(320, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 347),
-    *range(512, 522),  # of old-style JPEG
+    *range(512, 522),  # old-style JPEG
     *(529, 530, 531, 532, 34735, 34736, 34737, 50674, 50838, 50839),
 }
-"""Tags that say how pixels lie in the file, and how the georeference does; what GDAL makes of them is carried."""
+"""Tags about the layout of pixels and of the georeference; what GDAL reads from them is carried over."""
 
 _MOST_NAMES = 10
-"""Of tags, that are told: files are hostile."""
+"""Most names of tags in a note, because files are hostile."""
 
 _GEO_KEYS, _EPOCH = 34735, 5120
-"""GeoKeyDirectory, four numbers a key; CoordinateEpochGeoKey."""
+"""GeoKeyDirectory, with four numbers per key; CoordinateEpochGeoKey."""
 
 _EXIF_DIRECTORIES = (34665, 34853)
-"""Exif, GPSInfo."""
+"""Exif and GPSInfo."""
 
 _SAID = {*_GEOREFERENCE, *_GDAL, *_EXIF_DIRECTORIES, 700, 33723, 34675}
-"""Tags that are read here: XMP, IPTC and the ICC profile among them."""
+"""Tags that are read here, with XMP, IPTC and the ICC profile."""
 
 _INCHES = {2: 1.0, 3: 2.54}
-"""ResolutionUnit to pixels per inch; 1 is no unit."""
+"""ResolutionUnit to pixels per inch; 1 means no unit."""
 
 _MOST_PAGES = 10_000
 
 
 @dataclass(frozen=True)
 class TiffTags:
-    """Of the first directory, and how many there are."""
+    """Tags of the first directory, and the number of pictures."""
 
     pixels: int
     samples: int
     bits: int
-    """The most that any sample has."""
+    """The most of any sample."""
     signed_or_float: bool
     photometric: int
     compression: int
@@ -80,35 +80,35 @@ class TiffTags:
     depths: tuple[int, ...]
     """Bits of each sample."""
     separate: bool
-    """Each band by itself, not pixel by pixel."""
+    """Bands are stored one after the other, not interleaved."""
     first_part: tuple[int, int] | None
-    """Where the first strip or tile begins, and its bytes."""
+    """Position and bytes of the first strip or tile."""
     sparse: bool
-    """Some strips or tiles are not in the file: they begin at 0, and stand for nodata or black."""
+    """Some strips or tiles are missing from the file: their offset is 0, and they mean nodata or black."""
     extra: tuple[int, ...]
-    """What the samples beyond colour are: 0 unspecified, 1 premultiplied alpha, 2 alpha."""
+    """Meaning of the samples beyond colour: 0 unspecified, 1 premultiplied alpha, 2 alpha."""
     orientation: int
     georeferenced: bool
     from_gdal: bool
-    """It holds metadata or a nodata value in the tags of GDAL."""
+    """It has metadata or a nodata value in GDAL's tags."""
     nodata: str | None
     preview: bool
-    """The first directory is but a small version of what its subdirectories hold, as in raw files of cameras."""
+    """The first directory is only a small version of what its subdirectories hold, as in raw files of cameras."""
     pages: int
-    """Pictures, not counting masks and smaller versions."""
+    """Number of pictures, without masks and smaller versions."""
     masked: bool
-    """It has a mask that tells which pixels are to be looked at."""
+    """It has a mask that tells which pixels are valid."""
     dpi: tuple[float, float] | None
     icc_profile: bytes | None
     xmp: bytes | None
     iptc: bool
     exif: bytes | None
     others: tuple[int, ...]
-    """Tags that say something else than how pixels lie, where they lie on Earth, and what the fields above say."""
+    """Tags that are not about layout or georeference, and not in the fields above."""
     notes: tuple[str, ...]
 
     def lost(self, carried: Collection[int]) -> tuple[str, ...]:
-        """A note of all other tags than those that are carried."""
+        """Return a note about all tags that are not carried over."""
         left = [tag for tag in self.others if tag not in carried]
         names = [str(tag) if lookup(tag).name == "unknown" else lookup(tag).name for tag in left]
         return (f"its TIFF tags {', '.join(names[:_MOST_NAMES])} are not carried over",) if names else ()
@@ -119,7 +119,7 @@ class TiffTags:
 
 
 def read(path: str) -> TiffTags:
-    """Raises SyntaxError, struct.error or OSError for what is no TIFF, ImageError for one whose picture comes later."""
+    """Read the tags. Raises SyntaxError, struct.error or OSError for no TIFF; ImageError if the picture comes later."""
     with warnings.catch_warnings(), open(path, "rb") as file:
         warnings.simplefilter("ignore")
         directories = _directories(file)
@@ -156,7 +156,7 @@ def read(path: str) -> TiffTags:
         masked=any(mask for _, mask, _ in others),
         dpi=_dpi(first),
         icc_profile=_bytes(first, 34675),
-        # what only XMP says of how it lies nobody applies, and so it stays
+        # an orientation only in XMP is not applied, and therefore kept
         xmp=orientation.upright_xmp(_bytes(first, 700)) if orientation.TAG in first else _bytes(first, 700),
         iptc=33723 in first,
         exif=exif,
@@ -192,7 +192,7 @@ def _first_part(directory: ImageFileDirectory_v2) -> tuple[int, int] | None:
 
 
 def _is_part(directory: ImageFileDirectory_v2) -> bool:
-    """Of a page: a smaller version or a mask. NewSubfileType, or the older SubfileType."""
+    """Return whether it is a smaller version or a mask of a page, by NewSubfileType or the older SubfileType."""
     return bool(_number(directory, 254, 0) & 5) or _number(directory, 255, 1) == 2
 
 
@@ -201,7 +201,7 @@ def _is_mask(directory: ImageFileDirectory_v2) -> bool:
 
 
 def _exif(file: BinaryIO, first: ImageFileDirectory_v2) -> tuple[bytes | None, tuple[str, ...]]:
-    """The descriptive tags, and what of EXIF the file has; none of the tags that say where pixels lie."""
+    """Return the descriptive tags and the file's EXIF, without tags about the layout of pixels."""
     exif, upright = Image.Exif(), Image.Exif()
     exif.bigtiff, exif.endian = first._bigtiff, first._endian
     try:

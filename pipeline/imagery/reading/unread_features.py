@@ -1,4 +1,4 @@
-"""Why no decoder here reads an intact file: asked when all of them took it for damaged, which it may not be."""
+"""Why no decoder here reads an intact file: consulted when all of them call it damaged."""
 
 import os
 from contextlib import suppress
@@ -6,7 +6,7 @@ from contextlib import suppress
 from . import jpeg_segments, tiff_tags
 
 _HEADERS = 2**20
-"""Bytes in which the frame of a JPEG is looked for: profiles and thumbnails may stand before it."""
+"""Bytes in which the frame of a JPEG is looked for, after profiles and thumbnails."""
 
 _COMPRESSIONS = {
     6: "old-style JPEG",
@@ -46,7 +46,7 @@ _COMPRESSIONS = {
     65535: "Pentax's PEF compression",
 }
 _DECODED = {1, 2, 3, 4, 5, 7, 8, 32766, 32771, 32773, 32809, 32946, 34676, 34677, 34887, 34925, 50000, 50001}
-"""Of TIFF's compressions; here a failure says that the file is damaged."""
+"""Supported TIFF compressions; with these, a failure means that the file is damaged."""
 
 _JPEG, _YCBCR = 7, 6
 
@@ -56,11 +56,11 @@ _BMP_CODES = {4: "a JPEG inside", 5: "a PNG inside", 11: "inks (CMYK)", 12: "ink
 
 
 def of(path: str, kind: str, tiff: tiff_tags.TiffTags | None) -> str | None:
-    """The feature, as what the picture "has"; None where the file may well be damaged.
+    """Return the unsupported feature, worded to follow "the picture has"; None if the file may really be damaged.
 
     Args:
         kind: as `file_kinds` names it.
-        tiff: what the tags of a TIFF say.
+        tiff: the tags of a TIFF.
     """
     with suppress(OSError):
         with open(path, "rb") as file:
@@ -90,7 +90,7 @@ def _of_tiff(path: str, tiff: tiff_tags.TiffTags) -> str | None:
 
 
 def _of_jpeg_part(path: str, tiff: tiff_tags.TiffTags) -> str | None:
-    """Of the first strip or tile, which is a JPEG."""
+    """Look at the first strip or tile, which is a JPEG."""
     if tiff.first_part is None:
         return None
     start, size = tiff.first_part

@@ -1,1 +1,1 @@
-"""Pixels to files: PNG, GeoTIFF and COG, with all that the input said of them."""
+"""Pixels to files: PNG, GeoTIFF and COG, with all metadata of the input."""

@@ -1,4 +1,4 @@
-"""A cloud optimized GeoTIFF of tiles that come one after another, with memory that does not grow with the picture."""
+"""A cloud optimized GeoTIFF from tiles that arrive one by one, in memory that does not grow with the picture."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError  # what GDAL says comes as this where rasterio does not expect it
+from rasterio._err import CPLE_BaseError  # GDAL's errors that rasterio does not expect
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
@@ -22,37 +22,37 @@ from .geotiff import BLOCK, describe_print, encode_tif
 from .mosaic import Placed, vrt
 
 _CACHE = 128 * 2**20
-"""Bytes of blocks that GDAL may hold."""
+"""Bytes of blocks in GDAL's cache."""
 
 _OPEN = 16
-"""Tiles that GDAL keeps open; each costs some megabytes."""
+"""Tiles that GDAL keeps open, each of which costs some megabytes."""
 
 _OPTIONS = {
     "BLOCKSIZE": BLOCK,
     "COMPRESS": "DEFLATE",
     "PREDICTOR": "YES",
-    "OVERVIEW_RESAMPLING": "AVERAGE",  # of pixels that are neither nodata nor masked
+    "OVERVIEW_RESAMPLING": "AVERAGE",  # without nodata and masked pixels
     "BIGTIFF": "IF_SAFER",
     "NUM_THREADS": 1,
 }
 
 
 class CogFile:
-    """Use as a context: its scratch folder, which grows to about the size of the file, is removed when it is left."""
+    """Use as a context manager: its scratch folder, which grows to about the size of the file, is deleted then."""
 
     def __init__(self, header: Header, folder: str) -> None:
-        """`header` must be one that `formats.held` gives for COG; `folder` is on a local disk. Raises OSError."""
+        """`header` must be returned by `formats.held` for COG; `folder` must be on a local disk. Raises OSError."""
         self._header = header
         self._scratch = tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder)
         self._tiles: list[Placed] = []
 
     def add(self, top: int, left: int, samples: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
-        """Put (C, h, w) in its place, with (h, w) of the mask when the header has one.
+        """Add (C, h, w) at its place, with its mask (h, w) if the header has one.
 
-        Where nothing is put, there is nodata, or 0 without that, and it is masked.
+        Where nothing is added, the picture is nodata, or else 0, and masked.
 
         Raises:
-            ImageError: write; the disk is full, or the like.
+            ImageError: write; for example because the disk is full.
         """
         _, height, width = samples.shape
         tile = Placed(f"{len(self._tiles)}.tif", top, left, height, width)
@@ -63,10 +63,10 @@ class CogFile:
         self._tiles.append(tile)
 
     def finish(self, path: str) -> None:
-        """Write the whole picture with overviews to a file on a local disk. May leave half a file when it fails.
+        """Write the whole picture with overviews to a file on a local disk. On failure half a file may remain.
 
         Raises:
-            ImageError: write; the disk is full, or the like.
+            ImageError: write; for example because the disk is full.
         """
         write_cog(self._header, self._scratch.name, self._tiles, path)
 
@@ -80,10 +80,10 @@ class CogFile:
 
 
 def write_cog(header: Header, folder: str, tiles: Sequence[Placed], path: str) -> None:
-    """Make one file of GeoTIFFs that lie in a folder on a local disk. May leave half a file when it fails.
+    """Combine GeoTIFFs in a folder on a local disk into one file. On failure half a file may remain.
 
     Raises:
-        ImageError: write; the disk is full, or the like.
+        ImageError: write; for example because the disk is full.
     """
     mosaic = os.path.join(folder, "mosaic.vrt")
     limits = {"GDAL_CACHEMAX": _CACHE, "GDAL_MAX_DATASET_POOL_SIZE": _OPEN}
@@ -99,7 +99,7 @@ def write_cog(header: Header, folder: str, tiles: Sequence[Placed], path: str) -
 
 
 def _equal(one: DatasetReader, other: DatasetReader, masked: bool) -> bool:
-    """Pixel for pixel. GDAL's errors of writing a file's end are not passed on, so a look is the only way to know."""
+    """Compare all pixels. GDAL does not report errors at the end of a file, so this is the only way to notice them."""
     for _, window in other.block_windows(1):
         if one.read(window=window).tobytes() != other.read(window=window).tobytes():
             return False
@@ -110,7 +110,7 @@ def _equal(one: DatasetReader, other: DatasetReader, masked: bool) -> bool:
 
 @contextmanager
 def _writing(path: str) -> Iterator[None]:
-    """Whatever goes wrong is an error of writing that file."""
+    """Turn any error into an error of writing that file."""
     try:
         yield
     except (OSError, RasterioError, CPLE_BaseError, SystemError) as error:  # SystemError: "Unknown GDAL Error"

@@ -1,4 +1,4 @@
-"""Which format of files holds a picture whole."""
+"""The file format that can hold a picture without loss."""
 
 from dataclasses import replace
 
@@ -9,14 +9,14 @@ from ..header import ALPHA, CMYK, RGB, Band, Georef, Header
 _MASK = Band(ALPHA)
 
 NO_TAGS = {"self", "bidx", "ns"}
-"""Names of tags that cannot be written to a GeoTIFF: rasterio takes them for something else."""
+"""Names of tags that cannot be written to a GeoTIFF, because rasterio gives them another meaning."""
 
 
 def choose(header: Header, wanted: Format) -> Format:
-    """The format to write a picture in; never AUTO.
+    """Return the format for a picture; never AUTO.
 
     Raises:
-        ImageError: unsupported; the format that is wanted cannot hold the picture.
+        ImageError: unsupported; the wanted format cannot hold the picture.
     """
     if wanted is Format.COG and header.colours[: len(CMYK)] == CMYK:
         raise ImageError(ErrorType.UNSUPPORTED, "GDAL makes no COG of CMYK; use --format tif or auto")
@@ -31,9 +31,9 @@ def choose(header: Header, wanted: Format) -> Format:
 
 
 def held(header: Header, chosen: Format) -> Header:
-    """What files of that format hold of a picture that `choose` gave them; notes tell what they do not.
+    """Return the header as files of the chosen format can hold it; notes say what is lost.
 
-    In a PNG the mask is one more band, alpha: all of its range where the mask is True, 0 elsewhere.
+    In a PNG the mask becomes an additional alpha band: full where the mask is True, 0 elsewhere.
     """
     if chosen is Format.PNG:
         return replace(header, bands=(*header.bands, _MASK), mask=False) if header.mask else header
@@ -56,7 +56,7 @@ def held(header: Header, chosen: Format) -> Header:
 
 
 def _georef_in_tif(georef: Georef | None) -> tuple[Georef | None, list[str]]:
-    """What of it a GeoTIFF can say, and what it cannot."""
+    """Return the part of a georeference that a GeoTIFF can hold, and notes about the rest."""
     if georef is None or not georef.gcps:
         return georef, []
     if georef.transform is not None:
@@ -65,17 +65,17 @@ def _georef_in_tif(georef: Georef | None) -> tuple[Georef | None, list[str]]:
     notes = [] if unnamed == georef.gcps else ["names of ground control points"]
     if georef.point:
         notes.append("that the coordinates of ground control points are of pixel centres")
-    # GDAL 3.10 moves the points of a file by a pixel when its coordinates are of pixel centres; these are of corners
+    # GDAL 3.10 shifts ground control points by a pixel if coordinates are of pixel centres; these are of corners
     return replace(georef, point=False, gcps=unnamed), notes
 
 
 def _not_in_png(header: Header) -> str | None:
-    """What of the pixels a PNG has no way to say; None when it says all. Other files stand beside it for the rest."""
+    """Return what a PNG cannot hold of the pixels; None if nothing. Metadata goes into other files."""
     if header.dtype not in ("uint8", "uint16"):
         return f"samples of {header.dtype}"
     if header.mask and header.has_alpha:
         return "a mask beside an alpha band"
-    if header.mask and header.nodata is not None:  # of nodata and alpha GDAL looks at nodata alone
+    if header.mask and header.nodata is not None:  # GDAL uses nodata only if there is alpha, too
         return "a mask beside a nodata value"
     if header.bits is not None and header.has_alpha:
         return f"an alpha of {header.bits} bits"
@@ -86,7 +86,7 @@ def _not_in_png(header: Header) -> str | None:
 
 
 def _is_xml(xmp: bytes) -> bool:
-    """So far as needed: it is text with an attribute."""
+    """Return whether it is XML, as far as needed: text with an attribute."""
     try:
         return "=" in xmp.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What GDAL's XML files, .aux.xml and .vrt alike, say of a picture and its bands."""
+"""Elements of GDAL's XML files (.aux.xml and .vrt) that describe a picture and its bands."""
 
 import base64
 import re
@@ -13,16 +13,16 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
 _COLOURS = {"y": "YCbCr_Y", "cb": "YCbCr_Cb", "cr": "YCbCr_Cr"}
-"""Whose names in XML are not the short ones."""
+"""Colours whose names in XML differ from the short ones."""
 
 
 def number(value: float) -> str:
-    """So that the same float64 is read."""
+    """Write a float64 so that the same value is read back."""
     return f"{value:.17g}"
 
 
 def dataset_tags(header: Header) -> dict[str, str]:
-    """The picture's tags but those that the header says elsewhere: the resolution and what coordinates are of."""
+    """Return the picture's tags, except those that are header fields: resolution, and pixel centres or corners."""
     tags = {name: value for name, value in (header.tags or {}).items() if name not in _RESOLUTION}
     tags.pop("AREA_OR_POINT", None)
     if header.georef is not None:
@@ -31,7 +31,7 @@ def dataset_tags(header: Header) -> dict[str, str]:
 
 
 def add_dataset(parent: Element, header: Header) -> None:
-    """Add what is said of the picture: where it lies, and its tags."""
+    """Add georeference and tags of the picture."""
     georef = header.georef
     if georef is not None and georef.crs is not None:
         _add_text(parent, "SRS", georef.crs)
@@ -51,7 +51,7 @@ def add_dataset(parent: Element, header: Header) -> None:
 
 
 def add_band(parent: Element, band: Band, nodata: float | None) -> None:
-    """Add what is said of a band."""
+    """Add what describes a band."""
     if band.description is not None:
         _add_text(parent, "Description", band.description)
     if nodata is not None:
@@ -66,13 +66,13 @@ def add_band(parent: Element, band: Band, nodata: float | None) -> None:
 
 
 def to_bytes(root: Element) -> bytes:
-    """UTF-8, indented."""
+    """Return the XML in UTF-8, indented."""
     ElementTree.indent(root)
     return ElementTree.tostring(root) + b"\n"
 
 
 def printable(text: str) -> str:
-    """Without the characters that no XML can hold: most control characters and lone surrogates."""
+    """Return the text without characters that XML cannot hold: most control characters and lone surrogates."""
     return _NOT_IN_XML.sub("", text)
 
 

@@ -1,4 +1,4 @@
-"""The header of an enlarged picture, and of a part of one: every number in it that counts pixels."""
+"""The header of an enlarged picture, and of a part of it: every number that depends on pixels is adapted."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 from ..header import Band, Georef, Header, Transform
 
 _STATISTICS = "STATISTICS_"
-"""How the tags begin in which GDAL keeps a band's least value, mean and so on."""
+"""Prefix of the tags in which GDAL keeps a band's minimum, mean and so on."""
 
 _EXIF_IFD = 0x8769
 _IMAGE_WIDTH, _IMAGE_LENGTH = 0x0100, 0x0101
@@ -20,9 +20,10 @@ _PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 0xA002, 0xA003
 
 
 def enlarged(header: Header, size: tuple[int, int], keep_dpi: bool) -> Header:
-    """Of the picture with so many pixels down and across, on the same ground and the same paper.
+    """Return the header for `size` pixels down and across, for the same ground and the same size on paper.
 
-    With `keep_dpi` the paper grows instead. Statistics among the tags of bands are left out: they were of other pixels.
+    With `keep_dpi` the size on paper grows instead. Statistics in the tags of bands are dropped: they were of other
+    pixels.
     """
     height, width = size
     down, across = height / header.height, width / header.width
@@ -39,7 +40,7 @@ def enlarged(header: Header, size: tuple[int, int], keep_dpi: bool) -> Header:
 
 
 def part(header: Header, top: int, left: int, height: int, width: int) -> Header:
-    """Of a window of the picture, given in its pixels."""
+    """Return the header of a window of the picture, given in its pixels."""
     return replace(
         header,
         height=height,
@@ -91,7 +92,7 @@ def _without_statistics(band: Band) -> Band:
 
 
 def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, float]) -> bytes:
-    """With the size given and so many times the resolution, across and down, where it says them."""
+    """Return EXIF with the new size, and with the resolution multiplied across and down, where it has them."""
     exif = Image.Exif()
     exif.load(data)
     for directory, names in (
@@ -103,12 +104,12 @@ def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, flo
                 directory[name] = size
     for name, times in zip((_X_RESOLUTION, _Y_RESOLUTION), denser, strict=True):
         resolution = exif.get(name)
-        if isinstance(resolution, Real) and math.isfinite(resolution):  # 0/0 is found in files
+        if isinstance(resolution, Real) and math.isfinite(resolution):  # some files have 0/0
             exif[name] = float(resolution) * times
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
 def name_of_crs(header: Header) -> str | None:
-    """As EPSG:<number> where it has one, else as WKT; None where nothing is said."""
+    """Return EPSG:<number> if it has one, else WKT; None without a CRS."""
     wkt = header.georef and (header.georef.crs or header.georef.gcps_crs)
     return str(CRS.from_wkt(wkt).to_string()) if wkt else None

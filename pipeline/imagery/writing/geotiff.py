@@ -1,4 +1,4 @@
-"""GeoTIFF with all that a header says."""
+"""GeoTIFF files with all that a header holds."""
 
 import base64
 from typing import Any
@@ -17,17 +17,17 @@ from .formats import NO_TAGS
 from .gdal_xml import dataset_tags, printable
 
 BLOCK = 512
-"""Side of the blocks of pixels in a file, of which each can be read without the others."""
+"""Side of the blocks of a file, each of which can be read separately."""
 
 _COLOURS = {colour.name.lower(): colour for colour in ColorInterp}
 
 
 def encode_tif(samples: NDArray[Any], mask: NDArray[np.bool_] | None, header: Header) -> bytes:
-    """(C, H, W) as a GeoTIFF in blocks, lossless; `mask` (H, W), True for pixels to be looked at, goes inside.
+    """Encode (C, H, W) as a lossless GeoTIFF in blocks; `mask` (H, W), True for valid pixels, is stored inside.
 
-    TIFF has no other name for the first of bands that are all undefined than gray.
+    If all bands are undefined, TIFF calls the first one grey.
 
-    The header must be one that `formats.held` gives for GeoTIFF; with its mask, there is one here.
+    The header must be returned by `formats.held` for GeoTIFF; if it has a mask, `mask` must be given.
     """
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile(ext=".tif") as file:
         with file.open(**_creation_options(header)) as dataset:
@@ -39,7 +39,7 @@ def encode_tif(samples: NDArray[Any], mask: NDArray[np.bool_] | None, header: He
 
 
 def _creation_options(header: Header) -> dict[str, Any]:
-    """What rasterio must know of a GeoTIFF when it makes it."""
+    """Return rasterio's options for creating a GeoTIFF."""
     options: dict[str, Any] = {
         "driver": "GTiff",
         "count": len(header.bands),
@@ -54,7 +54,7 @@ def _creation_options(header: Header) -> dict[str, Any]:
         "blockxsize": _block(header.width),
         "interleave": "pixel",
         "photometric": _photometric(header),
-        "alpha": "NO",  # which band is alpha is said with the colours
+        "alpha": "NO",  # alpha is declared with the colours
         "BIGTIFF": "IF_SAFER",
     }
     if header.icc_profile is not None:
@@ -63,7 +63,7 @@ def _creation_options(header: Header) -> dict[str, Any]:
 
 
 def _describe(dataset: DatasetWriter, header: Header) -> None:
-    """Say in a new GeoTIFF, before any pixel, what the header says."""
+    """Write what the header says into a new GeoTIFF, before any pixel."""
     dataset.colorinterp = [_COLOURS[colour] for colour in header.colours]
     if header.georef is not None:
         _locate(dataset, header.georef)
@@ -81,18 +81,18 @@ def _describe(dataset: DatasetWriter, header: Header) -> None:
 
 
 def describe_print(dataset: DatasetWriter, header: Header) -> None:
-    """Say how large the picture is on paper, and what XMP says of it."""
+    """Write the resolution and XMP."""
     if header.dpi is not None:
         across, down = header.dpi
         dataset.update_tags(TIFFTAG_XRESOLUTION=across, TIFFTAG_YRESOLUTION=down, TIFFTAG_RESOLUTIONUNIT=2)
     if header.xmp is not None:
-        # GDAL takes a document where it otherwise takes name=value, which rasterio puts together again
+        # GDAL takes the whole document as name=value, which rasterio joins again
         name, _, value = header.xmp.decode().partition("=")
         dataset.update_tags(ns="xml:XMP", **{name: value})
 
 
 def _locate(dataset: DatasetWriter, georef: Georef) -> None:
-    # first, since what coordinates are of decides how GDAL writes all others
+    # first, because it decides how GDAL writes all coordinates
     dataset.update_tags(AREA_OR_POINT="Point" if georef.point else "Area")
     if georef.crs is not None:
         dataset.crs = CRS.from_wkt(georef.crs)
@@ -106,14 +106,14 @@ def _locate(dataset: DatasetWriter, georef: Georef) -> None:
 
 
 def _tag(dataset: DatasetWriter, index: int, tags: dict[str, str]) -> None:
-    """Of a band, or with index 0 of the picture."""
+    """Write tags of a band, or with index 0 of the picture."""
     named = {printable(name): printable(value) for name, value in tags.items() if name not in NO_TAGS}
     if named:
         dataset.update_tags(index, **named)
 
 
 def _photometric(header: Header) -> str:
-    """Other colours than these are kept as GDAL's own metadata, and beside RGB only some of them."""
+    """Other colours than these are stored as GDAL's own metadata, beside RGB only some."""
     first, others = header.colours[: len(RGB)], header.colours[len(RGB) :]
     if first == RGB and {*others} <= {"undefined", ALPHA}:
         return "RGB"
@@ -121,5 +121,5 @@ def _photometric(header: Header) -> str:
 
 
 def _block(side: int) -> int:
-    """TIFF wants multiples of 16."""
+    """Return the side of a block, a multiple of 16 as TIFF requires."""
     return min(BLOCK, -(-side // 16) * 16)

@@ -1,4 +1,4 @@
-"""The tiles of a picture as one picture: a virtual raster (VRT) that GDAL and what is built on it opens."""
+"""A virtual raster (VRT) that shows the tiles of a picture as one, in GDAL and programs built on it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ _TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16",
 """GDAL's names of dtypes."""
 
 _MASK = "mask,1"
-"""What GDAL calls a file's mask where the number of a band is asked for."""
+"""GDAL's name of a file's mask, in the place of a band number."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A file of the picture's bands, and its place in pixels of the whole."""
+    """A file with the picture's bands, and its place in pixels of the whole."""
 
     name: str
     """Relative to the folder of the mosaic."""
@@ -28,9 +28,9 @@ class Placed:
 
 
 def vrt(header: Header, tiles: Iterable[Placed]) -> bytes:
-    """A VRT file; where there is no tile it reads as nodata, or 0 without that, and as masked.
+    """Return a VRT file. Where there is no tile it reads as nodata, or else 0, and as masked.
 
-    `header` must be the one that `formats.held` gives for the tiles' format, of the whole. CMYK is not possible: GDAL
+    `header` must be returned by `formats.held` for the tiles' format, for the whole picture. CMYK is not possible: GDAL
     reads such files as RGB and alpha.
     """
     root = Element("VRTDataset", rasterXSize=str(header.width), rasterYSize=str(header.height))
@@ -51,7 +51,7 @@ def vrt(header: Header, tiles: Iterable[Placed]) -> bytes:
 
 
 def read_vrt(data: bytes) -> tuple[int, int, tuple[Placed, ...]]:
-    """Height, width and the tiles of a file that `vrt` made. Raises ValueError for anything else."""
+    """Return height, width and tiles of a file that `vrt` made. Raises ValueError for anything else."""
     try:
         root = ElementTree.fromstring(data)
         tiles = tuple(map(_placed, root.findall("VRTRasterBand[1]/SimpleSource")))
@@ -73,7 +73,7 @@ def _add_source(element: Element, tile: Placed, source_band: str, data_type: str
     source = SubElement(element, "SimpleSource")
     SubElement(source, "SourceFilename", relativeToVRT="1").text = tile.name
     SubElement(source, "SourceBand").text = source_band
-    # with its size and type said here, GDAL opens a tile only when pixels of it are asked for
+    # with size and type given here, GDAL opens a tile only when its pixels are needed
     SubElement(source, "SourceProperties", RasterXSize=width, RasterYSize=height, DataType=data_type)
     SubElement(source, "SrcRect", xOff="0", yOff="0", xSize=width, ySize=height)
     SubElement(source, "DstRect", xOff=str(tile.left), yOff=str(tile.top), xSize=width, ySize=height)

@@ -1,4 +1,4 @@
-"""PNG of 8 and 16 bits with all that it can say of a picture, and the files beside it that say where it lies."""
+"""PNG of 8 and 16 bits with the metadata that it can hold, and files beside it with the georeference."""
 
 import struct
 import zlib
@@ -15,20 +15,24 @@ _LEVEL = 4
 """Twice as fast as zlib's usual 6 for 1 to 4 % larger files; 1 is twice as fast again, but 10 % larger."""
 
 _HEAD = 8 + 4 + 4 + 13 + 4
-"""Bytes of the signature and the first chunk, IHDR."""
+"""Bytes of signature and first chunk, IHDR."""
 
 _INCHES = 0.0254
-"""In metres."""
+"""One inch in metres."""
 
 _LARGEST = 2**31 - 1
-"""Of PNG's numbers."""
+"""Largest number in a PNG."""
+
+WORLD_FILE = ".pgw"
+"""Replaces ".png" in the name of a world file."""
+
+AUX_XML = ".png.aux.xml"
 
 
 def encode_png(samples: NDArray[Any], header: Header) -> bytes:
-    """(C, H, W) of uint8 or uint16: gray, gray and alpha, RGB, or RGB and alpha; lossless.
+    """Encode (C, H, W) of uint8 or uint16 without loss: grey, grey and alpha, RGB, or RGB and alpha.
 
-    ICC profile, what a PNG said of its colours, EXIF, XMP and DPI go with it, the latter rounded to whole pixels per
-    metre.
+    Includes ICC profile, colour chunks, EXIF, XMP, and DPI, rounded to whole pixels per metre.
     """
     bands, height, width = samples.shape
     shape = {"count": bands, "height": height, "width": width}
@@ -40,7 +44,7 @@ def encode_png(samples: NDArray[Any], header: Header) -> bytes:
 
 
 def world_file(header: Header) -> bytes:
-    """The six numbers of the transform, of the centre of the upper left pixel, for other programs than GDAL.
+    """Return the six numbers of the transform, for the centre of the upper left pixel, for programs other than GDAL.
 
     The header must have a transform.
     """
@@ -52,13 +56,13 @@ def world_file(header: Header) -> bytes:
 
 
 def says_all(header: Header) -> bool:
-    """Whether a PNG by itself holds all that the header says; else it goes into the file beside it."""
+    """Return whether a PNG alone holds all that the header says; the rest goes into the file beside it."""
     silent = all(band == Band(band.colour) for band in header.bands)
     return header.georef is None and header.nodata is None and not header.tags and silent
 
 
 def aux_xml(header: Header) -> bytes:
-    """What a PNG cannot say, for GDAL: to be stored beside it under its whole name with ".aux.xml" after it."""
+    """Return what a PNG cannot hold, for GDAL: to be stored beside it, its whole name followed by ".aux.xml"."""
     root = Element("PAMDataset")
     gdal_xml.add_dataset(root, header)
     for index, band in enumerate(header.bands, 1):
@@ -67,7 +71,7 @@ def aux_xml(header: Header) -> bytes:
 
 
 def _chunks(header: Header) -> bytes:
-    """Those of the PNG specification, third edition, that stand before the pixels."""
+    """Return the chunks before the pixels, by the PNG specification, third edition."""
     chunks = b"".join(_chunk(name.encode(), data) for name, data in (header.png_colour or {}).items())
     if header.icc_profile is not None:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(header.icc_profile))
