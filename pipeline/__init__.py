@@ -1,8 +1,8 @@
-"""Collections of images in, results and records out; and an image in memory, by the same settings.
+"""Collections of images in, results and records out; and single images in memory, with the same settings.
 
     from pipeline import enlarge, run
 
-What stands here is loaded when it is first asked for: `run` without torch and Ray, which wait until there is work.
+The names below are loaded when they are first used; `run` loads torch and Ray only when there is work.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ _LIES_IN = {
     "run": "running",
 }
 
-if not TYPE_CHECKING:  # or a name that there is none of would pass
+if not TYPE_CHECKING:  # mypy would accept any name of a package that has a __getattr__
 
     def __getattr__(name: str) -> Any:
         from importlib import import_module

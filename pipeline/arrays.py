@@ -1,4 +1,4 @@
-"""An image in memory enlarged as `srpipe run` enlarges a file that holds the same numbers."""
+"""Enlargement of an image in memory, with the same result as `srpipe run` on a file with the same numbers."""
 
 import os
 from collections.abc import Iterator
@@ -40,12 +40,12 @@ from .work.stopwatch import Stopwatch
 Image = TypeVar("Image", NDArray[Any], Tensor)
 
 _WITHOUT_EFFECT = ("stack", "target_gsd")
-"""Options that mean nothing for one image that lies nowhere on Earth."""
+"""Options without a meaning for one image without a georeference."""
 
 _COMPUTED_AS = {"float16": "float32", "float64": "float32"}
 
 _BLENDING = ("uint8", "uint16")
-"""Types of an alpha whose largest number means that nothing shines through."""
+"""Types of an alpha whose largest value is opaque."""
 
 _MOST_BANDS = FileLimits.bands
 
@@ -60,7 +60,7 @@ def enlarge(
     device: str = "auto",
     **options: Any,
 ) -> Image:
-    """Enlarge one image in memory, with the weights that srpipe ships, to the samples that `srpipe run` would write.
+    """Enlarge one image in memory with the shipped weights, to the samples that `srpipe run` would write.
 
     >>> import numpy as np
     >>> from pipeline import enlarge
@@ -69,32 +69,32 @@ def enlarge(
     >>> picture.shape, larger.shape, larger.dtype
     ((12, 16), (24, 32), dtype('uint8'))
 
-    A colour picture is (height, width, 3), as Pillow, scikit-image and OpenCV have it; of the (bands, height, width)
-    that rasterio reads `channel_axis` is 0.
+    A colour picture is (height, width, 3), as in Pillow, scikit-image and OpenCV. For (bands, height, width), as
+    rasterio reads it, `channel_axis` is 0.
 
     >>> enlarge(np.zeros((4, 12, 16), np.uint16), 2, channel_axis=0, method="bicubic").shape
     (4, 24, 32)
 
     Args:
-        image: (H, W), or with bands as `channel_axis` says; uint8, uint16, int8, int16, float16, float32 or float64.
-            Whole numbers mean what they are, 8 bits 0 to 255; floats have any range and unit, and NaN says that
-            nothing was measured. Floats are computed in float32.
-        scale: from 1.01 to 8, or two as "2.5x3", across and down; 4 unless `target_size` says how large it will be.
-        channel_axis: which axis is that of the bands; by default the last of an array, and the first of a tensor.
-        alpha: the last band says how much of the colour is seen; of uint8 or uint16.
-        georeferenced: the image lies on a map. Its bounds stay where they are, so that a kernel given by its taps
-            is moved to the middle of the pixel, and an alpha says which pixels are valid, of any type.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda"; a tensor is enlarged on its own.
+        image: (H, W), or with bands along `channel_axis`; uint8, uint16, int8, int16, float16, float32 or float64.
+            Integers are taken as they are, 8 bits as 0 to 255. Floats may have any range and unit, and NaN means that
+            nothing was measured; they are computed in float32.
+        scale: from 1.01 to 8, or one across and one down, as "2.5x3"; 4 unless `target_size` gives the size.
+        channel_axis: the axis of the bands; by default the last of an array, and the first of a tensor.
+        alpha: the last band is the opacity; for uint8 or uint16.
+        georeferenced: the image lies on a map. The result then has the same bounds, so a kernel given by its taps is
+            moved to the middle of the pixel. An alpha marks valid pixels, and may have any type.
+        device: "auto" (a GPU if there is one), "cpu" or "cuda"; a tensor is enlarged on its own device.
         options: those of `srpipe run` that decide pixels, by name (docs/reference.md): `preset="fast"`, `steps=100`,
-            `kernel="gaussian:1.4"`, `noise=5`, `nodata=0`. `kernel` may be an array of taps, too, that sum to 1.
+            `kernel="gaussian:1.4"`, `noise=5`, `nodata=0`. `kernel` may also be an array of taps with a sum of 1.
 
     Returns:
-        Of the same kind, type and order of axes, on the same device. Equal images give equal samples as long as torch
-        has as many threads; with one, `torch.set_num_threads(1)`, they are those of `srpipe run`.
+        The result, with the same class, dtype, order of axes and device. Equal images give equal samples if torch's
+        thread count is the same; with one thread, `torch.set_num_threads(1)`, they equal those of `srpipe run`.
 
     Raises:
-        TypeError: `image` is no array or tensor, or there is no such option.
-        UsageError: an option has a value that it cannot have, or options do not go together.
+        TypeError: `image` is neither array nor tensor, or an option does not exist.
+        UsageError: an option has an invalid value, or options exclude each other.
         ImageError: the image cannot be enlarged: its type or shape is not supported, or its size cannot be made.
     """
     check_names("enlarge", options, tuple(name for name in names_of_quality() if name not in _WITHOUT_EFFECT))
@@ -111,7 +111,7 @@ def enlarge(
 
 
 def load_prior(name: str | os.PathLike[str] = SHIPPED) -> Prior:
-    """Weights for `sr_ops.super_resolve` to start from.
+    """Return the weights from which `sr_ops.super_resolve` starts.
 
     >>> from pipeline import load_prior
     >>> sorted({scale for scale, bands in load_prior().heads})
@@ -121,7 +121,7 @@ def load_prior(name: str | os.PathLike[str] = SHIPPED) -> Prior:
         name: "shipped", or the path or uri of a file made by `srpipe prior`.
 
     Raises:
-        UsageError: nothing is there, or it is no prior.
+        UsageError: nothing is there, or it is not a prior.
     """
     file = read_prior(os.fspath(name), "name")
     if file is None:
@@ -135,7 +135,7 @@ def _weights(file: PriorFile) -> Prior:
 
 
 def _array_of(image: Any) -> NDArray[Any]:
-    """The samples of an image. Raises TypeError for what is none."""
+    """Return the samples of an image. Raises TypeError if it is none."""
     if isinstance(image, np.ma.MaskedArray):
         raise TypeError("a masked array is not taken; give image.filled(value), and nodata=value")
     if isinstance(image, Tensor):
@@ -148,7 +148,7 @@ def _array_of(image: Any) -> NDArray[Any]:
 
 
 def _band_axis(samples: NDArray[Any], usual: int, told: int | None) -> int | None:
-    """Which axis is that of the bands, None for an image without. Raises ImageError for one that there is not."""
+    """Return the axis of the bands, None for an image without. Raises ImageError if that axis does not exist."""
     if samples.ndim == 2 and told is None:
         return None
     axis = usual if told is None else told
@@ -167,7 +167,7 @@ def _device(name: str) -> torch.device:
 
 
 def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> NDArray[Any]:
-    """(C, H, W) of the result."""
+    """Return the result, (C, H, W)."""
     config, prior_file, model_file = completed(config_of("", "", options))
     prior = None if prior_file is None else _weights(prior_file)
     told, watch = config.settings, Stopwatch()
@@ -191,7 +191,7 @@ def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> 
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """As workers compute, whatever the caller has switched off: with gradients, and the same bits again."""
+    """Compute as workers do, whatever the caller has switched off: with gradients, and reproducibly."""
     with (
         torch.inference_mode(False),
         torch.backends.cudnn.flags(torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False),
@@ -200,7 +200,7 @@ def _exact() -> Iterator[None]:
 
 
 def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Header:
-    """What a file of the samples (C, H, W) would say. Raises ImageError for what is not supported."""
+    """Return the header that a file with the samples (C, H, W) would have. Raises ImageError if not supported."""
     bands, height, width = samples.shape
     dtype = _COMPUTED_AS.get(samples.dtype.name, samples.dtype.name)
     if dtype not in DTYPES:
@@ -221,10 +221,10 @@ def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Heade
 
 
 def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
-    """The samples as a header says, in the machine's order of bytes. Raises ImageError where float32 has none."""
+    """Return the samples as in the header, in native byte order. Raises ImageError if float32 cannot hold them."""
     with np.errstate(over="ignore"):
         dtype = _COMPUTED_AS.get(samples.dtype.name, samples.dtype.name)
-        made = np.require(samples, dtype, ["C", "W"])  # torch warns of arrays that are only to be read
+        made = np.require(samples, dtype, ["C", "W"])  # torch warns about read-only arrays
     if made.dtype != samples.dtype and (np.isfinite(samples) & ~np.isfinite(made)).any():
         raise ImageError(ErrorType.UNSUPPORTED, "the image has samples beyond float32; scale them, or make them NaN")
     return made
@@ -232,7 +232,7 @@ def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """What a model of others cannot do is told as all that cannot be done."""
+    """Turn the failure of a third party's model into an ImageError."""
     try:
         yield
     except RestorerError as error:
@@ -240,7 +240,7 @@ def _sentences() -> Iterator[None]:
 
 
 class _Held:
-    """An image in memory as `Picture` wants it: an open file."""
+    """An image in memory as an open file, for `Picture`."""
 
     def __init__(self, header: Header, samples: NDArray[Any]) -> None:
         self.header = header
@@ -253,11 +253,11 @@ class _Held:
         return Pixels(self._samples, None)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class _Canvas(Sink):
-    """The whole result, (C, H, W), in memory."""
+    """Collects the whole result, (C, H, W), in memory."""
 
     def __init__(self, header: Header, grid: Grid) -> None:
         height, width = grid.size
@@ -266,7 +266,7 @@ class _Canvas(Sink):
         nothing = 0 if header.nodata is None else header.nodata
         self.samples = np.full((len(header.bands), height, width), nothing, header.dtype)
 
-    def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:  # noqa: ARG002 - nobody asks for them
+    def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:  # noqa: ARG002 - not used here
         rows, columns = places(tile, self.target.grid)
         self.samples[:, rows, columns] = pixels.samples
 

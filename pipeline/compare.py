@@ -1,4 +1,4 @@
-"""Several methods on the same images: a run of each in a folder of its own, one table, and a contact sheet an image."""
+"""Comparison of several methods on the same images: a run of each in its own folder, one table, contact sheets."""
 
 import json
 import math
@@ -24,54 +24,54 @@ from .output.results import open_result
 from .output.status import WRITTEN, Status
 
 COLUMN = "compared"
-"""Of the table of all: the name that a method was asked for by."""
+"""Column of the common table with the requested name of the method."""
 
 Run = Callable[[RunConfig], Summary]
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one method did with all images; means are over those that have the figure, nan where none has."""
+    """The figures of one method over all images; means are over images that have the figure, nan if none has."""
 
     name: str
     done: int
     failed: int
     psnr_y: float
-    """dB."""
+    """In dB."""
     ssim_y: float
     consistency_mae: float
-    """Native units."""
+    """In native units."""
     seconds: float
-    """An image."""
+    """Per image."""
     peak_memory_bytes: int
-    """The most that one worker held."""
+    """The most of any worker."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How several methods did."""
+    """The outcome of a comparison."""
 
     table: str
-    """uri of the Parquet file: the records of all, with COLUMN."""
+    """Uri of the Parquet file with all records, and COLUMN."""
     lines: tuple[Line, ...]
     sheets: tuple[str, ...]
-    """uris."""
+    """Uris of the contact sheets."""
     problems: tuple[str, ...]
-    """A sentence for each image that has no score or no contact sheet."""
+    """A sentence for each image without a score or a contact sheet."""
     stopped: bool
-    """A limit ended a run, and what follows it was not begun."""
+    """A limit ended a run, and later ones were not begun."""
 
 
 def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Comparison:
-    """Run each of `ways` into a folder of its own below the output, go on where it stopped, and put all together.
+    """Run each of `ways` into its own folder below the output, resume where it stopped, and combine the results.
 
     Args:
-        config: says where: its output gets compare.parquet and sheets/.
+        config: its output receives compare.parquet and sheets/.
         ways: by name, in the order of the table.
-        run: does one.
+        run: executes one.
 
     Raises:
-        UsageError: nothing could be begun.
+        UsageError: nothing could be started.
     """
     tables, problems, stopped = {}, [], False
     for name, way in ways.items():
@@ -91,7 +91,7 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
 
 
 def output_of(output: str, name: str) -> str:
-    """Where the run of one method lies."""
+    """Return the folder for the run of one method."""
     return storage.join(output, name)
 
 
@@ -100,7 +100,7 @@ def _named(name: str, table: pa.Table) -> pa.Array:
 
 
 def _scored(output: str) -> list[str]:
-    """Score a run against its references, if it has any; why images have no score."""
+    """Score a run against its references, if it has any; return why images have no score."""
     table = records.read_table(layout.table(output))
     if "reference" not in table.column_names or not any(table["reference"].to_pylist()):
         return []
@@ -129,7 +129,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
 
 
 def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
-    """Draw a contact sheet for each image that any method did; their uris, and why others have none."""
+    """Draw a contact sheet for each image with a result; return their uris, and why others have none."""
     folder = _folder_of_manifest(output, together)
     by_key: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in together.to_pylist():
@@ -147,7 +147,7 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
 
 
 def _folder_of_manifest(output: str, together: pa.Table) -> str:
-    """What references are relative to."""
+    """Return the base of relative references."""
     names = together[COLUMN].to_pylist()
     if not names:
         return ""
@@ -155,11 +155,12 @@ def _folder_of_manifest(output: str, together: pa.Table) -> str:
 
 
 def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
-    """
-    Args:
-        folder: what references are relative to.
+    """Draw the contact sheet of one image.
 
-    Raises ImageError or OSError: something cannot be read, or is no picture for a screen.
+    Args:
+        folder: base of relative references.
+
+    Raises ImageError or OSError: something cannot be read, or is no picture that can be shown.
     """
     first = rows[0]
     limits = FileLimits(max(FileLimits.pixels, 2 * first["sr_width"] * first["sr_height"]))

@@ -1,4 +1,4 @@
-"""One picture of what several methods made of an image: the same crop by each, at pixel size, with its name below."""
+"""A contact sheet of several methods on one image: the same crop of each at pixel size, with its name below."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from torch.nn.functional import avg_pool2d
 from .imagery.images import Shown, from_levels
 
 CROP = 256
-"""Longest side in pixels of what is shown of a result."""
+"""Longest side, in pixels, of the crop of a result."""
 
 _GAP, _LINE, _TEXT = 12, 34, 13
-"""Pixels between cells, below each for its two lines, and of a letter's height."""
+"""In pixels: between cells, below each cell for two lines of text, and the height of letters."""
 
 _LOOKED_AT = 2048
-"""Longest side in LR pixels of the middle of an image in which the crop is looked for."""
+"""Longest side, in LR pixels, of the middle part of an image in which a crop is chosen."""
 
 _PAPER, _INK, _FAINT = (250, 250, 248), (30, 30, 30), (110, 110, 110)
 
@@ -29,20 +29,20 @@ Crop = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Cell:
-    """What one method made."""
+    """The result of one method."""
 
     pixels: Tensor
     """(1 or 3, h, w) uint8."""
     name: str
     figures: str
-    """Shown below the name."""
+    """Figures below the name."""
 
 
 def crop_of(lr: Shown, ratio: float) -> Crop:
-    """Where an image has most detail: LR pixels whose result is at most CROP a side.
+    """Return the LR pixels with most detail whose result is at most CROP a side.
 
     Args:
-        ratio: result to image.
+        ratio: of result to image.
     """
     side = max(1, int(CROP / ratio))
     height, width = min(side, lr.height), min(side, lr.width)
@@ -52,7 +52,7 @@ def crop_of(lr: Shown, ratio: float) -> Crop:
     steps = torch.zeros_like(grey)
     steps[1:] += (grey[1:] - grey[:-1]).abs()
     steps[:, 1:] += (grey[:, 1:] - grey[:, :-1]).abs()
-    # By roots: one hard edge counts less than a texture. What is unknown counts against a place.
+    # Square roots, so that one hard edge counts less than texture. Unknown pixels count against a place.
     detail = steps.sqrt().where(known, torch.tensor(-1.0))
     sums = avg_pool2d(detail[None, None], (height, width), stride=1)[0, 0]
     top, left = divmod(int(sums.argmax()), sums.shape[1])
@@ -61,7 +61,7 @@ def crop_of(lr: Shown, ratio: float) -> Crop:
 
 
 def scaled(crop: Crop, lr: Shown, made: Shown) -> Crop:
-    """The same place in a result."""
+    """Return the same place in a result."""
     rows, columns = (
         slice(round(part.start * new / old), round(part.stop * new / old))
         for part, old, new in zip(crop, (lr.height, lr.width), (made.height, made.width), strict=True)
@@ -70,7 +70,7 @@ def scaled(crop: Crop, lr: Shown, made: Shown) -> Crop:
 
 
 def enlarged(pixels: Tensor, height: int, width: int) -> Tensor:
-    """(C, h, w) uint8 to (C, height, width), each pixel a square."""
+    """Enlarge (C, h, w) uint8 to (C, height, width), each pixel as a square."""
     image = _as_image(pixels).resize((width, height), Image.Resampling.NEAREST)
     return (
         torch.frombuffer(bytearray(image.convert("RGB").tobytes()), dtype=torch.uint8)
@@ -80,7 +80,7 @@ def enlarged(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def sheet(title: str, cells: Sequence[Cell]) -> bytes:
-    """A PNG with all cells side by side, in as many rows as make it about square."""
+    """Return a PNG with all cells in a roughly square arrangement."""
     columns = ceil(sqrt(len(cells)))
     rows = ceil(len(cells) / columns)
     height, width = (max(cell.pixels.shape[axis] for cell in cells) for axis in (1, 2))

@@ -1,4 +1,4 @@
-"""Scoring a finished run against the true images that its manifest's `reference` column names."""
+"""Scores of a finished run against the ground truth in the manifest's column `reference`."""
 
 import json
 import math
@@ -30,32 +30,33 @@ from .output.status import WRITTEN
 _NAN = float("nan")
 
 _PART = 256
-"""Side in pixels of what is scored at once: SSIM takes 350 MB for it, and more than twice the time a pixel for 512."""
+"""Side in pixels of what is scored at once: SSIM takes 350 MB for it, and more than twice the time per pixel for 512.
+"""
 
 _PARTS_TOGETHER = 2048
-"""Side of a square whose parts follow each other, so that a tile is read once or twice, not once for each part."""
+"""Side of a square whose parts are scored in a row, so that a tile is read once or twice, not once per part."""
 
 _LR_REACH = 4
-"""LR pixels around what is enlarged: bicubic reads 2 of them, and what these were filled with hangs on 2 more."""
+"""LR pixels around the window to enlarge: bicubic reads 2 of them, and their fill depends on 2 more."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One image of a run against its truth, where both are known.
+    """The scores of one image of a run against its ground truth, where both are known.
 
-    On luma of 8-bit output, without a border of `scale` pixels, rounded up.
+    Computed on luma of 8-bit output, without a border of `scale` pixels, rounded up.
     """
 
     key: str
     scale: float
-    """The larger one, where it is another across than down."""
+    """The larger of the scales across and down."""
     status: str
     problem: str = ""
-    """Why it has no figures; "" when it has."""
+    """Why there are no scores; "" if there are."""
     psnr_y: float = _NAN
     ssim_y: float = _NAN
     bicubic_psnr_y: float = _NAN
-    """Of bicubic alone, rounded to 8 bits; what is not known of the input is filled first, as a network sees it."""
+    """Of bicubic alone, rounded to 8 bits; unknown input samples are filled first, as for a network."""
     bicubic_ssim_y: float = _NAN
     seconds: float = _NAN
     consistency_mae: float = _NAN
@@ -63,17 +64,17 @@ class Score:
 
 
 def evaluate(output: str) -> tuple[Score, ...]:
-    """Score every row of OUT that has a reference, and fill psnr_y and ssim_y of its records.
+    """Score every row of OUT that has a reference, and set psnr_y and ssim_y in its records.
 
-    Holds the output's lock: no run may change what is scored, nor write the same part of the table.
+    Holds the output's lock, so that no run changes what is scored or writes the same part of the table.
 
     Raises:
-        UsageError: OUT holds no finished run, no row of it has a reference, or a run is at work on it.
-        LostLockError: a run took the output over; no record was changed.
+        UsageError: OUT holds no finished run, no row of it has a reference, or a run is working on it.
+        LostLockError: a run took over the output; no record was changed.
     """
     output = storage.absolute(output)
     storage.check_service(output)
-    _read_run(output)  # nothing is to be made where there is none
+    _read_run(output)  # do not create anything if there is no run
     with locked(output, f"eval-{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
         table, run_id, folder = _read_run(output)
         rows = _with_reference(output, table)
@@ -85,7 +86,7 @@ def evaluate(output: str) -> tuple[Score, ...]:
 
 
 def _read_run(output: str) -> tuple[pa.Table, str, str]:
-    """The table, the id of the last run, and what its uris are relative to. Raises UsageError."""
+    """Return the table, the id of the last run, and the base of its relative uris. Raises UsageError."""
     try:
         table = records.read_table(table_uri(output))
         run = json.loads(storage.read(run_json(output)))
@@ -99,7 +100,7 @@ def _read_run(output: str) -> tuple[pa.Table, str, str]:
 
 
 def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:
-    """Rows as the manifest has them."""
+    """Return the rows of the table that have a reference. Raises UsageError if there are none."""
     if "reference" not in table.column_names:
         raise UsageError(
             f"the manifest of {output} has no column 'reference'; write the path of each true image into one, and run again"
@@ -111,7 +112,7 @@ def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:
 
 
 def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Score:
-    """`commits` are those of its key."""
+    """Score one row. `commits` are those of its key."""
     blank = Score(row["key"] or row["source_uri"], row["scale"] or 0, row["status"])
     if row["status"] not in WRITTEN:
         return replace(blank, problem=f"{row['status']}: {row['error_message']}")
@@ -138,8 +139,8 @@ def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Sco
 
 
 def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness]:
-    """Of a result and of bicubic to the truth. Raises ImageError, UsageError, ValueError or OSError."""
-    pixels = 2 * row["sr_width"] * row["sr_height"]  # it was done, so it may be read
+    """Compare the result and bicubic with the truth. Raises ImageError, UsageError, ValueError or OSError."""
+    pixels = 2 * row["sr_width"] * row["sr_height"]  # it was processed, so it may be read
     limits = FileLimits(max(FileLimits.pixels, pixels))
     with ExitStack() as stack:
         with _told_of(f"the result {row['output_uri']}", "run again"):
@@ -159,7 +160,7 @@ def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness
 
 @contextmanager
 def _told_of(what: str, remedy: str) -> Iterator[None]:
-    """Whichever of three files cannot be opened, the error names it. Raises ImageError."""
+    """Name the one of three files that cannot be opened in the error. Raises ImageError."""
     try:
         yield
     except ImageError as error:
@@ -170,9 +171,9 @@ def _told_of(what: str, remedy: str) -> Iterator[None]:
 
 
 def _check_sizes(row: dict[str, Any], reference: str, sr: Shown, truth: Shown, lr: Shown) -> None:
-    """The reference is cut to the result's size at the right and bottom, as the field crops to multiples of the scale.
+    """Check that the three sizes match; a reference may be larger at the right and bottom, where it is cropped.
 
-    Raises ImageError.
+    The field crops to multiples of the scale in the same way. Raises ImageError.
     """
     made, true = ((shown.bands, shown.height, shown.width) for shown in (sr, truth))
     if truth.bands != sr.bands or truth.height < sr.height or truth.width < sr.width:
@@ -197,7 +198,7 @@ def _cut(whole: Part, side: int) -> Iterator[Part]:
 
 
 def _part_likenesses(part: Part, whole: Part, sr: Shown, truth: Shown, lr: Shown) -> tuple[Likeness, Likeness]:
-    """As `_likenesses`, of the pixels of a part and of the SSIM windows around them, as far as `whole` goes."""
+    """Like `_likenesses`, for the pixels of a part and the SSIM windows around them, limited to `whole`."""
     rows, columns = (
         slice(max(own.start - REACH, edge.start), min(own.stop + REACH, edge.stop))
         for own, edge in zip(part, whole, strict=True)
@@ -213,12 +214,12 @@ def _part_likenesses(part: Part, whole: Part, sr: Shown, truth: Shown, lr: Shown
 
 
 def _within(part: slice, first: int) -> slice:
-    """A part as it lies in what begins at `first`."""
+    """Return the part relative to `first`."""
     return slice(part.start - first, part.stop - first)
 
 
 def _bicubic(lr: Shown, sr: Shown, rows: slice, columns: slice) -> Tensor:
-    """A window of the bicubic enlargement of an image to the size of its result, as rounded levels."""
+    """Return a window of the bicubic enlargement of an image to the size of its result, as rounded levels."""
     near_rows, near_columns = (
         slice(max(0, part.start * own // made - _LR_REACH), min(own, -(-part.stop * own // made) + _LR_REACH))
         for part, own, made in ((rows, lr.height, sr.height), (columns, lr.width, sr.width))
@@ -229,7 +230,7 @@ def _bicubic(lr: Shown, sr: Shown, rows: slice, columns: slice) -> Tensor:
 
 
 def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
-    """Add the scored records once more, with their figures: the latest record of a key is the one that counts."""
+    """Append the scored records again with their scores, since the latest record of a key counts."""
     by_key = {score.key: score for score in scores if not score.problem}
     scored = [row for row in table.to_pylist() if row["key"] in by_key and row["status"] in WRITTEN]
     for row in scored:

@@ -1,4 +1,4 @@
-"""The options of `srpipe run` by name, as Python gives them: `--tile-size 256` is `tile_size=256`."""
+"""The options of `srpipe run` as Python keyword arguments: `--tile-size 256` is `tile_size=256`."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ _CALLED = {
     "threads_per_worker": "threads",
     "max_seconds_per_image": "max_seconds",
 }
-"""Options that are fields of another name."""
+"""Options whose field has another name."""
 
 _OF_RUN = (
     *("root", "limit", "strict", "deep", "existing", "disagreement"),
@@ -59,22 +59,22 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "max_failure_rate": (0.0, 1.0),
     "max_hours": (0.0, np.inf),
 }
-"""The least and the most that a number may be, both included."""
+"""Smallest and largest allowed number, both included."""
 
 
 def names_of_quality() -> tuple[str, ...]:
-    """Of the options that decide pixels."""
+    """Return the names of the options that decide pixels."""
     called = {field: name for name, field in _CALLED.items()}
     return tuple(called.get(field.name, field.name) for field in fields(Quality))
 
 
 def names_of_run() -> tuple[str, ...]:
-    """Of all others, those of the storage excepted."""
+    """Return the names of all other options, except those of the storage."""
     return (*_OF_RUN, *(field.name for field in fields(Form)))
 
 
 def check_names(function: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raises TypeError, as Python itself does, for an option that there is none of."""
+    """Raise TypeError, as Python itself does, for an unknown option."""
     for name in given:
         if name not in known:
             near = get_close_matches(name, known, n=2)
@@ -83,18 +83,18 @@ def check_names(function: str, given: Mapping[str, Any], known: tuple[str, ...])
 
 
 def quality_of(options: Mapping[str, Any]) -> Quality:
-    """The options that decide pixels, of which others are left out. Raises UsageError for a value that is none."""
+    """Return the options that decide pixels; others are ignored. Raises UsageError for an invalid value."""
     return Quality(**_fields(Quality, {name: options[name] for name in names_of_quality() if name in options}))
 
 
 def config_of(manifest: str, output: str, options: Mapping[str, Any], **further: Any) -> RunConfig:
-    """The run that options ask for.
+    """Return the run with these options.
 
     Args:
         further: other fields of RunConfig.
 
     Raises:
-        UsageError: a value is none, or options do not go together.
+        UsageError: a value is invalid, or options exclude each other.
     """
     quality = quality_of(options)
     form = Form(**_fields(Form, {field.name: options[field.name] for field in fields(Form) if field.name in options}))
@@ -117,7 +117,7 @@ def config_of(manifest: str, output: str, options: Mapping[str, Any], **further:
 
 
 def _fields(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a dataclass by the options that they are, parsed and checked. Raises UsageError."""
+    """Return the fields of a dataclass from the options, parsed and checked. Raises UsageError."""
     hints = get_type_hints(kind)
     return {
         (field := _CALLED.get(name, name)): _checked(name, value, hints[field])
@@ -148,7 +148,7 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
 
 
 def _as_told(parse: Callable[[str], object]) -> Callable[[Any], str]:
-    """A parser that looks whether a text is a value, and leaves it as it is."""
+    """Return a parser that checks a text and returns it unchanged."""
 
     def checked(value: Any) -> str:
         parse(str(value))
@@ -167,7 +167,7 @@ def _one_of(kind: str, names: tuple[str, ...]) -> Callable[[Any], str]:
 
 
 def _kernel(value: Any) -> str:
-    """A file's name as it is, and taps in an array as the text of these."""
+    """Return a file's name unchanged, and an array of taps as text."""
     if isinstance(value, str):
         return value if names_kernel_file(value) else parse_kernel(value)
     table = np.asarray(value)
@@ -190,4 +190,4 @@ _PARSERS: Mapping[str, Callable[[Any], str]] = {
     "kernel": _kernel,
     "noise": lambda value: parse_noise(str(value)),
 }
-"""Of options whose values are texts, in which numbers may stand."""
+"""Parsers of options whose values are texts; numbers are accepted, too."""

@@ -1,4 +1,4 @@
-"""`srpipe run` as a call."""
+"""`srpipe run` as a function."""
 
 import os
 from typing import Any
@@ -19,10 +19,10 @@ def run(
     observer: Observer | None = None,
     **options: Any,
 ) -> Summary:
-    """Enlarge every image that a manifest names, as `srpipe run` does, and go on where an earlier call stopped.
+    """Enlarge every image that a manifest names, as `srpipe run` does, and resume what an earlier call left.
 
-    Writes tiles and records to `output`, which docs/output.md tells of, and prints nothing. Images that cannot be done
-    are records whose status is "failed", not errors.
+    Writes tiles and records to `output`, which docs/output.md describes, and prints nothing. An image that cannot be
+    enlarged is a record with status "failed", not an error.
 
     >>> import tempfile
     >>> import numpy as np
@@ -41,21 +41,21 @@ def run(
     Args:
         manifest: a csv, parquet, jsonl or txt table, a folder, a glob or an image; path or s3:// (docs/manifest.md).
         output: the folder or s3:// prefix that receives everything.
-        storage_options: how S3 is reached, for the input and for the output.
-        observer: is told of the run as it goes on.
-        options: those of `srpipe run` by name, `_` for `-`, but for what they show on a terminal: `scale=2.5`,
-            `tile_size=256`, `executor="inline"`. Each has the type, the range and the default that docs/reference.md
-            tells; `range` is a text, as "0,100", and `kernel` may be an array of taps, too, that sum to 1.
+        storage_options: access to S3, for the input and for the output.
+        observer: called as the run goes on.
+        options: those of `srpipe run` by name, with `_` for `-`, except those for the terminal: `scale=2.5`,
+            `tile_size=256`, `executor="inline"`. docs/reference.md has types, ranges and defaults; `range` is a text,
+            as "0,100", and `kernel` may also be an array of taps with a sum of 1.
 
     Returns:
-        How many rows were done and how many failed, by which errors, and where the records are: `summary.records()` is
-        the table of them, a `pyarrow.Table`, and `summary.table` the Parquet file that holds it.
+        How many rows were done, how many failed and with which errors, and where the records are: `summary.records()`
+        is the table of records, a `pyarrow.Table`, and `summary.table` its Parquet file.
 
     Raises:
-        TypeError: there is no such option.
-        UsageError: an option has a value that it cannot have, options do not go together, or manifest or output cannot
-            be used; nothing was written.
-        LostLockError: another run has taken the output over.
+        TypeError: an option does not exist.
+        UsageError: an option has an invalid value, options exclude each other, or manifest or output cannot be used;
+            nothing was written.
+        LostLockError: another run has taken over the output.
     """
     check_names("run", options, (*names_of_quality(), *names_of_run()))
     output = storage.absolute(os.fspath(output))

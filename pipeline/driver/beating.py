@@ -1,4 +1,4 @@
-"""The heart of a run: a thread that writes OUT/progress.json every few seconds, and the last state at the end."""
+"""The heartbeat of a run: a thread that writes OUT/progress.json every few seconds, and a last state at the end."""
 
 import logging
 import threading
@@ -16,33 +16,33 @@ _log = logging.getLogger(__name__)
 _LOCAL_SECONDS = 3.0
 
 _S3_SECONDS = 15.0
-"""Every request costs money, and a dashboard in another place is no film."""
+"""Every request costs money, and a remote dashboard does not need more."""
 
 
 def interval(output: str) -> float:
-    """Seconds between two beats."""
+    """Return the seconds between two heartbeats."""
     return _LOCAL_SECONDS if storage.scheme(output) == "file" else _S3_SECONDS
 
 
 class Heart:
-    """Beats in a thread from `begin` on. A heartbeat that cannot be written is told once, and fails nothing."""
+    """Writes heartbeats in a thread. One that cannot be written is logged once, and fails nothing."""
 
     def __init__(self, output: str, progress: Progress, check: Callable[[], None]) -> None:
-        """`check` raises when the output is no longer ours to write to."""
+        """`check` raises if the output no longer belongs to this run."""
         self._output = output
         self._progress = progress
         self._check = check
         self._pool: Pool | None = None
-        self._asking = threading.Lock()  # Ray would start anew for a question that comes after its end
+        self._asking = threading.Lock()  # a question after Ray's end would start it again
         self._told = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
         self.stopped_by: str | None = None
-        """The limit that ended the run."""
+        """The limit that ended the run; None so far."""
 
     @contextmanager
     def watching(self, pool: Pool | None) -> Iterator[None]:
-        """Begin to beat; for as long as the context lasts these workers are asked whether they live."""
+        """Start the heartbeat; for the duration of the context, ask these workers whether they live."""
         self._pool = pool
         if pool is not None:
             self._progress.begin(pool.workers)
@@ -54,11 +54,11 @@ class Heart:
                 self._pool = None
 
     def end(self, state: State, reason: str | None) -> None:
-        """No beat follows; nothing is written by a run that never began."""
+        """Write the last heartbeat; nothing is written if the run never began."""
         self._progress.end(state, reason)
         if self._thread.ident is not None:
             self._ended.set()
-            self._thread.join()  # or what it is about to write would come after the last word
+            self._thread.join()  # otherwise its write could come after the last one
             self._write(self._progress.now())
 
     def _beat_on(self) -> None:
@@ -78,7 +78,7 @@ class Heart:
         try:
             self._check()
             write_heartbeat(self._output, heartbeat)
-        except LostLockError:  # progress.json is another run's now; this one is told by whoever looks next
+        except LostLockError:  # progress.json now belongs to another run; this one is told by its next check
             self._ended.set()
         except OSError as error:
             if not self._told:
@@ -88,7 +88,7 @@ class Heart:
 
 @contextmanager
 def beating(output: str, progress: Progress, check: Callable[[], None]) -> Iterator[Heart]:
-    """A heart that does not beat yet; it ends with the context, by an error as stopped."""
+    """Yield a heart that does not beat yet. It ends with the context, with state stopped on an error."""
     heart = Heart(output, progress, check)
     try:
         yield heart

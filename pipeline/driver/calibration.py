@@ -1,4 +1,4 @@
-"""Measuring: a few images of the collection are really enlarged, in processes like workers, into a temporary folder."""
+"""Calibration: processes like workers really enlarge a few images of the collection, into a temporary folder."""
 
 import os
 import queue
@@ -21,7 +21,7 @@ from ..work.calibrating import Measured, Ready, Task
 from ..work.units import Row, unit_to_json
 
 _SECONDS = 60.0
-"""After which no other image is begun."""
+"""Time after which no other image is begun."""
 
 
 _Units = queue.SimpleQueue[Sequence[Row]]
@@ -31,32 +31,32 @@ _Answers = queue.SimpleQueue["list[Measured] | Exception"]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured."""
+    """The results of a calibration."""
 
     device: str
     """"cpu" or "cuda"."""
     gpus: int
-    """Of this machine."""
+    """Number of GPUs of this machine."""
     at_once: int
-    """Processes that worked beside each other."""
+    """Number of processes that worked in parallel."""
     start_s: float
-    """Seconds until a worker does its first image."""
+    """Seconds until a worker begins its first image."""
     seconds: float
-    """All of it, from start to end."""
+    """Seconds of the whole calibration."""
     images: tuple[Measured, ...]
 
 
 def calibrate(
     config: RunConfig, units: Sequence[Sequence[Row]], at_once: int, looking: Callable[[int, int], None]
 ) -> Calibration:
-    """What the images of some units take, done by so many processes at once; of a GPU by one.
+    """Measure the images of some units, with `at_once` processes; on a GPU with one.
 
     Args:
-        config: of the run, whose output is left alone.
-        looking: called with how many units are done, and of how many.
+        config: of the run, whose output is not touched.
+        looking: called with the number of units done, and of all units.
 
     Raises:
-        UsageError: no process could begin, as without a GPU that was asked for.
+        UsageError: no process could start, for example without a GPU that was requested.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()) as folder:
@@ -86,7 +86,7 @@ def calibrate(
 
 
 def _serve(begin: "Callable[[], _Process]", waiting: _Units, answers: _Answers, ends: float) -> None:
-    """Have units done while there are some and it is not too late: an answer each, empty for those left undone."""
+    """Process units while there are some and there is time; one answer each, empty for those not done."""
     try:
         process = begin()
         while True:
@@ -94,7 +94,7 @@ def _serve(begin: "Callable[[], _Process]", waiting: _Units, answers: _Answers, 
             answers.put(process(unit) if time.monotonic() < ends else [])
     except queue.Empty:
         pass
-    except Exception as error:  # noqa: BLE001 - it is raised where the answers are waited for
+    except Exception as error:  # noqa: BLE001 - it is raised by the thread that waits for the answers
         answers.put(error)
 
 
@@ -106,7 +106,7 @@ def _unless_an_error(answer: "list[Measured] | Exception") -> list[Measured]:
 
 @contextmanager
 def _processes(folder: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]:
-    """Starts processes, whose temporary files lie in a folder; all are ended with the context."""
+    """Yield a function that starts processes with temporary files in a folder; all are killed with the context."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> "subprocess.Popen[bytes]":
@@ -126,10 +126,10 @@ def _processes(folder: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]
 
 
 class _Process:
-    """One that measures."""
+    """A process that measures."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", task: Task) -> None:
-        """Raises UsageError when it cannot begin."""
+        """Raises UsageError if it cannot start."""
         self._process = process
         line = self._ask(to_json(task))
         if not line:
@@ -139,7 +139,7 @@ class _Process:
             raise UsageError(self.ready.problem)
 
     def __call__(self, unit: Sequence[Row]) -> list[Measured]:
-        """Of each row; one that takes the process with it is told as a problem."""
+        """Measure each row; if one kills the process, that is reported as a problem."""
         line = self._ask(unit_to_json(unit).encode())
         if not line:
             problem = f"the process that enlarged it ended ({self._process.wait()})"
@@ -147,7 +147,7 @@ class _Process:
         return from_json(list[Measured], line)
 
     def _ask(self, line: bytes) -> bytes:
-        """Empty when the process has ended."""
+        """Return the answer; empty if the process has ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:

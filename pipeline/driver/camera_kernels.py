@@ -1,4 +1,4 @@
-"""`--kernel estimate-collection`: the kernel of each camera, found in some of its images before any is worked on."""
+"""`--kernel estimate-collection`: estimates the kernel of each camera from some images, before work begins."""
 
 import sys
 import traceback
@@ -31,29 +31,29 @@ from ..work.units import Row
 from .cameras import recorded_cameras, to_look_at, with_cameras
 
 ASKED, LOOKED_AT = "asked for their camera", "looked at for their camera's kernel"
-"""What is done with images before the plan, as `Observer.looking` is told."""
+"""What is done with images before the plan, for `Observer.looking`."""
 
 _AT_ONCE = 3
-"""Images that are opened at a time: as many decoders are kept."""
+"""Images opened at a time, as many as decoders are kept."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class CameraKernels:
-    """Finds, or finds saved, the kernels of one run's cameras."""
+    """Estimates the kernels of a run's cameras, or reads saved ones."""
 
     def __init__(
         self, config: RunConfig, run_id: str, check: Callable[[], None], looking: Callable[[str, int, int], None]
     ) -> None:
-        """Thread count of `config` holds for the whole process from now on, as in a worker: sums are then the same.
+        """Set the thread count of `config` for the whole process, as in a worker, so that sums are equal.
 
         Args:
-            check: raises when the output is no longer ours to write to.
+            check: raises if the output no longer belongs to this run.
             looking: `Observer.looking`.
 
         Raises:
-            OSError: what is saved cannot be listed.
+            OSError: the saved kernels cannot be listed.
         """
         torch.set_num_threads(config.threads)
         self._config = config
@@ -65,17 +65,17 @@ class CameraKernels:
         self._saved = set(storage.find(layout.kernels_folder(config.output)))
 
     def __call__(self, rows: Sequence[Row], sources: Mapping[str, Source]) -> list[Row]:
-        """The rows, those that ask for the kernel of their camera with its text; what is found is saved.
+        """Return the rows, with the kernel's text where they ask for that of their camera; save what is found.
 
         Raises:
-            UsageError: what was saved is damaged, or what is found cannot be saved.
-            LostLockError: another run took the output over.
+            UsageError: a saved kernel is damaged, or a new one cannot be saved.
+            LostLockError: another run took over the output.
         """
         asking = [row for row in rows if row.kernel == COLLECTION_KERNEL]
         cameras: defaultdict[str, list[Row]] = defaultdict(list)
         for row in self._with_cameras(asking, sources):
             cameras[row.camera].append(row)
-        kept = dict(zip(cameras, _in_threads(self._kept, [*cameras]), strict=True))  # before any is written
+        kept = dict(zip(cameras, _in_threads(self._kept, [*cameras]), strict=True))  # before any is saved
         chosen = {camera: to_look_at(members) for camera, members in cameras.items() if kept[camera] is None}
         looks = self._watched(LOOKED_AT, self._estimates, [row for some in chosen.values() for row in some])
         answers: dict[int, Row] = {}
@@ -84,7 +84,7 @@ class CameraKernels:
                 saved = kept[camera] or self._found(camera, members, [*islice(looks, len(chosen[camera]))])
                 answers.update((row.index, _with_kernel(row, saved)) for row in members)
         if self._config.executor is Executor.RAY:
-            end_all()  # what idle decoders hold is the workers'
+            end_all()  # leave the memory of idle decoders to the workers
         return [answers.get(row.index, row) for row in rows]
 
     def _with_cameras(self, rows: Sequence[Row], sources: Mapping[str, Source]) -> list[Row]:
@@ -116,7 +116,7 @@ class CameraKernels:
     def _found(
         self, camera: str, members: Sequence[Row], answers: Sequence[tuple[Estimate | None, ...]]
     ) -> SavedKernel:
-        """What images of a camera tell, saved, unless none could be read."""
+        """Estimate a camera's kernel, and save it unless no image could be read."""
         told = [estimate for answer in answers for estimate in answer]
         scale = max(row.scale for row in members)
         found = make_saved(camera, told, len(answers) - len(told), scale)
@@ -126,12 +126,12 @@ class CameraKernels:
         return found
 
     def _estimates(self, row: Row) -> tuple[Estimate | None, ...]:
-        """What one image tells, opened as a worker opens it; nothing where it cannot be read."""
+        """Return the estimate of one image, opened as by a worker; empty if it cannot be read."""
         try:
             return (look_at(row, self._config.settings, self._fetcher).estimate,)
         except (ImageError, MemoryError):  # its record will tell, when its turn comes
             return ()
-        except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full
+        except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is reported in full
             traceback.print_exception(error, file=sys.stderr)
             return ()
 
@@ -142,7 +142,7 @@ def _with_kernel(row: Row, saved: SavedKernel) -> Row:
 
 
 def _in_threads(do: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """What it gives for each, in their order. Stopped, it does not begin with the others."""
+    """Yield the result for each item, in order. When closed, it does not begin further items."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
             yield from pool.map(do, items)
@@ -151,10 +151,10 @@ def _in_threads(do: Callable[[Item], Result], items: Sequence[Item]) -> Iterator
 
 
 def with_saved_kernels(config: RunConfig, rows: Sequence[Row], sources: Mapping[str, Source]) -> list[Row]:
-    """The rows, those whose camera's kernel is saved with its text, found without opening any image.
+    """Return the rows with saved kernels of their cameras filled in, without opening any image.
 
-    Others keep asking for it: nothing can be done of them yet. So may some whose file would have told the camera, and
-    that no record knows.
+    Other rows keep asking for a kernel: nothing can be done with them yet. These may include rows whose file would name
+    the camera but which have no record.
     """
     saved = set(storage.find(layout.kernels_folder(config.output)))
     asking = [row for row in rows if row.kernel == COLLECTION_KERNEL]

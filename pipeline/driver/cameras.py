@@ -1,4 +1,4 @@
-"""Which images are of one camera: by the manifest, by what their files say, or by where they lie."""
+"""Which images share a camera: by the manifest, by their files' metadata, or by their folder."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,13 +11,13 @@ from ..storage import Source
 from ..work.units import Row
 
 ALL = "all images"
-"""The camera of images of which nothing else is known."""
+"""Camera of images about which nothing else is known."""
 
 _MOST_IMAGES = 32
-"""Of a camera that are looked at: the error of the mean shrinks with the root of their number."""
+"""Images of a camera to look at; the error of the mean falls with the root of their number."""
 
 _SHARE = 2
-"""Images in a folder from which on it is taken for one camera's; a folder for each image says nothing."""
+"""Fewest images in a folder that count as one camera; a folder per image means nothing."""
 
 
 def with_cameras(
@@ -27,12 +27,12 @@ def with_cameras(
     saved: Callable[[str], bool],
     makers: Callable[[Sequence[str]], Sequence[str]],
 ) -> list[Row]:
-    """Rows, each with its camera: what the manifest says, what it was recorded with, what the file says, the folder.
+    """Return rows with their camera: from the manifest, an earlier record, the file, or the folder, in this order.
 
     Args:
-        recorded: the camera by key and fingerprint of the source, of earlier runs; those images are not opened again.
-        saved: whether the kernel of a camera is saved: what was recorded counts only then.
-        makers: what the files at some uris say, in their order; "" for nothing. Each is asked for once.
+        recorded: camera by key and fingerprint of the source, from earlier runs; these images are not opened again.
+        saved: whether a camera's kernel is saved; a recorded camera counts only then.
+        makers: returns what the files at some uris say, in order, "" for nothing; called once, with distinct uris.
     """
     named: dict[int, str] = {}
     for row in rows:
@@ -51,14 +51,14 @@ def with_cameras(
 
 
 def to_look_at(members: Sequence[Row]) -> list[Row]:
-    """Of a camera's images those by which its kernel is told, each once, spread evenly over their keys."""
+    """Return the images from which a camera's kernel is estimated, each once, spread evenly over their keys."""
     images = list({row.uri: row for row in sorted(members, key=lambda row: row.key)}.values())
     number = min(len(images), _MOST_IMAGES)
     return [images[place * len(images) // number] for place in range(number)]
 
 
 def recorded_cameras(table: pa.Table, keys: Collection[str]) -> dict[tuple[str, str], str]:
-    """The camera by key and source of records of earlier runs, for some keys."""
+    """Return the camera by key and source from records of earlier runs, for some keys."""
     columns = (table[name].to_pylist() for name in ("key", "source_fingerprint", "camera"))
     return {
         (key, source): camera for key, source, camera in zip(*columns, strict=True) if camera and source and key in keys

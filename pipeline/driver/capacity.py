@@ -1,4 +1,4 @@
-"""How many workers there is room for: by processors and by memory, of the container where control groups say so."""
+"""The number of workers that fit: by processors and memory, of the container where control groups limit them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,49 +8,49 @@ from pathlib import Path
 from sr_ops.settings import Settings
 
 RUN_BYTES = 1.0e9
-"""Of a run beside its workers: the driver, and the processes of a local Ray (measured: 0.98 GB with two workers)."""
+"""Memory of a run besides its workers: the driver and a local Ray (measured: 0.98 GB with two workers)."""
 
 _WORKER_BYTES = 0.84e9
-"""Of a worker and its decoder whatever the scale: docs/fidelity.md, memory; 1.0 GB in all at x2, 1.5 GB at x4."""
+"""Memory of a worker and its decoder at any scale (docs/fidelity.md, memory); in all 1.0 GB at x2, 1.5 GB at x4."""
 
 _WINDOWS_HELD = 9.8
-"""Enlarged windows of three bands in float32 that a worker holds beside that: the difference of x2 and x4 there."""
+"""Enlarged windows of three float32 bands that a worker holds in addition: the difference of x2 and x4 there."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What a machine, or the container that this process is in, has to give now."""
+    """What this machine, or the container of this process, has to offer now."""
 
     processors: float
     memory: float | None
-    """Bytes that are free, or could be; None where the system does not say."""
+    """Bytes that are free, or can be freed; None if the system does not say."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """How many worker processes a run may have at once, and a few words that say why."""
+    """How many worker processes a run may have at once, and why, in a few words."""
 
     count: int
     why: str
 
 
 HALO = 64
-"""LR pixels that are read around a tile, about: the true number hangs on the kernel (`stages.halo`)."""
+"""Approximate LR pixels read around a tile; the exact number depends on the kernel (`stages.halo`)."""
 
 
 def worker_bytes(settings: Settings, scale: int) -> float:
-    """What a worker and its decoder hold at most, of images that are read window by window."""
+    """Return the most memory of a worker and its decoder, for images that are read window by window."""
     window = (settings.tile_size + 2 * HALO) * scale
     return _WORKER_BYTES + _WINDOWS_HELD * window**2 * 3 * 4
 
 
 def workers_for(nodes: Sequence[tuple[int, float | None]], what: str, each: float) -> Workers:
-    """As many workers as have a place and memory, node by node, but at least one.
+    """Return as many workers as have a place and memory, node by node, but at least one.
 
     Args:
-        nodes: of each how many workers its `what` ("processors", "GPUs") would do for, and the bytes that all may take;
-            None where those are not known.
-        each: bytes of a worker.
+        nodes: for each node, the number of workers that its `what` ("processors", "GPUs") suffices for, and the bytes
+            that all may use; None if unknown.
+        each: bytes per worker.
     """
     nodes = [(place, memory) for place, memory in nodes if place]
     places = sum(place for place, _ in nodes)
@@ -69,10 +69,10 @@ def _whole(number: float) -> int:
 
 
 def room_here(root: Path = Path("/")) -> Room:
-    """The room of this machine; less where a control group of this process, or one around it, allows less.
+    """Return the room of this machine, or less if a control group of this process or above it limits it.
 
     Args:
-        root: where the system's files lie, as "proc/meminfo".
+        root: folder of the system's files, such as "proc/meminfo".
     """
     groups = list(_control_groups(root))
     processors = [_processors(), *(quota for group in groups if (quota := _quota(group)) is not None)]
@@ -81,12 +81,12 @@ def room_here(root: Path = Path("/")) -> Room:
 
 
 def _processors() -> int:
-    """That this process may run on."""
+    """Return the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free(root: Path) -> float | None:
-    """Bytes of the machine that are free, or could be."""
+    """Return the bytes of the machine that are free, or can be freed."""
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -94,9 +94,9 @@ def _free(root: Path) -> float | None:
 
 
 def _control_groups(root: Path) -> Iterator[Path]:
-    """The folders of this process's groups and of those around them, as far as they can be seen from here.
+    """Yield the folders of this process's groups and of those above them, as far as visible.
 
-    Of version 1 there is one tree for each controller, of version 2 one for all; a system may have both.
+    Version 1 has a tree per controller, version 2 a single one; a system may have both.
     """
     groups = [line.split(":", 2) for line in _text(root / "proc/self/cgroup").splitlines() if line.count(":") >= 2]
     for line in _text(root / "proc/self/mountinfo").splitlines():
@@ -113,7 +113,7 @@ def _control_groups(root: Path) -> Iterator[Path]:
 
 
 def _quota(group: Path) -> float | None:
-    """Processors' time that a group may take, in processors."""
+    """Return the processor time that a group may use, in processors."""
     quota, period, *_ = (*_text(group / "cpu.max").split(), "", "")
     if not quota:
         quota, period = _text(group / "cpu.cfs_quota_us").strip(), _text(group / "cpu.cfs_period_us").strip()
@@ -121,7 +121,7 @@ def _quota(group: Path) -> float | None:
 
 
 def _allowed(group: Path) -> float | None:
-    """Bytes that a group may still take; files that the system keeps in memory make room."""
+    """Return the bytes that a group may still use; the system's file cache can be freed."""
     limits = (_text(group / name).strip() for name in ("memory.max", "memory.high", "memory.limit_in_bytes"))
     allowed = [int(limit) for limit in limits if limit.isdigit()]
     if not allowed:
@@ -131,12 +131,12 @@ def _allowed(group: Path) -> float | None:
     for line in _text(group / "memory.stat").splitlines():
         match line.split():
             case ["inactive_file" | "total_inactive_file", count] if count.isdigit():
-                cached = max(cached, int(count))  # of version 1 the first leaves out the groups within
+                cached = max(cached, int(count))  # in version 1 the first excludes inner groups
     return max(0, min(allowed) - (int(used) if used.isdigit() else 0) + cached)
 
 
 def _text(path: Path) -> str:
-    """Empty where there is nothing to read."""
+    """Return the content of a file, or "" if it cannot be read."""
     try:
         return path.read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""A run as it was asked for, completed by what it names: whole paths, the kernel in a file, the prior, a model."""
+"""Completes a run with what it names: absolute paths, the kernel from a file, the prior, a model."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from ..storage.patience import Patience
 
 
 def completed(config: RunConfig) -> tuple[RunConfig, PriorFile | None, ModelFile | None]:
-    """A run as its files say: with whole paths, the kernel, the prior and the model that it names, and the latter two.
+    """Return the run with absolute paths, kernel, prior and model filled in, and the files of the latter two.
 
     Raises:
-        UsageError: one of them cannot be read, or is not what it should be.
+        UsageError: one of them cannot be read, or is invalid.
     """
     config, prior_file = _with_prior(_with_kernel(_with_whole_paths(config)))
     model_file = read_model(config)
@@ -26,7 +26,7 @@ def completed(config: RunConfig) -> tuple[RunConfig, PriorFile | None, ModelFile
 
 
 def _with_whole_paths(config: RunConfig) -> RunConfig:
-    """As run.json has to hold it: `srpipe retry` may be started from another folder."""
+    """Make paths absolute for run.json, since `srpipe retry` may be started from another folder."""
     root = storage.absolute(config.root) if config.root else None
     named = config.prior_name in (SHIPPED, NO_PRIOR)
     prior_name = config.prior_name if named else storage.absolute(config.prior_name)
@@ -36,7 +36,7 @@ def _with_whole_paths(config: RunConfig) -> RunConfig:
 
 
 def _with_kernel(config: RunConfig) -> RunConfig:
-    """The settings with what is in the kernel's file."""
+    """Put the kernel from the file into the settings."""
     if config.kernel_file is None:
         return config
     storage.check_service(config.kernel_file)
@@ -45,7 +45,7 @@ def _with_kernel(config: RunConfig) -> RunConfig:
 
 
 def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
-    """The weights to start from, and the settings with their sha256 and the size of their networks."""
+    """Return the weights to start from; put their sha256 and network sizes into the settings."""
     prior_file = read_prior(config.prior_name)
     if prior_file is None:
         return config, None

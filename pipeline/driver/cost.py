@@ -1,4 +1,4 @@
-"""What a run takes and gives: seconds, memory and bytes, from a few measured images or from known rates."""
+"""The cost of a run in seconds, memory and bytes, from a few measured images or from known rates."""
 
 import os
 from collections import defaultdict
@@ -18,41 +18,41 @@ from .plan import Plan
 from .rates import Line, line_through, through_after
 
 _RAY_START = 4.6
-"""Seconds, beside those of a worker: docs/results.md, start-up with and without it."""
+"""Seconds in addition to a worker's start: docs/results.md, start-up with and without Ray."""
 
 _WORKER_START = 0.8
-"""Seconds, where none was measured: there, too."""
+"""Seconds if not measured, from the same table."""
 
 _KNOWN_SECONDS = Line(0.0, 1.0)
-"""By what `work.estimates` guesses."""
+"""Measured seconds from those of `work.estimates`."""
 
 _KNOWN_BYTES = Line(3000.0, 0.4)
-"""A commit record, and a compressed byte for 2.5 of the result: about as photographs are at x4."""
+"""A commit record, and 1 compressed byte per 2.5 of the result, about right for photographs at x4."""
 
 _OVERVIEWS = 4 / 3
-"""By which a COG is larger than its tiles."""
+"""Factor by which a COG is larger than its tiles."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What all that is to be done takes."""
+    """The cost of everything that is to be done."""
 
     seconds: float | None
-    """Of the run, from its start to its end; None where no rate is known."""
+    """Duration of the run; None if no rate is known."""
     work_seconds: float | None
-    """Of all workers together."""
+    """Sum over all workers."""
     output_bytes: int
     workers: int
     workers_why: str
     worker_memory: int
-    """Bytes of a worker at most; of pictures that are decoded whole, and of --single, it may be more."""
+    """Most bytes of a worker; it may be more for pictures decoded as a whole, and for --single."""
     device: str
     """"cpu" or "cuda"."""
     measured: int
-    """Images by which seconds and bytes are told; 0 where these are by known rates."""
+    """Images from which seconds and bytes are estimated; 0 if from known rates."""
     measuring_seconds: float
     notes: tuple[str, ...]
-    """What to bear in mind, a sentence each."""
+    """Remarks, a sentence each."""
 
 
 def cost_of(
@@ -64,17 +64,17 @@ def cost_of(
     shares: float,
     looking: Callable[[str, int, int], None],
 ) -> Cost:
-    """Of all units of a plan.
+    """Return the cost of all units of a plan.
 
     Args:
-        gpus: to be planned for; None for what is here.
-        number: of images to be measured.
-        seen: the images that can be done, of all or of a sample.
-        shares: images for each of which the header was read.
-        looking: called with what is done, how many images it is done with, and of how many.
+        gpus: to plan for; None for those of this machine.
+        number: of images to measure.
+        seen: images that can be done, all or a sample.
+        shares: number of images that each image of `seen` stands for.
+        looking: called with what is done, the number of images done, and of all.
 
     Raises:
-        UsageError: nothing can be measured here as it is asked for.
+        UsageError: nothing can be measured here as requested.
     """
     each = worker_bytes(config.settings, max((one.scale for one in seen), default=config.settings.scale))
     here = _workers_here(config, each)
@@ -109,7 +109,7 @@ def cost_of(
 
 
 def _workers_here(config: RunConfig, each: float) -> Workers:
-    """On processors, as `dataflow` would have them; those asked for may be on other machines."""
+    """Return the workers on processors, as `dataflow` would choose; requested ones may be on other machines."""
     if config.executor is Executor.INLINE:
         return Workers(1, "--executor inline")
     if config.workers is not None:
@@ -140,12 +140,12 @@ def _calibrated(
         return None
     at_once = min(workers, max(1, int(room_here().processors / config.threads)))
     units = _to_measure(seen, max(number, at_once), config.settings.stack)
-    device = Device.AUTO if gpus is not None else config.device  # bytes can be measured without a GPU
+    device = Device.AUTO if gpus is not None else config.device  # bytes can be measured without one
     return calibrate(replace(config, device=device), units, at_once, lambda *counts: looking("measured", *counts))
 
 
 def _to_measure(seen: Sequence[Seen], number: int, stack: int) -> list[list[Row]]:
-    """Images evenly spread over their number and their work together, each with those beside it that share a stack."""
+    """Return images spread evenly over number and work, each with neighbours that share its stack."""
     order = sorted(seen, key=lambda one: (one.kind, one.dtype, one.work, one.row.index))
     total = sum(one.work for one in order)
     weights = list(accumulate(1 / len(order) + one.work / total for one in order))
@@ -158,7 +158,7 @@ def _to_measure(seen: Sequence[Seen], number: int, stack: int) -> list[list[Row]
 
 
 def _found_alone(row: Row) -> Row:
-    """A kernel that is found in other images costs as much as one that is found in the image."""
+    """Replace a kernel found in other images by one found in the image, which costs as much."""
     return replace(row, kernel=ESTIMATE_KERNEL) if row.kernel == COLLECTION_KERNEL else row
 
 
@@ -168,7 +168,7 @@ def _start_up(config: RunConfig, calibration: Calibration | None) -> float:
 
 
 def _duration(plan: Plan, seen: Sequence[Seen], shares: float, line: Line, workers: int) -> float:
-    """Until all is done: unit by unit where every header was read, else as if work could be shared evenly."""
+    """Return the seconds until all is done: unit by unit if every header was read, else as if work were divisible."""
     seconds = {one.row.index: line.at(one.work) for one in seen}
     if shares > 1:
         return shares * sum(seconds.values()) / workers
@@ -184,7 +184,7 @@ def _duration(plan: Plan, seen: Sequence[Seen], shares: float, line: Line, worke
 
 
 def _bytes(pairs: Sequence[tuple[Seen, Measured]], seen: Sequence[Seen]) -> float:
-    """Of all images seen, by those measured of the same format and type of samples, else by all measured."""
+    """Return the bytes of all images, from measured ones of the same format and dtype, else from all measured ones."""
     points: defaultdict[tuple[Format, str], list[tuple[float, float]]] = defaultdict(list)
     for one, measured in pairs:
         points[one.kind, one.dtype].append((one.result_bytes, measured.written))

@@ -1,7 +1,7 @@
-"""Units over a pool of worker processes with Ray Data: the only file that knows Ray.
+"""Processing of units by a pool of worker processes with Ray Data: the only file that knows Ray.
 
-Units go in as one-row blocks, answers come out one by one as JSON; pixels never pass through Ray. The settings below
-each answer a trap of Ray 2.60; docs/architecture.md tells which.
+Units go in as one-row blocks, answers come out one by one as JSON; pixels never pass through Ray. Each setting below
+avoids a trap of Ray 2.60, listed in docs/architecture.md.
 """
 
 import gc
@@ -49,20 +49,20 @@ from .ray_start import check_reachable, sigterm_kept, stderr_discarded  # noqa: 
 from .waves import in_waves  # noqa: E402
 
 _WAVE = 2000
-"""Units of one Dataset: the driver's memory grows with its blocks."""
+"""Units per Dataset: the driver's memory grows with its blocks."""
 
 _OBJECT_STORE_BYTES = 256 << 20
 """Only small rows pass through it; the default would take 30 % of the machine."""
 
 _SIGN_SECONDS = 4.0
-"""Between two signs of life of a worker; one that missed three of them is none."""
+"""Time between two signs of life of a worker; after three missed ones it counts as gone."""
 
 _NO_PROGRESS_SECONDS = 6 * 3600
-"""Ray's default gives up on a run when no row comes for half an hour; one large image may take longer."""
+"""By default Ray gives up after half an hour without a row; one large image may take longer."""
 
 
 class _UnitWorker:
-    """A Worker in the shape that Ray Data calls: a batch of one unit in, a batch per answer out, both as JSON."""
+    """A Worker as Ray Data calls it: a batch with one unit in, a batch per answer out, both as JSON."""
 
     def __init__(self, ledger: "_RayLedger", **arguments: object) -> None:
         from ..work.worker import Worker  # here, so that only the worker processes load torch
@@ -76,7 +76,7 @@ class _UnitWorker:
 
 
 class _RayLedger:
-    """The book of a run as its workers reach it: one process, on the driver's machine, which no spot node is."""
+    """The ledger of a run for its workers: one process on the driver's machine, which is no spot node."""
 
     def __init__(self, book: Any) -> None:
         self._book = book
@@ -96,14 +96,14 @@ class _RayLedger:
         ray.get(self._book.end.remote(key))
 
     def show_life(self) -> None:
-        """Show that this process lives, as long as it does."""
+        """Send signs of life for as long as this process lives."""
         name = ray.get_runtime_context().get_worker_id()
         while True:
             self._book.sign.remote(name)
             time.sleep(_SIGN_SECONDS)
 
     def alive(self) -> int | None:
-        """How many workers are; None when the book does not answer."""
+        """Return how many workers live; None if the ledger does not answer."""
         try:
             return int(ray.get(self._book.alive.remote(3 * _SIGN_SECONDS), timeout=_SIGN_SECONDS))
         except ray.exceptions.RayError:
@@ -111,7 +111,7 @@ class _RayLedger:
 
 
 class _Metrics:
-    """A run's figures for Prometheus, through the exporter that each of Ray's nodes has."""
+    """A run's metrics for Prometheus, exported by each Ray node."""
 
     def __init__(self) -> None:
         self._gauges = {name: Gauge(name, what, ("run_id",)) for name, what in figures.GAUGES.items()}
@@ -127,7 +127,7 @@ class _Metrics:
             self._gauges[name].set(value, run)
         for (name, error_type), value in figures.counters(heartbeat).items():
             more = value - self._counted.get((name, error_type), 0.0)
-            if more > 0:  # 0 is no step of a counter
+            if more > 0:  # a counter must not be incremented by 0
                 self._counters[name].inc(more, run if error_type is None else run | {"error_type": error_type})
                 self._counted[name, error_type] = value
 
@@ -149,7 +149,7 @@ class _Share:
     cpus: float | None
     gpus: float | None
     memory: float | None
-    """Bytes that Ray is to set aside; None where it need not watch them."""
+    """Bytes for Ray to reserve; None if it need not."""
 
 
 @contextmanager
@@ -162,13 +162,13 @@ def ray_executor(
     check: Callable[[], None],
     told: Told = nothing_told,
 ) -> Iterator[Pool]:
-    """A pool of workers on a local or a joined cluster; it works units off as `waves.in_waves` does.
+    """Yield a pool of workers on a local or a joined cluster; it processes units as `waves.in_waves` does.
 
     Args:
-        scale: the largest of any image: a worker's memory grows with it.
+        scale: the largest of any image, on which a worker's memory depends.
 
     Raises:
-        UsageError: the cluster cannot be joined, or has no GPU where one is asked for.
+        UsageError: the cluster cannot be joined, or lacks a GPU that was requested.
     """
     with _cluster(config):
         share, workers = _share(config, worker_bytes(config.settings, scale))
@@ -198,16 +198,16 @@ def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[st
         num_gpus=share.gpus,
         memory=share.memory,
     )
-    # Without prefetching, or a finished record would wait for the next one.
+    # With prefetching, a finished record would wait for the next one.
     for table in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
         yield from map(answer_from_json, cast("pa.Table", table)["answer"].to_pylist())
-    gc.collect()  # a Dataset hangs in cycles, which would otherwise stay for many waves
+    gc.collect()  # a Dataset is part of reference cycles, which would otherwise live for many waves
 
 
 def _share(config: RunConfig, each: float) -> tuple[_Share, Workers]:
-    """What a worker of `each` bytes takes, and how many of them there may be.
+    """Return what a worker of `each` bytes takes, and how many there may be.
 
-    CUDA where there is a GPU, or where one is asked for of a cluster that may yet bring it.
+    Uses CUDA if there is a GPU, or if one is requested of a cluster that may still add it.
     """
     gpus = _total("GPU")
     expected = config.device is Device.CUDA and config.workers is not None and _address(config) is not None
@@ -224,11 +224,11 @@ def _share(config: RunConfig, each: float) -> tuple[_Share, Workers]:
 
 
 def _fitting(config: RunConfig, resource: str, share: float, each: float) -> tuple[float | None, Workers]:
-    """The bytes that Ray is to set aside for a worker, and how many workers there are room for.
+    """Return the bytes for Ray to reserve per worker, and how many workers fit.
 
-    On a joined cluster Ray knows the memory of each node, at most 70 % of it for workers, and puts no more on a node
-    than fit there, on nodes that come later, too. Of this machine we know more: what is free now. Who says how many
-    workers they want gets them.
+    On a joined cluster Ray knows each node's memory, at most 70 % of it for workers, and places no more workers on a
+    node than fit, also on nodes that join later. For this machine we know what is free now. A requested number is
+    always granted.
     """
     if config.workers is not None:
         return None, Workers(config.workers, "--workers")
@@ -250,7 +250,7 @@ def _total(resource: str) -> float:
 
 @contextmanager
 def _cluster(config: RunConfig) -> Iterator[None]:
-    """Join the cluster that was named, or start a silent local one; leave it in the end."""
+    """Join the named cluster, or start a silent local one; leave it at the end."""
     address = _address(config)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with ExitStack() as stack:
@@ -289,7 +289,7 @@ def _set_data_context() -> None:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = 1  # every yielded record leaves at once
     context.execution_no_progress_timeout_s = _NO_PROGRESS_SECONDS
-    context.max_errored_blocks = 0  # the Worker catches everything; what escapes is a bug
-    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # else the pool never grows
+    context.max_errored_blocks = 0  # the Worker catches everything; anything else is a bug
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # otherwise the pool never grows
     context.enable_progress_bars = False
     context.print_on_execution_start = False

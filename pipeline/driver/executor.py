@@ -1,4 +1,4 @@
-"""What works units off, in this process or by Ray, and with how many workers."""
+"""The executor of a run: this process or Ray, and its number of workers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -25,11 +25,11 @@ def executor(
     check: Callable[[], None],
     told: Told = nothing_told,
 ) -> Iterator[Pool]:
-    """Loads torch or Ray only here, when there is something to do.
+    """Yield the pool that processes units. Torch or Ray is loaded only here, when there is work.
 
     Args:
         scale: the largest of any image.
-        check: raises when the output is no longer ours to write to.
+        check: raises if the output no longer belongs to this run.
     """
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
@@ -47,7 +47,7 @@ def executor(
 
 
 def _telling(execute: Execute, workers: Workers) -> Execute:
-    """The same, with the number of workers in every record."""
+    """Add the number of workers to every record."""
 
     def telling(units: Sequence[Sequence[Row]]) -> Iterator[Record]:
         for record in execute(units):

@@ -1,4 +1,4 @@
-"""A heartbeat as figures for Prometheus: names, what they mean, values. docs/progress.md lists them."""
+"""A heartbeat as Prometheus metrics: names, help texts, values. docs/progress.md lists them."""
 
 from ..output.heartbeat import Heartbeat
 
@@ -20,7 +20,7 @@ COUNTERS = {
 
 
 def gauges(heartbeat: Heartbeat) -> dict[str, float]:
-    """By name; without what is not known."""
+    """Return values by name, without unknown ones."""
     values = (
         heartbeat.images.left,
         heartbeat.megapixels.total,
@@ -32,7 +32,7 @@ def gauges(heartbeat: Heartbeat) -> dict[str, float]:
 
 
 def counters(heartbeat: Heartbeat) -> dict[tuple[str, str | None], float]:
-    """By name and error type, which `FAILED` alone has."""
+    """Return values by name and error type; only `FAILED` has one."""
     values: dict[tuple[str, str | None], float] = {
         ("srpipe_images_done_total", None): heartbeat.images.done,
         ("srpipe_megapixels_done_total", None): heartbeat.megapixels.done,

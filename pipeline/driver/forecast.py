@@ -1,6 +1,6 @@
-"""`srpipe plan`: what a run would do, take and give, from headers and a few images of the collection. Writes nothing.
+"""`srpipe plan`: what a run would do and cost, from headers and a few images of the collection. Writes nothing.
 
-Neither torch nor Ray is loaded in this process: what is measured is measured in others.
+Neither torch nor Ray is loaded in this process: measurements run in others.
 """
 
 import os
@@ -22,51 +22,51 @@ from .run import plan_of
 from .tallies import KindCounts, Kinds, Problem, Problems
 
 Looking = Callable[[str, int, int], None]
-"""Called with what is done with images, as in "read", how many are done, and of how many."""
+"""Called with what is done with images, such as "read", the number done, and of all."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a plan beside the run itself."""
+    """Options of a plan besides those of the run."""
 
     gpus: int | None = None
-    """To be planned for; None for what is here."""
+    """To plan for; None for those of this machine."""
     price_per_hour: float | None = None
-    """Of all machines together."""
+    """For all machines together."""
     calibrate: int = 6
-    """Images to be measured; 0 for none."""
+    """Images to measure; 0 for none."""
     headers: int = 10_000
-    """To be read at most; of more images so many are drawn."""
+    """Most headers to read; of more images, a sample of this size is drawn."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to be expected of a run. Seconds are wall-clock of the whole run, unless they say more."""
+    """What to expect of a run. Seconds are the duration of the whole run, unless stated otherwise."""
 
     manifest: str
     output: str
     rows: int
     """Rows of the manifest, identical ones counted once."""
     to_do: int
-    """Whose images a run would try."""
+    """Rows whose images a run would try."""
     already_done: int
     duplicates: int
-    """Rows that ask for the same as an earlier one."""
+    """Rows that repeat an earlier one."""
     skipped: int
-    """Beyond the limit."""
+    """Rows beyond the limit."""
     bad_rows: int
-    """That cannot be carried out, those of `collisions` among them."""
+    """Invalid rows, including those of `collisions`."""
     collisions: int
-    """Rows that claim a key, or a place in the output, of another."""
+    """Rows that claim the key, or the place in the output, of another."""
     headers_read: int
     sampled: bool
-    """Whether only some headers were read: what is told of images is then drawn up from these."""
+    """Whether only some headers were read, so that figures about images are extrapolated."""
     refused: dict[str, int]
-    """By error type, of the headers read: images that would fail; those whose pixels are damaged are not seen."""
+    """Images that would fail, by error type, among the headers read; damaged pixels are not noticed."""
     kinds: Kinds
-    """Of the headers read that are not refused."""
+    """Of the headers read and not refused."""
     problems: tuple[Problem, ...]
-    """The first thousand of bad rows and refused images."""
+    """The first thousand bad rows and refused images."""
     megapixels: float
     """Of all images to do."""
     result_megapixels: float
@@ -81,10 +81,10 @@ class Forecast:
 
 
 def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
-    """Look at everything that `config` asks for and is not done yet.
+    """Examine everything that `config` asks for and is not done yet.
 
     Raises:
-        UsageError: a run would refuse to begin, or nothing can be told of what is asked for.
+        UsageError: a run would refuse to start, or the request cannot be answered.
     """
     check_options(config)
     _check_asked(config, asked)
@@ -104,7 +104,7 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
 
 
 def _check_asked(config: RunConfig, asked: Asked) -> None:
-    """Raises UsageError for what contradicts itself, or could not be told."""
+    """Raise UsageError for contradictory options, or a request that cannot be answered."""
     useless = {
         "--gpus with --workers": config.workers is not None,
         "--gpus with --device cpu": config.device is Device.CPU,
@@ -120,7 +120,7 @@ def _check_asked(config: RunConfig, asked: Asked) -> None:
 
 def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
     def find(rows: Sequence[Row], sources: dict[str, storage.Source]) -> list[Row]:
-        from .camera_kernels import with_saved_kernels  # loads torch, where some ask for the kernel of their camera
+        from .camera_kernels import with_saved_kernels  # loads torch, only if rows ask for the kernel of their camera
 
         return with_saved_kernels(config, rows, sources)
 
@@ -128,7 +128,7 @@ def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
 
 
 def _drawn(rows: Sequence[Row], most: int) -> Sequence[Row]:
-    """All, or so many of them, the same each time."""
+    """Return all rows, or a sample, the same each time."""
     if len(rows) <= most:
         return rows
     return [rows[place] for place in sorted(random.Random(0).sample(range(len(rows)), most))]

@@ -1,4 +1,4 @@
-"""What the headers of images say of the work on them, read by the driver: nothing of their pixels is decoded."""
+"""Headers of images, read by the driver to estimate the work on them; no pixels are decoded."""
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -25,13 +25,13 @@ from ..work.unreachable import missing, unreadable
 from .capacity import HALO
 
 _DECODED_AT_ONCE = 3
-"""As many decoders are kept for the next file."""
+"""As many decoders are kept for reuse."""
 
 _FETCHED_AT_ONCE = 16
-"""Headers of files that are elsewhere."""
+"""Headers of remote files read at a time."""
 
 _HANDED_OUT = 4
-"""Times as many files are asked for as are read at once: whoever stops waits for no more."""
+"""Files queued per file read at a time; few, so that stopping does not take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +40,27 @@ class Seen:
 
     row: Row
     format: str
-    """As Pillow or GDAL names it."""
+    """Name of the format in Pillow or GDAL."""
     dtype: str
     bands: int
     """With alpha."""
     pixels: int
     kind: Format
-    """Of the files that are made."""
+    """Format of the result's files."""
     result_pixels: int
     result_bytes: int
-    """Of the result's samples, before they are compressed."""
+    """Uncompressed samples of the result."""
     work: float
-    """Seconds on a CPU core by `estimates`, which calibration corrects."""
+    """Seconds on a CPU core from `estimates`, which calibration corrects."""
     scale: int
-    """The whole one at which it is made."""
+    """The whole scale at which it is made."""
     divided: bool
-    """Whether its tiles are shared among workers."""
+    """Whether its tiles are distributed over workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An image that a run would fail."""
+    """An image that would fail."""
 
     row: Row
     error_type: ErrorType
@@ -70,11 +70,11 @@ class Refused:
 def read_headers(
     rows: Sequence[Row], config: RunConfig, scene_pixels: int, looking: Callable[[int, int], None]
 ) -> Generator[Seen | Refused, None, None]:
-    """What becomes of each row, in their order; stopped, it does not begin with the others.
+    """Yield the outcome for each row, in order. When closed, it does not begin further rows.
 
     Args:
-        scene_pixels: above which an image is divided.
-        looking: called with how many are read, and of how many.
+        scene_pixels: images with more are divided.
+        looking: called with the number read, and of all.
     """
     elsewhere = any(storage.scheme(row.uri) != "file" for row in rows)
     at_once = _FETCHED_AT_ONCE if elsewhere else _DECODED_AT_ONCE
@@ -99,7 +99,7 @@ def _in_order(pool: ThreadPoolExecutor, reader: "_Reader", rows: Sequence[Row], 
 
 
 class _Reader:
-    """Called with a row in some threads."""
+    """Reads the header of a row; called by several threads."""
 
     def __init__(self, config: RunConfig, scene_pixels: int) -> None:
         self._config = config
@@ -120,7 +120,7 @@ class _Reader:
             return _refused(row, unreadable(row.uri, error))
 
     def _header(self, row: Row) -> Header:
-        """Of a file elsewhere from both its ends, where these are enough: what they do not tell, all of it does."""
+        """Read a remote file's header from both its ends if these suffice, else from the whole file."""
         if storage.is_outlined(row.uri, row.size):
             try:
                 return self._patiently(lambda: self._read(row, row.size))
@@ -137,7 +137,7 @@ class _Reader:
             return opened.header
 
     def _seen(self, row: Row, header: Header) -> Seen:
-        """Raises ImageError, as a worker that opens it does."""
+        """Raises ImageError, as a worker would on opening it."""
         config = self._config
         header = _with_told_nodata(header, row.nodata)
         settings = sized(row.settings(config.settings), header)
@@ -165,19 +165,19 @@ def _refused(row: Row, error: ImageError) -> Refused:
 
 
 def guessed_seconds(height: int, width: int, bands: int, settings: Settings) -> float:
-    """Of an image on a CPU core, what its tiles read around them included."""
+    """Estimate the seconds for an image on a CPU core, including the halos of its tiles."""
     read = _read_length(height, settings.tile_size) * _read_length(width, settings.tile_size)
     return fitting_seconds(settings) + enlarging_seconds(read, settings, bands)
 
 
 def _read_length(length: int, tile_size: int) -> int:
-    """Of an axis, what all tiles read of it together."""
+    """Return the pixels that all tiles together read along an axis."""
     tiles = ceil(length / tile_size)
     return length + (2 * tiles - 2) * min(HALO, tile_size)
 
 
 def _with_told_nodata(header: Header, told: str) -> Header:
-    """As far as it decides of which format the result is."""
+    """Apply the user's nodata as far as it affects the format of the result."""
     if told == AUTO:
         return header
     return replace(header, nodata=None if told == NONE else float(told))

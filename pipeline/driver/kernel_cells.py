@@ -1,4 +1,4 @@
-"""The kernels that a manifest's rows name. A file is read once, however many rows name it."""
+"""The kernels that rows of a manifest name. A file is read once, however many rows name it."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +9,17 @@ from ..imagery.kernel_files import read_kernel
 from ..storage.patience import Patience
 
 _AT_ONCE = 16
-"""Files that are read at a time, since S3 takes as long for one."""
+"""Files read in parallel, which S3 does in the time of one."""
 
 
 class KernelCells:
-    """What the cells of the column `kernel` mean."""
+    """The meaning of the cells in the column `kernel`."""
 
     def __init__(self, cells: Iterable[str], folder: str, patiently: Patience) -> None:
-        """Reads the files among them.
+        """Read the files among them.
 
         Args:
-            folder: what relative names are relative to.
+            folder: base of relative names.
         """
         self._folder, self._patiently = folder, patiently
         self._texts: dict[str, str] = {}
@@ -29,7 +29,7 @@ class KernelCells:
             list(pool.map(self._read, files))
 
     def text(self, cell: str) -> str:
-        """As `Settings.kernel` has it. Raises ValueError with a sentence for a cell that is no kernel."""
+        """Return the text for `Settings.kernel`. Raises ValueError with a sentence if the cell is no kernel."""
         if not names_kernel_file(cell):
             return parse_kernel(cell)
         if cell in self._refused:

@@ -1,4 +1,4 @@
-"""What images tell of their kernels, without a run: for `srpipe kernel`."""
+"""The kernels of images without a run, for `srpipe kernel`."""
 
 import os
 from collections import defaultdict
@@ -33,25 +33,25 @@ _WILD = "*?["
 
 @dataclass(frozen=True)
 class ImageKernel:
-    """What one row's image tells."""
+    """What the image of one row gives."""
 
     line: int
     uri: str
     name: str
-    """The key that a record would have; the uri where there is none."""
+    """The key that a record would have; the uri if there is none."""
     scale: int
     guess: Guess | None
-    """At that scale; None where the image could not be read."""
+    """At that scale; None if the image could not be read."""
     noise: float | None = None
-    """Standard deviation in the file's own units, the mean over bands; None where nothing could be estimated."""
+    """Standard deviation in the file's units, the mean over bands; None if it could not be estimated."""
     error_type: ErrorType | None = None
     error_message: str | None = None
 
 
 def images_named(spec: str) -> Manifest | None:
-    """The images that a text names as a manifest does; None where it is the name of a kernel, or of its file.
+    """Return the images that a text names, as a manifest would; None if it names a kernel or a kernel's file.
 
-    A kernel's name is one whatever files there are; a .csv of numbers and a .tif no larger than a kernel are its files.
+    Names of kernels win over files. A .csv of numbers and a .tif no larger than a kernel are kernel files.
 
     Raises:
         UsageError: as `read_manifest`.
@@ -70,13 +70,13 @@ def images_named(spec: str) -> Manifest | None:
 
 
 class KernelReport:
-    """The kernels of a manifest's images, one after the other, and of each camera's images together."""
+    """The kernels of a manifest's images one by one, and of each camera's images together."""
 
     def __init__(self, manifest: Manifest, scale: int) -> None:
-        """The process computes with as many threads as a run's worker from now on: sums are then the same.
+        """Set the process's thread count to that of a run's worker, so that sums are equal.
 
         Args:
-            scale: for rows that name none, and for all together.
+            scale: for rows without one, and for all images together.
         """
         config = RunConfig(manifest.uri, "", settings=Settings(scale=scale))
         torch.set_num_threads(config.threads)
@@ -88,7 +88,7 @@ class KernelReport:
         self._makers: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[ImageKernel]:
-        """What each tells, in the order of the rows; an image that several rows name is looked at once."""
+        """Yield the result for each image, in the order of rows; an image that several rows name is examined once."""
         self._told, self._rows = [], {}
         seen = set()
         for told in map(self._of_row, range(len(self._manifest.rows))):
@@ -102,7 +102,7 @@ class KernelReport:
             yield told
 
     def cameras(self) -> list[SavedKernel]:
-        """Of each camera of the images told so far what `--kernel estimate-collection` would find and save."""
+        """Return what `--kernel estimate-collection` would find and save, for each camera of the images so far."""
         rows = [row for row, _ in self._rows.values()]
         members: defaultdict[str, list[Row]] = defaultdict(list)
         for row in with_cameras(
@@ -112,7 +112,7 @@ class KernelReport:
         return [self._of_camera(camera, to_look_at(of_camera)) for camera, of_camera in members.items()]
 
     def together(self) -> Guess | None:
-        """Of the images told so far, as of one camera; None where fewer than two could be read."""
+        """Return the kernel of the images so far as if of one camera; None if fewer than two could be read."""
         found = [told.guess.estimate for told in self._told if told.guess is not None]
         return guess_together(found, self._settings.scale) if len(found) > 1 else None
 
@@ -122,9 +122,9 @@ class KernelReport:
         return make_saved(camera, told, len(chosen) - len(told), self._settings.scale)
 
     def _of_row(self, index: int) -> Row | ImageKernel:
-        """The row, to be looked at, or why it cannot be."""
+        """Return the row to examine, or why that is not possible."""
         manifest, settings = self._manifest, self._settings
-        cells = replace(manifest.rows[index], kernel="", noise="")  # what is told is not asked here
+        cells = replace(manifest.rows[index], kernel="", noise="")  # given values are ignored here
         try:
             return check_row(index, cells, settings, manifest.folder, manifest.root, str)
         except (ValueError, UsageError) as error:
@@ -142,7 +142,7 @@ class KernelReport:
         return ImageKernel(row.line, row.uri, row.key, row.scale, None, None, kind, message)
 
     def _look_at(self, row: Row) -> tuple[Guess, float | None]:
-        """As a worker does. Raises ImageError, MemoryError."""
+        """Examine an image as a worker does. Raises ImageError, MemoryError."""
         look = look_at(row, self._settings, self._fetcher)
         self._makers[row.uri] = look.maker
         noise = None if look.estimate is None else look.estimate.noise * _mean_span(look.scaling)

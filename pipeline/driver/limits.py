@@ -1,4 +1,4 @@
-"""When a run stops before everything is done: too many failures, or too many hours."""
+"""Limits that stop a run early: too many failures, or too many hours."""
 
 import signal
 import threading
@@ -14,15 +14,15 @@ from ..output.status import Status
 Item = TypeVar("Item")
 
 ENOUGH = 20
-"""Images worked on before their failure rate says something."""
+"""Images after which the failure rate is meaningful."""
 
 
 class LimitReachedError(BaseException):
-    """The run is to stop; the message says which limit was reached. No image must take it for its own failure."""
+    """The run must stop; the message names the limit. Not an Exception, lest an image take it for its own failure."""
 
 
 class RunLimits:
-    """Watches one run."""
+    """Checks the limits of one run."""
 
     def __init__(self, max_failure_rate: float | None, max_hours: float | None) -> None:
         self._max_failure_rate = max_failure_rate
@@ -32,7 +32,7 @@ class RunLimits:
         self._ends_at = None if max_hours is None else time.monotonic() + 3600 * max_hours
 
     def watch(self, items: Iterator[Item]) -> Generator[Item, None, None]:
-        """The items as they come. Raises LimitReachedError when the time is up, also while it waits for the next."""
+        """Yield the items. Raises LimitReachedError when the time is up, also while waiting for the next item."""
         with self._alarm():
             while True:
                 try:
@@ -46,7 +46,7 @@ class RunLimits:
                 yield item
 
     def count(self, record: Record) -> None:
-        """Take note of an image that was worked on. Raises LimitReachedError when too many of them failed."""
+        """Count an image that was worked on. Raises LimitReachedError if too many failed."""
         self._worked += 1
         self._failed += record.status == Status.FAILED
         if self._max_failure_rate is None or self._worked < ENOUGH:
@@ -65,7 +65,7 @@ class RunLimits:
 
     @contextmanager
     def _alarm(self) -> Iterator[None]:
-        """An alarm that ends the waiting for an image; only the main thread of a Unix process can have one."""
+        """Set an alarm that interrupts the wait for an image; only possible in the main thread of a Unix process."""
         possible = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
         if self._ends_at is None or not possible:
             yield
@@ -79,5 +79,5 @@ class RunLimits:
             signal.signal(signal.SIGALRM, before)
 
     def _ring(self, _signal: int, _frame: FrameType | None) -> None:
-        if self._waiting:  # elsewhere a record is being kept; `watch` looks at the clock before it waits again
+        if self._waiting:  # otherwise a record is being stored; `watch` checks the time before it waits again
             self._stop()

@@ -1,4 +1,4 @@
-"""Who wants to see a run as it goes."""
+"""The interface for showing a run in progress."""
 
 from collections.abc import Callable
 
@@ -10,22 +10,22 @@ from .plan import Plan
 
 
 class Observer:
-    """Told of a run, in its thread, in the order of the methods here; who derives from it need not listen to all."""
+    """Called by a run, in its thread, in the order of the methods below; subclasses override what they need."""
 
     def looking(self, what: str, done: int, todo: int) -> None:
-        """Called before, with each image that is looked at for its camera; `what` is done with it, as in "asked"."""
+        """Called earlier, for each image examined for its camera; `what` says what is done with it, such as "asked"."""
 
     def starting(self, plan: Plan) -> None:
-        """Called once, before workers are started, which may yet be refused."""
+        """Called once before workers are started, which may still be refused."""
 
     def planned(self, plan: Plan, manifest: Manifest) -> None:
-        """Called once, before any image is worked on."""
+        """Called once before any image is worked on."""
 
     def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
-        """Called once, as the work begins. The argument tells how far it is, in any thread, also when it has ended."""
+        """Called once as work begins. The argument returns the current state, from any thread, also after the end."""
 
     def answered(self, answer: Answer) -> None:
         """Called for every answer of a worker: an image, the fit of a scene, a group of its tiles."""
 
     def finished(self, record: Record) -> None:
-        """Called for every image worked on, as it ends."""
+        """Called for every image worked on, when it ends."""

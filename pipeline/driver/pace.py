@@ -1,40 +1,40 @@
-"""How long work really takes, learned from the parts that are done: what estimates are scaled by.
+"""The real duration of work, learned from finished parts, by which estimates are scaled.
 
-A part is an image, the fit of a scene, or a group of its tiles. Of each there is a guess in seconds (work/estimates.py)
-and, once it is done, what a worker took. Seconds are fitted by `each` for an image, whatever its size, and `factor`
-times the guess: thumbnails are all `each`, scenes all `factor`.
+A part is an image, the fit of a scene, or a group of its tiles. For each there is an estimate in seconds
+(work/estimates.py) and, once it is done, a worker's time. The time is modelled as `each` per image, whatever its size,
+plus `factor` times the estimate: thumbnails are mostly `each`, scenes mostly `factor`.
 """
 
 from dataclasses import dataclass
 
 _EACH = 0.1
-"""Seconds of an image before any is done: reading, its record, its commit."""
+"""Seconds per image before any is done: reading, its record, its commit."""
 
 _PRIOR_WEIGHT = 0.3
-"""Of the ratio of what was taken to what was guessed, in parts: two unknowns are not told from one part."""
+"""Weight, in parts, of the overall ratio of time to estimate: one part cannot determine two unknowns."""
 
 
 @dataclass
 class Pace:
-    """Least squares over the parts so far, a part weighing the less the longer it is."""
+    """Least squares over the parts so far; longer parts weigh less."""
 
     parts: int = 0
     _taken: float = 0.0
     _guessed: float = 0.0
     _whole: float = 0.0
-    """Sum of w, of images; then of w * guess; of w * guess^2; of w * taken, of images; of w * guess * taken."""
+    """Sums of w over images; then of w * guess, of w * guess^2, of w * taken over images, and of w * guess * taken."""
     _mixed: float = 0.0
     _square: float = 0.0
     _taken_whole: float = 0.0
     _taken_mixed: float = 0.0
 
     def learn(self, guess: float, taken: float, images: int = 1) -> None:
-        """A part is done.
+        """Add a finished part.
 
         Args:
-            guess: seconds, by work/estimates.py.
+            guess: seconds from work/estimates.py.
             taken: seconds of a worker.
-            images: 1 where the part begins an image; 0 for a group of tiles.
+            images: 1 if the part begins an image; 0 for a group of tiles.
         """
         self.parts += 1
         self._taken += taken
@@ -47,12 +47,12 @@ class Pace:
         self._taken_mixed += weight * guess * taken
 
     def seconds(self, guess: float, images: float) -> float:
-        """Of a worker, for so many images that together are guessed to take `guess`."""
+        """Return the worker seconds for `images` images that are together estimated at `guess`."""
         each, factor = self._fitted()
         return images * each + guess * factor
 
     def _fitted(self) -> tuple[float, float]:
-        """Both at the ratio of sums, and from there as far as the parts pull."""
+        """Return `each` and `factor`, both starting from the overall ratio and moved as far as the parts require."""
         ratio = self._taken / self._guessed if self._guessed > 0 else 1.0
         each, factor = ratio * _EACH, ratio
         off_whole = self._taken_whole - each * self._whole - factor * self._mixed

@@ -1,4 +1,4 @@
-"""What is looked at before anything starts, so that a refused run has written nothing."""
+"""Checks before anything starts, so that a refused run has written nothing."""
 
 import json
 
@@ -12,7 +12,7 @@ from .manifest import Manifest
 
 
 def check_options(config: RunConfig) -> None:
-    """Raises UsageError for an option that would have no effect."""
+    """Raise UsageError for an option that would have no effect."""
     inline = config.executor is Executor.INLINE
     useless = {
         "--workers with --executor inline": inline and config.workers is not None,
@@ -31,10 +31,10 @@ def check_options(config: RunConfig) -> None:
 
 
 def check_input(config: RunConfig, manifest: Manifest) -> None:
-    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
+    """Raise UsageError if S3 is not usable for the images, or if an image lies in an output with other S3 options."""
     uris = [storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://")]
     if uris:
-        storage.check_service(uris[0])  # a bucket that is not there is a matter of its rows
+        storage.check_service(uris[0])  # a missing bucket only fails its rows
     inside = next(filter(storage.is_output, [manifest.uri, *uris]), None)
     if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
         raise UsageError(
@@ -44,9 +44,9 @@ def check_input(config: RunConfig, manifest: Manifest) -> None:
 
 
 def check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
-    """The folder that relative keys of this output stand for, None while there are none.
+    """Return the folder that the output's relative keys stand for; None if there are none.
 
-    Raises UsageError when this run must not be mixed with what is in the output, or with its own input.
+    Raises UsageError if this run must not be mixed with what is in the output, or with its own input.
     """
     if _reads_results(manifest, config):
         raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
@@ -83,19 +83,19 @@ def check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None
 
 
 def _has_relative_keys(manifest: Manifest) -> bool:
-    """Whether some key is a relative uri as written, which in another folder would be another image's."""
+    """Return whether a key is a relative uri as written, which in another folder would mean another image."""
     return not manifest.root and any(
         row.uri and not row.id and "://" not in row.uri and not row.uri.startswith("/") for row in manifest.rows
     )
 
 
 def _reads_results(manifest: Manifest, config: RunConfig) -> bool:
-    """Whether a folder or pattern would find the results among the images the next time."""
+    """Return whether a folder or pattern would find the results among the images next time."""
     output = config.output
     if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
         return False
     picture = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
     if config.settings.kernel == COLLECTION_KERNEL:
-        picture = layout.kernel_picture(output, "camera")  # not as deep
+        picture = layout.kernel_picture(output, "camera")  # less deep
     is_folder = manifest.uri == manifest.root
     return is_folder or "**" in manifest.uri or manifest.uri.count("/") >= picture.count("/")

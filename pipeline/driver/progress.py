@@ -1,4 +1,4 @@
-"""How far a run is, and how long it will still take: counted from what workers answer, asked from any thread."""
+"""The progress of a run and its remaining time, from the answers of workers; may be read from any thread."""
 
 import os
 import socket
@@ -27,16 +27,16 @@ from .work_left import Work, WorkLeft
 _LAST_FAILURES = 5
 
 _OVERDUE = 0.1
-"""Of the time since the last answer: what is late is expected to take at least so much longer."""
+"""Share of the time since the last answer that late work is expected to take at least."""
 
 
 class Progress:
-    """Of one run; what it counts it hands on to an observer."""
+    """The progress of one run; passes what it counts on to an observer."""
 
     def __init__(
         self, run_id: str, started: datetime, plan: Plan, settings: Settings, interval: float, observer: Observer
     ) -> None:
-        """`settings` are those of the run; `interval` are the seconds between two heartbeats."""
+        """`settings` are those of the run; `interval` is the time between two heartbeats in seconds."""
         self._lock = threading.Lock()
         self._observer = observer
         self._run_id = run_id
@@ -61,7 +61,7 @@ class Progress:
         self._expect()
 
     def begin(self, workers: Workers) -> None:
-        """The first images are handed out. There are no more workers than units, until a scene is divided."""
+        """Note that the first images are handed out. Until a scene is divided, there are no more workers than units."""
         with self._lock:
             self._began, self._answered_at = now(), time.monotonic()
             self._most_workers = workers.count
@@ -73,7 +73,7 @@ class Progress:
             self._workers = replace(self._workers, alive=alive)
 
     def answered(self, answer: Answer) -> None:
-        """A worker has answered: an image is done or failed, a scene is begun, a group of it is done."""
+        """Count a worker's answer: an image done or failed, a scene begun, a group done."""
         with self._lock:
             if isinstance(answer, Scene):
                 self._workers = replace(self._workers, planned=self._most_workers)
@@ -85,7 +85,7 @@ class Progress:
         self._observer.answered(answer)
 
     def finished(self, record: Record) -> None:
-        """A row has its record: of a scene after the last of its groups, of others at once."""
+        """Count the record of a row; for a scene it comes after its last group."""
         with self._lock:
             self._left.finished(record)
             if record.status == Status.FAILED:
@@ -99,12 +99,12 @@ class Progress:
         self._observer.finished(record)
 
     def judged(self, degraded: int) -> None:
-        """All records are there; so many of the results are over a limit."""
+        """Set the number of results over a limit, once all records are there."""
         with self._lock:
             self._images = replace(self._images, degraded=degraded)
 
     def end(self, state: State, stopped_by: str | None) -> None:
-        """Nothing more is done."""
+        """Set the final state."""
         with self._lock:
             self._state, self._stopped_by, self._ended = state, stopped_by, now()
 
@@ -152,7 +152,7 @@ class Progress:
         self._expect()
 
     def _taken(self, record: Record) -> float | None:
-        """Seconds that its worker was at it alone, by the worker's clock; None for work of an earlier run."""
+        """Return the seconds that the worker spent on this alone, by its clock; None for work of an earlier run."""
         begun, ended, worker = record.started_at, record.finished_at, record.worker
         if begun is None or ended is None or worker is None or begun < self._started:
             return None
@@ -161,7 +161,7 @@ class Progress:
         return max(0.0, (ended - begun).total_seconds())
 
     def _expect(self) -> None:
-        """Set what is left to wait from the last answer on: others that are at work are half done, on average."""
+        """Estimate the time left from the last answer on; other work in progress is half done on average."""
         left = self._left.left()
         busy = min(self._workers.alive or self._workers.planned or 1, max(1, left.parts))
         seconds = self._pace.seconds(left.guess, left.images) / busy
@@ -172,7 +172,7 @@ class Progress:
             return None
         waited = time.monotonic() - self._answered_at
         if not self._pace.parts and waited > self._eta:
-            return None  # the rule of thumb is wrong for this machine or these files
+            return None  # the rule of thumb does not fit this machine or these files
         return max(self._eta - waited, _OVERDUE * waited if self._images.left else 0.0)
 
     def _fraction(self, left: Work) -> float:

@@ -1,4 +1,4 @@
-"""What one quantity says of another, by a few images where both are known; and when workers are through with units."""
+"""Extrapolation of one quantity from another, given a few images, and the finishing time of units on workers."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Line:
-    """y = base + slope * x; beyond the largest x that was seen, in proportion to it."""
+    """y = base + slope * x; beyond the largest x seen, y is proportional to x."""
 
     base: float
     slope: float
@@ -20,15 +20,15 @@ class Line:
 
 
 def line_through(points: Sequence[tuple[float, float]]) -> Line:
-    """The line with no negative coefficient that is nearest to some points, by squares over x; x and y above 0.
+    """Return the best line without negative coefficients, with squared errors weighted by 1 / x; x and y above 0.
 
-    So weighted, both that deviations grow with the root of x, as of sums of many parts, the sum of y is kept.
+    The weights suit deviations that grow with the root of x, as for sums of many parts, and preserve the sum of y.
     """
     total_x, total_y = sum(x for x, _ in points), sum(y for _, y in points)
     inverse = sum(1 / x for x, _ in points)
     ratio = sum(y / x for x, y in points)
     count, largest = len(points), max(x for x, _ in points)
-    determinant = inverse * total_x - count**2  # 0 where all x are the same
+    determinant = inverse * total_x - count**2  # 0 if all x are equal
     if determinant <= 1e-6 * count**2:
         return Line(0.0, total_y / total_x, largest)
     slope = (inverse * total_y - count * ratio) / determinant
@@ -41,7 +41,7 @@ def line_through(points: Sequence[tuple[float, float]]) -> Line:
 
 
 def through_after(units: Iterable[float], workers: int) -> float:
-    """Seconds until the last of some units is done, each handed, in their order, to the worker that is first free."""
+    """Return the seconds until all units are done, each given, in order, to the first free worker."""
     free = [0.0] * workers
     for seconds in units:
         heapq.heapreplace(free, free[0] + seconds)

@@ -1,4 +1,4 @@
-"""Where a local Ray keeps its sockets, whose paths must be short, although it begins them with TMPDIR."""
+"""The folder for a local Ray's sockets, whose paths must be short, while Ray would put them below TMPDIR."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from ..output.leftovers import sweep_temporary
 from ..storage import processes
 
 _LONGEST = 107 if sys.platform.startswith("linux") else 103
-"""Bytes of a socket's path."""
+"""Most bytes of a socket's path."""
 
 _BELOW = len("/session_2026-11-26_10-44-07_123456_4194304/sockets/plasma_store")
 
@@ -20,9 +20,9 @@ _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 
 @contextmanager
 def ray_folder() -> Iterator[str | None]:
-    """None where Ray's own choice will do; else a short folder of this process, gone in the end.
+    """Yield None if Ray's default is short enough; else a short folder of this process, deleted at the end.
 
-    Raises UsageError where there is none.
+    Raises UsageError if there is none.
     """
     temporary = os.environ.get("TMPDIR", "/tmp") if sys.platform.startswith("linux") else "/tmp"
     given = os.environ.get("RAY_TMPDIR", temporary)
@@ -38,7 +38,7 @@ def ray_folder() -> Iterator[str | None]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # what a process of Ray still holds, the next run sweeps
+        shutil.rmtree(folder, ignore_errors=True)  # the next run deletes what a Ray process still holds
 
 
 def _is_short(folder: str) -> bool:
@@ -46,7 +46,7 @@ def _is_short(folder: str) -> bool:
 
 
 def _made(parent: str) -> str | None:
-    """A folder of this process alone, when it can be made there."""
+    """Create a folder for this process alone; None if that is not possible."""
     sweep_temporary(parent)
     folder = f"{parent}/{processes.temporary_prefix().rstrip('-')}"
     if not _is_short(folder):

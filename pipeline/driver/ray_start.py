@@ -1,4 +1,4 @@
-"""What surrounds the start of Ray and does not know it: a silent stderr, a kept handler, an address that answers."""
+"""Helpers for the start of Ray that do not import it: a silent stderr, a preserved handler, a reachable address."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ _CONNECT_SECONDS = 10
 
 
 def check_reachable(address: str) -> None:
-    """Raises OSError when nothing listens at host:port: Ray itself would go on trying for minutes."""
+    """Raise OSError if nothing listens at host:port; Ray itself would retry for minutes."""
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if separator and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
@@ -19,7 +19,7 @@ def check_reachable(address: str) -> None:
 
 @contextmanager
 def sigterm_kept() -> Iterator[None]:
-    """Ray's start puts its own handler in place of ours, which would end the process before records are flushed."""
+    """Restore our SIGTERM handler: Ray installs its own, which would end the process before records are flushed."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -30,7 +30,7 @@ def sigterm_kept() -> Iterator[None]:
 
 @contextmanager
 def stderr_discarded() -> Iterator[None]:
-    """Ray's C++ core writes a line to file descriptor 2 when it starts, whatever the log level."""
+    """Discard file descriptor 2: Ray's C++ core writes a line to it when it starts, whatever the log level."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

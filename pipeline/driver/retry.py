@@ -1,4 +1,4 @@
-"""Doing again what failed, as it was asked for: OUT itself says with which manifest and settings."""
+"""Repetition of what failed in a run, with manifest and settings from the output itself."""
 
 import json
 from collections.abc import Collection
@@ -19,14 +19,14 @@ from ..storage_options import StorageOptions
 def failed_work(
     output: str, error_types: Collection[ErrorType], options: StorageOptions | None = None
 ) -> tuple[RunConfig, frozenset[str]]:
-    """What the last run on an output was asked for, and the keys that failed in it.
+    """Return the configuration of the last run on an output, and the keys that failed in it.
 
     Args:
-        error_types: only failures of these kinds; none for all.
-        options: how S3 is reached; by default as in the run.
+        error_types: only failures of these kinds; empty for all.
+        options: access to S3; by default as in the run.
 
     Raises:
-        UsageError: there is no run to be read, it was made by another version, prior or model, or nothing failed so.
+        UsageError: there is no readable run; it was made by another version, prior or model; or nothing failed so.
     """
     storage.use(options or StorageOptions(), output)
     held = _held_run(output)
@@ -38,7 +38,7 @@ def failed_work(
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
     if not same:
         raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
-    # the kernel's file is not read again: what was in it is among the settings
+    # the kernel's file is not read again: its content is in the settings
     config = replace(config, storage=options or config.storage, kernel_file=None)
     storage.use(config.storage, output)
     found = read_prior(config.prior_name)
@@ -57,7 +57,7 @@ def failed_work(
             message = f"no image of {output} failed{kinds}, but some are degraded, which would come out the same"
             raise UsageError(f"{message}; run with another --kernel, --noise or --max-consistency-error")
         raise UsageError(f"no image of {output} failed{kinds}; there is nothing to retry")
-    # a rate of failures says nothing where all that is tried has failed before
+    # a failure rate means nothing if everything that is tried failed before
     return replace(config, manifest=manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys
 
 

@@ -1,4 +1,4 @@
-"""The run: manifest to plan to workers to records, in the order that leaves nothing behind when it is refused."""
+"""The run, from manifest to plan to workers to records, in an order that leaves nothing behind if it is refused."""
 
 import json
 import secrets
@@ -46,18 +46,18 @@ _ROUNDS = 3
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended, in numbers of rows."""
+    """The outcome of a run, in numbers of rows."""
 
     run_id: str
     output: str
     rows: int
-    """Rows of the manifest, identical ones counted once, bad ones beyond a limit not at all."""
+    """Rows of the manifest; identical ones counted once, bad ones beyond a limit not at all."""
     done: int
     """Done by this run."""
     already_done: int
     failed: int
     skipped: int
-    """Not attempted: not asked for, or the run stopped before."""
+    """Not attempted: not requested, or the run stopped before."""
     duplicates: int
     seconds: float
     stopped: str | None = None
@@ -71,23 +71,23 @@ class Summary:
         return layout.table(self.output)
 
     def records(self) -> pa.Table:
-        """That table: the records of this run and of those before it in the same output. Raises OSError."""
+        """Return that table: the records of this run and of earlier ones in the same output. Raises OSError."""
         return records.read_table(self.table)
 
     degraded: int = 0
-    """Written now or by an earlier run, but over a limit that this run was given; neither done nor failed."""
+    """Written now or earlier, but over a limit given to this run; neither done nor failed."""
 
 
 def run(config: RunConfig, observer: Observer | None = None, only: Container[str] | None = None) -> Summary:
-    """Do what the manifest asks for and is not done yet, into OUT as docs/output.md says; a bad image is a record.
+    """Do what the manifest asks for and is not done yet; docs/output.md describes OUT. A bad image is a record.
 
     Args:
-        observer: told of the run as it goes; None for nobody.
-        only: keys of the images to work on; by default all.
+        observer: called as the run goes on; None for nobody.
+        only: keys of the images to work on; None for all.
 
     Raises:
-        UsageError: nothing could be begun, and nothing was written.
-        LostLockError: another run took the output over.
+        UsageError: nothing could be started, and nothing was written.
+        LostLockError: another run took over the output.
     """
     observer, started = observer or Observer(), now()
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
@@ -138,19 +138,19 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
 def _pool(
     config: RunConfig, prior: PriorFile | None, model: ModelFile | None, plan: Plan, lock: Lock, progress: Progress
 ) -> AbstractContextManager[Pool]:
-    """What works the plan's units off."""
+    """Return what processes the plan's units."""
     scale = max(row.scale for unit in plan.units for row in unit)
     return executor(config, prior, model, DIVISION, scale, lock.check, progress.answered)
 
 
 @dataclass
 class _Tally:
-    """What became of the rows that were worked on."""
+    """The outcomes of rows that were worked on."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     answered: set[str] = field(default_factory=set)
-    """Keys."""
+    """Keys with an answer."""
     stopped: str | None = None
     """The limit that ended the run."""
 
@@ -170,7 +170,7 @@ def _work(
     finished: Callable[[Record], None],
     lock: Lock,
 ) -> None:
-    """Work the plan off until it is done or a limit is reached; what is in flight then is dropped."""
+    """Process the plan until it is done or a limit is reached; work in progress is then dropped."""
     limits = RunLimits(config.max_failure_rate, config.max_hours)
     with closing(_worked(execute, plan)) as worked:
         try:
@@ -214,7 +214,7 @@ def _find_kernels(
     rows: Sequence[Row],
     sources: Mapping[str, Source],
 ) -> list[Row]:
-    """The rows with the kernels of their cameras. Loads torch only here, when some ask for it."""
+    """Return rows with the kernels of their cameras. Loads torch only here, if some ask for it."""
     from .camera_kernels import CameraKernels
 
     return CameraKernels(config, run_id, lock.check, observer.looking)(rows, sources)
@@ -223,10 +223,10 @@ def _find_kernels(
 def plan_of(
     config: RunConfig, manifest: Manifest, root: str, folds_case: Callable[[str], bool], find_kernels: FindKernels
 ) -> Plan:
-    """What is to be done, by what is in the output. Raises UsageError.
+    """Return what is to be done, given what is in the output. Raises UsageError.
 
     Args:
-        folds_case: whether names in a folder that differ in case alone are one.
+        folds_case: whether a folder ignores case in names.
     """
     try:
         commits, scenes = list_commits(config.output), list_scenes(config.output)
@@ -253,7 +253,7 @@ def _plan(
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
-    """Exactly one record for every planned row, with the row's position; silent rows are asked again, then lost."""
+    """Yield exactly one record per planned row, with its position; rows without an answer are retried, then lost."""
     waiting = {row.key: row for unit in plan.units for row in unit}
     units = plan.units
     for _ in range(_ROUNDS):

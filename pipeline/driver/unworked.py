@@ -1,4 +1,4 @@
-"""The records of rows that no worker answers for, each with the row's position in the manifest."""
+"""Records of rows that no worker answers for, with the rows' positions in the manifest."""
 
 from collections.abc import Container, Iterator
 
@@ -17,9 +17,9 @@ from .plan import Plan
 
 
 def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
-    """Records that need no work: bad rows, commits whose record a killed run never wrote, and other verdicts.
+    """Yield records that need no work: bad rows, commits without a record from a killed run, and changed verdicts.
 
-    What is committed is judged by the limits of this run, which may be others than it was judged by before.
+    Committed results are judged by the limits of this run, which may differ from those of earlier runs.
     """
     for rejected in plan.rejected:
         record = Record(
@@ -49,7 +49,7 @@ def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record
 def left(
     config: RunConfig, plan: Plan, run_id: str, answered: Container[str], stopped_by: str | None
 ) -> Iterator[tuple[Record, int]]:
-    """Records of the rows that were not attempted, for those that have none yet of an earlier run.
+    """Yield records of rows that were not attempted, unless they have one from an earlier run.
 
     Args:
         answered: keys that were worked on.

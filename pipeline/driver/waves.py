@@ -1,4 +1,4 @@
-"""Units in waves, and the scenes among them: their groups go first in the wave after the one that fitted them."""
+"""Units in waves, with scenes among them: a scene's groups come first in the wave after its fit."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -17,14 +17,14 @@ def in_waves(
     check: Callable[[], None],
     told: Told = nothing_told,
 ) -> Execute:
-    """What gives a record for every row of its units, by handing out at most `wave` units at a time.
+    """Return a function that yields a record for every row of its units, handing out at most `wave` units at a time.
 
-    A row for which a unit or a group was never answered gets none; asked for again, a scene goes on where it stopped.
+    A row whose unit or group was never answered gets none; if it is handed out again, a scene resumes where it stopped.
 
     Args:
-        work_off: hands units out and gives the answers as they are ready, one for each row and one for each group.
-        patiently: calls what commits a scene again where its failure may pass.
-        check: raises when the output is no longer ours to write to; called before a scene is committed.
+        work_off: hands out units and yields the answers as they are ready, one per row and one per group.
+        patiently: repeats the commit of a scene if its failure is transient.
+        check: raises if the output no longer belongs to this run; called before a scene is committed.
     """
 
     def execute(units: Sequence[Sequence[Row]]) -> Iterator[Record]:
@@ -54,12 +54,12 @@ def one_by_one(
     check: Callable[[], None] = lambda: None,
     told: Told = nothing_told,
 ) -> Execute:
-    """Everything by one worker in this process, a scene from its beginning to its end."""
+    """Return a function that does everything with one worker in this process, each scene from start to end."""
     return in_waves(lambda units: (it for unit in units for it in worker(unit)), output, 1, patiently, check, told)
 
 
 class _Scenes:
-    """The scenes that are begun, and what became of their groups so far."""
+    """The scenes in progress, and the results of their groups so far."""
 
     def __init__(self, output: str, patiently: Patience) -> None:
         self._output = output
@@ -72,7 +72,7 @@ class _Scenes:
         return begun.units()
 
     def settle(self, answer: Record | GroupRecord) -> Record | None:
-        """The record that an answer is, or that it completes; of a scene that fails only the first failure."""
+        """Return the record that an answer is or completes; of a failing scene only the first failure."""
         key = (answer if isinstance(answer, Record) else answer.record).key or ""
         if key in self._failed:
             return None

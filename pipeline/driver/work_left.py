@@ -1,7 +1,7 @@
-"""What a plan still has to do, in pixels and in guessed seconds: of images before they are opened, by their files.
+"""The remaining work of a plan, in pixels and estimated seconds; until images are opened, from file sizes.
 
-How many pixels a byte holds is learned of each kind of file from those that are done. Images of one kind and one
-setting are summed, so that a million of them cost no more to ask about than one.
+Pixels per byte are learned for each kind of file from finished images. Images of one kind and setting are summed up, so
+that a million of them cost no more to query than one.
 """
 
 import os
@@ -16,28 +16,28 @@ from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import GroupRecord, Row, Scene
 
 _MANY = 1_000_000
-"""LR pixels that seconds a pixel are guessed from."""
+"""LR pixels from which the seconds per pixel are estimated."""
 
 _PIXELS_PER_BYTE = {"jpg": 4.0, "jpeg": 4.0, "webp": 8.0, "avif": 10.0, "jp2": 2.0, "tif": 0.5, "tiff": 0.5}
-"""Before an image of the kind is done; of others 1."""
+"""Initial values, before an image of the kind is done; 1 for other kinds."""
 
 _BYTES_OF_PRIOR = 20_000
-"""That this first guess counts as."""
+"""Weight of this initial value, in bytes."""
 
 _PIXELS_OF_PRIOR = 1_000
-"""That the scale asked for counts as, against the sizes of results."""
+"""Weight of the requested scale against the sizes of results, in pixels."""
 
 
 @dataclass(frozen=True)
 class _Costs:
-    """What images have in common whose work is summed. Seconds are guesses of work/estimates.py."""
+    """What images have in common whose work is summed up. Seconds are estimates from work/estimates.py."""
 
     kind: str
-    """Of file, as its name ends."""
+    """File ending."""
     fit: float
-    """Seconds an image."""
+    """Seconds per image."""
     pixel: float
-    """Seconds an LR pixel."""
+    """Seconds per LR pixel."""
     scale: int
 
 
@@ -50,7 +50,7 @@ class _Sum:
 
 @dataclass
 class _Ratio:
-    """A number of something for one of something else, learned from those that are done."""
+    """A ratio of two quantities, learned from finished images."""
 
     above: float
     below: float
@@ -72,29 +72,29 @@ class _Begun:
     sr_pixels: int
     costs: _Costs
     groups: dict[int, float]
-    """Those that are left: share of the scene's tiles by number of the first."""
+    """Those that are left: share of the scene's tiles by the number of their first one."""
 
     @property
     def left(self) -> float:
-        """Share of the scene."""
+        """Share of the scene that is left."""
         return sum(self.groups.values())
 
 
 @dataclass(frozen=True)
 class Work:
-    """Some work, as it is guessed."""
+    """An amount of work, estimated."""
 
     guess: float = 0.0
-    """Seconds, beside what each image costs whatever its size."""
+    """Seconds, without the fixed cost per image."""
     images: int = 0
     parts: int = 0
-    """Images and groups of scenes."""
+    """Images, and groups of scenes."""
     megapixels: float = 0.0
     """Of results."""
 
 
 class WorkLeft:
-    """Rows leave it as they are answered for."""
+    """The rows that are left; they are removed as they are answered."""
 
     def __init__(self, rows: Iterable[Row], settings: Settings) -> None:
         """`settings` are those of the run."""
@@ -126,7 +126,7 @@ class WorkLeft:
         return Work(guess, images, images + parts, megapixels)
 
     def finished(self, record: Record) -> Work:
-        """What an image was that is no more to be done; nothing of one that failed. Of a scene what was left of it."""
+        """Remove an image; return its work, none if it failed. For a scene, remove the rest of it."""
         key = record.key or ""
         begun = self._scenes.pop(key, None)
         if begun is not None:
@@ -141,9 +141,9 @@ class WorkLeft:
         return Work(costs.fit + pixels * costs.pixel, 1, 1, made / 1e6)
 
     def begun(self, scene: Scene) -> Work:
-        """What the fit of a scene was; its groups are left."""
+        """Replace a scene by its groups; return the work of its fit."""
         taken, record = self._take(scene.row.key), scene.record
-        if taken is None:  # handed out again: it is known
+        if taken is None:  # handed out again, so already known
             return Work()
         row, costs = taken
         pixels = (record.width or 0) * (record.height or 0)
@@ -155,7 +155,7 @@ class WorkLeft:
         return Work(costs.fit, 1, 1)
 
     def grouped(self, group: GroupRecord) -> Work:
-        """What a group of a scene's tiles was."""
+        """Remove a group of a scene's tiles; return its work."""
         begun = self._scenes.get(group.record.key or "")
         share = begun.groups.pop(group.start, None) if begun else None
         if begun is None or share is None:
@@ -178,10 +178,10 @@ class WorkLeft:
         return _Costs(ending, *self._known[settings], settings.scale)
 
     def _density_of(self, kind: str) -> _Ratio:
-        """LR pixels a byte."""
+        """Return the LR pixels per byte."""
         first = _PIXELS_PER_BYTE.get(kind, 1.0)
         return self._density.setdefault(kind, _Ratio(first * _BYTES_OF_PRIOR, _BYTES_OF_PRIOR))
 
     def _enlargement_of(self, costs: _Costs) -> _Ratio:
-        """Pixels of the result for one of the input: where a size was asked for, it is another than the scale says."""
+        """Return the result pixels per input pixel, which differ from the scale if a size was requested."""
         return self._enlargement.setdefault(costs, _Ratio(costs.scale**2 * _PIXELS_OF_PRIOR, _PIXELS_OF_PRIOR))

@@ -125,7 +125,7 @@ def check_scale(model: ModelFile, settings: Settings) -> None:
 
 
 def parse_model(data: bytes, threads: int = 1) -> ModelFile:
-    """Check the bytes of a model. Raises ValueError, worded to follow "the file ...", if they are no model for pictures."""
+    """Check the bytes of a model. Raises ValueError, worded to follow "the file ...", if they are none for pictures."""
     kind = _kind(data)
     if kind is Kind.ONNX:
         from .onnx_model import find_out

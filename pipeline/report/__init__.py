@@ -1,1 +1,1 @@
-"""A run as one HTML file that people look at: what was run, how it went, what came out, and what failed and why."""
+"""The report of a run, one HTML file: what was run, how it went, the results, and what failed and why."""

@@ -1,4 +1,4 @@
-"""What the page says beside the picture of one image."""
+"""The text beside the picture of one image on the page."""
 
 import json
 from collections.abc import Mapping
@@ -40,11 +40,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Card:
-    """One image that is looked at."""
+    """One image on the page."""
 
     number: int
     row: int
-    """Of the table."""
+    """Row of the table."""
     name: str
     why: str
     score: str
@@ -54,11 +54,11 @@ class Card:
     kernel: Taps | None
     curve: Curve | None
     picture: Markup
-    """JSON for the viewer, safe within a script element."""
+    """JSON for the viewer, safe inside a script element."""
 
 
 def cards_of(table: pa.Table, choice: Choice) -> tuple[tuple[Group, tuple[Card, ...]], ...]:
-    """By group; reads the pixels of every image."""
+    """Return the cards by group; reads the pixels of every image."""
     numbers = {measure.name: of_done(measure, table) for measure in SHOWN}
     made, number = [], 0
     for group in choice.groups:
@@ -98,7 +98,7 @@ def _card(
 
 
 def curve_of(losses: list[float] | None) -> Curve | None:
-    """Of the losses of a fit, from its first to its last step; on a logarithmic axis where they allow it."""
+    """Return the curve of a fit's losses from its first to its last step, on a logarithmic axis; None if too few."""
     values = np.array(losses or (), np.float64)
     values = values[np.isfinite(values) & (values > 0)]
     if len(values) < 2:
@@ -164,8 +164,8 @@ def _viewer_data(record: Mapping[str, Any], pictures: Pictures) -> dict[str, Any
 
 
 def in_script(value: object) -> Markup:
-    """JSON that ends no script element and begins no comment in it."""
+    """Return JSON that neither ends a script element nor begins a comment in it."""
     text = json.dumps(value, separators=(",", ":"))
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # no sign is left that HTML would read
+    return Markup(text)  # no character with a meaning in HTML is left

@@ -1,4 +1,4 @@
-"""Failures by what has to be done about them."""
+"""Failures grouped by what has to be done about them."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from ..errors import ErrorType
 from ..output.status import Status
 
 EXAMPLES = 8
-"""Sentences of one cause that stand in the page."""
+"""Most sentences shown per cause."""
 
 _MEANING = {
     ErrorType.BAD_ROW: "The manifest's row cannot be carried out",
@@ -28,18 +28,18 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class Cause:
-    """Images that failed alike, and the remedy that their sentences end with."""
+    """Images that failed in the same way, and the remedy at the end of their messages."""
 
     error_type: str
     meaning: str
     remedy: str
     count: int
     examples: tuple[tuple[str, str], ...]
-    """Key or uri, and what its record says; the first EXAMPLES."""
+    """Key or uri, and the record's message; the first EXAMPLES."""
 
 
 def causes(table: pa.Table) -> tuple[Cause, ...]:
-    """The most frequent first. Images that were written but are over a limit of the user's are among them."""
+    """Return the causes, most frequent first, including images that were written but exceed a limit of the user."""
     columns = (table[name].to_pylist() for name in ("status", "error_type", "error_message", "key", "source_uri"))
     grouped: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for status, kind, message, key, uri in zip(*columns, strict=True):

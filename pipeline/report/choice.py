@@ -1,4 +1,4 @@
-"""Which images of a run are looked at: the best, the worst, some at random, and the largest."""
+"""The choice of images to show: the best, the worst, the largest, and some at random."""
 
 import random
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ class Group:
     title: str
     told: str
     rows: tuple[int, ...]
-    """Of the table."""
+    """Rows of the table."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is shown; no image twice."""
+    """The images to show; none twice."""
 
     groups: tuple[Group, ...]
     measure: Measure | None
-    """By which they were ranked; None where no image has any."""
+    """The measure of the ranking; None if no image has any."""
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -34,7 +34,7 @@ class Choice:
 
 
 def choose(table: pa.Table, many: int, seed: int) -> Choice:
-    """Of the images that were done `many` of each group, the same ones for the same seed and table."""
+    """Choose `many` images for each group among those done; the same seed and table give the same choice."""
     measure, values = _ranking(table)
     done = np.flatnonzero([status in ("done", "degraded") for status in table["status"].to_pylist()])
     ranked = [int(row) for row in done[np.argsort(values[done], kind="stable")] if not np.isnan(values[row])]
@@ -48,7 +48,7 @@ def choose(table: pa.Table, many: int, seed: int) -> Choice:
         return taken
 
     by = f"by {_small(measure.title)}" if measure else ""
-    half = min(many, -(-len(ranked) // 2))  # of a few images none is both, and the worse half is no smaller
+    half = min(many, -(-len(ranked) // 2))  # few images: none is in both groups, and the worse half is no smaller
     best = Group("Best", by, take(ranked, half))
     worst = Group("Worst", by, take(reversed(ranked), min(many, len(ranked) - half)))
     largest = Group("Largest", "by pixels", take(_scenes(table, done), many))
@@ -66,7 +66,7 @@ def _ranking(table: pa.Table) -> tuple[Measure | None, Numbers]:
 
 
 def _scenes(table: pa.Table, done: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> list[int]:
-    """Images of more than one tile, the largest first."""
+    """Return images of more than one tile, the largest first."""
     tiles = table["tiles"].to_pylist()
     sizes = [(w or 0) * (h or 0) for w, h in zip(table["width"].to_pylist(), table["height"].to_pylist(), strict=True)]
     return sorted((int(row) for row in done if (tiles[row] or 0) > 1), key=lambda row: -sizes[row])

@@ -1,4 +1,4 @@
-"""How often a measure has which value: bars, axis and words of a picture that the page draws as SVG."""
+"""Histograms of measures: bars, axis and text of a picture that the page draws as SVG."""
 
 from dataclasses import dataclass
 from math import ceil, floor, log10
@@ -11,17 +11,17 @@ from .measures import SHOWN, Measure, Numbers, of_done
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 WIDTH, HEIGHT = 320.0, 132.0
-"""Of the bars' area, in units of the picture."""
+"""Size of the bars' area, in units of the picture."""
 
 _BARS = 24
 
 _FINEST = 1e-6
-"""Of a logarithmic axis, below its largest value: what is smaller is put there."""
+"""Share of the largest value at which a logarithmic axis begins; smaller values are moved there."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar, and what it says."""
+    """One bar and its label."""
 
     left: float
     width: float
@@ -31,7 +31,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Of one measure, over the images that have it."""
+    """The histogram of one measure, over the images that have it."""
 
     measure: Measure
     count: int
@@ -46,7 +46,7 @@ class Histogram:
 
     @property
     def words(self) -> str:
-        """What is seen in it, for who does not see it."""
+        """Its content in words, for people who cannot see it."""
         return (
             f"{self.measure.title} of {self.count} {_images(self.count)}, in {self.measure.unit}: from {self.least} to"
             f" {self.largest}, median {self.median}; {self.highest} in the highest bar."
@@ -54,13 +54,13 @@ class Histogram:
 
 
 def histograms(table: pa.Table) -> tuple[Histogram, ...]:
-    """Of every measure that at least one image has."""
+    """Return a histogram of every measure that at least one image has."""
     made = ((measure, of_done(measure, table)) for measure in SHOWN)
     return tuple(_histogram(measure, values[np.isfinite(values)]) for measure, values in made if _any(values))
 
 
 def short(number: float) -> str:
-    """With three digits, as people write it."""
+    """Write a number with three digits for people."""
     if number == 0:
         return "0"
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
@@ -108,13 +108,13 @@ def _histogram(measure: Measure, values: Numbers) -> Histogram:
 
 
 def _ends(low: float, high: float) -> tuple[float, float]:
-    """With some room on either side; of a single value around it."""
+    """Return the ends of the axis, with some room on either side; for a single value around it."""
     room = (high - low) * 0.04 or max(0.15, abs(low) * 0.05)
     return low - room, high + room
 
 
 def _steps(low: float, high: float) -> list[tuple[float, str]]:
-    """A few round numbers."""
+    """Return a few round numbers."""
     rough = (high - low) / 6
     power = 10.0 ** floor(log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
@@ -122,7 +122,7 @@ def _steps(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _factors(low: float, high: float) -> list[tuple[float, str]]:
-    """Powers of ten, few enough to be read; between them 2 and 5 where they are few, and round numbers if too close."""
+    """Return powers of ten, few enough to read, with 2 and 5 in between if there are fewer than two."""
     powers = range(floor(low), ceil(high) + 1)
     every = max(1, ceil((high - low) / 5))
     factors = (1, 2, 5) if high - low < 2 else (1,)

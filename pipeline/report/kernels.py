@@ -1,4 +1,4 @@
-"""A kernel's taps as a picture of a few pixels."""
+"""A picture of a kernel's taps, a few pixels large."""
 
 import base64
 import io
@@ -12,16 +12,16 @@ from sr_ops.kernels import from_spec
 
 @dataclass(frozen=True)
 class Taps:
-    """A picture, and what is seen in it."""
+    """The picture, and its content in words."""
 
     url: str
     words: str
 
 
 def taps_of(kernel: str, scale: int) -> Taps | None:
-    """Of a record's kernel, black for the largest tap, red where they are negative; of several bands the first's.
+    """Draw a record's kernel, black for the largest tap, red where negative; for several bands that of the first.
 
-    None where the record does not say the taps: of a kernel that was read from a file.
+    Returns None if the record does not hold the taps, as for a kernel from a file.
     """
     try:
         first, *others = from_spec(kernel, scale)

@@ -1,4 +1,4 @@
-"""Making the report of an output."""
+"""Making of the report for an output."""
 
 from dataclasses import dataclass
 
@@ -11,39 +11,39 @@ from .page import page_of
 from .told import read_told
 
 NAME = "report.html"
-"""Of the file in OUT."""
+"""Name of the file in OUT."""
 
 IMAGES = 4
-"""That are shown of each group, unless another number is asked for."""
+"""Default number of images per group."""
 
 _SEED = 0
-"""Of the images that are drawn at random: the same output gives the same report."""
+"""Seed for images drawn at random, so that the same output gives the same report."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A report that was made."""
+    """A finished report."""
 
     place: str
     """Its uri."""
     bytes: int
     records: int
     pictures: int
-    """Images that can be looked at in it."""
+    """Images shown in it."""
 
 
 def make_report(
     output: str, place: str | None = None, images: int = IMAGES, options: StorageOptions | None = None
 ) -> Report:
-    """Write a page about what lies in OUT now.
+    """Write a page about the present content of OUT.
 
-    Reads the pixels of the images that it shows, their inputs too; what cannot be read is told in it.
+    Reads the pixels of the images shown, and of their inputs; what cannot be read is reported on the page.
 
     Args:
         output: uri of OUT.
         place: uri of the page; by default OUT/report.html.
-        images: how many are shown of each group: best, worst, largest, random.
-        options: how S3 is reached; by default as in the run.
+        images: number of images in each group: best, worst, largest, random.
+        options: access to S3; by default as in the run.
 
     Raises:
         UsageError: OUT holds no run that this srpipe can read, or the page cannot be written.

@@ -1,4 +1,4 @@
-"""What a report measures images by: a number of each record, and which of them is better."""
+"""The measures of images in a report: a number for each record, and whether higher is better."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from ..output.status import Status
 
 Numbers = NDArray[np.float64]
-"""One for each record, in the order of the table; NaN where it has none."""
+"""One per record, in the order of the table; NaN if it has none."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of an image that was done."""
+    """A measure of images that were done."""
 
     name: str
-    """As the page's scripts call it."""
+    """As used by the page's scripts."""
     title: str
     unit: str
     told: str
@@ -27,7 +27,7 @@ class Measure:
     values: Callable[[pa.Table], Numbers]
     higher_is_better: bool = False
     by_factors: bool = False
-    """Its scale is logarithmic."""
+    """Whether its scale is logarithmic."""
 
 
 def _column(name: str) -> Callable[[pa.Table], Numbers]:
@@ -35,7 +35,7 @@ def _column(name: str) -> Callable[[pa.Table], Numbers]:
 
 
 def _gain(table: pa.Table) -> Numbers:
-    """Of what enlarged the image: the fitted network, or the prior as it is; 0 where that was bicubic."""
+    """Return the gain of the network that enlarged the image, fitted or prior; 0 if that was bicubic."""
     fitted, prior = _numbers(table, "reconstruction_psnr"), _numbers(table, "prior_reconstruction_psnr")
     method = np.array(table["method_used"].to_pylist(), object)
     bicubic = _numbers(table, "bicubic_reconstruction_psnr")
@@ -82,14 +82,14 @@ TRUTH = Measure(
 )
 
 SHOWN = (GAIN, CONSISTENCY, SECONDS, DISAGREEMENT, TRUTH)
-"""As histograms, in this order."""
+"""Shown as histograms, in this order."""
 
 RANKING = (GAIN, DISAGREEMENT, CONSISTENCY)
-"""By which images are best and worst: the first of these that any image has."""
+"""Measures for ranking images: the first of these that any image has."""
 
 
 def of_done(measure: Measure, table: pa.Table) -> Numbers:
-    """The measure of each record, NaN for those that are not done, or have none."""
+    """Return the measure of each record, NaN for those that are not done or have none."""
     values = measure.values(table)
     written = pc.is_in(table["status"], pa.array([Status.DONE.value, "degraded"]))
     return np.where(np.array(written.to_pylist(), bool), values, np.nan)

@@ -1,4 +1,4 @@
-"""The page itself: everything that it needs stands in it, and a policy that lets it load nothing."""
+"""The page itself: it contains everything it needs, and its policy forbids it to load anything."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ from .told import State, Told
 _SCRIPTS = ("vendor/openseadragon.min.js", "report.js", "viewer.js")
 
 _RUN_FACTS = ("manifest", "prior_name", "weights_file", "device", "threads", "executor", "root", "limit", "kernel_file")
-"""Of the run's configuration, besides its settings and form."""
+"""Fields of the run's configuration to show, besides settings and form."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Figure:
 
 
 def page_of(told: Told, choice: Choice, groups: tuple[tuple[Group, tuple[Card, ...]], ...]) -> bytes:
-    """The whole page, as UTF-8."""
+    """Return the whole page in UTF-8."""
     table = told.table
     rows = held_rows(table)
     scripts = [_file(name) for name in _SCRIPTS]
@@ -87,7 +87,7 @@ def page_of(told: Told, choice: Choice, groups: tuple[tuple[Group, tuple[Card, .
         records=pack(table, rows),
         told=_told(told),
     )
-    return text.encode(errors="backslashreplace")  # names of files may hold bytes that are no letters
+    return text.encode(errors="backslashreplace")  # file names may hold invalid bytes
 
 
 @cache
@@ -101,7 +101,7 @@ def _template() -> jinja2.Template:
 
 
 def _policy(scripts: list[str]) -> str:
-    """Scripts are those of the page alone, by their hashes, images those inside it, and nothing else may be loaded."""
+    """Return a policy that allows only the page's own scripts, by hash, and images inside it."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return (
@@ -172,7 +172,7 @@ def _ranked(choice: Choice) -> str:
 
 
 def _told(told: Told) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What was run, in three lists."""
+    """Return what was run, in three lists."""
     run, config = told.run, told.run.config
     facts = [("output", told.output), ("run", run.run_id), ("begun", f"{run.started_at[:19].replace('T', ' ')} UTC")]
     facts += [("fingerprint", run.config_fingerprint)]

@@ -1,6 +1,6 @@
-"""Pixels of an image for the page: input and result whole, or shrunk with parts at full resolution.
+"""Pixels of an image for the page: input and result whole, or reduced with parts at full resolution.
 
-What lies at full resolution is kept without loss, so that who zooms in sees pixels and not the page's compression.
+Parts at full resolution are lossless, so that zooming in shows pixels and not the page's compression.
 """
 
 import base64
@@ -23,28 +23,28 @@ from ..imagery.images import Shown
 from ..output.results import open_by
 
 WHOLE = 640 * 640
-"""Pixels of a result that is embedded whole."""
+"""Most pixels of a result that is embedded whole."""
 
 OVERVIEW = 1024
-"""Longest side in pixels of a larger one, shrunk."""
+"""Longest side in pixels of the overview of a larger one."""
 
 DETAIL = 512
 """Side of its part at full resolution."""
 
 _SHARES, _HEAT = (0, 0.25, 0.5, 0.75, 1), ((8, 8, 12), (88, 18, 70), (196, 56, 48), (246, 158, 62), (252, 250, 220))
-"""Colours of the map of the disagreement, which are told apart without seeing red or green, by their lightness."""
+"""Colours of the disagreement map; their lightness tells them apart also for the colour-blind."""
 
 _SQUARE = 2048
-"""Side in pixels of what of a large picture is read at once."""
+"""Side in pixels of the parts in which a large picture is read."""
 
 _MARGIN = 4
-"""Pixels of the input around a part that is enlarged by bicubic."""
+"""Input pixels around a part that is enlarged by bicubic."""
 
 THUMBNAIL = 240
 """Longest side."""
 
 Levels = NDArray[np.uint8]
-"""(C, h, w): gray, RGB or, where some of it is not known, RGBA."""
+"""(C, h, w): grey, RGB or, if some pixels are unknown, RGBA."""
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the result."""
@@ -52,7 +52,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Layer:
-    """A part of a picture as an image file, and where it lies in pixels of the result."""
+    """A part of a picture as an image file, and its place in pixels of the result."""
 
     url: str
     box: Box
@@ -60,39 +60,39 @@ class Layer:
 
 @dataclass
 class Pictures:
-    """All that is shown of one image."""
+    """Everything shown of one image."""
 
     width: int
     """Of the result."""
     height: int
     layers: dict[str, list[Layer]] = field(default_factory=dict)
-    """From the coarsest to the finest, of `input`, `bicubic` (which lies on the input), `result` and `disagreement`."""
+    """From the coarsest to the finest, for `input`, `bicubic` (shown over the input), `result` and `disagreement`."""
     thumbnail: str = ""
     detail: Box | None = None
-    """The part at full resolution, where that is not the whole."""
+    """The part at full resolution, if that is not the whole."""
     problems: list[str] = field(default_factory=list)
     """What cannot be shown, and why."""
 
     @property
     def box(self) -> Box:
-        """All of it."""
+        """The whole result."""
         return 0.0, 0.0, float(self.width), float(self.height)
 
     @property
     def whole(self) -> bool:
-        """Whether all of it is embedded at full resolution."""
+        """Whether the whole is embedded at full resolution."""
         return self.width * self.height <= WHOLE
 
     def add(self, side: str, levels: Levels, box: Box, quality: int | None = None) -> None:
-        """One more layer, without loss unless a quality is given."""
+        """Add a layer, lossless unless a quality is given."""
         height, width = levels.shape[1:]
-        if abs(box[3] / box[2] * width / height - 1) * max(box[2:]) > 0.5:  # a viewer stretches both sides alike
+        if abs(box[3] / box[2] * width / height - 1) * max(box[2:]) > 0.5:  # the viewer scales both sides equally
             levels = _stretched(levels, round(box[2]), round(box[3]))
         self.layers.setdefault(side, []).append(Layer(_url(levels, quality), box))
 
 
 def pictures_of(record: Mapping[str, Any]) -> Pictures:
-    """What can be seen of the result of a record, and of its input; what cannot is told in it, and raises nothing."""
+    """Return what can be shown of a record's result and input; problems are listed in it, and nothing is raised."""
     made = Pictures(record["sr_width"], record["sr_height"])
     limits = FileLimits(pixels=max(FileLimits().pixels, made.width * made.height))
     stretch, nodata = None, record["nodata"]
@@ -119,7 +119,7 @@ def pictures_of(record: Mapping[str, Any]) -> Pictures:
 
 @contextmanager
 def _told(made: Pictures, what: str) -> Iterator[None]:
-    """What goes wrong with one side of an image is told beside what can be seen of it."""
+    """List an error of one side of an image among the problems."""
     try:
         yield
     except ImageError as error:
@@ -170,7 +170,7 @@ def _draw_result(made: Pictures, sr: Shown) -> None:
 
 
 def _draw_map(made: Pictures, spread: Shown) -> None:
-    """From black over red to white, which is what all but a hundredth of the map are below."""
+    """Draw it from black through red to white, the level below which all but a hundredth of the map lies."""
     if made.whole:
         parts = [(_window(spread, slice(0, spread.height), slice(0, spread.width)), made.box)]
     else:
@@ -188,7 +188,7 @@ def _draw_map(made: Pictures, spread: Shown) -> None:
 
 
 def _covered(made: Pictures, shown: Shown, overview: Levels, factor: int) -> Box:
-    """Of an overview: its last squares may reach beyond the picture."""
+    """Return the box of an overview, whose last squares may reach beyond the picture."""
     height, width = overview.shape[1:]
     return 0.0, 0.0, width * factor * made.width / shown.width, height * factor * made.height / shown.height
 
@@ -206,7 +206,7 @@ def _with_alpha(levels: Levels, known: NDArray[np.bool_]) -> Levels:
 
 
 def _shrunk(shown: Shown, factor: int) -> Levels:
-    """A whole picture by means over squares of `factor` pixels, as far as they are known."""
+    """Return the whole picture as means over squares of `factor` pixels, as far as they are known."""
     side = _SQUARE // factor * factor
     height, width = ceil(shown.height / factor), ceil(shown.width / factor)
     levels, known = np.zeros((shown.bands, height, width), np.uint8), np.zeros((height, width), bool)
@@ -225,14 +225,14 @@ def _shrunk(shown: Shown, factor: int) -> Levels:
 
 
 def _sums(numbers: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Over squares of the last two axes; those at the right and at the bottom may be smaller."""
+    """Sum over squares of the last two axes; those at the right and the bottom may be smaller."""
     for axis in (-2, -1):
         numbers = np.add.reduceat(numbers, np.arange(0, numbers.shape[axis], factor), axis)
     return numbers
 
 
 def _most_textured(overview: Levels, made: Pictures) -> Box:
-    """The part of DETAIL pixels of the result in which neighbours differ most; unknown pixels do not."""
+    """Return the part of DETAIL result pixels where neighbours differ most; unknown pixels do not count."""
     gray = overview[:3].astype(np.float32).mean(0)
     steps = np.zeros_like(gray)
     steps[1:] += np.abs(np.diff(gray, axis=0))
@@ -255,7 +255,7 @@ def _most_textured(overview: Levels, made: Pictures) -> Box:
 
 
 def _stretched(levels: Levels, width: int, height: int) -> Levels:
-    """Each pixel as some; of scales that are others across than down."""
+    """Repeat pixels, for scales that differ across and down."""
     rows, columns = (np.arange(made) * had // made for made, had in zip((height, width), levels.shape[1:], strict=True))
     return levels[:, rows[:, None], columns]
 
@@ -275,7 +275,7 @@ def _url(levels: Levels, quality: int | None) -> str:
 
 
 def _as_url(picture: Image.Image, quality: int | None) -> str:
-    """As WebP inside the page; without loss where no quality is given."""
+    """Return the picture as WebP in a data url; lossless if no quality is given."""
     data = io.BytesIO()
     colours = picture if picture.mode == "RGBA" else picture.convert("RGB")
     colours.save(data, "WEBP", lossless=quality is None, quality=50 if quality is None else quality, method=4)

@@ -1,11 +1,11 @@
-"""Where georeferenced results lie on Earth, for a map that is drawn without any server's help."""
+"""The places of georeferenced results on Earth, for a map that needs no server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, cos, floor, radians
 
 import pyarrow as pa
-from rasterio._err import CPLE_BaseError  # what GDAL says comes as this where rasterio does not expect it
+from rasterio._err import CPLE_BaseError  # GDAL's errors that rasterio does not expect
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform as reproject
@@ -13,22 +13,22 @@ from rasterio.warp import transform as reproject
 from ..output.status import Status
 
 DRAWN = 1_000
-"""Footprints at most that are drawn one by one; of more every so many-th."""
+"""Most footprints drawn; if there are more, every n-th is drawn."""
 
 _LEAST_SPAN = 0.02
-"""Degrees that a map shows at least."""
+"""Smallest extent of a map in degrees."""
 
 _WIDTH, _HEIGHT = 960.0, 440.0
-"""Of the map, in units of the picture."""
+"""Size of the map, in units of the picture."""
 
 _SMALLEST = 7.0
-"""Units: a footprint that is smaller gets a ring around it."""
+"""In units; a smaller footprint gets a ring around it."""
 
 _STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60)
 """Degrees between two lines."""
 
 _CORNERS = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
-"""Of a footprint, as shares of width and height; halves too, since edges may be bent on the map."""
+"""Points of a footprint as shares of width and height; with midpoints, since edges may be curved on the map."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Footprint:
     """One image on the map, in units of the picture."""
 
     row: int
-    """Of the table."""
+    """Row of the table."""
     key: str
     words: str
-    """Its middle, as people write it."""
+    """Its centre, written for people."""
     points: str
     x: float
     y: float
@@ -48,19 +48,19 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Map:
-    """Plate carrée, with degrees of longitude shortened as they are at its middle."""
+    """Plate carrée, with degrees of longitude shortened as at its centre."""
 
     width: float
     height: float
     scale: tuple[float, float]
-    """Units a degree, to the east and to the south."""
+    """Units per degree, to the east and to the south."""
     origin: tuple[float, float]
-    """Of longitude 0 and latitude 0."""
+    """Position of longitude 0 and latitude 0."""
     meridians: tuple[tuple[float, str], ...]
     parallels: tuple[tuple[float, str], ...]
     footprints: tuple[Footprint, ...]
     placed: int
-    """Images that have a place; of more than DRAWN not all are drawn."""
+    """Images with a place; if more than DRAWN, not all are drawn."""
 
 
 Ring = list[tuple[float, float]]
@@ -68,7 +68,7 @@ Ring = list[tuple[float, float]]
 
 
 def map_of(table: pa.Table) -> Map | None:
-    """The images that were done and say where they lie; None when there is none."""
+    """Return a map of the images that were done and are georeferenced; None if there are none."""
     rings = _rings(table)
     if not rings:
         return None
@@ -89,7 +89,7 @@ def map_of(table: pa.Table) -> Map | None:
 
 
 def _rings(table: pa.Table) -> dict[int, Ring]:
-    """By row; what cannot be told in degrees is left out."""
+    """Return footprints by row; those that cannot be converted to degrees are left out."""
     columns = (table[name].to_pylist() for name in ("status", "crs", "transform", "sr_width", "sr_height"))
     rows: dict[str, list[tuple[int, Sequence[float], int, int]]] = {}
     for row, (status, crs, transform, width, height) in enumerate(zip(*columns, strict=True)):
@@ -100,7 +100,7 @@ def _rings(table: pa.Table) -> dict[int, Ring]:
         corners = {row: _corners(transform, width, height) for row, transform, width, height in placed}
         together = _in_degrees(crs, [point for ring in corners.values() for point in ring])
         for index, (row, ring) in enumerate(corners.items()):
-            if together is None:  # one that lies nowhere keeps the others from being told
+            if together is None:  # one invalid footprint fails all of them
                 found = _in_degrees(crs, ring)
             else:
                 found = together[index * len(_CORNERS) : (index + 1) * len(_CORNERS)]
@@ -110,14 +110,14 @@ def _rings(table: pa.Table) -> dict[int, Ring]:
 
 
 def _corners(transform: Sequence[float], width: int, height: int) -> Ring:
-    """In the units of its CRS."""
+    """Return the corners in the units of the CRS."""
     a, b, c, d, e, f = transform
     places = [(across * width, down * height) for across, down in _CORNERS]
     return [(a * column + b * row + c, d * column + e * row + f) for column, row in places]
 
 
 def _in_degrees(crs: str, points: Ring) -> Ring | None:
-    """Longitudes and latitudes; None where GDAL cannot tell them."""
+    """Return longitudes and latitudes; None if GDAL cannot compute them."""
     try:
         found = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), *map(list, zip(*points, strict=True)))
     except (RasterioError, CRSError, CPLE_BaseError):
@@ -126,7 +126,7 @@ def _in_degrees(crs: str, points: Ring) -> Ring | None:
 
 
 def _in_one_piece(ring: Ring) -> Ring:
-    """Across the date line, with longitudes above 180."""
+    """Use longitudes above 180 across the date line."""
     longitudes = [x for x, _ in ring]
     if max(longitudes) - min(longitudes) <= 180:
         return ring
@@ -140,7 +140,7 @@ def _wide_enough(degrees: list[float]) -> tuple[float, float]:
 
 
 def _lines(origin: float, scale: float, size: float, sign: int, names: str) -> tuple[tuple[float, str], ...]:
-    """Where lines of whole steps of degrees lie on the map, and what they are called."""
+    """Return the positions on the map of lines at whole steps of degrees, and their labels."""
     first, last = sorted(((0 - origin) / scale * sign, (size - origin) / scale * sign))
     step = next(
         (step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15) if (last - first) / step <= 8), 30

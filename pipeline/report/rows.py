@@ -1,4 +1,4 @@
-"""The records of a run as the page holds them: by column, packed."""
+"""The records of a run as the page holds them, packed by column."""
 
 import base64
 import gzip
@@ -14,16 +14,16 @@ from ..output.status import Status
 from .measures import SHOWN, of_done
 
 HELD = 20_000
-"""Records in a page at most; those of images that failed come first."""
+"""Most records in a page; those of failed images come first."""
 
 _DIGITS = 6
 
 _LARGEST_WHOLE = 2**53
-"""That a browser's numbers hold."""
+"""Largest integer that a browser's numbers hold."""
 
 
 def held_rows(table: pa.Table) -> list[int]:
-    """The rows of the table that a page holds, in their order: all, or what failed and every so many-th of the rest."""
+    """Return the rows of the table for the page, in order: all, or failures and an even sample of the rest."""
     if len(table) <= HELD:
         return list(range(len(table)))
     fine = np.array([status == Status.DONE for status in table["status"].to_pylist()])
@@ -33,10 +33,10 @@ def held_rows(table: pa.Table) -> list[int]:
 
 
 def pack(table: pa.Table, rows: list[int]) -> str:
-    """Base64 of the gzipped JSON {"count": n, "rows": [...], "columns": {name: values or {"all": value}}}.
+    """Return the gzipped JSON {"count": n, "rows": [...], "columns": {name: values or {"all": value}}} in base64.
 
-    Columns without any value are left out; one that has the same in every row says it once. The measures of a report
-    are columns whose names begin with a point.
+    Columns without any value are left out; a constant column has its value once. The report's measures are columns
+    whose names begin with a dot.
     """
     columns: dict[str, Any] = {}
     for measure in SHOWN:
@@ -54,7 +54,7 @@ def pack(table: pa.Table, rows: list[int]) -> str:
 
 
 def _plain(value: object) -> object:
-    """A cell for people: numbers with the digits that matter, times to the second; NaN is none."""
+    """Return a cell for people: numbers with the digits that matter, times to the second, NaN as None."""
     if isinstance(value, float):
         return None if value != value else float(f"{value:.{_DIGITS}g}") if abs(value) < 1e300 else str(value)
     if isinstance(value, datetime):

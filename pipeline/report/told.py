@@ -1,4 +1,4 @@
-"""What an output says of its run, finished, at work, stopped or killed."""
+"""What an output says about its run, whether finished, in progress, stopped or killed."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,18 +16,18 @@ from ..storage_options import StorageOptions
 
 
 class State(StrEnum):
-    """How far a run is."""
+    """The state of a run."""
 
     DONE = "done"
     """Every row is done."""
     RUNNING = "running"
     ENDED = "ended"
-    """Not at work, and not every row is done: some failed, or it was stopped."""
+    """Not in progress, and not every row is done: some failed, or it was stopped."""
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """Of OUT/run.json what a report tells."""
+    """What a report uses of OUT/run.json."""
 
     run_id: str
     config_fingerprint: str
@@ -36,7 +36,7 @@ class RunFile:
     started_at: str = ""
     layout: int = layout.VERSION
     workers: dict[str, Any] = field(default_factory=dict)
-    """`count` and `why`, of `Workers`."""
+    """`count` and `why`, from `Workers`."""
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -52,7 +52,7 @@ class Told:
 
     @property
     def storage(self) -> StorageOptions:
-        """How the run reached S3; the usual way where an earlier version did not say."""
+        """How the run accessed S3; the default if an earlier version did not record it."""
         try:
             return from_plain(StorageOptions, self.run.config.get("storage", {}))
         except DamagedError:
@@ -60,10 +60,10 @@ class Told:
 
 
 def read_told(output: str) -> Told:
-    """What lies in OUT now; nothing is written, and a run at work is not disturbed.
+    """Read the present content of OUT; writes nothing, and does not disturb a run in progress.
 
     Raises:
-        UsageError: OUT holds no run, one that this srpipe does not know how to read, or a damaged one.
+        UsageError: OUT holds no run, or one that is damaged or that this srpipe cannot read.
     """
     try:
         run = _read_run(output)
@@ -94,7 +94,7 @@ def _state(output: str, run: RunFile) -> State:
 
 
 def _read_table(output: str, run: RunFile) -> pa.Table:
-    """From the parts, which a run writes as it goes; of an output whose parts were taken away from the merged table."""
+    """Read the parts, which a run writes as it goes; if they were deleted, the merged table."""
     table = records.latest(output, run.run_id)
     uri = layout.table(output)
     if not len(table) and storage.exists(uri):

@@ -58,7 +58,7 @@ def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> floa
 
 
 def _flop_per_pixel(settings: Settings, bands: int) -> float:
-    """Return the operations of all members of all stages per LR pixel. A stage works at the size of the previous one."""
+    """Return the operations of all members of all stages per LR pixel; a stage works at the previous one's size."""
     scales = settings.stage_scales
     if settings.network != Network.DIRECT:
         return (8 if settings.ensemble else 1) * sum(

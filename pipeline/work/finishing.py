@@ -143,9 +143,7 @@ def _opacity(
     high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
     ends, scale, full = (torch.minimum(low, high), high), degradation.scale, full_range(header)
     limited = alpha.clamp(*(nearest(end, scale) for end in ends))
-    opacity = conserve(
-        limited, of_image, degradation, Domain(low < high)
-    )  # unknown where transparent
+    opacity = conserve(limited, of_image, degradation, Domain(low < high))  # unknown where transparent
     whole = (opacity * full + 0.5).floor_()
     residual = degradation.apply(whole.double()) - of_image * full
     if grid.is_whole:

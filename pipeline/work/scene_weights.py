@@ -1,7 +1,7 @@
-"""The model of a scene as bytes: safetensors, which hold numbers only, in float32 to the last bit.
+"""The model of a scene as bytes: safetensors, which hold numbers only, in float32 and exact.
 
-A tensor is called "<stage>.<bands of the network>.<its name in the network>", or "learned.<name>" where a method
-without networks learned it. The metadata "model" tell, as JSON, method, kernel, noise, and what networks are told.
+A tensor is named "<stage>.<bands of the network>.<its name in the network>", or "learned.<name>" if a method without
+networks learned it. The metadata "model" hold, as JSON, method, kernel, noise, and what networks are told of the image.
 """
 
 import json
@@ -26,9 +26,10 @@ _LEARNED = "learned."
 
 
 def model_to_bytes(model: Model, kernel: str) -> bytes:
-    """
+    """Return the model as bytes.
+
     Args:
-        kernel: that it was fitted for, as `Settings.kernel` has it.
+        kernel: that it was fitted for, as in `Settings.kernel`.
     """
     tensors = {
         f"{stage}.{network.bands}.{name}": tensor.cpu().contiguous()
@@ -42,11 +43,9 @@ def model_to_bytes(model: Model, kernel: str) -> bytes:
 
 
 def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> tuple[Model, Settings]:
-    """A model that gives the same pixels as the one that was stored, and the settings with the kernel it is for.
+    """Return a model that gives the same pixels as the stored one, and the settings with its kernel.
 
-    The kernel is as it is told, not as it is for the image's place.
-
-    Raises ValueError for damaged bytes.
+    The kernel is as given, not as moved for the image's place. Raises ValueError for damaged bytes.
     """
     try:
         tensors = load(data)
@@ -64,7 +63,7 @@ def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> t
         ratios = [stage.ratio for stage in stages_of(settings, degradation)]
         return Model(method, degradation, _networks(tensors, ratios, settings, device), told), settings
     except (SafetensorError, KeyError, RuntimeError, TypeError) as error:
-        # RuntimeError: other tensors than the network has
+        # RuntimeError: the tensors do not match the network
         raise ValueError(" ".join(str(error).split())) from error
 
 

@@ -1,4 +1,4 @@
-"""The fits of several images as one computation, where they can be."""
+"""Fits of several images as one computation, where possible."""
 
 import sys
 import traceback
@@ -21,11 +21,11 @@ from .stopwatch import DeadlineError, Stopwatch
 def stacked_fits(
     images: Sequence[tuple[str, Opened]], prior: Prior | None, device: torch.device, max_seconds: float | None
 ) -> dict[str, ImageFit]:
-    """The fits by key. Whatever cannot be done together is left out, and done or told in its turn.
+    """Return the fits by key. Images that cannot be fitted together are left out, and handled in their turn.
 
     Args:
         images: with their keys.
-        max_seconds: for the work on each image.
+        max_seconds: time limit for each image.
     """
     stacks: defaultdict[int, list[tuple[str, Opened, Picture]]] = defaultdict(list)
     for key, opened in images:
@@ -36,8 +36,8 @@ def stacked_fits(
         try:
             fits.update(_fit_together(members, prior, device, max_seconds))
         except DeadlineError:
-            pass  # each is done alone, in its turn: of many together the time of one may be too little
-        except Exception as error:  # noqa: BLE001 - each is fitted alone then, and told if that fails too
+            pass  # each is done alone in its turn: the time of one image may be too little for many
+        except Exception as error:  # noqa: BLE001 - each is then fitted alone, and reported if that fails, too
             traceback.print_exception(error, file=sys.stderr)
     return fits
 
@@ -51,7 +51,7 @@ def _fit_together(
     ready: dict[str, tuple[ToFit, Stopwatch]] = {}
     for key, opened, picture in members:
         opened.watch.limit(max_seconds)
-        with suppress(ImageError):  # its kernel is none for it: told in its turn
+        with suppress(ImageError):  # its kernel does not suit it: reported in its turn
             ready[key] = prepare(opened.settings, picture, device, opened.watch, opened.of_camera), opened.watch
     if not ready:
         return {}

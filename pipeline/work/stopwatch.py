@@ -1,4 +1,4 @@
-"""Where the seconds of one image go, and when there were too many."""
+"""The time spent on one image by phase, and its time limit."""
 
 import time
 from collections import defaultdict
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class DeadlineError(Exception):
-    """The work on an image took longer than it may."""
+    """The work on an image took longer than allowed."""
 
 
 class Stopwatch:
@@ -19,7 +19,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        """Raises DeadlineError before the phase when the time is up."""
+        """Measure a phase. Raises DeadlineError before it if the time is up."""
         self.check()
         started = time.perf_counter()
         yield
@@ -29,14 +29,14 @@ class Stopwatch:
         return self._seconds[phase]
 
     def total(self, *phases: str) -> float:
-        """Seconds of some phases together."""
+        """Return the seconds of some phases together."""
         return sum(self._seconds[phase] for phase in phases)
 
     def limit(self, seconds: float | None, spent: float = 0.0) -> None:
-        """From now on, less what is spent of them already; None for no limit."""
+        """Set the time limit from now on, minus what is already spent; None for no limit."""
         self._deadline = None if seconds is None else time.perf_counter() + seconds - spent
 
     def check(self, _steps: int = 0) -> None:
-        """Raises DeadlineError when the time is up."""
+        """Raise DeadlineError if the time is up."""
         if self._deadline is not None and time.perf_counter() > self._deadline:
             raise DeadlineError

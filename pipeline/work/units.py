@@ -1,7 +1,7 @@
-"""What is handed out to a worker, and what it answers, as plain values and as JSON.
+"""Units handed out to workers, and their answers, as plain values and as JSON.
 
 A unit is a list of rows, or a group of the tiles of one scene. A scene is an image so large that it is divided: the
-unit that holds its row fits the networks and stores them, and answers with the groups that are then to be done.
+unit with its row fits the networks and stores them, and its answer lists the groups to be done next.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from .estimates import enlarging_seconds
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image asked for, checked and ready to be worked on."""
+    """One requested image, checked and ready to be worked on."""
 
     index: int
     """Position in the manifest, from 0."""
@@ -32,42 +32,43 @@ class Row:
     key: str
     uri: str
     scale: int
-    """Of `Settings`, as `result_size`."""
+    """From `Settings`, like `result_size`."""
     size: int
-    """Bytes, 0 when the listing does not show it."""
+    """In bytes; 0 if the listing does not show it."""
     stale: tuple[str, ...] = ()
-    """What says of this key's tiles what is no longer true once they are overwritten: commits and scenes begun."""
+    """Files that describe this key's tiles and become wrong once these are overwritten: commits and unfinished scenes.
+    """
     redo: bool = False
-    """Work even if a commit record says it is done."""
+    """Do the work even if it is committed."""
     nodata: str = AUTO
-    """Of `Settings`, as the fields below."""
+    """From `Settings`, like the fields below."""
     kernel: str = BICUBIC_KERNEL
     noise: str = AUTO
     result_size: str = ""
     camera: str = ""
-    """What its image has in common with others of one camera; "" where nobody asked."""
+    """What its image shares with others of one camera; "" if nobody asked."""
     found: Found | None = None
-    """How the kernel was found, where it is that of the camera."""
+    """How the kernel was found, if it is that of the camera."""
 
     @property
     def told_scale(self) -> float | None:
-        """None where a size was told, and only the image tells what scale that is."""
+        """None if a size was given: the scale then depends on the image."""
         times = times_of(Settings(scale=self.scale, result_size=self.result_size))
         return None if times is None else max(times)
 
     def settings(self, of_run: Settings) -> Settings:
-        """Those of a run, with what this row says for itself."""
+        """Return the settings of a run with the values of this row."""
         return for_row(of_run, self.scale, self.result_size, self.nodata, self.kernel, self.noise)
 
 
 @dataclass(frozen=True)
 class Division:
-    """Which images are scenes, and into what they are divided."""
+    """Which images are scenes, and how they are divided."""
 
     pixels: int = 2048 * 2048
-    """LR pixels up to which a worker does an image alone: divided, it is read once more by every worker."""
+    """Most LR pixels of an image that one worker does alone: a divided one is read again by every worker."""
     group_seconds: float = 20.0
-    """Work of one group: as much as is lost with a worker, and as long as the others may wait for it in the end."""
+    """Work per group: as much as is lost with a worker, and as others may have to wait at the end."""
 
 
 DIVISION = Division()
@@ -79,11 +80,11 @@ class Group:
 
     row: Row
     source: str
-    """Fingerprint of the source that the networks were fitted to."""
+    """Fingerprint of the source to which the networks were fitted."""
     start: int
     """The first of its tiles, numbered row by row from 0."""
     stop: int
-    """One past the last."""
+    """One past the last one."""
 
 
 Unit = Sequence[Row] | Group
@@ -91,11 +92,11 @@ Unit = Sequence[Row] | Group
 
 @dataclass(frozen=True)
 class Scene:
-    """An image whose networks are fitted and stored; its tiles are still to be done."""
+    """An image whose networks are fitted and stored, and whose tiles are to be done."""
 
     row: Row
     record: Record
-    """What is known of it before the first tile, the times of the fit included."""
+    """What is known before the first tile, with the times of the fit."""
     groups: tuple[tuple[int, int], ...]
     """Start and stop of each."""
 
@@ -107,19 +108,19 @@ class Scene:
 
 @dataclass(frozen=True)
 class GroupRecord:
-    """A group that is done; it lies beside the networks until its scene is committed."""
+    """A group that is done; stored beside the networks until its scene is committed."""
 
     start: int
     stop: int
     tiles: tuple[WrittenTile, ...]
     record: Record
-    """Who did it, when and in how many seconds; what only a whole image has is None."""
+    """Who did it, when, and in how many seconds; what only a whole image has is None."""
     map_names: tuple[str, ...] = ()
-    """Of the tiles of the map of the disagreement, where one was asked for."""
+    """Tiles of the disagreement map, if one was wanted."""
 
     @property
     def lacks_map(self) -> bool:
-        """Whether there was something to draw a map of, and none was asked for."""
+        """Whether a map could have been drawn but was not wanted."""
         return not self.map_names and any(tile.measures.disagreement is not None for tile in self.tiles)
 
 
@@ -127,7 +128,7 @@ Answer = Record | Scene | GroupRecord
 
 
 def divide(height: int, width: int, bands: int, settings: Settings, division: Division) -> tuple[tuple[int, int], ...]:
-    """Start and stop of the groups of an image's tiles; none for an image that is no scene.
+    """Return start and stop of the groups of an image's tiles; empty if the image is not a scene.
 
     Args:
         bands: without alpha.
@@ -142,10 +143,10 @@ def divide(height: int, width: int, bands: int, settings: Settings, division: Di
 
 
 def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Record:
-    """The record with what all tiles of its image, row by row, say together.
+    """Return the record with the measures of all tiles of its image, which are given row by row.
 
     Args:
-        empty: how many more there would be, were anything known in them.
+        empty: number of tiles left out because nothing in them is known.
     """
     record = replace(
         record,
@@ -174,11 +175,11 @@ def with_tiles(record: Record, tiles: Sequence[WrittenTile], empty: int) -> Reco
 
 @dataclass(frozen=True)
 class _Rows:
-    """A unit in which each kernel stands once: a file's taps take up to 22 KB, and a wave has 30,000 rows."""
+    """A unit in which each kernel appears once: a file's taps take up to 22 KB, and a wave has 30,000 rows."""
 
     kernels: list[str]
     rows: list[Row]
-    """Their `kernel` is the place of theirs, in digits."""
+    """Their `kernel` is an index into `kernels`, in digits."""
 
 
 def unit_to_json(unit: Unit) -> str:
@@ -189,7 +190,7 @@ def unit_to_json(unit: Unit) -> str:
 
 
 def unit_from_json(text: str) -> Unit:
-    """What `unit_to_json` was given. Raises DamagedError."""
+    """Return what was given to `unit_to_json`. Raises DamagedError."""
     plain = from_json(dict[str, object], text)
     if "rows" not in plain:
         return from_plain(Group, plain)
@@ -202,7 +203,7 @@ def answer_to_json(answer: Answer) -> str:
 
 
 def answer_from_json(text: str) -> Answer:
-    """What `answer_to_json` was given. Raises DamagedError."""
+    """Return what was given to `answer_to_json`. Raises DamagedError."""
     ((name, plain),) = from_json(dict[str, object], text).items()
     kinds: dict[str, type[Answer]] = {kind.__name__: kind for kind in (Record, Scene, GroupRecord)}
     return from_plain(kinds[name], plain)

@@ -1,4 +1,4 @@
-"""Sentences for what cannot be had from storage."""
+"""Errors for files that storage cannot deliver."""
 
 from .. import storage
 from ..errors import ErrorType, ImageError

@@ -1,6 +1,6 @@
-"""A worker: units in, answers out, with the next images fetched meanwhile. A plain class that knows nothing of Ray.
+"""A worker: units in, answers out, while the next images are fetched. A plain class that knows nothing of Ray.
 
-A scene is fitted here as one unit, and its tiles are done in groups, each another unit: see units.py and scene.py.
+A scene is fitted as one unit, and its tiles are done in groups, each of which is a unit: see units.py and scene.py.
 """
 
 import os
@@ -34,11 +34,11 @@ from .stopwatch import DeadlineError
 from .units import DIVISION, Answer, Division, Group, Row, Unit
 
 _FIT_PHASES = ("fit", "infer", "back_project")
-"""That the fit of all stages takes part in: the later ones learn from what the earlier made of the image."""
+"""Phases that occur in a fit of all stages: later ones learn from the result of earlier ones."""
 
 
 class Worker:
-    """Turns units into answers. An image's failure is its record; only the death of the process escapes."""
+    """Turns units into answers. The failure of an image becomes its record; only the death of the process escapes."""
 
     def __init__(
         self,
@@ -49,16 +49,16 @@ class Worker:
         ledger: Ledger | None = None,
         model: ModelFile | None = None,
     ) -> None:
-        """Thread count and storage options of `config` hold for the whole process from now on.
+        """Set thread count and storage options of `config` for the whole process.
 
         Args:
-            prior: the weights whose sha256 the settings name.
+            prior: the weights whose sha256 is in the settings.
             device: "cpu" or "cuda".
-            ledger: None where nobody starts this process anew.
-            model: whose sha256 the settings name as their weights.
+            ledger: None if nobody restarts this process.
+            model: the model whose sha256 is in the settings as their weights.
         """
         torch.set_num_threads(config.threads)
-        storage.use(config.storage, config.output)  # credentials are found here, where they are used
+        storage.use(config.storage, config.output)  # credentials are looked up in this process, which uses them
         leftovers.sweep_temporary()
         self._config = config
         self._prior = None if prior is None else weights(prior.data)
@@ -71,12 +71,12 @@ class Worker:
         restorer = None if model is None else model.ready(config.settings.model_halo, config.threads, device)
         self._work = ImageWork(config, self._prior, self._device, division, self._recorder, patiently, restorer)
         torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
-        torch.backends.cudnn.allow_tf32 = False  # whose 10 bits would make data steps inexact
+        torch.backends.cudnn.allow_tf32 = False  # its 10 bits would make data steps inexact
 
     def __call__(self, unit: Unit) -> Iterator[Answer]:
-        """One answer for a group; else one per row, in the order of the rows, each as soon as its image is committed.
+        """Yield one answer for a group; else one per row, in order, each as soon as its image is committed.
 
-        A scene is answered with its groups instead, as soon as its networks are stored.
+        For a scene the answer lists its groups, as soon as its networks are stored.
         """
         if isinstance(unit, Group):
             yield self._group(unit)
@@ -85,9 +85,10 @@ class Worker:
             yield from self._rows(unit)
 
     def _rows(self, unit: Sequence[Row]) -> Iterator[Answer]:
-        """As many as a stack holds are fitted at once, and while they are worked on, the next ones are fetched.
+        """Fit as many images at once as a stack holds; the next ones are fetched meanwhile.
 
-        After a process died over this unit, each image is done with none beside it, so that the next death tells which.
+        If a process died on this unit, images are done strictly one by one, so that the next death tells which one it
+        was.
         """
         alone = self._ledger.suspects(row.key for row in unit)
         stack = 1 if alone else self._config.settings.stack
@@ -106,12 +107,12 @@ class Worker:
                         return
                     ready = following
             finally:
-                for _, opened in (*ready, *following):  # nobody may have asked for all answers
+                for _, opened in (*ready, *following):  # the caller may not have asked for all answers
                     if not opened.cancel() and opened.exception() is None:
                         opened.result().close()
 
     def close(self) -> None:
-        """Let go of what is kept for a next unit."""
+        """Release what is kept for a next unit."""
         self._opener.release()
 
     def _group(self, group: Group) -> Answer:
@@ -134,7 +135,7 @@ class Worker:
             yield answer
 
     def _answer(self, row: Row, opened: Future[Opened], fit: ImageFit | None, begun: Record) -> Answer:
-        """Whatever goes wrong with an image is its record."""
+        """Return the answer; anything that goes wrong with an image becomes its record."""
         try:
             found = opened.result()
             with closing(found):
@@ -146,17 +147,17 @@ class Worker:
         except DeadlineError:
             message = f"not done within {self._config.max_seconds:g} s; raise --max-seconds-per-image or cut the image"
             return failed(begun, ErrorType.DEADLINE, message)
-        except (MemoryError, torch.OutOfMemoryError):  # while it was opened
+        except (MemoryError, torch.OutOfMemoryError):  # while opening it
             return failed(begun, ErrorType.MEMORY, OUT_OF_MEMORY)
-        except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is told in full
+        except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is reported in full
             if self._restarted and _is_broken_gpu(error):
-                os._exit(1)  # no later image of this process could be done; a new one is started in its place
+                os._exit(1)  # this process could do no later image; a new one is started in its place
             return failed_by_bug(begun, error)
 
     def _in_time(self, row: Row, opened: Opened, fit: ImageFit | None, begun: Record) -> Answer:
-        """All attempts within the image's time.
+        """Make all attempts within the image's time limit.
 
-        A fit in a stack was the beginning of that time; until its turn came the image waited for others.
+        A fit in a stack counts towards it, the wait for other images of the stack does not.
         """
         opened.watch.limit(self._config.max_seconds, spent=0.0 if fit is None else opened.watch.total(*_FIT_PHASES))
 
@@ -166,7 +167,7 @@ class Worker:
         return in_smaller_pieces(attempt, opened.settings.tile_size)
 
     def _ended(self, key: str, answer: Answer) -> None:
-        if not (isinstance(answer, Record) and answer.error_type == ErrorType.CRASHED):  # that stays in the ledger
+        if not (isinstance(answer, Record) and answer.error_type == ErrorType.CRASHED):  # a crash stays in the ledger
             self._ledger.end(key)
 
 
@@ -174,5 +175,5 @@ _Job = tuple[Row, Future[Opened]]
 
 
 def _is_broken_gpu(error: Exception) -> bool:
-    """Whether the process can use its GPU no more: such an error of CUDA comes back at every later call."""
+    """Return whether the process can no longer use its GPU: such a CUDA error returns at every later call."""
     return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
