@@ -1,8 +1,8 @@
-"""Numbers of a run as people read them."""
+"""Numbers of a run, formatted for people."""
 
 
 def duration(seconds: float) -> str:
-    """As "45 s", "3:05 min", "2:10 h" or "3 d 4 h": two figures are enough."""
+    """Format seconds as "45 s", "3:05 min", "2:10 h" or "3 d 4 h", with two figures."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -16,17 +16,17 @@ def duration(seconds: float) -> str:
 
 
 def pixels(millions: float) -> str:
-    """As "0.05", "3.2" or "480": three figures at most below a thousand."""
+    """Format millions of pixels as "0.05", "3.2" or "480", with at most three figures below a thousand."""
     if millions < 1:
         return f"{millions:.2f}"
     return f"{millions:.1f}" if millions < 100 else f"{millions:,.0f}"
 
 
 def counted(number: int, thing: str) -> str:
-    """As "1 image" or "3 images"."""
+    """Format a number of things as "1 image" or "3 images"."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def kinds(failed_by: dict[str, int]) -> str:
-    """As "2 missing, 1 corrupt", the most frequent first."""
+    """Format counts as "2 missing, 1 corrupt", the most frequent first."""
     return ", ".join(f"{number} {kind}" for kind, number in sorted(failed_by.items(), key=lambda item: -item[1]))

@@ -1,4 +1,4 @@
-"""What a command answers: its result on stdout, all else on stderr, and an exit code."""
+"""The output of a command: its result on stdout, everything else on stderr, and an exit code."""
 
 import math
 import sys
@@ -25,15 +25,15 @@ EXIT_CODES = {
     130: "SIGINT stopped it, as Ctrl-C sends it; the same command goes on.",
     143: "SIGTERM stopped it; the same command goes on.",
 }
-"""What each means."""
+"""The meaning of each exit code."""
 
 
 def print_result(text: str) -> None:
-    print(text)  # noqa: T201 - the one line, or JSON object, that was asked for
+    print(text)  # noqa: T201 - the requested line or JSON object
 
 
 def finite(value: Any) -> Any:
-    """A plain value with None for what JSON cannot say, nan and infinity, however deep inside."""
+    """Return a plain value with None in place of nan and infinity, which JSON cannot hold, at any depth."""
     if isinstance(value, dict):
         return {name: finite(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -42,14 +42,14 @@ def finite(value: Any) -> Any:
 
 
 def tell(line: str) -> None:
-    """What goes on."""
+    """Report progress on stderr."""
     if json_log.write_line("info", "note", line):
         return
-    with suppress(OSError):  # its terminal is gone, and whoever would read it
+    with suppress(OSError):  # the terminal is gone, and with it the reader
         print(line, file=sys.stderr)  # noqa: T201
 
 
 def tell_reason(sentence: str) -> None:
-    """Why it ended so, in one line under the program's name."""
+    """Report why the command ended, in one line after the program's name."""
     if not json_log.write_line("error", "ended", sentence):
         tell(f"srpipe: {sentence}")

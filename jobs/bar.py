@@ -1,4 +1,4 @@
-"""A run's heartbeat drawn for a terminal: by `srpipe run` as it goes, and by `srpipe watch` from elsewhere."""
+"""A run's heartbeat drawn for a terminal, by `srpipe run` as it goes and by `srpipe watch` from elsewhere."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ from .amounts import duration, kinds, pixels
 
 
 def drawn(heartbeat: Heartbeat) -> RenderableType:
-    """Two lines: a bar of the work with pixels and time, and the images and workers in numbers."""
+    """Return two lines: a bar of the work with pixels and time, and the numbers of images and workers."""
     bar = ProgressBar(total=1.0, completed=heartbeat.fraction)
     return _lines(bar, work(heartbeat), images(heartbeat))
 
 
 def drawn_looking(what: str, done: int, todo: int) -> RenderableType:
-    """What precedes the work: images looked at for their cameras."""
+    """Return the bar of what precedes the work: images examined for their cameras."""
     return _lines(ProgressBar(total=todo, completed=done), f"{done}/{todo} images {what}")
 
 
@@ -32,7 +32,7 @@ def _lines(bar: ProgressBar, beside: str, below: str = "") -> RenderableType:
 
 
 def work(heartbeat: Heartbeat) -> str:
-    """As "41 % of the work, 12.3 of about 30 Mpx, 0.52 Mpx/s, 3:05 min left"."""
+    """Return a text such as "41 %, 12.3 of about 30 Mpx, 0.52 Mpx/s, 3:05 min left"."""
     made = heartbeat.megapixels
     parts = [f"{100 * heartbeat.fraction:.0f} %"]
     if heartbeat.state is State.RUNNING and heartbeat.images.left:
@@ -56,7 +56,7 @@ def remaining(heartbeat: Heartbeat) -> str:
 
 
 def images(heartbeat: Heartbeat) -> str:
-    """As "3 of 12 images done, 1 failed (1 missing), 2 of 2 workers alive, for 1:20 min"."""
+    """Return a text such as "3 of 12 images done, 1 failed (1 missing), 2 of 2 workers alive, 1:20 min"."""
     counted = heartbeat.images
     parts = [f"{counted.done + counted.already_done} of {counted.total} images done"]
     if counted.already_done:
@@ -75,13 +75,13 @@ def images(heartbeat: Heartbeat) -> str:
 
 
 class Bar:
-    """What rich draws again and again: the latest of what it was given."""
+    """What rich redraws repeatedly: the latest thing that it was given."""
 
     def __init__(self) -> None:
         self._draw: Callable[[], RenderableType] = lambda: Text("reading the manifest")
 
     def show(self, draw: Callable[[], RenderableType]) -> None:
-        """From now on this; it is called at each drawing, from another thread."""
+        """Draw this from now on; it is called for each drawing, from another thread."""
         self._draw = draw
 
     def __rich__(self) -> RenderableType:

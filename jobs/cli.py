@@ -1,4 +1,4 @@
-"""The command line: one file a command in commands/; here they meet, and errors become sentences and exit codes.
+"""The command line: combines the commands, one file each in commands/, and turns errors into sentences and exit codes.
 
 Nothing heavy is imported before a command needs it: `srpipe --help` loads neither torch nor Ray nor pyarrow.
 """
@@ -30,11 +30,11 @@ from .commands.submit import submit
 from .commands.watch import watch
 
 _TYPER_INTERRUPTED = 130
-"""What Typer returns where a KeyboardInterrupt was raised."""
+"""What Typer returns after a KeyboardInterrupt."""
 
 
 class _Program(TyperGroup):
-    """Lists the commands in plain text: loading what draws their panels would take as long again as all the rest."""
+    """Lists the commands in plain text: importing the library for panels would take as long as everything else."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options | {"rich_markup_mode": None})
@@ -65,7 +65,7 @@ app.command("demo")(demo)
 @app.callback(invoke_without_command=True)
 def _top(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         print_result(f"srpipe {VERSION}")
@@ -73,7 +73,7 @@ def _top(
 
 
 def main() -> NoReturn:
-    """Entry point of `srpipe`, which ends with one of `answers.EXIT_CODES`."""
+    """Run `srpipe`, and exit with one of `answers.EXIT_CODES`."""
     _open_standard_streams()
     encoding.use_utf8()
     stopping.install()
@@ -81,8 +81,8 @@ def main() -> NoReturn:
         code = app(prog_name="srpipe", standalone_mode=False)
         if code == _TYPER_INTERRUPTED:
             stopping.check()
-    except BaseException as error:  # noqa: BLE001 - what is not ours to tell is raised again
-        asked = stopping.asked()  # what a signal raised may arrive as another exception: Ray makes its own of it
+    except BaseException as error:  # noqa: BLE001 - unknown errors are raised again
+        asked = stopping.asked()  # the exception of a signal may arrive as another one: Ray wraps it
         if asked:
             tell_reason("stopped; run the same command to go on")
         code = asked.exit_code if asked else _told(error)
@@ -92,17 +92,17 @@ def main() -> NoReturn:
 
 
 def _open_standard_streams() -> None:
-    """Where a daemon closed them, /dev/null: else the next files opened would be taken for them, and written to."""
+    """Open /dev/null for closed standard streams: otherwise the next files opened would take their place."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process lives
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - stays open while the process lives
 
 
 def _drop_what_nobody_reads() -> None:
-    """What is left for a stream whose reader is gone goes to /dev/null: Python would end with 120 for it."""
+    """Send the rest of a stream without a reader to /dev/null: otherwise Python would exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -113,7 +113,7 @@ def _drop_what_nobody_reads() -> None:
 
 
 def _told(error: BaseException) -> int:
-    """One sentence for an error that a person can do something about; others are raised."""
+    """Report an error that users can act on in one sentence; raise others."""
     if isinstance(error, UsageError):
         return _end(str(error), EXIT_USAGE)
     if isinstance(error, TyperException):

@@ -1,4 +1,4 @@
-"""What `srpipe compare` prints."""
+"""The output of `srpipe compare`."""
 
 import math
 
@@ -12,7 +12,7 @@ _WIDTH = 100
 
 
 def as_text(comparison: Comparison) -> str:
-    """A line a method, and where the rest lies."""
+    """Return a line per method, and where the rest is."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("method", no_wrap=True)
     for name in ("done", "failed", "PSNR dB", "SSIM", "consistency", "s an image", "MB a worker"):

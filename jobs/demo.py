@@ -1,4 +1,4 @@
-"""`srpipe demo`: a small collection made by code, upscaled as `srpipe run` does, scored against the known truth."""
+"""`srpipe demo`: a small generated collection, upscaled as by `srpipe run`, and scored against its ground truth."""
 
 import csv
 from pathlib import Path
@@ -26,7 +26,7 @@ _SCALE = 2
 _PICTURES = {"satellite.tif": satellite_view, "page.png": printed_page, "photograph.jpg": photograph}
 
 _KERNELS = {"satellite.tif": "gaussian:1.4"}
-"""What blurred a picture, as its row says; the others are made by `downscale`, and say nothing."""
+"""Kernels that blurred a picture, given in its row; other pictures are made by `downscale` and have none."""
 
 
 def demo(folder: Path) -> Summary:
@@ -52,9 +52,9 @@ def demo(folder: Path) -> Summary:
 
 
 def make_collection(folder: Path) -> Path:
-    """hr/ with the truth, lr/ with what a camera made of it as TIFF, PNG and JPEG, and the manifest; returns its path.
+    """Create hr/ with the truth, lr/ with its LR images as TIFF, PNG and JPEG, and the manifest; return its path.
 
-    The column `kernel` says what blurred a picture, where MATLAB's bicubic did not.
+    The column `kernel` has the kernel of pictures that were not shrunk by MATLAB's bicubic.
     """
     rows = []
     for name, draw in _PICTURES.items():
@@ -75,14 +75,14 @@ def make_collection(folder: Path) -> Path:
 
 
 def _seen(hr: Tensor, kernel: str) -> Tensor:
-    """(C, H, W) uint8 as the LR image of a camera, rounded to 8 bits."""
+    """Return the LR image of (C, H, W) uint8, rounded to 8 bits."""
     if not kernel:
         return downscale(hr, _SCALE)
     return to_levels(Degradation(from_spec(kernel, _SCALE), _SCALE).apply(from_levels(hr))).byte()
 
 
 def _compare(folder: Path, name: str) -> None:
-    """Bicubic, result and truth in one picture, left to right."""
+    """Draw bicubic, result and truth side by side."""
     lr = from_levels(read_levels(str((folder / "lr" / name).absolute())))
     truth = read_levels(str((folder / "hr" / name).with_suffix(".png").absolute()))
     result = stitch(str((folder / "results" / "tiles" / name).absolute()))
@@ -93,5 +93,5 @@ def _compare(folder: Path, name: str) -> None:
 def _save(levels: Tensor, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = levels.permute(1, 2, 0).numpy()
-    # For JPEG, and without effect elsewhere: as an archive keeps a photograph, with all its colour.
+    # For JPEG only: as an archive keeps a photograph, without chroma subsampling.
     Image.fromarray(pixels[..., 0] if len(levels) == 1 else pixels).save(path, quality=95, subsampling=0)

@@ -1,4 +1,4 @@
-"""Names of files are bytes, nearly everywhere those of UTF-8, whatever the terminal's encoding is."""
+"""File names are bytes, nearly always UTF-8, whatever the terminal's encoding is."""
 
 import codecs
 import locale
@@ -8,10 +8,10 @@ from io import TextIOWrapper
 
 
 def use_utf8() -> None:
-    """Begin this process anew in Python's UTF-8 mode where the locale has another encoding; its workers inherit that.
+    """Restart this process in Python's UTF-8 mode if the locale has another encoding; its workers inherit that.
 
-    Else Python would read a name's bytes as letters of that encoding, and keys and records would hold those. What is
-    printed stays in the encoding of the terminal.
+    Otherwise Python would decode names in that encoding, and keys and records would be wrong. Output stays in the
+    encoding of the terminal.
     """
     if codecs.lookup(sys.getfilesystemencoding()).name != "utf-8":
         environment = {**os.environ, "PYTHONUTF8": "1"}
@@ -19,5 +19,5 @@ def use_utf8() -> None:
     encoding = codecs.lookup(locale.getencoding()).name
     if encoding not in ("utf-8", "ascii"):
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # there is none where it was closed
+            if isinstance(stream, TextIOWrapper):  # it is None if it was closed
                 stream.reconfigure(encoding=encoding, errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""What `srpipe plan` prints for people."""
+"""The output of `srpipe plan` for people."""
 
 import sys
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from pipeline.driver.forecast import Forecast
 from .amounts import duration
 
 _SHOWN = 10
-"""Problems; all of them, up to a limit, are in the JSON."""
+"""Most problems printed; the JSON has all, up to a limit."""
 
 
 def print_forecast(told: Forecast) -> None:
-    """A line for each thing that is told, then what would fail, and what to bear in mind."""
+    """Print the forecast as a table, then what would fail, and remarks."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column()

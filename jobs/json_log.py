@@ -1,4 +1,4 @@
-"""`--log-format json`: what goes to stderr as one JSON object a line, whoever writes it."""
+"""`--log-format json`: everything on stderr as one JSON object per line, whoever writes it."""
 
 import json
 import sys
@@ -12,12 +12,12 @@ from typing import Any, TextIO
 
 
 class LogFormat(StrEnum):
-    """Of what goes to stderr."""
+    """Format of what goes to stderr."""
 
     TEXT = "text"
     """Sentences, and a bar on a terminal."""
     JSON = "json"
-    """An object a line."""
+    """One object per line."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,27 @@ _stream: TextIO | None = None
 
 
 def write_line(level: str, event: str, message: str, **fields: Any) -> bool:
-    """Write one object, fields that are None left out; False when lines are not JSON now."""
+    """Write one object without fields that are None; return False if lines are not JSON now."""
     if _stream is None:
         return False
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
     told = {"time": moment, "level": level, "event": event, "message": message}
     line = json.dumps(told | {name: value for name, value in fields.items() if value is not None})
-    with _lock, suppress(OSError):  # its terminal is gone, and whoever would read it
+    with _lock, suppress(OSError):  # the terminal is gone, and with it the reader
         _stream.write(f"{line}\n")
         _stream.flush()
     return True
 
 
 def begin() -> None:
-    """From now on what libraries and tracebacks write to stderr becomes objects, too: event "stderr", a line each."""
+    """Turn lines that libraries and tracebacks write to stderr into objects as well, with event "stderr"."""
     global _stream
     if _stream is None:
         _stream, sys.stderr = sys.stderr, _Lines()
 
 
 def end() -> None:
-    """Leave stderr as it was."""
+    """Restore stderr."""
     global _stream
     if _stream is not None:
         sys.stderr.close()
@@ -63,7 +63,7 @@ def end() -> None:
 
 
 class _Lines(TextIOBase):
-    """Takes text and writes a line as soon as it is whole."""
+    """Takes text, and writes each line as soon as it is complete."""
 
     def __init__(self) -> None:
         self._begun = ""

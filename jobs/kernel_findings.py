@@ -1,4 +1,4 @@
-"""What images tell of their kernels, for `srpipe kernel`: as text and as objects."""
+"""The kernels of images, for `srpipe kernel`: as text and as objects."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def text_of_image(told: "ImageKernel", scale: int) -> str:
-    """A line with the kernel, and one with what it was told by; of an image that cannot be read why.
+    """Return a line with the kernel, and one with its evidence; for an unreadable image the reason.
 
     Args:
-        scale: that rows have which name none.
+        scale: of rows without one.
     """
     if told.guess is None:
         return f"{told.name}: {told.error_type}: {told.error_message}"
@@ -26,14 +26,14 @@ def text_of_image(told: "ImageKernel", scale: int) -> str:
 
 
 def as_text(guess: "Guess") -> str:
-    """The kernel, how certain it is, and what the pixels say."""
+    """Return the kernel, its confidence, and the evidence."""
     why = f", since {guess.reason}" if guess.reason else ""
     measured = "" if guess.estimate is None else f"\n    {_measured(guess.estimate)}"
     return f"{guess.kernel}, confidence {guess.confidence:.2f}{why}{measured}"
 
 
 def text_of_cameras(cameras: "Sequence[SavedKernel]", scale: int) -> str:
-    """A table of what the images of each tell together, as `--kernel estimate-collection` would take it."""
+    """Return a table of the kernels of cameras, as `--kernel estimate-collection` would use them."""
     lines = [("camera", "images", "kernel", "confidence", "")]
     for each in cameras:
         guess = each.guess(scale)
@@ -56,7 +56,7 @@ def _measured(estimate: "Estimate") -> str:
 
 
 def object_of_image(told: "ImageKernel") -> dict[str, Any]:
-    """The same for programs."""
+    """Return the same for programs."""
     guess = {} if told.guess is None else as_object(told.guess)
     return {
         "line": told.line,
@@ -71,13 +71,13 @@ def object_of_image(told: "ImageKernel") -> dict[str, Any]:
 
 
 def object_of_camera(camera: "SavedKernel", scale: int) -> dict[str, Any]:
-    """A line of the table."""
+    """Return a line of the table for programs."""
     counts = {name: getattr(camera, name) for name in ("images_used", "images_left_out", "images_unreadable")}
     return {"camera": camera.camera, **counts, **as_object(camera.guess(scale))}
 
 
 def as_object(guess: "Guess") -> dict[str, Any]:
-    """A guess, and what it was made of."""
+    """Return a guess and its evidence."""
     measured = None
     if guess.estimate is not None:
         values = asdict(guess.estimate) | {"degrees": guess.estimate.degrees}
@@ -93,5 +93,5 @@ def as_object(guess: "Guess") -> dict[str, Any]:
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has no nan and no infinity."""
+    """Return None for nan and infinity, which JSON does not have."""
     return value if value is not None and math.isfinite(value) else None

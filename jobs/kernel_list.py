@@ -1,4 +1,4 @@
-"""The kernels that have names, for `srpipe kernel --list`."""
+"""The kernels with names, for `srpipe kernel --list`."""
 
 from itertools import groupby
 from textwrap import wrap
@@ -8,7 +8,7 @@ from sr_ops.sensors import SENSORS, Sensor
 
 
 def as_text() -> str:
-    """Plain names, forms with numbers, and sensors with their bands and values, and below them their source."""
+    """Return plain names, forms with numbers, and sensors with their bands and values, followed by their source."""
     width = max(map(len, FORMS)) + 2
     blocks = ["\n".join([*PLAIN, *(f"{form:<{width}}{what}" for form, what in FORMS.items())])]
     for source, named in groupby(SENSORS.items(), lambda each: each[1].source):
@@ -19,13 +19,13 @@ def as_text() -> str:
 
 
 def as_objects() -> dict[str, object]:
-    """The same for programs."""
+    """Return the same for programs."""
     sensors = {name: {"bands": sensor.grids, "source": sensor.source} for name, sensor in SENSORS.items()}
     return {"names": PLAIN, "forms": FORMS, "sensors": sensors}
 
 
 def _of_sensor(name: str, sensor: Sensor) -> list[str]:
-    """A line for each grid: what to write, and the bands with their transfers."""
+    """Return a line per grid: what to write, and the bands with their transfers."""
     specs = [f"sensor:{name}", *(f"sensor:{name}:{','.join(bands)}" for bands in [*sensor.grids.values()][1:])]
     return [
         f"{spec}  ({grid}) {', '.join(f'{band} {transfer:g}' for band, transfer in bands.items())}"

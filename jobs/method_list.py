@@ -1,4 +1,4 @@
-"""The methods and networks that have names, for `srpipe methods`."""
+"""The methods and networks with names, for `srpipe methods`."""
 
 from dataclasses import asdict, dataclass
 
@@ -14,7 +14,7 @@ class _Listed:
     line: str
     source: str
     kernel: str
-    """How it comes to undo a kernel other than bicubic."""
+    """How it undoes a kernel other than bicubic."""
 
 
 _ITSELF, _DATA_STEP, _NONE = "itself", "data step", "bicubic alone"
@@ -34,12 +34,12 @@ _LINES = {
 
 
 def as_objects() -> dict[str, list[dict[str, str]]]:
-    """For programs."""
+    """Return the list for programs."""
     return {kind: [asdict(one) for one in listed] for kind, listed in _listed().items()}
 
 
 def as_text() -> str:
-    """A line each, and below it the source."""
+    """Return a line for each, followed by its source."""
     blocks = []
     for kind, listed in _listed().items():
         width = max(len(one.name) for one in listed) + 2

@@ -1,4 +1,4 @@
-"""Options in groups: a parameter of a command that is a dataclass is an option for each field, in a panel of --help."""
+"""Groups of options: a parameter of a command that is a dataclass becomes an option per field, in a panel of --help."""
 
 import inspect
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from typer.models import OptionInfo
 
 
 def with_panels(command: Callable[..., int]) -> Callable[..., int]:
-    """A command as Typer wants it, with options, of one that takes dataclasses made from them.
+    """Turn a command that takes dataclasses of options into one that takes the options, as Typer needs.
 
     Every field of such a dataclass is annotated as an option, `name: Annotated[kind, typer.Option(...)] = default`, and
-    its class says in `panel` under which title they stand. No two may have one name.
+    the class attribute `panel` is their title in --help. Names must be unique.
     """
     signature = inspect.signature(command)
     parameters = signature.parameters.values()

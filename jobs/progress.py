@@ -1,4 +1,4 @@
-"""How a run shows itself on stderr: a bar on a terminal; elsewhere a plain line every few seconds, as images end."""
+"""The progress of a run on stderr: a bar on a terminal; elsewhere a plain line every few seconds, as images end."""
 
 import time
 from collections.abc import Callable, Container, Iterator
@@ -29,24 +29,24 @@ _LINE_SECONDS = 5.0
 _LONGEST_LINE_SECONDS = 60.0
 
 _LINE_SHARE = 0.02
-"""Of the run's time so far: a night's log should not be ten thousand lines of progress."""
+"""Share of the run's time so far between two lines, so that a long log does not have ten thousand of them."""
 
 _SHORTEST_PHASE = 0.0005
-"""Seconds; shorter ones did not take place."""
+"""In seconds; shorter phases did not take place."""
 
 PHASES = {"read_s": "read", "fit_s": "fit", "infer_s": "infer", "back_project_s": "back_project", "write_s": "write"}
-"""Columns of a record, and what their seconds are called in a line."""
+"""Columns of a record with seconds, and their names in a line."""
 
 
 def run_with_progress(config: RunConfig, only: Container[str] | None = None, shown: Shown = Shown()) -> Summary:  # noqa: B008
-    """`pipeline.driver.run.run`, which shows itself on stderr while it goes on."""
+    """Call `pipeline.driver.run.run`, showing its progress on stderr."""
     with progress(shown) as observer:
         return run(config, observer, only)
 
 
 @contextmanager
 def progress(shown: Shown) -> Iterator[Observer]:
-    """The observer that suits stderr."""
+    """Yield the observer that suits stderr."""
     if shown.log_format is LogFormat.JSON:
         json_log.begin()
         yield _Lines(JsonLog(shown.verbose))
@@ -62,12 +62,12 @@ def progress(shown: Shown) -> Iterator[Observer]:
 
 
 class _Teller(Observer):
-    """What all forms say."""
+    """What all forms report."""
 
     def __init__(self, log: Log) -> None:
         self.log = log
 
-    def looking(self, what: str, done: int, todo: int) -> None:  # noqa: ARG002 - shown by either form in its way
+    def looking(self, what: str, done: int, todo: int) -> None:  # noqa: ARG002 - subclasses show it
         stopping.check()
 
     def planned(self, plan: Plan, manifest: Manifest) -> None:
@@ -89,7 +89,7 @@ class _Teller(Observer):
             self.log.info("planned", f"{counted(plan.todo, 'image')} to do", images=plan.todo)
 
     def answered(self, answer: Answer) -> None:
-        if not isinstance(answer, Record):  # a record is kept first
+        if not isinstance(answer, Record):  # records must be stored first
             stopping.check()
         record = answer if isinstance(answer, Record) else answer.record
         part = _part(answer)
@@ -128,7 +128,7 @@ class _Teller(Observer):
 
 
 def _part(answer: Answer) -> str | None:
-    """What of an image an answer is about, where it is not all of it."""
+    """Return the part of an image that an answer is about; None if it is the whole."""
     if isinstance(answer, Scene):
         return "fit"
     return f"tiles {answer.start} to {answer.stop - 1}" if isinstance(answer, GroupRecord) else None
@@ -176,7 +176,7 @@ class _Lines(_Teller):
         self._say(last=True)
 
     def _say(self, last: bool) -> None:
-        """One line, if it is time, or after the last image."""
+        """Write one line if it is due, or after the last image."""
         if self._heartbeat is None:
             return
         beat = self._heartbeat()
@@ -196,7 +196,7 @@ class _Lines(_Teller):
             )
 
     def _is_time(self) -> bool:
-        """Whether another line is due; then it is taken to be said now."""
+        """Return whether another line is due; if so, it counts as written."""
         now = time.monotonic()
         wait = min(max(_LINE_SECONDS, _LINE_SHARE * (now - self._began)), _LONGEST_LINE_SECONDS)
         due = now - self._said_at >= wait

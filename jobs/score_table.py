@@ -11,7 +11,7 @@ from pipeline.evaluate import Score
 
 
 def print_scores(scores: Sequence[Score]) -> None:
-    """One line per image: what it cost, how near it is to the truth, and to its own input."""
+    """Print one line per image: its time, its likeness to the truth, and its consistency with the input."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("image", no_wrap=True)
     table.add_column("status", no_wrap=True)

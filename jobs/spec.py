@@ -1,7 +1,7 @@
-"""Where a command's options come from besides the command line: SRPIPE_ variables and a job file in TOML.
+"""Options from sources other than the command line: SRPIPE_ variables and a job file in TOML.
 
-Keys and variables are derived from the command's own parameters: a new option can at once be given in all three ways.
-Ranges and choices stay Typer's to check; here is what it cannot know: a name that is no option's, a type that TOML has.
+Keys and variables are derived from the command's own parameters, so a new option can be given in all three ways at
+once. Typer checks ranges and choices. Here we check what it cannot know: unknown names, and the types of TOML values.
 """
 
 import json
@@ -23,7 +23,7 @@ from sr_ops.settings import NO_PRIOR
 _PREFIX = "SRPIPE_"
 
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)")
-"""Kubernetes sets such variables in every pod for a service, and one may well be called srpipe."""
+"""Kubernetes sets such variables in every pod for a service, and one may be called srpipe."""
 
 _TYPES: dict[object, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
@@ -32,7 +32,7 @@ _TYPES: dict[object, tuple[tuple[type, ...], str]] = {
     list[str]: ((list,), "a list of strings"),
 }
 _TEXT = ((str, int, float), "a string")
-"""Of all other options, those with a parser among them; numbers too, since people write `scale = 4`."""
+"""Types of all other options, including those with a parser; numbers are accepted since people write `scale = 4`."""
 
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
@@ -42,22 +42,22 @@ _META = "srpipe.job_file"
 class JobCommand(TyperCommand):
     """A command whose parameters all have a variable, SRPIPE_<NAME>, and a key in the job file.
 
-    Order of precedence: command line, environment, job file, default. One of its options reads the job file, by
-    `configure`, before the others are looked at.
+    Order of precedence: command line, environment, job file, default. One of its options reads the job file, with
+    `configure`, before the others are evaluated.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         for parameter in _parameters(self):
             parameter.envvar = _variable(parameter)
-            parameter.show_envvar = False  # docs/reference.md says it once for all
+            parameter.show_envvar = False  # README says it for all of them
 
 
 def configure(context: typer.Context, job_file: str | None) -> str | None:
-    """The callback of the option that names the job file.
+    """Read the job file; the callback of the option that names it.
 
     Raises:
-        UsageError: the file, a key in it, or an SRPIPE_ variable is none.
+        UsageError: the file, a key in it, or an SRPIPE_ variable is invalid.
     """
     known = {_variable(parameter) for parameter in _parameters(context.command)}
     for name in srpipe_variables():
@@ -73,15 +73,15 @@ def configure(context: typer.Context, job_file: str | None) -> str | None:
 
 
 def srpipe_variables() -> list[str]:
-    """The names of the environment's SRPIPE_ variables."""
+    """Return the names of SRPIPE_ variables in the environment."""
     return [name for name in sorted(os.environ) if name.startswith(_PREFIX) and not _SERVICE_LINK.search(name)]
 
 
 def check_for_cluster(job_file: str, command: TyperCommand) -> None:
-    """A job file is whole and means on a cluster what it says, to be found out before anything is sent there.
+    """Check, before anything is sent, that a job file is complete and has the same meaning on a cluster.
 
     Raises:
-        UsageError: SRPIPE_ variables would not go along; a path means another place there; it holds a password.
+        UsageError: SRPIPE_ variables would not be sent; a path would mean another place there; it holds a password.
         TyperException: a value is wrong, as for the command itself.
     """
     for name in srpipe_variables():
@@ -106,12 +106,12 @@ def check_for_cluster(job_file: str, command: TyperCommand) -> None:
 
 
 def has_credentials(text: str) -> bool:
-    """Whether a uri has a user or password before its host."""
+    """Return whether a uri has a user or password before its host."""
     return bool(_CREDENTIALS.search(text))
 
 
 def origin(error: TyperException) -> str:
-    """Where the value that an error is about was given, as "NAME: "; empty for the command line."""
+    """Return where the value that an error is about was given, as "NAME: "; empty for the command line."""
     context: Any = getattr(error, "ctx", None)
     parameter: Any = getattr(error, "param", None)
     source = context.get_parameter_source(parameter.name) if context and parameter else None
@@ -123,7 +123,7 @@ def origin(error: TyperException) -> str:
 
 
 def _read(job_file: str, command: Any) -> dict[str, Any]:
-    """The values of a job file by the names of the command's parameters. Raises UsageError."""
+    """Return the values of a job file by the names of the command's parameters. Raises UsageError."""
     from pipeline import storage
 
     try:
@@ -151,7 +151,7 @@ def _read(job_file: str, command: Any) -> dict[str, Any]:
 
 
 def _accepted(parameter: TyperArgument | TyperOption) -> tuple[tuple[type, ...], str]:
-    """The types of a value as TOML has it, and what to call them."""
+    """Return the TOML types of a value, and a name for them."""
     kind = parameter.type_descriptor
     return _TEXT if kind.parameter_info.parser else _TYPES.get(kind.annotation, _TEXT)
 
@@ -161,7 +161,7 @@ def _parameters(command: Any) -> list[TyperArgument | TyperOption]:
 
 
 def _key(parameter: TyperArgument | TyperOption) -> str:
-    """`threads-per-worker` for --threads-per-worker, `output` for --output and -o, `manifest` for MANIFEST."""
+    """Return `threads-per-worker` for --threads-per-worker, `output` for --output and -o, `manifest` for MANIFEST."""
     return max(parameter.opts, key=len).lstrip("-").replace("_", "-")
 
 

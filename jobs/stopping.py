@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP as an exception through every `finally`: held records get written, workers end."""
+"""SIGINT, SIGTERM and SIGHUP as an exception that passes every `finally`: records are written and workers end."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class Stopped(BaseException):
-    """The process was asked to end. No KeyboardInterrupt, which Typer takes for itself."""
+    """The process was asked to end. Not a KeyboardInterrupt, which Typer handles itself."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -18,7 +18,7 @@ _asked: Stopped | None = None
 
 
 def install() -> None:
-    """From now on each of these signals raises Stopped in the main thread; `nohup` keeps a terminal's end from it."""
+    """Make each of these signals raise Stopped in the main thread; with `nohup`, SIGHUP stays ignored."""
     global _asked
     _asked = None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -28,18 +28,18 @@ def install() -> None:
 
 
 def asked() -> Stopped | None:
-    """What the last signal raised; None when there was none."""
+    """Return what the last signal raised; None if there was none."""
     return _asked
 
 
 def forget() -> None:
-    """What was asked for is carried out."""
+    """Forget the last signal, which has been handled."""
     global _asked
     _asked = None
 
 
 def check() -> None:
-    """Raises what a signal asked for, if it did not get it: Python drops an exception that meets a finaliser."""
+    """Raise what a signal asked for if it got lost: Python drops an exception raised inside a finaliser."""
     if _asked is not None:
         raise _asked
 

@@ -1,4 +1,4 @@
-"""The options that say how S3 is reached, the same for every command that reads or writes collections."""
+"""Options for access to S3, the same for every command that reads or writes collections."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -24,15 +24,15 @@ class StorageFlags:
     ] = None
     s3_profile: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Take the credentials of this profile.", show_default="AWS_PROFILE"),
+        typer.Option(metavar="NAME", help="Use the credentials of this profile.", show_default="AWS_PROFILE"),
     ] = None
-    s3_anon: Annotated[bool, typer.Option("--s3-anon", help="Read the input unsigned: a public bucket.")] = False
+    s3_anon: Annotated[bool, typer.Option("--s3-anon", help="Read the input unsigned, from a public bucket.")] = False
     s3_requester_pays: Annotated[
-        bool, typer.Option("--s3-requester-pays", help="Pay for reading the input, where its bucket asks for it.")
+        bool, typer.Option("--s3-requester-pays", help="Pay for reading the input, if its bucket requires it.")
     ] = False
     storage_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Give s3fs this argument, the value as JSON; no secrets."),
+        typer.Option(metavar="KEY=VALUE", help="Pass this argument to s3fs, the value as JSON; no secrets."),
     ] = None
     output_s3_endpoint_url: Annotated[
         str | None,
@@ -45,15 +45,16 @@ class StorageFlags:
     output_storage_option: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE", help="Give s3fs this argument for the output, beside or instead of the input's."
+            metavar="KEY=VALUE",
+            help="Pass this argument to s3fs for the output, in addition to or instead of the input's.",
         ),
     ] = None
 
     def options(self) -> StorageOptions:
-        """What is not given for the output is as for the input, unsigned and paid reading excepted.
+        """Return the options; the output inherits those of the input, except unsigned and paid reading.
 
         Raises:
-            UsageError: a value is a secret, or none that s3fs takes.
+            UsageError: a value is a secret, or not accepted by s3fs.
         """
         further = parse_further(self.storage_option or ())
         profile = None if self.s3_anon else self.s3_profile

@@ -1,4 +1,4 @@
-"""A job file to the job server of a Ray cluster, and back its outcome: the only file of `jobs` that knows Ray."""
+"""Submission of a job file to a Ray cluster's job server, and its outcome: the only file of `jobs` that knows Ray."""
 
 import logging
 import os
@@ -32,43 +32,43 @@ _TRAVELS = (
     "AWS_REQUEST_CHECKSUM_CALCULATION",
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )
-"""All of the environment that goes along: where things are. Whoever reaches the dashboard can read it, so credentials
-are the cluster's own, from its instances' role."""
+"""The only environment variables that are sent: where things are. Anybody with access to the dashboard can read them,
+so the cluster uses its own credentials, from its instances' role."""
 
 _TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
-"""Loggers that tell of each upload."""
+"""Loggers that report each upload."""
 
 _ASK_SECONDS = 10
 _SEND_SECONDS = 60
 _POLL_SECONDS = 2.0
 
 _SILENCE_SECONDS = 120
-"""A head that does not answer for so long is given up; a tunnel that is made anew is not."""
+"""After this time without an answer a head is given up; a tunnel that is re-established takes less."""
 
 _LOG_LINES = 20
 
 
 class AlreadySubmittedError(Exception):
-    """The cluster knows a job of this submission id: it is not started twice."""
+    """The cluster already has a job with this submission id: it is not started twice."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job, as far as it was waited for."""
+    """The outcome of a job, as far as it was waited for."""
 
     submission_id: str
     address: str
     status: str | None = None
-    """SUCCEEDED, FAILED or STOPPED, Ray's words; None when it was not waited for, or was lost."""
+    """SUCCEEDED, FAILED or STOPPED, as Ray says; None if it was not waited for, or was lost."""
     exit_code: int | None = None
     """Of `srpipe run`; 143: the job was stopped; 1: it could not be run or was lost; None: it was not waited for."""
     message: str | None = None
     log: tuple[str, ...] = ()
-    """The last lines of stdout and stderr together."""
+    """The last lines of stdout and stderr combined."""
 
 
 class Cluster(JobSubmissionClient):
-    """Ray's client for a job server; Ray's own waits for an answer without end."""
+    """Ray's client for a job server, with a time limit; Ray's own client waits for an answer for ever."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
         answer = _ASK_SECONDS if method == "GET" else _SEND_SECONDS
@@ -76,16 +76,16 @@ class Cluster(JobSubmissionClient):
 
 
 def connect(address: str) -> Cluster:
-    """Reach the job server at an http(s):// address.
+    """Connect to the job server at an http(s):// address.
 
     Raises:
-        UsageError: it is none, does not answer, or does not accept the token.
+        UsageError: it is not one, does not answer, or does not accept the token.
     """
     if not address.startswith(("http://", "https://")):
         raise UsageError(
             f"--address: {address!r} is no job server; give http://HEAD:8265, the address of the dashboard"
         )
-    os.environ["RAY_API_SERVER_ADDRESS"] = address  # or Ray would let RAY_ADDRESS win over its argument
+    os.environ["RAY_API_SERVER_ADDRESS"] = address  # otherwise RAY_ADDRESS would take precedence over the argument
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -103,10 +103,10 @@ def connect(address: str) -> Cluster:
 
 
 def make_submission_id(job_file: str, slot: str | None, given: str | None) -> str:
-    """`given`, or srpipe-night-2026-11-20T02 for night.toml and its slot; without a slot, the second counts as one.
+    """Return `given`, or srpipe-night-2026-11-20T02 for night.toml and its slot; without a slot, the current second.
 
     Raises:
-        UsageError: a character that has no place in an id.
+        UsageError: the id has an invalid character.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(job_file).stem)
     submission_id = given or f"srpipe-{name}-{slot or datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%SZ')}"
@@ -119,8 +119,8 @@ def submit(cluster: Cluster, job_file: str, submission_id: str) -> None:
     """Start `srpipe run --config` on the cluster with a copy of the job file.
 
     Raises:
-        AlreadySubmittedError: the cluster has a job of this id, whatever became of it.
-        UsageError: the cluster does not take it; or a variable that would go along holds a password.
+        AlreadySubmittedError: the cluster has a job with this id, whatever its outcome.
+        UsageError: the cluster rejects it; or a variable that would be sent holds a password.
     """
     variables = travelling_variables()
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +142,7 @@ def submit(cluster: Cluster, job_file: str, submission_id: str) -> None:
 
 
 def travelling_variables() -> dict[str, str]:
-    """What of the environment goes along. Raises UsageError when a password would."""
+    """Return the environment variables to send. Raises UsageError if one holds a password."""
     variables = {name: os.environ[name] for name in _TRAVELS if os.environ.get(name)}
     for name, value in variables.items():
         if has_credentials(value):
@@ -151,7 +151,7 @@ def travelling_variables() -> dict[str, str]:
 
 
 def wait(cluster: Cluster, submission_id: str, said: Callable[[str], None]) -> Outcome:
-    """Until the job has ended or the cluster is silent for two minutes; `said` hears of each new status."""
+    """Wait until the job has ended or the cluster is silent for two minutes; call `said` with each new status."""
     status, answered = None, time.monotonic()
     while True:
         details = _details(cluster, submission_id)
@@ -173,7 +173,7 @@ def wait(cluster: Cluster, submission_id: str, said: Callable[[str], None]) -> O
 
 
 def _details(cluster: Cluster, submission_id: str) -> JobDetails | None:
-    """None when there is no such job or no answer."""
+    """Return None if there is no such job or no answer."""
     try:
         return cluster.get_job_info(submission_id)
     except (OSError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What is told of a run, line by line: as sentences, or with `--log-format json` as objects."""
+"""Reports on a run, line by line: as sentences, or with `--log-format json` as objects."""
 
 from collections import Counter
 from typing import Any, Protocol
@@ -8,24 +8,24 @@ from rich.console import Console
 from . import json_log
 
 _MOST_OF_A_KIND = 10
-"""Failures of one kind that are told one by one, unless everything is: then the table is the better place."""
+"""Failures of one kind that are reported one by one, except with --verbose; the table has all of them."""
 
 
 class Log(Protocol):
-    """Where lines go."""
+    """Receives the lines."""
 
     def debug(self, event: str, sentence: str, **fields: Any) -> None:
-        """A line for who asked for all with `--verbose`."""
+        """Write a line that only `--verbose` shows."""
 
     def info(self, event: str, sentence: str, **fields: Any) -> None:
-        """A line on how it goes."""
+        """Write a line about the progress."""
 
     def failed(self, sentence: str, **fields: Any) -> None:
-        """An image that failed; `error_type` is one of the fields."""
+        """Report a failed image; `error_type` is one of the fields."""
 
 
 class TextLog:
-    """Sentences on a console; of many failures of a kind the first ones."""
+    """Sentences on a console; of many failures of a kind only the first ones."""
 
     def __init__(self, console: Console, verbose: bool) -> None:
         self._console = console
@@ -36,7 +36,7 @@ class TextLog:
         if self._verbose:
             self.info(event, sentence)
 
-    def info(self, event: str, sentence: str, **_: Any) -> None:  # noqa: ARG002 - for who reads objects
+    def info(self, event: str, sentence: str, **_: Any) -> None:  # noqa: ARG002 - used by JsonLog
         self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def failed(self, sentence: str, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a training shows itself on stderr: a bar for each head on a terminal, else a line every few seconds."""
+"""The progress of a training on stderr: a bar per head on a terminal, else a line every few seconds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +18,9 @@ Tell = Callable[[tuple[int, int], int, float], None]
 
 @contextmanager
 def training_progress(steps: int) -> Iterator[Tell]:
-    """What `train_prior_file` calls after each of so many steps, from several threads.
+    """Yield what `train_prior_file` calls after each of `steps` steps, from several threads.
 
-    It raises what a signal asked for and did not get, as `stopping.check` does.
+    It raises what a lost signal asked for, as `stopping.check` does.
     """
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -1,4 +1,4 @@
-"""`srpipe watch`: a run seen from elsewhere, by what it leaves in its output: progress.json and its lock."""
+"""`srpipe watch`: the state of a run, from its output's progress.json and lock."""
 
 import time
 from dataclasses import dataclass, replace
@@ -27,22 +27,22 @@ _LINE_SECONDS = 5.0
 _JUST_NOW = 10.0
 
 _KIND = 20
-"""Characters of a remark that tell it from others: further on are seconds."""
+"""Characters that distinguish a remark from others; seconds follow after them."""
 
 _MISSED = 4
-"""Beats in a row that say that something is wrong."""
+"""Consecutive heartbeats whose absence means that something is wrong."""
 
 
 @dataclass(frozen=True)
 class _Sight:
-    """What was seen at a look."""
+    """What was seen at one look."""
 
     heartbeat: Heartbeat | None
     """None while a run is being planned."""
     remark: str = ""
-    """What else is to be said."""
+    """A remark to print."""
     code: int | None = None
-    """The exit code, when there is nothing more to wait for."""
+    """The exit code if there is nothing more to wait for."""
 
 
 class _Watcher:
@@ -53,7 +53,7 @@ class _Watcher:
         self._last: Heartbeat | None = None
 
     def look(self) -> _Sight:
-        """Raises UsageError where there is nothing to watch, or the first look fails."""
+        """Look once. Raises UsageError if there is nothing to watch, or if the first look fails."""
         try:
             return self._judged(read_heartbeat(self._output))
         except OSError as error:
@@ -72,7 +72,7 @@ class _Watcher:
         if heartbeat is None:
             raise UsageError(f"no run tells its progress in {self._output}; name the output of a run, as -o did")
         if lease is None and heartbeat.state is State.RUNNING:
-            again = read_heartbeat(self._output)  # it may just have ended
+            again = read_heartbeat(self._output)  # it may have just ended
             heartbeat = again or heartbeat
         self._last = heartbeat
         if heartbeat.state is not State.RUNNING:
@@ -84,7 +84,7 @@ class _Watcher:
         return _Sight(heartbeat, f"no sign of life for {silent}: it hangs, or its machine is cut off or asleep")
 
     def _is_fresh(self, heartbeat: Heartbeat) -> bool:
-        """Whether it runs, by our own clock alone once two beats were seen: clocks of two machines differ."""
+        """Return whether the run is alive, by our own clock once two heartbeats were seen, since clocks differ."""
         if heartbeat.state is not State.RUNNING:
             return False
         patience = _MISSED * heartbeat.interval_seconds
@@ -94,7 +94,7 @@ class _Watcher:
         return time.monotonic() - self._seen_at < patience
 
     def _going_on(self, heartbeat: Heartbeat) -> Heartbeat:
-        """As it will stand now: beats are seconds apart."""
+        """Return the heartbeat extrapolated to now: heartbeats are seconds apart."""
         passed = time.monotonic() - self._seen_at
         eta = heartbeat.eta_seconds
         left = None if eta is None else max(0.0, eta - passed)
@@ -102,7 +102,7 @@ class _Watcher:
 
 
 def watch(output: str, once: bool) -> int:
-    """Show it until it ends, or once; the exit code: that of the run, 0 for one that goes on.
+    """Show the run until it ends, or once; return its exit code, or 0 if it goes on.
 
     Raises:
         UsageError: no run has written there, or it cannot be read.
@@ -190,5 +190,5 @@ def _code(heartbeat: Heartbeat) -> int:
 
 
 def _age(heartbeat: Heartbeat) -> float:
-    """Seconds since it was written, by our clock."""
+    """Return the seconds since it was written, by our clock."""
     return max(0.0, (datetime.now(UTC) - heartbeat.updated).total_seconds())

@@ -39,29 +39,11 @@ PANELS = {
 }
 
 VERBS = {
-    *("Add", "Ask", "Back-project", "Call", "Choose", "Compute", "Cut", "Do", "Draw", "Enlarge", "Fail"),
-    *("Compare", "Fit", "Give", "Go", "Join", "Keep", "Learn", "Let", "List", "Make"),
-    *(
-        "Measure",
-        "Name",
-        "Normalise",
-        "Pay",
-        "Plan",
-        "Print",
-        "Put",
-        "Read",
-        "Refuse",
-        "Say",
-        "Score",
-        "Send",
-        "Set",
-        "Show",
-        "Start",
-        "Stop",
-        "Take",
-        "Tell",
-    ),
-    *("Train", "Try", "Upscale", "Use", "Wait", "Work", "Write"),
+    *("Add", "Assume", "Back-project", "Build", "Choose", "Compare", "Compute", "Cut", "Describe", "Detect"),
+    *("Do", "Draw", "Drop", "Enlarge", "Fail", "Fit", "Give", "Join", "Keep", "Learn"),
+    *("Let", "List", "Make", "Mark", "Measure", "Minimise", "Multiply", "Name", "Normalise", "Pass"),
+    *("Pay", "Plan", "Print", "Read", "Refuse", "Report", "Retry", "Score", "Send", "Set"),
+    *("Show", "Start", "Stop", "Take", "Train", "Upscale", "Use", "Wait", "Work", "Write"),
 }
 
 
@@ -96,7 +78,7 @@ def test_panels_and_whole_names_are_shown(srpipe: Srpipe, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_sentences_that_begin_with_a_verb(command: str) -> None:
-    """They are read one by one: "Refuse images larger than ...", not "Of an input"."""
+    """Help texts are read one by one: "Refuse images of more than ...", not "Of an input"."""
     texts = [COMMANDS[command].help, *(parameter.help for parameter in COMMANDS[command].params)]
     for text in texts:
         assert text.split()[0] in VERBS, text

@@ -1,4 +1,4 @@
-"""One file a command: what a person types becomes values, and an outcome becomes lines, JSON and an exit code.
+"""The commands, one file each: they turn arguments into values, and an outcome into lines, JSON and an exit code.
 
 Nothing heavy is imported before a command needs it.
 """

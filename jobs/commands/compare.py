@@ -21,7 +21,7 @@ from .run import output_for
 from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
 
 _NAMES = (*ALL_METHODS, *(name for name in FITTED_NETWORKS if name not in ALL_METHODS))
-"""What can stand beside each other: methods, and by their names networks that are fitted from scratch."""
+"""What can be compared: methods, and networks fitted from scratch by their names."""
 
 _OF_FITS = ("steps", "crop", "batch", "learning_rate", "loss")
 _OF_MODELS = ("weights", "model_halo")
@@ -37,7 +37,7 @@ def compare(
         str,
         typer.Option(
             metavar="A,B,...|all",
-            help="Set these beside each other: methods and networks that `srpipe methods` lists.",
+            help="Compare these methods and networks, of those that `srpipe methods` lists.",
         ),
     ] = "bicubic,prior,auto",
     *,
@@ -48,7 +48,7 @@ def compare(
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> int:
-    """Set methods side by side on the same images. Each is a run; together they make one table and contact sheets."""
+    """Compare methods on the same images. Each is a run; together they make one table and contact sheets."""
     from pipeline.compare import compare
 
     from ..comparison import as_text
@@ -80,9 +80,9 @@ def compare(
 
 
 def _names(text: str, quality: QualityOptions) -> tuple[str, ...]:
-    """Of all that there are `model` is one where its weights are given.
+    """Return the names to compare; `all` includes `model` if its weights are given.
 
-    Raises UsageError for a name that there is none of, or twice, and for weights without `model`.
+    Raises UsageError for a name that is unknown or given twice, and for weights without `model`.
     """
     if text.strip().lower() == "all":
         return tuple(name for name in _NAMES if name != Method.MODEL or quality.weights is not None)
@@ -99,7 +99,7 @@ def _names(text: str, quality: QualityOptions) -> tuple[str, ...]:
 
 
 def _quality(quality: Quality, name: str) -> Quality:
-    """The options as one method takes them: what says something of a fit is left out where nothing is fitted."""
+    """Return the options as one method takes them, without options of a fit if nothing is fitted."""
     if quality.method != Quality.method or quality.network is not None:
         raise UsageError("--method and --network have no effect here; name them in --methods")
     if name not in ALL_METHODS:
@@ -111,7 +111,7 @@ def _quality(quality: Quality, name: str) -> Quality:
 
 
 def _way(config: RunConfig, quality: Quality, name: str) -> RunConfig:
-    """Raises UsageError, with the method's name, for what does not go with it."""
+    """Return the run of one method. Raises UsageError, with its name, for options that it does not take."""
     try:
         settings = quality.settings()
     except UsageError as error:

@@ -10,10 +10,10 @@ from ..answers import EXIT_SOME_FAILED
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Put the sample collection and its results into this folder.")
+        Path, typer.Option("--output", "-o", help="Write the sample collection and its results to this folder.")
     ] = Path("srpipe-demo"),
 ) -> int:
-    """Make a small collection, upscale it, and show what came out."""
+    """Make a small collection, upscale it, and show the results."""
     from ..demo import demo
 
     return EXIT_SOME_FAILED if demo(output).failed else 0

@@ -21,7 +21,7 @@ def evaluate(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Score a run by PSNR and SSIM. The true images are those of its manifest's column `reference`."""
+    """Score a run by PSNR and SSIM. Its manifest names the true images in the column `reference`."""
     from pipeline.evaluate import evaluate
     from pipeline.storage import absolute, use
 

@@ -27,8 +27,8 @@ def kernel(
         str | None,
         typer.Argument(
             metavar="SPEC|MANIFEST",
-            help="Name a kernel: bicubic, gaussian:1.4, mtf:0.3, sensor:sentinel-2, ..., or a .npy, .csv or .tif file;"
-            " or images, as for `srpipe run`: theirs is found in their pixels.",
+            help="Name a kernel: bicubic, gaussian:1.4, mtf:0.3, sensor:sentinel-2, ..., or a .npy, .csv"
+            " or .tif file; or images, as for `srpipe run`, to estimate theirs from the pixels.",
         ),
     ] = None,
     scale: Annotated[
@@ -39,7 +39,7 @@ def kernel(
             metavar="N",
             min=MIN_SCALE,
             max=MAX_SCALE,
-            help="Enlarge by this: a kernel lies on the HR grid.",
+            help="Assume this scale: a kernel lies on the HR grid.",
         ),
     ] = 4,
     output: Annotated[
@@ -48,12 +48,12 @@ def kernel(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     listed: Annotated[
-        bool, typer.Option("--list", help="Print every name, sensors with their bands, values and sources.")
+        bool, typer.Option("--list", help="Print all names, and sensors with their bands, values and sources.")
     ] = False,
     *,
     storage: StorageFlags,
 ) -> int:
-    """Tell what a camera's kernel is, by its name, file or images. Of images it is found in their pixels."""
+    """Describe a camera's kernel, given by name, by file or by images. It is estimated from the images' pixels."""
     if listed or spec is None:
         _print_list(spec, output, listed=listed, as_json=as_json)
         return 0
@@ -71,7 +71,7 @@ def kernel(
 
 
 def _tell_of_kernel(spec: str, scale: int, output: Path | None, *, as_json: bool) -> None:
-    """Print its size, its shift, its blur and what it lets through."""
+    """Print its size, shift, blur and transfer."""
     from pipeline.imagery.kernel_files import read_kernel
     from pipeline.storage import absolute, check_service
     from sr_ops.degradation import Degradation
@@ -92,13 +92,13 @@ def _tell_of_kernel(spec: str, scale: int, output: Path | None, *, as_json: bool
     if as_json:
         print_result(json.dumps({"spec": spec, "scale": scale, "kernels": told}))
         return
-    if parse(text).bands:  # so that it is seen which of them is whose
+    if parse(text).bands:  # shows which kernel belongs to which band
         print_result(parse(text).text)
     print_result("\n".join(_sentences(each, scale) for each in told))
 
 
 def _tell_of_images(spec: str, images: "Manifest", scale: int, output: Path | None, *, as_json: bool) -> int:
-    """Print what each tells and, of several, what those of each camera tell together; draw that. The exit code."""
+    """Print the kernel of each image and of each camera's images together, draw it, and return the exit code."""
     from pipeline.driver.kernel_report import KernelReport
     from sr_ops.kernels import from_spec
 
@@ -133,7 +133,7 @@ def _tell_of_images(spec: str, images: "Manifest", scale: int, output: Path | No
         tell_reason(f"{output} is not written: no image could be read")
     elif output is not None:
         one, at = found[0] if together is None else (together.kernel, scale)
-        if len(cameras) > 1:  # a row for each, as in the table
+        if len(cameras) > 1:  # one row per camera, as in the table
             _draw([from_spec(camera.guess(scale).kernel, scale)[0] for camera in cameras], scale, output)
         else:
             _draw(from_spec(one, at), at, output)

@@ -17,31 +17,31 @@ from .run_options import LimitOptions, MachineOptions, OutputOptions, ReportOpti
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What is asked of the plan alone."""
+    """Options of the plan alone."""
 
     panel: ClassVar = "Plan"
 
     gpus: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Plan for so many GPUs like that of this machine.", show_default="here"),
+        typer.Option(metavar="N", min=1, help="Plan for N GPUs like that of this machine.", show_default="here"),
     ] = None
     price_per_hour: Annotated[
         float | None,
-        typer.Option(metavar="X", min=0.0, help="Tell what it costs where an hour of all machines together costs X."),
+        typer.Option(metavar="X", min=0.0, help="Compute the price of a run if all machines together cost X per hour."),
     ] = None
     calibrate: Annotated[
         int,
         typer.Option(
             metavar="N",
             min=0,
-            help="Measure so many images, by enlarging them into a temporary folder; 0 takes known rates.",
+            help="Measure N images, by enlarging them into a temporary folder; 0 uses known rates.",
         ),
     ] = 6
     headers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Read the headers of so many images at most, drawn from all.")
+        int, typer.Option(metavar="N", min=1, help="Read the headers of at most N images, drawn from all.")
     ] = 10_000
     save: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the plan into this file, path or s3://, as JSON.")
+        str | None, typer.Option(metavar="FILE", help="Write the plan to this file, path or s3://, as JSON.")
     ] = None
 
 
@@ -67,12 +67,12 @@ def plan(
     what: WhatOptions,
     quality: QualityOptions,
     output: OutputOptions,
-    afterwards: ReportOptions,  # noqa: ARG001 - a job file of a run serves its plan, too
+    afterwards: ReportOptions,  # noqa: ARG001 - a plan accepts the job file of its run
     machine: MachineOptions,
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> int:
-    """Tell what a run with the same options would do, take and cost. Writes nothing."""
+    """Show what a run with the same options would do and cost. Writes nothing."""
     from pipeline import storage as files
     from pipeline.driver.forecast import Asked, forecast
 

@@ -23,27 +23,27 @@ _ALL_SCALES = ",".join(str(scale) for scale in HEAD_SCALES)
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the heads learn."""
+    """How the heads are trained."""
 
     panel: ClassVar = "Training"
 
     start: Annotated[
-        str, typer.Option("--from", metavar="FILE", help="Go on from the shipped weights, none, or a FILE.")
+        str, typer.Option("--from", metavar="FILE", help="Start from the shipped weights, none, or a FILE.")
     ] = "shipped"
     scales: Annotated[
-        str, typer.Option(metavar="N,N", help="Train the heads for these scales; the others are kept.")
+        str, typer.Option(metavar="N,N", help="Train the heads for these scales, and keep the others.")
     ] = _ALL_SCALES
     clean: Annotated[
         bool,
         typer.Option(
-            "--clean", help="Train the heads for clean colour images that bicubic made small, not those for any camera."
+            "--clean", help="Train the heads for clean colour images shrunk by bicubic, not those for any camera."
         ),
     ] = False
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Take so many optimiser steps for each head.")] = 1200
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Train on so many crops a step.")] = 12
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Take N optimiser steps for each head.")] = 1200
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Train on N crops per step.")] = 12
     crop: Annotated[
         int,
-        typer.Option(metavar="N", min=16, help="Train on crops of so many LR pixels a side, a multiple of 16."),
+        typer.Option(metavar="N", min=16, help="Train on crops of N x N LR pixels, a multiple of 16."),
     ] = 64
     learning_rate: Annotated[
         float | None,
@@ -51,51 +51,53 @@ class TrainingOptions:
             metavar="X",
             min=1e-6,
             max=1.0,
-            help="Let the schedule peak at this rate.",
+            help="Set the peak rate of the schedule.",
             show_default="0.0003; 0.001 from none",
         ),
     ] = None
     max_images: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Learn from so many images at most, drawn by the seed.")
+        int, typer.Option(metavar="N", min=1, help="Learn from at most N images, drawn by the seed.")
     ] = 128
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Draw images, crops and weights from this seed.")
     ] = 0
     width: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Give the hidden layers so many channels.", show_default="96; from none"),
+        typer.Option(metavar="N", min=1, help="Give the hidden layers N channels.", show_default="96; from none"),
     ] = None
     depth: Annotated[
         int | None,
-        typer.Option(metavar="N", min=2, help="Give the network so many convolutions.", show_default="10; from none"),
+        typer.Option(metavar="N", min=2, help="Give the network N convolutions.", show_default="10; from none"),
     ] = None
     body: Annotated[
         BodyKind | None,
-        typer.Option(help="Make the network of these hidden layers.", show_default="additive; from none"),
+        typer.Option(help="Build the network from hidden layers of this kind.", show_default="additive; from none"),
     ] = None
 
 
 @with_panels
 def prior(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="Learn from these images, as for `srpipe run`.")],
+    manifest: Annotated[
+        str, typer.Argument(metavar="MANIFEST", help="Learn from these images, given as for `srpipe run`.")
+    ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Write the weights to this file or s3:// uri.")
     ],
     device: Annotated[
-        Device, typer.Option(help="Compute on the CPU or a GPU; auto takes the GPU where there is one.")
+        Device, typer.Option(help="Compute on the CPU or a GPU; auto uses a GPU if there is one.")
     ] = Device.AUTO,
     threads: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Give each head so many torch threads; changes the weights slightly."),
+        typer.Option(metavar="N", min=1, help="Give each head N torch threads; changes the weights slightly."),
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     *,
     training: TrainingOptions,
     storage: StorageFlags,
 ) -> int:
-    """Learn from pictures what networks start from. Use it with `srpipe run --prior FILE`.
+    """Train a prior, from which networks start, on pictures. Use it with `srpipe run --prior FILE`.
 
-    The same command goes on where it was stopped: from FILE.checkpoint, beside FILE.
+    The same command resumes where it was stopped, from FILE.checkpoint beside FILE.
     """
     from pipeline.driver.training_images import read_training_images
     from pipeline.priors.training import train_prior_file
@@ -105,7 +107,7 @@ def prior(
     from ..training_progress import training_progress
 
     place = absolute(output)
-    use(storage.options(), parent(place))  # where it is first tried whether anything can be written
+    use(storage.options(), parent(place))  # the first place that is checked for write access
     request = _request(training, inline_device(device), threads)
     with training_progress(training.steps) as tell:
         trained = train_prior_file(read_training_images(manifest), place, request, tell)

@@ -1,4 +1,4 @@
-"""The options of `srpipe run` that decide pixels, and the Settings that come of them."""
+"""Options of `srpipe run` that decide pixels, and the Settings that follow from them."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +14,7 @@ from .size_options import checked_by
 
 
 def _kernel(text: str) -> str:
-    """A file's name as it is."""
+    """Return a file's name unchanged, and the text of a named kernel."""
     return text if names_kernel_file(text) else parse_kernel(text)
 
 
@@ -26,12 +26,12 @@ def _seed(value: int) -> int:
 
 @dataclass(frozen=True)
 class QualityOptions(FitOptions):
-    """What decides pixels. None leaves it to the preset."""
+    """Options that decide pixels. None leaves a value to the preset."""
 
     seed: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, callback=_seed, help="Draw all that is random from this seed, the same for every image."
+            metavar="N", min=0, callback=_seed, help="Draw all random numbers from this seed, the same for every image."
         ),
     ] = Settings.seed
     ensemble: Annotated[
@@ -42,18 +42,18 @@ class QualityOptions(FitOptions):
     ] = None
     back_projections: Annotated[
         int | None,
-        typer.Option("--back-projection", metavar="N", min=0, help="Back-project so many times; 0 for not at all."),
+        typer.Option("--back-projection", metavar="N", min=0, help="Back-project N times; 0 for not at all."),
     ] = None
     tile_size: Annotated[
-        int | None, typer.Option(metavar="N", min=16, help="Cut the input into tiles of so many pixels a side.")
+        int | None, typer.Option(metavar="N", min=16, help="Cut the input into tiles of N x N pixels.")
     ] = None
     nodata: Annotated[
         str,
         typer.Option(
             metavar="auto|none|VALUE",
             callback=checked_by(parse_nodata),
-            help="Say which number means that nothing was measured, for rows that say none; auto: what the file "
-            "declares, or a fill that can be nothing else.",
+            help="Set the number that means that nothing was measured, for rows without one; auto: the"
+            " one the file declares, or a fill that cannot be anything else.",
         ),
     ] = Settings.nodata
     value_range: Annotated[
@@ -62,7 +62,7 @@ class QualityOptions(FitOptions):
             "--range",
             metavar="auto|none|LOW,HIGH",
             callback=checked_by(parse_range),
-            help="Keep samples of the result between these; auto: floats between the least and largest of the input.",
+            help="Keep the samples of the result in this range; auto: for floats, the range of the input.",
         ),
     ] = Settings.value_range
     kernel: Annotated[
@@ -70,10 +70,10 @@ class QualityOptions(FitOptions):
         typer.Option(
             metavar="auto|SPEC|FILE",
             callback=checked_by(_kernel),
-            help="Say what the camera blurred by, for rows that say none: bicubic, box, bilinear, lanczos,"
-            " gaussian:SIGMA, mtf:0.3, sensor:sentinel-2, or a .npy, .csv or .tif FILE of taps; estimate: found in the"
-            " pixels of each image; estimate-collection: in those of some images of its camera together; auto: as"
-            " estimate, where the network takes any kernel, else bicubic.",
+            help="Set the camera's blur, for rows without one: bicubic, box, bilinear, lanczos,"
+            " gaussian:SIGMA, mtf:0.3, sensor:sentinel-2, or a .npy, .csv or .tif FILE of taps;"
+            " estimate: from the pixels of each image; estimate-collection: from some images of its"
+            " camera together; auto: as estimate if the network takes any kernel, else bicubic.",
         ),
     ] = AUTO
     noise: Annotated[
@@ -81,17 +81,15 @@ class QualityOptions(FitOptions):
         typer.Option(
             metavar="SIGMA|auto|0",
             callback=checked_by(parse_noise),
-            help="Say how strong the noise is, for rows that say none: its standard deviation in the file's own"
-            " units; auto: measured, where it shows.",
+            help="Set the standard deviation of the noise in the file's units, for rows without one;"
+            " auto: measure it where it is visible.",
         ),
     ] = Settings.noise
     stack: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=1, help="Fit so many images at once in a worker; for a GPU, where 16 is a good start."
-        ),
+        typer.Option(metavar="N", min=1, help="Fit N images at once in a worker; for a GPU, where 16 is a good start."),
     ] = Settings.stack
 
     def asked(self) -> Quality:
-        """All of it, for `pipeline` to make Settings of."""
+        """Return the options for `pipeline`, which makes Settings from them."""
         return Quality(**vars(self))

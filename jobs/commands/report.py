@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @with_panels
 def report(
     output: Annotated[
-        str, typer.Argument(metavar="OUT", help="Tell of this output, of a run that ended, failed or is at work.")
+        str, typer.Argument(metavar="OUT", help="Report on this output, of a run that ended, failed or goes on.")
     ],
     place: Annotated[
         str | None,
@@ -28,13 +28,13 @@ def report(
         ),
     ] = None,
     images: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Show so many of the best, worst, largest and random images each.")
+        int, typer.Option(metavar="N", min=0, help="Show N each of the best, worst, largest and random images.")
     ] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     *,
     storage: StorageFlags,
 ) -> int:
-    """Make one HTML file to see a run by. Pictures with a slider, histograms, failures, a map and settings."""
+    """Make an HTML report of a run. It has pictures with a slider, histograms, failures, a map and the settings."""
     from pipeline.report.making import make_report
     from pipeline.storage import absolute
 
@@ -50,5 +50,5 @@ def report(
 
 
 def sentence(made: "Report") -> str:
-    """Where it lies, and what is in it."""
+    """Return where the report is, and what it holds."""
     return f"report: {made.place} ({made.records} images, {made.pictures} to look at, {made.bytes / 1e6:.1f} MB)"

@@ -19,39 +19,42 @@ _AS_BEFORE = "as in the run"
 
 @with_panels
 def retry(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Go through this output, in which images failed.")],
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Retry in this output, in which images failed.")],
     error_type: Annotated[
         list[ErrorType] | None,
-        typer.Option(help="Do only what failed so; may be given more than once.", show_default="all"),
+        typer.Option(help="Retry only failures of this kind; may be given more than once.", show_default="all"),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Start so many worker processes.", show_default=_AS_BEFORE)
+        int | None, typer.Option(min=1, metavar="N", help="Start N worker processes.", show_default=_AS_BEFORE)
     ] = None,
     executor: Annotated[
-        Executor | None, typer.Option(help="Work in a pool of Ray's, or in this process.", show_default=_AS_BEFORE)
+        Executor | None,
+        typer.Option(help="Work in a pool of Ray workers, or in this process.", show_default=_AS_BEFORE),
     ] = None,
     address: Annotated[str | None, typer.Option(help="Join this Ray cluster.", show_default=_AS_BEFORE)] = None,
     max_seconds_per_image: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="X", help="Fail an image that takes more seconds.", show_default=_AS_BEFORE),
+        typer.Option(
+            min=0.001, metavar="X", help="Fail an image that takes more than X seconds.", show_default=_AS_BEFORE
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Tell on stderr of every image, with the seconds of each phase.")
+        bool, typer.Option("--verbose", "-v", help="Report every image on stderr, with the seconds of each phase.")
     ] = False,
     log_format: Annotated[
-        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object a line.")
+        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object per line.")
     ] = LogFormat.TEXT,
     *,
     storage: StorageFlags,
 ) -> int:
-    """Do again what failed in a run. Manifest and settings are those of that run."""
+    """Retry the images that failed in a run. Manifest and settings are those of that run."""
     from pipeline.driver.retry import failed_work
     from pipeline.storage import absolute
 
     options = storage.options()
     config, keys = failed_work(absolute(output), error_type or [], None if options == StorageOptions() else options)
-    if executor is Executor.INLINE:  # what the run said of its pool does not apply
+    if executor is Executor.INLINE:  # the run's options for its pool do not apply
         config = replace(config, workers=None, address=None, gpus_per_worker=None)
     changes: dict[str, Any] = {
         "workers": workers,

@@ -39,8 +39,8 @@ def run(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Take options from this TOML job file, path or s3://, with options as keys; the command line and"
-            " SRPIPE_<OPTION> variables win over it.",
+            help="Take options from this TOML job file, path or s3://, with options as keys; the command"
+            " line and SRPIPE_<OPTION> variables take precedence.",
             callback=spec.configure,
             is_eager=True,
             rich_help_panel=WhatOptions.panel,
@@ -55,7 +55,7 @@ def run(
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> int:
-    """Upscale every image that MANIFEST names. Run again to go on where it stopped."""
+    """Upscale every image that MANIFEST names. Run again to resume where it stopped."""
     config = run_config(manifest, what, quality, output, machine, limits, storage)
     code = carry_out(config, output.json, output.shown())
     if afterwards.report:
@@ -72,7 +72,7 @@ def run_config(
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> RunConfig:
-    """The run that the options ask for. Raises UsageError."""
+    """Return the run that the options describe. Raises UsageError."""
     asked = quality.asked()
     return RunConfig(
         manifest=manifest,
@@ -92,7 +92,7 @@ def run_config(
 
 
 def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[str] | None = None) -> int:
-    """Run it, all of it or these keys; say how it ended; the exit code."""
+    """Execute a run, all of it or only these keys, report how it ended, and return the exit code."""
     from ..progress import run_with_progress
 
     summary = run_with_progress(config, only, shown)
@@ -107,7 +107,7 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
 
 
 def _report(config: RunConfig) -> None:
-    """Its place, or why there is none, is told on stderr: the run's result is its own."""
+    """Make the report; print its place, or the reason why there is none, on stderr. Stdout is for the run's result."""
     from pipeline.report.making import make_report
 
     from .report import sentence
@@ -119,7 +119,7 @@ def _report(config: RunConfig) -> None:
 
 
 def output_for(given: str | None, manifest: str, ending: str) -> str:
-    """The folder that was given, else one here, called as the manifest is, with an ending."""
+    """Return the given folder, or one in the working directory named after the manifest, with an ending."""
     from pipeline import storage
 
     if given is not None:
@@ -131,7 +131,7 @@ def output_for(given: str | None, manifest: str, ending: str) -> str:
 
 
 def _sentence(summary: "Summary", config: RunConfig) -> str:
-    """What became of it, and where that is. One line: scripts read it, too."""
+    """Return the outcome and the place of the results in one line, which scripts can read, too."""
     parts = [f"{summary.done} done"]
     if summary.already_done:
         parts.append(f"{summary.already_done} already done")

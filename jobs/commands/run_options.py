@@ -1,7 +1,7 @@
-"""The options of `srpipe run`, one class a panel of its help; those of its quality stand in quality_options.py.
+"""Options of `srpipe run`, one class per panel of its help; those about quality are in quality_options.py.
 
-A new option is a field here: its flag, its SRPIPE_ variable and its key in a job file follow from the field's name, or
-from the flag it names instead. Where a field has the name of one of RunConfig, run.py hands it on by that.
+A new option is a field here. Its flag, its SRPIPE_ variable and its key in a job file are derived from the field's
+name, or from the flag given instead. If RunConfig has a field of that name, run.py passes the value on.
 """
 
 from dataclasses import dataclass
@@ -24,22 +24,24 @@ def _gpu_share(value: Any) -> float:
 
 @dataclass(frozen=True)
 class WhatOptions:
-    """Which images, and how they are told apart. Fields of RunConfig."""
+    """Which images, and how they are identified. Fields of RunConfig."""
 
     panel: ClassVar = "What"
 
     root: Annotated[str | None, typer.Option(help="Make keys relative to this folder.")] = None
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Do only the first N rows.")] = None
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse to start when any row is bad.")] = False
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse to start if any row is bad.")] = False
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="Tell a changed file by the sha256 of its bytes; reads all of them at the start."),
+        typer.Option(
+            "--deep", help="Detect changed files by the sha256 of their bytes; reads all of them at the start."
+        ),
     ] = False
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go, and as what."""
+    """Place and form of the results."""
 
     panel: ClassVar = "Output"
 
@@ -48,32 +50,32 @@ class OutputOptions:
         typer.Option(
             "--output",
             "-o",
-            help="Write everything into this folder or s3:// prefix.",
+            help="Write everything to this folder or s3:// prefix.",
             show_default="./<manifest>-x<scale>",
         ),
     ] = None
-    existing: Annotated[Existing, typer.Option(help="Choose what to do about work that is already in the output.")] = (
+    existing: Annotated[Existing, typer.Option(help="Choose what to do with work that is already in the output.")] = (
         RunConfig.existing
     )
     format: Annotated[
         Format,
-        typer.Option(help="Write files of this format; auto is PNG where it holds the image whole, else GeoTIFF."),
+        typer.Option(help="Write files of this format; auto is PNG if it holds the image without loss, else GeoTIFF."),
     ] = Form.format
     single: Annotated[
         bool,
-        typer.Option("--single", help="Write one file for an image, under its own name in OUT/images; not tiles."),
+        typer.Option("--single", help="Write one file per image, under its own name in OUT/images, instead of tiles."),
     ] = Form.single
-    dpi: Annotated[Dpi, typer.Option(help="Write the input's DPI times the scale, or keep its number.")] = Form.dpi
+    dpi: Annotated[Dpi, typer.Option(help="Multiply the input's DPI by the scale, or keep it.")] = Form.dpi
     disagreement: Annotated[
         bool,
         typer.Option("--disagreement", help="Write a map of where the members of the self-ensemble disagree, too."),
     ] = RunConfig.disagreement
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Tell on stderr of every image, with the seconds of each phase.")
+        bool, typer.Option("--verbose", "-v", help="Report every image on stderr, with the seconds of each phase.")
     ] = False
     log_format: Annotated[
-        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object a line.")
+        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object per line.")
     ] = LogFormat.TEXT
 
     def shown(self) -> Shown:
@@ -85,7 +87,7 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What is made of a run when it has ended."""
+    """What is made after a run has ended."""
 
     panel: ClassVar = "Output"
 
@@ -96,17 +98,17 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class MachineOptions:
-    """What computes. Fields of RunConfig."""
+    """What the run computes on. Fields of RunConfig."""
 
     panel: ClassVar = "Machine"
 
-    device: Annotated[
-        Device, typer.Option(help="Compute on the CPU or a GPU; auto takes the GPU where there is one.")
-    ] = RunConfig.device
+    device: Annotated[Device, typer.Option(help="Compute on the CPU or a GPU; auto uses a GPU if there is one.")] = (
+        RunConfig.device
+    )
     workers: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Start so many worker processes.", show_default="as processors and memory allow"
+            metavar="N", min=1, help="Start N worker processes.", show_default="as processors and memory allow"
         ),
     ] = None
     threads: Annotated[
@@ -115,17 +117,17 @@ class MachineOptions:
             "--threads-per-worker",
             metavar="N",
             min=1,
-            help="Give a worker so many torch threads; changes pixels slightly.",
+            help="Give each worker N torch threads; changes pixels slightly.",
         ),
     ] = RunConfig.threads
     gpus_per_worker: Annotated[
         float | None,
         typer.Option(
-            metavar="1|1/2|1/4", parser=_gpu_share, help="Give a worker this share of a GPU.", show_default="1"
+            metavar="1|1/2|1/4", parser=_gpu_share, help="Give each worker this share of a GPU.", show_default="1"
         ),
     ] = None
     executor: Annotated[
-        Executor, typer.Option(help="Work in a pool of Ray's, or inline: in this process, one image at a time.")
+        Executor, typer.Option(help="Work in a pool of Ray workers, or inline: in this process, one image at a time.")
     ] = RunConfig.executor
     address: Annotated[
         str | None, typer.Option(help="Join this Ray cluster.", show_default="RAY_ADDRESS, else a local one")
@@ -134,17 +136,17 @@ class MachineOptions:
 
 @dataclass(frozen=True)
 class LimitOptions:
-    """When an image is given up, and when the run. Fields of RunConfig."""
+    """When an image, or the run, is given up. Fields of RunConfig."""
 
     panel: ClassVar = "Limits"
 
     retries: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Try so often again where storage failed in a way that may pass.")
+        int, typer.Option(metavar="N", min=0, help="Retry N times when storage fails for a reason that may pass.")
     ] = RunConfig.retries
     max_pixels: Annotated[
         int,
         typer.Option(
-            metavar="N", min=1, help="Refuse images larger than so many pixels, since a small file may claim any size."
+            metavar="N", min=1, help="Refuse images of more than N pixels, since a small file may claim any size."
         ),
     ] = RunConfig.max_pixels
     max_seconds: Annotated[
@@ -153,7 +155,7 @@ class LimitOptions:
             "--max-seconds-per-image",
             metavar="X",
             min=0.001,
-            help="Fail an image that takes more seconds, its fit in a stack included.",
+            help="Fail an image that takes more than X seconds, its fit in a stack included.",
         ),
     ] = None
     max_consistency_error: Annotated[
@@ -161,16 +163,16 @@ class LimitOptions:
         typer.Option(
             metavar="X",
             min=0.0,
-            help="Call a result degraded, and end with exit code 3, when the RMSE of any band, shrunk again, to its"
-            " input is larger, in the units of the file.",
+            help="Mark a result as degraded, and exit with code 3, if its RMSE against the input, after"
+            " shrinking it again, is larger in any band, in the file's units.",
         ),
     ] = None
     max_failure_rate: Annotated[
         float | None,
         typer.Option(
-            metavar="X", min=0.0, max=1.0, help="Stop the run (exit 4) when a larger share of its images failed."
+            metavar="X", min=0.0, max=1.0, help="Stop the run (exit code 4) if a larger share of its images failed."
         ),
     ] = None
     max_hours: Annotated[
-        float | None, typer.Option(metavar="X", min=0.0, help="Stop the run (exit 4) after so many hours.")
+        float | None, typer.Option(metavar="X", min=0.0, help="Stop the run (exit code 4) after X hours.")
     ] = None

@@ -1,4 +1,4 @@
-"""The options of `srpipe run` that say how large results are."""
+"""Options of `srpipe run` for the size of results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 def checked_by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
-    """A parser as Typer wants it: what is no value is told with the option it was given to."""
+    """Return a parser for Typer, which reports an invalid value together with its option."""
 
     def parsed(value: Any) -> Value:
         try:
@@ -26,7 +26,7 @@ def checked_by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
 
 
 def _as_told(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """A parser that looks whether a text is a value, and leaves it as it is."""
+    """Return a parser that checks a text and returns it unchanged."""
 
     def checked(text: str) -> str:
         parse(text)
@@ -37,7 +37,7 @@ def _as_told(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 @dataclass(frozen=True)
 class SizeOptions:
-    """How large results are: one of these."""
+    """The size of results, by one of these."""
 
     panel: ClassVar = "Quality"
 
@@ -48,7 +48,7 @@ class SizeOptions:
             "-s",
             metavar="X|XxY",
             parser=checked_by(_as_told(parse_scale)),
-            help="Enlarge so many times where a row names no scale of its own: 1.01 to 8, or 2.5x3, across and down.",
+            help="Enlarge by this scale, from 1.01 to 8, or 2.5x3 across and down, unless a row has its own.",
             show_default=str(Settings.scale),
         ),
     ] = None
@@ -57,7 +57,8 @@ class SizeOptions:
         typer.Option(
             metavar="METRES",
             parser=checked_by(_as_told(parse_gsd)),
-            help="Enlarge each image to pixels of this length on the ground, by its georeference, instead of --scale.",
+            help="Enlarge each image to pixels of this length on the ground, using its georeference,"
+            " instead of --scale.",
         ),
     ] = None
     target_size: Annotated[
@@ -65,12 +66,12 @@ class SizeOptions:
         typer.Option(
             metavar="WxH",
             parser=checked_by(_as_told(parse_size)),
-            help="Enlarge each image to so many pixels, as 1024x768, 1024x or x768, instead of --scale.",
+            help="Enlarge each image to this size in pixels, as 1024x768, 1024x or x768, instead of --scale.",
         ),
     ] = None
 
     def ending(self) -> str:
-        """Of the name of an output that nobody named: x4, x2.5, x2.5x3, 2.5m or 1024x768."""
+        """Return the ending of a default output name: x4, x2.5, x2.5x3, 2.5m or 1024x768."""
         scale, told = Quality(self.scale, self.target_gsd, self.target_size).size()
         kind, _, value = told.partition(":")
         numbers = [number.removesuffix(".0") for number in value.split("x")]

@@ -23,21 +23,23 @@ def submit(
     address: Annotated[
         str,
         typer.Option(
-            envvar="RAY_API_SERVER_ADDRESS", metavar="URL", help="Ask this job server of a cluster: http://HEAD:8265."
+            envvar="RAY_API_SERVER_ADDRESS", metavar="URL", help="Use this job server of a cluster: http://HEAD:8265."
         ),
     ],
     slot: Annotated[
         str | None,
         typer.Option(
-            help="Start the run of this scheduled time: a slot is started once.", show_default="now, to the second"
+            help="Start the run of this scheduled time; each slot is started once.", show_default="now, to the second"
         ),
     ] = None,
     submission_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Call the job so on the cluster.", show_default="srpipe-<JOB_FILE>-<slot>"),
+        typer.Option(
+            metavar="ID", help="Give the job this name on the cluster.", show_default="srpipe-<JOB_FILE>-<slot>"
+        ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended, and end with its exit code.")
+        bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended, and exit with its exit code.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
