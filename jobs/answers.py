@@ -19,11 +19,11 @@ EXIT_CODES = {
     " run it again.",
     EXIT_USAGE: "It could not begin, and nothing was written; the sentence on stderr says what to change.",
     EXIT_SOME_FAILED: "It finished, and some rows failed or are over a limit that you set; their records say why.",
-    EXIT_STOPPED: "A limit that you set stopped it; the same command goes on.",
+    EXIT_STOPPED: "A limit that you set stopped it; run the same command to resume.",
     EXIT_ALREADY_SUBMITTED: "The slot was submitted before; nothing was started.",
-    129: "SIGHUP stopped it, the end of its terminal; the same command goes on.",
-    130: "SIGINT stopped it, as Ctrl-C sends it; the same command goes on.",
-    143: "SIGTERM stopped it; the same command goes on.",
+    129: "SIGHUP stopped it, the end of its terminal; run the same command to resume.",
+    130: "SIGINT stopped it, as Ctrl-C sends it; run the same command to resume.",
+    143: "SIGTERM stopped it; run the same command to resume.",
 }
 """The meaning of each exit code."""
 

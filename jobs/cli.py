@@ -84,7 +84,7 @@ def main() -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - unknown errors are raised again
         asked = stopping.asked()  # the exception of a signal may arrive as another one: Ray wraps it
         if asked:
-            tell_reason("stopped; run the same command to go on")
+            tell_reason("stopped; run the same command to resume")
         code = asked.exit_code if asked else _told(error)
     json_log.end()
     _drop_what_nobody_reads()

@@ -36,7 +36,7 @@ def as_text(comparison: Comparison) -> str:
         [
             *(line.rstrip() for line in printed.get().splitlines()),
             *comparison.problems,
-            "consistency: mean of |result made small again - input|, in the units of the files",
+            "consistency: mean of |result shrunk again - input|, in the units of the files",
             f"table: {comparison.table}{sheets}",
         ]
     )

@@ -28,7 +28,7 @@ def print_forecast(told: Forecast) -> None:
         line = f"would fail: line {problem.line}, {problem.key or problem.uri}: {problem.message}"
         console.print(line, markup=False, soft_wrap=True)
     if told.failing > _SHOWN:
-        console.print(f"{told.failing - _SHOWN} more would fail; --json and --save tell the first thousand")
+        console.print(f"{told.failing - _SHOWN} more would fail; --json and --save list the first thousand")
     for note in told.cost.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
 
@@ -50,7 +50,7 @@ def _asked(told: Forecast) -> Iterator[tuple[str, str]]:
 def _images(told: Forecast) -> Iterator[tuple[str, str]]:
     if not told.headers_read:
         return
-    drawn = f" of {told.to_do:,}, drawn by lot: counts are of these, all else is drawn up from them"
+    drawn = f" of {told.to_do:,}, drawn at random: counts are of these, all else is extrapolated"
     yield "headers read", f"{told.headers_read:,}{drawn if told.sampled else ''}"
     kinds = told.kinds
     named = {

@@ -21,15 +21,15 @@ _ITSELF, _DATA_STEP, _NONE = "itself", "data step", "bicubic alone"
 
 _OF_OTHERS = _Listed(
     Method.MODEL,
-    "A trained model of others, as ONNX or as spandrel reads it: --weights says which.",
+    "A third party's trained model, as ONNX or for spandrel, given by --weights.",
     "whoever trained it",
     _DATA_STEP,
 )
 
 _LINES = {
-    Method.AUTO: "The prior, a network fitted to the image, or bicubic: what parts held out of the image speak for.",
+    Method.AUTO: "The prior, a network fitted to the image or bicubic: whichever is best on held-out parts of it.",
     Method.PRIOR: "The prior's network as it is; nothing is fitted.",
-    Method.ZSSR: "A network fitted to the image itself; --network says which.",
+    Method.ZSSR: "A network fitted to the image itself; --network selects it.",
 }
 
 

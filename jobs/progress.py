@@ -75,7 +75,7 @@ class _Teller(Observer):
             names = ", ".join(uri.rpartition("/")[2] for uri in manifest.ignored[:3])
             more = ", ..." if len(manifest.ignored) > 3 else ""
             number = len(manifest.ignored)
-            sentence = f"left out {counted(number, 'file')} that by name are no images: {names}{more}"
+            sentence = f"left out {counted(number, 'file')} that are not images by their names: {names}{more}"
             self.log.info("ignored", sentence, images=number)
         if plan.duplicates:
             sentence = f"left out {counted(plan.duplicates, 'row')} that repeat an earlier one"

@@ -63,7 +63,7 @@ def configure(context: typer.Context, job_file: str | None) -> str | None:
     for name in srpipe_variables():
         if name not in known:
             raise UsageError(
-                f"{name} is set, but is no option of srpipe {context.command.name};"
+                f"{name} is set, but is not an option of srpipe {context.command.name};"
                 f" {_nearest(name, known)}correct or unset it"
             )
     if job_file is not None:

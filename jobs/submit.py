@@ -83,7 +83,7 @@ def connect(address: str) -> Cluster:
     """
     if not address.startswith(("http://", "https://")):
         raise UsageError(
-            f"--address: {address!r} is no job server; give http://HEAD:8265, the address of the dashboard"
+            f"--address: {address!r} is not a job server; give http://HEAD:8265, the address of the dashboard"
         )
     os.environ["RAY_API_SERVER_ADDRESS"] = address  # otherwise RAY_ADDRESS would take precedence over the argument
     for name in _TALKATIVE:
@@ -92,7 +92,7 @@ def connect(address: str) -> Cluster:
         return Cluster(address)
     except AuthenticationError as error:
         raise UsageError(
-            f"{address} does not let us in: {_first_sentence(error)}; put the cluster's token, as `ray get-auth-token`"
+            f"{address} refuses access: {_first_sentence(error)}; put the cluster's token, as `ray get-auth-token`"
             " prints it there, into RAY_AUTH_TOKEN or ~/.ray/auth_token, and leave RAY_AUTH_MODE at token"
         ) from error
     except (OSError, RuntimeError, KeyError) as error:
@@ -111,7 +111,7 @@ def make_submission_id(job_file: str, slot: str | None, given: str | None) -> st
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(job_file).stem)
     submission_id = given or f"srpipe-{name}-{slot or datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%SZ')}"
     if not re.fullmatch(r"[A-Za-z0-9._:+-]{1,200}", submission_id):
-        raise UsageError(f"{submission_id!r} is no submission id; use up to 200 letters, digits and . _ : + -")
+        raise UsageError(f"{submission_id!r} is not a submission id; use up to 200 letters, digits and . _ : + -")
     return submission_id
 
 

@@ -70,7 +70,7 @@ class _Watcher:
         if lease is not None and (heartbeat is None or lease.run_id != heartbeat.run_id):
             return _Sight(None, f"a run is starting ({lease.host}, process {lease.pid})")
         if heartbeat is None:
-            raise UsageError(f"no run tells its progress in {self._output}; name the output of a run, as -o did")
+            raise UsageError(f"there is no progress of a run in {self._output}; name the output of a run, as -o did")
         if lease is None and heartbeat.state is State.RUNNING:
             again = read_heartbeat(self._output)  # it may have just ended
             heartbeat = again or heartbeat
@@ -79,7 +79,7 @@ class _Watcher:
             return _Sight(heartbeat, _ending(heartbeat), _code(heartbeat))
         silent = duration(time.monotonic() - self._seen_at)
         if lease is None:
-            sentence = f"the run died without a word, {silent} ago; run the same command again, it goes on from there"
+            sentence = f"the run died without a word, {silent} ago; run the same command again to resume"
             return _Sight(replace(heartbeat, state=State.STOPPED), sentence, EXIT_FATAL)
         return _Sight(heartbeat, f"no sign of life for {silent}: it hangs, or its machine is cut off or asleep")
 
@@ -179,7 +179,7 @@ def _ending(heartbeat: Heartbeat) -> str:
     age = _age(heartbeat)
     ago = "just now" if age < _JUST_NOW else f"{duration(age)} ago"
     if heartbeat.state is State.STOPPED:
-        return f"stopped {ago} ({heartbeat.stopped_by}); the same command goes on"
+        return f"stopped {ago} ({heartbeat.stopped_by}); run the same command to resume"
     return f"finished {ago}"
 
 

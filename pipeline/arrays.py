@@ -125,7 +125,7 @@ def load_prior(name: str | os.PathLike[str] = SHIPPED) -> Prior:
     """
     file = read_prior(os.fspath(name), "name")
     if file is None:
-        raise UsageError("name: none is no prior; give shipped, or a file made by `srpipe prior`")
+        raise UsageError("name: none is not a prior; give shipped, or a file made by `srpipe prior`")
     return _weights(file)
 
 
@@ -143,7 +143,9 @@ def _array_of(image: Any) -> NDArray[Any]:
         samples: NDArray[Any] = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
         return samples
     if not isinstance(image, np.ndarray):
-        raise TypeError(f"{type(image).__name__} is no image; give a numpy array, as np.asarray(image), or a tensor")
+        raise TypeError(
+            f"{type(image).__name__} is not an image; give a numpy array, as np.asarray(image), or a tensor"
+        )
     return image
 
 
@@ -208,7 +210,7 @@ def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Heade
         raise ImageError(ErrorType.UNSUPPORTED, message)
     if not samples.size or bands > _MOST_BANDS:
         what = "is empty" if not samples.size else f"has {bands} bands, more than {_MOST_BANDS}"
-        message = f"the image {what}; say with channel_axis which axis is that of the bands"
+        message = f"the image {what}; give the axis of the bands with channel_axis"
         raise ImageError(ErrorType.UNSUPPORTED, message)
     if alpha and (bands < 2 or not (georeferenced or dtype in _BLENDING)):
         message = f"an image of {bands} bands of {dtype} has no alpha; leave out alpha=True"

@@ -235,7 +235,7 @@ def check_kernel(kernel: str, scale: int) -> None:
 
 
 ONE_SCALE = (
-    f"the kernel {COLLECTION_KERNEL} is found before any image is opened, whose scale is then not known; give --scale"
+    f"the kernel {COLLECTION_KERNEL} is estimated before the scale of any image is known; give --scale"
     " instead of --target-gsd or --target-size, or another kernel"
 )
 """Message for a kernel and a size that cannot be combined."""

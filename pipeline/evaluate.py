@@ -96,7 +96,7 @@ def _read_run(output: str) -> tuple[pa.Table, str, str]:
     except OSError as error:
         raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
     except (KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors, too
-        raise UsageError(f"what {output} tells of its run is damaged ({error}); run again, which mends it") from error
+        raise UsageError(f"the run data of {output} are damaged ({error}); run again, which repairs it") from error
 
 
 def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def _score(row: dict[str, Any], folder: str, commits: Collection[Commit]) -> Sco
     if row["status"] not in WRITTEN:
         return replace(blank, problem=f"{row['status']}: {row['error_message']}")
     if Commit(row["config_fingerprint"], row["key"], row["source_fingerprint"]) not in commits:
-        return replace(blank, problem="a run has begun to do it anew and did not end; run again, then eval")
+        return replace(blank, problem="a run has begun to do it again and did not end; run again, then eval")
     try:
         ours, bicubic = _likenesses(row, storage.absolute(str(row["reference"]), folder))
     except (ImageError, UsageError, ValueError) as error:

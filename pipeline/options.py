@@ -172,7 +172,7 @@ def _kernel(value: Any) -> str:
         return value if names_kernel_file(value) else parse_kernel(value)
     table = np.asarray(value)
     if table.dtype.kind not in "fiu":
-        raise ValueError(f"{value!r} is no kernel; give its name, a file's, or an array of taps")
+        raise ValueError(f"{value!r} is not a kernel; give its name, a file's, or an array of taps")
     try:
         return to_text(table)
     except ValueError as error:

@@ -151,7 +151,7 @@ class Quality:
     def _check_parts(self) -> None:
         """Raise UsageError for options that the network does not have, or that do not apply to a fit from a prior."""
         if self.start() != NO_PRIOR:
-            _refuse_for("a prior, whose networks have their size", _given(self, "width", "depth"))
+            _refuse_for("a prior, whose networks have fixed sizes", _given(self, "width", "depth"))
             for name in _given(self, "dropout", "normalisation", "adversarial"):
                 raise UsageError(
                     f"--{name} is for networks that are fitted from scratch; add --network or --prior none, or leave it"
@@ -164,7 +164,7 @@ class Quality:
         network = self.network or make_preset(self.preset, from_prior=False).network
         kind = network_class(network)
         if kind.fixed_depth and "depth" in given:
-            raise UsageError(f"--depth has no effect with --network {network}, whose layers are set; leave it out")
+            raise UsageError(f"--depth has no effect with --network {network}, whose layers are fixed; leave it out")
         for name in given:
             if name not in ("depth", *kind.options):
                 having = ", ".join(other for other in NETWORKS if name in network_class(other).options)
@@ -203,7 +203,7 @@ class Quality:
         elif self.network is None and self.start() == NO_PRIOR:
             other = "--prior none"
         raise UsageError(
-            f"--kernel {self.kernel} cannot be used with {other}, whose network knows bicubic alone; leave one of them"
+            f"--kernel {self.kernel} cannot be used with {other}, whose network knows bicubic only; leave one of them"
             " out, or use --method bicubic, which takes any kernel"
         )
 

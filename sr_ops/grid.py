@@ -146,7 +146,7 @@ def parse_gsd(text: str) -> str:
     except ValueError:
         metres = math.nan
     if not 0 < metres < math.inf:
-        raise ValueError(f"{text!r} is no length of a pixel; give metres on the ground, as in 2.5")
+        raise ValueError(f"{text!r} is not a length of a pixel; give metres on the ground, as in 2.5")
     return f"{GSD}{metres!r}"
 
 
@@ -154,7 +154,7 @@ def parse_size(text: str) -> str:
     """Return `Settings.result_size` for WxH, Wx or xH in pixels. Raises ValueError with a sentence for other text."""
     told = re.fullmatch(r"([1-9][0-9]{0,6})?x([1-9][0-9]{0,6})?", text.strip().lower())
     if told is None or not any(told.groups()):
-        raise ValueError(f"{text!r} is no size in pixels; give WxH, as in 1024x768, or one of them, as in 1024x")
+        raise ValueError(f"{text!r} is not a size in pixels; give WxH, as in 1024x768, or one of them, as in 1024x")
     return f"{PIXELS}{told[1] or ''}x{told[2] or ''}"
 
 
@@ -166,7 +166,7 @@ def _times(length: int, ratio: float) -> int:
 def _in_pixels(told: str, height: int, width: int) -> tuple[int, int]:
     """Return width and height."""
     if not told.startswith(PIXELS):
-        raise ValueError(f"{told} is no size in pixels")
+        raise ValueError(f"{told} is not a size in pixels")
     across, down = told.removeprefix(PIXELS).split("x")
     if not across:
         return max(1, _times_exactly(width, int(down), height)), int(down)

@@ -99,5 +99,5 @@ def _check(lr: Tensor, domain: Domain) -> None:
     if bool(beyond.any()):
         raise ValueError(
             f"the image lies between {float(known.min()):g} and {float(known.max()):g}, which its domain does not hold;"
-            " bring it to [0, 1], or tell its bounds with a domain"
+            " scale it to [0, 1], or give its bounds with a domain"
         )

@@ -83,11 +83,11 @@ def parse(text: str) -> KernelSpec:
     if name == "sensor" and colon:
         return _sensor_of(text, values)
     if name not in ("gaussian", "mtf") or not colon:
-        raise ValueError(f"{text!r} is no kernel; use {SPECS}, or a file")
+        raise ValueError(f"{text!r} is not a kernel; use {SPECS}, or a file")
     try:
         numbers = tuple(float(value) for value in values.split(","))
     except ValueError as error:
-        raise ValueError(f"{text!r}: {values!r} is no list of numbers; use {SPECS}") from error
+        raise ValueError(f"{text!r}: {values!r} is not a list of numbers; use {SPECS}") from error
     return KernelSpec(name, _gaussian_of(text, numbers) if name == "gaussian" else _transfers_of(text, numbers))
 
 
@@ -100,7 +100,7 @@ def check_scale(spec: KernelSpec, scale: int) -> None:
     for sigma in sigmas:
         if not LEAST_SIGMA <= sigma <= most:
             allowed = f"{LEAST_SIGMA:g} to {math.floor(most * 100) / 100:g}"
-            raise ValueError(f"{spec.text!r} has a sigma of {sigma:.4g} HR pixels at x{scale}; it is from {allowed}")
+            raise ValueError(f"{spec.text!r} has a sigma of {sigma:.4g} HR pixels at x{scale}; the range is {allowed}")
 
 
 def sigma_of_mtf(transfer: float, scale: int) -> float:
@@ -149,7 +149,7 @@ def _gaussian_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
 def _transfers_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
     for number in numbers:
         if not 0 < number < 1:
-            raise ValueError(f"{text!r}: {number:g} is no transfer; it is above 0 and below 1, 0.1 to 0.5 as a rule")
+            raise ValueError(f"{text!r}: {number:g} is not a transfer; it is above 0 and below 1, 0.1 to 0.5 as a rule")
     return numbers
 
 

@@ -21,4 +21,4 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> str:
     """Return a sentence that says that `name` is unknown, and which names exist."""
     names = tuple(names)
     near = "".join(f"; did you mean {match}" for match in get_close_matches(name, names, 1))
-    return f"the {kind} {name!r} is none{near}; there are {', '.join(names)}"
+    return f"there is no {kind} {name!r}{near}; use one of {', '.join(names)}"

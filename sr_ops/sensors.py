@@ -78,7 +78,7 @@ def parse_bands(told: str) -> tuple[str, tuple[str, ...], tuple[float, ...]]:
     if name is None:
         near = _nearest(written, list(SENSORS))
         known = ", ".join(SENSORS)
-        raise ValueError(f"{written!r} is no sensor that is known{near}; use {known}, or mtf: with what its maker says")
+        raise ValueError(f"{written!r} is not a known sensor{near}; use {known}, or mtf: with what its maker says")
     grids = SENSORS[name].grids
     if not colon:
         first = next(iter(grids.values()))
@@ -95,13 +95,13 @@ def _band(sensor: str, told: str) -> tuple[str, float]:
     band = _named(written, list(table))
     if band is None:
         near = _nearest(written, list(table))
-        raise ValueError(f"{written.strip()!r} is no band of {sensor}{near}; use {', '.join(table)}")
+        raise ValueError(f"{written.strip()!r} is not a band of {sensor}{near}; use {', '.join(table)}")
     if not equals:
         return band, table[band]
     try:
         return band, float(value)
     except ValueError as error:
-        raise ValueError(f"{told!r} is no transfer of a band; use {band}, or {band}={table[band]:g}") from error
+        raise ValueError(f"{told!r} is not a transfer of a band; use {band}, or {band}={table[band]:g}") from error
 
 
 def _check_one_grid(sensor: str, bands: tuple[str, ...]) -> None:

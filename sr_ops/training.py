@@ -106,7 +106,7 @@ class Training:
         held = {name: tuple(tensor.shape) for name, tensor in state["network"].items()}
         wanted = {name: tuple(tensor.shape) for name, tensor in self._network.state_dict().items()}
         if held != wanted:
-            raise ValueError("the checkpoint is of another network; begin anew, or give the options it was begun with")
+            raise ValueError("the checkpoint is of another network; start over, or give the options it was begun with")
         self._network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._optimiser.param_groups[0]["lr"] = self._rate  # loading replaced it by a copy

@@ -58,7 +58,7 @@ def as_onnx(
         inputs = [last, f"weight{number}", f"bias{number}"]
         nodes.append(helper.make_node("Conv", inputs, [f"conv{number}"], pads=[1, 1, 1, 1]))
         last = f"conv{number}"
-    if window > 1:  # raises where a side is no multiple of it
+    if window > 1:  # raises where a side is not a multiple of it
         nodes.append(helper.make_node("SpaceToDepth", [last], ["blocks"], blocksize=window))
         nodes.append(helper.make_node("DepthToSpace", ["blocks"], ["unblocked"], blocksize=window, mode="DCR"))
         last = "unblocked"

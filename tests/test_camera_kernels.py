@@ -397,8 +397,8 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "negative": (lambda held: held["estimate"].update(covariance=[-1, 0, 1]), "is not positive semidefinite"),
     "absurd": (lambda held: held["estimate"].update(covariance=[400, 0, 1]), "is wider than 16 LR pixels squared"),
     "deviation": (lambda held: held["estimate"].update(deviation=-1), "its deviation -1.* is below 0"),
-    "key": (lambda held: held.update(covariances=[1, 0, 1]), "covariances is none of its keys"),
-    "key inside": (lambda held: held["estimate"].update(xx=1), "xx is none of its keys"),
+    "key": (lambda held: held.update(covariances=[1, 0, 1]), "covariances is not one of its keys"),
+    "key inside": (lambda held: held["estimate"].update(xx=1), "xx is not one of its keys"),
     "no key": (lambda held: held.pop("estimate"), "missing required field `estimate`"),
     "text": (lambda held: held.update(confidence="high"), "Expected `float`, got `str`"),
     "confidence": (lambda held: held.update(confidence=7), "its confidence 7.* is not between 0 and 1"),
@@ -465,7 +465,7 @@ def test_nonsense_is_refused(shoot: Callable[..., str], srpipe: Srpipe, data: by
     code, out, err = srpipe(*command)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"the saved kernel {file} is damaged: " in err
-    assert "; delete it, or find it anew with --existing overwrite" in err
+    assert "; delete it, or estimate it again with --existing overwrite" in err
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [file]
     if data == b"{":
         assert srpipe(*command, "--existing", "overwrite")[0] == 0

@@ -127,7 +127,7 @@ REFUSED = {
     "eval of nothing": (("eval", "folder"), "folder"),
     "missing prior": (("run", "good.csv", "--prior", "nothing"), "--prior: nothing is at"),
     "a folder as prior": (("run", "good.csv", "--prior", "folder"), "check access"),
-    "an image as prior": (("run", "good.csv", "--prior", "pictures/a.png"), "is no whole safetensors file"),
+    "an image as prior": (("run", "good.csv", "--prior", "pictures/a.png"), "is not a complete safetensors file"),
     "a prior of unknown scheme": (("run", "good.csv", "--prior", "ftp://host/p"), "ftp"),
     "steps where nothing is fitted": (("run", "good.csv", "--method", "bicubic", "--steps", "9"), "--steps"),
     "a rate where nothing is fitted": (
@@ -137,7 +137,7 @@ REFUSED = {
     "an empty prior": (("run", "good.csv", "--prior", ""), "--prior"),
     "another width than the prior's": (
         ("run", "good.csv", "--width", "8"),
-        "--width has no effect with a prior, whose networks have their size; leave one of them out",
+        "--width has no effect with a prior, whose networks have fixed sizes; leave one of them out",
     ),
     "another network than the prior's": (
         ("run", "good.csv", "--network", "zssr", "--prior", "shipped"),
@@ -198,7 +198,7 @@ REFUSED = {
         ("run", "good.csv", "--preset", "classic", "--prior", "shipped"),
         "--preset classic is fitted from scratch",
     ),
-    "unknown method": (("run", "good.csv", "--method", "magic"), "the method 'magic' is none; there are auto"),
+    "unknown method": (("run", "good.csv", "--method", "magic"), "there is no method 'magic'; use one of auto"),
 }
 
 

@@ -305,7 +305,7 @@ def test_the_driver_is_stopped(
     before = commits(out)
     assert 3 <= len(before) < len(NAMES)
     if sign is not signal.SIGKILL:
-        assert "run the same command to go on" in err
+        assert "run the same command to resume" in err
     code, err = finish(begin(collection.command(out, "--executor", "inline")))
     assert code == 0, err
     collection.check(out, before=before)

@@ -240,7 +240,7 @@ def test_gpus_need_one_to_be_measured(tiny_config: Configs) -> None:
     assert found.cost.workers == 8
     assert found.cost.seconds is None
     assert found.price is None
-    assert "no GPU is here" in found.cost.notes[0]
+    assert "no GPU here" in found.cost.notes[0]
     assert found.cost.output_bytes > 0
 
 

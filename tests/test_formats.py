@@ -90,7 +90,7 @@ def test_what_a_geotiff_cannot_say_is_noted(chosen: Format) -> None:
         header,
         exif=None,
         xmp=None,
-        notes=("before", "EXIF: not in a GeoTIFF", "XMP that is no XML in UTF-8: not in a GeoTIFF"),
+        notes=("before", "EXIF: not in a GeoTIFF", "XMP that is not XML in UTF-8: not in a GeoTIFF"),
     )
     both = replace(_header("gray"), georef=Georef(transform=Transform(1, 0, 0, 0, 1, 0), gcps=(gcp,), point=True))
     assert held(both, chosen) == replace(

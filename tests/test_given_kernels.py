@@ -303,22 +303,22 @@ def test_a_prior_learns_whatever_the_kernel_says(tmp_path: Path) -> None:
     assert read_training_images(str(tmp_path / "m.csv")).left_out == ()
 
 
-# ---- what is no kernel, and what cannot use one ----------------------------------------------------------------------
+# ---- what is not a kernel, and what cannot use one -------------------------------------------------------------------
 
 BAD_CELLS = {
-    "foo": "'foo' is no kernel; use bicubic, box, bilinear, lanczos, gaussian:SIGMA",
-    "1.4": "'1.4' is no kernel; use bicubic",
-    "mtf:0": "'mtf:0': 0 is no transfer; it is above 0 and below 1",
-    "mtf:1.2": "1.2 is no transfer",
+    "foo": "'foo' is not a kernel; use bicubic, box, bilinear, lanczos, gaussian:SIGMA",
+    "1.4": "'1.4' is not a kernel; use bicubic",
+    "mtf:0": "'mtf:0': 0 is not a transfer; it is above 0 and below 1",
+    "mtf:1.2": "1.2 is not a transfer",
     "gaussian:1,2": "has 2 numbers; use gaussian:SIGMA",
-    "gaussian:7.9": "'gaussian:7.9' has a sigma of 7.9 HR pixels at x2; it is from 0.02 to 7.87",
+    "gaussian:7.9": "'gaussian:7.9' has a sigma of 7.9 HR pixels at x2; the range is 0.02 to 7.87",
     "gone.npy": "kernel: nothing is at {folder}/gone.npy; correct the name, or name a kernel",
-    "a.png": "'a.png' is no kernel",
+    "a.png": "'a.png' is not a kernel",
     "sum.npy": "kernel: {folder}/sum.npy holds taps that sum to 1.02; a kernel's sum to 1: divide them by 1.02",
     "wide.npy": "holds 67 x 67 taps; a kernel has at most 65 x 65: cut off its rim",
     "nan.csv": "holds taps that are not finite; write numbers",
-    "text.CSV": "text.CSV is no table of numbers",
-    "image.TIF": "is no table of numbers (it has 3 bands, where a kernel has one)",
+    "text.CSV": "text.CSV is not a table of numbers",
+    "image.TIF": "is not a table of numbers (it has 3 bands, where a kernel has one)",
     "axes.npy": "holds an array of 3 axes, shape (1, 3, 3); a kernel has two, rows and columns",
     "folder.npy": "folder.npy: it is a folder, not a file; check access",
     "ftp://host/k.npy": "the scheme 'ftp' is not supported",
@@ -373,7 +373,7 @@ def test_a_bad_option_is_refused_before_anything_is_written(
     code, out, err = srpipe("run", "a.png", "-o", "out", *BICUBIC, "--kernel", cell)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "--kernel" in err or "ftp" in cell
-    sentence = BAD_CELLS.get(cell, f"{cell!r} is no kernel; use bicubic").removeprefix("kernel: ")
+    sentence = BAD_CELLS.get(cell, f"{cell!r} is not a kernel; use bicubic").removeprefix("kernel: ")
     assert sentence.format(folder=tmp_path) in err
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -409,7 +409,7 @@ def test_a_kernel_with_a_network_for_bicubic_is_refused(
     code, _, err = srpipe("run", "a.png", "-o", "out", "-s", "2", *other, "--kernel", kernel)
     assert code == 2
     assert (
-        f"--kernel {kernel} cannot be used with {' '.join(other)}, whose network knows bicubic alone; leave one" in err
+        f"--kernel {kernel} cannot be used with {' '.join(other)}, whose network knows bicubic only; leave one" in err
     )
     assert "or use --method bicubic, which takes any kernel" in err
     assert not (tmp_path / "out").exists()
@@ -478,4 +478,4 @@ def test_a_scale_of_its_own_is_a_kernel_of_its_own(any_kernel: MakeConfig, tmp_p
     config = replace(config, settings=replace(config.settings, kernel="gaussian:7.5"))
     plan = make_plan(config, read_manifest(config.manifest), "", {})
     (rejected,) = plan.rejected
-    assert "'gaussian:7.5' has a sigma of 7.5 HR pixels at x8; it is from 0.02 to 7.12" in rejected.message
+    assert "'gaussian:7.5' has a sigma of 7.5 HR pixels at x8; the range is 0.02 to 7.12" in rejected.message

@@ -92,7 +92,7 @@ def test_rounding_is_what_the_encoder_does(name: str, quality: int) -> None:
 
 
 def test_rounding_keeps_colour_and_what_is_no_whole_block() -> None:
-    """All bands move alike, and the last rows and columns of a side that is no multiple of 8 not at all."""
+    """All bands move alike, and the last rows and columns of a side that is not a multiple of 8 not at all."""
     image = noise(2, 3, 21, 34)
     moved = round_to_steps(image, steps_of_quality(10)) - image
     torch.testing.assert_close(moved[:, 0], moved[:, 1])

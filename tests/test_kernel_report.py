@@ -167,10 +167,10 @@ def test_files_of_kernels_are_told_from_images(srpipe: Srpipe, tmp_path: Path) -
         ("gone.png", "the manifest gone.png does not exist"),
         ("gone.csv", "SPEC: nothing is at"),
         ("*.jpg", "nothing matches"),
-        ("nowhere", "SPEC: 'nowhere' is no kernel"),
+        ("nowhere", "SPEC: 'nowhere' is not a kernel"),
         ("m.csv", "has no column 'uri'"),
-        ("gaussian:x", "SPEC: 'gaussian:x': 'x' is no list of numbers"),
-        ("estimate", "SPEC: 'estimate' is no kernel"),
+        ("gaussian:x", "SPEC: 'gaussian:x': 'x' is not a list of numbers"),
+        ("estimate", "SPEC: 'estimate' is not a kernel"),
     ],
 )
 def test_what_names_nothing_is_refused(spec: str, said: str, srpipe: Srpipe, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ _fragments = st.lists(st.sampled_from([*_pieces, " "]), max_size=6).map("".join)
 
 
 def refusal(text: str) -> str:
-    """What is said of a text that is no kernel at x2 and x8; "" for one that is."""
+    """What is said of a text that is not a kernel at x2 and x8; "" for one that is."""
     try:
         for scale in (2, 8):
             check_scale(parse(text), scale)
@@ -143,7 +143,7 @@ def test_any_text_is_a_kernel_or_refused_in_a_sentence(text: str) -> None:
     """Never another error, now or when it is looked at for a scale; what is one has a text that is the same."""
     said = refusal(text)
     if said:
-        assert re.search("no kernel|no list of numbers|has . numbers|a sigma|no transfer|give its file", said)
+        assert re.search("not a kernel|not a list of numbers|has . numbers|a sigma|not a transfer|give its file", said)
         return
     spec = parse(text)
     assert parse(spec.text) == spec
@@ -165,21 +165,21 @@ def test_a_list_of_transfers_is_a_kernel_a_band() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("foo", "is no kernel; use bicubic"),
-        ("", "is no kernel"),
-        ("bicubic:2", "is no kernel"),
-        ("gaussian", "is no kernel"),
-        ("gaussian:", "is no list of numbers"),
+        ("foo", "is not a kernel; use bicubic"),
+        ("", "is not a kernel"),
+        ("bicubic:2", "is not a kernel"),
+        ("gaussian", "is not a kernel"),
+        ("gaussian:", "is not a list of numbers"),
         ("gaussian:1,2", "has 2 numbers"),
         ("gaussian:0", "a sigma is above 0"),
-        ("gaussian:9", "from 0.02 to 7.87"),
+        ("gaussian:9", "range is 0.02 to 7.87"),
         ("gaussian:nan", "a sigma is above 0"),
         ("gaussian:1,1,inf", "an angle is a number of degrees"),
-        ("mtf:0", "0 is no transfer"),
-        ("mtf:1.2", "1.2 is no transfer"),
-        ("mtf:0.3,1", "1 is no transfer"),
-        ("mtf:nan", "nan is no transfer"),
-        ("mtf:1e-300", "has a sigma of 23.66 HR pixels at x2; it is from 0.02 to 7.87"),
+        ("mtf:0", "0 is not a transfer"),
+        ("mtf:1.2", "1.2 is not a transfer"),
+        ("mtf:0.3,1", "1 is not a transfer"),
+        ("mtf:nan", "nan is not a transfer"),
+        ("mtf:1e-300", "has a sigma of 23.66 HR pixels at x2; the range is 0.02 to 7.87"),
         ("mtf:0.99999", "has a sigma of 0.002847 HR pixels"),
         ("gaussian:1,0.01,0", "has a sigma of 0.01 HR pixels"),
         ("gaussian:1e309", "a sigma is above 0"),
@@ -189,7 +189,7 @@ def test_a_list_of_transfers_is_a_kernel_a_band() -> None:
         ("taps:67:AAAA", "an odd side of at most 65"),
         ("taps:1:AAAAAA==", "sums to 1, not 0"),
         ("taps:1:AADAfw==", "sums to 1, not nan"),
-        ("taps", "is no kernel"),
+        ("taps", "is not a kernel"),
     ],
 )
 def test_what_names_no_kernel_is_refused(spec: str, said: str) -> None:
@@ -265,10 +265,10 @@ def test_what_is_no_kernel_is_refused_with_what_was_found(tmp_path: Path) -> Non
         ("wide.npy", np.full((67, 67), 1 / 67**2), "67 x 67 taps; a kernel has at most 65 x 65"),
         ("axes.npy", np.full((2, 3, 3), 1 / 18), "3 axes"),
         ("empty.npy", np.zeros((0, 3)), "shape"),
-        ("words.npy", np.array([["a"]]), "no table of numbers"),
+        ("words.npy", np.array([["a"]]), "not a table of numbers"),
         ("huge.npy", np.array([[1e300, 1 - 1e300, 0.0]]), "not finite"),
         ("cancelling.npy", np.array([[1e10, 1 - 1e10, 0.0]]), "sum to 0"),
-        ("complex.npy", flat * 1j, "no table of numbers"),
+        ("complex.npy", flat * 1j, "not a table of numbers"),
     ):
         with pytest.raises(UsageError, match=f"{name.partition('.')[0]}.*{said}"):
             of_file(write(tmp_path / name, table))
@@ -280,7 +280,7 @@ def test_what_is_no_kernel_is_refused_with_what_was_found(tmp_path: Path) -> Non
     (tmp_path / "long.csv").write_bytes(b"1" * ((1 << 20) + 1))
     (tmp_path / "folder.npy").mkdir()
     for name in ("object.npy", "text.csv", "cut.npy", "none.npy", "cut.tif"):
-        with pytest.raises(UsageError, match=f"{name} is no table of numbers"):
+        with pytest.raises(UsageError, match=f"{name} is not a table of numbers"):
             of_file(tmp_path / name)
     with pytest.raises(UsageError, match="nothing is at"):
         of_file(tmp_path / "gone.npy")
@@ -323,9 +323,9 @@ def test_the_command_tells_and_draws(srpipe: Srpipe, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["foo"], "SPEC: 'foo' is no kernel"),
+        (["foo"], "SPEC: 'foo' is not a kernel"),
         (["gone.npy"], "SPEC: nothing is at"),
-        (["box", "-o", "k.jpg"], "--output: k.jpg is no .png"),
+        (["box", "-o", "k.jpg"], "--output: k.jpg is not a .png"),
         (["box", "-o", "missing/k.png"], "--output: cannot write"),
     ],
 )

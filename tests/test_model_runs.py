@@ -110,7 +110,7 @@ def test_tiles_are_as_the_whole(folder: Path, srpipe: Srpipe, read_records: Read
         made[name] = tile(path).astype(int)
     assert np.abs(made["tiles"] - made["whole"]).max() <= 1
     notes = {name: read_records(str(folder / name))["a.png"]["notes"] or "" for name in made}
-    assert "tiles agree with the whole image as far as the model sees no more than 8 pixels" in notes["tiles"]
+    assert "tiles agree with the whole image if the model sees no farther than 8 pixels" in notes["tiles"]
     assert "tiles agree" not in notes["whole"]
 
 
@@ -185,7 +185,7 @@ REFUSED = {
     "a map of members": ((*MODEL, "--disagreement"), "--disagreement with --method model has no effect"),
     "another scale": ((*MODEL, "--scale", "3"), "m.onnx enlarges by 2, not by 3; use --scale 2"),
     "nothing there": ((*MODEL, "--weights", "none.onnx"), "nothing is at"),
-    "no model": ((*MODEL, "--weights", "a.png"), "a.png is no whole model as ONNX"),
+    "no model": ((*MODEL, "--weights", "a.png"), "a.png is not a complete ONNX model"),
     "four bands": ((*MODEL, "--weights", "four.onnx"), "four.onnx is for pictures of 4 bands"),
     "code": ((*MODEL, "--weights", "code.pth"), "code.pth is a pickle that runs code"),
 }

@@ -164,12 +164,12 @@ def test_a_checkpoint_of_tensors_is_no_such_pickle(old: bool) -> None:
 
 GOOD = as_onnx(drawn(), 2)
 REFUSED = {
-    "empty": (b"", "is no whole model as ONNX"),
-    "text": (b"no model at all, but a sentence\n", "is no whole model as ONNX"),
-    "a truncated one": (GOOD[: len(GOOD) // 2], "is no whole model as ONNX"),
-    "a truncated checkpoint": (checkpoint(TENSORS)[:300], "is no whole checkpoint of PyTorch"),
+    "empty": (b"", "is not a complete ONNX model"),
+    "text": (b"no model at all, but a sentence\n", "is not a complete ONNX model"),
+    "a truncated one": (GOOD[: len(GOOD) // 2], "is not a complete ONNX model"),
+    "a truncated checkpoint": (checkpoint(TENSORS)[:300], "is not a complete checkpoint of PyTorch"),
     "four bands": (as_onnx(drawn(4), 2), "is for pictures of 4 bands"),
-    "fewer bands out than in": (as_onnx(drawn(3, made=1), 2), "no enlargement of it"),
+    "fewer bands out than in": (as_onnx(drawn(3, made=1), 2), "not an enlargement of it"),
     "as large as before": (as_onnx(drawn(3, 1), 1), "enlarges by 1; "),
     "far too large": (as_onnx(drawn(3, 9), 9), "enlarges by 9; "),
     "two pictures at once": (as_onnx(drawn(), 2, (2, 3, "h", "w")), "takes 2 pictures at a time"),
@@ -190,7 +190,7 @@ def test_what_is_no_model_for_pictures(what: str) -> None:
 def test_weights_in_safetensors_that_are_cut_off() -> None:
     """That is said before spandrel is looked for."""
     data = (Path(__file__).parent.parent / "pipeline/priors/any_camera.safetensors").read_bytes()
-    with pytest.raises(ValueError, match="is no whole file of tensors"):
+    with pytest.raises(ValueError, match="is not a complete file of tensors"):
         parse_model(data[: len(data) // 2])
 
 

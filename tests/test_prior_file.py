@@ -274,13 +274,13 @@ def _with(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 NO_PRIORS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty": (lambda: b"", "is no whole safetensors file"),
-    "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "is no whole safetensors file"),
-    "text": (lambda: b"weights, please\n" * 100, "is no whole safetensors file"),
-    "a header of 4 EB": (lambda: (2**62).to_bytes(8, "little") + b"{}", "is no whole safetensors file"),
-    "cut in the header": (lambda: _good()[:200], "is no whole safetensors file"),
-    "cut in the numbers": (lambda: _good()[:-1], "is no whole safetensors file"),
-    "something behind": (lambda: _good() + b"\0", "is no whole safetensors file"),
+    "empty": (lambda: b"", "is not a complete safetensors file"),
+    "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "is not a complete safetensors file"),
+    "text": (lambda: b"weights, please\n" * 100, "is not a complete safetensors file"),
+    "a header of 4 EB": (lambda: (2**62).to_bytes(8, "little") + b"{}", "is not a complete safetensors file"),
+    "cut in the header": (lambda: _good()[:200], "is not a complete safetensors file"),
+    "cut in the numbers": (lambda: _good()[:-1], "is not a complete safetensors file"),
+    "something behind": (lambda: _good() + b"\0", "is not a complete safetensors file"),
     "what torch.save makes": (_pickled, "is a pickle of PyTorch, which could run any code"),
     "what torch.save made": (
         lambda: _pickled(_use_new_zipfile_serialization=False),
@@ -329,7 +329,7 @@ NO_PRIORS: dict[str, tuple[Callable[[], bytes], str]] = {
     "no description": (lambda: _described("{"), "does not say what networks it is for"),
     "numbers numpy has not": (
         lambda: _described(BODY, {name: it.bfloat16() for name, it in load(_good()).items()}),
-        "is no whole safetensors file",
+        "is not a complete safetensors file",
     ),
 }
 
@@ -431,7 +431,7 @@ def _check_any(data: bytes) -> None:
 def test_every_truncation_is_refused() -> None:
     """A file that was cut off anywhere is told to be no whole one."""
     for length in [*range(_header_bytes(_good()) + 100), *range(0, len(_good()), 97), len(_good()) - 1]:
-        with pytest.raises(ValueError, match="is no whole safetensors file"):
+        with pytest.raises(ValueError, match="is not a complete safetensors file"):
             parse_prior(_good()[:length])
 
 

@@ -191,7 +191,7 @@ def test_heads_of_other_bodies(tmp_path: Path, train: Callable[..., bytes], body
     onward: dict[str, Any] = {"start": str(tmp_path / "start"), "width": None, "depth": None}
     assert parse_prior(train(scales=(3,), **onward)).body == Body(8, 3, body)
     assert parse_prior(train(scales=(2,), clean=True, **onward)).clean_body == Body(8, 9, body)
-    with pytest.raises(UsageError, match=f"--body: the prior that it goes on from has {body}, not additive; use --fr"):
+    with pytest.raises(UsageError, match=f"--body: the prior that it starts from has {body}, not additive; use --fr"):
         train(body=BodyKind.ADDITIVE, **onward)
 
 
@@ -210,10 +210,10 @@ def test_a_head_for_clean_images_goes_where_that_for_any_camera_was_trained(
     ("changes", "message"),
     [
         ({"start": "none"}, "--clean: heads for clean images begin as those for any camera; leave out --from none"),
-        ({"width": 9}, "--width: the prior that it goes on from has 8, not 9"),
+        ({"width": 9}, "--width: the prior that it starts from has 8, not 9"),
         (
             {"body": BodyKind.PIXEL},
-            "--body: the prior that it goes on from has additive, not pixel-attention",
+            "--body: the prior that it starts from has additive, not pixel-attention",
         ),
         ({"depth": 2}, "--depth: heads for clean images of this prior have at least 3 convolutions, not 2"),
     ],
@@ -363,7 +363,7 @@ def test_a_checkpoint_of_another_command_is_refused(
         train(**{"steps": 8, **change})
     sentence = str(refused.value)
     assert sentence.startswith(f"{tmp_path}/p.checkpoint is of another training: {words}")
-    assert sentence.endswith("; give what it was begun with, or remove it to begin anew")
+    assert sentence.endswith("; give the options that it was begun with, or remove it to start over")
     assert (tmp_path / "p.checkpoint").read_bytes() == before
     assert not (tmp_path / "p").exists()
 
@@ -378,7 +378,7 @@ def test_a_checkpoint_that_knew_one_body_is_gone_on_with(
     held = torch.load(path, weights_only=True)
     del held["command"]["--body"]
     torch.save(held, path)
-    with pytest.raises(UsageError, match="--body was additive, not pixel-attention; give what"):
+    with pytest.raises(UsageError, match="--body was additive, not pixel-attention; give the options"):
         train(steps=8, body=BodyKind.PIXEL)
     assert train(steps=8) == uninterrupted
 
@@ -400,7 +400,7 @@ def test_a_checkpoint_of_other_images_or_another_start_is_refused(
     changed = picture.copy()
     changed[3, 4, 1] ^= 1
     Image.fromarray(changed).save(tmp_path / "2.png")
-    with pytest.raises(UsageError, match="of another training: its images are others; give what it was"):
+    with pytest.raises(UsageError, match="of another training: its images are others; give the options"):
         train(**given)
     Image.fromarray(picture).save(tmp_path / "2.png")
     train(**given)
@@ -423,7 +423,7 @@ def test_a_damaged_checkpoint_is_refused(
     interrupted((4, 3), 2, steps=8)
     path = tmp_path / "p.checkpoint"
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(UsageError, match=r"p\.checkpoint is no whole checkpoint of srpipe prior .*; remove it"):
+    with pytest.raises(UsageError, match=r"p\.checkpoint is not a complete checkpoint of srpipe prior .*; remove it"):
         train(steps=8)
 
 
@@ -436,7 +436,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, train: Callable[..., bytes]) 
 
     for held in (Trap(), {"format": 1, "command": Trap(), "done": {}, "begun": {}}, {}, [], 5):
         torch.save(held, tmp_path / "p.checkpoint")
-        with pytest.raises(UsageError, match="is no whole checkpoint"):
+        with pytest.raises(UsageError, match="is not a complete checkpoint"):
             train()
     assert not (tmp_path / "sprung").exists()
 

@@ -415,9 +415,9 @@ def test_a_refused_run_leaves_the_old_heartbeat(tmp_path: Path, tiny_config: Mak
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[1]", "is none that srpipe wrote"),
-        ('{"percent": 3}', "is none that srpipe wrote"),
-        ("{", "is none that srpipe wrote"),
+        ("[1]", "was not written by srpipe"),
+        ('{"percent": 3}', "was not written by srpipe"),
+        ("{", "was not written by srpipe"),
         ('{"version": 99, "new": 1}', "later srpipe"),
     ],
 )

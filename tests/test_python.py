@@ -198,7 +198,7 @@ def test_a_kernel_may_be_an_array_of_taps() -> None:
 
 
 WRONG_IMAGES = {
-    "no array": ([[1, 2]], {}, TypeError, "list is no image"),
+    "no array": ([[1, 2]], {}, TypeError, "list is not an image"),
     "masked": (np.ma.masked_equal(picture(8, 8), 3), {}, TypeError, "masked array"),
     "one axis": (picture(8, 8)[0], {}, ImageError, r"shape \(8,\)"),
     "four axes": (picture(8, 8)[None, None], {}, ImageError, "channel_axis"),
@@ -245,7 +245,7 @@ WRONG_TENSORS = {
     "bytes": (noise(1, 8, 9, dtype=torch.uint8), "torch.uint8"),
     "empty": (noise(1, 0, 9), "(1, 0, 9)"),
     "not finite": (noise(1, 8, 9).log().where(noise(1, 8, 9) > 0.5, math.nan), "NaN"),
-    "grey levels": (noise(1, 8, 9) * 255, "bring it to [0, 1]"),
+    "grey levels": (noise(1, 8, 9) * 255, "scale it to [0, 1]"),
 }
 
 
@@ -315,7 +315,7 @@ WRONG_OPTIONS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no such preset": ({"preset": "better"}, UsageError, "preset: 'better'"),
     "no such method": ({"method": "magic"}, UsageError, "method: .*magic"),
     "no such network": ({"network": "magic", "depth": 3}, UsageError, "network: .*magic"),
-    "no such kernel": ({"kernel": "gauss:1"}, UsageError, "kernel: 'gauss:1' is no kernel"),
+    "no such kernel": ({"kernel": "gauss:1"}, UsageError, "kernel: 'gauss:1' is not a kernel"),
     "no scale": ({"scale": 1}, UsageError, "scale: the scale '1' cannot be made"),
     "two sizes": ({"scale": 2, "target_size": "9x9"}, UsageError, "leave out all but one"),
     "a share of a GPU": ({"gpus_per_worker": 0.3}, UsageError, "gpus_per_worker: 0.3 is not 1, 1/2 or 1/4"),

@@ -187,7 +187,7 @@ def test_an_enlargement_is_added_in_place(bands: int, size: tuple[int, int], sca
 
 
 def test_downscale_needs_multiples() -> None:
-    """A side that is no multiple of the scale is an error that names the scale and the size."""
+    """A side that is not a multiple of the scale is an error that names the scale and the size."""
     with pytest.raises(ValueError, match=r"multiples of 3, got 6 x 7"):
         downscale(torch.zeros(1, 6, 7), 3)
 

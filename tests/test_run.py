@@ -473,7 +473,7 @@ def test_unusable_prior(
     (tmp_path / "broken").write_bytes(make_prior()[:-5])
     for name, sentence in {
         "gone": "--prior: nothing is at .*gone; ",
-        "broken": "--prior: .*broken is no whole safetensors file",
+        "broken": "--prior: .*broken is not a complete safetensors file",
     }.items():
         _refused(tiny_config(prior_name=str(tmp_path / name)), observer, sentence, tmp_path)
         assert not observer.plans

@@ -109,22 +109,22 @@ def test_a_text_keeps_the_values_that_it_stood_for(corrected: Callable[[], None]
 
 
 BAD = {
-    "sensor": "'sensor' is no kernel; use bicubic, .*sensor:NAME",
-    "sensor:": "'' is no sensor that is known; use sentinel-2, quickbird",
-    "sensor:sentinal-2": r"'sentinal-2' is no sensor that is known \(the nearest is sentinel-2\); use sentinel-2, qu",
+    "sensor": "'sensor' is not a kernel; use bicubic, .*sensor:NAME",
+    "sensor:": "'' is not a known sensor; use sentinel-2, quickbird",
+    "sensor:sentinal-2": r"'sentinal-2' is not a known sensor \(the nearest is sentinel-2\); use sentinel-2, qu",
     "sensor:World View 1": r"the nearest is worldview-[23]",
-    "sensor:landsat-8": "'landsat-8' is no sensor that is known; use .* or mtf: with what its maker says",
-    "sensor:sentinel-2:": "'' is no band of sentinel-2; use B2, B3",
-    "sensor:sentinel-2:B8a,B8b": r"'B8b' is no band of sentinel-2 \(the nearest is B8",
-    "sensor:sentinel-2:B4:B3": "'B4:B3' is no band of sentinel-2",
-    "sensor:sentinel-2:B4,,B2": "'' is no band of sentinel-2",
-    "sensor:ikonos:rde": r"'rde' is no band of ikonos \(the nearest is red\); use blue, green, red, nir, pan",
+    "sensor:landsat-8": "'landsat-8' is not a known sensor; use .* or mtf: with what its maker says",
+    "sensor:sentinel-2:": "'' is not a band of sentinel-2; use B2, B3",
+    "sensor:sentinel-2:B8a,B8b": r"'B8b' is not a band of sentinel-2 \(the nearest is B8",
+    "sensor:sentinel-2:B4:B3": "'B4:B3' is not a band of sentinel-2",
+    "sensor:sentinel-2:B4,,B2": "'' is not a band of sentinel-2",
+    "sensor:ikonos:rde": r"'rde' is not a band of ikonos \(the nearest is red\); use blue, green, red, nir, pan",
     "sensor:sentinel-2:B4,B8A": r"B4 \(10 m\) and B8A \(20 m\) of sentinel-2 have pixels of different sizes",
     "sensor:worldview-2:nir2,pan": r"nir2 \(multispectral\) and pan \(panchromatic\) of worldview-2 have pixels",
-    "sensor:sentinel-2:B4=x": "'B4=x' is no transfer of a band; use B4, or B4=0.24",
-    "sensor:sentinel-2:B4=": "'B4=' is no transfer of a band",
-    "sensor:sentinel-2:B4=1": "1 is no transfer; it is above 0 and below 1",
-    "sensor:sentinel-2:B4=nan": "nan is no transfer",
+    "sensor:sentinel-2:B4=x": "'B4=x' is not a transfer of a band; use B4, or B4=0.24",
+    "sensor:sentinel-2:B4=": "'B4=' is not a transfer of a band",
+    "sensor:sentinel-2:B4=1": "1 is not a transfer; it is above 0 and below 1",
+    "sensor:sentinel-2:B4=nan": "nan is not a transfer",
 }
 
 
@@ -136,7 +136,7 @@ def test_what_names_no_sensor_or_band_is_refused(written: str, said: str) -> Non
 
 
 def refusal(text: str) -> str:
-    """What is said of a text that is no kernel; "" for one that is."""
+    """What is said of a text that is not a kernel; "" for one that is."""
     try:
         parse(text)
     except ValueError as error:
@@ -149,7 +149,7 @@ def test_any_text_of_a_sensor_is_a_kernel_or_refused_in_a_sentence(pieces: list[
     """Never another error; what is a kernel has a text that is the same."""
     text = f"sensor:{''.join(pieces)}"
     said = refusal(text)
-    assert not said or re.search("no sensor that is known|no band of|different sizes|no transfer", said)
+    assert not said or re.search("not a known sensor|not a band of|different sizes|not a transfer", said)
     if not said:
         assert parse(parse(text).text) == parse(text)
 
@@ -187,7 +187,7 @@ def test_the_command_lists_all_names(srpipe: Srpipe) -> None:
         (["--json"], "SPEC is missing"),
         (["box", "--list"], "--list prints all names, and SPEC says box; leave one of them out"),
         (["--list", "-o", "k.png"], "--output says k.png; leave one of them out"),
-        (["sensor:sentinal-2"], "SPEC: 'sensor:sentinal-2': 'sentinal-2' is no sensor that is known (the nearest is"),
+        (["sensor:sentinal-2"], "SPEC: 'sensor:sentinal-2': 'sentinal-2' is not a known sensor (the nearest is"),
     ],
 )
 def test_the_command_refuses(srpipe: Srpipe, arguments: list[str], said: str) -> None:
@@ -226,7 +226,7 @@ def test_a_run_takes_sensors(srpipe: Srpipe, make_png: MakePng, read_records: Re
         " image in its order, or one for all, as in sensor:ikonos:blue",
     )
     (wrong,) = (row for row in records.values() if row["error_type"] == "bad_row")
-    assert "'iconos' is no sensor that is known (the nearest is ikonos)" in wrong["error_message"]
+    assert "'iconos' is not a known sensor (the nearest is ikonos)" in wrong["error_message"]
     (tmp_path / "job.toml").write_text('kernel = "sensor:sentinel-2:B04,B03,B02"\n')
     assert srpipe("run", "rgb.png", "-o", "other", *RUN, "--config", "job.toml")[0] == 0
     (record,) = read_records("other").values()

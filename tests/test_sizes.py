@@ -287,13 +287,13 @@ REFUSED = {
         "--scale and --target-gsd say each how large results are; leave out all but one",
     ),
     "two others": (("--target-size", "9x9", "--target-gsd", "5"), "--target-gsd and --target-size say each"),
-    "no length": (("--target-gsd", "0"), "'0' is no length of a pixel; give metres on the ground"),
-    "no size": (("--target-size", "90"), "'90' is no size in pixels; give WxH"),
+    "no length": (("--target-gsd", "0"), "'0' is not a length of a pixel; give metres on the ground"),
+    "no size": (("--target-size", "90"), "'90' is not a size in pixels; give WxH"),
     "a kernel of all": (
         ("--target-gsd", "5", "--kernel", "estimate-collection"),
-        "the kernel estimate-collection is found before any image is opened, whose scale is then not known",
+        "the kernel estimate-collection is estimated before the scale of any image is known",
     ),
-    "a kernel too wide": (("--scale", "2.5", "--kernel", "gaussian:9"), "HR pixels at x3; it is from"),
+    "a kernel too wide": (("--scale", "2.5", "--kernel", "gaussian:9"), "HR pixels at x3; the range is"),
 }
 
 
@@ -319,7 +319,7 @@ FAILED = {
     "as many": (("--target-size", "24x"), "its result would be 24 x 20, no more; give a larger --target-size"),
     "far more": (("--target-size", "193x100"), "more than 8 times as many on a side; give a smaller --target-size"),
     "no more": (("--scale", "1.02"), "its result would be 24 x 20, no more; give a larger scale"),
-    "a kernel": (("--target-size", "30x", "--kernel", "gaussian:9"), "HR pixels at x2; it is from"),
+    "a kernel": (("--target-size", "30x", "--kernel", "gaussian:9"), "HR pixels at x2; the range is"),
     "no place": (("--target-gsd", "5"), "it does not say how long its pixels are on the ground"),
 }
 

@@ -203,7 +203,7 @@ UNFIT = {
     "a path on this machine": ('manifest = "m.csv"\noutput = "/shared/out"', 'manifest = "m.csv" is relative'),
     "a kernel's file on this machine": (WHOLE + 'kernel = "k.NPY"', 'kernel = "k.NPY" is relative'),
     "a prior on this machine": (WHOLE + 'prior = "p"', 'prior = "p" is relative'),
-    "a kernel that is none": (WHOLE + 'kernel = "foo"', "'foo' is no kernel"),
+    "a kernel that is none": (WHOLE + 'kernel = "foo"', "'foo' is not a kernel"),
     "a password": (WHOLE + 'prior = "s3://me:secret@host/p"', "prior holds a password"),
     "unknown key": (WHOLE + "scael = 3", "did you mean scale"),
 }

@@ -93,4 +93,4 @@ def test_whatever_becomes_of_the_exception_the_exit_code_is_the_signals(
 
         monkeypatch.setattr("pipeline.evaluate.evaluate", interrupted)
         ended, _, err = srpipe("eval", "out")
-        assert (ended, err.strip()) == (code, "srpipe: stopped; run the same command to go on")
+        assert (ended, err.strip()) == (code, "srpipe: stopped; run the same command to resume")

@@ -186,7 +186,7 @@ def test_without_the_token_nothing_is_started(head: Head, job_file: Path, tmp_pa
     }[case]
     code, out, err = head.submit(str(job_file), "--submission-id", "refused", **changes)
     assert (code, out, err.count("\n")) == (2, "", 1), err
-    assert f"{head.address} does not let us in" in err
+    assert f"{head.address} refuses access" in err
     assert "RAY_AUTH_TOKEN" in err
     assert "refused" not in [job["submission_id"] for job in head.jobs()]
 
@@ -224,7 +224,7 @@ def test_an_address_that_is_none(job_file: Path, srpipe: Callable[..., tuple[int
     """The address of the cluster itself is not that of its job server."""
     code, _, err = srpipe("submit", str(job_file), "--address", "10.0.0.1:6379")
     assert code == 2
-    assert "'10.0.0.1:6379' is no job server; give http://HEAD:8265" in err
+    assert "'10.0.0.1:6379' is not a job server; give http://HEAD:8265" in err
 
 
 def test_submission_ids() -> None:
@@ -233,7 +233,7 @@ def test_submission_ids() -> None:
     assert submit.make_submission_id("x.toml", None, "mine") == "mine"
     assert re.fullmatch(r"srpipe-x-20\d\d-\d\d-\d\dT\d\d-\d\d-\d\dZ", submit.make_submission_id("x.toml", None, None))
     for slot, given in (("a/b", None), (None, "two words"), (None, "x" * 201)):
-        with pytest.raises(UsageError, match="no submission id"):
+        with pytest.raises(UsageError, match="not a submission id"):
             submit.make_submission_id("x.toml", slot, given)
 
 

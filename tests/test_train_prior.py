@@ -355,16 +355,16 @@ REFUSED = {
     "another body": (("prior", "in", "-o", "p", "--body", "pixel-attention"), "has additive, not pixel-attention; use"),
     "a body that is none": (("prior", "in", "-o", "p", "--body", "mamba"), "'mamba' is not one of 'additive'"),
     "from none not all scales": (("prior", "in", "-o", "p", *TINY, "--scales", "2"), "--scales: from none all heads"),
-    "a scale without heads": (("prior", "in", "-o", "p", "--scales", "2,5"), "--scales: '2,5' is no list of scales"),
-    "no scales": (("prior", "in", "-o", "p", "--scales", ""), "--scales: '' is no list of scales"),
-    "crops that have no blocks": (("prior", "in", "-o", "p", "--crop", "24"), "--crop: 24 is no multiple of 16"),
+    "a scale without heads": (("prior", "in", "-o", "p", "--scales", "2,5"), "--scales: '2,5' is not a list of scales"),
+    "no scales": (("prior", "in", "-o", "p", "--scales", ""), "--scales: '' is not a list of scales"),
+    "crops that have no blocks": (("prior", "in", "-o", "p", "--crop", "24"), "--crop: 24 is not a multiple of 16"),
     "output below a file": (("prior", "in", "-o", "in/0.png/p", *TINY), "in/0.png"),
     "output that is a folder": (("prior", "in", "-o", "in", *TINY), "in"),
     "unknown output scheme": (("prior", "in", "-o", "ftp://host/p", *TINY), "ftp"),
     "fewer images than will do": (("prior", "in", "-o", "p", *TINY, "--max-images", "3"), "--max-images"),
     "no steps": (("prior", "in", "-o", "p", "--steps", "0"), "--steps"),
     "no such GPU": (("prior", "in", "-o", "p", *TINY, "--device", "cuda"), "--device"),
-    "a checkpoint that is none": (("prior", "in", "-o", "q", *TINY), "q.checkpoint is no whole checkpoint"),
+    "a checkpoint that is none": (("prior", "in", "-o", "q", *TINY), "q.checkpoint is not a complete checkpoint"),
 }
 
 
@@ -445,7 +445,7 @@ def test_a_signal_that_got_lost_ends_the_training_too(
     monkeypatch.setattr(stopping, "install", lambda: monkeypatch.setattr(stopping, "_asked", asked))
     code, out, err = srpipe("prior", "in", "-o", "p", *TINY)
     assert (code, out) == (143, "")
-    assert err.endswith("stopped; run the same command to go on\n")
+    assert err.endswith("stopped; run the same command to resume\n")
     assert sorted(os.listdir(tmp_path)) == ["in", "p.checkpoint"]
 
 
@@ -471,7 +471,7 @@ def test_a_training_can_be_stopped(
     finally:
         process.kill()
         _, rest = process.communicate()
-    assert rest.endswith("srpipe: stopped; run the same command to go on\n")
+    assert rest.endswith("srpipe: stopped; run the same command to resume\n")
     assert sorted(os.listdir(tmp_path)) == ["in", "p.checkpoint"]
     assert srpipe(*arguments)[0] == 0
     arguments[3] = "q"

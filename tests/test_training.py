@@ -49,7 +49,7 @@ def test_it_goes_on_as_if_it_had_not_stopped() -> None:
 
 def test_another_networks_checkpoint_is_refused() -> None:
     """With what to do."""
-    with pytest.raises(ValueError, match="another network; begin anew"):
+    with pytest.raises(ValueError, match="another network; start over"):
         training(4).load(training(4, depth=4).state())
 
 

@@ -73,7 +73,7 @@ ENDED = {
     "all done": ({"state": State.FINISHED, "images": Images(3, 3), "failed_by": {}}, 0, "finished 3 d 0 h ago"),
     "some failed": ({"state": State.FINISHED}, 3, "1 failed (1 corrupt)"),
     "a limit": ({"state": State.STOPPED, "stopped_by": "--max-hours 1 are over"}, 4, "(--max-hours 1 are over)"),
-    "a signal": ({"state": State.STOPPED, "stopped_by": "SIGTERM"}, 4, "the same command goes on"),
+    "a signal": ({"state": State.STOPPED, "stopped_by": "SIGTERM"}, 4, "run the same command to resume"),
 }
 
 

@@ -61,7 +61,7 @@ def kernel(
     from pipeline.storage import use
 
     if output is not None and output.suffix.lower() != ".png":
-        raise UsageError(f"--output: {output} is no .png file; a picture of a kernel is a PNG")
+        raise UsageError(f"--output: {output} is not a .png file; a picture of a kernel is a PNG")
     use(storage.options(), None)
     images = images_named(spec)
     if images is not None:

@@ -128,7 +128,7 @@ def _scales(text: str) -> tuple[int, ...]:
     possible = {str(scale): scale for scale in HEAD_SCALES}
     scales = [part.strip() for part in text.split(",")]
     if not set(scales) <= set(possible):
-        raise UsageError(f"--scales: {text!r} is no list of scales that have heads; give some of {_ALL_SCALES}")
+        raise UsageError(f"--scales: {text!r} is not a list of scales with heads; give some of {_ALL_SCALES}")
     return tuple(sorted({possible[scale] for scale in scales}))
 
 

@@ -99,10 +99,13 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
     print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary, config))
     json_log.write_line("info", "finished", _sentence(summary, config), **asdict(summary))
     if summary.stopped:
-        tell("run the same command to go on")
+        tell("run the same command to resume")
         return EXIT_STOPPED
     if summary.failed:
-        tell(f"the column error_message says what to mend; then run the same command, or: srpipe retry {config.output}")
+        tell(
+            "the column error_message says what to correct; "
+            f"then run the same command, or: srpipe retry {config.output}"
+        )
     return EXIT_SOME_FAILED if summary.failed or summary.degraded else 0
 
 

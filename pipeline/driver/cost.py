@@ -200,7 +200,7 @@ def _bytes(pairs: Sequence[tuple[Seen, Measured]], seen: Sequence[Seen]) -> floa
 def _notes(config: RunConfig, found: Sequence[Measured], number: int, no_gpu: bool) -> list[str]:
     notes = []
     if no_gpu:
-        notes.append("no GPU is here to be measured, so hours are not told; plan on a machine with one")
+        notes.append("there is no GPU here to measure, so hours are unknown; plan on a machine with one")
     failed = [measured for measured in found if measured.problem is not None]
     if failed:
         notes.append(

@@ -3,11 +3,11 @@
 from ..output.heartbeat import Heartbeat
 
 GAUGES = {
-    "srpipe_images_left": "Images that are still to be done.",
-    "srpipe_megapixels_expected": "Millions of pixels of all results of the run, those to come guessed by their files.",
-    "srpipe_fraction": "Of the work that is done, from 0 to 1.",
-    "srpipe_eta_seconds": "Seconds until the end, as it looks now.",
-    "srpipe_workers_alive": "Worker processes that show that they live.",
+    "srpipe_images_left": "Images that remain to be done.",
+    "srpipe_megapixels_expected": "Expected total pixels of all results, in millions.",
+    "srpipe_fraction": "Share of the work that is done, from 0 to 1.",
+    "srpipe_eta_seconds": "Estimated seconds until the end.",
+    "srpipe_workers_alive": "Worker processes that are alive.",
 }
 
 FAILED = "srpipe_images_failed_total"
@@ -15,7 +15,7 @@ FAILED = "srpipe_images_failed_total"
 COUNTERS = {
     "srpipe_images_done_total": "Images that the run has done.",
     FAILED: "Rows that failed, by error_type.",
-    "srpipe_megapixels_done_total": "Millions of pixels of results.",
+    "srpipe_megapixels_done_total": "Pixels of finished results, in millions.",
 }
 
 

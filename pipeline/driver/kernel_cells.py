@@ -29,7 +29,7 @@ class KernelCells:
             list(pool.map(self._read, files))
 
     def text(self, cell: str) -> str:
-        """Return the text for `Settings.kernel`. Raises ValueError with a sentence if the cell is no kernel."""
+        """Return the text for `Settings.kernel`. Raises ValueError with a sentence if the cell is not a kernel."""
         if not names_kernel_file(cell):
             return parse_kernel(cell)
         if cell in self._refused:

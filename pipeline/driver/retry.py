@@ -37,7 +37,9 @@ def failed_work(
     except (KeyError, ValueError) as error:
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
     if not same:
-        raise UsageError(f"{output} was made by a version that gave other pixels; use srpipe run, which does all anew")
+        raise UsageError(
+            f"{output} was made by a version that gave other pixels; use srpipe run, which does everything again"
+        )
     # the kernel's file is not read again: its content is in the settings
     config = replace(config, storage=options or config.storage, kernel_file=None)
     storage.use(config.storage, output)
@@ -70,4 +72,4 @@ def _held_run(output: str) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{uri} is damaged ({error}); use srpipe run, which writes it anew") from error
+        raise UsageError(f"{uri} is damaged ({error}); use srpipe run, which writes it again") from error

@@ -120,7 +120,7 @@ def to_text(table: NDArray[Any]) -> str:
 def _table(data: bytes, ending: str) -> NDArray[Any]:
     """Return the table in a file. Raises ValueError as `to_text` does."""
     if ending not in KERNEL_ENDINGS:
-        raise ValueError(f"is no file of a kernel by its name; use one of {', '.join(KERNEL_ENDINGS)}")
+        raise ValueError(f"does not have the ending of a kernel file; use one of {', '.join(KERNEL_ENDINGS)}")
     try:
         if ending == ".csv":
             text = data.decode("utf-8-sig")
@@ -131,7 +131,7 @@ def _table(data: bytes, ending: str) -> NDArray[Any]:
             return _numbers(np.load(BytesIO(data), allow_pickle=False))
         return _first_band(data)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"is no table of numbers ({str(error).splitlines()[0]})") from error
+        raise ValueError(f"is not a table of numbers ({str(error).splitlines()[0]})") from error
 
 
 def _numbers(array: Any) -> NDArray[Any]:

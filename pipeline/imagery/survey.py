@@ -83,7 +83,7 @@ def with_nodata(header: Header, told: str) -> Header:
         return replace(header, nodata=None, notes=(*header.notes, *notes))
     value = float(told)
     if not header.holds(value):
-        note = f"the nodata value {number_text(value)} that was told cannot occur in {header.dtype} and is left out"
+        note = f"the given nodata value {number_text(value)} cannot occur in {header.dtype} and is left out"
         return replace(header, notes=(*header.notes, note))
     if header.nodata is None or header.nodata == value or header.nodata != header.nodata:
         return replace(header, nodata=value)
@@ -244,7 +244,7 @@ def _is_usual(value: float, dtype: str) -> bool:
 
 def _fill(header: Header, bands: list[_Values], declared_is_there: bool) -> float | None:
     found = list(dict.fromkeys(value for values in bands for value in values.fills(header.dtype)))
-    remedy = "say with --nodata which number says that nothing was measured (none if none does)"
+    remedy = "give with --nodata the number that means that nothing was measured (none if there is none)"
     if len(found) < 2 and any(values.is_spoiled(found[0] if found else None) for values in bands):
         message = (
             f"its samples hold several numbers beyond {_HUGE:g}, as an interpolated fill leaves them; mask them, or"

@@ -170,7 +170,7 @@ def _check_pickle(data: bytes) -> None:
                 pickled = archive.read(name)
         called = _called_by(pickled)
     except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise ValueError(f"is no whole checkpoint of PyTorch ({error}); {_GIVE}") from error
+        raise ValueError(f"is not a complete checkpoint of PyTorch ({error}); {_GIVE}") from error
     others = sorted(called - _HARMLESS - {name for name in called if _is_storage(name)})
     if others:
         raise ValueError(

@@ -63,8 +63,8 @@ def _ratio(session: "_Session", height: int, width: int) -> int:
     rows, columns = (divmod(long, side) for long, side in zip(made.shape[-2:], (height, width), strict=True))
     if made.ndim != 3 or len(made) != session.bands or rows != columns or rows[1]:
         raise ValueError(
-            f"makes {' x '.join(map(str, made.shape))} of {session.bands} x {height} x {width}, which is no"
-            " enlargement of it by a whole number"
+            f"makes {' x '.join(map(str, made.shape))} of {session.bands} x {height} x {width}, which is not"
+            " an enlargement of it by a whole number"
         )
     return int(rows[0])
 
@@ -149,7 +149,7 @@ class _Session:
         try:
             self._session = runtime.InferenceSession(data, options, providers)
         except _errors() as error:
-            raise ValueError(f"is no whole model as ONNX that onnxruntime can run ({_first_line(error)})") from error
+            raise ValueError(f"is not a complete ONNX model that onnxruntime can run ({_first_line(error)})") from error
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             told = ", ".join(f"{one.type} {one.shape}" for one in inputs)

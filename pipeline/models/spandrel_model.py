@@ -65,7 +65,7 @@ def _tensors(data: bytes, kind: Kind) -> dict[str, Any]:
             return dict(load(data))
         held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"is no whole file of tensors ({_one_line(error)})") from error
+        raise ValueError(f"is not a complete file of tensors ({_one_line(error)})") from error
     if not isinstance(held, dict):
         raise ValueError(f"holds a {type(held).__name__}, not tensors by name")
     return held

@@ -124,4 +124,4 @@ def read_heartbeat(output: str) -> Heartbeat | None:
     except FileNotFoundError:
         return None
     except DamagedError as error:
-        raise UsageError(f"{uri} is none that srpipe wrote ({error}); name the output of a run") from error
+        raise UsageError(f"{uri} was not written by srpipe ({error}); name the output of a run") from error

@@ -90,7 +90,7 @@ def latest(output: str, run_id: str) -> pa.Table:
             part = _parse(data)
         except pa.ArrowException as error:
             raise UsageError(
-                f"{uri} is damaged ({error}); remove it and run again: commits tell what is done"
+                f"{uri} is damaged ({error}); remove it and run again: commits show what is done"
             ) from error
         bad = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
         tables.append(part if _run_of(uri) == run_id else part.filter(pc.invert(bad)))

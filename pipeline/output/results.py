@@ -81,11 +81,11 @@ class _Tiles:
             try:
                 return read_vrt(storage.read(uri))
             except ValueError as error:
-                raise ImageError(ErrorType.CORRUPT, f"{uri} is damaged ({error}); do the image anew") from error
+                raise ImageError(ErrorType.CORRUPT, f"{uri} is damaged ({error}); process the image again") from error
         tiles = [name for name in names if tile_position(name)]
         if [tile_position(name) for name in tiles] != [(0, 0)]:
             message = f"{self._folder} has {len(tiles)} tiles, and no {MOSAIC} that says where they lie"
-            raise ImageError(ErrorType.CORRUPT, f"{message}; do the image anew")
+            raise ImageError(ErrorType.CORRUPT, f"{message}; process the image again")
         height, width = self._tile(tiles[0])[1].shape
         return height, width, (Placed(tiles[0], 0, 0, height, width),)
 
@@ -94,7 +94,7 @@ class _Tiles:
         said = (self.bands, tile.height, tile.width)
         if levels.shape != said:
             message = f"{storage.join(self._folder, tile.name)} is {tuple(levels.shape)} where its mosaic says {said}"
-            raise ImageError(ErrorType.CORRUPT, f"{message}; do the image anew")
+            raise ImageError(ErrorType.CORRUPT, f"{message}; process the image again")
         return levels, known
 
     def _read(self, name: str) -> tuple[Tensor, Tensor]:

@@ -100,7 +100,9 @@ def read_saved(output: str, camera: str) -> SavedKernel | None:
     except OSError as error:
         raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error
     except DamagedError as error:
-        message = f"the saved kernel {uri} is damaged: {error}; delete it, or find it anew with --existing overwrite"
+        message = (
+            f"the saved kernel {uri} is damaged: {error}; delete it, or estimate it again with --existing overwrite"
+        )
         raise UsageError(message) from error
     return saved
 
@@ -125,7 +127,7 @@ def _parsed(data: bytes) -> SavedKernel:
     if isinstance(plain["estimate"], dict):
         unknown += plain["estimate"].keys() - {field.name for field in fields(Estimate)}
     if unknown:
-        raise DamagedError(f"{', '.join(sorted(unknown))} is none of its keys")
+        raise DamagedError(f"{', '.join(sorted(unknown))} is not one of its keys")
     return saved
 
 

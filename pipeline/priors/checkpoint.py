@@ -54,12 +54,12 @@ def load(uri: str, command: Command) -> Progress:
         progress = Progress(held["done"], held["begun"])
     except (KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise UsageError(
-            f"{uri} is no whole checkpoint of srpipe prior ({type(error).__name__}); remove it to begin anew"
+            f"{uri} is not a complete checkpoint of srpipe prior ({type(error).__name__}); remove it to start over"
         ) from error
     if differing:
         raise UsageError(
-            f"{uri} is of another training: {', '.join(differing)}; give what it was begun with, or remove it to begin"
-            " anew"
+            f"{uri} is of another training: {', '.join(differing)}; give the options that it was begun with, or remove"
+            " it to start over"
         )
     return progress
 

@@ -97,7 +97,7 @@ def parse_prior(data: bytes) -> PriorFile:
     try:
         tensors = load(data)
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a dtype unknown to numpy
-        raise ValueError(f"is no whole safetensors file ({error})") from error
+        raise ValueError(f"is not a complete safetensors file ({error})") from error
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     metadata = header.get("__metadata__") or {}
     if _METADATA not in metadata and _FORMER_METADATA in metadata:

@@ -86,7 +86,7 @@ def train_prior_file(offered: TrainingImages, output: str, request: Request, tel
     if request.max_images < MIN_IMAGES:
         raise UsageError(f"--max-images: {request.max_images} is too few; a prior needs at least {MIN_IMAGES} images")
     if request.crop % _CROP_UNIT:
-        raise UsageError(f"--crop: {request.crop} is no multiple of {_CROP_UNIT}, which the blocks of JPEG ask for")
+        raise UsageError(f"--crop: {request.crop} is not a multiple of {_CROP_UNIT}, which the blocks of JPEG ask for")
     start_file = prior_file.read_prior(request.start, "--from")
     start = None if start_file is None else prior_file.weights(start_file.data)
     body = _body(request, start)
@@ -118,7 +118,7 @@ def _body(request: Request, start: Prior | None) -> Body:
         return _clean_body(request, start)
     if start is None:
         if set(request.scales) != set(HEAD_SCALES):
-            raise UsageError("--scales: from none all heads are to be trained; leave it out, or go on from a prior")
+            raise UsageError("--scales: from none all heads must be trained; leave it out, or start from a prior")
         width, depth = request.width or FRESH_BODY.width, request.depth or FRESH_BODY.depth
         return Body(width, depth, request.body or FRESH_BODY.kind)
     for option, given, held in (
@@ -127,7 +127,7 @@ def _body(request: Request, start: Prior | None) -> Body:
         ("--body", request.body, start.body.kind),
     ):
         if given not in (None, held):
-            raise UsageError(f"{option}: the prior that it goes on from has {held}, not {given}; use --from none")
+            raise UsageError(f"{option}: the prior that it starts from has {held}, not {given}; use --from none")
     return start.body
 
 
@@ -136,13 +136,13 @@ def _clean_body(request: Request, start: Prior | None) -> Body:
         raise UsageError("--clean: heads for clean images begin as those for any camera; leave out --from none")
     for scale in request.scales:
         if (scale, CLEAN_BANDS) not in start.heads:
-            raise UsageError(f"--clean: the prior that it goes on from has no head for x{scale} and three bands")
+            raise UsageError(f"--clean: the prior that it starts from has no head for x{scale} and three bands")
     for option, given, of_start in (
         ("--width", request.width, start.body.width),
         ("--body", request.body, start.body.kind),
     ):
         if given not in (None, of_start):
-            raise UsageError(f"{option}: the prior that it goes on from has {of_start}, not {given}")
+            raise UsageError(f"{option}: the prior that it starts from has {of_start}, not {given}")
     held = [body_of(weights) for weights in start.clean.values()]
     deeper = replace(start.body, depth=request.depth or start.body.depth + _MORE_CONVOLUTIONS)
     body = held[0] if held else deeper

@@ -24,7 +24,7 @@ _METHODS = {
     "zssr": "fitted to the image",
     "prior": "the prior as it is",
     "bicubic": "bicubic",
-    "model": "a model of others",
+    "model": "a third party's model",
 }
 
 

@@ -47,7 +47,7 @@ GAIN = Measure(
     "gain",
     "Gain over bicubic",
     "dB",
-    "PSNR on parts held out of the image and made smaller, less that of bicubic on the same parts.",
+    "PSNR on shrunk held-out parts of the image, minus that of bicubic on the same parts.",
     _gain,
     higher_is_better=True,
 )
@@ -65,7 +65,7 @@ CONSISTENCY = Measure(
     "consistency",
     "Consistency error",
     "units of the file",
-    "RMS difference between the result, made small again by the camera's kernel, and the input.",
+    "RMS difference between the result, shrunk by the camera's kernel, and the input.",
     _column("consistency_rmse"),
     by_factors=True,
 )

@@ -138,9 +138,9 @@ def _banner(told: Told, statuses: Counter[str]) -> str:
     if told.state is State.DONE:
         return ""
     if not statuses.total():
-        return "The run ended before any image had a result. The same srpipe run command goes on."
+        return "The run ended before any image had a result. Run the same srpipe run command to resume."
     if statuses["skipped"] or not statuses["failed"] + statuses["degraded"]:
-        return "The run did not come to its end. The same srpipe run command goes on where it stopped."
+        return "The run did not come to its end. Run the same srpipe run command to resume where it stopped."
     return ""
 
 

@@ -79,7 +79,7 @@ def _read_run(output: str) -> RunFile:
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no run ({uri} is missing); give the --output of one") from error
     except DamagedError as error:
-        raise UsageError(f"{uri} is damaged ({error}); run again, which writes it anew") from error
+        raise UsageError(f"{uri} is damaged ({error}); run again, which writes it again") from error
     if run.layout != layout.VERSION:
         message = f"{output} is laid out as version {run.layout}, this srpipe knows version {layout.VERSION}"
         raise UsageError(f"{message}; use the srpipe that made it")
@@ -101,7 +101,7 @@ def _read_table(output: str, run: RunFile) -> pa.Table:
         try:
             table = records.read_table(uri)
         except pa.ArrowException as error:
-            raise UsageError(f"{uri} is damaged ({error}); run again, which merges it anew") from error
+            raise UsageError(f"{uri} is damaged ({error}); run again, which merges it again") from error
     lacking = [column for column in SCHEMA if column.name not in table.column_names]
     for column in lacking:
         table = table.append_column(column, pa.nulls(len(table), column.type))

@@ -127,7 +127,7 @@ def _outside(numbers: Tensor, known: Tensor | None, part: Tile, scaling: Scaling
     if known is not None:
         beyond &= nearest_owned(known, part, grid)
     if not bool(numbers.where(beyond, 0.0).isfinite().all()):
-        message = "its values are beyond what float32 can be computed with; say with --nodata which of them is a fill"
+        message = "its values exceed the range of float32; give with --nodata the one that is a fill"
         raise ImageError(ErrorType.UNSUPPORTED, message)
     return int(beyond.sum())
 

@@ -259,7 +259,7 @@ def _of_model(header: Header, settings: Settings) -> tuple[str, ...]:
     tiles = max(header.height, header.width) > settings.tile_size
     if settings.method != Method.MODEL or not tiles:
         return ()
-    return (f"tiles agree with the whole image as far as the model sees no more than {settings.model_halo} pixels",)
+    return (f"tiles agree with the whole image if the model sees no farther than {settings.model_halo} pixels",)
 
 
 def _finite(value: float) -> float | None:

@@ -119,7 +119,7 @@ def _checked(answer: Mapping[str, Any], limits: FileLimits) -> Header:
 
 def _extent(part: slice, size: int) -> int:
     if not (isinstance(part.start, int) and isinstance(part.stop, int) and part.step in (None, 1)):
-        raise ValueError(f"{part} is no range of whole pixels; give a start and a stop")
+        raise ValueError(f"{part} is not a range of whole pixels; give a start and a stop")
     if not 0 <= part.start < part.stop <= size:
         raise ValueError(f"{part} is empty or beyond the {size} pixels of the picture; give a part of it")
     return part.stop - part.start

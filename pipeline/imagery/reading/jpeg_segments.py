@@ -65,7 +65,7 @@ def unread_feature(data: bytes) -> str | None:
         return f"{precision} bits a sample"
     if components not in (1, 3, 4):
         return f"{components} components"
-    return "a height that is told after its pixels" if height == 0 else None
+    return "a height that is given after its pixels" if height == 0 else None
 
 
 def without_empty_headers(data: bytes) -> tuple[bytes, tuple[str, ...]]:

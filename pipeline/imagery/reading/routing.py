@@ -209,7 +209,7 @@ def told(path: str) -> Iterator[None]:
 def _damaged(path: str, error: Exception) -> ImageError:
     kind = type(error).__name__
     if kind == "UnidentifiedImageError":
-        message = "the file is no picture that can be read; replace it"
+        message = "the file is not a readable picture; replace it"
         return ImageError(ErrorType.CORRUPT, message)
     cause = error.__cause__ or error
     reason = " ".join(str(cause).replace(path, "the file").split())[:200] or kind

@@ -48,7 +48,7 @@ def held(header: Header, chosen: Format) -> Header:
         notes.append(f"tags named {', '.join(unnamed)}")
     xmp = header.xmp
     if xmp is not None and not _is_xml(xmp):
-        notes.append("XMP that is no XML in UTF-8")
+        notes.append("XMP that is not XML in UTF-8")
         xmp = None
     georef, gcp_notes = _georef_in_tif(header.georef)
     notes = [f"{what}: not in a GeoTIFF" for what in (*notes, *gcp_notes)]

@@ -57,13 +57,13 @@ def read_vrt(data: bytes) -> tuple[int, int, tuple[Placed, ...]]:
         tiles = tuple(map(_placed, root.findall("VRTRasterBand[1]/SimpleSource")))
         return int(root.attrib["rasterYSize"]), int(root.attrib["rasterXSize"]), tiles
     except (ElementTree.ParseError, KeyError) as error:
-        raise ValueError(f"it is no mosaic: {error!r}") from error
+        raise ValueError(f"it is not a mosaic: {error!r}") from error
 
 
 def _placed(source: Element) -> Placed:
     name, place = source.findtext("SourceFilename"), source.find("DstRect")
     if name is None or place is None:
-        raise ValueError("it is no mosaic: a source has no name or no place")
+        raise ValueError("it is not a mosaic: a source has no name or no place")
     left, top, width, height = (int(place.attrib[edge]) for edge in ("xOff", "yOff", "xSize", "ySize"))
     return Placed(name, top, left, height, width)
 
