@@ -495,7 +495,7 @@ def test_the_time_ends_an_image_in_this_process_too(
 
 @pytest.mark.usefixtures("images")
 def test_of_two_commits_of_a_key_none_is_believed(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
-    """Only one can be true of its tiles, and which one nothing tells: the image is done anew, and one is left."""
+    """Nothing says which record matches the tiles: the image is processed again, and one record is left."""
     run(tiny_config(), observer)
     out = str(tmp_path / "out")
     (commit,) = list_commits(out)["a.png"]
@@ -682,7 +682,7 @@ def test_a_config_survives_json(tiny_config: MakeConfig) -> None:
 def test_deep_tells_a_change_that_size_and_time_do_not(
     tmp_path: Path, tiny_config: MakeConfig, observer: Any, pixels: Callable[..., np.ndarray]
 ) -> None:
-    """Other bytes at the same time and of the same size are done anew; the same bytes at another time are not."""
+    """Other bytes with the same time and size are processed again; the same bytes with another time are not."""
     image = tmp_path / "a.bmp"
     (tmp_path / "m.csv").write_text("uri\na.bmp\n")
     Image.fromarray(pixels(seed=1)).save(image)

@@ -184,7 +184,7 @@ def test_map_of_a_raster(cog: bool, settings: dict[str, Any], tmp_path: Path, fr
 def test_a_map_that_is_asked_for_later(
     tmp_path: Path, out: Path, from_prior: Make, make_png: Make, observer: Any, read_records: Make
 ) -> None:
-    """It makes the image anew; who asks for it no more keeps it; who does all anew without it has none."""
+    """Asking for it processes the image again; a run without it keeps it; other settings without it remove it."""
     make_png(tmp_path / "a.png")
     manifest(tmp_path, "a.png")
     config = from_prior()

@@ -1,4 +1,4 @@
-"""What a record says of how far its result is to be trusted; docs/trust.md says how to read it."""
+"""Columns of a record that say how far to trust its result; docs/trust.md says how to read them."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,16 @@ class TrustColumns:
     """Columns of a record, the last ones of the table."""
 
     disagreement_p50: float | None = None
-    """Median over all known samples of the standard deviation of the members of the self-ensemble, before they are
-    back-projected, in native units, to 1/16 of itself; None where there is one member."""
+    """Median over all known samples of the standard deviation across the members of the self-ensemble before
+    back-projection, in native units, exact to 1/16 of its value. None if there is only one member."""
     disagreement_p95: float | None = None
-    """The 95th percentile of the same."""
+    """The 95th percentile of the same standard deviation."""
     disagreement_uri: str | None = None
-    """Folder of the map of it (--disagreement), in tiles named as those of the image."""
+    """Folder of the map of that standard deviation (--disagreement). Its tiles are named like those of the image."""
     spectrum_excess: float | None = None
-    """dB by which an octave of frequencies beyond half a cycle per LR pixel, of which the input tells nothing, holds
-    more power in the result than the line through the three octaves below has there, of the worst one
-    (`sr_ops.octaves`). None below x2, and where there is no room for a block of 32 x 32 LR pixels."""
+    """Excess power of the result, in dB, in the worst octave of frequencies beyond half a cycle per LR pixel, which the
+    input does not determine. It is measured against a line through the three octaves below (`sr_ops.octaves`). None
+    below x2, or if no block of 32 x 32 LR pixels fits."""
     fit_curve: tuple[float, ...] | None = None
-    """Loss of the fit, as `final_loss`, over at most 32 equal parts of the first stage's steps; None without a fit."""
+    """Loss of the fit, defined like `final_loss`, over at most 32 equal parts of the first stage's steps; None without
+    a fit."""
