@@ -36,9 +36,14 @@ def squeezed(width: int) -> int:
     return max(1, width // _CHANNELS_TO_ONE)
 
 
+def reaches(body: Body) -> tuple[int, ...]:
+    """How many LR pixels away, along each axis, the layers of a network see, one by one; one is no convolution."""
+    return (1, *(_REACHES[body.kind],) * (body.depth - 2), 0, 1)
+
+
 def reach(body: Body) -> int:
-    """Return how many LR pixels away, along each axis, an output pixel depends on; the halo is computed from it."""
-    return 2 + (body.depth - 2) * _REACHES[body.kind]
+    """The same of all together: what a halo is made of."""
+    return sum(reaches(body))
 
 
 def shapes(scale: int, bands: int, body: Body) -> Shapes:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from .bodies import hidden_layers
-from .body_shapes import reach
+from .body_shapes import reaches
 from .layers import convolution
 from .residual_network import ResidualNetwork
 from .settings import Body as Body
@@ -44,7 +44,8 @@ class DirectNetwork(ResidualNetwork):
 
     def __init__(self, bands: int, scale: int, body: Body, autocast_dtype: torch.dtype) -> None:
         super().__init__(bands, scale, autocast_dtype)
-        self._reach = reach(body)
+        self.reaches = reaches(body)
+        """Of the layers of `body`, one by one."""
         self.body = nn.Sequential(
             convolution(bands * (1 + scale**2) + PLANES, body.width),
             *hidden_layers(body),
@@ -54,7 +55,7 @@ class DirectNetwork(ResidualNetwork):
 
     @property
     def reach(self) -> int:
-        return self._reach
+        return sum(self.reaches)
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
         constant = told.mean(1)[:, :, None, None].expand(-1, -1, *image.shape[-2:])

@@ -99,7 +99,8 @@ def _enlarge(
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            image, of_stage = _run(operator, image, base, stage.ratio, network.reach)
+            in_pieces = not isinstance(network, DirectNetwork)
+            image, of_stage = _run(operator, image, base, stage.ratio, network.reach) if in_pieces else operator(image, base)
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):

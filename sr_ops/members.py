@@ -6,7 +6,7 @@ an image is turned, cut or laid out anew for each of them.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,11 @@ from torch.nn.functional import pixel_shuffle
 
 from . import dihedral
 from .direct import DirectNetwork
+from .strips import Strips, strips_of
+
+_PIXELS = (2**20, 2**15)
+"""Of a strip, on a GPU and on a CPU. What a layer makes of more the allocator of a CPU does not keep; a GPU would be
+idle with so little."""
 
 
 def mean_and_variance(
@@ -35,21 +40,38 @@ def mean_and_variance(
     bodies = [_turned(network, element) for element in elements]
 
     def enlarged(image: Tensor, base: Tensor) -> tuple[Tensor, Tensor | None]:
-        parts = [part[:, None] if network.bands == 1 else part[None] for part in (image, base, told)]
-        seen = network.seen(*parts).contiguous(memory_format=torch.channels_last).to(network.autocast_dtype)
-        first: Tensor = bodies[0](seen).float()
-        total, squares = first.clone(), torch.zeros_like(first)
-        for body in bodies[1:]:
-            other = body(seen)
-            total += other
-            squares += (other - first).square()
-        variance = None
-        if len(bodies) > 1:
-            of_differences = squares.sub_((total - len(bodies) * first).square() / len(bodies)).clamp_min_(0)
-            variance = pixel_shuffle(of_differences.div_(len(bodies) - 1), network.scale).reshape(base.shape)
-        return base + pixel_shuffle(total.div_(len(bodies)), network.scale).reshape(base.shape), variance
+        scale, (height, width) = network.scale, image.shape[-2:]
+        flows = [Strips(list(zip(body, network.reaches, strict=True))) for body in bodies]
+        made, varying = torch.empty_like(base), torch.empty_like(base) if len(flows) > 1 else None
+        done = 0
+        for rows in strips_of(height, width, network.reach, _PIXELS[image.device.type == "cpu"]):
+            parts = image[:, rows], base[:, scale * rows.start : scale * rows.stop], told
+            stacked = (part[:, None] if network.bands == 1 else part[None] for part in parts)
+            seen = network.seen(*stacked).to(network.autocast_dtype, memory_format=torch.channels_last)
+            mean, variance = _mean_and_variance(flow(seen, rows.stop == height) for flow in flows)
+            at, done = done, done + mean.shape[-2]
+            place = slice(scale * at, scale * done)
+            of_strip = base[:, place]
+            made[:, place] = of_strip + pixel_shuffle(mean, scale).reshape(of_strip.shape)
+            if varying is not None and variance is not None:
+                varying[:, place] = pixel_shuffle(variance, scale).reshape(of_strip.shape)
+        return made, varying
 
     return enlarged
+
+
+def _mean_and_variance(members: Iterator[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """In float32; no variance of one."""
+    first = next(members).float()
+    total, squares, count = first.clone(), torch.zeros_like(first), 1
+    for other in members:
+        total += other
+        squares += (other - first).square()
+        count += 1
+    if count == 1:
+        return total, None
+    squares -= (total - count * first).square() / count
+    return total.div_(count), squares.clamp_min_(0).div_(count - 1)
 
 
 def _turned(network: DirectNetwork, element: int) -> nn.Module:
