@@ -28,9 +28,8 @@ _BANDS_AT_ONCE = 4
 """Enlarged together, where they need not be: bounds the memory of images of many bands."""
 
 _PIECE, _PIECE_ON_CPU = 1024, 128
-"""Longest side of what a network sees at once, less the halo. What a layer makes of 128 x 128 pixels stays in a CPU's
-caches: a pixel takes a fifth less time than of 256 x 256, and the halo costs half of that. A GPU would be idle with so
-little."""
+"""Longest side of what a network fitted from scratch sees at once, less the halo; direct ones go by strips (`members`).
+What a layer makes of more a CPU's allocator does not keep. A GPU would be idle with so little."""
 
 
 @torch.inference_mode()
@@ -99,8 +98,8 @@ def _enlarge(
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
             operator = _operator(network, told.to(window), settings, first)
-            in_pieces = not isinstance(network, DirectNetwork)
-            image, of_stage = _run(operator, image, base, stage.ratio, network.reach) if in_pieces else operator(image, base)
+            run = operator if isinstance(network, DirectNetwork) else partial(_in_pieces, operator, network.reach)
+            image, of_stage = run(image, base)
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
@@ -171,10 +170,11 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
     return lambda image, its_base: (member(image, its_base), None)
 
 
-def _run(operator: Operator, image: Tensor, base: Tensor, ratio: int, reach: int) -> tuple[Tensor, Tensor | None]:
+def _in_pieces(operator: Operator, reach: int, image: Tensor, base: Tensor) -> tuple[Tensor, Tensor | None]:
     """The enlargement of (C, h, w), in pieces, around which is what reaches them."""
-    bands, height, width = image.shape
-    canvas = image.new_empty(bands, height * ratio, width * ratio)
+    height, width = image.shape[-2:]
+    ratio = base.shape[-1] // width
+    canvas = torch.empty_like(base)
     variances: Tensor | None = None
     longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
     side = ceil(longest / ceil(longest / most))

@@ -41,7 +41,7 @@ def mean_and_variance(
 
     def enlarged(image: Tensor, base: Tensor) -> tuple[Tensor, Tensor | None]:
         scale, (height, width) = network.scale, image.shape[-2:]
-        flows = [Strips(list(zip(body, network.reaches, strict=True))) for body in bodies]
+        flows = [Strips(body, network.reaches) for body in bodies]
         made, varying = torch.empty_like(base), torch.empty_like(base) if len(flows) > 1 else None
         done = 0
         for rows in strips_of(height, width, network.reach, _PIXELS[image.device.type == "cpu"]):
@@ -74,7 +74,7 @@ def _mean_and_variance(members: Iterator[Tensor]) -> tuple[Tensor, Tensor | None
     return total.div_(count), squares.clamp_min_(0).div_(count - 1)
 
 
-def _turned(network: DirectNetwork, element: int) -> nn.Module:
+def _turned(network: DirectNetwork, element: int) -> nn.Sequential:
     """The body that makes of an image what the network makes of the turned one, turned back."""
     body = copy.deepcopy(network.body)
     convolutions = [module for module in body.modules() if isinstance(module, nn.Conv2d)]

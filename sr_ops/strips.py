@@ -17,13 +17,13 @@ _LEAST_ROWS = 8
 class Strips:
     """Layers that are handed the rows of one image in turn; together they make of them what they make of the image."""
 
-    def __init__(self, layers: Sequence[tuple[nn.Module, int]]) -> None:
+    def __init__(self, body: nn.Sequential, reaches: Sequence[int]) -> None:
         """
         Args:
-            layers: each with its reach: how many rows away it sees.
+            reaches: of each layer of the body, how many rows away it sees.
         """
-        self._layers = layers
-        self._kept: list[Tensor | None] = [None] * len(layers)
+        self._layers = tuple(zip(body, reaches, strict=True))
+        self._kept: list[Tensor | None] = [None] * len(self._layers)
         """Of what each layer saw, the rows that decide about rows to come."""
 
     def __call__(self, rows: Tensor, last: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Kinds of bodies: where each begins, and that tiles and pieces equal the whole whatever it looks at."""
+"""Kinds of bodies: where each begins, and that tiles and strips equal the whole whatever it looks at."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator
 
-from sr_ops import enlarging
+from sr_ops import members
 from sr_ops.bodies import LAYERS
 from sr_ops.body_shapes import reach
 from sr_ops.degradation import Degradation
@@ -54,12 +54,12 @@ def test_a_gate_multiplies_what_is_added(kind: BodyKind) -> None:
 
 
 @pytest.mark.parametrize("kind", BodyKind)
-def test_pieces_equal_the_whole(kind: BodyKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bit for bit: a network is handed as much around a piece as it looks at."""
-    lr = noise(3, 30, 64)
+def test_strips_equal_the_whole(kind: BodyKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit: each layer keeps of the rows above a strip what it looks at again."""
+    lr = noise(3, 99, 31)
     fitted = fit_stages(lr, replace(DIRECT, body=kind), random_prior(kind=kind), CLEAN)
     whole = enlarge_tiled(lr, fitted.model, DIRECT, no_phase, UNIT)
-    monkeypatch.setattr(enlarging, "_PIECE_ON_CPU", 16)
+    monkeypatch.setattr(members, "_PIXELS", (9 * 31, 9 * 31))
     assert torch.equal(enlarge_tiled(lr, fitted.model, DIRECT, no_phase, UNIT), whole)
 
 
