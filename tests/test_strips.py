@@ -38,7 +38,7 @@ def in_strips(body: nn.Sequential, seen: Sequence[int], image: Tensor, rows: int
 @pytest.mark.parametrize("kind", BodyKind)
 @torch.inference_mode()
 def test_strips_are_the_whole(kind: BodyKind, dtype: torch.dtype) -> None:
-    """Bit for bit where it matters: of many strips, of a last one of a single row, of one that is all, and of several bands."""
+    """Bit for bit where it matters: of many strips, of a last one of one row, of one that is all, of several images."""
     body, seen = body_of(kind, dtype)
     reach = sum(seen)
     for height, width, rows in (
