@@ -237,7 +237,7 @@ class _Stages:
 
     def _first_wins(self, network: ResidualNetwork, loss: float, its_curve: tuple[float, ...]) -> bool:
         """Take the scores of the first network, and whether it is kept."""
-        self.fitted = replace(self.fitted, final_loss=loss, fit_curve=its_curve)
+        self.fitted = replace(self.fitted, final_loss=loss, fit_curve=its_curve, steps=self._settings.fit.steps)
         if self._examination is None:
             return True
         with self._phase("fit"):

@@ -74,7 +74,7 @@ def test_a_fit_that_wins_is_taken(scale: int) -> None:
     """On sharp rays a fit from the base beats it and the prior; it is the first network, and its figures are told."""
     settings = replace(KEEN, scale=scale)
     fitted = fit_stages(star(80), settings, BASE, SHAKEN[scale])
-    assert fitted.model.method is Method.ZSSR
+    assert (fitted.model.method, fitted.steps) == (Method.ZSSR, 60)
     loss, fit, prior, base = figures(fitted)
     assert loss > 0
     assert fit > prior == base
@@ -86,7 +86,7 @@ def test_of_gaussians_and_bicubic_the_prior_is_taken_as_it_is(degradation: Degra
     """Nothing is fitted, and so nothing is asked of a fit; told to fit, it does."""
     settings = replace(DIRECT, scale=degradation.scale)
     fitted = fit_stages(star(80), settings, BASE, degradation, after_step=never)
-    assert fitted.model.method is Method.PRIOR
+    assert (fitted.model.method, fitted.steps) == (Method.PRIOR, 0)
     assert isnan(fitted.reconstruction_psnr)
     assert fitted.prior_reconstruction_psnr > 0
     told = fit_stages(star(80), replace(settings, method=Method.ZSSR), BASE, degradation)
@@ -102,7 +102,7 @@ def test_a_fit_that_went_astray_is_not_taken(scale: int) -> None:
     loss, fit, as_it_is, base = figures(fitted)
     assert not any(map(isnan, (loss, as_it_is, base)))
     assert not fit > as_it_is - 1
-    assert fitted.model.method is Method.PRIOR
+    assert (fitted.model.method, fitted.steps) == (Method.PRIOR, 3)
     assert same_weights(fitted.model.networks[0], network(prior, 1, settings))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,6 +240,38 @@ def test_a_flat_image_is_bicubic(
     assert record.prior is not None
     (tile,) = read_tiles(str(tmp_path / "out")).values()
     assert np.unique(np.asarray(Image.open(io.BytesIO(tile)))).tolist() == [value]
+
+
+@pytest.mark.parametrize(
+    ("changes", "from_prior", "method", "steps", "used"),
+    [
+        ({}, False, "zssr", 2, 2),
+        ({"scale": 4}, False, "zssr", 2, 2),
+        ({}, True, "zssr", 2, 2),
+        ({"method": Method.AUTO, "fit": FitSettings(steps=4, crop=16, learning_rate=1.0)}, False, "bicubic", 4, 0),
+        ({"method": Method.PRIOR}, True, "prior", 0, 0),
+        ({"fit": FitSettings(steps=0)}, True, "prior", 0, 0),
+        ({"method": Method.BICUBIC}, True, "bicubic", 0, 0),
+    ],
+    ids=["fitted", "two stages", "from a prior", "a fit that lost", "the prior", "no step", "bicubic"],
+)
+def test_steps_that_were_made_and_those_that_count(
+    changes: dict[str, Any],
+    from_prior: bool,
+    method: str,
+    steps: int,
+    used: int,
+    make_worker: MakeWorker,
+    make_prior: MakePrior,
+    row: MakeRow,
+    make_png: Callable[..., np.ndarray],
+    tmp_path: Path,
+) -> None:
+    """A fit that lost has taken its steps, and none of them is in what enlarged the image."""
+    make_png(tmp_path / "t.png", height=40, width=44)
+    worker = make_worker(make_prior() if from_prior else None, **changes)
+    record = process(worker, row("t.png", changes.get("scale", 2)))
+    assert (record.status, record.method_used, record.steps, record.steps_used) == ("done", method, steps, used)
 
 
 def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:

@@ -89,7 +89,7 @@ class Record(TrustColumns):
     output_sha256: str | None = None
     """Over the sha256 of the tiles, as hex digits, row by row: so parts of an image can be done apart."""
     steps: int | None = None
-    """Optimiser updates per stage."""
+    """Optimiser updates per stage, of a fit that was not kept, too."""
     final_loss: float | None = None
     """Mean L1, in units of the full range, over the first stage's last tenth of steps."""
     reconstruction_psnr: float | None = None
@@ -98,6 +98,8 @@ class Record(TrustColumns):
     """The same of the prior as it is."""
     bicubic_reconstruction_psnr: float | None = None
     """The same of bicubic, for networks that know any camera with a data step."""
+    steps_used: int | None = None
+    """Of `steps`, those behind the network that enlarged the image: all, or 0 where a fit lost or none was made."""
     consistency_mae: float | None = None
     """Of the written result, shrunk by `kernel`, less the input, in native units (levels), as all consistency_*; where
     it was reduced, of what was made at `whole_scale`, rounded as if it was written."""
