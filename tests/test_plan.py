@@ -279,7 +279,7 @@ def test_units(sizes: list[int], steps: int) -> None:
     """Every row is in exactly one unit, large images first, never more than 16 together, huge ones alone."""
     sources = {f"/in/{number:03}.png": Source(size, "1") for number, size in enumerate(sizes)}
     rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
-    manifest = Manifest("/in", "/in", "/in", rows, None, sources)
+    manifest = Manifest("/in", "/in", "/in", rows, sources, user_columns=None)
     config = RunConfig("/in", "/out")
     config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=steps)))
     made = make_plan(config, manifest, "/in", {})
@@ -297,4 +297,4 @@ def test_small_images_share_units(pixels: Callable[..., np.ndarray]) -> None:
     rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
     config = RunConfig("/in", "/out")
     config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=1)))
-    assert len(make_plan(config, Manifest("/in", "/in", "/in", rows, None, sources), "/in", {}).units) == 63
+    assert len(make_plan(config, Manifest("/in", "/in", "/in", rows, sources, user_columns=None), "/in", {}).units) == 63

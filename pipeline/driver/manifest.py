@@ -1,9 +1,9 @@
 """Reading what is asked for: a table, a plain list, a folder, a glob or one image becomes rows and user columns."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -12,7 +12,8 @@ from ..errors import UsageError
 from ..output.mixed_columns import cell_text
 from ..output.record import COLUMNS
 from ..storage import Source
-from .table_files import SUFFIXES, Columns, ColumnValues, as_text, read_table_file
+from .table import Column, Table, as_text
+from .table_files import SUFFIXES, open_table
 
 URI_COLUMNS = ("uri", "path", "url", "image")
 """Names of the column that says where the image is; the first that a table has counts."""
@@ -58,20 +59,30 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class OpenManifest:
+    """A manifest that is open: of a table only the rows that are just looked at are held."""
+
     uri: str
     """Absolute uri of the table, folder or pattern."""
     folder: str
     """What relative uris are relative to."""
     root: str
     """What keys are relative to; "" when keys are whole uris."""
-    rows: tuple[Cells, ...]
-    user_columns: pa.Table
-    """The columns that srpipe only carries along, one row per row."""
-    sources: dict[str, Source]
+    rows: Iterable[Cells]
+    """Gone through as often as it is asked for. Raises UsageError where the rest of a table cannot be read."""
+    sources: Mapping[str, Source] = field(default_factory=dict)
     """What a listing already told about the files; empty for tables."""
     ignored: tuple[str, ...] = ()
     """Files of a folder that were left out because their names do not end like an image's."""
+
+
+@dataclass(frozen=True)
+class Manifest(OpenManifest):
+    """A manifest that was read whole."""
+
+    rows: tuple[Cells, ...]
+    user_columns: pa.Table = field(kw_only=True)
+    """The columns that srpipe only carries along, one row per row."""
 
 
 def read_manifest(manifest: str) -> Manifest:
@@ -80,25 +91,53 @@ def read_manifest(manifest: str) -> Manifest:
     Raises:
         UsageError: it is missing, unreadable, empty, or has no column that says where the images are.
     """
+    with open_manifest(manifest) as held:
+        rows = tuple(held.rows)
+        carried = _carried(held.rows.others) if isinstance(held.rows, _TableCells) else {}
+        columns = pa.table(carried) if carried else _no_columns(len(rows))
+        return Manifest(held.uri, held.folder, held.root, rows, held.sources, held.ignored, user_columns=columns)
+
+
+@contextmanager
+def open_manifest(manifest: str) -> Generator[OpenManifest, None, None]:
+    """A manifest as `read_manifest` takes it, whose table is read row by row; a table on S3 lies on disk meanwhile.
+
+    Raises:
+        UsageError: as `read_manifest`; what is wrong with a row far down is met when it is gone through.
+    """
     uri = storage.absolute(manifest)
     if not storage.check_service(uri):
         raise UsageError(f"the manifest {manifest} cannot be read: there is no such bucket; correct its name")
     suffix = os.path.splitext(uri)[1].lower()
+    with ExitStack() as stack:
+        with _refusing(manifest):
+            if suffix in SUFFIXES and not storage.is_folder(uri):
+                held = _open_table(uri, suffix, stack.enter_context(storage.on_disk(uri)))
+            else:
+                held = _listed(manifest, uri, suffix)
+        yield held
+
+
+@contextmanager
+def _refusing(manifest: str) -> Generator[None, None, None]:
+    """Errors of storage become a sentence."""
     try:
-        if suffix in SUFFIXES and not storage.is_folder(uri):
-            return _read_table(uri, suffix)
-        if storage.is_folder(uri):
-            return _read_folder(uri)
-        if suffix in IMAGE_SUFFIXES and storage.exists(uri):
-            return _from_listing(uri, storage.parent(uri), {uri: storage.stat(uri)})
-        if any(character in uri for character in "*?["):
-            return _read_glob(uri)
-        found = storage.exists(uri)
+        yield
     except FileNotFoundError as error:
         raise UsageError(f"the manifest {manifest} does not exist; give a table, a folder or a glob") from error
     except OSError as error:
         raise UsageError(f"cannot read the manifest {manifest}: {storage.reason(error)}; check access") from error
-    if found:
+
+
+def _listed(manifest: str, uri: str, suffix: str) -> OpenManifest:
+    """Of what is no table: the files that a listing tells of."""
+    if storage.is_folder(uri):
+        return _read_folder(uri)
+    if suffix in IMAGE_SUFFIXES and storage.exists(uri):
+        return _from_listing(uri, storage.parent(uri), {uri: storage.stat(uri)})
+    if any(character in uri for character in "*?["):
+        return _read_glob(uri)
+    if storage.exists(uri):
         raise UsageError(
             f"the manifest {manifest} is of no known kind; its name must end in {', '.join(SUFFIXES)}"
             " or like an image's"
@@ -106,7 +145,7 @@ def read_manifest(manifest: str) -> Manifest:
     raise UsageError(f"the manifest {manifest} does not exist; give a table, a folder or a glob")
 
 
-def _read_folder(uri: str) -> Manifest:
+def _read_folder(uri: str) -> OpenManifest:
     files = {file: source for file, source in storage.find(uri).items() if not _is_hidden(file[len(uri) :])}
     images = {file: source for file, source in files.items() if _looks_like_image(file)}
     if not images:
@@ -114,7 +153,7 @@ def _read_folder(uri: str) -> Manifest:
     return _from_listing(uri, uri, images, tuple(file for file in files if file not in images))
 
 
-def _read_glob(pattern: str) -> Manifest:
+def _read_glob(pattern: str) -> OpenManifest:
     first_wild = min(pattern.index(character) for character in "*?[" if character in pattern)
     root = storage.parent(pattern[:first_wild])
     files = {file: source for file, source in storage.glob(pattern).items() if not _is_hidden(file[len(root) :])}
@@ -123,40 +162,63 @@ def _read_glob(pattern: str) -> Manifest:
     return _from_listing(pattern, root, files)
 
 
-def _from_listing(uri: str, root: str, sources: dict[str, Source], ignored: tuple[str, ...] = ()) -> Manifest:
-    rows = tuple(Cells(number, file, "", "") for number, file in enumerate(sources, 1))
-    return Manifest(uri, root, root, rows, _no_columns(len(rows)), sources, ignored)
+def _from_listing(uri: str, root: str, sources: dict[str, Source], ignored: tuple[str, ...] = ()) -> OpenManifest:
+    return OpenManifest(uri, root, root, _FileCells(sources), sources, ignored)
 
 
-def _read_table(uri: str, suffix: str) -> Manifest:
-    lines, columns = read_table_file(uri, suffix, storage.read(uri), URI_COLUMNS)
-    if not lines:
+class _FileCells:
+    """A row for each file."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._files = files
+
+    def __iter__(self) -> Iterator[Cells]:
+        for number, file in enumerate(self._files, 1):
+            yield Cells(number, file, "", "")
+
+
+def _open_table(uri: str, suffix: str, path: str) -> OpenManifest:
+    table = open_table(uri, suffix, path, URI_COLUMNS)
+    if next(table.rows(table.names[:1]), None) is None:
         raise UsageError(f"the manifest {uri} holds no rows; there is nothing to do")
-    names = {name.strip().lower(): name for name in reversed(list(columns))}
+    if not table.names:
+        problem = next((f"line {line}: {problem}" for line, problem, _ in table.rows(()) if problem), "")
+        if problem:
+            raise UsageError(f"cannot read the manifest {uri}: {problem}; is it really {suffix[1:]}?")
+    names = {name.strip().lower(): name for name in reversed(table.names)}
     uri_name = next((names[name] for name in URI_COLUMNS if name in names), None)
-    problem = next((f"line {line}: {problem}" for line, problem in lines if problem), "")
-    if not names and problem:
-        raise UsageError(f"cannot read the manifest {uri}: {problem}; is it really {suffix[1:]}?")
     if uri_name is None:
-        held = ", ".join(columns) or "none"
+        held = ", ".join(table.names) or "none"
         raise UsageError(
             f"the manifest {uri} has no column {URI_COLUMNS[0]!r} (or {', '.join(URI_COLUMNS[1:])}); it has: {held}"
         )
     own = {name: names[name] for name in _OWN if name in names}
-
-    def cell(name: str | None, index: int) -> str:
-        return "" if name is None else as_text(columns[name][index])
-
-    rows = tuple(
-        Cells(line, cell(uri_name, index), problem=problem, **{name: cell(own.get(name), index) for name in _OWN})
-        for index, (line, problem) in enumerate(lines)
-    )
-    carried = {name: values for name, values in columns.items() if name not in (uri_name, *own.values())}
-    table = pa.table(_carried(carried)) if carried else _no_columns(len(rows))
-    return Manifest(uri, storage.parent(uri), "", rows, table, {})
+    return OpenManifest(uri, storage.parent(uri), "", _TableCells(uri, table, {"uri": uri_name, **own}))
 
 
-def _carried(columns: Columns) -> dict[str, pa.Array]:
+class _TableCells:
+    """A row for each of a table's."""
+
+    def __init__(self, uri: str, table: Table, named: Mapping[str, str]) -> None:
+        """By `named`, fields of `Cells` to names of columns."""
+        self._uri, self._table = uri, table
+        self._fields, self._names = tuple(named), tuple(named.values())
+
+    @property
+    def others(self) -> dict[str, Column]:
+        """The columns that say nothing of how a row is done, by name, whole."""
+        names = [name for name in self._table.names if name not in self._names]
+        with _refusing(self._uri):
+            return self._table.columns(names) if names else {}
+
+    def __iter__(self) -> Iterator[Cells]:
+        with _refusing(self._uri):
+            for line, problem, cells in self._table.rows(self._names):
+                said = dict(zip(self._fields, map(as_text, cells), strict=True))
+                yield Cells(line, problem=problem, **{"id": "", "scale": "", **said})
+
+
+def _carried(columns: Mapping[str, Column]) -> dict[str, pa.Array]:
     """The user's columns by the names under which records have them: none is that of a record's own column.
 
     Those are told apart without regard to case, as most readers of Parquet do.
@@ -169,14 +231,18 @@ def _carried(columns: Columns) -> dict[str, pa.Array]:
             while plain.lower() in taken:
                 plain = PREFIX + plain
             taken.add(plain.lower())
-        carried[plain] = _column([as_text(value) or None for value in values] if plain == REFERENCE else values)
+        carried[plain] = _column(_texts(values) if plain == REFERENCE else values)
     return carried
 
 
-def _column(values: Iterable[Any]) -> pa.Array:
-    if isinstance(values, ColumnValues):
-        return values.values
-    values = list(values)
+def _texts(values: Column) -> list[str | None]:
+    cells = values.to_pylist() if isinstance(values, pa.Array) else values
+    return [as_text(cell) or None for cell in cells]
+
+
+def _column(values: Column) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
     if any(isinstance(value, dict | list) for value in values):
         return pa.array([None if value is None else cell_text(value) for value in values])
     try:

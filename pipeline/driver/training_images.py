@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..priors.pictures import TrainingImages
 from .manifest import read_manifest
 from .plan import check_row
-from .table_files import as_text
+from .table import as_text
 
 WEIGHT = "weight"
 """The user's column that says how much an image counts: 1 where it is empty or absent."""
