@@ -14,7 +14,6 @@ from ..work.units import DIVISION, Row
 from .calibration import Calibration, calibrate
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from .headers import Seen
-from .plan import Plan
 from .rates import Line, line_through, through_after
 
 _RAY_START = 4.6
@@ -59,19 +58,20 @@ def cost_of(
     config: RunConfig,
     gpus: int | None,
     number: int,
-    plan: Plan,
+    units: Sequence[Sequence[Row]],
     seen: Sequence[Seen],
     shares: float,
     looking: Callable[[str, int, int], None],
 ) -> Cost:
-    """Return the cost of all units of a plan.
+    """Of all that is to be done.
 
     Args:
-        gpus: to plan for; None for those of this machine.
-        number: of images to measure.
-        seen: images that can be done, all or a sample.
-        shares: number of images that each image of `seen` stands for.
-        looking: called with what is done, the number of images done, and of all.
+        gpus: to be planned for; None for what is here.
+        number: of images to be measured.
+        units: what workers are handed, in this order; of a sample it is not asked.
+        seen: the images that can be done, of all or of a sample.
+        shares: images for each of which the header was read.
+        looking: called with what is done, how many images it is done with, and of how many.
 
     Raises:
         UsageError: nothing can be measured here as requested.
@@ -91,7 +91,7 @@ def cost_of(
     if not (on_gpus and device != "cuda"):
         line = line_through([(one.work, measured.seconds) for one, measured in pairs]) if pairs else _KNOWN_SECONDS
         work = shares * sum(line.at(one.work) for one in seen)
-        seconds = _start_up(config, calibration) + _duration(plan, seen, shares, line, workers.count) if seen else 0.0
+        seconds = _start_up(config, calibration) + _duration(units, seen, shares, line, workers.count) if seen else 0.0
     if config.max_hours is not None and seconds is not None and seconds > config.max_hours * 3600:
         notes.append(f"--max-hours {config.max_hours:g} stops the run before it is through")
     return Cost(
@@ -167,14 +167,14 @@ def _start_up(config: RunConfig, calibration: Calibration | None) -> float:
     return worker + (_RAY_START if config.executor is Executor.RAY else 0.0)
 
 
-def _duration(plan: Plan, seen: Sequence[Seen], shares: float, line: Line, workers: int) -> float:
-    """Return the seconds until all is done: unit by unit if every header was read, else as if work were divisible."""
+def _duration(units: Sequence[Sequence[Row]], seen: Sequence[Seen], shares: float, line: Line, workers: int) -> float:
+    """Until all is done: unit by unit where every header was read, else as if work could be shared evenly."""
     seconds = {one.row.index: line.at(one.work) for one in seen}
     if shares > 1:
         return shares * sum(seconds.values()) / workers
     divided = {one.row.index for one in seen if one.divided}
     pieces: list[float] = []
-    for unit in plan.units:
+    for unit in units:
         pieces.append(sum(seconds.get(row.index, 0.0) for row in unit if row.index not in divided))
         for row in unit:
             if row.index in divided:

@@ -4,7 +4,6 @@ Neither torch nor Ray is loaded in this process: measurements run in others.
 """
 
 import os
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,14 +14,10 @@ from ..work.units import DIVISION, Row
 from .completing import completed
 from .cost import Cost, cost_of
 from .headers import Refused, Seen, read_headers
-from .manifest import Manifest, read_manifest
-from .plan import Plan
+from .manifest import open_manifest
+from .outlook import Looking, Outlook, look_ahead
 from .preflight import check_input, check_options, check_output
-from .run import plan_of
-from .tallies import KindCounts, Kinds, Problem, Problems
-
-Looking = Callable[[str, int, int], None]
-"""Called with what is done with images, such as "read", the number done, and of all."""
+from .tallies import MOST_PROBLEMS, KindCounts, Kinds, Problem, Problems
 
 
 @dataclass(frozen=True)
@@ -90,17 +85,14 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
     _check_asked(config, asked)
     storage.use(config.storage, config.output)
     config, *_ = completed(config)
-    manifest = read_manifest(config.manifest)
-    check_input(config, manifest)
-    root = config.root or manifest.root
-    check_output(config, manifest, root)
-    plan = plan_of(config, manifest, root, storage.lies_where_case_folds, _saved_kernels(config))
-    to_do = sorted((row for unit in plan.units for row in unit), key=lambda row: row.index)
-    chosen = _drawn(to_do, asked.headers)
-    seen, problems, kinds = _survey(chosen, config, looking)
-    shares = len(to_do) / max(1, len(chosen))
-    cost = cost_of(config, asked.gpus, asked.calibrate, plan, seen, shares, looking)
-    return _told(config, manifest, plan, asked, seen, (problems, kinds, cost), len(chosen))
+    with open_manifest(config.manifest) as manifest:
+        check_input(config, manifest)
+        root = config.root or manifest.root
+        check_output(config, manifest, root)
+        ahead = look_ahead(config, manifest, root, _saved_kernels(config), asked.headers, MOST_PROBLEMS, looking)
+    seen, problems, kinds = _survey(ahead.drawn, config, looking)
+    cost = cost_of(config, asked.gpus, asked.calibrate, ahead.units, seen, ahead.shares, looking)
+    return _told(config, manifest.uri, ahead, asked, seen, (problems, kinds, cost))
 
 
 def _check_asked(config: RunConfig, asked: Asked) -> None:
@@ -127,13 +119,6 @@ def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
     return find
 
 
-def _drawn(rows: Sequence[Row], most: int) -> Sequence[Row]:
-    """Return all rows, or a sample, the same each time."""
-    if len(rows) <= most:
-        return rows
-    return [rows[place] for place in sorted(random.Random(0).sample(range(len(rows)), most))]
-
-
 def _survey(rows: Sequence[Row], config: RunConfig, looking: Looking) -> tuple[list[Seen], Problems, KindCounts]:
     seen: list[Seen] = []
     problems, kinds = Problems(), KindCounts()
@@ -148,36 +133,34 @@ def _survey(rows: Sequence[Row], config: RunConfig, looking: Looking) -> tuple[l
 
 def _told(
     config: RunConfig,
-    manifest: Manifest,
-    plan: Plan,
+    manifest: str,
+    ahead: Outlook,
     asked: Asked,
     seen: Sequence[Seen],
     found: tuple[Problems, KindCounts, Cost],
-    read: int,
 ) -> Forecast:
     problems, kinds, cost = found
     refused = dict(problems.counts)
-    problems.add_rejected(plan.rejected, ErrorType.BAD_ROW)
-    shares = plan.todo / max(1, read)
+    problems.add_rejected(ahead.rejected, ErrorType.BAD_ROW)
     hours = None if cost.seconds is None else cost.seconds / 3600
     return Forecast(
-        manifest=manifest.uri,
+        manifest=manifest,
         output=config.output,
-        rows=plan.todo + len(plan.committed) + len(plan.rejected) + len(plan.skipped),
-        to_do=plan.todo,
-        already_done=len(plan.committed),
-        duplicates=plan.duplicates,
-        skipped=len(plan.skipped),
-        bad_rows=len(plan.rejected),
-        collisions=sum(row.key is not None for row in plan.rejected),
-        headers_read=read,
-        sampled=read < plan.todo,
+        rows=ahead.rows,
+        to_do=ahead.to_do,
+        already_done=ahead.already_done,
+        duplicates=ahead.duplicates,
+        skipped=ahead.skipped,
+        bad_rows=ahead.bad_rows,
+        collisions=ahead.collisions,
+        headers_read=len(ahead.drawn),
+        sampled=len(ahead.drawn) < ahead.to_do,
         refused=refused,
         kinds=kinds.kinds(),
         problems=tuple(problems.told),
-        megapixels=shares * sum(one.pixels for one in seen) / 1e6,
-        result_megapixels=shares * sum(one.result_pixels for one in seen) / 1e6,
-        input_bytes=sum(row.size for unit in plan.units for row in unit),
+        megapixels=ahead.shares * sum(one.pixels for one in seen) / 1e6,
+        result_megapixels=ahead.shares * sum(one.result_pixels for one in seen) / 1e6,
+        input_bytes=ahead.input_bytes,
         cost=cost,
         price=None if asked.price_per_hour is None or hours is None else hours * asked.price_per_hour,
     )

@@ -24,7 +24,7 @@ class KernelCells:
         self._folder, self._patiently = folder, patiently
         self._texts: dict[str, str] = {}
         self._refused: dict[str, str] = {}
-        files = [cell for cell in dict.fromkeys(cells) if names_kernel_file(cell)]
+        files = dict.fromkeys(cell for cell in cells if names_kernel_file(cell))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(self._read, files))
 

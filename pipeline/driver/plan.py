@@ -3,9 +3,10 @@
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NoReturn
 
 from sr_ops.grid import parse_scale, times_of
 from sr_ops.kernel_spec import described
@@ -19,30 +20,22 @@ from ..storage import Source
 from ..storage.patience import Patience
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import Row
-from .collisions import Places, conflict, name_of
+from .claims import Claims, Rejected, claims, name_of
 from .kernel_cells import KernelCells
-from .manifest import Cells, Manifest
+from .manifest import Cells, Manifest, OpenManifest
 
 _UNIT_SECONDS = 30.0
 """Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""
 _UNIT_ROWS = 16
+
+_TOLD_ROWS = 1000
+"""After so many it is told how far the check is."""
 
 _PIXELS_PER_BYTE = 1.0
 """Of compressed pictures, roughly."""
 
 
 FindKernels = Callable[[Sequence[Row], Mapping[str, Source]], list[Row]]
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that cannot be carried out: it becomes a failed record."""
-
-    index: int
-    line: int
-    uri: str
-    key: str | None
-    message: str
 
 
 @dataclass(frozen=True)
@@ -101,8 +94,8 @@ def make_plan(
     limit = len(manifest.rows) if config.limit is None else config.limit
     rows, all_rejected, duplicates = _check_rows(config, manifest, root, folds_case)
     rejected = [row for row in all_rejected if row.index < limit]
-    if config.strict:
-        _refuse(config, rejected)
+    if config.strict and rejected:
+        refuse(config, rejected[0], len(rejected))
     chosen = [row for row in rows if row.index < limit]
     uris = [row.uri for row in chosen]
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
@@ -114,20 +107,20 @@ def make_plan(
     todo: list[Row] = []
     committed: list[tuple[Row, Commit]] = []
     for row in chosen:
-        wanted = _wanted_commit(row, sources.get(row.uri), config)
-        known = [_under(row.key, commit) for commit in done.get(name_of(row.key, folds_case), ())]
-        if known == [wanted] and config.existing is Existing.RESUME and (mapped is None or wanted in mapped):
+        wanted = wanted_commit(row, sources.get(row.uri), config)
+        known = [under(row.key, commit) for commit in done.get(name_of(row.key, folds_case), ())]
+        if is_done(wanted, known, config, mapped):
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
         stale = [commit.uri(config.output) for commit in known]
         for commit in begun.get(name_of(row.key, folds_case), ()):
-            stale += scenes[commit] if scenes and _under(row.key, commit) != wanted else ()
+            stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         todo.append(
             replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
         )
     return Plan(
-        _pack(todo, config.settings),
+        pack(todo, config.settings),
         tuple(rejected),
         tuple(committed),
         tuple(row for row in rows if row.index >= limit),
@@ -135,13 +128,9 @@ def make_plan(
     )
 
 
-def _refuse(config: RunConfig, rejected: Sequence[Rejected]) -> None:
-    """Raises UsageError for the first bad row, if there is any."""
-    if rejected:
-        first = rejected[0]
-        raise UsageError(
-            f"line {first.line} of {config.manifest}: {first.message} ({len(rejected)} bad rows, --strict)"
-        )
+def refuse(config: RunConfig, first: Rejected, number: int) -> NoReturn:
+    """Raises UsageError for the first of so many bad rows."""
+    raise UsageError(f"line {first.line} of {config.manifest}: {first.message} ({number} bad rows, --strict)")
 
 
 def make_key(text: str) -> str:
@@ -179,7 +168,7 @@ def _by_name(commits: Iterable[Commit], folds_case: bool) -> dict[str, list[Comm
     return named
 
 
-def _under(key: str, commit: Commit) -> Commit:
+def under(key: str, commit: Commit) -> Commit:
     """A commit as the key is spelt now, of keys that are one name."""
     return commit if commit.key == key else replace(commit, key=key)
 
@@ -187,28 +176,38 @@ def _under(key: str, commit: Commit) -> Commit:
 def _check_rows(
     config: RunConfig, manifest: Manifest, root: str, folds_case: bool
 ) -> tuple[list[Row], list[Rejected], int]:
-    rows: list[Row] = []
-    rejected: list[Rejected] = []
-    kernels = KernelCells((cells.kernel for cells in manifest.rows), manifest.folder, Patience(config.retries))
+    with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
+        claim(claimed, config, manifest, root, lambda _done, _todo: None)
+        return [*claimed.kept()], [*claimed.rejected()], claimed.repeated()
+
+
+def claim(
+    claimed: Claims, config: RunConfig, manifest: OpenManifest, root: str, looking: Callable[[int, int], None]
+) -> int:
+    """Check every row of a manifest, and settle what they claim. Returns how many there are.
+
+    Args:
+        looking: called with how many are checked, and of how many.
+    """
+    number = 0
+
+    def kernel_cells() -> Iterator[str]:
+        nonlocal number
+        for number, cells in enumerate(manifest.rows, 1):  # noqa: B007 - it is counted
+            yield cells.kernel
+
+    kernels = KernelCells(kernel_cells(), manifest.folder, Patience(config.retries))
     for index, cells in enumerate(manifest.rows):
+        if index % _TOLD_ROWS == 0:
+            looking(index, number)
         try:
-            rows.append(check_row(index, cells, config.settings, manifest.folder, root, kernels.text))
+            row = check_row(index, cells, config.settings, manifest.folder, root, kernels.text)
         except (ValueError, UsageError) as error:
-            rejected.append(Rejected(index, cells.line, _printable(cells.uri), None, str(error)))
-    claims: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        claims[name_of(row.key, folds_case)].append(row)
-    places = Places(claims) if config.form.one_file else None
-    kept: list[Row] = []
-    duplicates = 0
-    for name, claimants in claims.items():
-        message = conflict(name, claimants, claims, places)
-        if message is None:
-            kept.append(claimants[0])
-            duplicates += len(claimants) - 1
+            claimed.refuse(index, cells.line, _printable(cells.uri), _printable(str(error)))
         else:
-            rejected.extend(Rejected(row.index, row.line, row.uri, row.key, message) for row in claimants)
-    return sorted(kept, key=lambda row: row.index), sorted(rejected, key=lambda row: row.index), duplicates
+            claimed.add(row)
+    claimed.settle()
+    return number
 
 
 def check_row(
@@ -276,12 +275,17 @@ def _key_text(written: str, uri: str, root: str) -> str:
     return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
 
 
-def _wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
+def is_done(wanted: Commit, known: Sequence[Commit], config: RunConfig, mapped: Container[Commit] | None) -> bool:
+    """Whether nothing is left to do, where `known` are all commits of the wanted one's key; `mapped` as `make_plan`."""
+    return known == [wanted] and config.existing is Existing.RESUME and (mapped is None or wanted in mapped)
+
+
+def wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
     settings = row.settings(config.settings)
     return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
-def _pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
+def pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
     """Longest rows first; short ones share a unit."""
     costs = {row.index: _seconds(row, row.settings(settings)) for row in rows}
     units: list[tuple[Row, ...]] = []

@@ -1,6 +1,7 @@
 """Checks before anything starts, so that a refused run has written nothing."""
 
 import json
+from itertools import chain
 
 from sr_ops.settings import COLLECTION_KERNEL
 
@@ -8,7 +9,7 @@ from .. import storage
 from ..config import Device, Executor, Existing, Format, RunConfig
 from ..errors import UsageError
 from ..output import layout
-from .manifest import Manifest
+from .manifest import OpenManifest
 
 
 def check_options(config: RunConfig) -> None:
@@ -30,12 +31,15 @@ def check_options(config: RunConfig) -> None:
             raise UsageError(f"{options} has no effect; leave one of them out")
 
 
-def check_input(config: RunConfig, manifest: Manifest) -> None:
-    """Raise UsageError if S3 is not usable for the images, or if an image lies in an output with other S3 options."""
-    uris = [storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://")]
-    if uris:
-        storage.check_service(uris[0])  # a missing bucket only fails its rows
-    inside = next(filter(storage.is_output, [manifest.uri, *uris]), None)
+def check_input(config: RunConfig, manifest: OpenManifest) -> None:
+    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
+    on_s3 = (storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://"))
+    first = next(on_s3, None)
+    uris = [manifest.uri]
+    if first is not None:
+        storage.check_service(first)  # a bucket that is not there is a matter of its rows
+        uris.append(first)
+    inside = next(filter(storage.is_output, chain(uris, on_s3)), None)
     if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
         raise UsageError(
             f"{inside} lies in the output {config.output}, which has other S3 options than the input; choose another"
@@ -43,8 +47,8 @@ def check_input(config: RunConfig, manifest: Manifest) -> None:
         )
 
 
-def check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None:
-    """Return the folder that the output's relative keys stand for; None if there are none.
+def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | None:
+    """The folder that relative keys of this output stand for, None while there are none.
 
     Raises UsageError if this run must not be mixed with what is in the output, or with its own input.
     """
@@ -82,15 +86,15 @@ def check_output(config: RunConfig, manifest: Manifest, root: str) -> str | None
     return relative_to or earlier
 
 
-def _has_relative_keys(manifest: Manifest) -> bool:
-    """Return whether a key is a relative uri as written, which in another folder would mean another image."""
+def _has_relative_keys(manifest: OpenManifest) -> bool:
+    """Whether some key is a relative uri as written, which in another folder would be another image's."""
     return not manifest.root and any(
         row.uri and not row.id and "://" not in row.uri and not row.uri.startswith("/") for row in manifest.rows
     )
 
 
-def _reads_results(manifest: Manifest, config: RunConfig) -> bool:
-    """Return whether a folder or pattern would find the results among the images next time."""
+def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
+    """Whether a folder or pattern would find the results among the images the next time."""
     output = config.output
     if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
         return False

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .claims import Rejected
 from .headers import Refused
-from .plan import Rejected
 
 MOST_PROBLEMS = 1000
 """Of which each is told; all are counted."""

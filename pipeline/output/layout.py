@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from .. import storage
@@ -148,15 +148,21 @@ class Commit:
         return storage.join(scenes_folder(output), self.settings, f"{self.key}.{self.source}")
 
 
-def list_commits(output: str) -> dict[str, list[Commit]]:
-    """Return all commits of an output by key, from one listing of names."""
+def each_commit(output: str) -> Iterator[Commit]:
+    """All commits of an output in no order, from one listing of names, which is not held. Raises OSError."""
     folder = _commits_folder(output)
-    commits: dict[str, list[Commit]] = {}
-    for uri in storage.find(folder):
+    for uri in storage.names_below(folder):
         settings, _, name = uri.removeprefix(folder + "/").partition("/")
         key, _, source = name.removesuffix(".json").rpartition(".")
         if name.endswith(".json") and key:
-            commits.setdefault(key, []).append(Commit(settings, key, source))
+            yield Commit(settings, key, source)
+
+
+def list_commits(output: str) -> dict[str, list[Commit]]:
+    """All commits of an output by key. Raises OSError."""
+    commits: dict[str, list[Commit]] = {}
+    for commit in each_commit(output):
+        commits.setdefault(commit.key, []).append(commit)
     return commits
 
 

@@ -120,6 +120,16 @@ def find(folder: str) -> dict[str, Source]:
         return _found(folder, filesystem(folder).find(folder, detail=True))
 
 
+def names_below(folder: str) -> Iterator[str]:
+    """The uri of every file below a folder as it is met, in no order; none when there is no folder. Raises OSError."""
+    with as_os_errors(folder):
+        if scheme(folder) == "file":
+            yield from local_disk.names_below(folder)
+        else:
+            with suppress(FileNotFoundError):  # there is no bucket
+                yield from s3.names_below(folder, options_for(folder))
+
+
 def glob(pattern: str) -> dict[str, Source]:
     """Return every file that matches a pattern with *, **, ? or [], as `find` does."""
     with as_os_errors(pattern):

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from . import processes
 
@@ -17,6 +17,18 @@ def write(path: str, data: bytes) -> None:
     """Store `data` atomically, replacing what was there. Folders are created as needed."""
     with _synced_beside(path, data) as temporary:
         os.replace(temporary, path)
+
+
+def names_below(folder: str) -> Iterator[str]:
+    """The paths of all files below a folder, in no order; none when there is no folder. Raises OSError."""
+    folders = [folder]
+    while folders:
+        with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    yield entry.path
 
 
 def copy(source: str, path: str) -> None:

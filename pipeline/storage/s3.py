@@ -112,6 +112,21 @@ def pages(folder: str, first: str, last: str, options: S3Options) -> Iterator[di
         asked["ContinuationToken"] = answer["NextContinuationToken"]
 
 
+def names_below(folder: str, options: S3Options) -> Iterator[str]:
+    """The uris of all objects below a folder, in the order of their names, a request for each PAGE."""
+    files = filesystem(options)
+    bucket, _, prefix = f"{folder.removeprefix('s3://')}/".partition("/")
+    asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": PAGE}
+    while True:
+        answer = sync(files.loop, files._call_s3, "list_objects_v2", **asked)
+        for found in answer.get("Contents", ()):
+            if not found["Key"].endswith("/"):  # consoles mark a folder by an empty object
+                yield f"s3://{bucket}/{found['Key']}"
+        if not answer.get("IsTruncated"):
+            return
+        asked["ContinuationToken"] = answer["NextContinuationToken"]
+
+
 def endpoint(options: S3Options) -> str | None:
     """Return the url of the store given by option or environment, None for AWS. Raises UsageError if it is no url."""
     if options.endpoint_url is not None:

@@ -1,0 +1,248 @@
+"""What the rows of a manifest claim, and which of them cannot be done: kept in a database on disk."""
+
+import sqlite3
+import unicodedata
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from sr_ops.settings import COLLECTION_KERNEL
+
+from ..errors import UsageError
+from ..output.layout import single_names, tile_position
+from ..work.units import Row
+
+_TABLES = """
+CREATE TABLE rows (
+    place INTEGER PRIMARY KEY, line INTEGER, key TEXT, uri TEXT, scale INTEGER, nodata TEXT, kernel INTEGER,
+    noise TEXT, result_size TEXT, camera TEXT, name TEXT, asked BLOB, tile_of TEXT, problem TEXT
+);
+CREATE TABLE kernels (number INTEGER PRIMARY KEY, kernel TEXT UNIQUE);
+CREATE TABLE paths (path TEXT, is_file INTEGER, name TEXT, PRIMARY KEY (path, is_file, name)) WITHOUT ROWID;
+CREATE TABLE conflicts (name TEXT PRIMARY KEY, kind TEXT, other TEXT) WITHOUT ROWID;
+"""
+
+_CONFLICTS = """
+CREATE INDEX by_name ON rows (name, place, asked) WHERE name IS NOT NULL;
+CREATE INDEX by_tile ON rows (tile_of) WHERE tile_of IS NOT NULL;
+INSERT OR IGNORE INTO conflicts
+    SELECT mine.name, 'file', min(others.name) FROM paths others CROSS JOIN paths mine
+    ON mine.path = others.path AND mine.name <> others.name WHERE others.is_file = 1 GROUP BY mine.name;
+INSERT OR IGNORE INTO conflicts
+    SELECT mine.name, 'file', min(others.name) FROM paths mine CROSS JOIN paths others
+    ON mine.path = others.path AND others.is_file = 0 WHERE mine.is_file = 1 GROUP BY mine.name;
+INSERT OR IGNORE INTO conflicts
+    SELECT name, 'tile', tile_of FROM rows WHERE tile_of IS NOT NULL
+    AND EXISTS (SELECT 1 FROM rows others WHERE others.name = rows.tile_of);
+INSERT OR IGNORE INTO conflicts
+    SELECT name, 'claim', NULL FROM rows WHERE name IS NOT NULL GROUP BY name HAVING min(asked) <> max(asked);
+"""
+"""Of what a name has several, the first is told."""
+
+_KEPT = """
+SELECT place, line, key, uri, scale, nodata, kernel, noise, result_size, camera FROM rows
+WHERE name IS NOT NULL AND place >= ? AND place < ?
+AND NOT EXISTS (SELECT 1 FROM rows earlier WHERE earlier.name = rows.name AND earlier.place < rows.place)
+AND NOT EXISTS (SELECT 1 FROM conflicts WHERE conflicts.name = rows.name) ORDER BY place
+"""
+
+_REJECTED = """
+SELECT place, line, uri, key, name, problem FROM rows
+WHERE place < ? AND (name IS NULL OR EXISTS (SELECT 1 FROM conflicts WHERE conflicts.name = rows.name)) ORDER BY place
+"""
+
+_REPEATED = """
+SELECT coalesce(sum(number - 1), 0) FROM
+    (SELECT name, count(*) AS number FROM rows WHERE name IS NOT NULL GROUP BY name) AS named
+WHERE NOT EXISTS (SELECT 1 FROM conflicts WHERE conflicts.name = named.name)
+"""
+
+_TOLD = 5
+"""Lines and keys of one conflict: a million rows may claim one key."""
+
+_LINES = f"SELECT line FROM rows WHERE name = ? ORDER BY place LIMIT {_TOLD}"
+
+_KEYS = f"SELECT key FROM rows WHERE name = ? GROUP BY key ORDER BY min(place) LIMIT {_TOLD}"
+
+_ALL_KEYS = "SELECT count(DISTINCT key) FROM rows WHERE name = ?"
+
+_AT_ONCE = 1000
+"""Rows that are written together."""
+
+ALL = 2**62
+"""More rows than a manifest has."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that cannot be carried out: it becomes a failed record."""
+
+    index: int
+    line: int
+    uri: str
+    key: str | None
+    message: str
+
+
+def name_of(key: str, folds_case: bool) -> str:
+    """What keys have in common that are one name where the output is; of many systems that are alike, the strictest."""
+    if not folds_case:
+        return key
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", key).casefold())
+
+
+@contextmanager
+def database_on_disk() -> Generator[sqlite3.Connection, None, None]:
+    """An empty one in a file without a name, which is gone with the context or the process.
+
+    Raises:
+        UsageError: the temporary folder has no room for it.
+    """
+    with closing(sqlite3.connect("", isolation_level=None, check_same_thread=False)) as database:
+        try:
+            database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;")
+            yield database
+        except sqlite3.OperationalError as error:
+            raise UsageError(
+                f"the rows of the manifest cannot be kept in the temporary folder ({error}); make room there, or name"
+                " another with TMPDIR"
+            ) from error
+
+
+@contextmanager
+def claims(*, folds_case: bool, one_file: bool) -> Generator["Claims", None, None]:
+    """Those of a manifest, empty at first.
+
+    Args:
+        folds_case: names that differ in case alone are one where the output is.
+        one_file: each image becomes one file, not a folder of tiles.
+
+    Raises:
+        UsageError: as `database_on_disk`.
+    """
+    with database_on_disk() as database:
+        database.executescript(_TABLES)
+        yield Claims(database, folds_case=folds_case, one_file=one_file)
+
+
+class Claims:
+    """Rows are added in the order of the manifest; once they are settled, they are told apart."""
+
+    def __init__(self, database: sqlite3.Connection, *, folds_case: bool, one_file: bool) -> None:
+        self._database = database
+        self._folds_case, self._one_file = folds_case, one_file
+        self._rows: list[tuple[object, ...]] = []
+        self._paths: list[tuple[str, bool, str]] = []
+        self._kernel_number = lru_cache(_AT_ONCE)(self._numbered)
+        self._kernel = lru_cache(_AT_ONCE)(self._of_number)
+        self._why = lru_cache(_AT_ONCE)(self._told)
+
+    def add(self, row: Row) -> None:
+        """A row that can be carried out, as far as it says itself."""
+        name = name_of(row.key, self._folds_case)
+        folder, _, last = name.rpartition("/")
+        tile_of = folder if not self._one_file and tile_position(last) else None
+        kernel = self._kernel_number(row.kernel)
+        asked = blake2b(repr(_asked(row, kernel)).encode(), digest_size=16).digest()
+        told = (row.scale, row.nodata, kernel, row.noise, row.result_size, row.camera)
+        self._rows.append((row.index, row.line, row.key, row.uri, *told, name, asked, tile_of, None))
+        if self._one_file:
+            parts = name.split("/")
+            self._paths += [(path, True, name) for path in single_names(name)]
+            self._paths += [("/".join(parts[:depth]), False, name) for depth in range(1, len(parts))]
+        self._write(_AT_ONCE)
+
+    def refuse(self, index: int, line: int, uri: str, problem: str) -> None:
+        """A row that cannot, and why."""
+        self._rows.append((index, line, None, uri, *(None,) * 9, problem))
+        self._write(_AT_ONCE)
+
+    def settle(self) -> None:
+        """No other row follows."""
+        self._write(1)
+        self._database.executescript(_CONFLICTS)
+
+    def kept(self, first: int = 0, below: int = ALL) -> Iterator[Row]:
+        """Those to be done, from one position in the manifest to before another; of the same asked twice the first."""
+        for index, line, key, uri, scale, nodata, kernel, noise, size, camera in self._ask(_KEPT, first, below):
+            told = {"nodata": nodata, "kernel": self._kernel(kernel), "noise": noise, "camera": camera}
+            yield Row(index, line, key, uri, scale, 0, result_size=size, **told)
+
+    def rejected(self, below: int = ALL) -> Iterator[Rejected]:
+        """Those that cannot be done, before a position in the manifest."""
+        for index, line, uri, key, name, problem in self._ask(_REJECTED, below):
+            yield Rejected(index, line, uri, key, problem if name is None else self._why(name))
+
+    def repeated(self) -> int:
+        """Rows that ask for the same as an earlier one."""
+        return self._count(_REPEATED)
+
+    def asks_for(self, kernel: str) -> bool:
+        """Whether some row does."""
+        return bool(self._count("SELECT count(*) FROM kernels WHERE kernel = ?", kernel))
+
+    def refused(self, below: int) -> int:
+        """Rows before a position that say themselves what cannot be done."""
+        return self._count("SELECT count(*) FROM rows WHERE name IS NULL AND place < ?", below)
+
+    def disputed(self, below: int) -> int:
+        """Rows before a position that claim what is another's."""
+        return self._count("SELECT count(*) FROM rows JOIN conflicts USING (name) WHERE place < ?", below)
+
+    def _ask(self, question: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        return iter(self._database.execute(question, values))
+
+    def _count(self, question: str, *values: object) -> int:
+        ((number,),) = self._ask(question, *values)
+        return int(number)
+
+    def _write(self, least: int) -> None:
+        if len(self._rows) < least:
+            return
+        self._database.execute("BEGIN")
+        self._database.executemany(f"INSERT INTO rows VALUES ({', '.join('?' * 14)})", self._rows)
+        self._database.executemany("INSERT OR IGNORE INTO paths VALUES (?, ?, ?)", self._paths)
+        self._database.execute("COMMIT")
+        self._rows.clear()
+        self._paths.clear()
+
+    def _numbered(self, kernel: str) -> int:
+        self._database.execute("INSERT OR IGNORE INTO kernels (kernel) VALUES (?)", (kernel,))
+        return self._count("SELECT number FROM kernels WHERE kernel = ?", kernel)
+
+    def _of_number(self, number: int) -> str:
+        ((kernel,),) = self._ask("SELECT kernel FROM kernels WHERE number = ?", number)
+        return str(kernel)
+
+    def _told(self, name: str) -> str:
+        """Why rows of one name cannot be done, all of them."""
+        ((kind, other),) = self._ask("SELECT kind, other FROM conflicts WHERE name = ?", name)
+        if kind == "file":
+            return f"the file of the key {name!r} would lie where that of {other!r} does; give the row another id"
+        keys = [key for (key,) in self._ask(_KEYS, name)]
+        if kind == "tile":
+            return f"the key {keys[0]!r} is the place of a tile of {other!r}; give the row another id"
+        lines = [str(line) for (line,) in self._ask(_LINES, name)]
+        told = _and(lines, self._count("SELECT count(*) FROM rows WHERE name = ?", name))
+        if len(keys) > 1:
+            spelt = _and([*map(repr, keys)], self._count(_ALL_KEYS, name))
+            return (
+                f"the keys {spelt} of lines {told} are one name in the output, whose disk ignores case; give each an"
+                " id of its own, or choose another --output"
+            )
+        return f"lines {told} ask for different work under the key {keys[0]!r}; give each its own id"
+
+
+def _and(first: Sequence[str], number: int) -> str:
+    """As "2, 3 and 7 more", of which so many there are in all."""
+    *others, last = [*first, f"{number - len(first):,} more"] if number > len(first) else first
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _asked(row: Row, kernel: int) -> tuple[object, ...]:
+    """All that decides the pixels and what they are called; of the camera only where the kernel is its own."""
+    camera = row.camera if row.kernel == COLLECTION_KERNEL else ""
+    return row.key, row.uri, row.scale, row.result_size, row.nodata, kernel, row.noise, camera

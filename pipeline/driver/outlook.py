@@ -1,0 +1,185 @@
+"""What a run would do, row by row: of a manifest of any length only counts are kept in memory, and a sample of rows."""
+
+import random
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from sr_ops.settings import COLLECTION_KERNEL
+
+from .. import storage
+from ..config import RunConfig
+from ..errors import UsageError
+from ..output import records
+from ..output.layout import Commit, each_commit
+from ..work.units import Row
+from .claims import ALL, Rejected, claims, database_on_disk, name_of
+from .manifest import OpenManifest
+from .plan import FindKernels, claim, is_done, pack, refuse, under, wanted_commit
+
+_AT_ONCE = 10_000
+"""Rows whose files are asked for together: as many as make ten pages of a listing."""
+
+Looking = Callable[[str, int, int], None]
+"""Called with what is done with images, as in "read", how many are done, and of how many."""
+
+Known = Callable[[str], Sequence[Commit]]
+"""The commits of a name."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of all rows before a header is read."""
+
+    to_do: int
+    already_done: int
+    duplicates: int
+    skipped: int
+    bad_rows: int
+    collisions: int
+    """Of the bad rows those that claim what is another's."""
+    rejected: tuple[Rejected, ...]
+    """The first of the bad rows."""
+    drawn: tuple[Row, ...]
+    """Of those to do all, or a sample, in the order of the manifest."""
+    units: tuple[tuple[Row, ...], ...]
+    """As workers are handed them; none where there is only a sample."""
+    input_bytes: int
+    """Of the files to be read."""
+
+    @property
+    def rows(self) -> int:
+        """Identical ones counted once."""
+        return self.to_do + self.already_done + self.bad_rows + self.skipped
+
+    @property
+    def shares(self) -> float:
+        """Images that each drawn one stands for."""
+        return self.to_do / max(1, len(self.drawn))
+
+
+@dataclass
+class _Sample:
+    """So many of the rows it is given, each with the same probability; the same ones each time (Vitter's method R)."""
+
+    most: int
+    rows: list[Row] = field(default_factory=list)
+    given: int = 0
+    draws: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def add(self, row: Row) -> None:
+        self.given += 1
+        if len(self.rows) < self.most:
+            self.rows.append(row)
+            return
+        place = self.draws.randrange(self.given)
+        if place < self.most:
+            self.rows[place] = row
+
+
+def look_ahead(
+    config: RunConfig,
+    manifest: OpenManifest,
+    root: str,
+    find_kernels: FindKernels,
+    most_drawn: int,
+    most_told: int,
+    looking: Looking,
+) -> Outlook:
+    """What `make_plan` would say of all rows.
+
+    Args:
+        root: what keys are relative to.
+        find_kernels: as `make_plan` has it. Where a row asks for one of its camera, all rows are held at once.
+        most_drawn: rows in the sample.
+        most_told: bad rows, of which each is told.
+
+    Raises:
+        UsageError: the output cannot be listed; with `strict`, the first bad row.
+    """
+    folds_case = storage.lies_where_case_folds(config.output)
+    limit = ALL if config.limit is None else config.limit
+    with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
+        number = claim(claimed, config, manifest, root, lambda *counts: looking("checked", *counts))
+        looking("checked", number, number)
+        collisions = claimed.disputed(limit)
+        bad_rows = claimed.refused(limit) + collisions
+        rejected = tuple(islice(claimed.rejected(limit), most_told))
+        if config.strict and rejected:
+            refuse(config, rejected[0], bad_rows)
+        sample, already_done, input_bytes = _Sample(most_drawn), 0, 0
+        asks = claimed.asks_for(COLLECTION_KERNEL)
+        with _committed(config.output, folds_case) as known:
+            mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
+            for rows in _batches(claimed.kept(below=limit), ALL if asks else _AT_ONCE):
+                looking("compared with the output", rows[0].index, number)
+                for row, done in _compared(rows, config, manifest, find_kernels if asks else None, known, mapped):
+                    if done:
+                        already_done += 1
+                    else:
+                        sample.add(row)
+                        input_bytes += row.size
+        looking("compared with the output", number, number)
+        drawn = sorted(sample.rows, key=lambda row: row.index)
+        return Outlook(
+            to_do=sample.given,
+            already_done=already_done,
+            duplicates=claimed.repeated(),
+            skipped=sum(1 for _ in claimed.kept(limit)),
+            bad_rows=bad_rows,
+            collisions=collisions,
+            rejected=rejected,
+            drawn=tuple(drawn),
+            units=pack(drawn, config.settings) if sample.given == len(drawn) else (),
+            input_bytes=input_bytes,
+        )
+
+
+def _batches(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def _compared(
+    rows: Sequence[Row],
+    config: RunConfig,
+    manifest: OpenManifest,
+    find_kernels: FindKernels | None,
+    known: Known,
+    mapped: Container[Commit] | None,
+) -> Iterator[tuple[Row, bool]]:
+    """Each with the size of its file, and whether it is done."""
+    uris = [row.uri for row in rows]
+    sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+    for row in rows if find_kernels is None else find_kernels(rows, sources):
+        source = sources.get(row.uri)
+        commits = [under(row.key, commit) for commit in known(row.key)]
+        done = is_done(wanted_commit(row, source, config), commits, config, mapped)
+        yield replace(row, size=source.size if source else 0), done
+
+
+@contextmanager
+def _committed(output: str, folds_case: bool) -> Iterator[Known]:
+    """The commits of an output, by key. Raises UsageError where it cannot be listed."""
+    with database_on_disk() as database:
+        database.execute("CREATE TABLE commits (name TEXT, settings TEXT, key TEXT, source TEXT)")
+        commits = (
+            (name_of(commit.key, folds_case), commit.settings, commit.key, commit.source)
+            for commit in each_commit(output)
+        )
+        database.execute("BEGIN")
+        try:
+            database.executemany("INSERT INTO commits VALUES (?, ?, ?, ?)", commits)
+        except OSError as error:
+            raise UsageError(f"cannot list what is in {output}: {storage.reason(error)}; check access") from error
+        database.execute("COMMIT")
+        database.execute("CREATE INDEX by_name ON commits (name)")
+
+        def known(key: str) -> list[Commit]:
+            found = database.execute(
+                "SELECT settings, key, source FROM commits WHERE name = ?", (name_of(key, folds_case),)
+            )
+            return [Commit(*values) for values in found]
+
+        yield known
