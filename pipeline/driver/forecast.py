@@ -89,7 +89,12 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
         check_input(config, manifest)
         root = config.root or manifest.root
         check_output(config, manifest, root)
-        ahead = look_ahead(config, manifest, root, _saved_kernels(config), asked.headers, MOST_PROBLEMS, looking)
+        try:
+            ahead = look_ahead(config, manifest, root, _saved_kernels(config), asked.headers, MOST_PROBLEMS, looking)
+        except OSError as error:
+            raise UsageError(
+                f"cannot list what is in {config.output}: {storage.reason(error)}; check access"
+            ) from error
     seen, problems, kinds = _survey(ahead.drawn, config, looking)
     cost = cost_of(config, asked.gpus, asked.calibrate, ahead.units, seen, ahead.shares, looking)
     return _told(config, manifest.uri, ahead, asked, seen, (problems, kinds, cost))

@@ -10,7 +10,6 @@ from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
 from ..config import RunConfig
-from ..errors import UsageError
 from ..output import records
 from ..output.layout import Commit, each_commit
 from ..work.units import Row
@@ -96,7 +95,8 @@ def look_ahead(
         most_told: bad rows, of which each is told.
 
     Raises:
-        UsageError: the output cannot be listed; with `strict`, the first bad row.
+        OSError: the output cannot be listed.
+        UsageError: with `strict`, the first bad row.
     """
     folds_case = storage.lies_where_case_folds(config.output)
     limit = ALL if config.limit is None else config.limit
@@ -161,7 +161,7 @@ def _compared(
 
 @contextmanager
 def _committed(output: str, folds_case: bool) -> Iterator[Known]:
-    """The commits of an output, by key. Raises UsageError where it cannot be listed."""
+    """The commits of an output, by key. Raises OSError where it cannot be listed."""
     with database_on_disk() as database:
         database.execute("CREATE TABLE commits (name TEXT, settings TEXT, key TEXT, source TEXT)")
         commits = (
@@ -169,10 +169,7 @@ def _committed(output: str, folds_case: bool) -> Iterator[Known]:
             for commit in each_commit(output)
         )
         database.execute("BEGIN")
-        try:
-            database.executemany("INSERT INTO commits VALUES (?, ?, ?, ?)", commits)
-        except OSError as error:
-            raise UsageError(f"cannot list what is in {output}: {storage.reason(error)}; check access") from error
+        database.executemany("INSERT INTO commits VALUES (?, ?, ?, ?)", commits)
         database.execute("COMMIT")
         database.execute("CREATE INDEX by_name ON commits (name)")
 

@@ -220,22 +220,6 @@ def _find_kernels(
     return CameraKernels(config, run_id, lock.check, observer.looking)(rows, sources)
 
 
-def plan_of(
-    config: RunConfig, manifest: Manifest, root: str, folds_case: Callable[[str], bool], find_kernels: FindKernels
-) -> Plan:
-    """Return what is to be done, given what is in the output. Raises UsageError.
-
-    Args:
-        folds_case: whether a folder ignores case in names.
-    """
-    try:
-        commits, scenes = list_commits(config.output), list_scenes(config.output)
-        mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
-        return make_plan(config, manifest, root, commits, scenes, folds_case(config.output), find_kernels, mapped)
-    except OSError as error:
-        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
-
-
 def _plan(
     config: RunConfig,
     manifest: Manifest,
@@ -243,7 +227,14 @@ def _plan(
     find_kernels: FindKernels,
     only: Container[str] | None,
 ) -> Plan:
-    plan = plan_of(config, manifest, root, storage.folds_case, find_kernels)
+    """What is to be done, by what is in the output. Raises UsageError."""
+    try:
+        commits, scenes = list_commits(config.output), list_scenes(config.output)
+        mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
+        folds_case = storage.folds_case(config.output)
+        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped)
+    except OSError as error:
+        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:
         return plan
     restricted = plan.restricted(only)
