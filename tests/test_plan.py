@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.config import ALGORITHM_VERSION, Device, Existing, Form, Format, RunConfig
+from pipeline.driver.checking import make_key
 from pipeline.driver.manifest import Cells, Manifest, read_manifest
-from pipeline.driver.plan import Plan, make_key, make_plan
+from pipeline.driver.plan import Plan, make_plan
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit
 from pipeline.storage import Source
@@ -297,4 +298,6 @@ def test_small_images_share_units(pixels: Callable[..., np.ndarray]) -> None:
     rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
     config = RunConfig("/in", "/out")
     config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=1)))
-    assert len(make_plan(config, Manifest("/in", "/in", "/in", rows, sources, user_columns=None), "/in", {}).units) == 63
+    assert (
+        len(make_plan(config, Manifest("/in", "/in", "/in", rows, sources, user_columns=None), "/in", {}).units) == 63
+    )

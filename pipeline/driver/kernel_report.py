@@ -24,8 +24,8 @@ from ..work.looking import look_at
 from ..work.memory import OUT_OF_MEMORY
 from ..work.units import Row
 from .cameras import to_look_at, with_cameras
+from .checking import check_row
 from .manifest import IMAGE_SUFFIXES, Manifest, read_manifest
-from .plan import check_row
 from .table_files import SUFFIXES
 
 _WILD = "*?["

@@ -13,9 +13,10 @@ from ..config import RunConfig
 from ..output import records
 from ..output.layout import Commit, each_commit
 from ..work.units import Row
+from .checking import claim
 from .claims import ALL, Rejected, claims, database_on_disk, name_of
 from .manifest import OpenManifest
-from .plan import FindKernels, claim, is_done, pack, refuse, under, wanted_commit
+from .plan import FindKernels, is_done, pack, refuse, under, wanted_commit
 
 _AT_ONCE = 10_000
 """Rows whose files are asked for together: as many as make ten pages of a listing."""

@@ -1,35 +1,27 @@
 """Deciding what to do before anything is started: keys, collisions, what is done already, and units of work."""
 
-import posixpath
-import re
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NoReturn
 
-from sr_ops.grid import parse_scale, times_of
-from sr_ops.kernel_spec import described
 from sr_ops.settings import COLLECTION_KERNEL, Settings
 
 from .. import storage
-from ..config import ONE_SCALE, Existing, RunConfig, check_kernel, parse_nodata, parse_noise, takes_kernel
+from ..config import Existing, RunConfig
 from ..errors import UsageError
-from ..output.layout import LONGEST_NAME, Commit
+from ..output.layout import Commit
 from ..storage import Source
-from ..storage.patience import Patience
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import Row
-from .claims import Claims, Rejected, claims, name_of
-from .kernel_cells import KernelCells
-from .manifest import Cells, Manifest, OpenManifest
+from .checking import claim
+from .claims import Rejected, claims, name_of
+from .manifest import Manifest
 
 _UNIT_SECONDS = 30.0
 """Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""
 _UNIT_ROWS = 16
-
-_TOLD_ROWS = 1000
-"""After so many it is told how far the check is."""
 
 _PIXELS_PER_BYTE = 1.0
 """Of compressed pictures, roughly."""
@@ -133,34 +125,6 @@ def refuse(config: RunConfig, first: Rejected, number: int) -> NoReturn:
     raise UsageError(f"line {first.line} of {config.manifest}: {first.message} ({number} bad rows, --strict)")
 
 
-def make_key(text: str) -> str:
-    """A key that is safe as a relative path: unsafe characters percent-escaped, the rest kept readable.
-
-    Raises:
-        ValueError: it would leave the output, or a part is too long for a file name.
-    """
-    if "\0" in text:
-        raise ValueError("holds a NUL character")
-    if text.startswith("/"):
-        raise ValueError("is an absolute path")
-    parts = text.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        raise ValueError("has an empty part, '.' or '..', and would point outside the output")
-    key = "/".join(_UNSAFE.sub(_percent, part) for part in parts)
-    longest = max((part.encode() for part in key.split("/")), key=len)
-    if len(longest) > LONGEST_NAME:
-        raise ValueError(f"has a part of {len(longest)} bytes, over the {LONGEST_NAME} a file name has room for")
-    return key
-
-
-_UNSAFE = re.compile(r'[%<>:"|?*\\\x00-\x1f\x7f]|[. ]$')
-"""What some file system refuses in a name; % itself, so that two keys never become one."""
-
-
-def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match.group().encode())
-
-
 def _by_name(commits: Iterable[Commit], folds_case: bool) -> dict[str, list[Commit]]:
     named: defaultdict[str, list[Commit]] = defaultdict(list)
     for commit in commits:
@@ -179,100 +143,6 @@ def _check_rows(
     with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
         claim(claimed, config, manifest, root, lambda _done, _todo: None)
         return [*claimed.kept()], [*claimed.rejected()], claimed.repeated()
-
-
-def claim(
-    claimed: Claims, config: RunConfig, manifest: OpenManifest, root: str, looking: Callable[[int, int], None]
-) -> int:
-    """Check every row of a manifest, and settle what they claim. Returns how many there are.
-
-    Args:
-        looking: called with how many are checked, and of how many.
-    """
-    number = 0
-
-    def kernel_cells() -> Iterator[str]:
-        nonlocal number
-        for number, cells in enumerate(manifest.rows, 1):  # noqa: B007 - it is counted
-            yield cells.kernel
-
-    kernels = KernelCells(kernel_cells(), manifest.folder, Patience(config.retries))
-    for index, cells in enumerate(manifest.rows):
-        if index % _TOLD_ROWS == 0:
-            looking(index, number)
-        try:
-            row = check_row(index, cells, config.settings, manifest.folder, root, kernels.text)
-        except (ValueError, UsageError) as error:
-            claimed.refuse(index, cells.line, _printable(cells.uri), _printable(str(error)))
-        else:
-            claimed.add(row)
-    claimed.settle()
-    return number
-
-
-def check_row(
-    index: int, cells: Cells, settings: Settings, folder: str, root: str, read_kernel: Callable[[str], str]
-) -> Row:
-    """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record.
-
-    Args:
-        read_kernel: gives what a cell of the column `kernel` means.
-    """
-    if cells.problem:
-        raise ValueError(f"{cells.problem}; mend the line")
-    if "\0" in cells.uri:
-        raise ValueError("the uri holds a NUL character; mend it")
-    if not cells.uri:
-        raise ValueError("the uri is empty; say where the image is")
-    if cells.uri != _printable(cells.uri):
-        raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
-    uri = storage.absolute(cells.uri, folder)
-    if "\0" in uri or uri != _printable(uri):
-        raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
-    named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
-    try:
-        key = make_key(text)
-    except ValueError as error:
-        remedy = (
-            "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
-        )
-        raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
-    scale, size = parse_scale(cells.scale) if cells.scale else (settings.scale, settings.result_size)
-    nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
-    kernel = read_kernel(cells.kernel) if cells.kernel else settings.kernel
-    noise = parse_noise(cells.noise) if cells.noise else settings.noise
-    camera = _printable(cells.camera)
-    row = Row(index, cells.line, key, uri, scale, 0, nodata=nodata, kernel=kernel, noise=noise, camera=camera)
-    row = replace(row, result_size=size)
-    _check_kernel(row.settings(settings))
-    return row
-
-
-def _check_kernel(settings: Settings) -> None:
-    """Raises ValueError with the sentence for the record of a row whose kernel cannot be used."""
-    if times_of(settings) is not None:  # else a worker looks, when it knows the scale of the image
-        check_kernel(settings.kernel, settings.scale)
-    elif settings.kernel == COLLECTION_KERNEL:
-        raise ValueError(ONE_SCALE)
-    if not takes_kernel(settings):
-        raise ValueError(
-            f"the kernel {described(settings.kernel)} cannot be used with the network {settings.network}, which knows"
-            " bicubic alone; leave out --network, --prior none and --preset paper, or use --method bicubic"
-        )
-
-
-def _printable(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8, which Python keeps as lone surrogates, spelt out."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _key_text(written: str, uri: str, root: str) -> str:
-    """Below a root the relative path; without one the uri as it is written, without its scheme."""
-    if root and storage.scheme(uri) == storage.scheme(root):
-        return posixpath.relpath(uri, root)
-    if storage.is_file_uri(written):
-        return uri.lstrip("/")
-    return posixpath.normpath(written.partition("://")[2] if "://" in written else written).lstrip("/")
 
 
 def is_done(wanted: Commit, known: Sequence[Commit], config: RunConfig, mapped: Container[Commit] | None) -> bool:

@@ -10,8 +10,8 @@ from sr_ops.settings import STAGE_SCALE, Settings
 from ..config import parse_kernel
 from ..errors import UsageError
 from ..priors.pictures import TrainingImages
+from .checking import check_row
 from .manifest import read_manifest
-from .plan import check_row
 from .table import as_text
 
 WEIGHT = "weight"
