@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 from sr_ops.settings import COLLECTION_KERNEL
 
@@ -46,7 +46,7 @@ _KEPT = """
 SELECT place, line, key, uri, scale, nodata, kernel, noise, result_size, camera FROM rows
 WHERE name IS NOT NULL AND place >= ? AND place < ?
 AND NOT EXISTS (SELECT 1 FROM rows earlier WHERE earlier.name = rows.name AND earlier.place < rows.place)
-AND NOT EXISTS (SELECT 1 FROM conflicts WHERE conflicts.name = rows.name) ORDER BY place
+AND NOT EXISTS (SELECT 1 FROM conflicts WHERE conflicts.name = rows.name) ORDER BY {order}
 """
 
 _REJECTED = """
@@ -165,9 +165,14 @@ class Claims:
         self._write(1)
         self._database.executescript(_CONFLICTS)
 
-    def kept(self, first: int = 0, below: int = ALL) -> Iterator[Row]:
-        """Those to be done, from one position in the manifest to before another; of the same asked twice the first."""
-        for index, line, key, uri, scale, nodata, kernel, noise, size, camera in self._ask(_KEPT, first, below):
+    def kept(self, first: int = 0, below: int = ALL, by: Literal["place", "uri"] = "place") -> Iterator[Row]:
+        """Those to be done, from one position in the manifest to before another; of the same asked twice the first.
+
+        Args:
+            by: their order, that of the manifest or that of their files.
+        """
+        question = _KEPT.format(order=by)
+        for index, line, key, uri, scale, nodata, kernel, noise, size, camera in self._ask(question, first, below):
             told = {"nodata": nodata, "kernel": self._kernel(kernel), "noise": noise, "camera": camera}
             yield Row(index, line, key, uri, scale, 0, result_size=size, **told)
 

@@ -32,6 +32,8 @@ class KernelCells:
         """Return the text for `Settings.kernel`. Raises ValueError with a sentence if the cell is not a kernel."""
         if not names_kernel_file(cell):
             return parse_kernel(cell)
+        if cell not in self._texts and cell not in self._refused:
+            self._read(cell)  # the manifest was changed since its cells were gone through
         if cell in self._refused:
             raise ValueError(self._refused[cell])
         return self._texts[cell]

@@ -18,8 +18,8 @@ from .claims import ALL, Rejected, claims, database_on_disk, name_of
 from .manifest import OpenManifest
 from .plan import FindKernels, is_done, pack, refuse, under, wanted_commit
 
-_AT_ONCE = 10_000
-"""Rows whose files are asked for together: as many as make ten pages of a listing."""
+_AT_ONCE = 2_000
+"""Rows whose files are asked for together: in the order of their names, so that a listing tells of all of them."""
 
 Looking = Callable[[str, int, int], None]
 """Called with what is done with images, as in "read", how many are done, and of how many."""
@@ -103,7 +103,6 @@ def look_ahead(
     limit = ALL if config.limit is None else config.limit
     with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
         number = claim(claimed, config, manifest, root, lambda *counts: looking("checked", *counts))
-        looking("checked", number, number)
         collisions = claimed.disputed(limit)
         bad_rows = claimed.refused(limit) + collisions
         rejected = tuple(islice(claimed.rejected(limit), most_told))
@@ -113,15 +112,14 @@ def look_ahead(
         asks = claimed.asks_for(COLLECTION_KERNEL)
         with _committed(config.output, folds_case) as known:
             mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
-            for rows in _batches(claimed.kept(below=limit), ALL if asks else _AT_ONCE):
-                looking("compared with the output", rows[0].index, number)
+            for rows in _batches(claimed.kept(below=limit, by="uri"), ALL if asks else _AT_ONCE):
+                looking("compared with the output", sample.given + already_done, number)
                 for row, done in _compared(rows, config, manifest, find_kernels if asks else None, known, mapped):
                     if done:
                         already_done += 1
                     else:
                         sample.add(row)
                         input_bytes += row.size
-        looking("compared with the output", number, number)
         drawn = sorted(sample.rows, key=lambda row: row.index)
         return Outlook(
             to_do=sample.given,
@@ -151,7 +149,7 @@ def _compared(
     mapped: Container[Commit] | None,
 ) -> Iterator[tuple[Row, bool]]:
     """Each with the size of its file, and whether it is done."""
-    uris = [row.uri for row in rows]
+    uris = dict.fromkeys(row.uri for row in rows)
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
     for row in rows if find_kernels is None else find_kernels(rows, sources):
         source = sources.get(row.uri)

@@ -1,0 +1,197 @@
+"""A plan of a manifest of any length: the counts are those of a run's plan, and memory does not grow with its rows."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import storage
+from pipeline.config import Form, RunConfig
+from pipeline.driver.claims import claims, name_of
+from pipeline.driver.forecast import Asked, Forecast, forecast
+from pipeline.driver.manifest import open_manifest, read_manifest
+from pipeline.driver.outlook import Outlook, look_ahead
+from pipeline.driver.plan import make_plan
+from pipeline.errors import UsageError
+from pipeline.output.layout import Commit, list_commits, single_names, tile_position
+from pipeline.work.units import Row
+
+Configs = Callable[..., RunConfig]
+
+
+def told(config: RunConfig, headers: int) -> Forecast:
+    return forecast(config, Asked(calibrate=0, headers=headers), lambda _what, _done, _todo: None)
+
+
+def ahead(config: RunConfig, drawn: int = 1000) -> Outlook:
+    """Of a manifest that is read row by row."""
+    with open_manifest(config.manifest) as manifest:
+        return look_ahead(config, manifest, manifest.root, lambda rows, _: list(rows), drawn, 1000, lambda *_: None)
+
+
+_KEYS = st.sampled_from(
+    ["a", "A", "b", "a/b", "A/B", "a.png", "a.PNG/c", "a/r0000_c0001.png", "b/r0000_c0000.tif", "é"]
+)
+_ROWS = st.lists(st.tuples(_KEYS, st.sampled_from([2, 3])), max_size=9)
+
+
+def _reference(rows: list[tuple[str, int]], folds_case: bool, one_file: bool) -> tuple[list[int], list[int]]:
+    """Positions of the rows that are kept and of those that are rejected, said pair by pair."""
+    names = [name_of(key, folds_case) for key, _ in rows]
+
+    def folders(name: str) -> set[str]:
+        parts = name.split("/")
+        return {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+
+    def clash(one: str, other: str) -> bool:
+        files, others = set(single_names(one)), set(single_names(other))
+        return one != other and bool(files & others or files & folders(other) or folders(one) & others)
+
+    kept, rejected = [], []
+    for place, name in enumerate(names):
+        folder, _, last = name.rpartition("/")
+        alike = [rows[other] for other, named in enumerate(names) if named == name]
+        bad = len(set(alike)) > 1
+        bad |= one_file and any(clash(name, other) for other in names)
+        bad |= not one_file and tile_position(last) is not None and folder in names
+        if bad:
+            rejected.append(place)
+        elif names.index(name) == place:
+            kept.append(place)
+    return kept, rejected
+
+
+@given(rows=_ROWS, folds_case=st.booleans(), one_file=st.booleans())
+def test_claims_are_told_apart(rows: list[tuple[str, int]], folds_case: bool, one_file: bool) -> None:
+    """Of rows that claim one name or one place all are rejected, of equal ones the first is kept."""
+    kept, rejected = _reference(rows, folds_case, one_file)
+    with claims(folds_case=folds_case, one_file=one_file) as claimed:
+        for index, (key, scale) in enumerate(rows):
+            claimed.add(Row(index, index + 1, key, "/in/x.png", scale, 0))
+        claimed.settle()
+        assert [row.index for row in claimed.kept()] == kept
+        assert sorted(row.index for row in claimed.kept(by="uri")) == kept
+        assert [(row.index, row.line) for row in claimed.rejected()] == [(place, place + 1) for place in rejected]
+        assert claimed.disputed(len(rows)) == len(rejected)
+        assert claimed.repeated() == len(rows) - len(kept) - len(rejected)
+        assert all(row == Row(row.index, row.index + 1, *_of(rows, row)) for row in claimed.kept())
+
+
+def _of(rows: list[tuple[str, int]], row: Row) -> tuple[str, str, int, int]:
+    key, scale = rows[row.index]
+    return key, "/in/x.png", scale, 0
+
+
+def test_the_rows_keep_what_they_say() -> None:
+    """Nothing of a row is lost on disk."""
+    rows = [
+        Row(0, 2, "é/ü", "s3://b/é.tif", 4, 0, nodata="nan", kernel="taps:x", noise="1.5", result_size="gsd:2.5"),
+        Row(1, 3, "y", "/in/y.png", 2, 0, kernel="gaussian:1.4", camera="Kodak \u2603"),
+    ]
+    with claims(folds_case=False, one_file=True) as claimed:
+        for row in rows:
+            claimed.add(row)
+        claimed.settle()
+        assert list(claimed.kept()) == rows
+        assert claimed.asks_for("taps:x")
+        assert not claimed.asks_for("box")
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+def test_counts_are_those_of_a_run(tmp_path: Path, tiny_config: Configs, one_file: bool) -> None:
+    """Row by row or all at once: to do, done, repeated, skipped and bad ones, and how they are handed out."""
+    lines = ["uri,id,scale"]
+    for number in range(30):
+        (tmp_path / f"{number}.png").write_bytes(b"x" * (number + 1))
+        lines.append(f"{number}.png,,")
+    lines += ["1.png,,", "2.png,3.png,", "4.png,new,9", "../x,,", "5.png,five,3", "6.png", "gone.png,,", "7.png,last,"]
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    config = tiny_config(limit=len(lines) - 2, form=Form(single=one_file))
+    for number in (8, 9):
+        source = storage.stat(str(tmp_path / f"{number}.png")).fingerprint
+        storage.write(Commit(config.fingerprint(), f"{number}.png", source).uri(config.output), b"")
+    storage.write(Commit(config.fingerprint(), "10.png", "0" * 16).uri(config.output), b"")
+    plan = make_plan(config, read_manifest(config.manifest), "", list_commits(config.output))
+    found = ahead(config)
+    assert (found.to_do, found.already_done, found.duplicates) == (plan.todo, len(plan.committed), plan.duplicates)
+    assert (found.already_done, found.duplicates, found.skipped) == (2, 1, len(plan.skipped))
+    assert found.rejected == plan.rejected
+    assert (found.bad_rows, found.collisions) == (len(plan.rejected), 2)
+    assert [[row.index for row in unit] for unit in found.units] == [[row.index for row in unit] for unit in plan.units]
+    assert found.input_bytes == sum(row.size for unit in plan.units for row in unit)
+    part = ahead(config, drawn=5)
+    assert (part.to_do, part.units, len(part.drawn)) == (found.to_do, (), 5)
+    assert set(part.drawn) < set(found.drawn)
+
+
+def test_every_row_may_be_drawn(tmp_path: Path, tiny_config: Configs) -> None:
+    """The sample is the same each time, and comes from all of the manifest alike."""
+    (tmp_path / "m.csv").write_text("uri,id\n" + "".join(f"a.png,{number:05}\n" for number in range(5000)))
+    drawn = [row.index for row in ahead(tiny_config(), drawn=500).drawn]
+    assert drawn == [row.index for row in ahead(tiny_config(), drawn=500).drawn]
+    assert len(set(drawn)) == 500
+    quarters = np.histogram(drawn, bins=4, range=(0, 5000))[0]
+    assert np.all(abs(quarters - 125) < 50)  # five standard deviations
+
+
+def test_a_million_claims_on_one_key_are_one_sentence(tmp_path: Path, tiny_config: Configs) -> None:
+    """The first lines are named, the others counted."""
+    (tmp_path / "m.csv").write_text("uri,id\n" + "".join(f"{number}.png,x\n" for number in range(3000)))
+    found = ahead(tiny_config())
+    assert (found.to_do, found.bad_rows, len(found.rejected)) == (0, 3000, 1000)
+    assert "lines 2, 3, 4, 5, 6 and 2,995 more ask for different work under the key 'x'" in found.rejected[999].message
+    with pytest.raises(UsageError, match=r"line 2 of .* \(3000 bad rows, --strict\)"):
+        ahead(tiny_config(strict=True))
+
+
+def _write(folder: Path, suffix: str, rows: int, kind: str) -> Path:
+    """A table whose rows name one small file, or files that are missing, or all the same image, or nothing usable."""
+    cells = {
+        "one file": lambda number: ("a.png", f"scene {number:06}"),
+        "missing": lambda number: (f"gone/{number:06}.png", ""),
+        "repeated": lambda _: ("a.png", ""),
+        "bad": lambda _: ("", ""),
+        "one key": lambda number: (f"{number:06}.png", "x"),
+    }[kind]
+    uris, ids = zip(*map(cells, range(rows)), strict=True)
+    table = pa.table({"uri": uris, "id": ids, "note": ["x" * 100] * rows})
+    path = folder / f"{rows}.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    elif suffix == "csv":
+        path.write_text("uri,id,note\n" + "".join(f"{u},{i},{n}\n" for u, i, n in zip(*table.to_pydict().values())))
+    else:
+        path.write_text("".join(f"{row}\n".replace("'", '"') for row in table.to_pylist()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [
+        *(("csv", kind) for kind in ("one file", "missing", "repeated", "bad", "one key")),
+        ("jsonl", "one file"),
+        ("parquet", "one file"),
+    ],
+)
+def test_memory_does_not_grow_with_the_rows(
+    tmp_path: Path, tiny_config: Configs, make_png: Callable[..., np.ndarray], suffix: str, kind: str
+) -> None:
+    """Eight times the rows take less than a hundred bytes more for each; a row that is held takes a thousand."""
+    make_png(tmp_path / "a.png", height=20, width=30)
+    peaks: dict[int, int] = {}
+    for rows in (500, 2_500, 20_000):  # the first loads what is loaded late
+        config = tiny_config(manifest=str(_write(tmp_path, suffix, rows, kind)))
+        tracemalloc.start()
+        found: Any = told(config, headers=100)
+        peaks[rows] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert found.to_do + found.duplicates + found.bad_rows == rows
+        assert found.headers_read <= 100
+    assert peaks[20_000] - peaks[2_500] < 100 * 17_500
