@@ -166,7 +166,9 @@ def _write(folder: Path, suffix: str, rows: int, kind: str) -> Path:
     if suffix == "parquet":
         pq.write_table(table, path)
     elif suffix == "csv":
-        path.write_text("uri,id,note\n" + "".join(f"{u},{i},{n}\n" for u, i, n in zip(*table.to_pydict().values())))
+        path.write_text(
+            "uri,id,note\n" + "".join(f"{u},{i},{n}\n" for u, i, n in zip(*table.to_pydict().values(), strict=True))
+        )
     else:
         path.write_text("".join(f"{row}\n".replace("'", '"') for row in table.to_pylist()))
     return path
