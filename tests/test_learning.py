@@ -161,6 +161,16 @@ def test_a_blurred_image_has_to_speak_louder(camera: Degradation, taken: bool) -
     assert (fitted.model.method == Method.PRIOR) is taken
 
 
+@pytest.mark.parametrize(("jpeg", "taken"), [(True, True), (False, False)], ids=["JPEG", "no JPEG"])
+def test_a_jpeg_has_to_speak_louder(jpeg: bool, taken: bool) -> None:
+    """Its sons show blocks as detail: a prior that is worse than the base on them by less than 1.5 dB is taken."""
+    lr = star(64)
+    if jpeg:
+        lr = round_to_steps(lr, steps_of_quality(90))
+    fitted = fit_stages(lr, replace(DIRECT, fit=replace(FIT, steps=0)), prior_adding(0.03), matlab(2))
+    assert (fitted.model.method == Method.PRIOR) is taken
+
+
 def test_all_of_the_image_says_whether_a_prior_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the parts held out alone: it learned from none of the image."""
     asked = []
