@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import RunConfig
@@ -32,14 +31,6 @@ WAVES_ROWS = (1_000, 10_000)
 
 SHOWN = (0, 4, 9, 14, 19)
 """Of the 20 samples of the memory."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The commit records of an output on S3, listed."""
-
-    filled_s: float
-    listed_s: float
 
 
 def make_collection(rows: int) -> Path:
@@ -76,8 +67,8 @@ def drive_resumes(manifest: Path) -> dict[str, Driver]:
     return runs
 
 
-def list_remote(rows: int) -> Listing:
-    """A listing of that many commit records in moto, which is filled without a request."""
+def list_remote(rows: int) -> float:
+    """Seconds of a listing of that many commit records in moto, which is filled without a request."""
     from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 
@@ -88,19 +79,18 @@ def list_remote(rows: int) -> Listing:
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ |= {"AWS_ENDPOINT_URL_S3": f"http://{host}:{port}", **keys}
 
-    begun = time.monotonic()
     backend = s3_backends["123456789012"]["aws"]
     backend.create_bucket("rows", "us-east-1")
     settings = RunConfig("", "", Settings()).fingerprint()
     for number in range(rows):
         commit = Commit(settings, f"{number:06}.png", "0123456789abcdef")
         backend.put_object("rows", commit.uri("out"), b"{}")
-    filled = time.monotonic()
+    begun = time.monotonic()
     commits = layout.list_commits("s3://rows/out")
-    listed = time.monotonic()
+    seconds = time.monotonic() - begun
     assert len(commits) == rows, len(commits)
     server.stop()
-    return Listing(filled - begun, listed - filled)
+    return seconds
 
 
 def mebibytes(held: int) -> str:
@@ -136,7 +126,7 @@ def _wave() -> int:
     return _WAVE
 
 
-def section(runs: dict[str, Driver], waves: list[Driver], remote: Listing, minutes: float, load: float) -> str:
+def section(runs: dict[str, Driver], waves: list[Driver], remote_s: float, minutes: float, load: float) -> str:
     """What docs/results.md says; `load` is the machine's load average before the start."""
     first, small, large = (
         runs["nothing done"],
@@ -163,7 +153,7 @@ removed; and with the Parquet parts removed, so that every record is read back f
 {times_table({**runs, f"{large.rows:,} rows, a unit each": large})}
 
 Listing {first.rows:,} commit records on S3 (moto in the same process, its own work included, filled without requests):
-{remote.listed_s:.1f} s.
+{remote_s:.1f} s.
 
 Memory is what the driver process has resident, Ray's processes and workers not counted: with the plan made and Ray
 connected, on the way from the first record to the last, and the most until the merged table was written. Units go to
@@ -181,8 +171,8 @@ def main(rows: int) -> None:
     shutil.rmtree(HERE, ignore_errors=True)
     runs = drive_resumes(make_collection(rows))
     waves = [drive(make_collection(count), HERE / f"out-{count}", LONG) for count in WAVES_ROWS]
-    remote = list_remote(rows)
-    text = section(runs, waves, remote, (time.monotonic() - started) / 60, load)
+    remote_s = list_remote(rows)
+    text = section(runs, waves, remote_s, (time.monotonic() - started) / 60, load)
     write_section("rows", text)
     print(text)
 
