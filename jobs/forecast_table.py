@@ -25,7 +25,8 @@ def print_forecast(told: Forecast) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for problem in told.problems[:_SHOWN]:
-        line = f"would fail: line {problem.line}, {problem.key or problem.uri}: {problem.message}"
+        name = problem.key or problem.uri
+        line = f"would fail: line {problem.line}{', ' if name else ''}{name}: {problem.message}"
         console.print(line, markup=False, soft_wrap=True)
     if told.failing > _SHOWN:
         console.print(f"{told.failing - _SHOWN} more would fail; --json and --save list the first thousand")
@@ -38,19 +39,19 @@ def _asked(told: Forecast) -> Iterator[tuple[str, str]]:
     yield "output", told.output
     others = {
         "already done": told.already_done,
-        "repeat another": told.duplicates,
+        "repeat another row": told.duplicates,
         "beyond --limit": told.skipped,
-        "bad": told.bad_rows,
+        "bad rows": told.bad_rows,
     }
     yield "to do", ", ".join([f"{told.to_do:,}", *(f"{count:,} {what}" for what, count in others.items() if count)])
     if told.collisions:
-        yield "collisions", f"{told.collisions:,} of the bad rows claim what is another's"
+        yield "collisions", f"{told.collisions:,} of the bad rows claim the key or the place of another"
 
 
 def _images(told: Forecast) -> Iterator[tuple[str, str]]:
     if not told.headers_read:
         return
-    drawn = f" of {told.to_do:,}, drawn at random: counts are of these, all else is extrapolated"
+    drawn = f" of {told.to_do:,}, a random sample: the next lines count these, totals are estimated from them"
     yield "headers read", f"{told.headers_read:,}{drawn if told.sampled else ''}"
     kinds = told.kinds
     named = {
@@ -63,7 +64,13 @@ def _images(told: Forecast) -> Iterator[tuple[str, str]]:
     }
     for name, counts in named.items():
         if counts:
-            yield name, ", ".join(f"{what} {count:,}" for what, count in counts.items())
+            of_all = f", about {_of_all(told):,} of all" if name == "would fail" and told.sampled else ""
+            yield name, ", ".join(f"{what} {count:,}" for what, count in counts.items()) + of_all
+
+
+def _of_all(told: Forecast) -> int:
+    """Images that would fail by their headers, estimated from the sample."""
+    return round(sum(told.refused.values()) * told.to_do / told.headers_read)
 
 
 def _cost(told: Forecast) -> Iterator[tuple[str, str]]:
