@@ -20,7 +20,7 @@ def drawn(heartbeat: Heartbeat) -> RenderableType:
 
 def drawn_looking(what: str, done: int, todo: int) -> RenderableType:
     """Return the bar of what precedes the work: images examined for their cameras."""
-    return _lines(ProgressBar(total=todo, completed=done), f"{done}/{todo} images {what}")
+    return _lines(ProgressBar(total=todo, completed=done), f"{done:,}/{todo:,} images {what}")
 
 
 def _lines(bar: ProgressBar, beside: str, below: str = "") -> RenderableType:

@@ -160,7 +160,7 @@ class _Lines(_Teller):
     def looking(self, what: str, done: int, todo: int) -> None:
         super().looking(what, done, todo)
         if self._is_time() or done == todo:
-            self.log.info("looking", f"{done}/{todo} images {what}", done=done, images=todo)
+            self.log.info("looking", f"{done:,}/{todo:,} images {what}", done=done, images=todo)
 
     def working(self, heartbeat: Callable[[], Heartbeat]) -> None:
         self._heartbeat = heartbeat
