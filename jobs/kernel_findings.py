@@ -48,8 +48,12 @@ def text_of_cameras(cameras: "Sequence[SavedKernel]", scale: int) -> str:
 
 def _measured(estimate: "Estimate") -> str:
     along, across = estimate.variances
+    shape, beside = estimate.shape, ""
+    if shape is not None:
+        size = f"radius {shape.size:.2f}" if shape.kind == "disc" else f"length {shape.size:.2f}"
+        beside = f"{shape.kind} of {size} LR pixels, evidence {estimate.evidence:.0f}; besides "
     return (
-        f"blur of variance {along:.2f} along {estimate.degrees:.0f} degrees, {across:.2f} across, give or take"
+        f"{beside}blur of variance {along:.2f} along {estimate.degrees:.0f} degrees, {across:.2f} across, give or take"
         f" {estimate.deviation:.2f}, in LR pixels; sharpening {estimate.sharpening:.2f}, exponent"
         f" {estimate.exponent:.2f}"
     )

@@ -6,12 +6,14 @@ What lies far off a fit, as print does, pulls with a constant force (Huber 1964)
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .blur_shapes import BlurShape, ShapeKind
 from .scene_spectrum import (
     DIRECTIONS,
     EXPONENT,
@@ -69,7 +71,7 @@ class Estimate:
     """What pixels tell of their camera."""
 
     covariance: tuple[float, float, float]
-    """Of a Gaussian blur, in LR pixels squared: xx, xy, yy."""
+    """Of a Gaussian blur, in LR pixels squared: xx, xy, yy; with a shape, of what is blurred besides."""
     deviation: float
     """Standard deviation of its variances, as the fit has it."""
     exponent: float
@@ -83,6 +85,10 @@ class Estimate:
     """Whether some of the spectrum did not count, since JPEG spoiled it."""
     small: bool = False
     """Whether it is of an image below 96 pixels: of `butterfly` of Set5 at 64 x 64 two wings are most of the detail."""
+    shape: BlurShape | None = None
+    """Of a blur that is no Gaussian, `blur_search`."""
+    evidence: float = 0.0
+    """For the shape against a Gaussian: the logarithm of how much likelier the spectrum is."""
 
     @property
     def variances(self) -> tuple[float, float]:
@@ -98,33 +104,20 @@ class Estimate:
         return math.degrees(math.atan2(2 * xy, xx - yy) / 2) % 180
 
 
-def estimate(spectrum: Spectrum, like: Estimate | None = None) -> Estimate:
+def estimate(spectrum: Spectrum, like: Estimate | None = None, shape: BlurShape | None = None) -> Estimate:
     """The camera that explains a spectrum best: Gauss-Newton steps, damped (Levenberg, Marquardt) and reweighted.
 
     Args:
         like: of the same scene and camera, where only the noise may be another, as in one band of an image.
+        shape: of the blur beside a Gaussian; None for that of `like`, or for none.
     """
-    fit = _Fit(spectrum, like)
-    values, damping = fit.start(), 1e-2
-    cost = fit.cost(values)
-    for _ in range(_STEPS):
-        normal, gradient = fit.normal_equations(values)
-        new, new_cost = values, math.inf
-        while new_cost > cost and damping < _MOST_DAMPING:
-            damped = normal + damping * (normal.diag() + 1e-9).diag()
-            new = fit.within(values + torch.linalg.solve(damped, gradient))
-            new_cost = fit.cost(new)
-            damping *= 4
-        if new_cost > cost:
-            break
-        settled = cost - new_cost < _SETTLED * cost
-        values, cost, damping = new, new_cost, max(damping / 16, 1e-8)
-        if settled:
-            break
-    return fit.told(values)
+    fit = SceneFit(spectrum, like, shape)
+    return fit.told(fit.settled(fit.start())[0])
 
 
-def noise_of_bands(image: Tensor, known: Tensor | None = None, whole: Spectrum | None = None) -> Tensor | None:
+def noise_of_bands(
+    image: Tensor, known: Tensor | None = None, whole: Spectrum | None = None, shape: BlurShape | None = None
+) -> Tensor | None:
     """Standard deviation (C,) of the noise in each band of (C, H, W) float32; None where a spectrum does not tell.
 
     That is of an image that is too small, flat, or not like a scene. Noise is told from fine texture by the shape of
@@ -133,11 +126,12 @@ def noise_of_bands(image: Tensor, known: Tensor | None = None, whole: Spectrum |
     Args:
         known: (H, W) bool; None for everywhere.
         whole: the spectrum of all bands together, where it is at hand.
+        shape: of the blur, where it is known to be no Gaussian.
     """
     whole = whole or spectrum_of(image, known, None, 0)
     if whole is None:
         return None
-    found = estimate(replace(whole, rounding=0.0))  # the noise is told with what rounding added
+    found = estimate(replace(whole, rounding=0.0), shape=shape)  # the noise is told with what rounding added
     if not found.misfit < _LIKE_A_NOISY_SCENE:
         return None
     if len(image) == 1 or found.noise < _NO_NOISE:
@@ -156,11 +150,13 @@ def pooled(estimates: Sequence[Estimate]) -> Estimate:
 
     Scenes mislead by more than each fit knows: what the estimates differ by beyond their deviations counts for each. A
     camera sharpens all its images alike: where one seems to be sharpened more or less than the others, its scene is
-    mistaken for it, and its blur is as far off.
+    mistaken for it, and its blur is as far off. Where most have a disc those count alone, else those that have none.
 
     Args:
-        estimates: at least one.
+        estimates: at least one, none with a motion.
     """
+    discs = [each for each in estimates if each.shape is not None]
+    estimates = discs if 2 * len(discs) > len(estimates) else [each for each in estimates if each.shape is None]
     sharpenings = torch.tensor([each.sharpening for each in estimates], dtype=torch.float64)
     deviations = torch.tensor([each.deviation for each in estimates], dtype=torch.float64)
     own = deviations.square() + (_BLUR_OF_SHARPENING * (sharpenings - sharpenings.median())).square()
@@ -173,22 +169,29 @@ def pooled(estimates: Sequence[Estimate]) -> Estimate:
     weights = 1 / (own + between) / far
     mean = (weights[:, None] * covariances).sum(0) / weights.sum()
     others = ("exponent", "sharpening", "noise", "misfit")
-    medians = {name: float(torch.tensor([getattr(each, name) for each in estimates]).median()) for name in others}
+    exponent, sharpening, noise, misfit = (
+        float(torch.tensor([getattr(each, name) for each in estimates]).median()) for name in others
+    )
     xx, xy, yy = mean.tolist()
     lossy = 2 * sum(each.lossy for each in estimates) >= len(estimates)
     small = len(estimates) < _FEW and all(each.small for each in estimates)
-    return Estimate(
-        covariance=(xx, xy, yy), deviation=float(weights.sum().rsqrt()), lossy=lossy, small=small, **medians
-    )
+    deviation = float(weights.sum().rsqrt())
+    together = Estimate((xx, xy, yy), deviation, exponent, sharpening, noise, misfit, lossy, small)
+    sizes = [each.shape.size for each in estimates if each.shape is not None]
+    if not sizes:
+        return together
+    disc = BlurShape(ShapeKind.DISC, statistics.median(sizes))
+    return replace(together, shape=disc, evidence=sum(each.evidence for each in estimates))
 
 
-class _Fit:
-    """One least-squares problem."""
+class SceneFit:
+    """One least-squares problem. Values are a tensor: the groups' levels, and what `scene_spectrum` has places for."""
 
-    def __init__(self, spectrum: Spectrum, like: Estimate | None) -> None:
+    def __init__(self, spectrum: Spectrum, like: Estimate | None = None, shape: BlurShape | None = None) -> None:
+        self.shape = like.shape if shape is None and like is not None else shape
         at, self._small = frequencies(spectrum.side), spectrum.small
         self._levels, self._groups = spectrum.levels, len(spectrum.levels)
-        self._model = scene_spectrum(spectrum.side)
+        self._model = scene_spectrum(spectrum.side, self.shape)
         self._last: tuple[Tensor, tuple[Tensor, Tensor]] | None = None
         self._radius = at.bins @ at.radius
         self._weights = spectrum.counted * (at.count / at.count.sum()) * _BINS / self._groups
@@ -208,6 +211,31 @@ class _Fit:
             centre_of_rest[alike] = torch.tensor(told, dtype=torch.float64)
             of_rest[alike] = _ALIKE
         self._precision, self._centre = spreads.square().reciprocal(), centre
+
+    def settled(self, values: Tensor, steps: int = _STEPS) -> tuple[Tensor, float]:
+        """The values that damped steps from these come to, and their cost."""
+        damping, cost = 1e-2, self.cost(values)
+        for _ in range(steps):
+            normal, gradient = self.normal_equations(values)
+            new, new_cost = values, math.inf
+            while new_cost > cost and damping < _MOST_DAMPING:
+                damped = normal + damping * (normal.diag() + 1e-9).diag()
+                new = self.within(values + torch.linalg.solve(damped, gradient))
+                new_cost = self.cost(new)
+                damping *= 4
+            if new_cost > cost:
+                break
+            done = cost - new_cost < _SETTLED * cost
+            values, cost, damping = new, new_cost, max(damping / 16, 1e-8)
+            if done:
+                break
+        return values, cost
+
+    def widened(self, values: Tensor, by: tuple[float, float, float]) -> Tensor:
+        """Values whose Gaussian has this much more covariance."""
+        wider = values.clone()
+        wider[self._groups + torch.tensor([XX, XY, YY])] += torch.tensor(by, dtype=torch.float64)
+        return self.within(wider)
 
     def start(self) -> Tensor:
         values = self._centre.clone()
@@ -261,4 +289,5 @@ class _Fit:
             misfit=float((off * self._weights).sum().div(self._weights.sum().clamp_min(1e-9)).sqrt()),
             lossy=bool((self._weights == 0).any()),
             small=self._small,
+            shape=self.shape,
         )

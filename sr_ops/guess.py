@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from . import kernel_spec
+from .blur_search import ENOUGH
+from .blur_shapes import BlurShape, ShapeKind
 from .estimate import Estimate, pooled
 from .kernel_spec import KernelSpec
 from .settings import BICUBIC_KERNEL, KERNELS_TO_FIND, Settings
@@ -39,6 +41,8 @@ _TOO_UNCERTAIN = 0.4
 
 _LEAST_SIGMA = 0.18
 """LR pixels."""
+
+_MOVED = "its images were moved, each in its own way"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,9 @@ def guess(found: Estimate | None, scale: int) -> Guess:
     """The kernel to assume for what an image tells."""
     if found is None:
         return Guess(BICUBIC_KERNEL, 0.0, "too little of it is known, or goes on in it, to tell more", None)
+    if found.shape is not None:
+        confidence = 1 - math.exp(1 - found.evidence / ENOUGH)
+        return Guess(_text_of(found.shape, scale), min(1.0, max(0.0, confidence)), "", found)
     doubt = _doubt(found)
     if doubt:
         return Guess(BICUBIC_KERNEL, 0.0, doubt, found)
@@ -99,6 +106,12 @@ def guess(found: Estimate | None, scale: int) -> Guess:
     return Guess(KernelSpec("gaussian", numbers).text, confidence, "", found)
 
 
+def _text_of(shape: BlurShape, scale: int) -> str:
+    size = round(min(kernel_spec.longest(shape.kind, scale), scale * shape.size), 2)
+    direction = () if shape.kind == ShapeKind.DISC else (float(round(shape.degrees) % 180),)
+    return KernelSpec(shape.kind, (size, *direction)).text
+
+
 def _doubt(found: Estimate) -> str:
     """Why an estimate is none."""
     if not all(map(math.isfinite, (*found.covariance, found.deviation, found.misfit))):
@@ -114,5 +127,12 @@ def _doubt(found: Estimate) -> str:
 
 def guess_together(found: Sequence[Estimate | None], scale: int) -> Guess:
     """The kernel to assume for images of one camera."""
-    usable = [each for each in found if each is not None and not _doubt(each)]
-    return guess(pooled(usable) if usable else None, scale)
+    usable = [each for each in found if each is not None and (each.shape is not None or not _doubt(each))]
+    if len(usable) == 1:
+        return guess(usable[0] if usable[0].shape else pooled(usable), scale)
+    still = [
+        each for each in usable if each.shape is None or each.shape.kind == ShapeKind.DISC
+    ]  # a motion is one image's
+    if usable and not still:
+        return Guess(BICUBIC_KERNEL, 0.0, _MOVED, None)
+    return guess(pooled(still) if still else None, scale)

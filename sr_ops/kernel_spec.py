@@ -9,6 +9,7 @@ import base64
 import hashlib
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import sensors
@@ -25,6 +26,8 @@ PLAIN = ("bicubic", "box", "bilinear", "lanczos")
 FORMS = {
     "gaussian:SIGMA": "a Gaussian of this standard deviation, in HR pixels",
     "gaussian:SIGMA,SIGMA,DEGREES": "along a direction, from the x axis towards y, and across it",
+    "disc:RADIUS": "a lens out of focus, in HR pixels",
+    "motion:LENGTH,DEGREES": "a camera that moved along a line, in HR pixels, from the x axis towards y",
     "mtf:TRANSFER": "the Gaussian that lets so much through at half a cycle per LR pixel",
     "mtf:TRANSFER,TRANSFER,...": "one for each band",
     "sensor:NAME": "the published transfers of a sensor's bands",
@@ -33,6 +36,9 @@ FORMS = {
 """Kernels given by a name and values, and what each is."""
 
 SPECS = f"{', '.join(PLAIN)}, {', '.join(FORMS)}"
+
+LEAST_SIZE = 0.1
+"""HR pixels: of a radius or a length."""
 
 LEAST_SIGMA = 0.02
 """In HR pixels; all taps of a narrower Gaussian may be 0."""
@@ -43,10 +49,10 @@ class KernelSpec:
     """A kernel, or one per band, as given."""
 
     name: str
-    """One of PLAIN, "gaussian", "mtf", "sensor" or "taps"."""
+    """One of PLAIN, "gaussian", "disc", "motion", "mtf", "sensor" or "taps"."""
     numbers: tuple[float, ...] = ()
-    """For a Gaussian its sigma, or two and the angle; for "mtf" and "sensor" the transfers; for "taps" the taps, row by
-    row."""
+    """Of a Gaussian its sigma, or two and the angle; of a disc its radius; of a motion length and angle; of "mtf" and
+    "sensor" the transfers; of "taps" all of them, row by row."""
     sensor: str = ""
     """For "sensor" its name in `sensors.SENSORS`."""
     bands: tuple[str, ...] = ()
@@ -82,17 +88,22 @@ def parse(text: str) -> KernelSpec:
         return KernelSpec(name, _taps_of(values))
     if name == "sensor" and colon:
         return _sensor_of(text, values)
-    if name not in ("gaussian", "mtf") or not colon:
-        raise ValueError(f"{text!r} is not a kernel; use {SPECS}, or a file")
+    if name not in _CHECKS or not colon:
+        raise ValueError(f"{text!r} is no kernel; use {SPECS}, or a file")
     try:
         numbers = tuple(float(value) for value in values.split(","))
     except ValueError as error:
-        raise ValueError(f"{text!r}: {values!r} is not a list of numbers; use {SPECS}") from error
-    return KernelSpec(name, _gaussian_of(text, numbers) if name == "gaussian" else _transfers_of(text, numbers))
+        raise ValueError(f"{text!r}: {values!r} is no list of numbers; use {SPECS}") from error
+    return KernelSpec(name, _CHECKS[name](text, numbers))
 
 
 def check_scale(spec: KernelSpec, scale: int) -> None:
-    """Raise ValueError if a Gaussian is too wide or too narrow at this scale; the message says what is allowed."""
+    """Raises ValueError for a blur that is too wide or too narrow at this scale; it says what can be told."""
+    if spec.name in ("disc", "motion"):
+        size, most = spec.numbers[0], longest(spec.name, scale)
+        if not LEAST_SIZE <= size <= most:
+            allowed = f"{LEAST_SIZE:g} to {most:g}"
+            raise ValueError(f"{spec.text!r} has {size:.4g} HR pixels at x{scale}; it is from {allowed}")
     sigmas = spec.numbers[:2] if spec.name == "gaussian" else ()
     if spec.name in ("mtf", "sensor"):
         sigmas = tuple(sigma_of_mtf(transfer, scale) for transfer in spec.numbers)
@@ -121,6 +132,12 @@ def of_taps(side: int, taps: bytes) -> KernelSpec:
 def widest(scale: int) -> float:
     """Return the standard deviation of the widest Gaussian, in HR pixels: four fit on each side of the middle."""
     return (MAX_SIDE // 2 - (scale - 1) / 2) / 4
+
+
+def longest(name: str, scale: int) -> float:
+    """Radius of the largest disc, or length of the longest motion, in HR pixels: what a kernel has taps for."""
+    reach = MAX_SIDE // 2 - scale / 2
+    return reach if name == "disc" else math.floor(2 * math.sqrt(reach**2 - 0.25))
 
 
 def described(text: str) -> str:
@@ -153,6 +170,21 @@ def _transfers_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
     return numbers
 
 
+def _disc_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
+    if len(numbers) != 1 or not 0 < numbers[0] < math.inf:
+        raise ValueError(f"{text!r}: a disc has one number, its radius, above 0, in HR pixels; use disc:RADIUS")
+    return numbers
+
+
+def _motion_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
+    """Its length, and its angle from 0 to below 180."""
+    if len(numbers) != 2 or not (0 < numbers[0] < math.inf and math.isfinite(numbers[1])):
+        raise ValueError(
+            f"{text!r}: a motion has a length above 0, in HR pixels, and an angle; use motion:LENGTH,DEGREES"
+        )
+    return numbers[0], numbers[1] % 180 % 180
+
+
 def _sensor_of(text: str, values: str) -> KernelSpec:
     try:
         sensor, bands, transfers = sensors.parse_bands(values)
@@ -174,6 +206,15 @@ def _taps_of(values: str) -> tuple[float, ...]:
     if not abs(total - 1) <= SUM_TOLERANCE:
         raise ValueError(f"taps:{side}: a kernel is finite and sums to 1, not {total:.4g}; give its file")
     return taps
+
+
+_CHECKS: dict[str, Callable[[str, tuple[float, ...]], tuple[float, ...]]] = {
+    "gaussian": _gaussian_of,
+    "disc": _disc_of,
+    "motion": _motion_of,
+    "mtf": _transfers_of,
+}
+"""What makes canonical numbers of those that were told, or raises ValueError."""
 
 
 def _short(number: float) -> str:

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from . import dihedral, kernel_spec
+from . import blur_shapes, dihedral, kernel_spec
 from .kernel_spec import MAX_SIDE
 from .resample import cubic
 
@@ -260,6 +260,11 @@ def from_spec(text: str, scale: int) -> tuple[Kernel, ...]:
     if spec.name == "gaussian":
         first, second, degrees = spec.numbers if len(spec.numbers) == 3 else (*spec.numbers * 2, 0.0)
         return (gaussian(first, second, degrees, scale),)
+    if spec.name == "disc":
+        return (_normalised(blur_shapes.disc_taps(spec.numbers[0], middle(scale))),)
+    if spec.name == "motion":
+        length, degrees = spec.numbers
+        return (_normalised(blur_shapes.motion_taps(length, degrees, middle(scale))),)
     if spec.name == "taps":
         side = math.isqrt(len(spec.numbers))
         return (_normalised(torch.tensor(spec.numbers, dtype=torch.float64).reshape(side, side)),)

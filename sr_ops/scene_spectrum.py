@@ -5,9 +5,11 @@ The power of group g, at frequency f in cycles per LR pixel, is
     (exp(level_g + directions . (cos 2t, sin 2t, cos 4t, sin 4t)) sum over aliases of |f|^-exponent exp(-4 pi^2 f'Sf)
      + noise) (1 + sharpening (1 - exp(-2 pi^2 |f|^2)))^2
 
-with t the angle of f, S the blur's covariance in LR pixels squared, and an unsharp mask of one LR pixel.
+with t the angle of f, S the blur's covariance in LR pixels squared, and an unsharp mask of one LR pixel. Of a blur that
+is no Gaussian each alias is multiplied by the square of its transfer, too, as the window of a block sees it.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,6 +17,7 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from .blur_shapes import BlurShape
 from .spectrum import Frequencies, frequencies
 
 EXPONENT, LOG_NOISE, DIRECTIONS, XX, XY, YY, SHARPENING = 0, 1, slice(2, 6), 6, 7, 8, 9
@@ -27,12 +30,19 @@ _ALIASES = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1))
 
 _BLUR = 4 * math.pi**2
 
+_WINDOW = ((-1, 1 / 6), (0, 2 / 3), (1, 1 / 6))
+"""Power of Hann's window at its whole frequencies: between them the zeros of a transfer are filled."""
+
+_LEAST_TRANSFER = 1e-12
+
 
 @dataclass(frozen=True)
 class SceneSpectrum:
     """The model on one set of frequencies."""
 
     at: Frequencies
+    shape: BlurShape | None = None
+    """Of the blur, beside the Gaussian."""
 
     def __call__(self, values: Tensor, groups: int) -> tuple[Tensor, Tensor]:
         """Return log power, (G, B), and its derivatives by each parameter, (G, B, G + 10); all float64."""
@@ -69,23 +79,44 @@ class SceneSpectrum:
 
     @cached_property
     def _aliases(self) -> Tensor:
-        """(9, 4, F): for each alias, the factors of exponent, xx, xy and yy in the logarithm of its power."""
-        shifted = [(self.at.x + i, self.at.y + j) for i, j in _ALIASES]
-        rows = [
-            [(x.square() + y.square()).log() / 2, _BLUR * x.square(), 2 * _BLUR * x * y, _BLUR * y.square()]
-            for x, y in shifted
-        ]
-        return -torch.stack([torch.stack(row) for row in rows])
+        """`_slopes_of_aliases`."""
+        return _slopes_of_aliases(self.at)
+
+    @cached_property
+    def _let_through(self) -> Tensor:
+        """(9, F): logarithm of what the shape lets through of the power of each alias."""
+        assert self.shape is not None
+        side = len(self.at.used)
+        rows = []
+        for i, j in _ALIASES:
+            power = torch.zeros_like(self.at.x)
+            for (right, share_x), (down, share_y) in itertools.product(_WINDOW, _WINDOW):
+                seen = self.shape.transfer(self.at.x + i + right / side, self.at.y + j + down / side)
+                power += share_x * share_y * seen.square()
+            rows.append(power.clamp_min(_LEAST_TRANSFER).log())
+        return torch.stack(rows)
 
     def _blurred(self, rest: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum over aliases (F,), and the derivatives of its logarithm by exponent, xx, xy and yy (4, F)."""
         by = rest[[EXPONENT, XX, XY, YY]]
-        power = torch.einsum("p,apf->af", by, self._aliases).exp()
+        logs = torch.einsum("p,apf->af", by, self._aliases)
+        power = (logs if self.shape is None else logs + self._let_through).exp()
         total = power.sum(0)
         return total, (power[:, None] * self._aliases).sum(0) / total
 
 
 @lru_cache(maxsize=2)
-def scene_spectrum(side: int) -> SceneSpectrum:
-    """Return the model for blocks of the given side."""
-    return SceneSpectrum(frequencies(side))
+def _slopes_of_aliases(at: Frequencies) -> Tensor:
+    """(9, 4, F): of each alias what the exponent, xx, xy and yy multiply in the logarithm of its power."""
+    shifted = [(at.x + i, at.y + j) for i, j in _ALIASES]
+    rows = [
+        [(x.square() + y.square()).log() / 2, _BLUR * x.square(), 2 * _BLUR * x * y, _BLUR * y.square()]
+        for x, y in shifted
+    ]
+    return -torch.stack([torch.stack(row) for row in rows])
+
+
+@lru_cache(maxsize=128)
+def scene_spectrum(side: int, shape: BlurShape | None = None) -> SceneSpectrum:
+    """The model for blocks of a side."""
+    return SceneSpectrum(frequencies(side), shape)

@@ -4,6 +4,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from .blur_search import with_shape
 from .estimate import Estimate, estimate, noise_of_bands
 from .jpeg import find_steps
 from .noise_line import NoiseLine, noise_line
@@ -30,13 +31,14 @@ class Signs:
 
     @cached_property
     def estimate(self) -> Estimate | None:
-        """The estimated camera, without what JPEG changed of the spectrum; None if the image is too small or flat."""
-        return None if self._spectrum is None else estimate(self._spectrum)
+        """Its camera, JPEG's part of the spectrum left out; None of one that is too small, or flat."""
+        return None if self._spectrum is None else with_shape(self._spectrum, estimate(self._spectrum))
 
     @cached_property
     def noise(self) -> Tensor | None:
-        """`noise_of_bands`, for an image that is no JPEG."""
-        return noise_of_bands(self.image, self._known, self._spectrum)
+        """`noise_of_bands`, of an image that is no JPEG."""
+        shape = None if self.estimate is None else self.estimate.shape
+        return noise_of_bands(self.image, self._known, self._spectrum, shape)
 
     @cached_property
     def noise_lines(self) -> tuple[NoiseLine | None, ...]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from sr_ops.blur_shapes import BlurShape
 from sr_ops.estimate import Estimate
 from sr_ops.guess import Guess, guess, guess_together
 from sr_ops.kernels import from_spec
@@ -25,6 +26,9 @@ from .clock import now
 
 _WIDEST = 16.0
 """Variance in LR pixels squared: four times the largest of an estimate."""
+
+_LARGEST = 8.0
+"""LR pixels, of a disc or a motion: more than an estimate can have."""
 
 _ROUNDING = 1e-6
 """Relative tolerance for a semidefinite covariance."""
@@ -126,6 +130,8 @@ def _parsed(data: bytes) -> SavedKernel:
     unknown = [*(plain.keys() - known)]
     if isinstance(plain["estimate"], dict):
         unknown += plain["estimate"].keys() - {field.name for field in fields(Estimate)}
+        shape = plain["estimate"].get("shape")
+        unknown += shape.keys() - {field.name for field in fields(BlurShape)} if isinstance(shape, dict) else []
     if unknown:
         raise DamagedError(f"{', '.join(sorted(unknown))} is not one of its keys")
     return saved
@@ -137,10 +143,11 @@ def _check(saved: SavedKernel) -> None:
         raise DamagedError(f"its confidence {saved.confidence} is not between 0 and 1")
     if saved.estimate is None:
         return
-    for name, value in to_plain(saved.estimate).items():
-        if not all(map(math.isfinite, value if isinstance(value, list | tuple) else [value])):
+    _check_shape(saved.estimate.shape)
+    for name, value in to_plain(replace(saved.estimate, shape=None)).items():
+        if value is not None and not all(map(math.isfinite, value if isinstance(value, list | tuple) else [value])):
             raise DamagedError(f"its {name} {value} is not finite")
-    for name in ("deviation", "noise", "misfit", "sharpening"):
+    for name in ("deviation", "noise", "misfit", "sharpening", "evidence"):
         if getattr(saved.estimate, name) < 0:
             raise DamagedError(f"its {name} {getattr(saved.estimate, name)} is below 0")
     xx, xy, yy = saved.estimate.covariance
@@ -148,3 +155,9 @@ def _check(saved: SavedKernel) -> None:
         raise DamagedError(f"its covariance {xx}, {xy}, {yy} is not positive semidefinite")
     if max(xx, yy) > _WIDEST:
         raise DamagedError(f"its covariance {xx}, {xy}, {yy} is wider than {_WIDEST:g} LR pixels squared")
+
+
+def _check_shape(shape: BlurShape | None) -> None:
+    """Raises DamagedError for one that no search finds."""
+    if shape is not None and not (0 < shape.size <= _LARGEST and math.isfinite(shape.degrees)):
+        raise DamagedError(f"its {shape.kind} of {shape.size} LR pixels, {shape.degrees} degrees, is none")
