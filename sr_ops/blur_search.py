@@ -45,6 +45,9 @@ ENOUGH = 8.0
 _MOST_BESIDE = 0.35
 """LR pixels squared: what bicubic itself looks like, and a little. What leaves more was a wide Gaussian."""
 
+_LARGEST_SHARE = 0.6
+"""Of the shape's own larger variance that may be left besides."""
+
 _LIKE_A_SCENE = 0.75
 """Misfit that may be left."""
 
@@ -111,9 +114,11 @@ def _cost(fitted: _Fitted) -> float:
 
 def _is_certain(told: Estimate) -> bool:
     assert told.shape is not None
+    moved = told.shape.kind == ShapeKind.MOTION
+    xx, _, yy = told.shape.covariance
     return (
         told.evidence > ENOUGH
         and told.misfit < _LIKE_A_SCENE
-        and told.variances[0] < _MOST_BESIDE
+        and told.variances[0] < min(_MOST_BESIDE, _LARGEST_SHARE * (xx + yy if moved else xx))
         and told.shape.size < _LARGEST[told.shape.kind]
     )

@@ -79,6 +79,8 @@ def test_canonical_text_is_the_same_kernel(text: str, scale: int) -> None:
         (["Gaussian:1.40", "gaussian: 1.4", "GAUSSIAN:1.4,1.4,77", "gaussian:14e-1"], "gaussian:1.4"),
         (["gaussian:2,1,30", "gaussian:2.0,1,210", "gaussian:1,2,-60", "gaussian:1,2,120"], "gaussian:2,1,30"),
         (["gaussian:2,1,0", "gaussian:2,1,-0", "gaussian:2,1,180", "gaussian:1,2,90", "gaussian:2,1,-1e-20"], None),
+        (["disc:3.20", "Disc: 3.2"], "disc:3.2"),
+        (["motion:7,190", "motion:7.0,-170", "motion:7,10"], "motion:7,10"),
         (["mtf:0.30,.28", "MTF:3e-1,0.28"], "mtf:0.3,0.28"),
         (["Box", " box "], "box"),
     ],
@@ -106,6 +108,8 @@ def test_taps_as_text_are_the_taps(height: int, width: int, seed: int) -> None:
 
 _pieces = [
     "gaussian:",
+    "disc:",
+    "motion:",
     "mtf:",
     "taps:",
     ":",
@@ -143,7 +147,10 @@ def test_any_text_is_a_kernel_or_refused_in_a_sentence(text: str) -> None:
     """Never another error, now or when it is looked at for a scale; what is one has a text that is the same."""
     said = refusal(text)
     if said:
-        assert re.search("not a kernel|not a list of numbers|has . numbers|a sigma|not a transfer|give its file", said)
+        assert re.search(
+            "no kernel|no list of numbers|has . numbers|a sigma|a disc|a motion|HR pixels at|no transfer|give its file",
+            said,
+        )
         return
     spec = parse(text)
     assert parse(spec.text) == spec
@@ -175,11 +182,21 @@ def test_a_list_of_transfers_is_a_kernel_a_band() -> None:
         ("gaussian:9", "range is 0.02 to 7.87"),
         ("gaussian:nan", "a sigma is above 0"),
         ("gaussian:1,1,inf", "an angle is a number of degrees"),
-        ("mtf:0", "0 is not a transfer"),
-        ("mtf:1.2", "1.2 is not a transfer"),
-        ("mtf:0.3,1", "1 is not a transfer"),
-        ("mtf:nan", "nan is not a transfer"),
-        ("mtf:1e-300", "has a sigma of 23.66 HR pixels at x2; the range is 0.02 to 7.87"),
+        ("disc", "is no kernel"),
+        ("disc:0", "its radius, above 0"),
+        ("disc:1,2", "a disc has one number"),
+        ("disc:nan", "its radius, above 0"),
+        ("disc:31.1", "has 31.1 HR pixels at x2; it is from 0.1 to 31"),
+        ("disc:0.01", "has 0.01 HR pixels at x2"),
+        ("motion:3", "has a length above 0, in HR pixels, and an angle"),
+        ("motion:0,1", "has a length above 0"),
+        ("motion:3,inf", "and an angle"),
+        ("motion:62,1", "has 62 HR pixels at x2; it is from 0.1 to 61"),
+        ("mtf:0", "0 is no transfer"),
+        ("mtf:1.2", "1.2 is no transfer"),
+        ("mtf:0.3,1", "1 is no transfer"),
+        ("mtf:nan", "nan is no transfer"),
+        ("mtf:1e-300", "has a sigma of 23.66 HR pixels at x2; it is from 0.02 to 7.87"),
         ("mtf:0.99999", "has a sigma of 0.002847 HR pixels"),
         ("gaussian:1,0.01,0", "has a sigma of 0.01 HR pixels"),
         ("gaussian:1e309", "a sigma is above 0"),
