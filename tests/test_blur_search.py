@@ -62,6 +62,19 @@ def test_no_other_kernel_is_taken_for_one(text: str, noise: float) -> None:
     assert told(seen_by(text, noise=noise)).shape is None
 
 
+@pytest.mark.parametrize(("sigma", "shape"), [(0.3, ShapeKind.DISC), (0.6, None)])
+def test_a_disc_counts_only_where_little_is_blurred_besides(sigma: float, shape: ShapeKind | None) -> None:
+    """Sigma in LR pixels, of a Gaussian after the disc: undone without it, a wide one would leave a soft image."""
+    hr = scene(384)
+    square = (
+        torch.fft.fftfreq(384, dtype=torch.float64)[:, None] ** 2 + torch.fft.fftfreq(384, dtype=torch.float64) ** 2
+    )
+    soft = torch.fft.ifft2(torch.fft.fft2(hr.double()) * torch.exp(-2 * torch.pi**2 * (2 * sigma) ** 2 * square)).real
+    lr = Degradation(from_spec("disc:4", 2), 2).apply(soft.float())
+    found = told((lr * 255).round().clamp(0, 255) / 255).shape
+    assert (None if found is None else found.kind) == shape
+
+
 def test_white_noise_and_stripes_have_no_shape() -> None:
     """Nor what no camera made: white noise, and stripes whose power has gaps of its own."""
     stripes = (torch.arange(192) % 7 < 3).float().expand(1, 192, -1) * 0.8 + 0.1
