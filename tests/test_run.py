@@ -500,7 +500,7 @@ def test_auto_is_bicubic_for_a_flat_image(
     (tmp_path / "m.csv").write_text("uri\nflat.png\nsub/c.png\n")
     settings = replace(tiny_config().settings, method=Method.AUTO)
     assert _numbers(run(tiny_config(settings=settings), observer)) == (2, 2, 0, 0, 0)
-    assert {(row["status"], row["method_used"], row["steps"]) for row in read_records(str(out)).values()} == {
+    assert {(row["status"], row["method_used"], row["steps_used"]) for row in read_records(str(out)).values()} == {
         ("done", "bicubic", 0)
     }
     assert (out / "_SUCCESS").exists()

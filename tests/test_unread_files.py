@@ -157,7 +157,7 @@ def _with_frame(marker: int = 0xC0, **changes: int) -> bytes:
         (_with_frame(0xF7), "JPEG-LS"),
         (_with_frame(0xC1, precision=12), "12 bits a sample"),
         (_with_frame(0xC2, precision=12), "12 bits a sample"),
-        (_with_frame(height=0), "a height that is told after"),
+        (_with_frame(height=0), "a height that is given after its pixels"),
     ],
 )
 def test_jpegs_of_other_processes(tmp_path: Path, data: bytes, feature: str) -> None:
