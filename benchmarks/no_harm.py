@@ -186,9 +186,9 @@ def main() -> None:
         f"`make bench-no-harm DATA=...` (about a quarter of an hour). {machine()}",
         "Y-PSNR in dB at x2 on known truth: `--method auto` beside a fit, one of half as many steps, the prior as it is"
         f" and bicubic, all held to the data. Right: within {TOLERANCE} dB of the best. **{right} of {len(losses)}"
-        f" cases are right ({right / len(losses):.1%}), and the largest loss is {max(losses):.2f} dB.** The last line of"
-        f" the table is not counted: {NOT_COUNTED} was kept and the others dropped, which nothing in such an image tells."
-        " Gaussians, and kernels of kinds that say so, were told.",
+        f" cases are right ({right / len(losses):.1%}), and the largest loss is {max(losses):.2f} dB.** The last line"
+        f" of the table is not counted: {NOT_COUNTED} was kept and the others dropped, which nothing in such an image"
+        " tells. Gaussians, and kernels of kinds that say so, were told.",
         _table(made, runs),
     ]
     print("\n\n".join(text))

@@ -50,7 +50,7 @@ class JobCommand(TyperCommand):
         super().__init__(*arguments, **options)
         for parameter in _parameters(self):
             parameter.envvar = _variable(parameter)
-            parameter.show_envvar = False  # README says it for all of them
+            parameter.show_envvar = False  # docs/reference.md says it for all of them
 
 
 def configure(context: typer.Context, job_file: str | None) -> str | None:

@@ -103,7 +103,7 @@ def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:
     """Return the rows of the table that have a reference. Raises UsageError if there are none."""
     if "reference" not in table.column_names:
         raise UsageError(
-            f"the manifest of {output} has no column 'reference'; write the path of each true image into one, and run again"
+            f"the manifest of {output} has no column 'reference'; name the true images in one, and run again"
         )
     rows = [row for row in table.to_pylist() if row["reference"]]
     if not rows:

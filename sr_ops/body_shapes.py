@@ -37,12 +37,12 @@ def squeezed(width: int) -> int:
 
 
 def reaches(body: Body) -> tuple[int, ...]:
-    """How many LR pixels away, along each axis, the layers of a network see, one by one; one is no convolution."""
+    """Return how many LR pixels away, along each axis, each layer sees: 0 where it does not convolve."""
     return (1, *(_REACHES[body.kind],) * (body.depth - 2), 0, 1)
 
 
 def reach(body: Body) -> int:
-    """The same of all together: what a halo is made of."""
+    """Return how many LR pixels away, along each axis, an output pixel depends on; the halo is computed from it."""
     return sum(reaches(body))
 
 

@@ -53,7 +53,7 @@ def conserve(sr: Tensor, lr: Tensor, degradation: Degradation, domain: Domain, s
     scale = degradation.scale
     takers = torch.ones_like(lr) if still is None else (~still).float()
     if domain.known is not None and degradation.is_centred:
-        residual = domain.known * _lacking(sr, lr, degradation, domain.known)
+        residual = _lacking(sr, lr, degradation, domain.known)
     else:  # what a shift carries across the border of the known samples must not be taken back
         residual = lr - degradation.apply(sr)
     residual, takers = (only_known(part, domain.known) for part in (residual, takers))

@@ -51,8 +51,8 @@ class KernelSpec:
     name: str
     """One of PLAIN, "gaussian", "disc", "motion", "mtf", "sensor" or "taps"."""
     numbers: tuple[float, ...] = ()
-    """Of a Gaussian its sigma, or two and the angle; of a disc its radius; of a motion length and angle; of "mtf" and
-    "sensor" the transfers; of "taps" all of them, row by row."""
+    """For a Gaussian its sigma, or two and the angle; for a disc its radius; for a motion its length and angle; for
+    "mtf" and "sensor" the transfers; for "taps" the taps, row by row."""
     sensor: str = ""
     """For "sensor" its name in `sensors.SENSORS`."""
     bands: tuple[str, ...] = ()
@@ -89,21 +89,21 @@ def parse(text: str) -> KernelSpec:
     if name == "sensor" and colon:
         return _sensor_of(text, values)
     if name not in _CHECKS or not colon:
-        raise ValueError(f"{text!r} is no kernel; use {SPECS}, or a file")
+        raise ValueError(f"{text!r} is not a kernel; use {SPECS}, or a file")
     try:
         numbers = tuple(float(value) for value in values.split(","))
     except ValueError as error:
-        raise ValueError(f"{text!r}: {values!r} is no list of numbers; use {SPECS}") from error
+        raise ValueError(f"{text!r}: {values!r} is not a list of numbers; use {SPECS}") from error
     return KernelSpec(name, _CHECKS[name](text, numbers))
 
 
 def check_scale(spec: KernelSpec, scale: int) -> None:
-    """Raises ValueError for a blur that is too wide or too narrow at this scale; it says what can be told."""
+    """Raise ValueError if a blur is too wide or too narrow at this scale; the message says what is allowed."""
     if spec.name in ("disc", "motion"):
         size, most = spec.numbers[0], longest(spec.name, scale)
         if not LEAST_SIZE <= size <= most:
             allowed = f"{LEAST_SIZE:g} to {most:g}"
-            raise ValueError(f"{spec.text!r} has {size:.4g} HR pixels at x{scale}; it is from {allowed}")
+            raise ValueError(f"{spec.text!r} has {size:.4g} HR pixels at x{scale}; the range is {allowed}")
     sigmas = spec.numbers[:2] if spec.name == "gaussian" else ()
     if spec.name in ("mtf", "sensor"):
         sigmas = tuple(sigma_of_mtf(transfer, scale) for transfer in spec.numbers)

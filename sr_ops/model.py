@@ -65,9 +65,9 @@ class Fitted:
     noise_lines: tuple[NoiseLine | None, ...] = ()
     """How the noise grows with the level, one per band; empty if not measured."""
     final_loss: float = nan
-    """Mean L1 of the first stage's last tenth of steps; nan without a fit."""
+    """Mean L1 over the last tenth of the first stage's steps; nan without a fit."""
     steps: int = 0
-    """Of the fit of each stage, whether it was kept or not; 0 without a fit."""
+    """Steps of each stage's fit, even if the fit was not kept; 0 without a fit."""
     fit_curve: tuple[float, ...] = ()
     """`fit.curve` of the first stage; empty without a fit."""
     reconstruction_psnr: float = nan

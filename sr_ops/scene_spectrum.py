@@ -107,7 +107,7 @@ class SceneSpectrum:
 
 @lru_cache(maxsize=2)
 def _slopes_of_aliases(at: Frequencies) -> Tensor:
-    """(9, 4, F): of each alias what the exponent, xx, xy and yy multiply in the logarithm of its power."""
+    """(9, 4, F): for each alias, the factors of exponent, xx, xy and yy in the logarithm of its power."""
     shifted = [(at.x + i, at.y + j) for i, j in _ALIASES]
     rows = [
         [(x.square() + y.square()).log() / 2, _BLUR * x.square(), 2 * _BLUR * x * y, _BLUR * y.square()]
@@ -118,5 +118,5 @@ def _slopes_of_aliases(at: Frequencies) -> Tensor:
 
 @lru_cache(maxsize=128)
 def scene_spectrum(side: int, shape: BlurShape | None = None) -> SceneSpectrum:
-    """The model for blocks of a side."""
+    """Return the model for blocks of the given side, and for a blur with this shape."""
     return SceneSpectrum(frequencies(side), shape)

@@ -233,7 +233,7 @@ class Settings:
 
 
 class Preset(StrEnum):
-    """A named trade-off between time and quality; README has the figures."""
+    """A named trade-off between time and quality; docs/presets.md has the figures."""
 
     FAST = "fast"
     """A tenth of the time on large images: the prior as it is, without self-ensemble."""

@@ -31,12 +31,12 @@ class Signs:
 
     @cached_property
     def estimate(self) -> Estimate | None:
-        """Its camera, JPEG's part of the spectrum left out; None of one that is too small, or flat."""
+        """The estimated camera, without what JPEG changed of the spectrum; None if the image is too small or flat."""
         return None if self._spectrum is None else with_shape(self._spectrum, estimate(self._spectrum))
 
     @cached_property
     def noise(self) -> Tensor | None:
-        """`noise_of_bands`, of an image that is no JPEG."""
+        """`noise_of_bands`, for an image that is no JPEG."""
         shape = None if self.estimate is None else self.estimate.shape
         return noise_of_bands(self.image, self._known, self._spectrum, shape)
 

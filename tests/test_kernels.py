@@ -148,7 +148,8 @@ def test_any_text_is_a_kernel_or_refused_in_a_sentence(text: str) -> None:
     said = refusal(text)
     if said:
         assert re.search(
-            "no kernel|no list of numbers|has . numbers|a sigma|a disc|a motion|HR pixels at|no transfer|give its file",
+            "not a kernel|not a list of numbers|has . numbers|a sigma|a disc|a motion|HR pixels at|not a transfer"
+            "|give its file",
             said,
         )
         return
@@ -182,21 +183,21 @@ def test_a_list_of_transfers_is_a_kernel_a_band() -> None:
         ("gaussian:9", "range is 0.02 to 7.87"),
         ("gaussian:nan", "a sigma is above 0"),
         ("gaussian:1,1,inf", "an angle is a number of degrees"),
-        ("disc", "is no kernel"),
+        ("disc", "is not a kernel"),
         ("disc:0", "its radius, above 0"),
         ("disc:1,2", "a disc has one number"),
         ("disc:nan", "its radius, above 0"),
-        ("disc:31.1", "has 31.1 HR pixels at x2; it is from 0.1 to 31"),
+        ("disc:31.1", "has 31.1 HR pixels at x2; the range is 0.1 to 31"),
         ("disc:0.01", "has 0.01 HR pixels at x2"),
         ("motion:3", "has a length above 0, in HR pixels, and an angle"),
         ("motion:0,1", "has a length above 0"),
         ("motion:3,inf", "and an angle"),
-        ("motion:62,1", "has 62 HR pixels at x2; it is from 0.1 to 61"),
-        ("mtf:0", "0 is no transfer"),
-        ("mtf:1.2", "1.2 is no transfer"),
-        ("mtf:0.3,1", "1 is no transfer"),
-        ("mtf:nan", "nan is no transfer"),
-        ("mtf:1e-300", "has a sigma of 23.66 HR pixels at x2; it is from 0.02 to 7.87"),
+        ("motion:62,1", "has 62 HR pixels at x2; the range is 0.1 to 61"),
+        ("mtf:0", "0 is not a transfer"),
+        ("mtf:1.2", "1.2 is not a transfer"),
+        ("mtf:0.3,1", "1 is not a transfer"),
+        ("mtf:nan", "nan is not a transfer"),
+        ("mtf:1e-300", "has a sigma of 23.66 HR pixels at x2; the range is 0.02 to 7.87"),
         ("mtf:0.99999", "has a sigma of 0.002847 HR pixels"),
         ("gaussian:1,0.01,0", "has a sigma of 0.01 HR pixels"),
         ("gaussian:1e309", "a sigma is above 0"),

@@ -29,6 +29,7 @@ from pipeline.report import histograms, places
 from pipeline.report.cards import curve_of, in_script
 from pipeline.report.causes import causes
 from pipeline.report.choice import choose
+from pipeline.report.histograms import TIMES
 from pipeline.report.making import make_report
 from pipeline.report.measures import GAIN, of_done
 from pipeline.report.page import _figures, scale_words
@@ -400,12 +401,16 @@ def test_an_axis_has_two_numbers_at_least(values: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("told", "words"),
-    [("times:2.2x2.2", "×2.2"), ("times:2.5x3.0", "×2.5 across, ×3 down"), ("gsd:5.0", "pixels of 5 m")],
+    [
+        ("times:2.2x2.2", f"{TIMES}2.2"),
+        ("times:2.5x3.0", f"{TIMES}2.5 across, {TIMES}3 down"),
+        ("gsd:5.0", "pixels of 5 m"),
+    ],
 )
 def test_a_scale_is_told_in_words(told: str, words: str) -> None:
     """Ratios that are no whole numbers, and lengths on the ground, as people write them."""
     assert scale_words({"scale": 3, "result_size": told}) == words
-    assert scale_words({"scale": 3, "result_size": ""}) == "×3"
+    assert scale_words({"scale": 3, "result_size": ""}) == f"{TIMES}3"
 
 
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [5.0], [1e-9, 1e9], [3.0, float("inf")]])

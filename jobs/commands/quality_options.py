@@ -70,10 +70,11 @@ class QualityOptions(FitOptions):
         typer.Option(
             metavar="auto|SPEC|FILE",
             callback=checked_by(_kernel),
-            help="Say what the camera blurred by, for rows that say none: bicubic, box, bilinear, lanczos,"
-            " gaussian:SIGMA, disc:RADIUS, motion:LENGTH,DEGREES, mtf:0.3, sensor:sentinel-2, or a .npy, .csv or .tif"
-            " FILE of taps; estimate: found in the pixels of each image; estimate-collection: in those of some images"
-            " of its camera together; auto: as estimate, where the network takes any kernel, else bicubic.",
+            help="Set the camera's blur, for rows without one: bicubic, box, bilinear, lanczos,"
+            " gaussian:SIGMA, disc:RADIUS, motion:LENGTH,DEGREES, mtf:0.3, sensor:sentinel-2,"
+            " or a .npy, .csv or .tif FILE of taps;"
+            " estimate: from the pixels of each image; estimate-collection: from some images of its"
+            " camera together; auto: as estimate if the network takes any kernel, else bicubic.",
         ),
     ] = AUTO
     noise: Annotated[

@@ -63,15 +63,15 @@ def cost_of(
     shares: float,
     looking: Callable[[str, int, int], None],
 ) -> Cost:
-    """Of all that is to be done.
+    """Return the cost of all units of a plan.
 
     Args:
-        gpus: to be planned for; None for what is here.
-        number: of images to be measured.
-        units: what workers are handed, in this order; of a sample it is not asked.
-        seen: the images that can be done, of all or of a sample.
-        shares: images for each of which the header was read.
-        looking: called with what is done, how many images it is done with, and of how many.
+        gpus: to plan for; None for those of this machine.
+        number: of images to measure.
+        units: what workers are handed, in this order; not used where `seen` is a sample.
+        seen: images that can be done, all or a sample.
+        shares: number of images that each image of `seen` stands for.
+        looking: called with what is done, the number of images done, and of all.
 
     Raises:
         UsageError: nothing can be measured here as requested.
@@ -168,7 +168,7 @@ def _start_up(config: RunConfig, calibration: Calibration | None) -> float:
 
 
 def _duration(units: Sequence[Sequence[Row]], seen: Sequence[Seen], shares: float, line: Line, workers: int) -> float:
-    """Until all is done: unit by unit where every header was read, else as if work could be shared evenly."""
+    """Return the seconds until all is done: unit by unit if every header was read, else as if work were divisible."""
     seconds = {one.row.index: line.at(one.work) for one in seen}
     if shares > 1:
         return shares * sum(seconds.values()) / workers
@@ -204,7 +204,8 @@ def _notes(config: RunConfig, found: Sequence[Measured], number: int, no_gpu: bo
     failed = [measured for measured in found if measured.problem is not None]
     if failed:
         notes.append(
-            f"{len(failed)} of {len(found)} images that were to be measured failed; {failed[0].key}: {failed[0].problem}"
+            f"{len(failed)} of {len(found)} images that were to be measured failed;"
+            f" {failed[0].key}: {failed[0].problem}"
         )
     if found and 2 * len(found) < number:
         notes.append(f"only {len(found)} images were measured: they fill the time for it, or stand for nearly all work")

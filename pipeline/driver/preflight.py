@@ -32,12 +32,12 @@ def check_options(config: RunConfig) -> None:
 
 
 def check_input(config: RunConfig, manifest: OpenManifest) -> None:
-    """Raises UsageError when S3 cannot be asked for the images, or when some would be looked for as the output is."""
+    """Raise UsageError if S3 is not usable for the images, or if an image lies in an output with other S3 options."""
     on_s3 = (storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://"))
     first = next(on_s3, None)
     uris = [manifest.uri]
     if first is not None:
-        storage.check_service(first)  # a bucket that is not there is a matter of its rows
+        storage.check_service(first)  # a missing bucket only fails its rows
         uris.append(first)
     inside = next(filter(storage.is_output, chain(uris, on_s3)), None)
     if inside and storage.scheme(inside) == "s3" and config.storage.input != config.storage.output:
@@ -48,7 +48,7 @@ def check_input(config: RunConfig, manifest: OpenManifest) -> None:
 
 
 def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | None:
-    """The folder that relative keys of this output stand for, None while there are none.
+    """Return the folder that the output's relative keys stand for; None if there are none.
 
     Raises UsageError if this run must not be mixed with what is in the output, or with its own input.
     """
@@ -87,14 +87,14 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
 
 
 def _has_relative_keys(manifest: OpenManifest) -> bool:
-    """Whether some key is a relative uri as written, which in another folder would be another image's."""
+    """Return whether a key is a relative uri as written, which in another folder would mean another image."""
     return not manifest.root and any(
         row.uri and not row.id and "://" not in row.uri and not row.uri.startswith("/") for row in manifest.rows
     )
 
 
 def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
-    """Whether a folder or pattern would find the results among the images the next time."""
+    """Return whether a folder or pattern would find the results among the images next time."""
     output = config.output
     if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
         return False

@@ -149,7 +149,7 @@ class Commit:
 
 
 def each_commit(output: str) -> Iterator[Commit]:
-    """All commits of an output in no order, from one listing of names, which is not held. Raises OSError."""
+    """Yield all commits of an output in no order, from one listing of names, which is not held. Raises OSError."""
     folder = _commits_folder(output)
     for uri in storage.names_below(folder):
         settings, _, name = uri.removeprefix(folder + "/").partition("/")

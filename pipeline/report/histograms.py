@@ -122,7 +122,7 @@ def _steps(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _factors(low: float, high: float) -> list[tuple[float, str]]:
-    """Return powers of ten, few enough to read, with 2 and 5 in between if there are fewer than two."""
+    """Return powers of ten, few enough to read, with 2 and 5 in between, or round numbers where fewer than two fit."""
     powers = range(floor(low), ceil(high) + 1)
     every = max(1, ceil((high - low) / 5))
     factors = (1, 2, 5) if high - low < 2 else (1,)

@@ -119,7 +119,7 @@ def _lead(told: Told, statuses: Counter[str]) -> str:
 
 
 def scale_words(settings: dict[str, Any]) -> str:
-    """How much larger results are, as people write it: ×2, or what was asked for instead."""
+    """How much larger results are, as people write it: "2 times" in one sign, or what was asked for instead."""
     kind, _, size = str(settings.get("result_size") or "").partition(":")
     across, _, down = size.partition("x")
     if kind == "times":

@@ -18,9 +18,6 @@ _TOLD = 2
 _FLOP_OF_MODELS = 1e7
 """For a third party's model, per LR pixel in colour, roughly: light ones take 1e6, the largest 1e8."""
 
-_WORTH_A_FIT = ("taps:", "box")
-"""Prefixes of kernels for which `learning` may fit from a prior; Gaussians from a file are not fitted after all."""
-
 
 def fitting_seconds(settings: Settings) -> float:
     """Estimate the seconds to fit the networks of one colour image on one CPU core."""
@@ -35,9 +32,9 @@ def fitting_seconds(settings: Settings) -> float:
 
 
 def _worth_a_fit(settings: Settings) -> bool:
-    """Whether `learning` may fit to the kernel from a prior, as it does to one unlike a Gaussian.
+    """Whether `learning` may fit from a prior, as it does if the kernel is unlike a Gaussian.
 
-    Told by the text alone: those of files may be, and of the named ones a box is, but of 2 x 2 pixels.
+    This goes by the kernel's text: one from a file may be unlike, a box is above x2.
     """
     box = settings.kernel.startswith("box") and settings.scale > STAGE_SCALE
     return box or settings.kernel.startswith("taps:")

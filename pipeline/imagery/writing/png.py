@@ -23,11 +23,6 @@ _INCHES = 0.0254
 _LARGEST = 2**31 - 1
 """Largest number in a PNG."""
 
-WORLD_FILE = ".pgw"
-"""Replaces ".png" in the name of a world file."""
-
-AUX_XML = ".png.aux.xml"
-
 
 def encode_png(samples: NDArray[Any], header: Header) -> bytes:
     """Encode (C, H, W) of uint8 or uint16 without loss: grey, grey and alpha, RGB, or RGB and alpha.
