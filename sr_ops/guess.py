@@ -126,13 +126,12 @@ def _doubt(found: Estimate) -> str:
 
 
 def guess_together(found: Sequence[Estimate | None], scale: int) -> Guess:
-    """The kernel to assume for images of one camera."""
+    """Return the kernel to assume for images of one camera."""
     usable = [each for each in found if each is not None and (each.shape is not None or not _doubt(each))]
-    if len(usable) == 1:
-        return guess(usable[0] if usable[0].shape else pooled(usable), scale)
-    still = [
-        each for each in usable if each.shape is None or each.shape.kind == ShapeKind.DISC
-    ]  # a motion is one image's
+    if len(found) == 1:
+        return guess(usable[0] if usable else None, scale)
+    # Only the image in which a motion was found moved so: it says nothing about the other images.
+    still = [each for each in usable if each.shape is None or each.shape.kind != ShapeKind.MOTION]
     if usable and not still:
         return Guess(BICUBIC_KERNEL, 0.0, _MOVED, None)
     return guess(pooled(still) if still else None, scale)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Generator
 
+from sr_ops.blur_shapes import BlurShape, ShapeKind
 from sr_ops.estimate import Estimate, estimate, noise_of_bands, pooled
 from sr_ops.guess import estimate_of, guess, guess_together
 from sr_ops.jpeg import round_to_steps, steps_of_quality
@@ -127,9 +128,10 @@ def test_unknown_samples_tell_nothing() -> None:
     assert torch.equal(clean.levels, dirty.levels)
 
 
-def test_slopes_of_the_model_are_its_derivatives() -> None:
+@pytest.mark.parametrize("shape", [None, BlurShape(ShapeKind.DISC, 1.6)], ids=["Gaussian", "disc"])
+def test_slopes_of_the_model_are_its_derivatives(shape: BlurShape | None) -> None:
     """Against differences."""
-    model = SceneSpectrum(frequencies(32))
+    model = SceneSpectrum(frequencies(32), shape)
     values = torch.tensor([-3.0, -1.0, 2.1, -8.0, 0.1, -0.2, 0.05, 0.1, 0.4, 0.1, 0.3, 0.5], dtype=torch.float64)
     assert len(values) == 2 + PARAMETERS
     _, slopes = model(values, 2)
