@@ -5,8 +5,7 @@ and with the base alone, and the best enlarges the image. Later stages of a prio
 learn from what the earlier ones made of the image, or of windows of a large one.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -19,21 +18,17 @@ from .degradation import Degradation
 from .domain import UNIT, Domain, fill, nearest
 from .enlarging import enlarge, enlarge_tiled
 from .enlarging_method import Learned
-from .fit import curve, fit
+from .fits import AfterStep, Taught, fit_together, stacks_of
 from .held_out import Examination, HeldOut, hold_out, whole
 from .kernels import unlike_gaussian
 from .model import Fitted, Model, Phase, as_later_stage, build_network, network_of, no_phase
-from .pairs import Lesson, father_son_pyramid, shortest_side, son_side
+from .pairs import Lesson, father_son_pyramid, shortest_side
 from .prior import Prior
 from .residual_network import ResidualNetwork
-from .settings import AUTO, FitSettings, Method, Settings
+from .settings import AUTO, Method, Settings
 from .signs import Signs
-from .stack import fit_stack
 from .stages import halo, stages_of
 from .tiles import cut, owned, tile_at
-
-AfterStep = Callable[[int], None]
-"""Called with the number of steps done; what it raises ends the fit."""
 
 
 def fit_stages(
@@ -84,11 +79,11 @@ def fit_stages_together(
     of_images = zip(lrs, degradations, phases, domains, signs, strict=True)
     images = [_Stages(settings, prior, *of_image) for of_image in of_images]
     while lessons := {index: taught for index, image in enumerate(images) if (taught := image.lesson()) is not None}:
-        for stack in _stackable(lessons, settings.fit):
+        for stack in stacks_of(lessons, settings.fit):
             with ExitStack() as measured:
                 for index in stack:
                     measured.enter_context(phases[index]("fit"))
-                losses = _fit([lessons[index] for index in stack], settings, after_step)
+                losses = fit_together([lessons[index] for index in stack], settings, after_step)
             for index, (loss, its_curve) in zip(stack, losses, strict=True):
                 images[index].learned(loss, its_curve)
     return [image.fitted for image in images]
@@ -108,9 +103,6 @@ lost more than 0.16; of 12 by Gaussians and bicubic 9 lost, up to 0.64."""
 
 _ASTRAY = 1.0
 """dB: of those 18 four were up to 0.9 worse than the prior on parts held out, and all four better in truth."""
-
-_Taught = tuple[ResidualNetwork, Lesson]
-"""A network and what it is to learn."""
 
 
 class _Stages:
@@ -144,7 +136,7 @@ class _Stages:
         self._fitting = self._begin()
         """Whether another stage is to be fitted."""
 
-    def lesson(self) -> "_Taught | None":
+    def lesson(self) -> Taught | None:
         """What the network of the next stage is to learn; None when nothing is left to be fitted."""
         if not self._fitting:
             return None
@@ -297,31 +289,3 @@ def _enlarged(
         windows.append((owned(sr, tile, scale), known_here))
     enlarged, known_there = sheet.lay_out(windows)
     return enlarged, known_there.all(0)
-
-
-def _stackable(lessons: Mapping[int, _Taught], settings: FitSettings) -> list[list[int]]:
-    """The lessons in groups that one stack can hold: of equal networks, images of equal bands, and equal crops.
-
-    Where a stack cannot hold them each is a group of its own.
-    """
-    groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
-    for index, (network, lesson) in lessons.items():
-        kind: tuple[object, ...] = (index,)
-        if network.stackable and not settings.adversarial:
-            shapes = tuple(parameter.shape for parameter in network.parameters())
-            kind = (shapes, len(lesson.told), son_side(lesson.pairs, settings.crop))
-        groups[kind].append(index)
-    return list(groups.values())
-
-
-def _fit(
-    taught: Sequence[_Taught], settings: Settings, after_step: AfterStep | None
-) -> list[tuple[float, tuple[float, ...]]]:
-    """Of each the final loss, and the curve."""
-    networks, lessons = zip(*taught, strict=True)
-    losses = torch.empty(settings.fit.steps, len(taught), device=lessons[0].told.device)
-    if len(taught) == 1:
-        final = [fit(networks[0], lessons[0], settings.fit, settings.seed, after_step, losses[:, 0])]
-    else:
-        final = fit_stack(networks, lessons, settings.fit, settings.seed, after_step, losses)
-    return list(zip(final, map(curve, losses.unbind(1)), strict=True))

@@ -144,7 +144,7 @@ def lines_of_functions(file: Path) -> dict[str, int]:
     return {f"{file}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1 for node in nodes}
 
 
-@pytest.mark.parametrize("layer", ["pipeline", "jobs"])
+@pytest.mark.parametrize("layer", LAYERS)
 def test_files_are_of_a_size_to_be_read(layer: str) -> None:
     """One subject does not take more."""
     assert {file: lines for file in python_files(layer) if (lines := lines_of(file)) > LONGEST_FILE} == {}

@@ -146,7 +146,7 @@ def test_a_fit_learns_from_what_is_known_alone(monkeypatch: pytest.MonkeyPatch) 
         seen.append(lesson.pairs[0].taught)
         return fit(network, lesson, *rest)
 
-    monkeypatch.setattr("sr_ops.learning.fit", spy)
+    monkeypatch.setattr("sr_ops.fits.fit", spy)
     settings = replace(SETTINGS, scale=4)
     fit_stages(image(), settings, None, camera_of(settings), domain=Domain(known))
     for taught, scale in zip(seen, (1, 2), strict=True):

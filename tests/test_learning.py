@@ -276,7 +276,7 @@ def lessons(monkeypatch: pytest.MonkeyPatch) -> list[Lesson]:
         taught.append(lesson)
         return 0.0
 
-    monkeypatch.setattr(learning, "fit", spy)
+    monkeypatch.setattr("sr_ops.fits.fit", spy)
     return taught
 
 
