@@ -1,4 +1,4 @@
-"""Whether a blur is no Gaussian: a lens out of focus, or a camera that moved, told by the zeros of its transfer.
+"""Find a lens out of focus, or a camera that moved, by the zeros of its transfer.
 
 `estimate`'s model is fitted again with a disc, or a line, beside its Gaussian. Where a zero lies within the spectrum no
 Gaussian leaves such a ring or such stripes, and scenes have none; where none does (a disc of a radius below 1.2 LR
@@ -65,7 +65,7 @@ class _Fitted:
 
 
 def with_shape(spectrum: Spectrum, plain: Estimate) -> Estimate:
-    """An estimate with the shape of the blur where the spectrum has one for certain, else `plain`.
+    """Return an estimate with the shape of the blur if the spectrum shows one for certain, else `plain`.
 
     Args:
         plain: `estimate` of the spectrum.
@@ -81,7 +81,7 @@ def with_shape(spectrum: Spectrum, plain: Estimate) -> Estimate:
             continue
         for size, turns in _FINER[best.shape.kind]:
             best = min(best, _best(spectrum, _around(best.shape, size, turns), best.values, _FINE_STEPS), key=_cost)
-        # A Gaussian is to be as good as it can: it may have settled elsewhere than where a shape leads it.
+        # Give the Gaussian its best chance: begun from where the shape led, it may settle at a better fit.
         _, led = gaussian.settled(gaussian.widened(best.values, best.shape.covariance))
         told = replace(best.fit.told(best.values), evidence=min(cost, led) - best.cost)
         if _is_certain(told) and told.evidence > found.evidence:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 _FINE = 16
-"""Samples of an HR pixel's side by which its share in a disc or a line is told."""
+"""Samples along a side of an HR pixel, from which its share of a disc or a line is computed."""
 
 
 class ShapeKind(StrEnum):
@@ -24,7 +24,7 @@ class ShapeKind(StrEnum):
 
 @dataclass(frozen=True)
 class BlurShape:
-    """In LR pixels."""
+    """The shape of a blur, in LR pixels."""
 
     kind: ShapeKind
     size: float
@@ -33,7 +33,7 @@ class BlurShape:
     """Direction of a motion, from the x axis towards y."""
 
     def transfer(self, x: Tensor, y: Tensor) -> Tensor:
-        """At frequencies in cycles per LR pixel; below 0 where waves change sides."""
+        """Return the transfer at frequencies in cycles per LR pixel; negative where a wave is inverted."""
         if self.kind == ShapeKind.DISC:
             turns = (2 * math.pi * self.size * torch.hypot(x, y)).clamp_min(1e-9)
             airy: Tensor = 2 * torch.special.bessel_j1(turns) / turns
@@ -58,13 +58,21 @@ class BlurShape:
 
 
 def disc_taps(radius: float, middle: float) -> Tensor:
-    """(k, k) float64: what share of each HR pixel lies in a disc about `middle`, in HR pixels from the middle tap."""
+    """Return (k, k) float64: the share of each HR pixel inside a disc.
+
+    Args:
+        middle: position of its centre, along each axis, in HR pixels from the middle tap.
+    """
     x, y = _samples(radius, middle)
     return _shares(torch.hypot(x, y) <= radius)
 
 
 def motion_taps(length: float, degrees: float, middle: float) -> Tensor:
-    """(k, k) float64: of each HR pixel in a line one HR pixel wide, `degrees` from the x axis towards y."""
+    """Return (k, k) float64: the share of each HR pixel inside a line one HR pixel wide, centred like a disc.
+
+    Args:
+        degrees: direction of the line, from the x axis towards y.
+    """
     x, y = _samples(math.hypot(length, 1) / 2, middle)
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     along, across = x * cosine + y * sine, y * cosine - x * sine
@@ -72,7 +80,7 @@ def motion_taps(length: float, degrees: float, middle: float) -> Tensor:
 
 
 def _samples(reach: float, middle: float) -> tuple[Tensor, Tensor]:
-    """x and y from `middle`, (16 k, 16 k) each, of taps that hold what lies within `reach` of it."""
+    """Return x and y relative to `middle`, (16 k, 16 k) each, for taps that cover `reach` around it."""
     side = 2 * math.ceil(reach + middle - 0.5) + 1
     line = (torch.arange(side * _FINE, dtype=torch.float64) + 0.5) / _FINE - 0.5 - side // 2 - middle
     y, x = torch.meshgrid(line, line, indexing="ij")

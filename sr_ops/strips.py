@@ -1,8 +1,7 @@
-"""A body over the rows of an image, strip by strip from top to bottom, each layer's result computed once.
+"""Run the layers of a network over an image strip by strip, from top to bottom, and compute no pixel twice.
 
-Pieces that lie side by side have to be computed with a halo, of 16 pixels for 16 convolutions: of pieces of 128 x 128
-that is 1.56 times the work. A strip is as wide as the image, and of the rows above it each layer keeps what it will
-look at again.
+Pieces side by side need a halo: 16 pixels for 16 convolutions, which makes 1.56 times the work of pieces of 128 x 128.
+A strip is as wide as the image, and each layer keeps the rows above it that it will look at again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,41 +10,47 @@ import torch
 from torch import Tensor, nn
 
 _LEAST_ROWS = 8
-"""Of a strip: at least what one layer sees away; of fewer most work would be on rows that are not certain yet."""
+"""Fewest rows of a strip. It must be at least the reach of one layer; shorter strips would cost more than they save."""
 
 
 class Strips:
-    """Layers that are handed the rows of one image in turn; together they make of them what they make of the image."""
+    """Layers that get the rows of one image in turn; their results together equal the result for the whole image."""
 
     def __init__(self, body: nn.Sequential, reaches: Sequence[int]) -> None:
         """
         Args:
-            reaches: of each layer of the body, how many rows away it sees.
+            reaches: how many rows away each layer of the body sees.
         """
         self._layers = tuple(zip(body, reaches, strict=True))
         self._kept: list[Tensor | None] = [None] * len(self._layers)
-        """Of what each layer saw, the rows that decide about rows to come."""
+        """The last rows that each layer saw and that rows to come depend on."""
 
     def __call__(self, rows: Tensor, last: bool) -> Tensor:
-        """What is certain of the result now: it ends all reaches above the end of `rows`, with the last ones there.
+        """Return the rows of the result that no later row can change.
+
+        They end above the end of `rows` by the sum of all reaches; with the last rows they end where these do.
 
         Args:
-            rows: (B, C, h, w), those that follow the ones before, in strips as `strips_of` has them.
+            rows: (B, C, h, w), the rows after those of the call before, as `strips_of` cuts them.
+            last: whether these are the last rows of the image.
         """
         for number, (layer, reach) in enumerate(self._layers):
             kept = self._kept[number]
             seen = rows if kept is None else torch.cat([kept, rows], -2)
             self._kept[number] = seen[..., seen.shape[-2] - 2 * reach :, :].clone()
-            # A layer takes what is beyond for nothing, which is true only of an image's own borders.
+            # A layer pads with zeros, which is right only at the borders of the image itself.
             certain = slice(0 if kept is None else reach, seen.shape[-2] - (0 if last else reach))
             rows = layer(seen)[..., certain, :]
         return rows
 
 
 def strips_of(height: int, width: int, reach: int, pixels: int) -> Iterator[slice]:
-    """Rows of an image for `Strips` of layers that see `reach` rows far together, about so many pixels at a time.
+    """Yield the rows of each strip of an image, about `pixels` pixels at a time.
 
-    The first has `reach` rows more, as the result ends so far above what is seen.
+    The first strip has `reach` rows more, because the result ends that far above the rows that were seen.
+
+    Args:
+        reach: how many rows away the layers of `Strips` see together.
     """
     rows, start = max(_LEAST_ROWS, pixels // width), 0
     while start < height:

@@ -1,4 +1,4 @@
-"""What a manifest's cells ask for, row by row: whether it can be carried out, and under which key."""
+"""Check the cells of a manifest row by row: whether a row can be done, and under which key."""
 
 import posixpath
 import re
@@ -20,22 +20,22 @@ from .kernel_cells import KernelCells
 from .manifest import Cells, OpenManifest
 
 _TOLD_ROWS = 1000
-"""After so many it is told how far the check is."""
+"""Rows between two reports of progress."""
 
 
 def claim(
     claimed: Claims, config: RunConfig, manifest: OpenManifest, root: str, looking: Callable[[int, int], None]
 ) -> int:
-    """Check every row of a manifest, and settle what they claim. Returns how many there are.
+    """Check every row of a manifest, settle their claims, and return the number of rows.
 
     Args:
-        looking: called with how many are checked, and of how many.
+        looking: called with the number of rows checked, and of all rows.
     """
     number = 0
 
     def kernel_cells() -> Iterator[str]:
         nonlocal number
-        for number, cells in enumerate(manifest.rows, 1):  # noqa: B007 - it is counted
+        for number, cells in enumerate(manifest.rows, 1):  # noqa: B007 - it is the count
             yield cells.kernel
 
     kernels = KernelCells(kernel_cells(), manifest.folder, Patience(config.retries))
@@ -55,7 +55,7 @@ def claim(
 def check_row(
     index: int, cells: Cells, settings: Settings, folder: str, root: str, read_kernel: Callable[[str], str]
 ) -> Row:
-    """The row that `cells` ask for. Raises ValueError or UsageError with the sentence for the row's record.
+    """Return the row that `cells` ask for. Raises ValueError or UsageError with the message for the row's record.
 
     Args:
         read_kernel: gives what a cell of the column `kernel` means.

@@ -1,4 +1,4 @@
-"""What the rows of a manifest claim, and which of them cannot be done: kept in a database on disk."""
+"""A database on disk of what the rows of a manifest claim, and which rows cannot be done."""
 
 import sqlite3
 import unicodedata
@@ -40,7 +40,7 @@ INSERT OR IGNORE INTO conflicts
 INSERT OR IGNORE INTO conflicts
     SELECT name, 'claim', NULL FROM rows WHERE name IS NOT NULL GROUP BY name HAVING min(asked) <> max(asked);
 """
-"""Of what a name has several, the first is told."""
+"""A name with several conflicts is given the first."""
 
 _KEPT = """
 SELECT place, line, key, uri, scale, nodata, kernel, noise, result_size, camera FROM rows
@@ -61,7 +61,7 @@ WHERE NOT EXISTS (SELECT 1 FROM conflicts WHERE conflicts.name = named.name)
 """
 
 _TOLD = 5
-"""Lines and keys of one conflict: a million rows may claim one key."""
+"""Most lines and keys that one message lists, as a million rows may claim one key."""
 
 _LINES = f"SELECT line FROM rows WHERE name = ? ORDER BY place LIMIT {_TOLD}"
 
@@ -88,7 +88,7 @@ class Rejected:
 
 
 def name_of(key: str, folds_case: bool) -> str:
-    """What keys have in common that are one name where the output is; of many systems that are alike, the strictest."""
+    """Return the name that a key has in the output: keys with equal names cannot both exist on the strictest disk."""
     if not folds_case:
         return key
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", key).casefold())
@@ -96,7 +96,7 @@ def name_of(key: str, folds_case: bool) -> str:
 
 @contextmanager
 def database_on_disk() -> Generator[sqlite3.Connection, None, None]:
-    """An empty one in a file without a name, which is gone with the context or the process.
+    """Give an empty database in a file without a name, which disappears with the context or the process.
 
     Raises:
         UsageError: the temporary folder has no room for it.
@@ -114,14 +114,14 @@ def database_on_disk() -> Generator[sqlite3.Connection, None, None]:
 
 @contextmanager
 def claims(*, folds_case: bool, one_file: bool) -> Generator["Claims", None, None]:
-    """Those of a manifest, empty at first.
+    """Give the claims of a manifest, empty at first.
 
     Args:
-        folds_case: names that differ in case alone are one where the output is.
+        folds_case: whether the disk of the output ignores case in names.
         one_file: each image becomes one file, not a folder of tiles.
 
     Raises:
-        UsageError: as `database_on_disk`.
+        UsageError: as for `database_on_disk`.
     """
     with database_on_disk() as database:
         database.executescript(_TABLES)
@@ -129,7 +129,7 @@ def claims(*, folds_case: bool, one_file: bool) -> Generator["Claims", None, Non
 
 
 class Claims:
-    """Rows are added in the order of the manifest; once they are settled, they are told apart."""
+    """Add rows in the order of the manifest, and settle them; then you can ask which rows are kept or rejected."""
 
     def __init__(self, database: sqlite3.Connection, *, folds_case: bool, one_file: bool) -> None:
         self._database = database
@@ -141,7 +141,7 @@ class Claims:
         self._why = lru_cache(_AT_ONCE)(self._told)
 
     def add(self, row: Row) -> None:
-        """A row that can be carried out, as far as it says itself."""
+        """Add a row that is valid by itself."""
         name = name_of(row.key, self._folds_case)
         folder, _, last = name.rpartition("/")
         tile_of = folder if not self._one_file and tile_position(last) else None
@@ -156,20 +156,20 @@ class Claims:
         self._write(_AT_ONCE)
 
     def refuse(self, index: int, line: int, uri: str, problem: str) -> None:
-        """A row that cannot, and why."""
+        """Add a row that is invalid by itself, and say why."""
         self._rows.append((index, line, None, uri, *(None,) * 9, problem))
         self._write(_AT_ONCE)
 
     def settle(self) -> None:
-        """No other row follows."""
+        """Find all conflicts; no row may be added afterwards."""
         self._write(1)
         self._database.executescript(_CONFLICTS)
 
     def kept(self, first: int = 0, below: int = ALL, by: Literal["place", "uri"] = "place") -> Iterator[Row]:
-        """Those to be done, from one position in the manifest to before another; of the same asked twice the first.
+        """Yield the rows to do from position `first` to before `below`; of identical rows only the first.
 
         Args:
-            by: their order, that of the manifest or that of their files.
+            by: the order of the rows: as in the manifest, or by the uris of their files.
         """
         question = _KEPT.format(order=by)
         for index, line, key, uri, scale, nodata, kernel, noise, size, camera in self._ask(question, first, below):
@@ -177,24 +177,24 @@ class Claims:
             yield Row(index, line, key, uri, scale, 0, result_size=size, **told)
 
     def rejected(self, below: int = ALL) -> Iterator[Rejected]:
-        """Those that cannot be done, before a position in the manifest."""
+        """Yield the rows before a position of the manifest that cannot be done."""
         for index, line, uri, key, name, problem in self._ask(_REJECTED, below):
             yield Rejected(index, line, uri, key, problem if name is None else self._why(name))
 
     def repeated(self) -> int:
-        """Rows that ask for the same as an earlier one."""
+        """Return the number of rows that repeat an earlier row."""
         return self._count(_REPEATED)
 
     def asks_for(self, kernel: str) -> bool:
-        """Whether some row does."""
+        """Return whether a row asks for this kernel."""
         return bool(self._count("SELECT count(*) FROM kernels WHERE kernel = ?", kernel))
 
     def refused(self, below: int) -> int:
-        """Rows before a position that say themselves what cannot be done."""
+        """Return the number of rows before a position that are invalid by themselves."""
         return self._count("SELECT count(*) FROM rows WHERE name IS NULL AND place < ?", below)
 
     def disputed(self, below: int) -> int:
-        """Rows before a position that claim what is another's."""
+        """Return the number of rows before a position that claim the key or the place of another row."""
         return self._count("SELECT count(*) FROM rows JOIN conflicts USING (name) WHERE place < ?", below)
 
     def _ask(self, question: str, *values: object) -> Iterator[tuple[Any, ...]]:
@@ -223,7 +223,7 @@ class Claims:
         return str(kernel)
 
     def _told(self, name: str) -> str:
-        """Why rows of one name cannot be done, all of them."""
+        """Return the message for all rows of a name in conflict."""
         ((kind, other),) = self._ask("SELECT kind, other FROM conflicts WHERE name = ?", name)
         if kind == "file":
             return f"the file of the key {name!r} would lie where that of {other!r} does; give the row another id"
@@ -242,12 +242,12 @@ class Claims:
 
 
 def _and(first: Sequence[str], number: int) -> str:
-    """As "2, 3 and 7 more", of which so many there are in all."""
+    """Join the first of `number` items, as in "2, 3 and 7 more"."""
     *others, last = [*first, f"{number - len(first):,} more"] if number > len(first) else first
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def _asked(row: Row, kernel: int) -> tuple[object, ...]:
-    """All that decides the pixels and what they are called; of the camera only where the kernel is its own."""
+    """Return all that decides the pixels and their place; the camera only if the kernel is that of the camera."""
     camera = row.camera if row.kernel == COLLECTION_KERNEL else ""
     return row.key, row.uri, row.scale, row.result_size, row.nodata, kernel, row.noise, camera

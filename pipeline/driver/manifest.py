@@ -60,7 +60,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class OpenManifest:
-    """A manifest that is open: of a table only the rows that are just looked at are held."""
+    """An open manifest: of a table, only the rows being read are in memory."""
 
     uri: str
     """Absolute uri of the table, folder or pattern."""
@@ -69,7 +69,7 @@ class OpenManifest:
     root: str
     """What keys are relative to; "" when keys are whole uris."""
     rows: Iterable[Cells]
-    """Gone through as often as it is asked for. Raises UsageError where the rest of a table cannot be read."""
+    """Read anew each time you iterate. Raises UsageError if the rest of a table cannot be read."""
     sources: Mapping[str, Source] = field(default_factory=dict)
     """What a listing already told about the files; empty for tables."""
     ignored: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class OpenManifest:
 
 @dataclass(frozen=True)
 class Manifest(OpenManifest):
-    """A manifest that was read whole."""
+    """A manifest that is wholly in memory."""
 
     rows: tuple[Cells, ...]
     user_columns: pa.Table = field(kw_only=True)
@@ -100,10 +100,10 @@ def read_manifest(manifest: str) -> Manifest:
 
 @contextmanager
 def open_manifest(manifest: str) -> Generator[OpenManifest, None, None]:
-    """A manifest as `read_manifest` takes it, whose table is read row by row; a table on S3 lies on disk meanwhile.
+    """Open a manifest as `read_manifest` does, but read its table row by row; a table on S3 is copied to disk first.
 
     Raises:
-        UsageError: as `read_manifest`; what is wrong with a row far down is met when it is gone through.
+        UsageError: as for `read_manifest`; an error far down in a table is raised when you reach its row.
     """
     uri = storage.absolute(manifest)
     if not storage.check_service(uri):
@@ -120,7 +120,7 @@ def open_manifest(manifest: str) -> Generator[OpenManifest, None, None]:
 
 @contextmanager
 def _refusing(manifest: str) -> Generator[None, None, None]:
-    """Errors of storage become a sentence."""
+    """Turn errors of storage into a UsageError with a sentence."""
     try:
         yield
     except FileNotFoundError as error:
@@ -130,7 +130,7 @@ def _refusing(manifest: str) -> Generator[None, None, None]:
 
 
 def _listed(manifest: str, uri: str, suffix: str) -> OpenManifest:
-    """Of what is no table: the files that a listing tells of."""
+    """Return the manifest of a folder, a glob or one image."""
     if storage.is_folder(uri):
         return _read_folder(uri)
     if suffix in IMAGE_SUFFIXES and storage.exists(uri):

@@ -30,7 +30,7 @@ Known = Callable[[str], Sequence[Commit]]
 
 @dataclass(frozen=True)
 class Outlook:
-    """What is known of all rows before a header is read."""
+    """What is known about all rows before a header is read."""
 
     to_do: int
     already_done: int
@@ -38,30 +38,30 @@ class Outlook:
     skipped: int
     bad_rows: int
     collisions: int
-    """Of the bad rows those that claim what is another's."""
+    """Bad rows that claim the key or the place of another row."""
     rejected: tuple[Rejected, ...]
     """The first of the bad rows."""
     drawn: tuple[Row, ...]
-    """Of those to do all, or a sample, in the order of the manifest."""
+    """The rows to do, or a sample of them, in the order of the manifest."""
     units: tuple[tuple[Row, ...], ...]
-    """As workers are handed them; none where there is only a sample."""
+    """The units that workers get; empty if there is only a sample."""
     input_bytes: int
-    """Of the files to be read."""
+    """Total size of the files to read."""
 
     @property
     def rows(self) -> int:
-        """Identical ones counted once."""
+        """Rows of the manifest, identical ones counted once."""
         return self.to_do + self.already_done + self.bad_rows + self.skipped
 
     @property
     def shares(self) -> float:
-        """Images that each drawn one stands for."""
+        """Number of images that each drawn row stands for."""
         return self.to_do / max(1, len(self.drawn))
 
 
 @dataclass
 class _Sample:
-    """So many of the rows it is given, each with the same probability; the same ones each time (Vitter's method R)."""
+    """A sample of the rows it is given, each equally likely; the same sample every time (Vitter's algorithm R)."""
 
     most: int
     rows: list[Row] = field(default_factory=list)
@@ -87,13 +87,13 @@ def look_ahead(
     most_told: int,
     looking: Looking,
 ) -> Outlook:
-    """What `make_plan` would say of all rows.
+    """Return the counts that `make_plan` would give for all rows, and a sample of the rows to do.
 
     Args:
         root: what keys are relative to.
-        find_kernels: as `make_plan` has it. Where a row asks for one of its camera, all rows are held at once.
+        find_kernels: as in `make_plan`. If a row asks for the kernel of its camera, all rows are held at once.
         most_drawn: rows in the sample.
-        most_told: bad rows, of which each is told.
+        most_told: bad rows to list.
 
     Raises:
         OSError: the output cannot be listed.
@@ -148,7 +148,7 @@ def _compared(
     known: Known,
     mapped: Container[Commit] | None,
 ) -> Iterator[tuple[Row, bool]]:
-    """Each with the size of its file, and whether it is done."""
+    """Yield each row with the size of its file, and whether it is done."""
     uris = dict.fromkeys(row.uri for row in rows)
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
     for row in rows if find_kernels is None else find_kernels(rows, sources):
@@ -160,7 +160,7 @@ def _compared(
 
 @contextmanager
 def _committed(output: str, folds_case: bool) -> Iterator[Known]:
-    """The commits of an output, by key. Raises OSError where it cannot be listed."""
+    """Give a function from a key to its commits in an output. Raises OSError if the output cannot be listed."""
     with database_on_disk() as database:
         database.execute("CREATE TABLE commits (name TEXT, settings TEXT, key TEXT, source TEXT)")
         commits = (

@@ -1,4 +1,4 @@
-"""What a table of any kind is to those who read it."""
+"""The interface of a table of any kind."""
 
 import csv
 from abc import ABC, abstractmethod
@@ -14,39 +14,39 @@ Column: TypeAlias = Sequence[Any] | pa.Array
 """A cell for every row."""
 
 TableRow = tuple[int, str, Sequence[Any]]
-"""Its line number, what is wrong with it ("" for nothing), and its cells in the columns that were asked for."""
+"""A row: its line number, what is wrong with it ("" for nothing), and its cells in the requested columns."""
 
 
 class Table(ABC):
-    """A table in a local file, which is read anew each time it is asked for rows: few of them are held at a time."""
+    """A table in a local file. It is read anew each time you ask for rows, and few of them are in memory at a time."""
 
     names: tuple[str, ...]
-    """Of its columns."""
+    """Names of its columns."""
 
     def __init__(self, uri: str, suffix: str, path: str) -> None:
         self._path = path
         self._uri, self._kind = uri, suffix[1:]
 
     def rows(self, names: Sequence[str]) -> Generator[TableRow, None, None]:
-        """All rows with their cells in some columns. Raises UsageError where the file is not what it should be."""
+        """Yield all rows with their cells in some columns. Raises UsageError if the file is malformed."""
         with self.refusing():
             yield from self._rows(names)
 
     def columns(self, names: Sequence[str]) -> dict[str, Column]:
-        """Some columns, whole. Raises UsageError as `rows`."""
+        """Return some columns, whole. Raises UsageError as `rows` does."""
         cells = [cells for _, _, cells in self.rows(names)]
         return {name: [row[place] for row in cells] for place, name in enumerate(names)}
 
     @contextmanager
     def refusing(self) -> Generator[None, None, None]:
-        """What the file cannot be read for becomes a sentence."""
+        """Turn an error of reading into a UsageError with a sentence."""
         try:
             yield
         except (UnicodeError, csv.Error, pa.ArrowException) as error:
             raise UsageError(f"cannot read the manifest {self._uri}: {error}; is it really {self._kind}?") from error
 
     def refuse_twins(self, names: Sequence[str]) -> None:
-        """One of two columns of the same name would be lost."""
+        """Refuse two columns of the same name, since one would be lost."""
         plain = [name.strip() for name in names]
         twice = sorted({name for name in plain if plain.count(name) > 1})
         if twice:
@@ -59,7 +59,7 @@ class Table(ABC):
 
 
 def as_text(value: Any) -> str:
-    """What a cell says, whatever its type: "" for nothing; whole numbers without a point; bytes as the text they are.
+    """Return a cell as text: "" for nothing, whole numbers without a point, bytes decoded.
 
     Tables made by pandas or Spark have 7.0 for 7 where a column has gaps, NaN for a gap, and bytes for text.
     """

@@ -1,4 +1,4 @@
-"""A table's file to its rows, one after the other."""
+"""Open the file of a table, whatever its kind, to read its rows one after the other."""
 
 from collections.abc import Container, Iterator, Sequence
 
@@ -8,22 +8,22 @@ from .table import Column, Table, TableRow
 from .text_tables import CsvTable, JsonlTable, TextTable, TxtTable
 
 _READ_BYTES = 1 << 20
-"""Of a column of a Parquet file at a time."""
+"""Bytes of a column of a Parquet file that are read at a time."""
 
 _BATCH_ROWS = 4096
 
 
 def open_table(uri: str, suffix: str, path: str, uri_columns: Container[str]) -> Table:
-    """The table in a file.
+    """Return the table in a file.
 
     Args:
-        uri: what it is called in sentences.
+        uri: its name in messages.
         suffix: one of SUFFIXES.
-        path: of a local file with its bytes.
-        uri_columns: the names, in small letters, that tell a table's first line from that of another separator.
+        path: of a local file with the table.
+        uri_columns: lower-case names of the column of images, by which the separator of a csv is recognised.
 
     Raises:
-        UsageError: it is not what the suffix says, or in no encoding that is known.
+        UsageError: the file is not what its suffix says, or its encoding is unknown.
     """
     if suffix == ".parquet":
         return _Parquet(uri, suffix, path)
@@ -33,7 +33,7 @@ def open_table(uri: str, suffix: str, path: str, uri_columns: Container[str]) ->
 
 
 class _Parquet(Table):
-    """Its columns keep their types when they are carried."""
+    """A Parquet file. Columns that are carried along keep their types."""
 
     def __init__(self, uri: str, suffix: str, path: str) -> None:
         super().__init__(uri, suffix, path)
@@ -59,4 +59,4 @@ class _Parquet(Table):
 _TEXTS: dict[str, type[TextTable]] = {".jsonl": JsonlTable, ".ndjson": JsonlTable, ".txt": TxtTable}
 
 SUFFIXES = (".csv", ".parquet", *_TEXTS)
-"""What the name of a table ends with."""
+"""Endings of the names of tables."""

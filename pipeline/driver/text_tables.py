@@ -1,4 +1,4 @@
-"""Tables in texts, as people's programs save them: csv, jsonl and txt."""
+"""Read tables from text files as programs save them: csv, jsonl and txt."""
 
 import codecs
 import csv
@@ -22,13 +22,13 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-"""What a text may begin with to say how it is encoded; of those that begin alike the longer one first."""
+"""Byte order marks and their encodings; where one mark begins with another, the longer one comes first."""
 
 _SEPARATORS = ",;\t|"
-"""Excel's depends on the country; the first that makes a column for the images is the table's."""
+"""Delimiters (Excel's depends on the country). The first one that gives a column for the images is taken."""
 
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t|])(?:\r\n?|\n)")
-"""What Excel takes for no row of the table."""
+"""A first line by which Excel names the separator; it is not a row."""
 
 
 _OTHERS = {
@@ -37,11 +37,11 @@ _OTHERS = {
     b"\x1f\x8b": "a gzip archive; unpack it",
     b"PAR1": "a Parquet table; give it a name that ends in .parquet",
 }
-"""How files begin that are given as text by mistake."""
+"""How binary files begin that people give as text by mistake."""
 
 
 class TextTable(Table):
-    """A table in a text."""
+    """A table in a text file."""
 
     def __init__(self, uri: str, suffix: str, path: str) -> None:
         super().__init__(uri, suffix, path)
@@ -59,7 +59,7 @@ class TextTable(Table):
 
     @contextmanager
     def opened(self, newline: str | None = "") -> Generator[TextIO, None, None]:
-        """The text. Raises UsageError where it cannot be decoded.
+        """Return the text. Raises UsageError if it cannot be decoded.
 
         Args:
             newline: as `open` has it.
@@ -75,7 +75,7 @@ class TextTable(Table):
             raise UsageError(f"cannot read the manifest {self._uri}: {what}; save it as UTF-8") from error
 
     def _undecoded(self) -> str:
-        """The first byte that is not UTF-8: no line ends within a letter."""
+        """Return the place of the first byte that is not UTF-8; no line ends within a letter."""
         with open(self._path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -86,7 +86,7 @@ class TextTable(Table):
 
 
 class CsvTable(TextTable):
-    """Every cell stays the text it is: a csv has no types, and 007 must stay 007."""
+    """A csv file. Every cell stays text: a csv has no types, and 007 must stay 007."""
 
     def __init__(self, uri: str, suffix: str, path: str, uri_columns: Container[str]) -> None:
         super().__init__(uri, suffix, path)
@@ -109,7 +109,7 @@ class CsvTable(TextTable):
         return _SEPARATORS[0]
 
     def _named(self) -> dict[str, int]:
-        """Where each column is; one without a name and with nothing in it is none."""
+        """Return the place of each column; a column without a name and without content does not count."""
         with self._reader() as reader:
             self._header = _header(reader)
         unnamed = [place for place, name in enumerate(self._header) if not name.strip()]
@@ -142,7 +142,7 @@ class CsvTable(TextTable):
             yield line, problem, [cells[place] for place in places]
 
     def _lines(self) -> Iterator[tuple[int, str, list[str]]]:
-        """Rows with nothing in them are none; cells beyond the columns are none when they are empty."""
+        """Yield the rows. Empty rows do not count, nor do empty cells beyond the last column."""
         width = len(self._header)
         with self._reader() as reader:
             _header(reader)
@@ -159,12 +159,12 @@ class CsvTable(TextTable):
 
 
 def _header(reader: "_csv.Reader") -> list[str]:
-    """The first row with anything in it."""
+    """Return the first row that is not empty."""
     return next((cells for cells in reader if any(cell.strip() for cell in cells)), [])
 
 
 class JsonlTable(TextTable):
-    """An object a line. Its columns are all names that any of the objects has."""
+    """A file with one JSON object a line. Its columns are all names that occur in any object."""
 
     def __init__(self, uri: str, suffix: str, path: str) -> None:
         super().__init__(uri, suffix, path)
@@ -191,7 +191,7 @@ class JsonlTable(TextTable):
 
 
 class TxtTable(TextTable):
-    """A uri a line; blank lines and lines that begin with # are no rows."""
+    """A file with one uri a line. Blank lines and lines that begin with # are left out."""
 
     names = ("uri",)
 
