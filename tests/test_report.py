@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -29,12 +28,14 @@ from pipeline.report import histograms, places
 from pipeline.report.cards import curve_of, in_script
 from pipeline.report.causes import causes
 from pipeline.report.choice import choose
+from pipeline.report.course import Course
 from pipeline.report.histograms import TIMES
 from pipeline.report.making import make_report
 from pipeline.report.measures import GAIN, of_done
 from pipeline.report.page import _figures, scale_words
 from pipeline.report.pictures import DETAIL, OVERVIEW, pictures_of
 from pipeline.report.rows import held_rows, pack
+from pipeline.report.told import State
 
 Srpipe = Callable[..., tuple[int, str, str]]
 
@@ -386,7 +387,7 @@ def test_a_median_is_one_number(by_factors: bool) -> None:
     share = (drawn.median_at - at_low) / (at_high - at_low)
     assert drawn.median == "6"
     assert share == pytest.approx((scale(6.0) - scale(low)) / (scale(high) - scale(low)), abs=0.01)
-    (large,) = [figure for figure in _figures(table, Counter(done=4)) if figure.name == "Gain, median"]
+    (large,) = [figure for figure in _figures(table, Course(State.DONE, {"done": 4}, 4, "")) if figure.name == "Gain, median"]
     assert large.value == "+6.00"
 
 

@@ -8,6 +8,7 @@ import typer
 
 from pipeline.storage_options import StorageOptions
 
+from ..amounts import counted
 from ..answers import print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
@@ -50,5 +51,12 @@ def report(
 
 
 def sentence(made: "Report") -> str:
-    """Return where the report is, and what it holds."""
-    return f"report: {made.place} ({made.records} images, {made.pictures} to look at, {made.bytes / 1e6:.1f} MB)"
+    """Return where the report is, what it holds, and how far a run is that has not ended."""
+    at_work = "the run is at work, " if made.state == "running" else ""
+    if made.images is None:
+        told = f"{counted(made.done, 'image')} done so far"
+    elif at_work or made.images > made.records:
+        told = f"{made.done:,} of {counted(made.images, 'image')} done"
+    else:
+        told = counted(made.records, "image")
+    return f"report: {made.place} ({at_work}{told}, {made.pictures} to look at, {made.bytes / 1e6:.1f} MB)"

@@ -7,8 +7,9 @@ from ..errors import UsageError
 from ..storage_options import StorageOptions
 from .cards import cards_of
 from .choice import choose
+from .course import course_of
 from .page import page_of
-from .told import read_told
+from .told import State, read_told
 
 NAME = "report.html"
 """Name of the file in OUT."""
@@ -30,6 +31,12 @@ class Report:
     records: int
     pictures: int
     """Images shown in it."""
+    state: State
+    """Of the run."""
+    done: int
+    """Images of the run that are done; what a run at work did last may have no record yet."""
+    images: int | None
+    """Images of the run, more than `records` until it has ended; None while it has not said how many."""
 
 
 def make_report(
@@ -53,11 +60,13 @@ def make_report(
     storage.use(options or told.storage, output)
     choice = choose(told.table, images, _SEED)
     groups = cards_of(told.table, choice)
-    data = page_of(told, choice, groups)
+    course = course_of(told)
+    data = page_of(told, course, choice, groups)
     place = place or storage.join(output, NAME)
     try:
         storage.write(place, data, "text/html; charset=utf-8")
     except OSError as error:
         message = f"cannot write {place}: {storage.reason(error)}; choose another place with --output"
         raise UsageError(message) from error
-    return Report(place, len(data), len(told.table), len(choice.rows))
+    done = course.statuses.get("done", 0)
+    return Report(place, len(data), len(told.table), len(choice.rows), course.state, done, course.total)

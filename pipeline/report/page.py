@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import shlex
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -23,11 +22,12 @@ from ..output.clock import now
 from .cards import Card
 from .causes import causes
 from .choice import Choice, Group
+from .course import Course, duration
 from .histograms import TIMES, histograms, short
 from .measures import GAIN, of_done
 from .places import map_of
 from .rows import held_rows, pack
-from .told import State, Told
+from .told import Told
 
 _SCRIPTS = ("vendor/openseadragon.min.js", "report.js", "viewer.js")
 
@@ -45,12 +45,13 @@ class Figure:
     alarms: bool = False
 
 
-def page_of(told: Told, choice: Choice, groups: tuple[tuple[Group, tuple[Card, ...]], ...]) -> bytes:
+def page_of(
+    told: Told, course: Course, choice: Choice, groups: tuple[tuple[Group, tuple[Card, ...]], ...]
+) -> bytes:
     """Return the whole page in UTF-8."""
     table = told.table
     rows = held_rows(table)
     scripts = [_file(name) for name in _SCRIPTS]
-    statuses = Counter(table["status"].to_pylist())
     cards = [card for _, cards in groups for card in cards]
     found, drawn, placed = causes(table), histograms(table), map_of(table)
     sections = [
@@ -70,10 +71,10 @@ def page_of(told: Told, choice: Choice, groups: tuple[tuple[Group, tuple[Card, .
         version=VERSION,
         made_at=f"{now():%d %B %Y, %H:%M} UTC".lstrip("0"),
         name=told.output.rpartition("/")[2] or told.output,
-        lead=_lead(told, statuses),
-        banner=_banner(told, statuses),
+        lead=_lead(told, course),
+        banner=course.banner,
         sections=sections,
-        figures=_figures(table, statuses),
+        figures=_figures(table, course),
         cards=cards,
         groups=[{"title": group.title, "told": group.told, "cards": some} for group, some in groups],
         ranked=_ranked(choice),
@@ -83,7 +84,7 @@ def page_of(told: Told, choice: Choice, groups: tuple[tuple[Group, tuple[Card, .
         map=placed,
         held=len(rows),
         total=len(table),
-        statuses=sorted(statuses),
+        statuses=sorted(set(table["status"].to_pylist())),
         records=pack(table, rows),
         told=_told(told),
     )
@@ -110,12 +111,13 @@ def _policy(scripts: list[str]) -> str:
     )
 
 
-def _lead(told: Told, statuses: Counter[str]) -> str:
+def _lead(told: Told, course: Course) -> str:
     scale = scale_words(told.run.config.get("settings", {}))
     begun = told.run.started_at[:10]
     day = f", begun on {datetime.fromisoformat(begun):%d %B %Y}".replace(" on 0", " on ") if begun else ""
-    many = statuses.total()
-    return f"{many:,} image{'' if many == 1 else 's'} of {told.run.manifest or 'a manifest'}, {scale}{day}"
+    many = course.total
+    images = "images" if many is None else f"{many:,} image{'' if many == 1 else 's'}"
+    return f"{images} of {told.run.manifest or 'a manifest'}, {scale}{day}"
 
 
 def scale_words(settings: dict[str, Any]) -> str:
@@ -132,39 +134,23 @@ def scale_words(settings: dict[str, Any]) -> str:
     return f"{TIMES}{settings.get('scale', '?')}"
 
 
-def _banner(told: Told, statuses: Counter[str]) -> str:
-    if told.state is State.RUNNING:
-        return "The run is at work: this is what it had recorded when the report was made. Make it again later."
-    if told.state is State.DONE:
-        return ""
-    if not statuses.total():
-        return "The run ended before any image had a result. Run the same srpipe run command to resume."
-    if statuses["skipped"] or not statuses["failed"] + statuses["degraded"]:
-        return "The run did not come to its end. Run the same srpipe run command to resume where it stopped."
-    return ""
-
-
-def _figures(table: pa.Table, statuses: Counter[str]) -> list[Figure]:
+def _figures(table: pa.Table, course: Course) -> list[Figure]:
     made = pc.sum(pc.multiply(table["sr_width"], table["sr_height"])).as_py() or 0
     seconds = pc.sum(table["total_s"]).as_py() or 0.0
     gains = of_done(GAIN, table)
     gains = gains[gains == gains]
-    figures = [Figure("Done", f"{statuses['done']:,}", f"of {statuses.total():,}")]
+    counted = course.statuses
+    of_all = "so far" if course.total is None else f"of {course.total:,}"
+    figures = [Figure("Done", f"{counted.get('done', 0):,}", of_all)]
     for status in ("degraded", "failed", "skipped"):
-        if statuses[status]:
-            figures.append(Figure(status.capitalize(), f"{statuses[status]:,}", alarms=status != "skipped"))
+        if counted.get(status):
+            figures.append(Figure(status.capitalize(), f"{counted[status]:,}", alarms=status != "skipped"))
     figures.append(Figure("Pixels made", short(made / 1e6), "million"))
     if seconds:
-        figures.append(Figure("Work", *_duration(seconds)))
+        figures.append(Figure("Work", *duration(seconds)))
     if len(gains):
         figures.append(Figure("Gain, median", f"{float(np.median(gains)):+.2f}", "dB"))
     return figures
-
-
-def _duration(seconds: float) -> tuple[str, str]:
-    if seconds < 120:
-        return short(seconds), "s"
-    return (short(seconds / 60), "min") if seconds < 7200 else (short(seconds / 3600), "h")
 
 
 def _ranked(choice: Choice) -> str:

@@ -10,6 +10,7 @@ from .. import storage
 from ..codec import DamagedError, from_json, from_plain
 from ..errors import UsageError
 from ..output import layout, records
+from ..output.heartbeat import Heartbeat, read_heartbeat
 from ..output.lock import holder
 from ..output.record import SCHEMA
 from ..storage_options import StorageOptions
@@ -21,6 +22,8 @@ class State(StrEnum):
     DONE = "done"
     """Every row is done."""
     RUNNING = "running"
+    BUSY = "busy"
+    """Another command works on the output: a run that has no run.json yet, or `srpipe eval`."""
     ENDED = "ended"
     """Not in progress, and not every row is done: some failed, or it was stopped."""
 
@@ -49,6 +52,8 @@ class Told:
     state: State
     table: pa.Table
     """The latest record of each key, in the order of the manifest."""
+    heartbeat: Heartbeat | None
+    """What the run says of itself; None if that was deleted, or is not of this run."""
 
     @property
     def storage(self) -> StorageOptions:
@@ -67,7 +72,7 @@ def read_told(output: str) -> Told:
     """
     try:
         run = _read_run(output)
-        return Told(output, run, _state(output, run), _read_table(output, run))
+        return Told(output, run, _state(output, run), _read_table(output, run), _read_heartbeat(output, run))
     except OSError as error:
         raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
 
@@ -77,6 +82,10 @@ def _read_run(output: str) -> RunFile:
     try:
         run = from_json(RunFile, storage.read(uri))
     except FileNotFoundError as error:
+        lease = holder(output)
+        if lease is not None:
+            at_work = f"a run has just begun there ({lease.host}, process {lease.pid})"
+            raise UsageError(f"{output} has nothing to report yet, {at_work}; make the report later") from error
         raise UsageError(f"{output} holds no run ({uri} is missing); give the --output of one") from error
     except DamagedError as error:
         raise UsageError(f"{uri} is damaged ({error}); run again, which writes it again") from error
@@ -88,8 +97,8 @@ def _read_run(output: str) -> RunFile:
 
 def _state(output: str, run: RunFile) -> State:
     lease = holder(output)
-    if lease is not None and lease.run_id == run.run_id:
-        return State.RUNNING
+    if lease is not None:
+        return State.RUNNING if lease.run_id == run.run_id else State.BUSY
     return State.DONE if storage.exists(layout.success(output)) else State.ENDED
 
 
@@ -106,3 +115,11 @@ def _read_table(output: str, run: RunFile) -> pa.Table:
     for column in lacking:
         table = table.append_column(column, pa.nulls(len(table), column.type))
     return table.sort_by("manifest_line")
+
+
+def _read_heartbeat(output: str, run: RunFile) -> Heartbeat | None:
+    try:
+        heartbeat = read_heartbeat(output)
+    except UsageError:  # another program's, or a later version's: it is only a view, and the records are there
+        return None
+    return heartbeat if heartbeat is not None and heartbeat.run_id == run.run_id else None

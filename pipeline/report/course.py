@@ -1,0 +1,88 @@
+"""How far a run has come: by its records, and by its own word while it goes on or where it was broken off."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..output import heartbeat
+from ..output.heartbeat import Heartbeat
+from .histograms import short
+from .told import State, Told
+
+
+@dataclass(frozen=True)
+class Course:
+    """Numbers of images, and what to say of the run."""
+
+    state: State
+    statuses: Mapping[str, int]
+    """Images by status."""
+    total: int | None
+    """Images of the run; None while it is at work and has not said how many."""
+    banner: str
+    """A few sentences; "" for a run that came to its end."""
+
+
+def course_of(told: Told) -> Course:
+    """Return the course of a run.
+
+    Records also tell of images that an earlier manifest named, and those of a run at work are seconds old. So a run
+    at work is counted by its progress.json, and so is one that was broken off before it had a record of every image.
+    """
+    recorded = Counter(told.table["status"].to_pylist())
+    beat = told.heartbeat
+    if beat is not None and _counts(beat, told.state, recorded.total()):
+        images, degraded = beat.images, recorded["degraded"]
+        written = max(0, images.done + images.already_done - degraded)  # it counts those over a limit among them
+        counted = Counter(done=written, degraded=degraded, failed=images.failed, skipped=images.skipped)
+        return Course(told.state, counted, images.total, _banner(told, counted))
+    total = None if told.state is State.RUNNING else recorded.total()
+    return Course(told.state, recorded, total, _banner(told, recorded))
+
+
+def _counts(beat: Heartbeat, state: State, recorded: int) -> bool:
+    """Return whether a run's own word says more than its records, of which there are so many."""
+    if state is State.ENDED:
+        return _is_broken_off(beat) and recorded < beat.images.total
+    return state is State.RUNNING
+
+
+def duration(seconds: float) -> tuple[str, str]:
+    """Return a number and its unit: seconds, minutes or hours."""
+    if seconds < 120:
+        return short(seconds), "s"
+    return (short(seconds / 60), "min") if seconds < 7200 else (short(seconds / 3600), "h")
+
+
+def _banner(told: Told, counted: Mapping[str, int]) -> str:
+    if told.state is State.RUNNING:
+        return f"{_at_work(told.heartbeat)} Make the report again later."
+    if told.state is State.BUSY:
+        return (
+            "Another command is at work on this output: a run that still looks at its manifest, or srpipe eval. This"
+            " is what was there before. Make the report again later."
+        )
+    if told.state is State.DONE:
+        return ""
+    if not len(told.table):
+        return "The run ended before any image had a result. Run the same srpipe run command to resume."
+    if counted["skipped"] or not counted["failed"] + counted["degraded"] or _is_broken_off(told.heartbeat):
+        return "The run did not come to its end. Run the same srpipe run command to resume where it stopped."
+    return ""
+
+
+def _at_work(beat: Heartbeat | None) -> str:
+    recorded = "Pictures and tables are of what it had recorded when the report was made."
+    if beat is None:
+        return f"The run is at work. {recorded}"
+    images = beat.images
+    parts = [f"{images.done + images.already_done:,} of {images.total:,} images done"]
+    parts += [f"{images.failed:,} failed"] if images.failed else []
+    parts.append(f"{100 * beat.fraction:.0f} % of the work")
+    parts += [f"about {' '.join(duration(beat.eta_seconds))} left"] if images.left and beat.eta_seconds else []
+    at = f"{beat.updated:%d %B %Y, %H:%M:%S} UTC".lstrip("0")
+    return f"The run is at work: {', '.join(parts)}, as it said on {at}. {recorded}"
+
+
+def _is_broken_off(beat: Heartbeat | None) -> bool:
+    return beat is not None and beat.state is not heartbeat.State.FINISHED
