@@ -387,7 +387,8 @@ def test_a_median_is_one_number(by_factors: bool) -> None:
     share = (drawn.median_at - at_low) / (at_high - at_low)
     assert drawn.median == "6"
     assert share == pytest.approx((scale(6.0) - scale(low)) / (scale(high) - scale(low)), abs=0.01)
-    (large,) = [figure for figure in _figures(table, Course(State.DONE, {"done": 4}, 4, "")) if figure.name == "Gain, median"]
+    course = Course(State.DONE, {"done": 4}, 4, "")
+    (large,) = [figure for figure in _figures(table, course) if figure.name == "Gain, median"]
     assert large.value == "+6.00"
 
 

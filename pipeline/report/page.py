@@ -45,9 +45,7 @@ class Figure:
     alarms: bool = False
 
 
-def page_of(
-    told: Told, course: Course, choice: Choice, groups: tuple[tuple[Group, tuple[Card, ...]], ...]
-) -> bytes:
+def page_of(told: Told, course: Course, choice: Choice, groups: tuple[tuple[Group, tuple[Card, ...]], ...]) -> bytes:
     """Return the whole page in UTF-8."""
     table = told.table
     rows = held_rows(table)
