@@ -18,7 +18,8 @@ EXIT_CODES = {
     EXIT_FATAL: "It was broken off, because the output's storage failed, another run took the output over, or by a bug;"
     " run it again.",
     EXIT_USAGE: "It could not begin, and nothing was written; the sentence on stderr says what to change.",
-    EXIT_SOME_FAILED: "It finished, and some rows failed or are over a limit that you set; their records say why.",
+    EXIT_SOME_FAILED: "It finished, and some rows failed or are over a limit that you set; their records say why."
+    " Of `report`: a result that it shows is missing or damaged; the page says which.",
     EXIT_STOPPED: "A limit that you set stopped it; run the same command to resume.",
     EXIT_ALREADY_SUBMITTED: "The slot was submitted before; nothing was started.",
     129: "SIGHUP stopped it, the end of its terminal; run the same command to resume.",

@@ -143,7 +143,7 @@ def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness
     pixels = 2 * row["sr_width"] * row["sr_height"]  # it was processed, so it may be read
     limits = FileLimits(max(FileLimits.pixels, pixels))
     with ExitStack() as stack:
-        with _told_of(f"the result {row['output_uri']}", "run again"):
+        with _told_of(f"the result {row['output_uri']}", "remove its commit below OUT/_commit and run again"):
             sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"]))
         with _told_of(f"the reference {reference}", "put it back, or correct the column `reference`"):
             truth = stack.enter_context(open_shown(reference, limits))

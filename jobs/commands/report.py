@@ -9,7 +9,7 @@ import typer
 from pipeline.storage_options import StorageOptions
 
 from ..amounts import counted
-from ..answers import print_result
+from ..answers import EXIT_SOME_FAILED, print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 
@@ -47,7 +47,7 @@ def report(
         None if options == StorageOptions() else options,
     )
     print_result(json.dumps(asdict(made)) if as_json else sentence(made))
-    return 0
+    return EXIT_SOME_FAILED if made.results_lost else 0
 
 
 def sentence(made: "Report") -> str:
@@ -59,4 +59,7 @@ def sentence(made: "Report") -> str:
         told = f"{made.done:,} of {counted(made.images, 'image')} done"
     else:
         told = counted(made.records, "image")
-    return f"report: {made.place} ({at_work}{told}, {made.pictures} to look at, {made.bytes / 1e6:.1f} MB)"
+    report = f"report: {made.place} ({at_work}{told}, {made.pictures} to look at, {made.bytes / 1e6:.1f} MB)"
+    lost = [(made.results_lost, "result"), (made.inputs_lost, "input")]
+    files = " and ".join(counted(many, what) for many, what in lost if many)
+    return f"{report}; {files} cannot be read: the page says which, and what to do" if files else report

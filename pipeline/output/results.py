@@ -1,8 +1,9 @@
 """The results of a run, read back for display or scoring: tiles as one picture, or one file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from ..errors import ErrorType, ImageError
 from ..imagery.header import FileLimits
 from ..imagery.images import Nodata, Shown, open_shown, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
-from .layout import MOSAIC, tile_position
+from .layout import MOSAIC, Commit, tile_position
 
 _HELD = 4
 """Tiles that are cached: a window at a corner spans four."""
@@ -42,6 +43,12 @@ def open_by(open_file: OpenFile, place: str) -> Iterator[Shown]:
     else:
         with open_file(place) as shown:
             yield shown
+
+
+def how_to_redo(output: str, record: Mapping[str, Any]) -> str:
+    """Return how to get files again that are gone or damaged: a run takes an image for done that has a commit."""
+    commit = Commit(record["config_fingerprint"], record["key"], record["source_fingerprint"] or "")
+    return f"remove {commit.uri(output)} and run the same srpipe run command again, which makes this image anew"
 
 
 def stitch(place: str) -> Tensor:
@@ -79,15 +86,27 @@ class _Tiles:
         if MOSAIC in names:
             uri = storage.join(self._folder, MOSAIC)
             try:
-                return read_vrt(storage.read(uri))
+                height, width, placed = read_vrt(storage.read(uri))
             except ValueError as error:
                 raise ImageError(ErrorType.CORRUPT, f"{uri} is damaged ({error}); process the image again") from error
+            self._refuse_missing(sorted({tile.name for tile in placed} - set(names)))
+            return height, width, placed
         tiles = [name for name in names if tile_position(name)]
+        if not tiles:
+            message = f"{self._folder} holds neither a tile nor a {MOSAIC}: they are missing"
+            raise ImageError(ErrorType.MISSING, f"{message}; process the image again")
         if [tile_position(name) for name in tiles] != [(0, 0)]:
             message = f"{self._folder} has {len(tiles)} tiles, and no {MOSAIC} that says where they lie"
             raise ImageError(ErrorType.CORRUPT, f"{message}; process the image again")
         height, width = self._tile(tiles[0])[1].shape
         return height, width, (Placed(tiles[0], 0, 0, height, width),)
+
+    def _refuse_missing(self, names: Sequence[str]) -> None:
+        """Raise ImageError if there are names of files that should be in the folder."""
+        if names:
+            others = f" and {len(names) - 1:,} more of its tiles are" if len(names) > 1 else " is"
+            message = f"{storage.join(self._folder, names[0])}{others} missing; process the image again"
+            raise ImageError(ErrorType.MISSING, message)
 
     def _checked(self, tile: Placed) -> tuple[Tensor, Tensor]:
         levels, known = self._tile(tile.name)

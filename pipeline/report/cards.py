@@ -1,7 +1,7 @@
 """The text beside the picture of one image on the page."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
+from ..output.results import how_to_redo
 from ..output.status import Status
 from .choice import Choice, Group
 from .histograms import TIMES, short
 from .kernels import Taps, taps_of
 from .measures import SHOWN, of_done
-from .pictures import Pictures, pictures_of
+from .pictures import Pictures, Problem, pictures_of
 
 _CURVE_WIDTH, _CURVE_HEIGHT = 160.0, 68.0
 
@@ -50,6 +51,10 @@ class Card:
     score: str
     facts: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+    """Sentences about what cannot be shown, and what to do."""
+    inputs_lost: int
+    results_lost: int
+    """Results and maps that cannot be shown."""
     thumbnail: str
     kernel: Taps | None
     curve: Curve | None
@@ -57,8 +62,12 @@ class Card:
     """JSON for the viewer, safe inside a script element."""
 
 
-def cards_of(table: pa.Table, choice: Choice) -> tuple[tuple[Group, tuple[Card, ...]], ...]:
-    """Return the cards by group; reads the pixels of every image."""
+def cards_of(output: str, table: pa.Table, choice: Choice) -> tuple[tuple[Group, tuple[Card, ...]], ...]:
+    """Return the cards by group; reads the pixels of every image.
+
+    Args:
+        output: uri of OUT.
+    """
     numbers = {measure.name: of_done(measure, table) for measure in SHOWN}
     made, number = [], 0
     for group in choice.groups:
@@ -67,16 +76,18 @@ def cards_of(table: pa.Table, choice: Choice) -> tuple[tuple[Group, tuple[Card, 
             record = table.slice(row, 1).to_pylist()[0]
             values = {name: float(column[row]) for name, column in numbers.items() if np.isfinite(column[row])}
             why = f"{group.title} {place} of {len(group.rows)}, {group.told}".rstrip(", ")
-            cards.append(_card(number, row, record, values, why, choice))
+            cards.append(_card(number, row, record, values, why, choice, how_to_redo(output, record)))
             number += 1
         made.append((group, tuple(cards)))
     return tuple(made)
 
 
 def _card(
-    number: int, row: int, record: Mapping[str, Any], values: Mapping[str, float], why: str, choice: Choice
+    number: int, row: int, record: Mapping[str, Any], values: Mapping[str, float], why: str, choice: Choice, redo: str
 ) -> Card:
     pictures = pictures_of(record)
+    problems = tuple(_with_remedy(problem, redo) for problem in pictures.problems)
+    results_lost = sum(problem.is_of_result for problem in pictures.problems)
     measure = choice.measure
     score = ""
     if measure and measure.name in values:
@@ -89,12 +100,20 @@ def _card(
         why=why,
         score=score,
         facts=tuple(_facts(record, values)),
-        problems=tuple(pictures.problems),
+        problems=problems,
+        inputs_lost=len(problems) - results_lost,
+        results_lost=results_lost,
         thumbnail=pictures.thumbnail,
         kernel=taps_of(record["kernel"], scale) if record["kernel"] and scale else None,
         curve=curve_of(record.get("fit_curve")),
-        picture=in_script(_viewer_data(record, pictures)),
+        picture=in_script(_viewer_data(record, pictures, problems)),
     )
+
+
+def _with_remedy(problem: Problem, redo: str) -> str:
+    if problem.is_of_result:
+        return f"{problem.words} To have it again, {redo}."
+    return f"{problem.words} The result is not concerned; put the input back and make the report again."
 
 
 def curve_of(losses: list[float] | None) -> Curve | None:
@@ -147,7 +166,7 @@ def _signed(name: str, number: float) -> str:
     return f"{number:+.2f}" if name == "gain" else short(number)
 
 
-def _viewer_data(record: Mapping[str, Any], pictures: Pictures) -> dict[str, Any]:
+def _viewer_data(record: Mapping[str, Any], pictures: Pictures, problems: Sequence[str]) -> dict[str, Any]:
     size = f"{pictures.width:,} {TIMES} {pictures.height:,} pixels"
     part = "; single pixels inside the dashed frame alone" if pictures.detail else ""
     return {
@@ -159,7 +178,7 @@ def _viewer_data(record: Mapping[str, Any], pictures: Pictures) -> dict[str, Any
             side: [{"url": layer.url, "box": layer.box} for layer in layers] for side, layers in pictures.layers.items()
         },
         "detail": pictures.detail,
-        "problems": pictures.problems,
+        "problems": problems,
     }
 
 

@@ -37,6 +37,10 @@ class Report:
     """Images of the run that are done; what a run at work did last may have no record yet."""
     images: int | None
     """Images of the run, more than `records` until it has ended; None while it has not said how many."""
+    inputs_lost: int
+    """Of the images shown: inputs that are missing, cannot be read, or are others now."""
+    results_lost: int
+    """Of the images shown: results, or maps of them, that are missing or cannot be read."""
 
 
 def make_report(
@@ -59,7 +63,7 @@ def make_report(
     told = read_told(output)
     storage.use(options or told.storage, output)
     choice = choose(told.table, images, _SEED)
-    groups = cards_of(told.table, choice)
+    groups = cards_of(output, told.table, choice)
     course = course_of(told)
     data = page_of(told, course, choice, groups)
     place = place or storage.join(output, NAME)
@@ -68,5 +72,15 @@ def make_report(
     except OSError as error:
         message = f"cannot write {place}: {storage.reason(error)}; choose another place with --output"
         raise UsageError(message) from error
-    done = course.statuses.get("done", 0)
-    return Report(place, len(data), len(told.table), len(choice.rows), course.state, done, course.total)
+    cards = [card for _, some in groups for card in some]
+    return Report(
+        place=place,
+        bytes=len(data),
+        records=len(told.table),
+        pictures=len(choice.rows),
+        state=course.state,
+        done=course.statuses.get("done", 0),
+        images=course.total,
+        inputs_lost=sum(card.inputs_lost for card in cards),
+        results_lost=sum(card.results_lost for card in cards),
+    )

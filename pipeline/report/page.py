@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -76,6 +77,7 @@ def page_of(told: Told, course: Course, choice: Choice, groups: tuple[tuple[Grou
         cards=cards,
         groups=[{"title": group.title, "told": group.told, "cards": some} for group, some in groups],
         ranked=_ranked(choice),
+        lost=_lost(cards),
         histograms=drawn,
         causes=found,
         quoted_output=shlex.quote(told.output),
@@ -153,6 +155,14 @@ def _figures(table: pa.Table, course: Course) -> list[Figure]:
 
 def _ranked(choice: Choice) -> str:
     return f"{choice.measure.title}: {choice.measure.told}" if choice.measure else ""
+
+
+def _lost(cards: Sequence[Card]) -> str:
+    names = [card.name for card in cards if card.problems]
+    if not names:
+        return ""
+    others = f" and {len(names) - 1:,} more of these images" if len(names) > 1 else ""
+    return f"Files of {names[0]}{others} are missing or cannot be read. Beside the picture stands which, and what to do."
 
 
 def _told(told: Told) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -58,6 +58,15 @@ class Layer:
     box: Box
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What cannot be shown, and why."""
+
+    words: str
+    is_of_result: bool
+    """Whether it lies in the output, not in the input."""
+
+
 @dataclass
 class Pictures:
     """Everything shown of one image."""
@@ -70,8 +79,7 @@ class Pictures:
     thumbnail: str = ""
     detail: Box | None = None
     """The part at full resolution, if that is not the whole."""
-    problems: list[str] = field(default_factory=list)
-    """What cannot be shown, and why."""
+    problems: list[Problem] = field(default_factory=list)
 
     @property
     def box(self) -> Box:
@@ -96,38 +104,40 @@ def pictures_of(record: Mapping[str, Any]) -> Pictures:
     made = Pictures(record["sr_width"], record["sr_height"])
     limits = FileLimits(pixels=max(FileLimits().pixels, made.width * made.height))
     stretch, nodata = None, record["nodata"]
-    with _told(made, "input"), open_display(record["source_uri"], limits, nodata) as lr:
+    with _told(made, "input", record["source_uri"]), open_display(record["source_uri"], limits, nodata) as lr:
         if (lr.width, lr.height) != (record["width"], record["height"]):
             raise ImageError(ErrorType.CORRUPT, "it has changed since it was done")
         stretch = lr.stretch
         _draw_input(made, lr)
     with (
-        _told(made, "result"),
+        _told(made, "result", record["output_uri"]),
         open_by(lambda uri: open_display(uri, limits, nodata, stretch), record["output_uri"]) as sr,
     ):
         if (sr.width, sr.height) != (made.width, made.height):
             raise ImageError(ErrorType.CORRUPT, "its size is not what its record says")
         _draw_result(made, sr)
-    if record.get("disagreement_uri"):
+    if spread_uri := record.get("disagreement_uri"):
         with (
-            _told(made, "map of the disagreement"),
-            open_by(lambda uri: open_display(uri, limits), record["disagreement_uri"]) as spread,
+            _told(made, "map of the disagreement", spread_uri),
+            open_by(lambda uri: open_display(uri, limits), spread_uri) as spread,
         ):
             _draw_map(made, spread)
     return made
 
 
 @contextmanager
-def _told(made: Pictures, what: str) -> Iterator[None]:
-    """List an error of one side of an image among the problems."""
+def _told(made: Pictures, what: str, place: str) -> Iterator[None]:
+    """List an error of one side of an image, which lies at `place`, among the problems."""
     try:
         yield
-    except ImageError as error:
-        made.problems.append(f"The {what} cannot be shown: {error}")
-    except UsageError as error:
-        made.problems.append(f"The {what} cannot be shown: {error}")
+        return
+    except (ImageError, UsageError) as error:
+        why = str(error)
+    except FileNotFoundError as error:
+        why = f"{error.filename or place} is missing"
     except OSError as error:
-        made.problems.append(f"The {what} cannot be shown: {storage.reason(error)}")
+        why = f"{place}: {storage.reason(error)}"
+    made.problems.append(Problem(f"The {what} cannot be shown: {why.rstrip('.')}.", what != "input"))
 
 
 def _draw_input(made: Pictures, lr: Display) -> None:

@@ -102,9 +102,8 @@ if (document.querySelector("#stage")) {
     items = [];
     names.forEach((name) => URL.revokeObjectURL(name));
     names = [];
-    const nothing = !has("input") && !has("result");
-    $("#problem").hidden = !nothing;
-    $("#problem").textContent = nothing ? picture.problems.join(" ") : "";
+    $("#problem").hidden = !picture.problems.length;
+    $("#problem").textContent = picture.problems.join(" ");
     viewer.canvas.setAttribute("aria-label", `${picture.words} Arrow keys move it, plus and minus zoom.`);
     $("#extent").textContent = picture.extent;
     for (const side of ["input", "bicubic", "result", "disagreement"]) {

@@ -1,0 +1,101 @@
+"""Files of results that are gone when a report is made: each is named, counted, and made again by what the page says."""
+
+import re
+import shutil
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config import Form, RunConfig
+from pipeline.driver.run import run
+from pipeline.report.making import make_report
+
+Srpipe = Callable[..., tuple[int, str, str]]
+
+RESULTS = {
+    "a tile of several": ("tiles/a.png/r0000_c0001.png", "tiles/a.png/r0000_c0001.png is missing"),
+    "the only tile": ("tiles/sub/c.png/r0000_c0000.png", "tiles/sub/c.png"),
+    "all of an image": ("tiles/a.png", "tiles/a.png is missing"),
+    "a tile of a map": ("disagreement/a.png/r0001_c0000.png", "disagreement/a.png/r0001_c0000.png is missing"),
+    "a whole map": ("disagreement/b.png", "disagreement/b.png is missing"),
+}
+
+
+@pytest.fixture
+def config(images: dict[str, np.ndarray], tiny_config: Callable[..., RunConfig]) -> RunConfig:
+    """A run of three images with maps of their disagreement."""
+    assert len(images) == 3
+    return tiny_config(disagreement=True)
+
+
+def problems(output: str) -> list[str]:
+    """The sentences beside the pictures."""
+    page = (Path(output) / "report.html").read_text()
+    return [unescape(words) for words in re.findall(r'<p class="alarm small">(.*?)</p>', page)]
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("what", RESULTS)
+def test_a_file_of_a_result_that_is_gone(config: RunConfig, srpipe: Srpipe, what: str) -> None:
+    """It is named beside the picture and counted on the terminal; what the page says to do makes it again."""
+    run(config)
+    name, said = RESULTS[what]
+    remove(Path(config.output) / name)
+    code, out, _ = srpipe("report", config.output)
+    assert code == 3
+    assert "1 result cannot be read: the page says which, and what to do" in out
+    (problem,) = problems(config.output)
+    assert f"{config.output}/{said}" in problem
+    assert "missing" in problem
+    commit = re.search(r"remove (\S+) and run the same srpipe run command again", problem)
+    assert commit is not None
+    assert run(config).done == 0  # it is taken for done
+    Path(commit[1]).unlink()
+    assert run(config).done == 1
+    assert (Path(config.output) / name).exists()
+    assert srpipe("report", config.output)[0] == 0
+    assert problems(config.output) == []
+
+
+def test_several_tiles_of_one_image(config: RunConfig) -> None:
+    """The first is named, and how many more there are."""
+    run(config)
+    for name in ("r0000_c0000.png", "r0001_c0000.png", "r0001_c0001.png"):
+        (Path(config.output) / "tiles/a.png" / name).unlink()
+    made = make_report(config.output)
+    assert (made.results_lost, made.inputs_lost) == (1, 0)
+    (problem,) = problems(config.output)
+    assert f"{config.output}/tiles/a.png/r0000_c0000.png and 2 more of its tiles are missing" in problem
+    assert "Files of a.png are missing or cannot be read" in (Path(config.output) / "report.html").read_text()
+
+
+def test_the_one_file_of_an_image(images: dict[str, np.ndarray], tiny_config: Callable[..., RunConfig]) -> None:
+    """With --single, too."""
+    assert images
+    config = tiny_config(form=Form(single=True))
+    run(config)
+    (Path(config.output) / "images/b.png").unlink()
+    assert make_report(config.output).results_lost == 1
+    (problem,) = problems(config.output)
+    assert f"{config.output}/images/b.png is missing" in problem
+
+
+def test_an_input_that_is_gone_is_counted_but_is_no_loss_of_the_run(config: RunConfig, srpipe: Srpipe) -> None:
+    """Its result is there: exit 0."""
+    run(config)
+    gone = Path(config.manifest).parent / "a.png"
+    gone.unlink()
+    code, out, _ = srpipe("report", config.output)
+    assert code == 0
+    assert "1 input cannot be read" in out
+    (problem,) = problems(config.output)
+    assert f"{gone} is missing. The result is not concerned; put the input back" in problem
