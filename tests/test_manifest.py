@@ -1,6 +1,7 @@
 """Every kind of manifest becomes rows; what cannot be read is said, line by line or as one sentence."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from pipeline.driver.manifest import Manifest, read_manifest
 from pipeline.errors import UsageError
+
+Srpipe = Callable[..., tuple[int, str, str]]
 
 Table = list[dict[str, Any]]
 
@@ -236,6 +239,41 @@ def test_refused(tmp_path: Path, name: str, content: bytes | None, sentence: str
     with pytest.raises(UsageError, match=sentence) as caught:
         read_manifest(str(tmp_path / name))
     assert str(tmp_path / name) in str(caught.value)
+
+
+def piped(path: Path) -> str:
+    os.mkfifo(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "compare", "kernel"])
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.txt", "m.parquet", "m"])
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path, srpipe: Srpipe, command: str, name: str) -> None:
+    """A table is read several times, and a pipe without a writer would be waited for without end."""
+    code, out, err = srpipe(command, piped(tmp_path / name))
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / name} is a pipe or a device, which can be read only once; save it as a file" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "kernel"])
+def test_what_a_shell_pipes_is_refused(tmp_path: Path, srpipe: Srpipe, command: str) -> None:
+    """As in `srpipe run <(cat m.csv)`: a name below /dev/fd."""
+    reader, writer = os.pipe()
+    os.write(writer, b"uri\na.png\n")
+    os.close(writer)
+    code, _, err = srpipe(command, f"/dev/fd/{reader}")
+    assert (code, os.read(reader, 100)) == (2, b"uri\na.png\n")
+    os.close(reader)
+    assert "is a pipe or a device" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_table_is_no_pipe(read: Callable[..., Manifest], tmp_path: Path) -> None:
+    """What a link leads to decides."""
+    read("real.csv", "uri\na.png\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    assert [row.uri for row in read_manifest(str(tmp_path / "link.csv")).rows] == ["a.png"]
 
 
 def test_folder_without_images(tmp_path: Path) -> None:

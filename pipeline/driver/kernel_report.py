@@ -25,7 +25,7 @@ from ..work.memory import OUT_OF_MEMORY
 from ..work.units import Row
 from .cameras import to_look_at, with_cameras
 from .checking import check_row
-from .manifest import IMAGE_SUFFIXES, Manifest, read_manifest
+from .manifest import IMAGE_SUFFIXES, Manifest, read_manifest, refuse_stream
 from .table_files import SUFFIXES
 
 _WILD = "*?["
@@ -61,6 +61,7 @@ def images_named(spec: str) -> Manifest | None:
         return None
     uri = storage.absolute(spec)
     storage.check_service(uri)
+    refuse_stream(spec, uri)
     if holds_kernel(uri):
         return None
     by_name = os.path.splitext(uri)[1].lower() in (*IMAGE_SUFFIXES, *SUFFIXES) or any(wild in spec for wild in _WILD)

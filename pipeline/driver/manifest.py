@@ -108,6 +108,7 @@ def open_manifest(manifest: str) -> Generator[OpenManifest, None, None]:
     uri = storage.absolute(manifest)
     if not storage.check_service(uri):
         raise UsageError(f"the manifest {manifest} cannot be read: there is no such bucket; correct its name")
+    refuse_stream(manifest, uri)
     suffix = os.path.splitext(uri)[1].lower()
     with ExitStack() as stack:
         with _refusing(manifest):
@@ -116,6 +117,15 @@ def open_manifest(manifest: str) -> Generator[OpenManifest, None, None]:
             else:
                 held = _listed(manifest, uri, suffix)
         yield held
+
+
+def refuse_stream(named: str, uri: str) -> None:
+    """Raise UsageError for what cannot be read twice: a table is read several times, and again by later commands."""
+    if storage.is_read_once(uri):
+        raise UsageError(
+            f"the manifest {named} is a pipe or a device, which can be read only once; save it as a file whose name"
+            f" ends in {', '.join(SUFFIXES)}, since resuming and srpipe retry read it again"
+        )
 
 
 @contextmanager

@@ -87,6 +87,11 @@ def exists(uri: str) -> bool:
         return bool(filesystem(uri).exists(uri))
 
 
+def is_read_once(uri: str) -> bool:
+    """Return True for a pipe, a terminal or another device of this machine, from which nothing can be read twice."""
+    return scheme(uri) == "file" and os.path.exists(uri) and not os.path.isfile(uri) and not os.path.isdir(uri)
+
+
 def lies_beside(uri: str, names: Sequence[str]) -> tuple[str, ...]:
     """Return those of `names` that exist in the folder of `uri`; all must begin as its name does up to its last dot.
 
