@@ -13,6 +13,11 @@ EXIT_SOME_FAILED = 3
 EXIT_STOPPED = 4
 EXIT_ALREADY_SUBMITTED = 5
 
+RESUMING = ("run", "retry", "compare", "prior")
+"""Commands that keep what was done before they were stopped."""
+
+_AGAIN = f"run the same command again: {', '.join(RESUMING[:-1])} and {RESUMING[-1]} resume, the others begin anew."
+
 EXIT_CODES = {
     0: "Everything that was asked for is done.",
     EXIT_FATAL: "It was broken off, because the output's storage failed, another run took the output over, or by a bug;"
@@ -22,9 +27,9 @@ EXIT_CODES = {
     " Of `report`: a result that it shows is missing or damaged; the page says which.",
     EXIT_STOPPED: "A limit that you set stopped it; run the same command to resume.",
     EXIT_ALREADY_SUBMITTED: "The slot was submitted before; nothing was started.",
-    129: "SIGHUP stopped it, the end of its terminal; run the same command to resume.",
-    130: "SIGINT stopped it, as Ctrl-C sends it; run the same command to resume.",
-    143: "SIGTERM stopped it; run the same command to resume.",
+    129: f"SIGHUP stopped it, the end of its terminal; {_AGAIN}",
+    130: f"SIGINT stopped it, as Ctrl-C sends it; {_AGAIN}",
+    143: f"SIGTERM stopped it; {_AGAIN}",
 }
 """The meaning of each exit code."""
 

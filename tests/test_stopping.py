@@ -93,4 +93,29 @@ def test_whatever_becomes_of_the_exception_the_exit_code_is_the_signals(
 
         monkeypatch.setattr("pipeline.evaluate.evaluate", interrupted)
         ended, _, err = srpipe("eval", "out")
-        assert (ended, err.strip()) == (code, "srpipe: stopped; run the same command to resume")
+        assert (ended, err.strip()) == (code, "srpipe: stopped; run the same command to begin anew")
+
+
+BEGUN = {
+    "run": ("jobs.progress.run_with_progress", ("run", "m.csv")),
+    "retry": ("pipeline.driver.retry.failed_work", ("retry", "out")),
+    "compare": ("pipeline.compare.compare", ("compare", "m.csv")),
+    "prior": ("pipeline.driver.training_images.read_training_images", ("prior", "m.csv", "-o", "p.safetensors")),
+    "plan": ("pipeline.driver.forecast.forecast", ("plan", "m.csv")),
+    "kernel": ("pipeline.driver.kernel_report.images_named", ("kernel", "m.csv")),
+    "report": ("pipeline.report.making.make_report", ("report", "out")),
+}
+"""Where each command is when it is stopped."""
+
+
+@pytest.mark.parametrize("command", BEGUN)
+def test_only_what_keeps_its_work_is_said_to_resume(
+    command: str, srpipe: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that is stopped leaves nothing from which it could go on."""
+    where, arguments = BEGUN[command]
+    monkeypatch.setattr(where, lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    resumes = command in ("run", "retry", "compare", "prior")
+    code, _, err = srpipe(*arguments)
+    words = "resume" if resumes else "begin anew"
+    assert (code, err.strip()) == (130, f"srpipe: stopped; run the same command to {words}")
