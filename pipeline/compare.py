@@ -16,11 +16,12 @@ from .contact_sheet import Cell, crop_of, enlarged, scaled, sheet
 from .driver.run import Summary
 from .errors import ImageError
 from .evaluate import evaluate
+from .imagery.display import open_display
 from .imagery.header import FileLimits
-from .imagery.images import Shown, open_shown
+from .imagery.images import Shown
 from .output import layout, records
 from .output.mixed_columns import concatenated
-from .output.results import open_result
+from .output.results import open_displayed
 from .output.status import WRITTEN, Status
 
 COLUMN = "compared"
@@ -155,7 +156,7 @@ def _folder_of_manifest(output: str, together: pa.Table) -> str:
 
 
 def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
-    """Draw the contact sheet of one image.
+    """Draw the contact sheet of one image; bands and numbers that are no picture are shown as in a report.
 
     Args:
         folder: base of relative references.
@@ -165,14 +166,18 @@ def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
     first = rows[0]
     limits = FileLimits(max(FileLimits.pixels, 2 * first["sr_width"] * first["sr_height"]))
     with ExitStack() as stack:
-        lr = stack.enter_context(open_shown(first["source_uri"], limits, first["nodata"]))
-        made = [stack.enter_context(open_result(row["output_uri"], limits, row["nodata"])) for row in rows]
+        lr = stack.enter_context(open_display(first["source_uri"], limits, first["nodata"]))
+        alike = lr.stretch
+        made = [
+            stack.enter_context(open_displayed(row["output_uri"], limits, row["nodata"], alike)) for row in rows
+        ]
         crop = crop_of(lr, max(made[0].height / lr.height, made[0].width / lr.width))
         shown = [_crop(each, scaled(crop, lr, each)) for each in made]
         height, width = shown[0].shape[1:]
         cells = [Cell(enlarged(_crop(lr, crop), height, width), "input", "each pixel a square")]
         if first.get("reference"):
-            truth = stack.enter_context(open_shown(storage.absolute(str(first["reference"]), folder), limits))
+            reference = storage.absolute(str(first["reference"]), folder)
+            truth = stack.enter_context(open_display(reference, limits, stretch=alike))
             cells.append(Cell(_crop(truth, scaled(crop, lr, made[0])), "reference", "the true image"))
         cells += [Cell(pixels, row[COLUMN], _figures(row)) for pixels, row in zip(shown, rows, strict=True)]
     return sheet(f"{key}: rows {crop[0].start} to {crop[0].stop}, columns {crop[1].start} to {crop[1].stop}", cells)

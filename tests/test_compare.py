@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
@@ -88,6 +89,48 @@ def test_what_is_refused(pictures: Path, srpipe: Srpipe, options: tuple[str, ...
     assert code == 2
     assert sentence in err
     assert not (pictures / "out").exists()
+
+
+RASTERS = {
+    "one band of 16 bits": (1, "uint16"),
+    "two bands of 16 bits": (2, "uint16"),
+    "four bands of 16 bits": (4, "uint16"),
+    "seven bands of floats": (7, "float32"),
+    "five bands of 8 bits": (5, "uint8"),
+}
+
+
+@pytest.mark.parametrize("kind", RASTERS)
+def test_rasters_have_a_sheet(tmp_path: Path, srpipe: Srpipe, kind: str) -> None:
+    """Of any bands and type: three of its bands or one, from the 1st to the 99th percentile of the input, both alike."""
+    bands, dtype = RASTERS[kind]
+    side = 24
+    samples = np.random.default_rng(0).integers(30, 220, (bands, side, side)).astype(dtype)
+    transform = rasterio.transform.from_origin(500_000, 5_300_000, 10, 10)
+    profile = {"count": bands, "height": side, "width": side, "dtype": dtype, "crs": "EPSG:32633", "nodata": None}
+    with rasterio.open(tmp_path / "lr.tif", "w", driver="GTiff", transform=transform, **profile) as file:
+        file.write(samples)
+    (tmp_path / "m.csv").write_text("uri,id,reference\nlr.tif,x,\n")
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE, "--json")
+    assert (code, json.loads(out)["problems"]) == (0, [])
+    page = np.asarray(Image.open(tmp_path / "out/sheets/x.png"))
+    seen = slice(0, 3 if bands >= 3 else 1)
+    black, white = np.percentile(samples[seen].astype(float), (1, 99), axis=(1, 2), keepdims=True)
+    if dtype == "uint8":
+        black, white = np.zeros_like(black), np.full_like(white, 255)
+
+    def as_seen(numbers: np.ndarray) -> np.ndarray:
+        levels = ((numbers[seen].astype(np.float32) - black) / (white - black) * 255 + 0.5).clip(0, 255)
+        return np.broadcast_to(levels, (3, *levels.shape[1:])).transpose(1, 2, 0).astype(np.uint8)
+
+    with rasterio.open(tmp_path / "out/bicubic/tiles/x/r0000_c0000.tif") as file:
+        result = as_seen(file.read())
+    squares = as_seen(samples).repeat(2, 0).repeat(2, 1)
+    for wanted in (squares, result):
+        windows = np.lib.stride_tricks.sliding_window_view(page, wanted.shape)[:, :, 0]
+        off = np.abs(windows[:, :, ::7, ::7].astype(int) - wanted[::7, ::7].astype(int)).max((-1, -2, -3))
+        assert off.min() <= 1
+    assert np.ptp(squares) > 200
 
 
 class Drawn:

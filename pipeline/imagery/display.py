@@ -29,6 +29,8 @@ class Stretch:
     """One, or red, green and blue."""
     black: tuple[float, ...]
     white: tuple[float, ...]
+    dtype: str
+    """Of the numbers."""
 
     def levels(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Convert (C, h, w) native numbers to (len(bands), h, w) grey levels."""
@@ -46,9 +48,9 @@ def open_display(
     """Open the picture in a file for display.
 
     Args:
-        stretch: of another picture, to look the same. By default, or if that has more bands, its own is used: 8-bit
-            pictures and 16-bit ones without a georeference as they are, other numbers from the 1st to the 99th
-            percentile of some windows.
+        stretch: of another picture, to look the same. By default, or if that is of another type or has more bands, its
+            own is used: 8-bit pictures and 16-bit ones without a georeference as they are, other numbers from the 1st
+            to the 99th percentile of some windows.
 
     Raises:
         ImageError: it is not a picture.
@@ -66,7 +68,7 @@ class Display:
         self._opened = opened
         self._header = header if nodata == "as the file says" else replace(header, nodata=nodata)
         self.height, self.width = header.height, header.width
-        fits = stretch is not None and max(stretch.bands) < measured(self._header)
+        fits = stretch is not None and max(stretch.bands) < measured(self._header) and stretch.dtype == header.dtype
         self.stretch = stretch if stretch is not None and fits else self._own_stretch()
         self.bands = len(self.stretch.bands)
 
@@ -80,9 +82,10 @@ class Display:
         if header.dtype == "uint8" or (header.dtype == "uint16" and header.georef is None):
             black, white = (0.0,) * len(bands), (full_range(header),) * len(bands)
             inverted = header.colours == CMYK  # more ink is darker
-            return Stretch(bands, white, black) if inverted else Stretch(bands, black, white)
-        ends = [self._ends(band) for band in bands]
-        return Stretch(bands, tuple(low for low, _ in ends), tuple(high for _, high in ends))
+            ends = (white, black) if inverted else (black, white)
+            return Stretch(bands, *ends, header.dtype)
+        black, white = zip(*map(self._ends, bands), strict=True)
+        return Stretch(bands, black, white, header.dtype)
 
     def _ends(self, band: int) -> tuple[float, float]:
         known = []

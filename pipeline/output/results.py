@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import storage
 from ..errors import ErrorType, ImageError
+from ..imagery.display import Stretch, open_display
 from ..imagery.header import FileLimits
 from ..imagery.images import Nodata, Shown, open_shown, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
@@ -43,6 +44,13 @@ def open_by(open_file: OpenFile, place: str) -> Iterator[Shown]:
     else:
         with open_file(place) as shown:
             yield shown
+
+
+def open_displayed(
+    place: str, limits: FileLimits, nodata: Nodata = "as the file says", stretch: Stretch | None = None
+) -> AbstractContextManager[Shown]:
+    """Open a result as `open_result` does, but as `open_display` opens its files, whatever its bands and type."""
+    return open_by(lambda uri: open_display(uri, limits, nodata, stretch), place)
 
 
 def how_to_redo(output: str, record: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.display import Display, open_display
 from ..imagery.header import FileLimits
 from ..imagery.images import Shown
-from ..output.results import open_by
+from ..output.results import open_displayed
 
 WHOLE = 640 * 640
 """Most pixels of a result that is embedded whole."""
@@ -111,16 +111,13 @@ def pictures_of(record: Mapping[str, Any]) -> Pictures:
         _draw_input(made, lr)
     with (
         _told(made, "result", record["output_uri"]),
-        open_by(lambda uri: open_display(uri, limits, nodata, stretch), record["output_uri"]) as sr,
+        open_displayed(record["output_uri"], limits, nodata, stretch) as sr,
     ):
         if (sr.width, sr.height) != (made.width, made.height):
             raise ImageError(ErrorType.CORRUPT, "its size is not what its record says")
         _draw_result(made, sr)
     if spread_uri := record.get("disagreement_uri"):
-        with (
-            _told(made, "map of the disagreement", spread_uri),
-            open_by(lambda uri: open_display(uri, limits), spread_uri) as spread,
-        ):
+        with _told(made, "map of the disagreement", spread_uri), open_displayed(spread_uri, limits) as spread:
             _draw_map(made, spread)
     return made
 
