@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -255,7 +256,7 @@ def test_reason_of_a_server(answer: dict[str, str | None], sentence: str) -> Non
 
 def test_read_all_is_read_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many files come in the order asked for, over any number of batches; a missing one raises in its place."""
-    monkeypatch.setattr("pipeline.storage.access._READ_AHEAD", 4)
+    monkeypatch.setattr("pipeline.storage.access._AHEAD", 4)
     uris = [str(tmp_path / f"{number * 7 % 10}") for number in range(10)]
     for uri in uris:
         storage.write(uri, uri.encode())
@@ -279,3 +280,15 @@ def test_a_folder_that_ignores_case_is_known(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os.path, "exists", in_any_case)
     assert storage.folds_case(str(tmp_path))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("ask", [storage.stat_all, storage.content_sources])
+def test_questions_are_not_all_held_at_once(tmp_path: Path, ask: Callable[[list[str]], object]) -> None:
+    """A run asks about every file of its manifest: for a million of them the questions alone would take 2 GB."""
+    uris = [str(tmp_path / f"{number}.png") for number in range(6_000)]
+    ask(uris[:10])  # what is loaded by the first question is not counted
+    tracemalloc.start()
+    assert ask(uris) == {}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / len(uris) < 700

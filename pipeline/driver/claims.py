@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from sys import intern
 from typing import Any, Literal
 
 from sr_ops.settings import COLLECTION_KERNEL
@@ -173,6 +174,7 @@ class Claims:
         """
         question = _KEPT.format(order=by)
         for index, line, key, uri, scale, nodata, kernel, noise, size, camera in self._ask(question, first, below):
+            nodata, noise, camera = intern(nodata), intern(noise), intern(camera)  # those of most rows are the same
             told = {"nodata": nodata, "kernel": self._kernel(kernel), "noise": noise, "camera": camera}
             yield Row(index, line, key, uri, scale, 0, result_size=size, **told)
 

@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 import pyarrow as pa
@@ -104,6 +104,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         plan = _plan(
             config, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
         )
+        manifest = replace(manifest, rows=(), sources={})  # the plan has what is still needed of a million rows
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
         tally = _Tally()

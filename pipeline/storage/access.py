@@ -6,11 +6,11 @@ Nothing is cached, since another process may change what is listed.
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from . import local_disk, processes, s3
 from .sides import as_os_errors, filesystem, options_for
@@ -22,8 +22,11 @@ _AT_ONCE = 16
 _BLOCK = 1 << 20
 """Bytes of a possibly large file that are held at a time."""
 
-_READ_AHEAD = 256
-"""Files held in memory when many are read."""
+_AHEAD = 256
+"""Files that are read, or asked about, together: their answers, or 2 kB for each question, are held in memory."""
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,13 @@ def stat_all(uris: Iterable[str]) -> dict[str, Source]:
     fail are left out: the worker meets the same error and records it for the image.
     """
     folders: dict[str, list[str]] = {}
-    for uri in uris:
+    for uri in dict.fromkeys(uris):
         folders.setdefault(parent(uri), []).append(uri)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        listed = dict(item for part in pool.map(_try_list, folders, folders.values()) for item in part.items())
+        answered = _each(pool, lambda folder: _try_list(folder, folders[folder]), [*folders])
+        listed = {uri: source for part in answered for uri, source in part.items()}
         asked = [uri for uris in folders.values() for uri in uris if uri not in listed]
-        answers = dict(zip(asked, pool.map(_try_stat, asked), strict=True))
+        answers = dict(zip(asked, _each(pool, _try_stat, asked), strict=True))
     known = ((uri, listed.get(uri) or answers.get(uri)) for uris in folders.values() for uri in uris)
     return {uri: source for uri, source in known if source is not None}
 
@@ -78,7 +82,7 @@ def content_sources(uris: Iterable[str]) -> dict[str, Source]:
     """Return `content_source` of every file; unreadable ones are left out, as in `stat_all`. Reads all files."""
     uris = list(uris)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        known = zip(uris, pool.map(_try_content, uris), strict=True)
+        known = zip(uris, _each(pool, _try_content, uris), strict=True)
         return {uri: source for uri, source in known if source is not None}
 
 
@@ -168,8 +172,7 @@ def on_disk(uri: str) -> Iterator[str]:
 def read_all(uris: Sequence[str]) -> Iterator[bytes]:
     """Yield the content of each file in order. Several are fetched in parallel, which S3 does in the time of one."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for start in range(0, len(uris), _READ_AHEAD):
-            yield from pool.map(read, uris[start : start + _READ_AHEAD])
+        yield from _each(pool, read, uris)
 
 
 def write(uri: str, data: bytes, content_type: str | None = None) -> None:
@@ -244,6 +247,12 @@ def _source(info: dict[str, Any]) -> Source:
         raise IsADirectoryError(None, "it is a folder, not a file")
     etag = info.get("ETag")
     return Source(int(info["size"]), etag.strip('"') if etag else repr(info["mtime"]))
+
+
+def _each(pool: ThreadPoolExecutor, answer: Callable[[str], Answer], uris: Sequence[str]) -> Iterator[Answer]:
+    """Yield the answer for each uri in order. Unlike `pool.map` it does not hold a question for each of a million."""
+    for start in range(0, len(uris), _AHEAD):
+        yield from pool.map(answer, uris[start : start + _AHEAD])
 
 
 def _try_list(folder: str, uris: list[str]) -> dict[str, Source]:
