@@ -19,9 +19,12 @@ class Addition(nn.Module):
         super().__init__()
         self.convolution = convolution(width, width)
 
+    def added(self, x: Tensor) -> Tensor:
+        """Return what the layer adds to x, of the shape of x."""
+        return self.convolution(nn.functional.relu(x))  # type: ignore[no-any-return]
+
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = self.convolution(nn.functional.relu(x))
-        return added.add_(x)  # in place: allocating the memory again takes longer than the sum
+        return self.added(x).add_(x)  # in place: allocating the memory again takes longer than the sum
 
 
 class Gated(Addition):
@@ -34,9 +37,9 @@ class Gated(Addition):
         """Return the gate before its sigmoid, (B, C or 1, h, w), for `made` (B, C, h, w)."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.convolution(nn.functional.relu(x))
-        return torch.addcmul(x, made, self.gated(made).sigmoid(), value=2)
+    def added(self, x: Tensor) -> Tensor:
+        made = super().added(x)
+        return 2 * made * self.gated(made).sigmoid()
 
 
 class ResidualBlock(nn.Module):
