@@ -23,6 +23,7 @@ from .scene_spectrum import (
     XX,
     XY,
     YY,
+    Parts,
     scene_spectrum,
 )
 from .spectrum import Spectrum, frequencies, spectrum_of
@@ -192,8 +193,8 @@ class SceneFit:
         at, self._small = frequencies(spectrum.side), spectrum.small
         self._levels, self._groups = spectrum.levels, len(spectrum.levels)
         self._model = scene_spectrum(spectrum.side, self.shape)
-        self._last: tuple[Tensor, tuple[Tensor, Tensor]] | None = None
-        self._radius = at.bins @ at.radius
+        self._last: tuple[Tensor, Parts] | None = None
+        self._radius = at.means(at.radius)
         self._weights = spectrum.counted * (at.count / at.count.sum()) * _BINS / self._groups
         self._floor = math.log(max(spectrum.rounding, _UNROUNDED))
         spreads = torch.full((self._groups + PARAMETERS,), math.inf, dtype=torch.float64)
@@ -256,20 +257,20 @@ class SceneFit:
         return values
 
     def cost(self, values: Tensor) -> float:
-        off = ((self._levels - self._at(values)[0]) / _MISFIT).abs()
+        off = ((self._levels - self._model.log_power(self._at(values))) / _MISFIT).abs()
         huber = torch.where(off <= 1, off.square() / 2, off - 0.5)
         return float((huber * self._weights).sum() + (self._precision * (values - self._centre).square()).sum() / 2)
 
     def normal_equations(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Their matrix and their right side at these values."""
-        model, slopes = self._at(values)
-        off, slopes = (self._levels - model) / _MISFIT, slopes / _MISFIT
-        weights = self._weights / off.abs().clamp_min(1)
-        matrix = torch.einsum("gbi,gb,gbj->ij", slopes, weights, slopes) + self._precision.diag()
-        return matrix, torch.einsum("gbi,gb->i", slopes, weights * off) - self._precision * (values - self._centre)
+        off = (self._levels - self._model.log_power(self._at(values))) / _MISFIT
+        slopes = (self._model.slopes(self._at(values)) / _MISFIT).flatten(0, 1)
+        weighted = (self._weights / off.abs().clamp_min(1)).flatten()[:, None] * slopes
+        matrix = weighted.T @ slopes + self._precision.diag()
+        return matrix, weighted.T @ off.flatten() - self._precision * (values - self._centre)
 
-    def _at(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Model and slopes; of the values that were asked for last they are at hand."""
+    def _at(self, values: Tensor) -> Parts:
+        """Return the model's parts; those of the values that were asked for last are at hand."""
         if self._last is None or self._last[0] is not values:
             self._last = values, self._model(values, self._groups)
         return self._last[1]
@@ -278,7 +279,7 @@ class SceneFit:
         matrix, _ = self.normal_equations(values)
         steady = matrix + 1e-6 * torch.eye(len(matrix), dtype=matrix.dtype)
         variances = torch.linalg.inv(steady).diag()[self._groups :]
-        off = (self._levels - self._at(values)[0]).square()
+        off = (self._levels - self._model.log_power(self._at(values))).square()
         rest = values[self._groups :].tolist()
         return Estimate(
             covariance=(rest[XX], rest[XY], rest[YY]),

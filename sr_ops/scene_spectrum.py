@@ -37,6 +37,20 @@ _LEAST_TRANSFER = 1e-12
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What the power consists of, at each frequency; float64."""
+
+    signal: Tensor
+    """(G, F): power of the scene, as the camera blurs it."""
+    noise: Tensor
+    """(): power of the noise."""
+    gain: Tensor
+    """(F,): by how much sharpening multiplies amplitudes."""
+    aliases: Tensor
+    """(9, F): of the signal, the power of each alias, up to a factor for each frequency."""
+
+
+@dataclass(frozen=True)
 class SceneSpectrum:
     """The model on one set of frequencies."""
 
@@ -44,27 +58,36 @@ class SceneSpectrum:
     shape: BlurShape | None = None
     """Of the blur, beside the Gaussian."""
 
-    def __call__(self, values: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-        """Return log power, (G, B), and its derivatives by each parameter, (G, B, G + 10); all float64."""
+    def __call__(self, values: Tensor, groups: int) -> "Parts":
+        """Return the parts of the power at these values, from which its logarithm and its slopes are made."""
         levels, rest = values[:groups], values[groups:]
-        scene, slopes = self._blurred(rest)
-        waves, lifted = self._waves, self._lifted
-        signal = (levels[:, None] + rest[DIRECTIONS] @ waves).exp() * scene
-        noise = rest[LOG_NOISE].exp()
-        gain = 1 + rest[SHARPENING] * lifted
-        share = signal / (signal + noise)
-        bins = self.at.bins
-        model = ((signal + noise).log() + 2 * gain.log()) @ bins.T
-        by = torch.zeros(groups, len(bins), groups + PARAMETERS, dtype=torch.float64)
+        logs = (rest[[EXPONENT, XX, XY, YY]] @ self._aliases.flatten(1)).reshape(len(_ALIASES), -1)
+        aliases = (logs if self.shape is None else logs + self._let_through).exp()
+        signal = (levels[:, None] + rest[DIRECTIONS] @ self._waves).exp() * aliases.sum(0)
+        return Parts(signal, rest[LOG_NOISE].exp(), 1 + rest[SHARPENING] * self._lifted, aliases)
+
+    def log_power(self, parts: "Parts") -> Tensor:
+        """Return (G, B) float64."""
+        return self.at.means((parts.signal + parts.noise).log() + 2 * parts.gain.log())
+
+    def slopes(self, parts: "Parts") -> Tensor:
+        """Return the derivatives of log power by each value, (G, B, G + 10) float64."""
+        # By the logarithm of the sum over aliases: exponent, xx, xy and yy.
+        by_sum = (parts.aliases * self._aliases).sum(1) / parts.aliases.sum(0)
+        by_signal = torch.cat([torch.ones_like(by_sum[:1]), by_sum[:1], self._waves, by_sum[1:]])
+        share = parts.signal / (parts.signal + parts.noise)
+        means = self.at.means(share[:, None] * by_signal).transpose(1, 2)
+        groups = len(means)
+        slopes = means.new_zeros(*means.shape[:2], groups + PARAMETERS)
         for group in range(groups):
-            by[group, :, group] = bins @ share[group]
-        others = by[..., groups:]
-        others[..., EXPONENT] = (share * slopes[0]) @ bins.T
-        others[..., LOG_NOISE] = (noise / (signal + noise)) @ bins.T
-        others[..., DIRECTIONS] = ((share[:, None] * waves) @ bins.T).transpose(1, 2)
-        others[..., XX : YY + 1] = ((share[:, None] * slopes[1:]) @ bins.T).transpose(1, 2)
-        others[..., SHARPENING] = bins @ (2 * lifted / gain)
-        return model, by
+            slopes[group, :, group] = means[group, :, 0]
+        others = slopes[..., groups:]
+        others[..., EXPONENT] = means[..., 1]
+        others[..., LOG_NOISE] = 1 - means[..., 0]
+        others[..., DIRECTIONS] = means[..., 2:6]
+        others[..., XX : YY + 1] = means[..., 6:]
+        others[..., SHARPENING] = self.at.means(2 * self._lifted / parts.gain)
+        return slopes
 
     @cached_property
     def _waves(self) -> Tensor:
@@ -86,34 +109,25 @@ class SceneSpectrum:
     def _let_through(self) -> Tensor:
         """(9, F): logarithm of what the shape lets through of the power of each alias."""
         assert self.shape is not None
-        side = len(self.at.used)
         rows = []
         for i, j in _ALIASES:
             power = torch.zeros_like(self.at.x)
             for (right, share_x), (down, share_y) in itertools.product(_WINDOW, _WINDOW):
-                seen = self.shape.transfer(self.at.x + i + right / side, self.at.y + j + down / side)
+                seen = self.shape.transfer(self.at.x + i + right / self.at.side, self.at.y + j + down / self.at.side)
                 power += share_x * share_y * seen.square()
             rows.append(power.clamp_min(_LEAST_TRANSFER).log())
         return torch.stack(rows)
 
-    def _blurred(self, rest: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum over aliases (F,), and the derivatives of its logarithm by exponent, xx, xy and yy (4, F)."""
-        by = rest[[EXPONENT, XX, XY, YY]]
-        logs = torch.einsum("p,apf->af", by, self._aliases)
-        power = (logs if self.shape is None else logs + self._let_through).exp()
-        total = power.sum(0)
-        return total, (power[:, None] * self._aliases).sum(0) / total
-
 
 @lru_cache(maxsize=2)
 def _slopes_of_aliases(at: Frequencies) -> Tensor:
-    """(9, 4, F): for each alias, the factors of exponent, xx, xy and yy in the logarithm of its power."""
+    """(4, 9, F): the factors of exponent, xx, xy and yy in the logarithm of each alias's power."""
     shifted = [(at.x + i, at.y + j) for i, j in _ALIASES]
     rows = [
         [(x.square() + y.square()).log() / 2, _BLUR * x.square(), 2 * _BLUR * x * y, _BLUR * y.square()]
         for x, y in shifted
     ]
-    return -torch.stack([torch.stack(row) for row in rows])
+    return -torch.stack([torch.stack(row) for row in rows], 1)
 
 
 @lru_cache(maxsize=128)

@@ -6,7 +6,7 @@ of print or stripes weighs no more than any other. Frequencies are binned by rin
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -49,22 +49,31 @@ _OVER_LOSS = math.log(2)
 
 @dataclass(frozen=True)
 class Frequencies:
-    """The frequencies of blocks of one side: half of the plane, without the lowest."""
+    """The frequencies of blocks of one side: half of the plane, without the lowest, bin by bin."""
 
+    side: int
     x: Tensor
     y: Tensor
     """x and y in cycles per LR pixel, (F,) each, float64."""
-    used: Tensor
-    """(side, side) bool: their positions in a transform."""
-    bins: Tensor
-    """(B, F): the matrix that averages over each bin."""
+    places: Tensor
+    """(F,): their positions in a transform, row by row."""
     count: Tensor
-    """(B,): number of frequencies in each bin."""
+    """(B,) float64: number of frequencies in each bin."""
 
-    @property
+    @cached_property
     def radius(self) -> Tensor:
         """(F,): distance from the origin."""
         return torch.hypot(self.x, self.y)
+
+    def means(self, values: Tensor) -> Tensor:
+        """Return the means of (..., F) over each bin, (..., B)."""
+        sums = values.cumsum(-1)[..., self._last]  # a product with a matrix of shares takes several times as long
+        return sums.diff(dim=-1, prepend=torch.zeros_like(sums[..., :1])) / self.count
+
+    @cached_property
+    def _last(self) -> Tensor:
+        """(B,): the last frequency of each bin."""
+        return self.count.cumsum(0).long() - 1
 
 
 @dataclass(frozen=True)
@@ -91,15 +100,14 @@ def frequencies(side: int) -> Frequencies:
     radius, lowest = torch.hypot(x, y), _LOWEST / side
     half = (y > 0) | ((y == 0) & (x > 0))
     used = half & (x > -0.5) & (y > -0.5) & (radius > lowest)
-    x, y, radius = x[used], y[used], radius[used]
+    places = used.flatten().nonzero()[:, 0]
+    x, y, radius = (axis.flatten()[places] for axis in (x, y, radius))
     edges = torch.tensor([lowest, *(edge for edge in _RINGS if edge > lowest)], dtype=torch.float64)
     ring = torch.bucketize(radius, edges) - 1
     sector = ((torch.atan2(y, x) % math.pi) / math.pi * _SECTORS + 0.5).floor().long() % _SECTORS
-    _, which = torch.unique(ring * _SECTORS + sector, return_inverse=True)
-    bins = torch.zeros(int(which.max()) + 1, len(which), dtype=torch.float64)
-    bins[which, torch.arange(len(which))] = 1
-    count = bins.sum(1)
-    return Frequencies(x, y, used, bins / count[:, None], count)
+    bins, order = (ring * _SECTORS + sector).sort(stable=True)
+    _, count = torch.unique_consecutive(bins, return_counts=True)  # type: ignore[no-untyped-call]
+    return Frequencies(side, x[order], y[order], places[order], count.double())
 
 
 def spectrum_of(image: Tensor, known: Tensor | None, jpeg_steps: Tensor | None, rounding: float) -> Spectrum | None:
@@ -147,12 +155,12 @@ def _of_blocks(blocks: Tensor, jpeg_steps: Tensor | None, rounding: float) -> Sp
     if len(blocks) < _FEWEST_IN_GROUP:
         return None
     at = frequencies(side)
-    logs = _power(blocks)[:, at.used].clamp_min(1e-12).log()
+    logs = _power(blocks).flatten(1)[:, at.places].clamp_min(1e-12).log()
     active = (at.radius > _ACTIVITY[0]) & (at.radius < _ACTIVITY[1])
     order = logs[:, active].mean(1).argsort()
     groups = order.chunk(max(1, min(_GROUPS, len(blocks) // _FEWEST_IN_GROUP)))
-    levels = torch.stack([at.bins @ (logs[group].mean(0) + _MEAN_LOG) for group in groups])
-    if float(levels[-1, at.bins @ at.radius < _ACTIVITY[1]].mean()) < math.log(max(_FLAT * rounding**2, 1e-9)):
+    levels = torch.stack([at.means(logs[group].mean(0) + _MEAN_LOG) for group in groups])
+    if float(levels[-1, at.means(at.radius) < _ACTIVITY[1]].mean()) < math.log(max(_FLAT * rounding**2, 1e-9)):
         return None
     counted = (
         torch.ones_like(levels) if jpeg_steps is None else (levels > _loss(jpeg_steps, side) + _OVER_LOSS).double()
@@ -202,4 +210,4 @@ def _loss(steps: Tensor, side: int) -> Tensor:
     """Return (B,): log of the largest power that JPEG's rounding removes or adds, in units of the full range."""
     at = frequencies(side)
     row, column = ((2 * jpeg.BLOCK * axis.abs()).round().long().clamp_max(jpeg.BLOCK - 1) for axis in (at.y, at.x))
-    return at.bins @ ((steps.double().cpu()[row, column] / 255).square() / 12).log()
+    return at.means(((steps.double().cpu()[row, column] / 255).square() / 12).log())
