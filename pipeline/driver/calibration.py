@@ -5,6 +5,7 @@ import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,9 @@ from ..work.units import Row, unit_to_json
 
 _SECONDS = 60.0
 """Time after which no other image is begun."""
+
+_LOADING = 2.0
+"""Seconds below which a process does its first images again: what it loads for the first would be much of them."""
 
 
 _Units = queue.SimpleQueue[Sequence[Row]]
@@ -63,39 +67,66 @@ def calibrate(
         output = os.path.join(folder, "out")
         os.mkdir(output)
         config = replace(config, output=output, existing=Existing.OVERWRITE)
-        waiting: _Units = queue.SimpleQueue()
-        for unit in units:
-            waiting.put([replace(row, redo=True, stale=()) for row in unit])
-        answers: _Answers = queue.SimpleQueue()
         with ThreadPoolExecutor(at_once) as pool, _processes(folder) as start:
             processes_here = min(at_once, len(units))
             begin = partial(_Process, task=Task(to_plain(config), _SECONDS / 2 * processes_here / len(units)))
             first = begin(start())
             start_s = time.monotonic() - started
             others = [] if first.ready.device == "cuda" else [start() for _ in range(processes_here - 1)]
-            ends = time.monotonic() + _SECONDS
-            pool.submit(_serve, lambda: first, waiting, answers, ends)
+            work = _Work(units, 1 + len(others))
+            pool.submit(work.served_by, lambda: first)
             for other in others:
-                pool.submit(_serve, partial(begin, other), waiting, answers, ends)
+                pool.submit(work.served_by, partial(begin, other))
             measured: list[Measured] = []
-            for done in range(1, len(units) + 1):
-                measured += _unless_an_error(answers.get())
-                looking(done, len(units))
+            try:
+                for done in range(1, len(units) + 1):
+                    measured += _unless_an_error(work.answers.get())
+                    looking(done, len(units))
+            finally:
+                work.measured.set()
     ready, seconds = first.ready, time.monotonic() - started
     return Calibration(ready.device, ready.gpus, 1 + len(others), start_s, seconds, tuple(measured))
 
 
-def _serve(begin: "Callable[[], _Process]", waiting: _Units, answers: _Answers, ends: float) -> None:
-    """Process units while there are some and there is time; one answer each, empty for those not done."""
-    try:
-        process = begin()
-        while True:
-            unit = waiting.get_nowait()
-            answers.put(process(unit) if time.monotonic() < ends else [])
-    except queue.Empty:
-        pass
-    except Exception as error:  # noqa: BLE001 - it is raised by the thread that waits for the answers
-        answers.put(error)
+class _Work:
+    """The units to be measured. As long as one is measured, every process works, as every worker does in a run."""
+
+    def __init__(self, units: Sequence[Sequence[Row]], processes: int) -> None:
+        self.answers: _Answers = queue.SimpleQueue()
+        """One for each unit, empty for those not done; or an error."""
+        self.measured = threading.Event()
+        """Set when no more answers are needed."""
+        self._waiting: _Units = queue.SimpleQueue()
+        for unit in units:
+            self._waiting.put([replace(row, redo=True, stale=()) for row in unit])
+        self._ready = threading.Barrier(processes)  # a process that starts would slow down one that measures
+
+    def served_by(self, begin: "Callable[[], _Process]") -> None:
+        """Process units while there are some and there is time; each process has a thread for this."""
+        try:
+            process = begin()
+            self._ready.wait()
+            self._measure(process)
+        except threading.BrokenBarrierError:
+            pass  # another process could not begin, and its error is an answer
+        except Exception as error:  # noqa: BLE001 - it is raised by the thread that waits for the answers
+            self.answers.put(error)
+            self._ready.abort()
+
+    def _measure(self, process: "_Process") -> None:
+        ends, loaded = time.monotonic() + _SECONDS, False
+        unit: Sequence[Row] = ()
+        try:
+            while True:
+                unit = self._waiting.get_nowait()
+                answer = process(unit) if time.monotonic() < ends else []
+                if answer and not loaded and sum(image.seconds for image in answer) < _LOADING:
+                    answer = process(unit)
+                loaded = True
+                self.answers.put(answer)
+        except queue.Empty:
+            while unit and not self.measured.is_set() and all(image.problem is None for image in process(unit)):
+                pass
 
 
 def _unless_an_error(answer: "list[Measured] | Exception") -> list[Measured]:
