@@ -106,7 +106,7 @@ def frequencies(side: int) -> Frequencies:
     ring = torch.bucketize(radius, edges) - 1
     sector = ((torch.atan2(y, x) % math.pi) / math.pi * _SECTORS + 0.5).floor().long() % _SECTORS
     bins, order = (ring * _SECTORS + sector).sort(stable=True)
-    _, count = torch.unique_consecutive(bins, return_counts=True)  # type: ignore[no-untyped-call]
+    _, count = torch.unique_consecutive(bins, return_counts=True)
     return Frequencies(side, x[order], y[order], places[order], count.double())
 
 
