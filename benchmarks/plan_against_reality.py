@@ -47,9 +47,9 @@ def thumbnail(data: Path, number: int) -> Image.Image:
 
 
 def photograph(data: Path, number: int) -> Image.Image:
-    """One of 24 photographs at half its size or less."""
+    """One of 24 photographs at half its size or less; each comes at three sizes."""
     whole = _photograph(data, number)
-    share = (0.5, 0.4, 0.3)[number % 3]
+    share = (0.5, 0.4, 0.3)[(number + number // 24) % 3]
     return whole.resize((int(whole.width * share), int(whole.height * share)), Image.Resampling.BICUBIC)
 
 
@@ -67,7 +67,7 @@ def _photograph(data: Path, number: int) -> Image.Image:
 
 COLLECTIONS = (
     Collection("thumbnails", 600, 60, thumbnail, "jpg", ("--scale", "4")),
-    Collection("photographs", 24, 6, photograph, "png", ("--scale", "4")),
+    Collection("photographs", 72, 6, photograph, "png", ("--scale", "4")),
     Collection("scenes", 3, 1, scene, "png", ("--scale", "2", "--preset", "fast")),
 )
 

@@ -30,13 +30,14 @@ class PlanOptions:
         typer.Option(metavar="X", min=0.0, help="Compute the price of a run if all machines together cost X per hour."),
     ] = None
     calibrate: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="N",
             min=0,
             help="Measure N images, by enlarging them into a temporary folder; 0 uses known rates.",
+            show_default="6 to 48, for about 20 seconds",
         ),
-    ] = 6
+    ] = None
     headers: Annotated[
         int, typer.Option(metavar="N", min=1, help="Read the headers of at most N images, drawn from all.")
     ] = 10_000

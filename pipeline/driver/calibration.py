@@ -24,11 +24,14 @@ from ..work.units import Row, unit_to_json
 _SECONDS = 60.0
 """Time after which no other image is begun."""
 
+_ENOUGH = 20.0
+"""The same once the images that are needed are measured: a machine's pace changes within seconds."""
+
 _LOADING = 2.0
 """Seconds below which a process does its first images again: what it loads for the first would be much of them."""
 
 
-_Units = queue.SimpleQueue[Sequence[Row]]
+_Units = queue.SimpleQueue[tuple[Sequence[Row], float]]
 
 _Answers = queue.SimpleQueue["list[Measured] | Exception"]
 
@@ -51,37 +54,44 @@ class Calibration:
 
 
 def calibrate(
-    config: RunConfig, units: Sequence[Sequence[Row]], at_once: int, looking: Callable[[int, int], None]
+    config: RunConfig,
+    units: Sequence[Sequence[Row]],
+    needed: int,
+    at_once: int,
+    looking: Callable[[int, int], None],
 ) -> Calibration:
-    """Measure the images of some units, with `at_once` processes; on a GPU with one.
+    """Measure the images of some units, in this order, with `at_once` processes; on a GPU with one.
 
     Args:
         config: of the run, whose output is not touched.
-        looking: called with the number of units done, and of all units.
+        needed: number of units to be measured; more are while that takes no more than some seconds.
+        looking: called with the number of units measured, and of those needed or measured.
 
     Raises:
         UsageError: no process could start, for example without a GPU that was requested.
     """
-    started = time.monotonic()
+    started, needed = time.monotonic(), min(needed, len(units))
     with tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()) as folder:
         output = os.path.join(folder, "out")
         os.mkdir(output)
         config = replace(config, output=output, existing=Existing.OVERWRITE)
         with ThreadPoolExecutor(at_once) as pool, _processes(folder) as start:
             processes_here = min(at_once, len(units))
-            begin = partial(_Process, task=Task(to_plain(config), _SECONDS / 2 * processes_here / len(units)))
+            begin = partial(_Process, task=Task(to_plain(config), _SECONDS / 2 * processes_here / needed))
             first = begin(start())
             start_s = time.monotonic() - started
             others = [] if first.ready.device == "cuda" else [start() for _ in range(processes_here - 1)]
-            work = _Work(units, 1 + len(others))
+            work = _Work(units, needed, 1 + len(others))
             pool.submit(work.served_by, lambda: first)
             for other in others:
                 pool.submit(work.served_by, partial(begin, other))
             measured: list[Measured] = []
+            done = 0
             try:
-                for done in range(1, len(units) + 1):
-                    measured += _unless_an_error(work.answers.get())
-                    looking(done, len(units))
+                for _ in units:
+                    answer = _unless_an_error(work.answers.get())
+                    measured, done = measured + answer, done + bool(answer)
+                    looking(done, max(done, needed))
             finally:
                 work.measured.set()
     ready, seconds = first.ready, time.monotonic() - started
@@ -91,14 +101,15 @@ def calibrate(
 class _Work:
     """The units to be measured. As long as one is measured, every process works, as every worker does in a run."""
 
-    def __init__(self, units: Sequence[Sequence[Row]], processes: int) -> None:
+    def __init__(self, units: Sequence[Sequence[Row]], needed: int, processes: int) -> None:
         self.answers: _Answers = queue.SimpleQueue()
         """One for each unit, empty for those not done; or an error."""
         self.measured = threading.Event()
         """Set when no more answers are needed."""
         self._waiting: _Units = queue.SimpleQueue()
-        for unit in units:
-            self._waiting.put([replace(row, redo=True, stale=()) for row in unit])
+        for number, unit in enumerate(units):
+            rows = [replace(row, redo=True, stale=()) for row in unit]
+            self._waiting.put((rows, _SECONDS if number < needed else _ENOUGH))
         self._ready = threading.Barrier(processes)  # a process that starts would slow down one that measures
 
     def served_by(self, begin: "Callable[[], _Process]") -> None:
@@ -114,12 +125,12 @@ class _Work:
             self._ready.abort()
 
     def _measure(self, process: "_Process") -> None:
-        ends, loaded = time.monotonic() + _SECONDS, False
+        started, loaded = time.monotonic(), False
         unit: Sequence[Row] = ()
         try:
             while True:
-                unit = self._waiting.get_nowait()
-                answer = process(unit) if time.monotonic() < ends else []
+                unit, seconds = self._waiting.get_nowait()
+                answer = process(unit) if time.monotonic() < started + seconds else []
                 if answer and not loaded and sum(image.seconds for image in answer) < _LOADING:
                     answer = process(unit)
                 loaded = True

@@ -4,23 +4,26 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, count
 
 from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 
 from ..config import Device, Executor, Format, RunConfig
-from ..work.calibrating import Measured
+from ..work.calibrating import GOLDEN, Measured
 from ..work.units import DIVISION, Row
 from .calibration import Calibration, calibrate
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from .headers import Seen
 from .rates import Line, line_through, through_after
 
-_RAY_START = 4.6
-"""Seconds in addition to a worker's start: docs/results.md, start-up with and without Ray."""
+_RAY_START = 2.8
+"""In addition to a worker's start, as a multiple of it: 14 s in all where a worker took 3.6 s, 5.4 s where 1.5."""
 
-_WORKER_START = 0.8
-"""Seconds if not measured, from the same table."""
+_WORKER_START = 1.5
+"""Seconds if not measured."""
+
+_FEWEST, _MOST = 6, 48
+"""Images that are measured if nobody says how many: the most are some seconds of thumbnails."""
 
 _KNOWN_SECONDS = Line(0.0, 1.0)
 """Measured seconds from those of `work.estimates`."""
@@ -57,7 +60,7 @@ class Cost:
 def cost_of(
     config: RunConfig,
     gpus: int | None,
-    number: int,
+    number: int | None,
     units: Sequence[Sequence[Row]],
     seen: Sequence[Seen],
     shares: float,
@@ -67,7 +70,7 @@ def cost_of(
 
     Args:
         gpus: to plan for; None for those of this machine.
-        number: of images to measure.
+        number: of images to measure; None for as many as a plan has time for.
         units: what workers are handed, in this order; not used where `seen` is a sample.
         seen: images that can be done, all or a sample.
         shares: number of images that each image of `seen` stands for.
@@ -86,7 +89,7 @@ def cost_of(
     device = calibration.device if calibration is not None else "cpu"
     on_gpus = gpus is not None or device == "cuda" or config.device is Device.CUDA
     workers = _on_gpus(config, gpus, calibration) if on_gpus else here
-    notes = _notes(config, found, min(number, len(seen)), on_gpus and device != "cuda")
+    notes = _notes(config, found, min(_FEWEST if number is None else number, len(seen)), on_gpus and device != "cuda")
     seconds = work = None
     if not (on_gpus and device != "cuda"):
         line = line_through([(one.work, measured.seconds) for one, measured in pairs]) if pairs else _KNOWN_SECONDS
@@ -131,27 +134,35 @@ def _on_gpus(config: RunConfig, gpus: int | None, calibration: Calibration | Non
 def _calibrated(
     config: RunConfig,
     gpus: int | None,
-    number: int,
+    number: int | None,
     seen: Sequence[Seen],
     workers: int,
     looking: Callable[[str, int, int], None],
 ) -> Calibration | None:
-    if not number or not seen:
+    if number == 0 or not seen:
         return None
     at_once = min(workers, max(1, int(room_here().processors / config.threads)))
-    units = _to_measure(seen, max(number, at_once), config.settings.stack)
+    needed, most = (_FEWEST, _MOST) if number is None else (number, number)
+    units = _to_measure(seen, max(most, at_once), config.settings.stack)
     device = Device.AUTO if gpus is not None else config.device  # bytes can be measured without one
-    return calibrate(replace(config, device=device), units, at_once, lambda *counts: looking("measured", *counts))
+    config = replace(config, device=device)
+    return calibrate(config, units, max(needed, at_once), at_once, lambda *counts: looking("measured", *counts))
 
 
 def _to_measure(seen: Sequence[Seen], number: int, stack: int) -> list[list[Row]]:
-    """Return images spread evenly over number and work, each with neighbours that share its stack."""
+    """Return images, the first few of which are spread evenly over number and work as all are.
+
+    Each comes with neighbours that share its stack.
+    """
     order = sorted(seen, key=lambda one: (one.kind, one.dtype, one.work, one.row.index))
     total = sum(one.work for one in order)
     weights = list(accumulate(1 / len(order) + one.work / total for one in order))
     places: list[int] = []
-    for turn in range(number):
-        place = next(place for place, reached in enumerate(weights) if reached > 2 * (turn + 0.5) / number * 0.999999)
+    for turn in count():
+        if len(places) == min(number, len(order)):
+            break
+        share = (turn + 0.5) * GOLDEN % 1
+        place = next(place for place, reached in enumerate(weights) if reached > 2 * share * 0.999999)
         if place not in places:
             places.append(place)
     return [[_found_alone(one.row) for one in order[place : place + stack]] for place in places]
@@ -164,7 +175,7 @@ def _found_alone(row: Row) -> Row:
 
 def _start_up(config: RunConfig, calibration: Calibration | None) -> float:
     worker = _WORKER_START if calibration is None else calibration.start_s
-    return worker + (_RAY_START if config.executor is Executor.RAY else 0.0)
+    return worker * (1 + _RAY_START if config.executor is Executor.RAY else 1.0)
 
 
 def _duration(units: Sequence[Sequence[Row]], seen: Sequence[Seen], shares: float, line: Line, workers: int) -> float:
@@ -208,7 +219,7 @@ def _notes(config: RunConfig, found: Sequence[Measured], number: int, no_gpu: bo
             f" {failed[0].key}: {failed[0].problem}"
         )
     if found and 2 * len(found) < number:
-        notes.append(f"only {len(found)} images were measured: they fill the time for it, or stand for nearly all work")
+        notes.append(f"only {len(found)} images were measured: they fill the time for it")
     if config.workers is not None and config.workers > (os.cpu_count() or 1):
         notes.append("--workers beyond this machine's are taken to be as fast as those here")
     return notes

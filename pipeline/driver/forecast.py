@@ -28,8 +28,8 @@ class Asked:
     """To plan for; None for those of this machine."""
     price_per_hour: float | None = None
     """For all machines together."""
-    calibrate: int = 6
-    """Images to measure; 0 for none."""
+    calibrate: int | None = None
+    """Images to measure; 0 for none, None for as many as there is time for."""
     headers: int = 10_000
     """Most headers to read; of more images, a sample of this size is drawn."""
 

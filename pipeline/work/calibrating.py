@@ -29,7 +29,8 @@ _LEAST_TILES, _MOST_TILES = 2, 16
 _WARM_UP = 64
 """Side in pixels of a picture that is enlarged first and does not count."""
 
-_GOLDEN = (5**0.5 - 1) / 2
+GOLDEN = (5**0.5 - 1) / 2
+"""Steps of this share of a range fill it evenly, however many they are."""
 
 _BY_TILES = Division(pixels=0, group_seconds=0.0)
 """Makes every image of more than one tile a scene, and every tile a group."""
@@ -169,7 +170,7 @@ def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig,
 
 def spread(number: int) -> list[int]:
     """Return the positions from 0 in an order whose beginnings are all spread evenly, by the golden ratio."""
-    return sorted(range(number), key=lambda place: (place + 0.5) * _GOLDEN % 1)
+    return sorted(range(number), key=lambda place: (place + 0.5) * GOLDEN % 1)
 
 
 def _shares(scene: Scene, group: Group, config: RunConfig) -> tuple[float, float]:
