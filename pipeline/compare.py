@@ -168,9 +168,7 @@ def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
     with ExitStack() as stack:
         lr = stack.enter_context(open_display(first["source_uri"], limits, first["nodata"]))
         alike = lr.stretch
-        made = [
-            stack.enter_context(open_displayed(row["output_uri"], limits, row["nodata"], alike)) for row in rows
-        ]
+        made = [stack.enter_context(open_displayed(row["output_uri"], limits, row["nodata"], alike)) for row in rows]
         crop = crop_of(lr, max(made[0].height / lr.height, made[0].width / lr.width))
         shown = [_crop(each, scaled(crop, lr, each)) for each in made]
         height, width = shown[0].shape[1:]

@@ -102,7 +102,7 @@ RASTERS = {
 
 @pytest.mark.parametrize("kind", RASTERS)
 def test_rasters_have_a_sheet(tmp_path: Path, srpipe: Srpipe, kind: str) -> None:
-    """Of any bands and type: three of its bands or one, from the 1st to the 99th percentile of the input, both alike."""
+    """Of any bands and type: three of its bands or one, by the 1st and 99th percentile of the input, both alike."""
     bands, dtype = RASTERS[kind]
     side = 24
     samples = np.random.default_rng(0).integers(30, 220, (bands, side, side)).astype(dtype)
@@ -123,14 +123,15 @@ def test_rasters_have_a_sheet(tmp_path: Path, srpipe: Srpipe, kind: str) -> None
         levels = ((numbers[seen].astype(np.float32) - black) / (white - black) * 255 + 0.5).clip(0, 255)
         return np.broadcast_to(levels, (3, *levels.shape[1:])).transpose(1, 2, 0).astype(np.uint8)
 
-    with rasterio.open(tmp_path / "out/bicubic/tiles/x/r0000_c0000.tif") as file:
+    tiles = [file for file in (tmp_path / "out/bicubic/tiles/x").iterdir() if file.suffix in (".png", ".tif")]
+    with rasterio.open(tiles[0]) as file:
         result = as_seen(file.read())
     squares = as_seen(samples).repeat(2, 0).repeat(2, 1)
     for wanted in (squares, result):
         windows = np.lib.stride_tricks.sliding_window_view(page, wanted.shape)[:, :, 0]
         off = np.abs(windows[:, :, ::7, ::7].astype(int) - wanted[::7, ::7].astype(int)).max((-1, -2, -3))
         assert off.min() <= 1
-    assert np.ptp(squares) > 200
+    assert np.ptp(squares) > 150
 
 
 class Drawn:

@@ -1,4 +1,4 @@
-"""Files of results that are gone when a report is made: each is named, counted, and made again by what the page says."""
+"""Files of results that are gone when a report is made: each is named, counted, and made again as the page says."""
 
 import re
 import shutil

@@ -162,7 +162,9 @@ def _lost(cards: Sequence[Card]) -> str:
     if not names:
         return ""
     others = f" and {len(names) - 1:,} more of these images" if len(names) > 1 else ""
-    return f"Files of {names[0]}{others} are missing or cannot be read. Beside the picture stands which, and what to do."
+    return (
+        f"Files of {names[0]}{others} are missing or cannot be read. Beside the picture stands which, and what to do."
+    )
 
 
 def _told(told: Told) -> list[tuple[str, list[tuple[str, str]]]]:
