@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 
 from pipeline.contact_sheet import Cell, crop_of, enlarged, sheet
+from pipeline.imagery.display import Stretch, open_display
+from pipeline.imagery.header import FileLimits
 
 Srpipe = Callable[..., tuple[int, str, str]]
 
@@ -174,3 +176,12 @@ def test_an_input_is_enlarged_by_squares() -> None:
     """Each pixel becomes one."""
     levels = torch.tensor([[[1, 2], [3, 4]]], dtype=torch.uint8)
     assert enlarged(levels, 4, 6)[0].tolist() == [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 4, 4, 4]] * 2
+
+
+def test_a_stretch_of_another_type_does_not_count(tmp_path: Path) -> None:
+    """A reference of 8 bits beside an image of 16 is no black rectangle: it is shown as it is."""
+    levels = np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)
+    Image.fromarray(levels).save(tmp_path / "truth.png")
+    of_16_bits = Stretch((0,), (200.0,), (9000.0,), "uint16")
+    with open_display(str(tmp_path / "truth.png"), FileLimits(), stretch=of_16_bits) as truth:
+        assert np.array_equal(truth.window(slice(0, 20), slice(0, 30))[0][0], levels)

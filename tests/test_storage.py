@@ -284,7 +284,7 @@ def test_a_folder_that_ignores_case_is_known(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("ask", [storage.stat_all, storage.content_sources])
 def test_questions_are_not_all_held_at_once(tmp_path: Path, ask: Callable[[list[str]], object]) -> None:
-    """A run asks about every file of its manifest: for a million of them the questions alone would take 2 GB."""
+    """A run asks about every file of its manifest: for a million of them the questions alone would take 1.5 GB."""
     uris = [str(tmp_path / f"{number}.png") for number in range(6_000)]
     ask(uris[:10])  # what is loaded by the first question is not counted
     tracemalloc.start()

@@ -174,9 +174,19 @@ class Claims:
         """
         question = _KEPT.format(order=by)
         for index, line, key, uri, scale, nodata, kernel, noise, size, camera in self._ask(question, first, below):
-            nodata, noise, camera = intern(nodata), intern(noise), intern(camera)  # those of most rows are the same
-            told = {"nodata": nodata, "kernel": self._kernel(kernel), "noise": noise, "camera": camera}
-            yield Row(index, line, key, uri, scale, 0, result_size=size, **told)
+            yield Row(
+                index,
+                line,
+                key,
+                uri,
+                scale,
+                0,
+                nodata=intern(nodata),  # most rows have the same cells but for key and uri
+                kernel=self._kernel(kernel),
+                noise=intern(noise),
+                result_size=intern(size),
+                camera=intern(camera),
+            )
 
     def rejected(self, below: int = ALL) -> Iterator[Rejected]:
         """Yield the rows before a position of the manifest that cannot be done."""

@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 """Bytes of a possibly large file that are held at a time."""
 
 _AHEAD = 256
-"""Files that are read, or asked about, together: their answers, or 2 kB for each question, are held in memory."""
+"""Files that are read, or asked about, together: their answers, or 1.5 kB for each question, are held in memory."""
 
 
 Answer = TypeVar("Answer")
