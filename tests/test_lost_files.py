@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.config import Form, RunConfig
 from pipeline.driver.run import run
+from pipeline.output.results import how_to_redo
 from pipeline.report.making import make_report
 
 Srpipe = Callable[..., tuple[int, str, str]]
@@ -99,3 +100,11 @@ def test_an_input_that_is_gone_is_counted_but_is_no_loss_of_the_run(config: RunC
     assert "1 input cannot be read" in out
     (problem,) = problems(config.output)
     assert f"{gone} is missing. The result is not concerned; put the input back" in problem
+
+
+def test_a_record_of_an_earlier_version_without_fingerprints() -> None:
+    """Its commit is told by its key."""
+    known = how_to_redo("out", {"config_fingerprint": "f", "source_fingerprint": "s", "key": "a.png"})
+    assert known.startswith("remove out/_commit/f/a.png.s.json and run")
+    unknown = how_to_redo("out", {"config_fingerprint": None, "source_fingerprint": None, "key": "a.png"})
+    assert unknown.startswith("remove the commit of a.png below out/_commit and run")

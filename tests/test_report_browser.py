@@ -324,3 +324,21 @@ def test_a_page_without_pictures_works(many: Path, view: Open) -> None:
     page = view(place=many / "unread.html")
     assert "cannot be shown" in page.locator("#problem").inner_text()
     page.get_by_role("button", name="8 : 1").click()
+
+
+def test_what_is_missing_of_a_picture_stands_over_the_rest(output: Path, view: Open, tmp_path: Path) -> None:
+    """The input is still shown, and the sentence leaves most of it to be seen."""
+    lost = output / "tiles/raster.tif/r0000_c0000.png"
+    lost = lost if lost.exists() else lost.with_suffix(".tif")
+    kept = lost.rename(tmp_path / lost.name)
+    try:
+        make_report(str(output), str(tmp_path / "partly.html"), images=12)
+    finally:
+        kept.rename(lost)
+    page = view(place=tmp_path / "partly.html")
+    page.locator("[data-card]", has_text="raster.tif").click()
+    assert "The result cannot be shown" in page.locator("#problem").inner_text()
+    assert page.locator("#problem").bounding_box()["height"] < 0.45 * page.locator("#stage").bounding_box()["height"]
+    assert page.locator("[data-right=result]").is_disabled()
+    page.locator("[data-card]", has_text="scene.png").click()
+    assert page.locator("#problem").is_hidden()

@@ -55,8 +55,10 @@ def open_displayed(
 
 def how_to_redo(output: str, record: Mapping[str, Any]) -> str:
     """Return how to get files again that are gone or damaged: a run takes an image for done that has a commit."""
-    commit = Commit(record["config_fingerprint"], record["key"], record["source_fingerprint"] or "")
-    return f"remove {commit.uri(output)} and run the same srpipe run command again, which makes this image anew"
+    settings, source = record["config_fingerprint"], record["source_fingerprint"]
+    known = Commit(settings, record["key"], source or "").uri(output) if settings else None
+    which = known or f"the commit of {record['key']} below {output}/_commit"
+    return f"remove {which} and run the same srpipe run command again, which makes this image anew"
 
 
 def stitch(place: str) -> Tensor:
