@@ -84,10 +84,10 @@ def set14(scale: int, data: Path) -> Part:
                 part.hold(f"Set14 x2, {way} kernel", figures[way], bar)
     part.text = f"""## Unknown cameras: Set14 at x{scale}
 
-Mean Y-PSNR in dB of 14 pictures, each by a Gaussian of its own: sigma {SIGMAS[0]:g} to {SIGMAS[1]:g} LR pixels along
-and across, in any direction, LR pixels in their place, 8 bits, with noise of so many grey levels. *Interpolated*:
-bicubic interpolation. *True*: kernel and noise are told. *Estimated*: `--kernel estimate`, nothing is told.
-*Bicubic*: `--kernel bicubic`, noise measured.
+The table has the mean Y-PSNR in dB of 14 pictures. A Gaussian of its own made each of them small, with a sigma of
+{SIGMAS[0]:g} to {SIGMAS[1]:g} LR pixels along and across, in any direction. LR pixels are in their place, have 8 bits,
+and noise of so many grey levels. *Interpolated* is bicubic interpolation. For *true*, kernel and noise are told. For
+*estimated*, `--kernel estimate`, nothing is told. For *bicubic*, `--kernel bicubic`, the noise is measured.
 
 {table(["noise", "interpolated", *WAYS], rows)}"""
     return part
@@ -105,7 +105,7 @@ def others(data: Path) -> Part:
             rows.append([folder, f"x{scale}", f"{interpolated:.2f}", *(f"{figure:.2f}" for figure in figures)])
     return Part(f"""## Unknown cameras: other pictures
 
-As for Set14, without noise: Set5, and eight of Kodak (the prior has learned from these).
+These are Set5 and eight pictures of Kodak (the prior has learned from these), made small as for Set14, without noise.
 
 {table(["set", "scale", "interpolated", *WAYS], rows)}""")
 
@@ -126,7 +126,7 @@ def clean(data: Path) -> Part:
     header = ["set", "scale", "`--kernel bicubic`", "`--kernel estimate`", "one picture loses at most"]
     part.text = f"""## Unknown cameras: clean bicubic
 
-MATLAB's LR files: the kernel is bicubic, and it is found out, or not found out and assumed.
+These are MATLAB's LR files. Their kernel is bicubic. srpipe finds that out, or it does not find it out and assumes it.
 
 {table(header, rows)}"""
     return part
@@ -151,8 +151,9 @@ def together(data: Path) -> Part:
             part.missed.append(f"pooled {sigma_1:g},{sigma_2:g}: {joint:.3f}, at most {single / 2:.3f} asked")
     part.text = f"""## Unknown cameras: ten pictures of one
 
-Error of the blur's covariance (Frobenius norm, LR pixels squared) of ten of Kodak at x2, 384 x 256 pixels each: the
-mean of single pictures, and all together. Seconds: of estimating, an image, one thread.
+The table has the error of the blur's covariance (Frobenius norm, LR pixels squared) for ten pictures of Kodak at x2,
+of 384 x 256 pixels each: the mean of single pictures, and all together. The seconds are those of estimating, for an
+image, with one thread.
 
 {table(["sigmas, degrees", "noise", "single", "together", "s an image"], rows)}"""
     return part

@@ -151,10 +151,11 @@ def main(data: Path) -> None:
 
 {conclusion(scores)}
 
-Mean Y-PSNR at x{SCALE} of `srpipe run --method zssr` over {len(tested)} satellite and aerial pictures. HR: at most
-{SIDE} x {SIDE} pixels each, 16-bit bands stretched to 8 bits; LR: `downscale` of it. Priors learn from LR images only,
-by `srpipe prior` with crops of {CROP}, {BATCH} a step: of {len(training)} pictures of other places, or of the tested
-pictures themselves, as a nightly job on a collection does. What the shipped prior was trained on is never tested.
+The tables have the mean Y-PSNR at x{SCALE} of `srpipe run --method zssr` over {len(tested)} satellite and aerial
+pictures. An HR image is at most {SIDE} x {SIDE} pixels of a picture, with 16-bit bands stretched to 8 bits. The LR
+image is `downscale` of it. Priors learn from LR images only, by `srpipe prior` with crops of {CROP}, {BATCH} a step.
+They learn from {len(training)} pictures of other places, or from the tested pictures themselves, as a nightly job on a
+collection does. What the shipped prior was trained on is never tested.
 
 {steps_table(priors, scores)}
 

@@ -48,15 +48,17 @@ def estimators(data: Path) -> Part:
     closer = [str(sum(each.error(PATCHES) < each.error(SPECTRUM) for each in of)) for of in by_noise.values()]
     return Part(f"""## Unknown cameras: recurring patches
 
-Error of the blur's covariance (Frobenius norm, LR pixels squared) of {len(found)} pictures at x2, with noise of so many
-grey levels: Set14, Kodak and two from the air, cut to 384 x 384 pixels, each by a Gaussian of its own, sigma
-0.3 to 1.2 LR pixels along and across. *Spectrum*: `sr_ops.estimate`. *Patches*: Michaeli and Irani 2013
-(benchmarks/recurrence.py), which finds the kernel between an image and one twice as large that is as sharp at its size
-as the image at its own; *times 4/3*: what that says of the camera, if the larger image's own blur is of the same form.
+The table has the error of the blur's covariance (Frobenius norm, LR pixels squared) for {len(found)} pictures at x2,
+with noise of so many grey levels. The pictures are Set14, Kodak and two from the air, cut to 384 x 384 pixels. A
+Gaussian of its own made each of them small, with a sigma of 0.3 to 1.2 LR pixels along and across. *Spectrum* is
+`sr_ops.estimate`. *Patches* is Michaeli and Irani 2013 (benchmarks/recurrence.py). It finds the kernel between an
+image and one twice as large that is as sharp at its size as the image at its own. *Times 4/3* is what that says of the
+camera, if the larger image's own blur is of the same form.
 
 {table(["noise", "pictures", *measures], rows)}
 
-Patches were nearer on {" and ".join(closer)} of {len(found)}. CPU seconds an image, one thread, both in one process:
+Patches were nearer on {" and ".join(closer)} of {len(found)}. An image takes these CPU seconds, with one thread and
+both in one process:
 
 {table(["", "s"], seconds)}""")
 

@@ -207,23 +207,24 @@ def main(data: Path) -> None:
 
 `make bench-fidelity DATA=...` ({minutes:.0f} minutes). {machine()}
 
-`srpipe run --scale {SCALE} --preset fast --executor inline` over {len(lines)} files. What Pillow or rasterio
-read whole, by themselves, is to be done, or refused in a sentence that names the reason; what neither reads is to fail
-with a class and a sentence. A run ends with 3 where a file failed, else with 0, and never tells a traceback.
-Expectations missed: **{len(missed)}**.
+`srpipe run --scale {SCALE} --preset fast --executor inline` was given {len(lines)} files. A file that Pillow or
+rasterio reads whole by itself is to be done, or refused in a sentence that names the reason. A file that neither reads
+is to fail with a class and a sentence. A run ends with 3 where a file failed, else with 0, and never shows a
+traceback. Expectations missed: **{len(missed)}**.
 
 {"".join(f"{line}{chr(10)}" for line in missed)}
-- *Read as*: by Pillow or rasterio, not by srpipe; all comparisons are with that.
-- *Bounds*: the farthest of the four corners from its place, in pixels of the input; at most {BOUNDS:g}.
-- *Known*: neither nodata, NaN, masked nor clear; in the result it is the input's, enlarged by nearest neighbour, sample
-  by sample. Of a picture whose alpha blends: what is clear stays clear.
-- *Metadata*: what the input has; kept, or *noted* in the record as not kept. DPI are kept times {SCALE}.
-- *Errors*: of the result, shrunk by the kernel told (MATLAB's bicubic where none is), against the input, in native
-  units: as the record says, over all that is known; then computed here from the written files, where all that the
-  kernel reads is known.
-- *Mean shift*: of the mean of the known samples of the worst band, as a multiple of 0.05 % of it, or of 0.2 counts
-  where that is more (not of floats); at most {SHIFT:g}.
-- `.md` and `.txt` files are left out. In large/ `--max-pixels` is such that cog_world.tif is refused, which would
+- *Read as* says what Pillow or rasterio, not srpipe, makes of the file. All comparisons are with that.
+- *Bounds* is how far the farthest of the four corners is from its place, in pixels of the input; at most {BOUNDS:g}.
+- *Known* says whether the right samples are known. A known sample is neither nodata, NaN, masked nor clear. In the
+  result, what is known is what the input knows, enlarged by nearest neighbour, sample by sample. Where the alpha of a
+  picture blends, what is clear stays clear.
+- *Metadata* names what the input has. It is kept, or *noted* in the record as not kept. DPI are kept times {SCALE}.
+- *Errors* compare the result with the input, in native units. For this the result is shrunk by the kernel that was
+  told (MATLAB's bicubic where none is). The first figure is the record's, over all that is known. The second is
+  computed here from the written files, where all that the kernel reads is known.
+- *Mean shift* is how far the mean of the known samples of the worst band moved, as a multiple of 0.05 % of it, or of
+  0.2 counts where that is more (not for floats); at most {SHIFT:g}.
+- `.md` and `.txt` files are left out. In large/ `--max-pixels` is such that cog_world.tif is refused, because it would
   otherwise take most of an hour.
 
 {tables}

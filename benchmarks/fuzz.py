@@ -177,22 +177,22 @@ def section(results: Sequence[Result], memory: Memory, seed: int, real: int, sec
 
 `{command}` ({seconds / 60:.0f} minutes). {machine()}.
 
-{files:,} files, spoiled by a generator with a seed, under names that mean something else to a shell, a table, GDAL or a
-file system, go through {len(results)} whole runs of `srpipe`, inline: folders, csv and jsonl; bicubic and fits of two
-steps; every format, tiles, one file and scenes; at most 2^18 pixels. Spoiled: flipped bits, numbers from the ends of
-what integers hold over headers and lengths, cuts, splices of two files, chunks swapped, dropped and repeated; one file
-in twenty is left good.
+{files:,} files go through {len(results)} whole runs of `srpipe`, inline. They have names that mean something else to a
+shell, a table, GDAL or a file system. The runs take folders, csv and jsonl, do bicubic and fits of two steps, and
+write every format, tiles, one file and scenes, with at most 2^18 pixels. A generator with a seed spoils the files. It
+flips bits, writes numbers from the ends of what integers hold over headers and lengths, cuts files, splices two, and
+swaps, drops and repeats chunks. One file in twenty is left good.
 
-After each run: one record for each file; a failed one says why and what to do, and its error is none that tells of a
-bug or of the machine; a good file is done; every result opens and has the size that its record says; nothing outside
-the output was changed, no temporary file is left and no decoder but two that wait; a run ends within
+After each run there must be one record for each file. A failed record says why and what to do, and its error is none
+that tells of a bug or of the machine. A good file is done. Every result opens and has the size that its record says.
+Nothing outside the output was changed. No temporary file is left, and no decoder but two that wait. A run ends within
 {BATCH_SECONDS:g} s. **{wrong} of these were broken.**
 
 {outcome_table(results)}
 
-Longest run {longest:.1f} s, longest file {slowest:.1f} s ({of_kind}). Peak memory of the run's process and its
-decoders together {memory.of_tree / 2**20:,.0f} MiB; from the second tenth of the runs to the last the process grew by
-{memory.growth / 2**20:,.0f} MiB.
+The longest run took {longest:.1f} s, and the longest file {slowest:.1f} s ({of_kind}). The run's process and its
+decoders together held {memory.of_tree / 2**20:,.0f} MiB at most. From the second tenth of the runs to the last the
+process grew by {memory.growth / 2**20:,.0f} MiB.
 """
 
 

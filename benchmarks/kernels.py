@@ -64,9 +64,10 @@ def direct(data: Path, names: Sequence[str]) -> Part:
     header = ["scale", "bicubic", "ZSSR", "MZSR (1)", "MZSR (10)", *METHODS]
     part.text = f"""## Set5 by a Gaussian of variance 2, "g2.0 direct"
 
-The blur of MZSR's table (Soh et al. 2020), in its place: variance 2 HR pixels squared about the *first* of an LR
-pixel's HR pixels, told as a file. x2 are MZSR's own LR files, x4 is made here of Set5. Published: ZSSR, MZSR of 1
-and of 10 steps. *Base*: `--method bicubic`, that is bicubic and the data step; *prior*: `--method prior`, no fit.
+The blur is that of MZSR's table (Soh et al. 2020), in its place: it has a variance of 2 HR pixels squared about the
+*first* of an LR pixel's HR pixels. It is told as a file. The LR files of x2 are MZSR's own; those of x4 are made here
+of Set5. The figures of ZSSR, and of MZSR with 1 and with 10 steps, are published ones. *Base* is `--method bicubic`,
+that is bicubic and the data step. *Prior* is `--method prior`, which makes no fit.
 
 {table(header, rows)}"""
     return part
@@ -99,14 +100,15 @@ def twelve(scale: int, data: Path, names: Sequence[str]) -> Part:
     header = ["noise", *map(str, range(1, 13))]
     part.text = f"""## Twelve kernels at x{scale}
 
-Mean Y-PSNR in dB of {", ".join(hr.stem for hr in hrs)}, made small by the kernels of USRNet's table (Zhang et al. 2020:
-1 to 4 Gaussians of sigma 0.7, 1.2, 1.6, 2.0 HR pixels, 5 to 8 long ones, 9 to 12 motion), with noise of so many grey
-levels, 8 bits. The kernel is told as a file, the noise in the column `noise`. Default settings:
+The tables have the mean Y-PSNR in dB of {", ".join(hr.stem for hr in hrs)}. They were made small by the kernels of
+USRNet's table (Zhang et al. 2020): 1 to 4 are Gaussians of sigma 0.7, 1.2, 1.6, 2.0 HR pixels, 5 to 8 are long ones,
+and 9 to 12 are motion. The images have 8 bits, and noise of so many grey levels. The kernel is told as a file, and the
+noise in the column `noise`. By default settings the figures are:
 
 {table(header, rows)}
 
-Base, `--method bicubic`, which is bicubic and the data step. The image on which the default gains least gains
-{-max(losses.values()):+.2f} dB over it.
+The next table is the base, `--method bicubic`, which is bicubic and the data step. The image on which the default
+gains least gains {-max(losses.values()):+.2f} dB over it.
 
 {table(header, base_rows)}"""
     return part
@@ -138,7 +140,8 @@ def clean(data: Path, names: Sequence[str]) -> Part:
         rows.append([name.title(), f"x{scale}", *(f"{figure:.2f}" for figure in figures)])
     part.text = f"""## Clean bicubic
 
-MATLAB's LR files, nothing told, default settings; *before*: revision ac389d8, whose networks knew bicubic alone.
+These are MATLAB's LR files. srpipe was told nothing, and has default settings. *Before* is revision ac389d8, whose
+networks knew bicubic alone.
 
 {table(["set", "scale", "bicubic", "before", "srpipe"], rows)}"""
     return part
@@ -159,9 +162,9 @@ def wrong(data: Path, names: Sequence[str]) -> Part:
         rows.append([true, f"{mean_interpolated(scores, cells[0]):.2f}", *figures])
     return Part(f"""## Wrong against right kernels
 
-Mean Y-PSNR in dB of {len(hrs)} pictures of Set5 at x2, made small by Gaussians of so many HR pixels and rounded to 8
-bits, with default settings: a row for what was true, a column for what srpipe was told. Beside it plain bicubic
-interpolation.
+The table has the mean Y-PSNR in dB of {len(hrs)} pictures of Set5 at x2, with default settings. The pictures were made
+small by Gaussians of so many HR pixels and rounded to 8 bits. A row is for what was true, and a column for what srpipe
+was told. Beside them is plain bicubic interpolation.
 
 {table(["true sigma", "interpolated", *(f"told {sigma}" for sigma in SIGMAS), "told bicubic"], rows)}""")
 

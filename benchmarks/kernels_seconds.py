@@ -76,12 +76,13 @@ def section(side: int, pairs: list[tuple[float, float]]) -> tuple[str, bool]:
 
 `make bench-x4-seconds DATA=...`. {machine()}
 
-A photograph of {side} x {side} pixels at x4 by default settings, in one thread, in turn by revision {BEFORE} and by
-this one; seconds from the records, the start of a process not counted, what a first image pays counted.
+A photograph of {side} x {side} pixels was enlarged at x4 by default settings, in one thread, in turn by revision
+{BEFORE} and by this one. The seconds are from the records. They do not count the start of a process, and they count
+what a first image pays.
 
 {table(["turn", f"{BEFORE}, s", "now, s", "ratio"], rows)}
 
-Median of the ratios: **{median(ratios):.3f}**."""
+The median of the ratios is **{median(ratios):.3f}**."""
     return text, kept
 
 

@@ -141,28 +141,29 @@ def section(runs: dict[str, Driver], waves: list[Driver], remote_s: float, minut
 `make bench-rows ROWS={first.rows}` ({minutes:.0f} minutes). {machine()}.
 Load average before the start: {load:.1f}; seconds are those of a machine as busy as that.
 
-**The workers' work is stubbed**: each of {WORKERS} Ray workers asks for the size and version of a row's image, writes
-its commit record and answers with a record as long as a real one; no pixel is read and no tile is written
-(benchmarks/stubbed_run.py). All else is `srpipe run` on a local disk: what is left is the pipeline's own time and the
-driver's memory. Work is from Ray's start to the last record, one synced file a row and the start of the workers of
-each wave included.
+**The workers' work is stubbed.** Each of {WORKERS} Ray workers asks for the size and version of a row's image, writes
+its commit record and answers with a record as long as a real one. No pixel is read and no tile is written
+(benchmarks/stubbed_run.py). All else is `srpipe run` on a local disk, so what is left is the pipeline's own time and
+the driver's memory. Work goes from Ray's start to the last record. It includes one synced file a row and the start of
+the workers of each wave.
 
-The same command over {first.rows:,} rows of a csv: first; again with nothing to do; with every second commit record
-removed; and with the Parquet parts removed, so that every record is read back from its commit.
+The same command went over {first.rows:,} rows of a csv: first; again with nothing to do; with every second commit
+record removed; and with the Parquet parts removed, so that every record is read back from its commit.
 
 {times_table({**runs, f"{large.rows:,} rows, a unit each": large})}
 
-Listing {first.rows:,} commit records on S3 (moto in the same process, its own work included, filled without requests):
-{remote_s:.1f} s.
+Listing {first.rows:,} commit records on S3 takes {remote_s:.1f} s. The S3 is moto in the same process, filled without
+requests, and its own work is included.
 
-Memory is what the driver process has resident, Ray's processes and workers not counted: with the plan made and Ray
-connected, on the way from the first record to the last, and the most until the merged table was written. Units go to
-Ray in waves of {_wave():,}.
+Memory is what the driver process has resident; Ray's processes and workers do not count. It was measured with the plan
+made and Ray connected, on the way from the first record to the last, and at its most until the merged table was
+written. Units go to Ray in waves of {_wave():,}.
 
 {memory_table([first, runs["half done"], *waves])}
 
-Not bounded: the plan holds {plan_bytes:,.0f} bytes a row, the merge at the end {merge_bytes:,.0f} more; from 5 % to the
-last record the driver grew by {mebibytes(grown)} MiB over {first.rows:,} rows in {-(-first.units // _wave())} waves.
+Two things are not bounded: the plan holds {plan_bytes:,.0f} bytes a row, and the merge at the end {merge_bytes:,.0f}
+more. From 5 % to the last record the driver grew by {mebibytes(grown)} MiB over {first.rows:,} rows in
+{-(-first.units // _wave())} waves.
 """
 
 

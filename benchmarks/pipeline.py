@@ -109,15 +109,15 @@ def overhead(data: Path) -> tuple[str, bool]:
     return (
         f"""### Against a bare loop
 
-{IMAGES} photographs of {SIDE} x {SIDE} pixels at x{SCALE}, {STEPS} steps: `srpipe run --workers 1` and, in turn, the
-same fits, enlargements and PNG files by a loop in one process, without Ray, plan, records and commits
-(benchmarks/bare_loop.py). Work is from the first image begun to the last one ended; start-up, what comes before, is
-apart. Pixels are equal in {equal} of {IMAGES} images.
+{IMAGES} photographs of {SIDE} x {SIDE} pixels were enlarged at x{SCALE} with {STEPS} steps, in turn by
+`srpipe run --workers 1` and by a loop. The loop makes the same fits, enlargements and PNG files in one process,
+without Ray, plan, records and commits (benchmarks/bare_loop.py). Work goes from the first image begun to the last one
+ended. Start-up is what comes before. Pixels are equal in {equal} of {IMAGES} images.
 
 {table(["", "srpipe start-up s", "work s", "loop start-up s", "work s", "work, srpipe / loop"], rows)}
 
-Median of the ratios: **{ratio:.3f}**. Two workers, median of {RUNS_OF_TWO} runs: {two_s:.1f} s of work,
-{one_s / two_s:.2f} times as fast as one worker ({one_s:.1f} s).
+The median of the ratios is **{ratio:.3f}**. Two workers take {two_s:.1f} s of work (median of {RUNS_OF_TWO} runs), and
+are {one_s / two_s:.2f} times as fast as one worker ({one_s:.1f} s).
 """,
         ratio <= OVERHEAD_ASKED,
     )
@@ -149,8 +149,8 @@ def seconds_per_image(data: Path) -> str:
     header = ["LR, RGB", "scale", "read", "fit", "infer", "back-project", "write", "total"]
     return f"""### Seconds per image
 
-Default preset, one worker of one thread, nothing else at work; seconds from the columns of the records. Reading and
-writing go on beside the rest, so the total is not the sum.
+One worker of one thread enlarged these images with the default preset, and nothing else was at work. The seconds are
+from the columns of the records. Reading and writing go on beside the rest, so the total is not the sum.
 
 {table(header, rows)}
 """
@@ -173,8 +173,9 @@ def against_the_port(data: Path) -> tuple[str, bool]:
     return (
         f"""### Against the authors' code
 
-Set5 butterfly x2 (LR 128 x 128), default preset, {REPEATS} times in one worker: the first time pays what any first
-image does. A PyTorch port of the authors' code takes {PORT_S:.0f} s for {PORT_DB:.2f} dB. The ratio is the median's.
+Butterfly of Set5 (LR 128 x 128) was enlarged at x2 with the default preset, {REPEATS} times in one worker. The first
+time pays what any first image does. A PyTorch port of the authors' code takes {PORT_S:.0f} s for {PORT_DB:.2f} dB. The
+ratio is that of the median.
 
 {table(header, rows)}
 """,

@@ -34,32 +34,32 @@ OF_8_BITS: Methods = {
 """For the small JPEGs alone: noise is told in the file's units."""
 
 _TOLD = """\
-*bicubic*: Pillow's interpolation alone; *base*: `--method bicubic`, which is bicubic and the data
-step; the others are `srpipe run` with the options that they are called by. Every result is moved to its best place, by
-parts of a pixel, and its colours are matched to the truth's by a linear fit. Then they are compared: PSNR, and
-*detail*, the correlation of what is finer than a Gaussian of 2 LR pixels."""
+*bicubic* is Pillow's interpolation alone. *base* is `--method bicubic`, which is bicubic and the data step. The others
+are `srpipe run` with the options that they are called by. Every result is moved to its best place, by parts of a
+pixel, and its colours are matched to the truth's by a linear fit. Then the two are compared: by PSNR, and by *detail*,
+the correlation of what is finer than a Gaussian of 2 LR pixels."""
 
 _LANDSAT = """## Real pairs: Landsat 8, x2
 
-Bands 2, 3 and 4 at 30 m, enlarged, against the panchromatic band at 15 m of the same overpass, as their best linear
-mix. Clouds by the quality band are left out, 20 LR pixels around them and along the borders. PSNR is over the range of
-the finer band where it is compared, without a thousandth at each end. *Moved by*: down and right, in pixels of the
-finer band, by how much bicubic's was; the files say half a pixel each."""
+Bands 2, 3 and 4 at 30 m were enlarged, and their best linear mix was compared with the panchromatic band at 15 m of
+the same overpass. Clouds by the quality band are left out, and so are 20 LR pixels around them and along the borders.
+PSNR is over the range of the finer band where it is compared, without a thousandth at each end. *Moved by* says how
+far bicubic's result was moved down and right, in pixels of the finer band; the files say half a pixel each."""
 
 _SENTINEL = """## Real pairs: Sentinel-2, x2
 
-Bands at 20 m, enlarged, against the band at 10 m that is nearest in wavelength: B8A (865 nm) and B8 (842) see nearly
-the same; B6 (740), B7 (783) and B8 less so; B5 (705) and B4 (665) lie on two sides of where leaves begin to shine.
-PSNR as above; nothing but borders is left out. The grids of both lie corner on corner. *sensor*: default settings, and
-`sensor:sentinel-2:` with the band."""
+Bands at 20 m were enlarged, and each was compared with the band at 10 m that is nearest in wavelength. B8A (865 nm)
+and B8 (842) see nearly the same, and B6 (740), B7 (783) and B8 less so. B5 (705) and B4 (665) lie on two sides of
+where leaves begin to shine. PSNR is as above, and nothing but borders is left out. The grids of both lie corner on
+corner. *sensor* is default settings and `sensor:sentinel-2:` with the band."""
 
 _JPEGS = """## Small JPEGs as makers publish them, x4
 
-30 crops of satellite, aerial and other pictures, 256 to 480 pixels a side, after all that happens to such pictures: a
-blur of 0.3 to 0.6 LR pixels, a place up to a pixel beside, noise of 1 to 5 grey levels (of light and of reading, some
-of it common to neighbours), gain and offset of each band, contrast stretched, sharpened (unsharp mask, 0.3 to 1.5 at
-0.8 to 1.2 LR pixels), JPEG of quality 70 to 92, 4:2:0 or 4:4:4; rather much noise and sharpening than little. The
-figures are those of brightness."""
+These are 30 crops of satellite, aerial and other pictures, 256 to 480 pixels a side, after all that happens to such
+pictures. They have a blur of 0.3 to 0.6 LR pixels, lie up to a pixel beside their place, and have noise of 1 to 5 grey
+levels (of light and of reading, some of it common to neighbours). Each band has a gain and an offset. Contrast is
+stretched, and the picture sharpened (unsharp mask, 0.3 to 1.5 at 0.8 to 1.2 LR pixels) and saved as JPEG of quality 70
+to 92, 4:2:0 or 4:4:4. Noise and sharpening are rather much than little. The figures are those of brightness."""
 
 
 def landsat(data: Path, methods: Methods) -> Part:

@@ -92,18 +92,20 @@ def section() -> Section:
 
 `make bench-fidelity DATA=...`. {machine()}
 
-An image of {SIDE} x {SIDE} pixels, made by code, at x{SCALE} with `--preset fast` and a kernel told, in one tile and in
-tiles of {TILE}. In counts of 65,535: the largest difference of the two (at most {MOST_COUNTS["nodata"]}, with alpha
-{most}). The step ratio is that of the mean step between neighbours on both sides of a border between tiles to that
-between all other pixels of the input; it is the picture's own, so it has to be that of the same places in one tile (to
-{100 * STEP:g} %). Known samples only; what is known is the same in both.
+An image of {SIDE} x {SIDE} pixels, made by code, was enlarged at x{SCALE} with `--preset fast` and a kernel that was
+told, once in one tile and once in tiles of {TILE}. The largest difference of the two is in counts of 65,535; it is at
+most {MOST_COUNTS["nodata"]}, with alpha {most}. The step ratio is the mean step between neighbours on both sides of a
+border between tiles, over the mean step between all other pixels of the input. It depends on the picture, so it has to
+be that of the same places in one tile (to {100 * STEP:g} %). Only known samples count; the same samples are known in
+both.
 
 {table(header, rows)}
 
 ![The image, and two differences]({PLOT.name})
 
-The image with nodata in tiles; its largest difference over the bands from the one in one tile, {GREYS_PER_COUNT} grey
-levels a count; and, in the same grey levels, what the difference would be if tiles were computed without a halo.
+The picture shows the image with nodata in tiles. Next to it is its largest difference over the bands from the one in
+one tile, {GREYS_PER_COUNT} grey levels a count. Last is, in the same grey levels, what the difference would be if
+tiles were computed without a halo.
 """
     draw()
     return Section(text, all(seam.kept for seam in seams))

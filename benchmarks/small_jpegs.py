@@ -40,7 +40,7 @@ def compared(data: Path, methods: Methods) -> Part:
     every, unseen = [*range(len(truths))], [number for number, crop in enumerate(truths) if not crop.seen]
     part = Part(f"""{counted(near, every)}
 
-The {len(unseen)} of them of whose pictures the prior has seen none:
+For {len(unseen)} of them the prior has seen none of the pictures that they are from:
 
 {counted(near, unseen)}""")
     better = _better(near, "default", every)[0] if "default" in near else ASKED

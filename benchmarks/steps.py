@@ -113,14 +113,16 @@ def main(data: Path) -> None:
 
 `make bench-steps DATA=...` ({minutes:.0f} minutes). {machine()}
 
-Mean Y-PSNR of `srpipe run` on Set5 x{SCALE} against the optimiser steps of a fit, and the mean seconds of a fit in one
-worker of one thread, all cores at work; `--method zssr`, all else default: learning rate, ensemble, back-projection.
+The table has the mean Y-PSNR of `srpipe run` on Set5 x{SCALE} against the optimiser steps of a fit. Beside it are the
+mean seconds of a fit in one worker of one thread, with all cores at work. The runs have `--method zssr`; learning
+rate, ensemble, back-projection and all else are the default.
 
 - *From scratch*: `--prior none`. 0 steps are bicubic and back-projection.
 - *Shipped prior*: no Set5 or Set14 image is among those it was trained on (docs/prior.md).
 - *Collection prior*: the shipped prior, trained for {COLLECTION_STEPS} more steps with crops of {COLLECTION_CROP} by
   `srpipe prior` in {training_s:.0f} s on {trained["images"]} images: the LR x{SCALE} files of Set5 and Set14. The
-  tested LR images are among them, as a user's collection holds the very images to be enlarged; no HR image was used.
+  tested LR images are among them, because your collection, too, holds the very images to be enlarged. No HR image was
+  used.
   {_left_out(trained)}
 
 {steps_table(curves)}
