@@ -14,7 +14,7 @@ FIDELITY = RESULTS.with_name("fidelity.md")
 METHODS = RESULTS.with_name("methods.md")
 
 _HEADERS = {
-    document: f"# {title}\n\nWritten by the benchmarks; each section names the command that makes it anew.\n"
+    document: f"# {title}\n\nThe benchmarks write this page. Each section names the command that makes it anew.\n"
     for document, title in ((RESULTS, "Results"), (FIDELITY, "Fidelity"), (METHODS, "Methods side by side"))
 }
 _HEADERS[METHODS] += "\n![The demo's page by nine methods](compare.png)\n"
