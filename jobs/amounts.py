@@ -16,7 +16,9 @@ def duration(seconds: float) -> str:
 
 
 def pixels(millions: float) -> str:
-    """Format millions of pixels as "0.05", "3.2" or "480", with at most three figures below a thousand."""
+    """Format millions of pixels as "0.0144", "0.52", "3.2" or "480": a slow run, too, has a pace to be seen."""
+    if millions < 0.1:
+        return f"{millions:.4f}".rstrip("0").rstrip(".")
     if millions < 1:
         return f"{millions:.2f}"
     return f"{millions:.1f}" if millions < 100 else f"{millions:,.0f}"

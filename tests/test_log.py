@@ -144,7 +144,7 @@ def test_plain_lines(srpipe: Srpipe) -> None:
     assert len(lines) == 5
     _, _, err = srpipe("run", "m.csv", "-o", "out2", "-v", *TINY)
     assert re.search(r"^a.png: back_project \d\.\d\d s$", err, re.MULTILINE)
-    assert re.search(r"^b.png: done in \d+\.\d\d s, 0.00 Mpx by bicubic$", err, re.MULTILINE)
+    assert re.search(r"^b.png: done in \d+\.\d\d s, 0\.00\d\d? Mpx by bicubic$", err, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("images")
@@ -215,5 +215,5 @@ def test_the_bar_on_a_terminal(tmp_path: Path) -> None:
     bars = [line for line in drawn if "━" in line]
     assert max(map(len, bars)) <= 80
     assert bars[-1].rstrip().endswith("Mpx/s")
-    assert "100 %, 0.00 Mpx" in bars[-1]
+    assert re.search(r"100 %, 0\.00\d+ Mpx", bars[-1])
     assert any(line.startswith("2 of 4 images done, 2 failed (") for line in drawn[-3:])

@@ -295,7 +295,9 @@ def test_duration(seconds: float) -> None:
 
 
 def test_amounts() -> None:
-    assert [pixels(number) for number in (0.0512, 3.24, 99.6, 1234.5)] == ["0.05", "3.2", "99.6", "1,234"]
+    assert [pixels(number) for number in (0, 0.01443, 0.05, 0.512, 3.24, 99.6, 1234.5)] == [
+        *("0", "0.0144", "0.05", "0.51", "3.2", "99.6", "1,234")
+    ]
     assert kinds({"missing": 1, "corrupt": 3}) == "3 corrupt, 1 missing"
 
 
