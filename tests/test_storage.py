@@ -292,3 +292,15 @@ def test_questions_are_not_all_held_at_once(tmp_path: Path, ask: Callable[[list[
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak / len(uris) < 700
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """It is told as such, and not waited for, whoever asks: nobody writes into it."""
+    pipe = str(tmp_path / "a.png")
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it is a pipe or a device, not a file"):
+        storage.stat(pipe)
+    with pytest.raises(OSError, match="it is a pipe or a device, not a file"), storage.on_disk(pipe):
+        pass
+    assert storage.stat_all([pipe]) == storage.content_sources([pipe]) == storage.find(str(tmp_path)) == {}

@@ -156,6 +156,8 @@ def on_disk(uri: str) -> Iterator[str]:
     """Yield the path of a local file with the content of `uri`: the file itself, or a copy that is deleted later."""
     with as_os_errors(uri):
         if scheme(uri) == "file":
+            if is_read_once(uri):
+                raise OSError(None, _NO_FILE)  # it might be waited for without end
             with open(uri, "rb"):  # raises now if it cannot be read
                 pass
             yield uri
@@ -223,6 +225,8 @@ def remove(uri: str) -> None:
         filesystem(uri).rm_file(uri)
 
 
+_NO_FILE = "it is a pipe or a device, not a file"
+
 _LEADS_NOWHERE = Source(0, "link")
 
 
@@ -243,8 +247,10 @@ def _found(where: str, infos: dict[str, dict[str, Any]]) -> dict[str, Source]:
 
 
 def _source(info: dict[str, Any]) -> Source:
-    if info["type"] != "file":
+    if info["type"] == "directory":
         raise IsADirectoryError(None, "it is a folder, not a file")
+    if info["type"] != "file":
+        raise OSError(None, _NO_FILE)
     etag = info.get("ETag")
     return Source(int(info["size"]), etag.strip('"') if etag else repr(info["mtime"]))
 
