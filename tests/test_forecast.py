@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.config import Device, Executor, Form, Format, RunConfig
+from pipeline.driver import calibration
 from pipeline.driver.forecast import Asked, Forecast, forecast
 from pipeline.driver.rates import Line, line_through, through_after
 from pipeline.driver.run import run
@@ -225,6 +228,21 @@ def test_more_workers_take_less_time(tmp_path: Path, tiny_config: Configs, make_
 
 
 @pytest.mark.usefixtures("images")
+def test_a_process_that_measures_is_not_interrupted_as_it_loads(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C reaches it, too; it would print a traceback beside the sentence of the command, which ends it."""
+    with calibration._processes(str(tmp_path)) as start:
+        process = start()
+        for _ in range(20):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert process.poll() is None
+    assert process.returncode == -signal.SIGKILL
+    assert capfd.readouterr().err == ""
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_price_is_hours_times_what_an_hour_costs(tiny_config: Configs) -> None:
     found = told(tiny_config(), price_per_hour=36.0)
     assert found.cost.seconds is not None

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -155,7 +156,8 @@ def _processes(folder: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         command = [sys.executable, "-P", "-m", calibrating.__name__]
         environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": folder}
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        with _without_interrupts():
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         started.append(process)
         return process
 
@@ -165,6 +167,16 @@ def _processes(folder: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]
         for process in started:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Block SIGINT, also in processes that are started meanwhile: a terminal sends it to them, too, as they load."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process:
