@@ -227,7 +227,6 @@ def test_more_workers_take_less_time(tmp_path: Path, tiny_config: Configs, make_
     assert seconds[1] > 3 * seconds[4]
 
 
-@pytest.mark.usefixtures("images")
 def test_a_process_that_measures_is_not_interrupted_as_it_loads(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -243,6 +242,7 @@ def test_a_process_that_measures_is_not_interrupted_as_it_loads(
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+@pytest.mark.usefixtures("images")
 def test_price_is_hours_times_what_an_hour_costs(tiny_config: Configs) -> None:
     found = told(tiny_config(), price_per_hour=36.0)
     assert found.cost.seconds is not None
