@@ -25,6 +25,7 @@ from sr_ops.domain import UNIT
 from sr_ops.enlarging import enlarge, enlarge_tiled
 from sr_ops.learning import fit_stages
 from sr_ops.model import degradation_of, no_phase
+from sr_ops.observation import Observation
 from sr_ops.resample import downscale
 from sr_ops.settings import Preset, preset
 
@@ -102,7 +103,7 @@ def tiled_equals_untiled(data: Path) -> Promise:
         torch.set_num_threads(threads)
         settings = replace(preset(Preset.BALANCED, from_prior=True), scale=scale)
         settings = replace(settings, width=shipped.largest.width, depth=shipped.largest.depth)
-        model = fit_stages(lr, settings, prior, degradation_of(settings)).model
+        model = fit_stages(Observation(lr, degradation_of(settings)), settings, prior).model
         whole = enlarge(lr, model, settings)
         for tile_size in (48, 64, 100):
             tiled = enlarge_tiled(lr, model, replace(settings, tile_size=tile_size), no_phase, UNIT)

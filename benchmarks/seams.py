@@ -19,6 +19,7 @@ from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.enlarging import enlarge
 from sr_ops.learning import fit_stages
 from sr_ops.model import degradation_of
+from sr_ops.observation import Observation
 from sr_ops.settings import Preset, preset
 from sr_ops.tiles import cut, owned, paste, plan_tiles
 
@@ -148,7 +149,7 @@ def _without_halo() -> NDArray[Any]:
     settings = replace(preset(Preset.FAST, from_prior=True), width=shipped.largest.width, depth=shipped.largest.depth)
     settings = replace(settings, scale=SCALE)
     lr = torch.from_numpy(_scene().astype(np.float32)) / 65535
-    model = fit_stages(lr, settings, prior, degradation_of(settings)).model
+    model = fit_stages(Observation(lr, degradation_of(settings)), settings, prior).model
     whole = enlarge(lr, model, settings)
     tiled = torch.empty_like(whole)
     for tile in plan_tiles(SIDE, SIDE, TILE, halo=0):

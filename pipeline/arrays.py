@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sr_ops.grid import Grid, grid_of
+from sr_ops.grid import Grid
 from sr_ops.learning import fit_stages
 from sr_ops.prior import Prior
 from sr_ops.reduction import places
@@ -32,7 +32,7 @@ from .output.written_tile import Measures, WrittenTile
 from .priors.prior_file import SHIPPED, PriorFile, read_prior, weights
 from .storage.patience import Patience
 from .work.device import inline_device
-from .work.enlarging import tiles_of, write_tiles
+from .work.enlarging import Enlargement, write_tiles
 from .work.fitting import prepare
 from .work.image_work import check_scale
 from .work.stopwatch import Stopwatch
@@ -181,13 +181,11 @@ def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> 
     check_scale(restorer, settings.scale)
     with _exact():
         ready = prepare(settings, picture, device, watch)
-        fitted = fit_stages(
-            ready.lr, ready.settings, prior, ready.degradation, watch, domain=ready.domain, signs=ready.signs
-        )
+        fitted = fit_stages(ready.observation, ready.settings, prior, watch)
         model = replace(fitted.model, restorer=restorer)
-        tiles = tiles_of(picture.header, ready.settings, model.degradation)
-        with _Canvas(picture.header, grid_of(settings, picture.height, picture.width)) as canvas, _sentences():
-            write_tiles(picture, tiles, model, ready.settings, device, watch, canvas, ready.settings.tile_size)
+        enlargement = Enlargement(picture, model, ready.settings, device, watch, piece=ready.settings.tile_size)
+        with _Canvas(picture.header, enlargement.grid) as canvas, _sentences():
+            write_tiles(enlargement, enlargement.tiles(), canvas)
     return canvas.samples
 
 

@@ -16,6 +16,7 @@ from .grid import grid_of
 from .guess import with_kernel
 from .learning import fit_stages
 from .model import degradation_of, no_phase
+from .observation import Observation
 from .prior import Prior
 from .reduction import reduced_within
 from .restorer import Restorer
@@ -76,7 +77,8 @@ def _super_resolved(
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
     signs = Signs(fill(lr, domain.known), domain.known_pixels)
     settings, _ = with_kernel(settings, signs)
-    fitted = fit_stages(lr, settings, prior, degradation_of(settings, (noise,)), domain=domain, signs=signs)
+    observation = Observation(lr, degradation_of(settings, (noise,)), domain, signs)
+    fitted = fit_stages(observation, settings, prior)
     sr = enlarge_tiled(lr, replace(fitted.model, restorer=restorer), settings, no_phase, domain)
     height, width = lr.shape[-2:]
     grid, whole = grid_of(settings, height, width), tile_at(slice(0, height), slice(0, width), height, width, 0)

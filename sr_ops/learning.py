@@ -15,13 +15,14 @@ from torch import Tensor
 from . import methods, sheet
 from .damage import Damage, find_damage
 from .degradation import Degradation
-from .domain import UNIT, Domain, fill, nearest
+from .domain import Domain, fill, nearest
 from .enlarging import enlarge, enlarge_tiled
 from .enlarging_method import Learned
 from .fits import AfterStep, Taught, fit_together, stacks_of
 from .held_out import Examination, HeldOut, hold_out, whole
 from .kernels import unlike_gaussian
 from .model import Fitted, Model, Phase, as_later_stage, build_network, network_of, no_phase
+from .observation import Observation
 from .pairs import Lesson, father_son_pyramid, shortest_side
 from .prior import Prior
 from .residual_network import ResidualNetwork
@@ -32,16 +33,13 @@ from .tiles import cut, owned, tile_at
 
 
 def fit_stages(
-    lr: Tensor,
+    observation: Observation,
     settings: Settings,
     prior: Prior | None,
-    degradation: Degradation,
     phase: Phase = no_phase,
     after_step: AfterStep | None = None,
-    domain: Domain = UNIT,
-    signs: Signs | None = None,
 ) -> Fitted:
-    """Fit one network per stage to what is known of (C, H, W) float32 in [0, 1], on the tensor's device.
+    """Fit one network per stage to what is known of an image, on the device of its tensor.
 
     With `Method.AUTO` the first network is scored on parts of the image that it did not learn from, beside the prior as
     it is and the base. Where no part can be spared, JPEG spoiled the image, or it is too small to be fitted, the prior
@@ -49,23 +47,18 @@ def fit_stages(
 
     Args:
         prior: where the fits start; None for a start from scratch.
-        degradation: what made the image; with `Settings.noise` AUTO its noise is measured instead.
         after_step: called after each optimiser step of each stage.
-        signs: of the image, its unknown samples filled, where something was looked for in it already.
     """
-    (fitted,) = fit_stages_together([lr], settings, prior, [degradation], [phase], after_step, [domain], [signs])
+    (fitted,) = fit_stages_together([observation], settings, prior, [phase], after_step)
     return fitted
 
 
 def fit_stages_together(
-    lrs: Sequence[Tensor],
+    observations: Sequence[Observation],
     settings: Settings,
     prior: Prior | None,
-    degradations: Sequence[Degradation],
     phases: Sequence[Phase],
     after_step: AfterStep | None = None,
-    domains: Sequence[Domain] | None = None,
-    signs: Sequence[Signs | None] | None = None,
 ) -> list[Fitted]:
     """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
@@ -73,11 +66,10 @@ def fit_stages_together(
     of a stack counts for each of its images.
 
     Args:
+        phases: one for each image.
         after_step: called after each optimiser step, of a stack once for all of its images.
     """
-    domains, signs = domains or [UNIT] * len(lrs), signs or [None] * len(lrs)
-    of_images = zip(lrs, degradations, phases, domains, signs, strict=True)
-    images = [_Stages(settings, prior, *of_image) for of_image in of_images]
+    images = [_Stages(each, settings, prior, phase) for each, phase in zip(observations, phases, strict=True)]
     while lessons := {index: taught for index, image in enumerate(images) if (taught := image.lesson()) is not None}:
         for stack in stacks_of(lessons, settings.fit):
             with ExitStack() as measured:
@@ -108,26 +100,18 @@ _ASTRAY = 1.0
 class _Stages:
     """The stages of one image, fitted one after the other by whoever asks for `lesson` and then calls `learned`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        prior: Prior | None,
-        lr: Tensor,
-        degradation: Degradation,
-        phase: Phase,
-        domain: Domain,
-        signs: Signs | None,
-    ) -> None:
+    def __init__(self, observation: Observation, settings: Settings, prior: Prior | None, phase: Phase) -> None:
         self._settings, self._prior, self._phase = settings, prior, phase
-        self._domain, self._known = domain, domain.known_pixels
-        self._lr = fill(lr, domain.known)
-        self._ratio = stages_of(settings, degradation)[0].ratio
+        self._domain, self._known = observation.domain, observation.domain.known_pixels
+        self._lr = fill(observation.lr, self._domain.known)
+        self._ratio = stages_of(settings, observation.degradation)[0].ratio
         self._parts = hold_out(self._lr, self._ratio, settings.seed, self._known)
         with phase("fit"):
-            self._damage = _damage(signs or Signs(self._lr, self._known), self._parts, settings, degradation)
-        degradation = self._damage.as_noise_of(degradation)
+            signs = observation.signs or Signs(self._lr, self._known)
+            self._damage = _damage(signs, self._parts, settings, observation.degradation)
+        degradation = self._damage.as_noise_of(observation.degradation)
         self._stages = stages_of(settings, degradation)
-        self._told = self._damage.told(len(lr)).to(lr.device)
+        self._told = self._damage.told(len(self._lr)).to(self._lr.device)
         self._plain = Model(Method.BICUBIC, degradation, (), self._told)
         self._taught: ResidualNetwork | None = None
         noise = self._damage.sigmas if self._damage.looked else None

@@ -16,6 +16,7 @@ from sr_ops.kernels import bicubic
 from sr_ops.layers import Addition, initialise
 from sr_ops.learning import fit_stages
 from sr_ops.model import no_phase
+from sr_ops.observation import Observation
 from sr_ops.settings import Body, BodyKind, Method, Network, Settings
 from sr_ops.stages import halo
 
@@ -57,7 +58,7 @@ def test_a_gate_multiplies_what_is_added(kind: BodyKind) -> None:
 def test_strips_equal_the_whole(kind: BodyKind, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit: each layer keeps of the rows above a strip what it looks at again."""
     lr = noise(3, 99, 31)
-    fitted = fit_stages(lr, replace(DIRECT, body=kind), random_prior(kind=kind), CLEAN)
+    fitted = fit_stages(Observation(lr, CLEAN), replace(DIRECT, body=kind), random_prior(kind=kind))
     whole = enlarge_tiled(lr, fitted.model, DIRECT, no_phase, UNIT)
     monkeypatch.setattr(members, "_PIXELS", (9 * 31, 9 * 31))
     assert torch.equal(enlarge_tiled(lr, fitted.model, DIRECT, no_phase, UNIT), whole)
@@ -70,7 +71,7 @@ def test_tiles_equal_the_whole(kind: BodyKind, scale: int) -> None:
     settings = replace(DIRECT, scale=scale, body=kind, tile_size=20)
     degradation = Degradation((bicubic(scale),), scale)
     lr = noise(3, 12, 90 if scale == 2 else 60)
-    fitted = fit_stages(lr, settings, random_prior(kind=kind), degradation)
+    fitted = fit_stages(Observation(lr, degradation), settings, random_prior(kind=kind))
     tiled = enlarge_tiled(lr, fitted.model, settings, no_phase, UNIT)
     whole = enlarge_tiled(lr, fitted.model, replace(settings, tile_size=512), no_phase, UNIT)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-5)

@@ -18,6 +18,7 @@ from sr_ops.fit import fit
 from sr_ops.held_out import hold_out
 from sr_ops.learning import fit_stages
 from sr_ops.model import Model
+from sr_ops.observation import Observation
 from sr_ops.pairs import Lesson
 from sr_ops.resample import downscale, upscale
 from sr_ops.residual_network import ResidualNetwork
@@ -131,7 +132,7 @@ def test_tiles_are_exact_beside_unknown_samples(scale: int, network: Network) ->
     lr, known = 3 * image(2, 90, 130) - 1, slanted(2, 90, 130)
     domain = Domain(known, -torch.inf, torch.inf)
     settings = replace(SETTINGS, scale=scale, network=network, ensemble=scale == 2)
-    fitted = fit_stages(lr, settings, None, camera_of(settings), domain=domain)
+    fitted = fit_stages(Observation(lr, camera_of(settings), domain), settings, None)
     whole = enlarge(lr, fitted.model, settings, domain=domain)
     tiled = super_resolve(lr, replace(settings, tile_size=32), domain=domain)
     assert float((whole - tiled)[nearest(known, scale)].abs().max()) < 2e-5
@@ -148,7 +149,7 @@ def test_a_fit_learns_from_what_is_known_alone(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("sr_ops.fits.fit", spy)
     settings = replace(SETTINGS, scale=4)
-    fit_stages(image(), settings, None, camera_of(settings), domain=Domain(known))
+    fit_stages(Observation(image(), camera_of(settings), Domain(known)), settings, None)
     for taught, scale in zip(seen, (1, 2), strict=True):
         assert taught is not None
         assert not taught[0][nearest(~known.all(0)[None], scale)[0]].any()
@@ -171,7 +172,7 @@ def test_held_out_squares_are_known() -> None:
 def test_nothing_known_is_bicubic() -> None:
     """An image without a single known sample is not fitted."""
     nothing = torch.zeros(3, 48, 56, dtype=torch.bool)
-    fitted = fit_stages(image() * torch.nan, SETTINGS, None, matlab(2), domain=Domain(nothing))
+    fitted = fit_stages(Observation(image() * torch.nan, matlab(2), Domain(nothing)), SETTINGS, None)
     assert fitted.model.method is Method.BICUBIC
 
 

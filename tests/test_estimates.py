@@ -10,6 +10,7 @@ from pipeline.work.estimates import enlarging_seconds, fitting_seconds
 from sr_ops.kernel_spec import PLAIN
 from sr_ops.learning import fit_stages
 from sr_ops.model import build_network, degradation_of
+from sr_ops.observation import Observation
 from sr_ops.settings import FitSettings, Method, Network, Preset, Settings, preset
 
 from .cameras import random_prior
@@ -88,5 +89,5 @@ def test_what_is_thought_to_be_fitted_is(kernel: str, scale: int) -> None:
     fit = FitSettings(steps=1, crop=32, batch=1)
     settings = Settings(scale=scale, network=Network.DIRECT, width=8, depth=4, kernel=kernel, fit=fit)
     steps: list[int] = []
-    fit_stages(star(64), settings, random_prior(), degradation_of(settings), after_step=steps.append)
+    fit_stages(Observation(star(64), degradation_of(settings)), settings, random_prior(), after_step=steps.append)
     assert (fitting_seconds(settings) > 0) is bool(steps)

@@ -201,16 +201,16 @@ def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
     rows = [row(tmp_path, name) for name in "xy"]
     stacked, together = replace(tiny_settings, stack=2), stacked_fits.fit_stages_together
 
-    def slowly(lrs: Any, settings: Settings, prior: Any, made_by: Any, watches: Any, *rest: Any) -> Any:
+    def slowly(images: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
         with watches[0]("fit"), watches[1]("fit"):
             time.sleep(1.6)
-        return together(lrs, settings, prior, made_by, watches, *rest)
+        return together(images, settings, prior, watches, *rest)
 
     monkeypatch.setattr(stacked_fits, "fit_stages_together", slowly)
     assert [record.status for record in make_worker(stacked, max_seconds=1.5)(rows)] == ["done", "done"]
 
-    def just_in_time(lrs: Any, settings: Settings, prior: Any, made_by: Any, watches: Any, *rest: Any) -> Any:
-        fitted = together(lrs, settings, prior, made_by, watches, *rest)
+    def just_in_time(images: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
+        fitted = together(images, settings, prior, watches, *rest)
         for watch in watches:
             watch.limit(None)
         with watches[0]("fit"), watches[1]("fit"):

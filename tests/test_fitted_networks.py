@@ -11,6 +11,7 @@ from sr_ops.fit import fit
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Model, as_later_stage, build_network, degradation_of, no_phase
 from sr_ops.networks import NAMES, network_class
+from sr_ops.observation import Observation
 from sr_ops.resample import upscale
 from sr_ops.residual_network import FittedNetwork, ResidualNetwork
 from sr_ops.settings import FitSettings, Method, Normalisation, Settings
@@ -195,10 +196,10 @@ def test_a_stack_learns_what_each_learns_alone_or_says_that_it_cannot(name: str)
 def test_images_together_are_as_each_alone(settings: Settings, adversarial: float) -> None:
     """Whatever cannot be stacked is fitted one by one, bit for bit as alone; what can, to rounding."""
     settings = replace(settings, fit=replace(SHORT, adversarial=adversarial), stack=2, noise="0")
-    images, camera = [noise(3, 40, 40, seed=seed) for seed in range(2)], degradation_of(settings)
-    together = fit_stages_together(images, settings, None, [camera] * 2, [no_phase] * 2)
+    images = [Observation(noise(3, 40, 40, seed=seed), degradation_of(settings)) for seed in range(2)]
+    together = fit_stages_together(images, settings, None, [no_phase] * 2)
     for image, fitted in zip(images, together, strict=True):
-        alone = fit_stages(image, settings, None, camera)
+        alone = fit_stages(image, settings, None)
         (one,), (other,) = alone.model.networks, fitted.model.networks
         if network_class(settings.network).stackable and not adversarial:
             torch.testing.assert_close(state(one), state(other), rtol=0, atol=1e-3)

@@ -16,6 +16,7 @@ from pipeline.config import Form, RunConfig
 from pipeline.driver.run import run
 from pipeline.imagery import camera
 from pipeline.work import image_work
+from pipeline.work.enlarging import Enlargement, Written
 from pipeline.work.units import Division, Group
 from pipeline.work.worker import Worker
 from sr_ops import sheet, signs
@@ -215,7 +216,12 @@ def test_a_scene_keeps_the_kernel_that_its_fit_found(
     assert [*(tmp_path / "divided/_scene").rglob("weights.safetensors")]
     kernels: set[str] = set()
     write_tiles = image_work.write_tiles
-    monkeypatch.setattr(image_work, "write_tiles", lambda *given: kernels.add(given[3].kernel) or write_tiles(*given))
+
+    def note_kernel(image: Enlargement, *more: Any) -> Written:
+        kernels.add(image.settings.kernel)
+        return write_tiles(image, *more)
+
+    monkeypatch.setattr(image_work, "write_tiles", note_kernel)
     (divided,) = find(["big.png"], "divided", tile_size=32).values()
     assert looked == [1]
     assert kernels == {divided["kernel"]}

@@ -13,6 +13,7 @@ from sr_ops.enlarging_method import EnlargingMethod
 from sr_ops.learning import fit_stages
 from sr_ops.methods import NAMES, method_of
 from sr_ops.model import Model, degradation_of, no_phase
+from sr_ops.observation import Observation
 from sr_ops.resample import downscale
 from sr_ops.settings import Settings
 from sr_ops.stages import halo
@@ -34,7 +35,7 @@ def seen(settings: Settings, height: int, width: int) -> Tensor:
 
 
 def learned(image: Tensor, settings: Settings, domain: Domain = UNIT) -> Model:
-    return fit_stages(image, settings, None, degradation_of(settings), domain=domain).model
+    return fit_stages(Observation(image, degradation_of(settings), domain), settings, None).model
 
 
 def scene(height: int, width: int, bands: int = 3) -> Tensor:

@@ -15,6 +15,7 @@ from sr_ops.methods.selfex import METHOD as SELFEX
 from sr_ops.methods.sparse import METHOD as SPARSE
 from sr_ops.methods.sparse import codes
 from sr_ops.model import degradation_of
+from sr_ops.observation import Observation
 from sr_ops.own_examples import LAID, Examples, examples_of, laid_over, patches_of
 from sr_ops.patch_method import steps_of
 from sr_ops.resample import downscale
@@ -27,7 +28,7 @@ CAMERA = Degradation((bicubic(2),), 2)
 
 def enlarged(lr: Tensor, name: str) -> Tensor:
     settings = Settings(scale=2, method=name, noise="0")
-    model = fit_stages(lr, settings, None, degradation_of(settings)).model
+    model = fit_stages(Observation(lr, degradation_of(settings)), settings, None).model
     return enlarge(lr, model, settings)
 
 

@@ -23,6 +23,7 @@ from pipeline.output.kernel_columns import Found
 from pipeline.output.layout import Commit, list_commits, list_scenes
 from pipeline.output.record import Record
 from pipeline.output.status import Status
+from pipeline.output.tidying import Tiling
 from pipeline.output.written_tile import Measures, WrittenTile
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, scene
@@ -90,9 +91,9 @@ def enlarged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of tiles of every call that enlarges some."""
     calls: list[int] = []
 
-    def count(picture: Any, tiles: Any, *more: Any) -> Any:
+    def count(image: Any, tiles: Any, *more: Any) -> Any:
         calls.append(len(tiles))
-        return enlarging.write_tiles(picture, tiles, *more)
+        return enlarging.write_tiles(image, tiles, *more)
 
     monkeypatch.setattr(image_work, "write_tiles", count)
     return calls
@@ -104,9 +105,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     calls: list[tuple[int, ...]] = []
     fit_stages = image_work.fit_stages
 
-    def count(lr: Any, *more: Any) -> Any:
-        calls.append(tuple(lr.shape))
-        return fit_stages(lr, *more)
+    def count(observation: Any, *more: Any) -> Any:
+        calls.append(tuple(observation.lr.shape))
+        return fit_stages(observation, *more)
 
     monkeypatch.setattr(image_work, "fit_stages", count)
     return calls
@@ -379,10 +380,10 @@ def test_failed_group(
     """A group that fails fails its scene with the reason, the rest is left alone; the next run goes on from there."""
     with monkeypatch.context() as patched:
 
-        def refuse(picture: Any, tiles: Any, *more: Any) -> Any:
+        def refuse(image: Any, tiles: Any, *more: Any) -> Any:
             if tiles[0].row == 1:
                 raise ZeroDivisionError("by zero")
-            return enlarging.write_tiles(picture, tiles, *more)
+            return enlarging.write_tiles(image, tiles, *more)
 
         patched.setattr(image_work, "write_tiles", lambda *arguments: enlarged.append(0) or refuse(*arguments))
         summary = run(tiny_config(), observer)
@@ -626,8 +627,8 @@ class Pool:
 def fitted(tmp_path: Path) -> None:
     """What the fit of x leaves for its commit."""
     made = Header("PNG", 1, 3, "uint8", (Band("gray"),))
-    uri = scene.result_uri(str(tmp_path), Commit("s", "x", "v"))
-    storage.write(uri, to_json(scene.SceneResult(1, made, Grid(Axis(1, 1), Axis(3, 3), 1))))
+    uri = scene.SceneFolder.of(str(tmp_path), Commit("s", "x", "v")).result
+    storage.write(uri, to_json(Tiling(1, made, Grid(Axis(1, 1), Axis(3, 3), 1))))
 
 
 @pytest.mark.usefixtures("fitted")

@@ -10,6 +10,7 @@ from pipeline.work.scene_weights import model_from_bytes, model_to_bytes
 from sr_ops.enlarging import enlarge
 from sr_ops.learning import fit_stages
 from sr_ops.model import Model, degradation_of
+from sr_ops.observation import Observation
 from sr_ops.settings import FitSettings, Method, Settings
 
 SETTINGS = Settings(scale=4, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=2, crop=16, batch=1))
@@ -22,7 +23,7 @@ def image() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def fitted() -> Model:
-    return fit_stages(image(), SETTINGS, None, degradation_of(SETTINGS)).model
+    return fit_stages(Observation(image(), degradation_of(SETTINGS)), SETTINGS, None).model
 
 
 def test_a_model_comes_back(fitted: Model) -> None:

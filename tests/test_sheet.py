@@ -11,6 +11,7 @@ from sr_ops import sheet
 from sr_ops.domain import Domain
 from sr_ops.held_out import hold_out
 from sr_ops.learning import fit_stages
+from sr_ops.observation import Observation
 from sr_ops.settings import FitSettings, Method, Settings
 
 from .cameras import matlab
@@ -90,4 +91,4 @@ def test_a_fit_learns_across_no_joint() -> None:
     joints[:, 60:68], joints[:, :, 60:68] = True, True
     assert not (parts.taught == 0)[joints].any()
     settings = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(2, 16, 2))
-    assert fit_stages(lr, settings, None, matlab(2), domain=Domain(known)).model.method is Method.ZSSR
+    assert fit_stages(Observation(lr, matlab(2), Domain(known)), settings, None).model.method is Method.ZSSR

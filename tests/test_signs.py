@@ -14,6 +14,7 @@ from sr_ops.held_out import hold_out
 from sr_ops.jpeg import find_steps, round_to_steps, steps_of_quality
 from sr_ops.kernels import bicubic
 from sr_ops.learning import fit_stages
+from sr_ops.observation import Observation
 from sr_ops.settings import Method, Settings
 from sr_ops.signs import Signs
 from sr_ops.spectrum import spectrum_of
@@ -63,9 +64,9 @@ def test_a_fit_takes_what_was_found(looks: Counter[str]) -> None:
     assert found.estimate is not None
     before = looks.copy()
     settings = Settings(scale=2, method=Method.BICUBIC)
-    fit_stages(image, settings, None, Degradation((bicubic(2),), 2), signs=found)
+    fit_stages(Observation(image, Degradation((bicubic(2),), 2), signs=found), settings, None)
     assert looks == before
-    fit_stages(image, settings, None, Degradation((bicubic(2),), 2))
+    fit_stages(Observation(image, Degradation((bicubic(2),), 2)), settings, None)
     assert looks["find_steps"] == before["find_steps"] + 1
 
 

@@ -24,6 +24,7 @@ from sr_ops.guess import estimate_of, guess
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, Phase, build_network, no_phase
+from sr_ops.observation import Observation
 from sr_ops.pairs import Pair, father_son_pyramid
 from sr_ops.resample import downscale, upscale
 from sr_ops.residual_network import ResidualNetwork, fastest_dtype
@@ -51,15 +52,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def learned(lr: Tensor, settings: Settings, **rest: Any) -> Fitted:
+def learned(lr: Tensor, settings: Settings, domain: Domain = UNIT, **rest: Any) -> Fitted:
     """From scratch."""
-    return fit_stages(lr, settings, None, matlab(settings.scale), **rest)
+    return fit_stages(Observation(lr, matlab(settings.scale), domain), settings, None, **rest)
 
 
 def learned_together(lrs: list[Tensor], settings: Settings, phases: list[Phase] | None = None) -> list[Fitted]:
     """From scratch."""
-    cameras = [matlab(settings.scale)] * len(lrs)
-    return fit_stages_together(lrs, settings, None, cameras, phases or [no_phase] * len(lrs))
+    observations = [Observation(lr, matlab(settings.scale)) for lr in lrs]
+    return fit_stages_together(observations, settings, None, phases or [no_phase] * len(lrs))
 
 
 def by_networks(networks: tuple[ResidualNetwork, ...], settings: Settings) -> Model:

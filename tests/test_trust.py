@@ -24,6 +24,7 @@ from sr_ops.dihedral import ORDER, inverse, transform
 from sr_ops.fit import MOST_POINTS, curve
 from sr_ops.learning import fit_stages
 from sr_ops.model import degradation_of
+from sr_ops.observation import Observation
 from sr_ops.octaves import OctavePowers
 from sr_ops.settings import FitSettings, Method, Settings
 from sr_ops.stages import stages_of
@@ -56,7 +57,7 @@ def manifest(tmp_path: Path, *names: str) -> None:
 def members(prior: bytes, lr: torch.Tensor, settings: Settings) -> torch.Tensor:
     """(8, C, H, W): what the network makes of the turned images, turned back."""
     degradation = degradation_of(settings)
-    model = fit_stages(lr, settings, weights(prior), degradation).model
+    model = fit_stages(Observation(lr, degradation), settings, weights(prior)).model
     (network,), (stage,) = model.networks, stages_of(settings, model.degradation)
     base, told = stage.base(lr), model.told
     assert told is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from sr_ops.grid import Grid
 
@@ -12,34 +13,53 @@ from . import layout
 from .maps import kind_of, map_header
 
 
-def finish_tiles(
-    output: str, key: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int
-) -> None:
+@dataclass(frozen=True)
+class Tiling:
+    """A whole result, and how it is divided into tiles."""
+
+    side: int
+    """Side of a tile, in LR pixels."""
+    header: Header
+    """Header of the whole result."""
+    grid: Grid
+
+    @property
+    def has_several(self) -> bool:
+        """Whether there is more than one tile, counting those in which nothing is known."""
+        return max(self.grid.rows.lr, self.grid.columns.lr) > self.side
+
+    def placed(self, name: str) -> Placed:
+        """Return the tile of that name with its place in the result."""
+        position = layout.tile_position(name)
+        assert position is not None
+        rows, columns = (
+            axis.part(self.side * number, min(self.side * (number + 1), axis.lr))
+            for axis, number in zip((self.grid.rows, self.grid.columns), position, strict=True)
+        )
+        return Placed(name, rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+
+
+def finish_tiles(output: str, key: str, tiling: Tiling, names: Sequence[str]) -> None:
     """Finish an image in tiles. Raises OSError.
 
     Args:
-        made: header of the whole result.
         names: the tiles that were written.
-        planned: number of tiles, with those in which nothing is known.
-        side: of a tile, in LR pixels.
     """
-    _finish(layout.tiles_folder(output, key), made, names, planned, grid, side)
+    _finish(layout.tiles_folder(output, key), tiling, names)
 
 
-def finish_map(
-    output: str, key: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int
-) -> str | None:
+def finish_map(output: str, key: str, tiling: Tiling, names: Sequence[str]) -> str | None:
     """Finish an image's disagreement map; return its uri, or None without a map. Raises OSError.
 
     Args:
-        made: header of the whole result; the rest as in `finish_tiles`.
+        tiling: of the image's result.
         names: the map's tiles; empty if it is not wanted, in which case an older one is removed.
     """
     folder = layout.map_folder(output, key)
     if not names:
         remove_map(output, key)
         return None
-    _finish(folder, map_header(made, kind_of(names[0])), names, planned, grid, side)
+    _finish(folder, replace(tiling, header=map_header(tiling.header, kind_of(names[0]))), names)
     return folder
 
 
@@ -49,25 +69,15 @@ def remove_map(output: str, key: str) -> None:
         layout.remove_other_tiles(layout.map_folder(output, key), ())
 
 
-def _finish(folder: str, made: Header, names: Sequence[str], planned: int, grid: Grid, side: int) -> None:
+def _finish(folder: str, tiling: Tiling, names: Sequence[str]) -> None:
     """Write the mosaic and remove other tiles."""
-    kept = set(names)
+    kept, made = set(names), tiling.header
     located = made.georef is not None or made.nodata is not None
-    if (planned > 1 or located or not kept) and made.colours != CMYK:  # GDAL would show CMYK as RGB and alpha
-        storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [_placed(name, grid, side) for name in names]))
+    if (tiling.has_several or located or not kept) and made.colours != CMYK:  # GDAL would show CMYK as RGB and alpha
+        storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [tiling.placed(name) for name in names]))
         kept.add(layout.MOSAIC)
     with suppress(FileNotFoundError):  # neither tiles nor a mosaic
         layout.remove_other_tiles(folder, kept)
-
-
-def _placed(name: str, grid: Grid, side: int) -> Placed:
-    position = layout.tile_position(name)
-    assert position is not None
-    rows, columns = (
-        axis.part(side * number, min(side * (number + 1), axis.lr))
-        for axis, number in zip((grid.rows, grid.columns), position, strict=True)
-    )
-    return Placed(name, rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
 
 
 def remove_other_forms(output: str, key: str, kept: str | None) -> None:

@@ -1,15 +1,14 @@
 """From the model of an image to its stored tiles."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from operator import add
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sr_ops.degradation import Degradation
 from sr_ops.enlarging import enlarge, enlarge_and_compare
 from sr_ops.grid import Grid, grid_of
 from sr_ops.model import Model
@@ -25,62 +24,83 @@ from ..imagery.samples import blends
 from ..output.maps import map_samples
 from ..output.sinks import Sink
 from ..output.written_tile import Measures, WrittenTile
-from .finishing import Finished, copied, finish
+from .finishing import Finished, Finisher
 from .measuring import disagreement_in, octaves_of
 from .stopwatch import Stopwatch
 
 
-def tiles_of(header: Header, settings: Settings, degradation: Degradation) -> tuple[Tile, ...]:
-    """Return all tiles of an image, row by row."""
-    grid = grid_of(settings, header.height, header.width)
-    return plan_tiles(header.height, header.width, settings.tile_size, halo(settings, degradation) + grid.reach)
+@dataclass(frozen=True, eq=False)
+class Enlargement:
+    """An image on its way to its result: what is enlarged, by what, and in which pieces."""
+
+    picture: Picture
+    model: Model
+    settings: Settings
+    device: torch.device
+    watch: Stopwatch
+    """Measures "read", "infer" and "back_project"."""
+    piece: int
+    """Side in LR pixels of what is computed at once; it divides the side of a tile."""
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid of the whole result."""
+        return grid_of(self.settings, self.picture.height, self.picture.width)
+
+    @cached_property
+    def halo(self) -> int:
+        """LR pixels that are read around a tile."""
+        return halo(self.settings, self.model.degradation) + self.grid.reach
+
+    @cached_property
+    def finisher(self) -> Finisher:
+        return Finisher(self.picture.header, self.picture.scaling, self.model.degradation, self.grid)
+
+    def tiles(self) -> tuple[Tile, ...]:
+        """Return all tiles of the image, row by row."""
+        return plan_tiles(self.picture.height, self.picture.width, self.settings.tile_size, self.halo)
+
+    def parts(self, tile: Tile) -> tuple[Tile, ...]:
+        """Return the parts in which a tile is computed."""
+        return parts_of(tile, self.picture.height, self.picture.width, self.piece, self.halo)
 
 
-def write_tiles(
-    picture: Picture,
-    tiles: Sequence[Tile],
-    model: Model,
-    settings: Settings,
-    device: torch.device,
-    watch: Stopwatch,
-    sink: Sink,
-    piece: int,
-    maps: Sink | None = None,
-) -> tuple[tuple[WrittenTile, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class Written:
+    """What was stored of an image."""
+
+    tiles: tuple[WrittenTile, ...]
+    map_names: tuple[str, ...] = ()
+    """Tiles of the disagreement map, if one was wanted."""
+
+
+def write_tiles(image: Enlargement, tiles: Sequence[Tile], sink: Sink, maps: Sink | None = None) -> Written:
     """Enlarge tiles one by one into `sink`. On return all are durable; at most three are held in memory.
 
     A tile does not depend on which others are asked for, nor on the size of the pieces in which it is computed. A tile
     without a known sample is left out if that reads the same: a place without a tile is nodata, or 0.
 
     Args:
-        watch: measures "read", "infer" and "back_project".
-        piece: side in LR pixels of what is computed at once; it divides the side of a tile.
         maps: receives the map of the members' disagreement, if there are members.
-
-    Returns:
-        The written tiles, and the names of the map's tiles.
 
     Raises:
         ImageError: the image could not be read, or a tile could not be stored.
     """
-    header = picture.header
-    grid = grid_of(settings, header.height, header.width)
-    around = halo(settings, model.degradation) + grid.reach
+    header, grid = image.picture.header, image.grid
     for tile in tiles:
-        parts = parts_of(tile, header.height, header.width, piece, around)
-        done = [(part, _enlarge(picture, part, grid, model, settings, device, watch)) for part in parts]
+        done = [(part, _enlarged(image, part)) for part in image.parts(tile)]
         measures = reduce(add, (Measures(finished.residuals, finished.disagreement) for _, finished in done))
         if not any(measures.residuals.counts) and _reads_as_unknown(header):
             continue
         pixels = _put_together(tile, done, grid)
-        with watch("back_project"):
+        with image.watch("back_project"):
             measures = replace(measures, octaves=octaves_of(pixels, header, grid))
         sink.add(tile, pixels, measures)
         if maps is not None and measures.disagreement is not None:
             samples = map_samples(_map_of(tile, done, grid), maps.target, header)
             maps.add(tile, Pixels(samples, None), measures)
     written = sink.finish()
-    return written, () if maps is None else tuple(tile.name for tile in maps.finish())
+    return Written(written) if maps is None else Written(written, tuple(tile.name for tile in maps.finish()))
 
 
 def _reads_as_unknown(header: Header) -> bool:
@@ -89,31 +109,24 @@ def _reads_as_unknown(header: Header) -> bool:
     return header.nodata is not None or header.mask or alpha
 
 
-def _enlarge(
-    picture: Picture,
-    part: Tile,
-    grid: Grid,
-    model: Model,
-    settings: Settings,
-    device: torch.device,
-    watch: Stopwatch,
-) -> Finished:
-    """Enlarge what a part of a tile owns."""
+def _enlarged(image: Enlargement, part: Tile) -> Finished:
+    """Return the result for what a part of a tile owns."""
+    model, settings, watch = image.model, image.settings, image.watch
     with watch("read"):
-        window = picture.window(part.rows.read, part.columns.read, device)
+        window = image.picture.window(part.rows.read, part.columns.read, image.device)
     known = window.domain.known
     if known is not None and not bool(owned(known, part, 1).any()):
-        return copied(window, part, grid)
+        return image.finisher.copied(window, part)
     sr, spread = enlarge_and_compare(window.lr, model, settings, watch, window.domain)
     alpha = None
     if window.alpha is not None:
         plain = Model(Method.BICUBIC, camera.of_alpha(model.degradation))
         alpha = enlarge(window.alpha, plain, settings, watch)
     with watch("back_project"):
-        finished = finish(sr, alpha, window, part, picture.header, picture.scaling, model.degradation, grid)
+        finished = image.finisher.finished(sr, alpha, window, part)
         if spread is None:
             return finished
-        disagreement, of_all_bands = disagreement_in(spread, window, part, picture.scaling, grid)
+        disagreement, of_all_bands = disagreement_in(spread, window, part, image.picture.scaling, image.grid)
         return replace(finished, disagreement=disagreement, map=of_all_bands)
 
 

@@ -3,14 +3,11 @@
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.domain import Domain
 from sr_ops.guess import Guess, with_kernel
 from sr_ops.model import Fitted, Phase
+from sr_ops.observation import Observation
 from sr_ops.settings import Settings
-from sr_ops.signs import Signs
 
 from ..imagery import camera
 from ..imagery.picture import Picture
@@ -24,11 +21,8 @@ class ToFit:
     """With the estimated kernel if none was given."""
     guess: Guess | None
     """The estimated kernel."""
-    degradation: Degradation
-    lr: Tensor
-    domain: Domain
-    signs: Signs
-    """Signs of its pixels, which the kernel was estimated from and which are used again."""
+    observation: Observation
+    """With the signs that the kernel was estimated from."""
 
 
 @dataclass(frozen=True)
@@ -56,4 +50,4 @@ def prepare(told: Settings, picture: Picture, device: torch.device, phase: Phase
     if of_camera and camera.is_too_wide(settings, picture.header):
         settings, guess = replace(settings, kernel=camera.TOO_SMALL.kernel), camera.TOO_SMALL
     degradation = camera.degradation_of(settings, picture.header, picture.scaling)
-    return ToFit(settings, guess, degradation, lr, domain, signs)
+    return ToFit(settings, guess, Observation(lr, degradation, domain, signs))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
 
@@ -31,17 +31,28 @@ from ..output.record import Record
 from ..output.sinks import open_sink, store
 from ..output.status import Status
 from ..output.target import Target
-from ..output.tidying import finish_map, finish_tiles, remove_other_forms
-from ..output.written_tile import WrittenTile
+from ..output.tidying import Tiling, finish_map, finish_tiles, remove_other_forms
 from ..storage.patience import Patience
-from . import scene
-from .enlarging import tiles_of, write_tiles
+from .enlarging import Enlargement, Written, write_tiles
 from .fitting import ImageFit, prepare
 from .opening import Image, Opened
 from .recording import Recorder
+from .scene import SceneFolder, clear
 from .scene_weights import model_to_bytes
-from .stopwatch import Stopwatch
 from .units import Answer, Division, Group, GroupRecord, Row, Scene, divide, with_tiles
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at an image that was opened."""
+
+    row: Row
+    opened: Opened
+    fit: ImageFit | None
+    """From a stack, if it was done already."""
+    begun: Record
+    piece: int
+    """Side of what is computed at once, as in `Enlargement`: less after an attempt for which memory was too small."""
 
 
 class ImageWork:
@@ -66,111 +77,91 @@ class ImageWork:
         self._patiently = patiently
         self._restorer = restorer
 
-    def __call__(self, row: Row, opened: Opened, fit: ImageFit | None, begun: Record, piece: int) -> Answer:
-        """Return the answer for what was opened, computed in pieces of side `piece`, which divides that of a tile.
-
-        Args:
-            fit: from a stack, if it was done already.
+    def __call__(self, attempt: Attempt) -> Answer:
+        """Return the answer for what was opened.
 
         Raises:
             ImageError, DeadlineError, and any error that means out of memory.
         """
-        image = opened.found
+        image = attempt.opened.found
         if not isinstance(image, Image):
             return image
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         if image.group is not None:
-            return self._do_group(*image.group, opened, image, begun, piece)
-        return self._do_image(row, opened, image, fit, begun, piece)
+            return self._do_group(attempt, image, *image.group)
+        return self._do_image(attempt, image)
 
-    def _do_image(
-        self, row: Row, opened: Opened, image: Image, fit: ImageFit | None, begun: Record, piece: int
-    ) -> Record | Scene:
-        watch, picture, target = opened.watch, image.picture, image.target
+    def _do_image(self, attempt: Attempt, image: Image) -> Record | Scene:
+        row, opened, picture, target = attempt.row, attempt.opened, image.picture, image.target
         check_scale(self._restorer, opened.settings.scale)
-        fit = fit or self._fit(opened, picture, piece)
-        settings, model = fit.settings, replace(fit.fitted.model, restorer=self._restorer)
+        fit = attempt.fit or self._fit(attempt, picture)
         self._withdraw(row)
-        record = self._described(begun, opened, image, fit)
+        record = self._described(attempt.begun, opened, image, fit)
         bands = measured(picture.header)
-        groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
+        groups = () if target.one_file else divide(picture.height, picture.width, bands, fit.settings, self._division)
         if groups:
-            begun_scene = Scene(row, self._recorder.timed(record, watch), groups)
-            return self._begin_scene(begun_scene, image, opened.commit, model, settings.kernel)
-        tiles = tiles_of(picture.header, settings, model.degradation)
-        written, map_names = self._write(row.key, image, tiles, model, settings, watch, piece)
-        with watch("write"):
-            place_of_map = self._tidy(
-                row, target, [tile.name for tile in written], map_names, len(tiles), settings.tile_size
-            )
-        empty = 0 if target.one_file else len(tiles) - len(written)
-        record = replace(with_tiles(record, written, empty), status=Status.DONE, disagreement_uri=place_of_map)
-        record = self._recorder.timed(record, watch)
+            begun = Scene(row, self._recorder.timed(record, opened.watch), groups)
+            return self._begin_scene(begun, image, opened.commit, fit)
+        enlargement = self._enlargement(attempt, picture, fit.fitted.model, fit.settings)
+        tiles = enlargement.tiles()
+        written = self._write(row.key, target, enlargement, tiles)
+        with opened.watch("write"):
+            place_of_map = self._tidy(row, target, fit.settings.tile_size, written)
+        empty = 0 if target.one_file else len(tiles) - len(written.tiles)
+        record = with_tiles(record, written.tiles, empty)
+        record = replace(record, status=Status.DONE, disagreement_uri=place_of_map)
+        record = self._recorder.timed(record, opened.watch)
         store(opened.commit.uri(self._output), to_json(record), self._patiently)
         return record
 
-    def _fit(self, opened: Opened, picture: Picture, piece: int) -> ImageFit:
-        watch = opened.watch
+    def _fit(self, attempt: Attempt, picture: Picture) -> ImageFit:
+        opened, watch = attempt.opened, attempt.opened.watch
         ready = prepare(opened.settings, picture, self._device, watch, opened.of_camera)
-        in_pieces = replace(ready.settings, tile_size=piece)
-        fitted = fit_stages(
-            ready.lr, in_pieces, self._prior, ready.degradation, watch, watch.check, ready.domain, ready.signs
-        )
+        in_pieces = replace(ready.settings, tile_size=attempt.piece)
+        fitted = fit_stages(ready.observation, in_pieces, self._prior, watch, watch.check)
         return ImageFit(ready.settings, ready.guess, fitted)
 
-    def _do_group(
-        self, group: Group, model: Model, opened: Opened, image: Image, begun: Record, piece: int
-    ) -> GroupRecord:
-        settings, commit, watch = opened.settings, opened.commit, opened.watch
-        model = replace(model, restorer=self._restorer)
-        tiles = tiles_of(image.picture.header, settings, model.degradation)[group.start : group.stop]
-        written, map_names = self._write(group.row.key, image, tiles, model, settings, watch, piece)
-        timed = self._recorder.timed(replace(begun, status=Status.DONE), watch)
-        record = GroupRecord(group.start, group.stop, written, timed, map_names)
-        store(scene.group_uri(self._output, commit, group.start, group.stop), to_json(record), self._patiently)
+    def _do_group(self, attempt: Attempt, image: Image, group: Group, model: Model) -> GroupRecord:
+        opened = attempt.opened
+        enlargement = self._enlargement(attempt, image.picture, model, opened.settings)
+        tiles = enlargement.tiles()[group.start : group.stop]
+        written = self._write(group.row.key, image.target, enlargement, tiles)
+        timed = self._recorder.timed(replace(attempt.begun, status=Status.DONE), opened.watch)
+        record = GroupRecord(group.start, group.stop, written.tiles, timed, written.map_names)
+        uri = SceneFolder.of(self._output, opened.commit).group(group.start, group.stop)
+        store(uri, to_json(record), self._patiently)
         return record
 
-    def _write(
-        self,
-        key: str,
-        image: Image,
-        tiles: Sequence[Tile],
-        model: Model,
-        settings: Settings,
-        watch: Stopwatch,
-        piece: int,
-    ) -> tuple[tuple[WrittenTile, ...], tuple[str, ...]]:
+    def _enlargement(self, attempt: Attempt, picture: Picture, model: Model, settings: Settings) -> Enlargement:
+        """Return what is to be enlarged, and by what; `settings` with the kernel of the model."""
+        model = replace(model, restorer=self._restorer)
+        return Enlargement(picture, model, settings, self._device, attempt.opened.watch, attempt.piece)
+
+    def _write(self, key: str, target: Target, enlargement: Enlargement, tiles: Sequence[Tile]) -> Written:
         """Enlarge and write tiles, and their disagreement map if wanted; like `write_tiles`."""
+        watch = enlargement.watch
         with ExitStack() as sinks:
-            sink = sinks.enter_context(open_sink(image.target, watch, self._patiently))
+            sink = sinks.enter_context(open_sink(target, watch, self._patiently))
             maps = None
             if self._config.disagreement:
-                of_map = map_target(self._output, key, image.target)
+                of_map = map_target(self._output, key, target)
                 maps = sinks.enter_context(open_sink(of_map, watch, self._patiently))
-            return write_tiles(image.picture, tiles, model, settings, self._device, watch, sink, piece, maps)
+            return write_tiles(enlargement, tiles, sink, maps)
 
-    def _begin_scene(self, begun: Scene, image: Image, commit: Commit, model: Model, kernel: str) -> Scene:
-        """Store what the groups of a scene need.
-
-        Args:
-            kernel: from `Settings`, given or estimated.
-        """
-        folder = commit.scene_folder(self._output)
+    def _begin_scene(self, begun: Scene, image: Image, commit: Commit, fit: ImageFit) -> Scene:
+        """Store what the groups of a scene need."""
+        folder, target = SceneFolder.of(self._output, commit), image.target
         try:
-            self._patiently(lambda: scene.clear(self._output, commit))
+            self._patiently(lambda: clear(folder))
         except OSError as error:
-            message = f"cannot remove old work from {folder}: {storage.reason(error)}; run again"
+            message = f"cannot remove old work from {folder.uri}: {storage.reason(error)}; run again"
             raise ImageError(ErrorType.WRITE, message) from error
-        side, target = self._config.settings.tile_size, image.target
-        store(
-            scene.result_uri(self._output, commit),
-            to_json(scene.SceneResult(side, target.header, target.grid)),
-            self._patiently,
-        )
-        store(scene.scaling_uri(self._output, commit), to_json(image.picture.scaling), self._patiently)
-        store(scene.weights_uri(self._output, commit), model_to_bytes(model, kernel), self._patiently)
-        store(scene.fit_uri(self._output, commit), to_json(begun.record), self._patiently)
+        tiling = Tiling(fit.settings.tile_size, target.header, target.grid)
+        store(folder.result, to_json(tiling), self._patiently)
+        store(folder.scaling, to_json(image.picture.scaling), self._patiently)
+        store(folder.weights, model_to_bytes(fit.fitted.model, fit.settings.kernel), self._patiently)
+        store(folder.fit, to_json(begun.record), self._patiently)
         return begun
 
     def _described(self, begun: Record, opened: Opened, image: Image, fit: ImageFit) -> Record:
@@ -223,20 +214,15 @@ class ImageWork:
             except OSError as error:
                 raise ImageError(ErrorType.WRITE, f"cannot remove {uri}: {storage.reason(error)}; run again") from error
 
-    def _tidy(
-        self, row: Row, target: Target, names: Sequence[str], map_names: Sequence[str], planned: int, side: int
-    ) -> str | None:
+    def _tidy(self, row: Row, target: Target, side: int, written: Written) -> str | None:
         """Do what follows the last tile; return the uri of the map, if there is one."""
-        kept = target.place if target.one_file else None
-        place_of_map = None
-        common = planned, target.grid, side
+        kept, place_of_map = target.place if target.one_file else None, None
+        tiling, names = Tiling(side, target.header, target.grid), [tile.name for tile in written.tiles]
         try:
             if not target.one_file:
-                self._patiently(lambda: finish_tiles(self._output, row.key, target.header, names, *common))
-            if map_names or row.stale:
-                place_of_map = self._patiently(
-                    lambda: finish_map(self._output, row.key, target.header, map_names, *common)
-                )
+                self._patiently(lambda: finish_tiles(self._output, row.key, tiling, names))
+            if written.map_names or row.stale:
+                place_of_map = self._patiently(lambda: finish_map(self._output, row.key, tiling, written.map_names))
             if row.stale:
                 self._patiently(lambda: remove_other_forms(self._output, row.key, kept))
             return place_of_map

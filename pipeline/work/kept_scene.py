@@ -20,8 +20,8 @@ from ..imagery.samples import Scaling
 from ..imagery.sizes import sized
 from ..output.layout import Commit
 from ..storage.patience import Patience
-from . import scene
 from .fetching import Fetcher, check_version
+from .scene import SceneFolder
 from .scene_weights import model_from_bytes
 from .units import Group
 from .unreachable import unreadable
@@ -71,25 +71,26 @@ class SceneKeeper:
             source, path = self._fetcher.source(uri, copy)
             check_version(uri, source, group.source)
             path = path or self._fetcher.on_disk(uri, copy)
-            scaling = self._stored(commit, scene.scaling_uri(self._output, commit), partial(from_json, Scaling))
+            folder = SceneFolder.of(self._output, commit)
+            scaling = self._stored(folder, folder.scaling, partial(from_json, Scaling))
             picture = self._fetcher.picture(path, copy, settings, scaling)
             with ExitStack() as unneeded:
                 unneeded.callback(picture.close)
                 settings = sized(settings, picture.header)
                 parse = partial(model_from_bytes, settings=settings, device=self._device)
-                model, settings = self._stored(commit, scene.weights_uri(self._output, commit), parse)
+                model, settings = self._stored(folder, folder.weights, parse)
                 degradation = camera.degradation_of(settings, picture.header, scaling)
                 unneeded.pop_all()
             noisy = replace(degradation, noise=model.degradation.noise)
             return KeptScene(commit, picture, replace(model, degradation=noisy), settings)
 
-    def _stored(self, commit: Commit, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+    def _stored(self, folder: SceneFolder, uri: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """Return what the fit of a scene stored for its groups."""
         try:
             try:
                 return parse(self._patiently(lambda: storage.read(uri)))
             except (FileNotFoundError, ValueError) as error:
-                storage.remove(scene.fit_uri(self._output, commit))  # the next run fits again
+                storage.remove(folder.fit)  # the next run fits again
                 message = f"{uri} is gone or damaged ({error}); run again"
                 raise ImageError(ErrorType.READ, message) from error
         except OSError as error:

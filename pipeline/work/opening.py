@@ -20,6 +20,7 @@ from ..imagery.sizes import sized
 from ..output.layout import Commit
 from ..output.record import Record
 from ..output.target import Target, make_target
+from ..output.tidying import Tiling
 from ..storage.patience import Patience
 from . import scene
 from .fetching import Fetcher
@@ -111,12 +112,13 @@ class Opener:
         row = group.row
         settings = row.settings(self._config.settings)
         commit = Commit(self._config.fingerprint(settings), row.key, group.source)
+        folder = scene.SceneFolder.of(self._output, commit)
         with watch("read"):
             try:
                 with_map = self._config.disagreement
-                earlier = self._patiently(lambda: scene.answered(self._output, commit, group, with_map))
+                earlier = self._patiently(lambda: scene.answered(folder, group, with_map))
             except OSError as error:
-                raise unreadable(commit.scene_folder(self._output), error) from error
+                raise unreadable(folder.uri, error) from error
             if earlier is not None:
                 return Opened(settings, commit, earlier, watch, deaths)
             kept = self._keeper.scene_of(group, commit, settings)
@@ -144,11 +146,12 @@ class Opener:
         groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
         if not groups:
             return None
-        result = scene.SceneResult(settings.tile_size, target.header, target.grid)
+        folder = scene.SceneFolder.of(self._output, commit)
+        tiling = Tiling(settings.tile_size, target.header, target.grid)
         try:
-            return self._patiently(lambda: scene.resume(self._output, commit, row, groups, result))
+            return self._patiently(lambda: scene.resume(folder, row, groups, tiling))
         except OSError as error:
-            raise unreadable(scene.fit_uri(self._output, commit), error) from error
+            raise unreadable(folder.fit, error) from error
 
     def _earlier(self, commit: Commit) -> Record | None:
         """Return the record of committed work: a unit is restarted if its worker died halfway."""

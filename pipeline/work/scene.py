@@ -16,17 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sr_ops.grid import Grid
-
 from .. import storage
 from ..codec import DamagedError, from_json, to_json
 from ..errors import ErrorType
-from ..imagery.header import Header
 from ..output.clock import now
 from ..output.layout import Commit, list_scenes, scenes_folder
 from ..output.record import Record
 from ..output.status import Status
-from ..output.tidying import finish_map, finish_tiles, remove_other_forms
+from ..output.tidying import Tiling, finish_map, finish_tiles, remove_other_forms
 from ..storage.patience import Patience
 from .units import Group, GroupRecord, Row, Scene, with_tiles
 
@@ -34,85 +31,83 @@ _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
 """Summed over the fit and all groups."""
 
 
-def weights_uri(output: str, commit: Commit) -> str:
-    return storage.join(commit.scene_folder(output), "weights.safetensors")
-
-
-def scaling_uri(output: str, commit: Commit) -> str:
-    return storage.join(commit.scene_folder(output), "scaling.json")
-
-
-def result_uri(output: str, commit: Commit) -> str:
-    return storage.join(commit.scene_folder(output), "result.json")
-
-
 @dataclass(frozen=True)
-class SceneResult:
-    """What the commit of a scene needs to know about its files."""
+class SceneFolder:
+    """The working folder of a scene, and where in it each file lies."""
 
-    side: int
-    """Side of a tile, in LR pixels."""
-    header: Header
-    """Header of the whole result."""
-    grid: Grid
+    uri: str
+
+    @classmethod
+    def of(cls, output: str, commit: Commit) -> "SceneFolder":
+        """Return that of the scene which this commit will mark as done."""
+        return cls(commit.scene_folder(output))
+
+    @property
+    def weights(self) -> str:
+        return storage.join(self.uri, "weights.safetensors")
+
+    @property
+    def scaling(self) -> str:
+        return storage.join(self.uri, "scaling.json")
+
+    @property
+    def result(self) -> str:
+        return storage.join(self.uri, "result.json")
+
+    @property
+    def fit(self) -> str:
+        return storage.join(self.uri, "scene.json")
+
+    @property
+    def failure(self) -> str:
+        return storage.join(self.uri, "failed.json")
+
+    def group(self, start: int, stop: int) -> str:
+        return storage.join(self.uri, f"group-{start:05d}-{stop:05d}.json")
 
 
-def fit_uri(output: str, commit: Commit) -> str:
-    return storage.join(commit.scene_folder(output), "scene.json")
-
-
-def group_uri(output: str, commit: Commit, start: int, stop: int) -> str:
-    return storage.join(commit.scene_folder(output), f"group-{start:05d}-{stop:05d}.json")
-
-
-def _failure_uri(output: str, commit: Commit) -> str:
-    return storage.join(commit.scene_folder(output), "failed.json")
-
-
-def clear(output: str, commit: Commit) -> None:
+def clear(folder: SceneFolder) -> None:
     """Remove what earlier networks led to, before other networks are stored. Raises OSError."""
-    for uri in storage.find(commit.scene_folder(output)):
+    for uri in storage.find(folder.uri):
         storage.remove(uri)
 
 
-def resume(
-    output: str, commit: Commit, row: Row, groups: tuple[tuple[int, int], ...], result: SceneResult
-) -> Scene | None:
+def resume(folder: SceneFolder, row: Row, groups: tuple[tuple[int, int], ...], tiling: Tiling) -> Scene | None:
     """Return the scene, ready to be resumed, if its fit is stored; else None. Raises OSError.
 
     Args:
         groups: start and stop of each of its groups.
-        result: stored again, since the stored one may be damaged.
+        tiling: stored again, since the stored one may be damaged.
     """
     record = None
     with suppress(FileNotFoundError, DamagedError):  # if it is damaged, the fit is done again
-        record = from_json(Record, storage.read(fit_uri(output, commit)))
+        record = from_json(Record, storage.read(folder.fit))
     if record is None:
         return None
-    storage.remove(_failure_uri(output, commit))
-    storage.write(result_uri(output, commit), to_json(result))
+    storage.remove(folder.failure)
+    storage.write(folder.result, to_json(tiling))
     return Scene(row, replace(record, manifest_line=row.line, source_uri=row.uri), groups)
 
 
-def answered(output: str, commit: Commit, group: Group, with_map: bool) -> GroupRecord | Record | None:
+def answered(folder: SceneFolder, group: Group, with_map: bool) -> GroupRecord | Record | None:
     """Return the record of a group that is done, or of its scene if that failed; else None. Raises OSError.
 
     Args:
         with_map: a group without its part of the disagreement map is not done.
     """
     with suppress(FileNotFoundError, DamagedError):  # a damaged record is ignored
-        done = from_json(GroupRecord, storage.read(group_uri(output, commit, group.start, group.stop)))
+        done = from_json(GroupRecord, storage.read(folder.group(group.start, group.stop)))
         if not (with_map and done.lacks_map):
             return done
     with suppress(FileNotFoundError, DamagedError):
-        return from_json(Record, storage.read(_failure_uri(output, commit)))
+        return from_json(Record, storage.read(folder.failure))
     return None
 
 
 def fail(output: str, scene: Scene, failed: Record) -> None:
     """Tell the workers to skip groups that are not begun yet."""
     with suppress(OSError):  # otherwise they are merely done in vain
-        storage.write(_failure_uri(output, _commit(scene.record)), to_json(failed))
+        storage.write(SceneFolder.of(output, _commit(scene.record)).failure, to_json(failed))
 
 
 def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: Patience) -> Record:
@@ -120,44 +115,44 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
 
     The record equals that of a single worker doing all the work, except that the seconds are sums.
     """
+    record = _summed(scene, groups)
+    commit, names = _commit(record), [tile.name for group in groups for tile in group.tiles]
+    folder, uri = SceneFolder.of(output, commit), commit.uri(output)
+    try:
+        tiling = from_json(Tiling, patiently(lambda: storage.read(folder.result)))
+    except (FileNotFoundError, DamagedError) as error:  # `resume` stores it again
+        return _failed(scene, ErrorType.READ, f"{folder.result} is gone or damaged ({error}); run again")
+    except OSError as error:
+        message = f"cannot read {folder.result}: {storage.reason(error)}; check access, then run again"
+        return _failed(scene, ErrorType.READ, message)
+    try:
+        patiently(lambda: finish_tiles(output, commit.key, tiling, names))
+        if scene.row.stale:
+            patiently(lambda: remove_other_forms(output, commit.key, None))
+        map_uri = patiently(lambda: finish_map(output, commit.key, tiling, _map_names(groups)))
+        record = replace(record, disagreement_uri=map_uri)
+        patiently(lambda: storage.write(uri, to_json(record)))
+    except OSError as error:
+        message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
+        return _failed(scene, ErrorType.WRITE, message)
+    with suppress(OSError):  # `tidy` tries again
+        clear(folder)
+    return record
+
+
+def _summed(scene: Scene, groups: Sequence[GroupRecord]) -> Record:
+    """Return the record of a scene that is done now."""
     tiles = [tile for group in groups for tile in group.tiles]
-    planned = groups[-1].stop
-    record = with_tiles(scene.record, tiles, planned - len(tiles))
+    record = with_tiles(scene.record, tiles, empty=groups[-1].stop - len(tiles))
     parts = [record, *(group.record for group in groups)]
     seconds: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
-    record = replace(
+    return replace(
         record,
         status=Status.DONE,
         **seconds,
         peak_memory_bytes=max(part.peak_memory_bytes or 0 for part in parts),
         finished_at=now(),
     )
-    commit, names = _commit(record), [tile.name for tile in tiles]
-    map_names = _map_names(groups)
-    uri = result_uri(output, commit)
-    try:
-        result = from_json(SceneResult, patiently(lambda: storage.read(uri)))
-    except (FileNotFoundError, DamagedError) as error:  # `resume` stores it again
-        return _failed(scene, ErrorType.READ, f"{uri} is gone or damaged ({error}); run again")
-    except OSError as error:
-        message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
-        return _failed(scene, ErrorType.READ, message)
-    uri = commit.uri(output)
-    try:
-        patiently(lambda: finish_tiles(output, commit.key, result.header, names, planned, result.grid, result.side))
-        if scene.row.stale:
-            patiently(lambda: remove_other_forms(output, commit.key, None))
-        common = map_names, planned, result.grid, result.side
-        record = replace(
-            record, disagreement_uri=patiently(lambda: finish_map(output, commit.key, result.header, *common))
-        )
-        patiently(lambda: storage.write(uri, to_json(record)))
-    except OSError as error:
-        message = f"cannot write {uri}: {storage.reason(error)}; check space and access, then run again"
-        return _failed(scene, ErrorType.WRITE, message)
-    with suppress(OSError):  # `tidy` tries again
-        clear(output, commit)
-    return record
 
 
 def _map_names(groups: Sequence[GroupRecord]) -> list[str]:

@@ -56,16 +56,8 @@ def _fit_together(
     if not ready:
         return {}
     images, watches = zip(*ready.values(), strict=True)
-    check = watches[0].check  # all have the same limit
-    fits = fit_stages_together(
-        [image.lr for image in images],
-        images[0].settings,
-        prior,
-        [image.degradation for image in images],
-        watches,
-        check,
-        [image.domain for image in images],
-        [image.signs for image in images],
-    )
-    told = zip(ready, images, fits, strict=True)
-    return {key: ImageFit(image.settings, image.guess, fitted) for key, image, fitted in told}
+    settings = images[0].settings  # the others differ in their kernels only, which are in their observations
+    observations = [image.observation for image in images]
+    fits = fit_stages_together(observations, settings, prior, watches, watches[0].check)  # all have the same limit
+    of_images = zip(ready, images, fits, strict=True)
+    return {key: ImageFit(image.settings, image.guess, fitted) for key, image, fitted in of_images}

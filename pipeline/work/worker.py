@@ -24,7 +24,7 @@ from ..output.record import Record
 from ..priors.prior_file import PriorFile, weights
 from ..storage.patience import Patience
 from .fitting import ImageFit
-from .image_work import ImageWork
+from .image_work import Attempt, ImageWork
 from .ledger import Ledger, NoLedger
 from .memory import OUT_OF_MEMORY, in_smaller_pieces
 from .opening import Opened, Opener, ledger_name
@@ -161,10 +161,11 @@ class Worker:
         """
         opened.watch.limit(self._config.max_seconds, spent=0.0 if fit is None else opened.watch.total(*_FIT_PHASES))
 
-        def attempt(piece: int, failures: int) -> Answer:
-            return self._work(row, opened, fit, replace(begun, attempt=begun.attempt + failures), piece)
+        def work(piece: int, failures: int) -> Answer:
+            begun_again = replace(begun, attempt=begun.attempt + failures)
+            return self._work(Attempt(row, opened, fit, begun_again, piece))
 
-        return in_smaller_pieces(attempt, opened.settings.tile_size)
+        return in_smaller_pieces(work, opened.settings.tile_size)
 
     def _ended(self, key: str, answer: Answer) -> None:
         if not (isinstance(answer, Record) and answer.error_type == ErrorType.CRASHED):  # a crash stays in the ledger
