@@ -600,6 +600,17 @@ def test_a_stack_differs_by_rounding(
         assert difference.mean() < 0.1
 
 
+@pytest.mark.parametrize("told", [("auto", "20"), ("20", "auto")])
+def test_a_stack_keeps_what_rows_tell_of_their_noise(
+    told: tuple[str, str], images: dict[str, np.ndarray], make_worker: MakeWorker, row: MakeRow
+) -> None:
+    """Noise that the row of one image gives is its own; that of its neighbour in the stack is measured."""
+    rows = [replace(row(key), noise=noise) for key, noise in zip([*images][:2], told, strict=True)]
+    alone = [record.noise for record in make_worker(stack=1)(rows)]
+    assert [max(noise or (0.0,)) == pytest.approx(20) for noise in alone] == [noise == "20" for noise in told]
+    assert [record.noise for record in make_worker(stack=2)(rows)] == alone
+
+
 def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
     """A worker computes with as many threads as it is told, and says so."""
     try:

@@ -10,6 +10,7 @@ import torch
 
 from sr_ops.learning import fit_stages_together
 from sr_ops.prior import Prior
+from sr_ops.settings import AUTO
 
 from ..errors import ImageError
 from ..imagery.picture import Picture
@@ -27,10 +28,11 @@ def stacked_fits(
         images: with their keys.
         max_seconds: time limit for each image.
     """
-    stacks: defaultdict[int, list[tuple[str, Opened, Picture]]] = defaultdict(list)
+    stacks: defaultdict[tuple[int, bool], list[tuple[str, Opened, Picture]]] = defaultdict(list)
     for key, opened in images:
         if isinstance(opened.found, Image):
-            stacks[opened.settings.scale].append((key, opened, opened.found.picture))
+            alike = opened.settings.scale, opened.settings.noise == AUTO
+            stacks[alike].append((key, opened, opened.found.picture))
     fits: dict[str, ImageFit] = {}
     for members in stacks.values():
         try:
@@ -56,7 +58,7 @@ def _fit_together(
     if not ready:
         return {}
     images, watches = zip(*ready.values(), strict=True)
-    settings = images[0].settings  # the others differ in their kernels only, which are in their observations
+    settings = images[0].settings  # what differs in those of others is in their observations
     observations = [image.observation for image in images]
     fits = fit_stages_together(observations, settings, prior, watches, watches[0].check)  # all have the same limit
     of_images = zip(ready, images, fits, strict=True)
