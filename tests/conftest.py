@@ -31,6 +31,9 @@ from pipeline.storage_options import StorageOptions
 from pipeline.work.units import Answer
 from sr_ops.settings import NO_PRIOR, FitSettings, Method, Network, Settings
 
+from .fixture_types import Refusal, Srpipe
+from .results import files_below
+
 settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
 settings.load_profile("srpipe")
 
@@ -162,6 +165,18 @@ def tiny_config(tmp_path: Path, tiny_settings: Settings, direct_settings: Settin
 
 
 @pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """The output of `tiny_config`."""
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def one_part_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine, the records of a small run are one part."""
+    monkeypatch.setattr("pipeline.output.records._FLUSH_SECONDS", 3600.0)
+
+
+@pytest.fixture
 def srpipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
@@ -178,6 +193,21 @@ def srpipe(
             signal.signal(number, handler)
         output = capsys.readouterr()
         return int(stopped.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def refusal(srpipe: Srpipe, tmp_path: Path) -> Refusal:
+    """Run a command line in tmp_path that is refused: exit 2, nothing on stdout, nothing written; its one sentence."""
+
+    def run(*arguments: str) -> str:
+        before, files = sorted(tmp_path.rglob("*")), files_below(tmp_path)
+        code, out, err = srpipe(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert err.startswith("srpipe: ")
+        assert (sorted(tmp_path.rglob("*")), files_below(tmp_path)) == (before, files)
+        return err
 
     return run
 
