@@ -35,23 +35,24 @@ def print_forecast(told: Forecast) -> None:
 
 
 def _asked(told: Forecast) -> Iterator[tuple[str, str]]:
-    yield "manifest", f"{told.manifest}, {told.rows:,} rows"
+    counts = told.counts
+    yield "manifest", f"{told.manifest}, {counts.rows:,} rows"
     yield "output", told.output
     others = {
-        "already done": told.already_done,
-        "repeat another row": told.duplicates,
-        "beyond --limit": told.skipped,
-        "bad rows": told.bad_rows,
+        "already done": counts.already_done,
+        "repeat another row": counts.duplicates,
+        "beyond --limit": counts.skipped,
+        "bad rows": counts.bad_rows,
     }
-    yield "to do", ", ".join([f"{told.to_do:,}", *(f"{count:,} {what}" for what, count in others.items() if count)])
-    if told.collisions:
-        yield "collisions", f"{told.collisions:,} of the bad rows claim the key or the place of another"
+    yield "to do", ", ".join([f"{counts.to_do:,}", *(f"{count:,} {what}" for what, count in others.items() if count)])
+    if counts.collisions:
+        yield "collisions", f"{counts.collisions:,} of the bad rows claim the key or the place of another"
 
 
 def _images(told: Forecast) -> Iterator[tuple[str, str]]:
     if not told.headers_read:
         return
-    drawn = f" of {told.to_do:,}, a random sample: the next lines count these, totals are estimated from them"
+    drawn = f" of {told.counts.to_do:,}, a random sample: the next lines count these, totals are estimated from them"
     yield "headers read", f"{told.headers_read:,}{drawn if told.sampled else ''}"
     kinds = told.kinds
     named = {
@@ -70,7 +71,7 @@ def _images(told: Forecast) -> Iterator[tuple[str, str]]:
 
 def _of_all(told: Forecast) -> int:
     """Images that would fail by their headers, estimated from the sample."""
-    return round(sum(told.refused.values()) * told.to_do / told.headers_read)
+    return round(sum(told.refused.values()) * told.counts.to_do / told.headers_read)
 
 
 def _cost(told: Forecast) -> Iterator[tuple[str, str]]:

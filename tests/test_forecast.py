@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,24 +13,20 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.config import Device, Executor, Form, Format, RunConfig
-from pipeline.driver import calibration
-from pipeline.driver.forecast import Asked, Forecast, forecast
+from pipeline.driver.forecast import Forecast, forecast
+from pipeline.driver.outlook import Asked
 from pipeline.driver.rates import Line, line_through, through_after
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.work.calibrating import spread
 from sr_ops.settings import COLLECTION_KERNEL, Method
 
+from .fixture_types import DrawPixels, MakeConfig, MakePng, ReadRecords, ReadTiles, Srpipe
+
 TINY = (
     *("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline"),
     *("--prior", "none", "--method", "zssr", "--tile-size", "16", "--output", "out"),
 )
-
-Srpipe = Callable[..., tuple[int, str, str]]
-
-Configs = Callable[..., RunConfig]
-
-Pixels = Callable[..., np.ndarray]
 
 
 def told(config: RunConfig, **asked: Any) -> Forecast:
@@ -45,7 +38,7 @@ def files_below(folder: Path) -> dict[str, float]:
 
 
 @pytest.fixture
-def mixed(tmp_path: Path, pixels: Pixels) -> Path:
+def mixed(tmp_path: Path, pixels: DrawPixels) -> Path:
     """Seven rows: two JPEGs, a PNG of 16 bits, a broken file, one that is missing, and two that claim one key."""
     Image.fromarray(pixels(30, 40)).save(tmp_path / "a.jpg")
     Image.fromarray(pixels(400, 500)).save(tmp_path / "b.jpg")
@@ -57,16 +50,16 @@ def mixed(tmp_path: Path, pixels: Pixels) -> Path:
     return tmp_path
 
 
-def test_a_collection_is_counted(mixed: Path, tiny_config: Configs) -> None:
+def test_a_collection_is_counted(mixed: Path, tiny_config: MakeConfig) -> None:
     """By format, size, bands and dtype; what would fail is told with its reason, and rows that claim one key."""
     found = told(tiny_config(manifest=str(mixed / "m.csv")))
-    assert (found.rows, found.to_do, found.headers_read, found.sampled) == (7, 5, 5, False)
+    assert (found.counts.rows, found.counts.to_do, found.headers_read, found.sampled) == (7, 5, 5, False)
     assert found.kinds.formats == {"JPEG": 2, "PNG": 1}
     assert found.kinds.dtypes == {"uint8": 2, "uint16": 1}
     assert found.kinds.bands == {"3": 2, "1": 1}
     assert found.kinds.megapixels == {"up to 0.1 Mpixel": 2, "0.1 to 1": 1}
     assert found.refused == {"corrupt": 1, "missing": 1}
-    assert (found.bad_rows, found.collisions, found.failing) == (2, 2, 4)
+    assert (found.counts.bad_rows, found.counts.collisions, found.failing) == (2, 2, 4)
     assert found.megapixels == pytest.approx((30 * 40 + 400 * 500 + 9 * 12) / 1e6)
     assert found.result_megapixels == pytest.approx(4 * found.megapixels)
     reasons = {problem.line: (problem.error_type, problem.message) for problem in found.problems}
@@ -77,7 +70,7 @@ def test_a_collection_is_counted(mixed: Path, tiny_config: Configs) -> None:
 
 
 def test_what_is_refused_is_what_a_run_fails(
-    mixed: Path, tiny_config: Configs, observer: Any, read_records: Callable[[str], dict[Any, dict[str, Any]]]
+    mixed: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
 ) -> None:
     """Error type and sentence are those of the run's records; and after the run the rest is done already."""
     config = tiny_config(manifest=str(mixed / "m.csv"), form=Form(Format.PNG))
@@ -93,14 +86,14 @@ def test_what_is_refused_is_what_a_run_fails(
     assert len(failed) == 3
     assert {problem.line: (problem.error_type, problem.message) for problem in before.problems} == failed
     after = told(config)
-    assert (before.already_done, after.already_done, after.to_do) == (0, 2, 3)
+    assert (before.counts.already_done, after.counts.already_done, after.counts.to_do) == (0, 2, 3)
     assert after.cost.seconds == 0
 
 
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("calibrate", [0, 2])
 def test_a_plan_writes_nothing(
-    tmp_path: Path, tiny_config: Configs, calibrate: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_config: MakeConfig, calibrate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the output nor anything beside the input; what is measured leaves nothing in the temporary folder."""
     temporary = tmp_path / "temporary"
@@ -116,9 +109,7 @@ def test_a_plan_writes_nothing(
 
 
 @pytest.mark.usefixtures("images")
-def test_bytes_are_those_of_the_run(
-    tiny_config: Configs, observer: Any, read_tiles: Callable[[str], dict[str, bytes]]
-) -> None:
+def test_bytes_are_those_of_the_run(tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles) -> None:
     """Where every image was measured whole, the plan's bytes are those of the tiles and commits that the run writes."""
     config = tiny_config()
     config = replace(config, settings=replace(config.settings, tile_size=64))
@@ -130,7 +121,7 @@ def test_bytes_are_those_of_the_run(
 
 
 def test_tiles_stand_for_a_large_image(
-    tmp_path: Path, tiny_config: Configs, observer: Any, read_tiles: Callable[[str], dict[str, bytes]]
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles
 ) -> None:
     """Of an image of many tiles some are made; bytes and seconds are those of all of it."""
     noise = np.random.default_rng(0).integers(0, 256, (100, 130, 3), dtype=np.uint8)
@@ -145,7 +136,7 @@ def test_tiles_stand_for_a_large_image(
     assert found.cost.work_seconds > 0
 
 
-def test_measuring_meets_what_cannot_be_done(tmp_path: Path, tiny_config: Configs, pixels: Pixels) -> None:
+def test_measuring_meets_what_cannot_be_done(tmp_path: Path, tiny_config: MakeConfig, pixels: DrawPixels) -> None:
     """A header may be whole where pixels are not: the image is left out of the measure, and that is said."""
     Image.fromarray(pixels(40, 40)).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
@@ -157,19 +148,19 @@ def test_measuring_meets_what_cannot_be_done(tmp_path: Path, tiny_config: Config
     assert any("1 of 2 images that were to be measured failed; b.png: " in note for note in found.cost.notes)
 
 
-def test_a_sample_stands_for_all(tmp_path: Path, tiny_config: Configs, make_png: Callable[..., np.ndarray]) -> None:
+def test_a_sample_stands_for_all(tmp_path: Path, tiny_config: MakeConfig, make_png: MakePng) -> None:
     """With fewer headers than images, totals are drawn up from them, and the plan says so."""
     make_png(tmp_path / "a.png", height=20, width=30)
     (tmp_path / "m.csv").write_text("uri,id\n" + "".join(f"a.png,{number}\n" for number in range(500)))
     whole, part = told(tiny_config()), told(tiny_config(), headers=20)
-    assert (part.headers_read, part.sampled, part.to_do) == (20, True, 500)
+    assert (part.headers_read, part.sampled, part.counts.to_do) == (20, True, 500)
     assert part.kinds.formats == {"PNG": 20}
     assert part.megapixels == pytest.approx(whole.megapixels)
     assert part.cost.output_bytes == pytest.approx(whole.cost.output_bytes, rel=1e-3)
     assert part.cost.work_seconds == pytest.approx(whole.cost.work_seconds)
 
 
-def test_problems_are_kept_up_to_a_limit(tmp_path: Path, tiny_config: Configs) -> None:
+def test_problems_are_kept_up_to_a_limit(tmp_path: Path, tiny_config: MakeConfig) -> None:
     """All are counted, a thousand told: memory does not grow with what is wrong."""
     (tmp_path / "m.csv").write_text("uri,id\n" + "".join(f"gone.png,{number}\n" for number in range(1500)))
     found = told(tiny_config())
@@ -178,7 +169,7 @@ def test_problems_are_kept_up_to_a_limit(tmp_path: Path, tiny_config: Configs) -
 
 
 def test_s3_is_read_at_both_ends(
-    s3_bucket: str, tmp_path: Path, tiny_config: Configs, pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+    s3_bucket: str, tmp_path: Path, tiny_config: MakeConfig, pixels: DrawPixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a large file on S3 the header takes its two ends; where they do not tell it, all of it is fetched."""
     large = pixels(700, 800)
@@ -212,7 +203,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
 
 
-def test_more_workers_take_less_time(tmp_path: Path, tiny_config: Configs, make_png: Callable[..., np.ndarray]) -> None:
+def test_more_workers_take_less_time(tmp_path: Path, tiny_config: MakeConfig, make_png: MakePng) -> None:
     """By known rates the work is the same, and 40 equal images take four workers a quarter of the time."""
     make_png(tmp_path / "a.png", height=200, width=300)
     (tmp_path / "m.csv").write_text("uri,id\n" + "".join(f"a.png,{number}\n" for number in range(400)))
@@ -243,7 +234,7 @@ def test_a_process_that_measures_is_not_interrupted_as_it_loads(
 
 
 @pytest.mark.usefixtures("images")
-def test_price_is_hours_times_what_an_hour_costs(tiny_config: Configs) -> None:
+def test_price_is_hours_times_what_an_hour_costs(tiny_config: MakeConfig) -> None:
     found = told(tiny_config(), price_per_hour=36.0)
     assert found.cost.seconds is not None
     assert found.price == pytest.approx(found.cost.seconds / 100)
@@ -251,7 +242,7 @@ def test_price_is_hours_times_what_an_hour_costs(tiny_config: Configs) -> None:
 
 
 @pytest.mark.usefixtures("images")
-def test_gpus_need_one_to_be_measured(tiny_config: Configs) -> None:
+def test_gpus_need_one_to_be_measured(tiny_config: MakeConfig) -> None:
     """Without one here, or unmeasured, hours are not told, and why; everything else is."""
     config = tiny_config(executor=Executor.RAY, device=Device.AUTO, gpus_per_worker=0.5)
     found = told(config, gpus=4)
@@ -275,7 +266,7 @@ def test_gpus_need_one_to_be_measured(tiny_config: Configs) -> None:
         ({"device": Device.CUDA}, {"calibrate": 1}, "there is no GPU here"),
     ],
 )
-def test_what_a_plan_refuses(tiny_config: Configs, changes: Any, asked: Any, sentence: str) -> None:
+def test_what_a_plan_refuses(tiny_config: MakeConfig, changes: Any, asked: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         told(tiny_config(**changes), **asked)
 
@@ -330,7 +321,7 @@ def test_when_workers_are_through() -> None:
     assert through_after([], 3) == 0
 
 
-def test_kernels_of_cameras_are_those_saved(tmp_path: Path, tiny_config: Configs, observer: Any) -> None:
+def test_kernels_of_cameras_are_those_saved(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
     """What a run with --kernel estimate-collection did is done; before it, nothing is looked for or saved."""
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
@@ -340,19 +331,19 @@ def test_kernels_of_cameras_are_those_saved(tmp_path: Path, tiny_config: Configs
     settings = replace(config.settings, method=Method.BICUBIC, kernel=COLLECTION_KERNEL, tile_size=64)
     config = replace(config, settings=settings)
     before = told(config, calibrate=1)
-    assert (before.to_do, before.already_done, before.cost.measured) == (3, 0, 1)
+    assert (before.counts.to_do, before.counts.already_done, before.cost.measured) == (3, 0, 1)
     assert not (tmp_path / "out").exists()
     run(config, observer)
     after = told(config)
-    assert (after.to_do, after.already_done) == (0, 3)
+    assert (after.counts.to_do, after.counts.already_done) == (0, 3)
 
 
-def test_images_on_s3_are_measured(s3_bucket: str, tmp_path: Path, tiny_config: Configs, pixels: Pixels) -> None:
+def test_images_on_s3_are_measured(s3_bucket: str, tmp_path: Path, tiny_config: MakeConfig, pixels: DrawPixels) -> None:
     """By processes that fetch them themselves; in the bucket of the output nothing lies afterwards."""
     Image.fromarray(pixels(30, 40)).save(tmp_path / "a.png")
     storage.write(f"{s3_bucket}/in/a.png", (tmp_path / "a.png").read_bytes())
     found = told(tiny_config(manifest=f"{s3_bucket}/in", output=f"{s3_bucket}/out"), calibrate=1)
-    assert (found.to_do, found.failing, found.cost.measured) == (1, 0, 1)
+    assert (found.counts.to_do, found.failing, found.cost.measured) == (1, 0, 1)
     assert found.cost.output_bytes > 3 * 60 * 80 / 2  # noise at x2 hardly shrinks
     assert list(storage.find(s3_bucket)) == [f"{s3_bucket}/in/a.png"]
 

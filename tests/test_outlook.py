@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from pipeline import storage
 from pipeline.config import Form, RunConfig
 from pipeline.driver.claims import claims, name_of
-from pipeline.driver.forecast import Asked, Forecast, forecast
+from pipeline.driver.forecast import Forecast, forecast
 from pipeline.driver.manifest import open_manifest, read_manifest
-from pipeline.driver.outlook import Outlook, look_ahead
+from pipeline.driver.outlook import Asked, Outlook, look_ahead
 from pipeline.driver.plan import make_plan
 from pipeline.errors import UsageError
 from pipeline.output.layout import Commit, list_commits, single_names, tile_position
 from pipeline.work.units import Row
 
-Configs = Callable[..., RunConfig]
+from .fixture_types import MakeConfig, MakePng
 
 
 def told(config: RunConfig, headers: int) -> Forecast:
@@ -33,7 +33,7 @@ def told(config: RunConfig, headers: int) -> Forecast:
 def ahead(config: RunConfig, drawn: int = 1000) -> Outlook:
     """Of a manifest that is read row by row."""
     with open_manifest(config.manifest) as manifest:
-        return look_ahead(config, manifest, manifest.root, lambda rows, _: list(rows), drawn, 1000, lambda *_: None)
+        return look_ahead(config, manifest, lambda rows, _: list(rows), drawn, lambda *_: None)
 
 
 _KEYS = st.sampled_from(
@@ -105,7 +105,7 @@ def test_the_rows_keep_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("one_file", [False, True])
-def test_counts_are_those_of_a_run(tmp_path: Path, tiny_config: Configs, one_file: bool) -> None:
+def test_counts_are_those_of_a_run(tmp_path: Path, tiny_config: MakeConfig, one_file: bool) -> None:
     """Row by row or all at once: to do, done, repeated, skipped and bad ones, and how they are handed out."""
     lines = ["uri,id,scale"]
     for number in range(30):
@@ -120,18 +120,19 @@ def test_counts_are_those_of_a_run(tmp_path: Path, tiny_config: Configs, one_fil
     storage.write(Commit(config.fingerprint(), "10.png", "0" * 16).uri(config.output), b"")
     plan = make_plan(config, read_manifest(config.manifest), "", list_commits(config.output))
     found = ahead(config)
-    assert (found.to_do, found.already_done, found.duplicates) == (plan.todo, len(plan.committed), plan.duplicates)
-    assert (found.already_done, found.duplicates, found.skipped) == (2, 1, len(plan.skipped))
+    counts = found.counts
+    assert (counts.to_do, counts.already_done, counts.duplicates) == (plan.todo, len(plan.committed), plan.duplicates)
+    assert (counts.already_done, counts.duplicates, counts.skipped) == (2, 1, len(plan.skipped))
     assert found.rejected == plan.rejected
-    assert (found.bad_rows, found.collisions) == (len(plan.rejected), 2)
+    assert (counts.bad_rows, counts.collisions) == (len(plan.rejected), 2)
     assert [[row.index for row in unit] for unit in found.units] == [[row.index for row in unit] for unit in plan.units]
     assert found.input_bytes == sum(row.size for unit in plan.units for row in unit)
     part = ahead(config, drawn=5)
-    assert (part.to_do, part.units, len(part.drawn)) == (found.to_do, (), 5)
+    assert (part.counts.to_do, part.units, len(part.drawn)) == (counts.to_do, (), 5)
     assert set(part.drawn) < set(found.drawn)
 
 
-def test_every_row_may_be_drawn(tmp_path: Path, tiny_config: Configs) -> None:
+def test_every_row_may_be_drawn(tmp_path: Path, tiny_config: MakeConfig) -> None:
     """The sample is the same each time, and comes from all of the manifest alike."""
     (tmp_path / "m.csv").write_text("uri,id\n" + "".join(f"a.png,{number:05}\n" for number in range(5000)))
     drawn = [row.index for row in ahead(tiny_config(), drawn=500).drawn]
@@ -141,11 +142,11 @@ def test_every_row_may_be_drawn(tmp_path: Path, tiny_config: Configs) -> None:
     assert np.all(abs(quarters - 125) < 50)  # five standard deviations
 
 
-def test_a_million_claims_on_one_key_are_one_sentence(tmp_path: Path, tiny_config: Configs) -> None:
+def test_a_million_claims_on_one_key_are_one_sentence(tmp_path: Path, tiny_config: MakeConfig) -> None:
     """The first lines are named, the others counted."""
     (tmp_path / "m.csv").write_text("uri,id\n" + "".join(f"{number}.png,x\n" for number in range(3000)))
     found = ahead(tiny_config())
-    assert (found.to_do, found.bad_rows, len(found.rejected)) == (0, 3000, 1000)
+    assert (found.counts.to_do, found.counts.bad_rows, len(found.rejected)) == (0, 3000, 1000)
     assert "lines 2, 3, 4, 5, 6 and 2,995 more ask for different work under the key 'x'" in found.rejected[999].message
     with pytest.raises(UsageError, match=r"line 2 of .* \(3000 bad rows, --strict\)"):
         ahead(tiny_config(strict=True))
@@ -179,8 +180,8 @@ def _write(folder: Path, suffix: str, kind: str, rows: int) -> Path:
 )
 def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path,
-    tiny_config: Configs,
-    make_png: Callable[..., np.ndarray],
+    tiny_config: MakeConfig,
+    make_png: MakePng,
     monkeypatch: pytest.MonkeyPatch,
     suffix: str,
     kind: str,
@@ -197,6 +198,7 @@ def test_memory_does_not_grow_with_the_rows(
         found = told(config, headers=20)
         peaks[rows] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert found.to_do + found.duplicates + found.bad_rows == rows
+        counts = found.counts
+        assert counts.to_do + counts.duplicates + counts.bad_rows == rows
         assert found.headers_read <= 20
     assert peaks[5_000] - peaks[1_500] < 100 * 3_500

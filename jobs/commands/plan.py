@@ -1,7 +1,7 @@
 """`srpipe plan`."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import typer
@@ -75,7 +75,8 @@ def plan(
 ) -> int:
     """Show what a run with the same options would do and cost. Writes nothing."""
     from pipeline import storage as files
-    from pipeline.driver.forecast import Asked, forecast
+    from pipeline.driver.forecast import forecast
+    from pipeline.driver.outlook import Asked
 
     from ..forecast_table import print_forecast
     from ..progress import progress
@@ -85,9 +86,9 @@ def plan(
     with progress(output.shown()) as observer:
         told = forecast(config, wanted, observer.looking)
     if asked.save is not None:
-        files.write(files.absolute(asked.save), f"{json.dumps(asdict(told), indent=2)}\n".encode())
+        files.write(files.absolute(asked.save), f"{json.dumps(told.plain(), indent=2)}\n".encode())
     if output.json:
-        print_result(json.dumps(asdict(told)))
+        print_result(json.dumps(told.plain()))
     else:
         print_forecast(told)
     return EXIT_SOME_FAILED if told.failing else 0

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count
 
@@ -14,6 +14,7 @@ from ..work.units import DIVISION, Row
 from .calibration import Calibration, calibrate
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from .headers import Seen
+from .outlook import Asked, Looking, Outlook
 from .rates import Line, line_through, through_after
 
 _RAY_START = 2.8
@@ -57,50 +58,38 @@ class Cost:
     """Remarks, a sentence each."""
 
 
-def cost_of(
-    config: RunConfig,
-    gpus: int | None,
-    number: int | None,
-    units: Sequence[Sequence[Row]],
-    seen: Sequence[Seen],
-    shares: float,
-    looking: Callable[[str, int, int], None],
-) -> Cost:
-    """Return the cost of all units of a plan.
+def cost_of(config: RunConfig, asked: Asked, ahead: Outlook, seen: Sequence[Seen], looking: Looking) -> Cost:
+    """Return the cost of all that is to be done.
 
     Args:
-        gpus: to plan for; None for those of this machine.
-        number: of images to measure; None for as many as a plan has time for.
-        units: what workers are handed, in this order; not used where `seen` is a sample.
-        seen: images that can be done, all or a sample.
-        shares: number of images that each image of `seen` stands for.
-        looking: called with what is done, the number of images done, and of all.
+        seen: images that can be done, of all that are to be done or of the sample of them.
 
     Raises:
         UsageError: nothing can be measured here as requested.
     """
     each = worker_bytes(config.settings, max((one.scale for one in seen), default=config.settings.scale))
     here = _workers_here(config, each)
-    calibration = _calibrated(config, gpus, number, seen, here.count, looking)
+    calibration = _calibrated(config, asked, seen, here.count, looking)
     found = () if calibration is None else calibration.images
     good = {measured.key: measured for measured in found if measured.problem is None}
     by_key = {one.row.key: one for one in seen if one.row.key in good}
     pairs = [(by_key[key], measured) for key, measured in good.items()]
     device = calibration.device if calibration is not None else "cpu"
-    on_gpus = gpus is not None or device == "cuda" or config.device is Device.CUDA
-    workers = _on_gpus(config, gpus, calibration) if on_gpus else here
-    notes = _notes(config, found, min(_FEWEST if number is None else number, len(seen)), on_gpus and device != "cuda")
+    on_gpus = asked.gpus is not None or device == "cuda" or config.device is Device.CUDA
+    workers = _on_gpus(config, asked.gpus, calibration) if on_gpus else here
+    wanted = _FEWEST if asked.calibrate is None else asked.calibrate
+    notes = _notes(config, found, min(wanted, len(seen)), on_gpus and device != "cuda")
     seconds = work = None
     if not (on_gpus and device != "cuda"):
         line = line_through([(one.work, measured.seconds) for one, measured in pairs]) if pairs else _KNOWN_SECONDS
-        work = shares * sum(line.at(one.work) for one in seen)
-        seconds = _start_up(config, calibration) + _duration(units, seen, shares, line, workers.count) if seen else 0.0
+        work = ahead.shares * sum(line.at(one.work) for one in seen)
+        seconds = _start_up(config, calibration) + _duration(ahead, seen, line, workers.count) if seen else 0.0
     if config.max_hours is not None and seconds is not None and seconds > config.max_hours * 3600:
         notes.append(f"--max-hours {config.max_hours:g} stops the run before it is through")
     return Cost(
         seconds=seconds,
         work_seconds=work,
-        output_bytes=round(shares * _bytes(pairs, seen)),
+        output_bytes=round(ahead.shares * _bytes(pairs, seen)),
         workers=workers.count,
         workers_why=workers.why,
         worker_memory=round(max([each, *(measured.peak_memory for _, measured in pairs)])),
@@ -132,19 +121,14 @@ def _on_gpus(config: RunConfig, gpus: int | None, calibration: Calibration | Non
 
 
 def _calibrated(
-    config: RunConfig,
-    gpus: int | None,
-    number: int | None,
-    seen: Sequence[Seen],
-    workers: int,
-    looking: Callable[[str, int, int], None],
+    config: RunConfig, asked: Asked, seen: Sequence[Seen], workers: int, looking: Looking
 ) -> Calibration | None:
-    if number == 0 or not seen:
+    if asked.calibrate == 0 or not seen:
         return None
     at_once = min(workers, max(1, int(room_here().processors / config.threads)))
-    needed, most = (_FEWEST, _MOST) if number is None else (number, number)
+    needed, most = (_FEWEST, _MOST) if asked.calibrate is None else (asked.calibrate, asked.calibrate)
     units = _to_measure(seen, max(most, at_once), config.settings.stack)
-    device = Device.AUTO if gpus is not None else config.device  # bytes can be measured without one
+    device = Device.AUTO if asked.gpus is not None else config.device  # bytes can be measured without one
     config = replace(config, device=device)
     return calibrate(config, units, max(needed, at_once), at_once, lambda *counts: looking("measured", *counts))
 
@@ -178,14 +162,14 @@ def _start_up(config: RunConfig, calibration: Calibration | None) -> float:
     return worker * (1 + _RAY_START if config.executor is Executor.RAY else 1.0)
 
 
-def _duration(units: Sequence[Sequence[Row]], seen: Sequence[Seen], shares: float, line: Line, workers: int) -> float:
+def _duration(ahead: Outlook, seen: Sequence[Seen], line: Line, workers: int) -> float:
     """Return the seconds until all is done: unit by unit if every header was read, else as if work were divisible."""
     seconds = {one.row.index: line.at(one.work) for one in seen}
-    if shares > 1:
-        return shares * sum(seconds.values()) / workers
+    if ahead.shares > 1:
+        return ahead.shares * sum(seconds.values()) / workers
     divided = {one.row.index for one in seen if one.divided}
     pieces: list[float] = []
-    for unit in units:
+    for unit in ahead.units:
         pieces.append(sum(seconds.get(row.index, 0.0) for row in unit if row.index not in divided))
         for row in unit:
             if row.index in divided:

@@ -5,7 +5,8 @@ Neither torch nor Ray is loaded in this process: measurements run in others.
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from .. import storage
 from ..config import Device, Executor, RunConfig
@@ -15,23 +16,9 @@ from .completing import completed
 from .cost import Cost, cost_of
 from .headers import Refused, Seen, read_headers
 from .manifest import open_manifest
-from .outlook import Looking, Outlook, look_ahead
+from .outlook import Asked, Looking, RowCounts, look_ahead
 from .preflight import check_input, check_options, check_output
-from .tallies import MOST_PROBLEMS, KindCounts, Kinds, Problem, Problems
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Options of a plan besides those of the run."""
-
-    gpus: int | None = None
-    """To plan for; None for those of this machine."""
-    price_per_hour: float | None = None
-    """For all machines together."""
-    calibrate: int | None = None
-    """Images to measure; 0 for none, None for as many as there is time for."""
-    headers: int = 10_000
-    """Most headers to read; of more images, a sample of this size is drawn."""
+from .tallies import KindCounts, Kinds, Problem, Problems
 
 
 @dataclass(frozen=True)
@@ -40,19 +27,7 @@ class Forecast:
 
     manifest: str
     output: str
-    rows: int
-    """Rows of the manifest, identical ones counted once."""
-    to_do: int
-    """Rows whose images a run would try."""
-    already_done: int
-    duplicates: int
-    """Rows that repeat an earlier one."""
-    skipped: int
-    """Rows beyond the limit."""
-    bad_rows: int
-    """Invalid rows, including those of `collisions`."""
-    collisions: int
-    """Rows that claim the key, or the place in the output, of another."""
+    counts: RowCounts
     headers_read: int
     sampled: bool
     """Whether only some headers were read, so that figures about images are extrapolated."""
@@ -72,7 +47,13 @@ class Forecast:
     @property
     def failing(self) -> int:
         """Rows that are known to fail."""
-        return self.bad_rows + sum(self.refused.values())
+        return self.counts.bad_rows + sum(self.refused.values())
+
+    def plain(self) -> dict[str, Any]:
+        """Return the forecast as plain values, with the counts among them."""
+        fields = asdict(self)
+        of_rows = {"rows": self.counts.rows, **fields.pop("counts")}
+        return {"manifest": fields.pop("manifest"), "output": fields.pop("output"), **of_rows, **fields}
 
 
 def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
@@ -87,17 +68,33 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
     config, *_ = completed(config)
     with open_manifest(config.manifest) as manifest:
         check_input(config, manifest)
-        root = config.root or manifest.root
-        check_output(config, manifest, root)
+        check_output(config, manifest, config.root or manifest.root)
         try:
-            ahead = look_ahead(config, manifest, root, _saved_kernels(config), asked.headers, MOST_PROBLEMS, looking)
+            ahead = look_ahead(config, manifest, _saved_kernels(config), asked.headers, looking)
         except OSError as error:
             raise UsageError(
                 f"cannot list what is in {config.output}: {storage.reason(error)}; check access"
             ) from error
-    seen, problems, kinds = _survey(ahead.drawn, config, looking)
-    cost = cost_of(config, asked.gpus, asked.calibrate, ahead.units, seen, ahead.shares, looking)
-    return _told(config, manifest.uri, ahead, asked, seen, (problems, kinds, cost))
+    surveyed = _survey(ahead.drawn, config, looking)
+    cost = cost_of(config, asked, ahead, surveyed.seen, looking)
+    problems, seen = surveyed.problems, surveyed.seen
+    refused = dict(problems.counts)
+    problems.add_rejected(ahead.rejected, ErrorType.BAD_ROW)
+    return Forecast(
+        manifest=manifest.uri,
+        output=config.output,
+        counts=ahead.counts,
+        headers_read=len(ahead.drawn),
+        sampled=len(ahead.drawn) < ahead.counts.to_do,
+        refused=refused,
+        kinds=surveyed.kinds.kinds(),
+        problems=tuple(problems.told),
+        megapixels=ahead.shares * sum(one.pixels for one in seen) / 1e6,
+        result_megapixels=ahead.shares * sum(one.result_pixels for one in seen) / 1e6,
+        input_bytes=ahead.input_bytes,
+        cost=cost,
+        price=_price(cost, asked.price_per_hour),
+    )
 
 
 def _check_asked(config: RunConfig, asked: Asked) -> None:
@@ -124,48 +121,27 @@ def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
     return find
 
 
-def _survey(rows: Sequence[Row], config: RunConfig, looking: Looking) -> tuple[list[Seen], Problems, KindCounts]:
-    seen: list[Seen] = []
-    problems, kinds = Problems(), KindCounts()
+@dataclass(frozen=True)
+class _Surveyed:
+    """What the headers tell."""
+
+    seen: list[Seen] = field(default_factory=list)
+    """Images that can be done."""
+    problems: Problems = field(default_factory=Problems)
+    kinds: KindCounts = field(default_factory=KindCounts)
+
+
+def _survey(rows: Sequence[Row], config: RunConfig, looking: Looking) -> _Surveyed:
+    surveyed = _Surveyed()
     for answer in read_headers(rows, config, DIVISION.pixels, lambda *counts: looking("looked at", *counts)):
         if isinstance(answer, Refused):
-            problems.add_refused(answer)
+            surveyed.problems.add_refused(answer)
             continue
-        seen.append(answer)
-        kinds.add(answer.format, answer.pixels, answer.bands, answer.dtype, answer.kind)
-    return seen, problems, kinds
+        surveyed.seen.append(answer)
+        surveyed.kinds.add(answer.format, answer.pixels, answer.bands, answer.dtype, answer.kind)
+    return surveyed
 
 
-def _told(
-    config: RunConfig,
-    manifest: str,
-    ahead: Outlook,
-    asked: Asked,
-    seen: Sequence[Seen],
-    found: tuple[Problems, KindCounts, Cost],
-) -> Forecast:
-    problems, kinds, cost = found
-    refused = dict(problems.counts)
-    problems.add_rejected(ahead.rejected, ErrorType.BAD_ROW)
-    hours = None if cost.seconds is None else cost.seconds / 3600
-    return Forecast(
-        manifest=manifest,
-        output=config.output,
-        rows=ahead.rows,
-        to_do=ahead.to_do,
-        already_done=ahead.already_done,
-        duplicates=ahead.duplicates,
-        skipped=ahead.skipped,
-        bad_rows=ahead.bad_rows,
-        collisions=ahead.collisions,
-        headers_read=len(ahead.drawn),
-        sampled=len(ahead.drawn) < ahead.to_do,
-        refused=refused,
-        kinds=kinds.kinds(),
-        problems=tuple(problems.told),
-        megapixels=ahead.shares * sum(one.pixels for one in seen) / 1e6,
-        result_megapixels=ahead.shares * sum(one.result_pixels for one in seen) / 1e6,
-        input_bytes=ahead.input_bytes,
-        cost=cost,
-        price=None if asked.price_per_hour is None or hours is None else hours * asked.price_per_hour,
-    )
+def _price(cost: Cost, per_hour: float | None) -> float | None:
+    """Return the price of the run, if that of an hour was given and the duration is known."""
+    return None if per_hour is None or cost.seconds is None else cost.seconds / 3600 * per_hour

@@ -1,7 +1,7 @@
 """What a run would do, row by row: of a manifest of any length only counts are kept in memory, and a sample of rows."""
 
 import random
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -17,6 +17,7 @@ from .checking import claim
 from .claims import ALL, Rejected, claims, database_on_disk, name_of
 from .manifest import OpenManifest
 from .plan import FindKernels, is_done, pack, refuse, under, wanted_commit
+from .tallies import MOST_PROBLEMS
 
 _AT_ONCE = 2_000
 """Rows whose files are asked for together: in the order of their names, so that a listing tells of all of them."""
@@ -24,21 +25,51 @@ _AT_ONCE = 2_000
 Looking = Callable[[str, int, int], None]
 """Called with what is done with images, as in "read", how many are done, and of how many."""
 
-Known = Callable[[str], Sequence[Commit]]
-"""The commits of a name."""
+IsDone = Callable[[Row, storage.Source | None], bool]
+"""Whether nothing is left to do for a row, given its source if that exists."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Options of a plan besides those of the run."""
+
+    gpus: int | None = None
+    """To plan for; None for those of this machine."""
+    price_per_hour: float | None = None
+    """For all machines together."""
+    calibrate: int | None = None
+    """Images to measure; 0 for none, None for as many as there is time for."""
+    headers: int = 10_000
+    """Most headers to read; of more images, a sample of this size is drawn."""
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """How many rows of a manifest a run would treat in which way."""
+
+    to_do: int
+    """Rows whose images it would try."""
+    already_done: int
+    duplicates: int
+    """Rows that repeat an earlier one, and are one with it."""
+    skipped: int
+    """Rows beyond the limit."""
+    bad_rows: int
+    """Invalid rows, including those of `collisions`."""
+    collisions: int
+    """Rows that claim the key, or the place in the output, of another."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the manifest, identical ones counted once."""
+        return self.to_do + self.already_done + self.bad_rows + self.skipped
 
 
 @dataclass(frozen=True)
 class Outlook:
     """What is known about all rows before a header is read."""
 
-    to_do: int
-    already_done: int
-    duplicates: int
-    skipped: int
-    bad_rows: int
-    collisions: int
-    """Bad rows that claim the key or the place of another row."""
+    counts: RowCounts
     rejected: tuple[Rejected, ...]
     """The first of the bad rows."""
     drawn: tuple[Row, ...]
@@ -49,14 +80,9 @@ class Outlook:
     """Total size of the files to read."""
 
     @property
-    def rows(self) -> int:
-        """Rows of the manifest, identical ones counted once."""
-        return self.to_do + self.already_done + self.bad_rows + self.skipped
-
-    @property
     def shares(self) -> float:
         """Number of images that each drawn row stands for."""
-        return self.to_do / max(1, len(self.drawn))
+        return self.counts.to_do / max(1, len(self.drawn))
 
 
 @dataclass
@@ -79,21 +105,13 @@ class _Sample:
 
 
 def look_ahead(
-    config: RunConfig,
-    manifest: OpenManifest,
-    root: str,
-    find_kernels: FindKernels,
-    most_drawn: int,
-    most_told: int,
-    looking: Looking,
+    config: RunConfig, manifest: OpenManifest, find_kernels: FindKernels, most_drawn: int, looking: Looking
 ) -> Outlook:
     """Return the counts that `make_plan` would give for all rows, and a sample of the rows to do.
 
     Args:
-        root: what keys are relative to.
         find_kernels: as in `make_plan`. If a row asks for the kernel of its camera, all rows are held at once.
         most_drawn: rows in the sample.
-        most_told: bad rows to list.
 
     Raises:
         OSError: the output cannot be listed.
@@ -102,32 +120,29 @@ def look_ahead(
     folds_case = storage.lies_where_case_folds(config.output)
     limit = ALL if config.limit is None else config.limit
     with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
+        root = config.root or manifest.root
         number = claim(claimed, config, manifest, root, lambda *counts: looking("checked", *counts))
         collisions = claimed.disputed(limit)
         bad_rows = claimed.refused(limit) + collisions
-        rejected = tuple(islice(claimed.rejected(limit), most_told))
+        rejected = tuple(islice(claimed.rejected(limit), MOST_PROBLEMS))
         if config.strict and rejected:
             refuse(config, rejected[0], bad_rows)
         sample, already_done, input_bytes = _Sample(most_drawn), 0, 0
         asks = claimed.asks_for(COLLECTION_KERNEL)
-        with _committed(config.output, folds_case) as known:
-            mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
+        with _committed(config, folds_case) as is_done_already:
             for rows in _batches(claimed.kept(below=limit, by="uri"), ALL if asks else _AT_ONCE):
                 looking("compared with the output", sample.given + already_done, number)
-                for row, done in _compared(rows, config, manifest, find_kernels if asks else None, known, mapped):
-                    if done:
+                for row, source in _with_sources(rows, config, manifest, find_kernels if asks else None):
+                    if is_done_already(row, source):
                         already_done += 1
-                    else:
-                        sample.add(row)
-                        input_bytes += row.size
+                        continue
+                    size = source.size if source else 0
+                    sample.add(replace(row, size=size))
+                    input_bytes += size
         drawn = sorted(sample.rows, key=lambda row: row.index)
+        skipped = sum(1 for _ in claimed.kept(limit))
         return Outlook(
-            to_do=sample.given,
-            already_done=already_done,
-            duplicates=claimed.repeated(),
-            skipped=sum(1 for _ in claimed.kept(limit)),
-            bad_rows=bad_rows,
-            collisions=collisions,
+            RowCounts(sample.given, already_done, claimed.repeated(), skipped, bad_rows, collisions),
             rejected=rejected,
             drawn=tuple(drawn),
             units=pack(drawn, config.settings) if sample.given == len(drawn) else (),
@@ -140,42 +155,36 @@ def _batches(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def _compared(
-    rows: Sequence[Row],
-    config: RunConfig,
-    manifest: OpenManifest,
-    find_kernels: FindKernels | None,
-    known: Known,
-    mapped: Container[Commit] | None,
-) -> Iterator[tuple[Row, bool]]:
-    """Yield each row with the size of its file, and whether it is done."""
+def _with_sources(
+    rows: Sequence[Row], config: RunConfig, manifest: OpenManifest, find_kernels: FindKernels | None
+) -> Iterator[tuple[Row, storage.Source | None]]:
+    """Yield each row, with the kernel of its camera if there is a way to find it, and its source if that exists."""
     uris = dict.fromkeys(row.uri for row in rows)
     sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
     for row in rows if find_kernels is None else find_kernels(rows, sources):
-        source = sources.get(row.uri)
-        commits = [under(row.key, commit) for commit in known(row.key)]
-        done = is_done(wanted_commit(row, source, config), commits, config, mapped)
-        yield replace(row, size=source.size if source else 0), done
+        yield row, sources.get(row.uri)
 
 
 @contextmanager
-def _committed(output: str, folds_case: bool) -> Iterator[Known]:
-    """Give a function from a key to its commits in an output. Raises OSError if the output cannot be listed."""
+def _committed(config: RunConfig, folds_case: bool) -> Iterator[IsDone]:
+    """Yield a function that looks a row up in the output. Raises OSError if the output cannot be listed."""
+    mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
     with database_on_disk() as database:
         database.execute("CREATE TABLE commits (name TEXT, settings TEXT, key TEXT, source TEXT)")
         commits = (
             (name_of(commit.key, folds_case), commit.settings, commit.key, commit.source)
-            for commit in each_commit(output)
+            for commit in each_commit(config.output)
         )
         database.execute("BEGIN")
         database.executemany("INSERT INTO commits VALUES (?, ?, ?, ?)", commits)
         database.execute("COMMIT")
         database.execute("CREATE INDEX by_name ON commits (name)")
 
-        def known(key: str) -> list[Commit]:
+        def is_done_already(row: Row, source: storage.Source | None) -> bool:
             found = database.execute(
-                "SELECT settings, key, source FROM commits WHERE name = ?", (name_of(key, folds_case),)
+                "SELECT settings, key, source FROM commits WHERE name = ?", (name_of(row.key, folds_case),)
             )
-            return [Commit(*values) for values in found]
+            commits = [under(row.key, Commit(*values)) for values in found]
+            return is_done(wanted_commit(row, source, config), commits, config, mapped)
 
-        yield known
+        yield is_done_already
