@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from sr_ops.estimate import Estimate, pooled
-from sr_ops.guess import estimate_of
 from sr_ops.kernels import gaussian
+from sr_ops.signs import Signs
 
 from . import real_pairs
 from .estimators import estimators
@@ -140,7 +140,7 @@ def together(data: Path) -> Part:
         one = Camera("one", gaussian(sigma_1, sigma_2, degrees, 2), "", noise)
         lrs = [shoot(decode(hr.read_bytes()), one, 2).float() / 255 for hr in hrs]
         started = time.monotonic()
-        found = [each for lr in lrs if (each := estimate_of(lr, None, ROUNDED)) is not None]
+        found = [each for lr in lrs if (each := Signs(lr, None, ROUNDED).estimate) is not None]
         seconds = (time.monotonic() - started) / len(lrs)
         single = mean([_error(each, sigma_1, sigma_2, degrees) for each in found])
         joint = _error(pooled(found), sigma_1, sigma_2, degrees)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sr_ops.guess import estimate_of
+from sr_ops.signs import Signs
 from sr_ops.spectrum import brightness
 
 from .gallery import SATELLITE, Covariance, Shot, gallery
@@ -71,7 +71,7 @@ def _chosen(shots: Sequence[Shot]) -> list[Shot]:
 def _found(shot: Shot) -> Found:
     lr = decode(shot.case.lr.read_bytes()).float() / 255
     started = time.process_time()
-    estimate = estimate_of(lr, None, ROUNDED)
+    estimate = Signs(lr, None, ROUNDED).estimate
     between = time.process_time()
     patches = recurrence(brightness(lr))
     ended = time.process_time()

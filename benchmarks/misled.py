@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sr_ops.estimate import Estimate
-from sr_ops.guess import Guess, estimate_of, guess
+from sr_ops.guess import Guess, guess
+from sr_ops.signs import Signs
 
 from .gallery import Shot, gallery
 from .kernel_shots import run_and_measure
@@ -66,7 +67,7 @@ def misled(data: Path) -> Part:
     verdicts, silent = [], 0
     for noise in NOISES:
         for shot in gallery(data, noise):
-            found = estimate_of(decode(shot.case.lr.read_bytes()).float() / 255, None, ROUNDED)
+            found = Signs(decode(shot.case.lr.read_bytes()).float() / 255, None, ROUNDED).estimate
             if found is None:
                 silent += 1
             else:

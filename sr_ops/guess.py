@@ -8,8 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from . import kernel_spec
 from .blur_search import ENOUGH
 from .blur_shapes import BlurShape, ShapeKind
@@ -69,16 +67,6 @@ def with_kernel(settings: Settings, signs: Signs) -> tuple[Settings, Guess | Non
         return settings, None
     guessed = guess(signs.estimate, settings.scale) if settings.takes_any_kernel else _KNOWS_BICUBIC_ALONE
     return replace(settings, kernel=guessed.kernel), guessed
-
-
-def estimate_of(image: Tensor, known: Tensor | None, rounding: float) -> Estimate | None:
-    """What (C, H, W) float32 in [0, 1] tells of its camera; None of one that is too small, or flat.
-
-    Args:
-        known: (H, W) bool; None for everywhere.
-        rounding: step between two samples as the file has them, in units of the full range; 0 for floating point.
-    """
-    return Signs(image, known, rounding).estimate
 
 
 def guess(found: Estimate | None, scale: int) -> Guess:

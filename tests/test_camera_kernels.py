@@ -22,16 +22,17 @@ from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.output.layout import kernel_json, kernel_picture
 from pipeline.output.saved_kernels import read_saved
-from sr_ops.guess import estimate_of, guess
+from sr_ops.guess import guess
 from sr_ops.kernel_spec import parse
 from sr_ops.settings import Method, Network
+from sr_ops.signs import Signs
 
+from .fixture_types import MakeConfig, ReadRecords, Srpipe
 from .scenes import seen_scene
 
 Covariance = tuple[float, float, float]
-MakeConfig = Callable[..., RunConfig]
-ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
-Srpipe = Callable[..., tuple[int, str, str]]
+Views = Callable[[Covariance, int], NDArray[np.uint8]]
+Shoot = Callable[..., str]
 
 WIDE, SLANTED = (1.0, 0.0, 0.5), (0.6, 0.2, 0.9)
 """Two cameras."""
@@ -40,7 +41,7 @@ SCENES = range(20, 30)
 
 
 @pytest.fixture(scope="module")
-def views() -> Callable[[Covariance, int], NDArray[np.uint8]]:
+def views() -> Views:
     """What a camera saw of a scene, made once."""
     made: dict[tuple[Covariance, int], NDArray[np.uint8]] = {}
 
@@ -53,7 +54,7 @@ def views() -> Callable[[Covariance, int], NDArray[np.uint8]]:
 
 
 @pytest.fixture
-def shoot(tmp_path: Path, views: Callable[[Covariance, int], NDArray[np.uint8]]) -> Callable[..., str]:
+def shoot(tmp_path: Path, views: Views) -> Shoot:
     """Write what a camera saw of a scene below tmp_path, with EXIF; the name."""
 
     def save(name: str, covariance: Covariance, scene: int = SCENES[0], **exif: str) -> str:
@@ -128,7 +129,7 @@ def assert_two_cameras(records: dict[Any, dict[str, Any]], scale: int = 2) -> No
 
 
 def test_two_cameras_by_the_manifest(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """The column `camera` tells which images share a kernel; it is saved, drawn, and stands in the records."""
     names = [(shoot(f"w{scene}.png", WIDE, scene), shoot(f"s{scene}.png", SLANTED, scene)) for scene in SCENES[:3]]
@@ -151,7 +152,7 @@ def test_two_cameras_by_the_manifest(
 
 
 def test_two_cameras_by_their_files(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """EXIF tells, of PNG and TIFF alike; a program's name where it scans; and a cell of the column wins."""
     for scene in SCENES[:2]:
@@ -170,7 +171,7 @@ def test_two_cameras_by_their_files(
     assert {record["camera"] for record in records.values()} == {"Canon EOS 5D", "VueScan 9 x64"}
 
 
-def test_the_first_pass_shows_itself(shoot: Callable[..., str], srpipe: Srpipe) -> None:
+def test_the_first_pass_shows_itself(shoot: Shoot, srpipe: Srpipe) -> None:
     """On stderr, before the images that are to be done are counted."""
     for scene in SCENES[:2]:
         shoot(f"in/w{scene}.png", WIDE, scene)
@@ -182,7 +183,7 @@ def test_the_first_pass_shows_itself(shoot: Callable[..., str], srpipe: Srpipe) 
 
 
 def test_two_cameras_by_folder(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """Where nothing else tells; an image that lies alone is of the camera of all such."""
     for scene in SCENES[:3]:
@@ -201,7 +202,7 @@ def test_two_cameras_by_folder(
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_sensor_by_its_tags(
-    views: Callable[[Covariance, int], NDArray[np.uint8]],
+    views: Views,
     config: MakeConfig,
     observer: Any,
     read_records: ReadRecords,
@@ -219,8 +220,8 @@ def test_a_sensor_by_its_tags(
 
 @pytest.mark.parametrize("covariance", [WIDE, SLANTED], ids=["wide", "slanted"])
 def test_ten_images_tell_more_than_one(
-    shoot: Callable[..., str],
-    views: Callable[[Covariance, int], NDArray[np.uint8]],
+    shoot: Shoot,
+    views: Views,
     config: MakeConfig,
     observer: Any,
     covariance: Covariance,
@@ -232,7 +233,7 @@ def test_ten_images_tell_more_than_one(
     run(config(), observer)
     alone = []
     for scene in SCENES:
-        estimate = estimate_of(torch.from_numpy(views(covariance, scene)).float()[None] / 255, None, 1 / 255)
+        estimate = Signs(torch.from_numpy(views(covariance, scene)).float()[None] / 255, None, 1 / 255).estimate
         assert estimate is not None
         alone.append(error(estimate.covariance, covariance))
     saved = read_saved(config().output, "cam")
@@ -244,7 +245,7 @@ def test_ten_images_tell_more_than_one(
 
 @pytest.mark.parametrize("by", ["column", "file", "folder"])
 def test_a_second_run_looks_at_nothing(
-    shoot: Callable[..., str],
+    shoot: Shoot,
     config: MakeConfig,
     observer: Any,
     looked_at: list[str],
@@ -268,7 +269,7 @@ def test_a_second_run_looks_at_nothing(
 
 @pytest.mark.parametrize("by", ["column", "file", "folder"])
 def test_the_next_night_goes_on_with_the_kernel_of_the_first(
-    shoot: Callable[..., str],
+    shoot: Shoot,
     config: MakeConfig,
     observer: Any,
     looked_at: list[str],
@@ -303,7 +304,7 @@ def test_the_next_night_goes_on_with_the_kernel_of_the_first(
 
 
 def test_each_scale_has_its_text(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """One estimate in LR pixels, as many HR pixels wide as the scale says; others keep the kernel they were told."""
     shoot("a.png", WIDE, SCENES[0])
@@ -322,7 +323,7 @@ def test_each_scale_has_its_text(
 
 
 def test_a_cell_asks_for_it(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """Rows that say nothing have the kernel of the run."""
     shoot("a.png", WIDE)
@@ -335,7 +336,7 @@ def test_a_cell_asks_for_it(
 
 
 def test_images_that_tell_nothing_are_left_out(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """A flat one, a small one and one that cannot be read: counted, not taken; the last one fails for itself."""
     lines = [f"{shoot(f'{scene}.png', WIDE, scene)},cam" for scene in SCENES[:2]]
@@ -411,7 +412,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 
 @pytest.fixture
-def done(shoot: Callable[..., str], config: MakeConfig, observer: Any, tmp_path: Path) -> Path:
+def done(shoot: Shoot, config: MakeConfig, observer: Any, tmp_path: Path) -> Path:
     """The saved kernel of a run."""
     table(tmp_path, "uri,camera", f"{shoot('a.png', WIDE)},cam")
     run(config(), observer)
@@ -459,7 +460,7 @@ def test_nonsense_is_told(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff\xfe{}", b"", b'{"camera": "cam"}'])
-def test_nonsense_is_refused(shoot: Callable[..., str], srpipe: Srpipe, data: bytes, tmp_path: Path) -> None:
+def test_nonsense_is_refused(shoot: Shoot, srpipe: Srpipe, data: bytes, tmp_path: Path) -> None:
     """Exit 2 and one sentence: the file, what is wrong with it, and what to do, which helps; nothing is written."""
     table(tmp_path, "uri,camera", f"{shoot('a.png', WIDE)},cam", f"{shoot('b.png', WIDE)},new")
     file = write_held(tmp_path, HELD)
@@ -486,7 +487,7 @@ def test_what_a_person_may_change_is_taken(done: Path, config: MakeConfig, obser
 
 
 def test_a_retry_takes_the_saved_kernel(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """What failed is done with the kernel of the run that it failed in."""
     table(tmp_path, "uri,camera", f"{shoot('a.png', WIDE)},cam", "late.png,cam")
@@ -499,7 +500,7 @@ def test_a_retry_takes_the_saved_kernel(
 
 
 def test_an_image_smaller_than_its_cameras_kernel_is_bicubic(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, read_records: ReadRecords, tmp_path: Path
 ) -> None:
     """It did not ask for that kernel, so it does not fail for it; told one, it does."""
     Image.fromarray(np.eye(6, dtype=np.uint8) * 200).save(tmp_path / "tiny.png")
@@ -514,7 +515,7 @@ def test_an_image_smaller_than_its_cameras_kernel_is_bicubic(
     assert run(told, observer).errors == {"unsupported": 1}
 
 
-def test_a_job_file_asks_for_it(shoot: Callable[..., str], srpipe: Srpipe, tmp_path: Path) -> None:
+def test_a_job_file_asks_for_it(shoot: Shoot, srpipe: Srpipe, tmp_path: Path) -> None:
     """As an option does."""
     shoot("in/a.png", WIDE)
     options = {"manifest": "in", "output": "out", "method": "bicubic", "executor": "inline", "device": "cpu"}
@@ -526,7 +527,7 @@ def test_a_job_file_asks_for_it(shoot: Callable[..., str], srpipe: Srpipe, tmp_p
 
 @pytest.mark.parametrize("network", ["subpixel", "zssr"])
 def test_networks_that_know_bicubic_alone_refuse_it(
-    shoot: Callable[..., str], srpipe: Srpipe, tiny_config: MakeConfig, observer: Any, network: str, tmp_path: Path
+    shoot: Shoot, srpipe: Srpipe, tiny_config: MakeConfig, observer: Any, network: str, tmp_path: Path
 ) -> None:
     """As an option: exit 2, nothing written. As a cell: a failed row, before any image is looked at."""
     table(tmp_path, "uri,kernel", f"{shoot('a.png', WIDE)},estimate-collection")
@@ -540,7 +541,7 @@ def test_networks_that_know_bicubic_alone_refuse_it(
 
 
 def test_pictures_of_kernels_are_not_the_next_runs_images(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, tmp_path: Path
+    shoot: Shoot, config: MakeConfig, observer: Any, tmp_path: Path
 ) -> None:
     """A pattern that would find them is refused, as one that would find tiles is."""
     shoot("in/a/b/1.png", WIDE)
@@ -552,9 +553,7 @@ def test_pictures_of_kernels_are_not_the_next_runs_images(
     assert run(config(manifest=pattern, output=inside, settings=told), observer).done == 1
 
 
-def test_one_key_cannot_be_of_two_cameras(
-    shoot: Callable[..., str], config: MakeConfig, observer: Any, tmp_path: Path
-) -> None:
+def test_one_key_cannot_be_of_two_cameras(shoot: Shoot, config: MakeConfig, observer: Any, tmp_path: Path) -> None:
     """Only where the camera decides: told a kernel, the rows ask for the same."""
     shoot("a.png", WIDE)
     table(tmp_path, "uri,camera", "a.png,one", "a.png,two")
@@ -564,7 +563,7 @@ def test_one_key_cannot_be_of_two_cameras(
 
 def test_a_run_and_its_images_on_s3(
     s3_bucket: str,
-    shoot: Callable[..., str],
+    shoot: Shoot,
     config: MakeConfig,
     observer: Any,
     read_records: ReadRecords,

@@ -9,11 +9,12 @@ from torch import Generator
 
 from sr_ops.blur_shapes import BlurShape, ShapeKind
 from sr_ops.estimate import Estimate, estimate, noise_of_bands, pooled
-from sr_ops.guess import estimate_of, guess, guess_together
+from sr_ops.guess import guess, guess_together
 from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.kernel_spec import MAX_SIDE
 from sr_ops.kernels import from_spec
 from sr_ops.scene_spectrum import PARAMETERS, SceneSpectrum
+from sr_ops.signs import Signs
 from sr_ops.spectrum import frequencies, spectrum_of
 
 from .pictures import checkerboard, white_noise
@@ -23,7 +24,7 @@ STEP = 1 / 255
 
 
 def told(image: torch.Tensor) -> Estimate:
-    found = estimate_of(image, None, STEP)
+    found = Signs(image, None, STEP).estimate
     assert found is not None
     return found
 
@@ -205,7 +206,7 @@ UNTELLING = {
 def test_bicubic_stands_where_nothing_better_is_told(name: str) -> None:
     """And why is said."""
     image, reason = UNTELLING[name]
-    assumed = guess(estimate_of((image * 255).round() / 255, None, STEP), 2)
+    assumed = guess(Signs((image * 255).round() / 255, None, STEP).estimate, 2)
     assert assumed.kernel == "bicubic"
     assert reason in assumed.reason
 
@@ -214,7 +215,7 @@ def test_what_was_enlarged_before_is_not_sharpened_for_it() -> None:
     """Its finest detail is empty, which no lens does."""
     small = seen(scene(256), 0.6, 0.6, 0)
     large = torch.nn.functional.interpolate(small[None], scale_factor=4, mode="bicubic", align_corners=False)[0]
-    assumed = guess(estimate_of((large * 255).round().clamp(0, 255) / 255, None, STEP), 2)
+    assumed = guess(Signs((large * 255).round().clamp(0, 255) / 255, None, STEP).estimate, 2)
     assert assumed.kernel == "bicubic"
     assert "enlarged before" in assumed.reason or "not like that of a scene" in assumed.reason
 
