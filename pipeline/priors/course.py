@@ -90,7 +90,7 @@ def train(
     Raises:
         DivergedError: the learning rate is too high.
     """
-    pause = Event()
+    heads, pause = _Heads(course, albums, start, progress, device), Event()
     begun: dict[Head, _HeadTraining] = {}
     running: dict[Head, Future[None]] = {}
 
@@ -102,9 +102,9 @@ def train(
     with ThreadPoolExecutor(_at_once(device)) as pool:
         try:
             while len(progress.done) < len(course.heads):
-                for head in _ready(course, start, progress)[: _at_once(device)]:
+                for head in heads.ready()[: _at_once(device)]:
                     if head not in begun:
-                        begun[head] = _begin(head, course, albums[head[0]], start, progress, device)
+                        begun[head] = heads.training(head)
                     running[head] = pool.submit(begun[head].run, pause, partial(tell, head))
                 _wait_for_any(running.values())
                 pause.set()
@@ -123,13 +123,6 @@ def train(
             pool.shutdown()
             note_all()
             raise
-
-
-def _ready(course: Course, start: Prior | None, progress: Progress) -> list[Head]:
-    """Return heads that are not done and whose initial weights are available."""
-    there = {None, *(start.heads if start else ()), *progress.done}
-    waiting = [head for head in course.heads if head not in progress.done]
-    return [head for head in waiting if _begins_from(head, course, start) in there]
 
 
 class _HeadTraining:
@@ -158,47 +151,60 @@ class _HeadTraining:
             progress.begun[self.head] = self._training.state()
 
 
-def _begin(
-    head: Head, course: Course, album: Album, start: Prior | None, progress: Progress, device: torch.device
-) -> _HeadTraining:
-    scale, bands = head
-    seed = Random(f"{course.seed} {scale} {bands}").getrandbits(63)
-    draws = _draws(head, course, album, seed, device)
-    network = DirectNetwork(bands, scale, course.body, fastest_dtype(device))
-    network.load_state_dict(_first_weights(head, course, start, progress, seed))
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    schedule = Schedule(course.steps, course.batch, course.learning_rate, max(1, min(_WARM_UP, course.steps // 4)))
-    training = Training(network, draws, schedule)
-    if head in progress.begun:
-        training.load(progress.begun[head])
-    return _HeadTraining(head, training, course.steps, 1 if device.type == "cpu" else 20)
+@dataclass(frozen=True, eq=False)
+class _Heads:
+    """The heads of a course: which of them can be trained now, and how the training of one begins."""
 
+    course: Course
+    albums: dict[int, Album]
+    start: Prior | None
+    progress: Progress
+    device: torch.device
 
-def _draws(head: Head, course: Course, album: Album, seed: int, device: torch.device) -> Draws:
-    scale, bands = head
-    if course.clean:
-        bank, odds = in_bank(bicubic(scale))[None].float().to(device), _ODDS_OF_CLEAN
-    else:
-        odds = ODDS if bands == 3 else _ODDS_OF_ONE_BAND
-        kernels = max(_LEAST_KERNELS, min(_KERNELS, course.steps * course.batch))
-        bank = kernel_bank(scale, kernels, odds.bicubic, seed, device)
-    return Draws(album, bank, scale, bands, course.crop, odds, seed)
+    def ready(self) -> list[Head]:
+        """Return heads that are not done and whose initial weights are available."""
+        there = {None, *(self.start.heads if self.start else ()), *self.progress.done}
+        waiting = [head for head in self.course.heads if head not in self.progress.done]
+        return [head for head in waiting if self._origin(head) in there]
 
+    def training(self, head: Head) -> _HeadTraining:
+        """Return the training of a head, at its beginning or where it was left."""
+        course, (scale, bands) = self.course, head
+        seed = Random(f"{course.seed} {scale} {bands}").getrandbits(63)
+        network = DirectNetwork(bands, scale, course.body, fastest_dtype(self.device))
+        network.load_state_dict(self._first_weights(head, seed))
+        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        schedule = Schedule(course.steps, course.batch, course.learning_rate, max(1, min(_WARM_UP, course.steps // 4)))
+        training = Training(network, self._draws(head, seed), schedule)
+        if head in self.progress.begun:
+            training.load(self.progress.begun[head])
+        return _HeadTraining(head, training, course.steps, 1 if self.device.type == "cpu" else 20)
 
-def _first_weights(head: Head, course: Course, start: Prior | None, progress: Progress, seed: int) -> dict[str, Tensor]:
-    """Return initial weights; for a clean head those for any camera if the start has no clean one."""
-    if course.clean:
-        assert start is not None
-        return deeper(start.clean.get(head[0], start.heads[head]), course.body.depth)
-    other = _begins_from(head, course, start)
-    weights: dict[str, Tensor] = {}
-    if other is not None:
-        weights = dict(start.heads[other] if start and other in start.heads else progress.done[other])
-    return first_weights(head, course.body, other, weights, seed)
+    def _draws(self, head: Head, seed: int) -> Draws:
+        course, (scale, bands) = self.course, head
+        if course.clean:
+            bank, odds = in_bank(bicubic(scale))[None].float().to(self.device), _ODDS_OF_CLEAN
+        else:
+            odds = ODDS if bands == 3 else _ODDS_OF_ONE_BAND
+            kernels = max(_LEAST_KERNELS, min(_KERNELS, course.steps * course.batch))
+            bank = kernel_bank(scale, kernels, odds.bicubic, seed, self.device)
+        return Draws(self.albums[scale], bank, scale, bands, course.crop, odds, seed)
 
+    def _first_weights(self, head: Head, seed: int) -> dict[str, Tensor]:
+        """Return initial weights; for a clean head those for any camera if the start has no clean one."""
+        start, body = self.start, self.course.body
+        if self.course.clean:
+            assert start is not None
+            return deeper(start.clean.get(head[0], start.heads[head]), body.depth)
+        other = self._origin(head)
+        weights: dict[str, Tensor] = {}
+        if other is not None:
+            weights = dict(start.heads[other] if start and other in start.heads else self.progress.done[other])
+        return first_weights(head, body, other, weights, seed)
 
-def _begins_from(head: Head, course: Course, start: Prior | None) -> Head | None:
-    return origin(head, start.heads if start else (), course.heads)
+    def _origin(self, head: Head) -> Head | None:
+        """Return the head whose weights this one starts from; None for a start from scratch."""
+        return origin(head, self.start.heads if self.start else (), self.course.heads)
 
 
 def _at_once(device: torch.device) -> int:
