@@ -5,7 +5,8 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 
 import pyarrow as pa
@@ -101,10 +102,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     storage.check_writable(config.output)
     with locked(config.output, run_id) as lock, ExitStack() as whole:
         leftovers.sweep_output(config.output)
-        plan = _plan(
-            config, manifest, root, lambda *asking: _find_kernels(config, run_id, lock, observer, *asking), only
-        )
-        manifest = replace(manifest, rows=(), sources={})  # the plan has what is still needed of a million rows
+        plan = _plan(config, manifest, root, partial(_find_kernels, config, run_id, lock, observer), only)
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
         tally = _Tally()

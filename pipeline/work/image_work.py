@@ -22,7 +22,6 @@ from ..errors import ErrorType, ImageError
 from ..imagery import camera
 from ..imagery.header import Header
 from ..imagery.picture import Picture
-from ..imagery.samples import measured
 from ..imagery.writing.georef import name_of_crs
 from ..output.kernel_columns import with_kernel
 from ..output.layout import Commit
@@ -39,7 +38,7 @@ from .opening import Image, Opened
 from .recording import Recorder
 from .scene import SceneFolder, clear
 from .scene_weights import model_to_bytes
-from .units import Answer, Division, Group, GroupRecord, Row, Scene, divide, with_tiles
+from .units import Answer, Division, Group, GroupRecord, Row, Scene, with_tiles
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,7 @@ class ImageWork:
         fit = attempt.fit or self._fit(attempt, picture)
         self._withdraw(row)
         record = self._described(attempt.begun, opened, image, fit)
-        bands = measured(picture.header)
-        groups = () if target.one_file else divide(picture.height, picture.width, bands, fit.settings, self._division)
+        groups = image.divided(fit.settings, self._division)
         if groups:
             begun = Scene(row, self._recorder.timed(record, opened.watch), groups)
             return self._begin_scene(begun, image, opened.commit, fit)

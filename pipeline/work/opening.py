@@ -42,6 +42,13 @@ class Image:
     group: tuple[Group, Model] | None = None
     """The requested tiles and their model; None for the whole image."""
 
+    def divided(self, settings: Settings, division: Division) -> tuple[tuple[int, int], ...]:
+        """Return start and stop of the groups of its tiles; empty if it is no scene, as what becomes one file."""
+        if self.target.one_file:
+            return ()
+        header = self.picture.header
+        return divide(header.height, header.width, measured(header), settings, division)
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -98,12 +105,12 @@ class Opener:
                 with suppress(OSError):  # the folder may not be listed
                     picture.note(*world_files.note(row.uri, picture.header, storage.lies_beside))
                 settings = sized(settings, picture.header)
-                target = self._target(row, settings, picture)
-                begun = None if row.redo else self._begun(row, settings, commit, picture, target)
+                image = Image(picture, self._target(row, settings, picture))
+                begun = None if row.redo else self._begun(row, settings, commit, image)
                 if begun is not None:
                     return Opened(settings, commit, begun, watch, deaths)
                 unneeded.pop_all()
-            return Opened(settings, commit, Image(picture, target), watch, deaths, row.found is not None)
+            return Opened(settings, commit, image, watch, deaths, row.found is not None)
 
     def open_group(self, group: Group) -> Opened:
         """Open what a group of tiles needs. Raises ImageError."""
@@ -140,14 +147,13 @@ class Opener:
             raise ImageError(ErrorType.CRASHED, _CRASHED.format(deaths))
         return deaths
 
-    def _begun(self, row: Row, settings: Settings, commit: Commit, picture: Picture, target: Target) -> Scene | None:
-        """Return the scene if the picture is one and its networks are already stored."""
-        bands = measured(picture.header)
-        groups = () if target.one_file else divide(picture.height, picture.width, bands, settings, self._division)
+    def _begun(self, row: Row, settings: Settings, commit: Commit, image: Image) -> Scene | None:
+        """Return the scene if the image is one and its networks are already stored."""
+        groups = image.divided(settings, self._division)
         if not groups:
             return None
         folder = scene.SceneFolder.of(self._output, commit)
-        tiling = Tiling(settings.tile_size, target.header, target.grid)
+        tiling = Tiling(settings.tile_size, image.target.header, image.target.grid)
         try:
             return self._patiently(lambda: scene.resume(folder, row, groups, tiling))
         except OSError as error:
