@@ -13,7 +13,6 @@ from .resample import add_upscaled, axis_matrix, downscale
 _DOUBT = 1000.0
 """How many times more the noise of the data counts after a network than before: it has seen through most of it."""
 
-
 _NOTHING = 1e-14
 """Of an inverse whose largest elements are about 1."""
 
@@ -44,7 +43,7 @@ def back_project(
         return _by_bicubic(sr, lr, degradation, iterations, domain, lambda missing: rows @ missing @ columns.T)
     low, high = domain.bounds(sr)
     sr, weight = sr.clamp(low, high), degradation.weight_at(doubt)
-    for _ in range(min(iterations, 1)):
+    if iterations:
         sr = degradation.data_step(lr, sr, domain.known, weight).clamp_(low, high)
     return sr
 

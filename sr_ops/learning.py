@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import methods, sheet
-from .damage import Damage, find_damage
+from .damage import CLEAN, Damage, find_damage
 from .degradation import Degradation
 from .domain import Domain, fill, nearest
 from .enlarging import enlarge, enlarge_tiled
@@ -134,7 +134,7 @@ class _Stages:
             taught = None
         if known is not None:
             taught = known[None].float() if taught is None else taught * known
-        own, fit = self._damage if not done else Damage(), self._settings.fit
+        own, fit = CLEAN if done else self._damage, self._settings.fit
         damage = own.with_noise(fit.son_noise / 255)
         with self._phase("fit"):
             stage, seed = self._stages[len(done)], self._settings.seed
