@@ -1,34 +1,19 @@
-"""What is tried again, what is given up, and when a run stops: with the real parts, and faults at their edges."""
+"""What a worker tries again, and what it gives up: with the real parts, and faults at their edges."""
 
-import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from pipeline import storage
-from pipeline.codec import to_json, to_plain
-from pipeline.config import Existing, RunConfig, parse_config
-from pipeline.driver.limits import ENOUGH, LimitReachedError, RunLimits
-from pipeline.driver.observer import Observer
-from pipeline.driver.retry import failed_work
-from pipeline.driver.run import run
-from pipeline.errors import ErrorType, UsageError
-from pipeline.output.layout import list_commits, lock
-from pipeline.output.lock import Lock
+from pipeline.config import RunConfig
+from pipeline.output.layout import list_commits
 from pipeline.output.record import Record
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, stacked_fits
@@ -40,9 +25,7 @@ from sr_ops.model import degradation_of
 from sr_ops.settings import Settings
 from sr_ops.stages import halo
 
-MakeConfig = Callable[..., RunConfig]
-ReadTiles = Callable[[str], dict[str, bytes]]
-ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
+from .fixture_types import MakePng, ReadTiles
 
 PASSING = ConnectionResetError(104, "Connection reset by peer")
 LASTING = PermissionError(13, "Permission denied")
@@ -170,7 +153,7 @@ def test_a_stopwatch_with_a_limit() -> None:
 def test_an_image_that_takes_too_long_fails_alone(
     tmp_path: Path,
     make_worker: Callable[..., Worker],
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     tiny_settings: Settings,
     stack: int,
 ) -> None:
@@ -191,7 +174,7 @@ def test_an_image_that_takes_too_long_fails_alone(
 def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
     tmp_path: Path,
     make_worker: Callable[..., Worker],
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     tiny_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -225,7 +208,7 @@ def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
 def test_the_time_of_an_image_does_not_begin_again_where_memory_runs_out(
     tmp_path: Path,
     make_worker: Callable[..., Worker],
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     tiny_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -258,7 +241,7 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
     tmp_path: Path,
     tiny_settings: Settings,
     make_worker: Callable[..., Worker],
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     read_tiles: ReadTiles,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -325,7 +308,7 @@ class Book:
 def test_after_a_death_images_are_done_one_by_one(
     tmp_path: Path,
     make_worker: Callable[..., Worker],
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     tiny_settings: Settings,
     stack: int,
 ) -> None:
@@ -346,7 +329,7 @@ def test_after_a_death_images_are_done_one_by_one(
 def test_a_broken_gpu_ends_the_process(
     tmp_path: Path,
     make_worker: Callable[..., Worker],
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where somebody starts it anew; alone, it is told as the image's record."""
@@ -366,333 +349,3 @@ def test_a_broken_gpu_ends_the_process(
     assert process(make_worker(), row(tmp_path, "x")).error_type == "internal"
     with pytest.raises(Ended):
         process(make_worker(ledger=Book()), row(tmp_path, "x"))
-
-
-def record(status: str) -> Record:
-    return Record(key="k", manifest_line=1, source_uri="u", status=status)
-
-
-def test_the_failure_rate_counts_from_twenty_images_on() -> None:
-    """Over the rate, not at it; what came before there were enough counts too."""
-    limits = RunLimits(0.5, None)
-    for _ in range(ENOUGH - 1):
-        limits.count(record("failed"))
-    for _ in range(ENOUGH - 1):
-        fine = RunLimits(0.5, None)
-        fine.count(record("done"))
-    with pytest.raises(LimitReachedError, match="20 of 20 images failed, over --max-failure-rate"):
-        limits.count(record("failed"))
-    exactly = RunLimits(0.5, None)
-    for status in ["done", "failed"] * ENOUGH:
-        exactly.count(record(status))
-    with pytest.raises(LimitReachedError):
-        exactly.count(record("failed"))
-    never = RunLimits(None, None)
-    for _ in range(3 * ENOUGH):
-        never.count(record("failed"))
-
-
-def slow(items: int) -> Iterator[int]:
-    """The last of them is never ready."""
-    yield from range(items)
-    threading.Event().wait(60)
-
-
-def test_the_time_ends_the_waiting_for_an_image() -> None:
-    """Also while nothing comes; the alarm of the process is put back as it was."""
-    before = signal.getsignal(signal.SIGALRM)
-    started = time.monotonic()
-    watched = RunLimits(None, 0.0001).watch(slow(3))
-    assert list(islice(watched, 3)) == [0, 1, 2]
-    with pytest.raises(LimitReachedError, match="--max-hours 0"):
-        next(watched)
-    assert 0.3 < time.monotonic() - started < 20
-    assert signal.getsignal(signal.SIGALRM) is before
-    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
-    assert list(RunLimits(None, 1).watch(iter([1, 2]))) == [1, 2]
-
-
-def test_a_record_is_kept_whole_before_the_time_ends_the_run() -> None:
-    """The alarm waits while a record is kept, and the next is not waited for."""
-    watched = RunLimits(None, 0.0001).watch(slow(3))
-    assert next(watched) == 0
-    time.sleep(0.6)
-    with pytest.raises(LimitReachedError):
-        next(watched)
-
-
-def test_without_signals_the_time_is_looked_at_between_images() -> None:
-    """A thread that is not the main one has no alarm, and stops after the image it waited for."""
-    result: list[object] = []
-
-    def watch() -> None:
-        limits = RunLimits(None, 0.0001)
-        items = iter([1, 2, 3])
-        try:
-            for item in limits.watch(items):
-                result.append(item)
-                time.sleep(0.5)
-        except LimitReachedError:
-            result.append("stopped")
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    thread.join()
-    assert result == [1, "stopped"]
-
-
-@pytest.fixture
-def many(tmp_path: Path, make_png: Callable[..., np.ndarray]) -> None:
-    """A manifest of 30 rows: the first 25 are missing, the others are pictures."""
-    for index in range(25, 30):
-        make_png(tmp_path / f"{index}.png", height=12, width=12, seed=index)
-    (tmp_path / "m.csv").write_text("uri\n" + "".join(f"{index}.png\n" for index in range(30)))
-
-
-@pytest.mark.usefixtures("many")
-def test_a_run_that_fails_too_often_stops_and_goes_on(
-    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
-) -> None:
-    """Rows not attempted are skipped with the reason; without the limit the same command does them."""
-    stopped = run(tiny_config(max_failure_rate=0.3), observer)
-    assert stopped.stopped is not None
-    assert "over --max-failure-rate 0.3" in stopped.stopped
-    assert stopped.done + stopped.failed == ENOUGH
-    assert stopped.skipped == 10
-    rows = read_records(str(tmp_path / "out"))
-    assert len(rows) == 30
-    reasons = {row["error_message"] for row in rows.values() if row["status"] == "skipped"}
-    assert reasons == {f"not attempted: {stopped.stopped}"}
-    assert not (tmp_path / "out/_SUCCESS").exists()
-    assert not (tmp_path / "out/_lock").exists()
-    finished = run(tiny_config(), observer)
-    assert (finished.done + finished.already_done, finished.failed, finished.skipped) == (5, 25, 0)
-    assert finished.stopped is None
-
-
-@pytest.mark.usefixtures("images")
-def test_a_run_out_of_time_stops(tmp_path: Path, srpipe: Callable[..., tuple[int, str, str]]) -> None:
-    """Exit code 4, the sentence says why, and the same command without the limit ends with 0."""
-    options = ("run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1")
-    code, out, _ = srpipe(*options, "--max-hours", "0")
-    assert (code, "stopped (--max-hours 0 are over)" in out, "3 skipped" in out) == (4, True, True)
-    assert srpipe(*options)[0] == 0
-    assert (tmp_path / "out/_SUCCESS").exists()
-
-
-@pytest.mark.usefixtures("images")
-def test_the_time_ends_an_image_in_this_process_too(
-    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
-) -> None:
-    """Its fit of hours is dropped and told as not attempted, not as a failure."""
-    settings = replace(tiny_config().settings, fit=replace(tiny_config().settings.fit, steps=10**6))
-    started = time.monotonic()
-    summary = run(tiny_config(settings=settings, max_hours=1 / 3600), observer)
-    assert time.monotonic() - started < 30
-    assert (summary.failed, summary.skipped) == (0, 3)
-    assert {row["status"] for row in read_records(str(tmp_path / "out")).values()} == {"skipped"}
-
-
-@pytest.mark.usefixtures("images")
-def test_of_two_commits_of_a_key_none_is_believed(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
-    """Nothing says which record matches the tiles: the image is processed again, and one record is left."""
-    run(tiny_config(), observer)
-    out = str(tmp_path / "out")
-    (commit,) = list_commits(out)["a.png"]
-    storage.write(replace(commit, settings="0123456789abcdef").uri(out), storage.read(commit.uri(out)))
-    summary = run(tiny_config(), observer)
-    assert (summary.done, summary.already_done) == (1, 2)
-    assert list_commits(out)["a.png"] == [commit]
-
-
-@pytest.mark.usefixtures("images")
-def test_two_runs_on_one_output(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
-    """The second is refused while the first is at work, and changes nothing; after it, it finds all done."""
-
-    class Second(Observer):
-        def __init__(self) -> None:
-            self.refused = ""
-
-        def planned(self, *_: object) -> None: ...
-
-        def finished(self, _record: Record) -> None:
-            files = sorted(path for path in (tmp_path / "out").rglob("*") if "_lock" not in str(path))
-            with pytest.raises(UsageError, match="is at work on") as refused:
-                run(tiny_config(), observer)
-            self.refused = str(refused.value)
-            assert files == sorted(path for path in (tmp_path / "out").rglob("*") if "_lock" not in str(path))
-
-    second = Second()
-    summary = run(tiny_config(), second)
-    assert summary.run_id in second.refused
-    assert run(tiny_config(), observer).already_done == 3
-
-
-@pytest.mark.usefixtures("images")
-def test_a_run_whose_output_was_taken_over_stops(
-    tmp_path: Path, srpipe: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With exit code 1 and one sentence, before it touches the table of the other."""
-    original = Worker.__call__
-
-    def taken_over(self: Worker, unit: Any) -> Iterator[Record]:
-        for done in original(self, unit):
-            Path(lock(str(tmp_path / "out"), 2)).write_text("{}")
-            time.sleep(0.6)  # until the lease is to be renewed
-            yield done
-
-    monkeypatch.setattr(Worker, "__call__", taken_over)
-    monkeypatch.setattr("pipeline.output.lock.Lock", partial(Lock, term=timedelta(seconds=2)))
-    code, _, err = srpipe(
-        "run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1"
-    )
-    assert code == 1
-    assert "another run has taken" in err
-    assert not (tmp_path / "out/manifest.parquet").exists()
-
-
-@pytest.mark.usefixtures("images")
-def test_retry_does_what_failed_and_nothing_else(
-    tmp_path: Path,
-    tiny_config: MakeConfig,
-    observer: Any,
-    make_png: Callable[..., np.ndarray],
-    read_records: ReadRecords,
-) -> None:
-    """With the manifest and settings of the run, from anywhere; only the kinds that are asked for."""
-    (tmp_path / "b.png").write_bytes(b"?")
-    (tmp_path / "m.csv").write_text("uri\na.png\nb.png\nsub/c.png\nd.png\n")
-    first = run(tiny_config(limit=3, max_hours=5), observer)
-    assert first.errors == {"corrupt": 1}
-    run(tiny_config(), observer)
-    make_png(tmp_path / "b.png", height=9, width=9)
-    make_png(tmp_path / "d.png", height=9, width=9)
-    out = str(tmp_path / "out")
-    config, keys = failed_work(out, [ErrorType.MISSING])
-    assert keys == {"d.png"}
-    assert config == replace(tiny_config(), existing=Existing.RESUME)
-    summary = run(config, observer, keys)
-    assert (summary.done, summary.already_done, summary.skipped, summary.failed) == (1, 2, 1, 0)
-    assert read_records(out)["b.png"]["error_type"] == "corrupt"
-    assert not (tmp_path / "out/_SUCCESS").exists()
-    config, keys = failed_work(out, [])
-    assert keys == {"b.png"}
-    assert run(config, observer, keys).done == 1
-    assert {row["status"] for row in read_records(out).values()} == {"done"}
-    assert (tmp_path / "out/_SUCCESS").exists()
-    with pytest.raises(UsageError, match="nothing to retry"):
-        failed_work(out, [])
-
-
-@pytest.mark.usefixtures("images")
-def test_retry_from_another_folder(
-    tmp_path: Path,
-    tiny_config: MakeConfig,
-    observer: Any,
-    make_prior: Callable[..., bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What the run was given relative to its folder, manifest, root and prior, still means the same."""
-    (tmp_path / "m.csv").write_text("uri\na.png\nlate.png\n")
-    (tmp_path / "p").write_bytes(make_prior())
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path)
-    run(tiny_config(manifest="m.csv", root=".", prior_name="p"), observer)
-    (tmp_path / "late.png").write_bytes((tmp_path / "a.png").read_bytes())
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    config, keys = failed_work(str(tmp_path / "out"), [])
-    (tmp_path / "p").write_bytes(make_prior(seed=1))
-    with pytest.raises(UsageError, match="is another one than when"):
-        failed_work(str(tmp_path / "out"), [])
-    (tmp_path / "p").write_bytes(make_prior())
-    assert run(config, observer, keys).done == 1
-
-
-@pytest.mark.usefixtures("images")
-def test_retry_on_the_command_line(tmp_path: Path, srpipe: Callable[..., tuple[int, str, str]]) -> None:
-    """It needs OUT alone; exit codes as those of run."""
-    (tmp_path / "m.csv").write_text("uri\na.png\nd.png\n")
-    run_it = ("run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1")
-    assert srpipe(*run_it)[0] == 3
-    assert srpipe("retry", "out", "--error-type", "corrupt")[0] == 2
-    assert srpipe("retry", "out", "--error-type", "nonsense")[0] == 2
-    assert srpipe("retry", "out", "--json")[0] == 3
-    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes())
-    code, out, _ = srpipe("retry", "out")
-    assert code == 0
-    assert "1 done, 1 already done" in out
-    code, _, err = srpipe("retry", "nowhere")
-    assert code == 2
-    assert "holds no run" in err
-
-
-@pytest.mark.usefixtures("images")
-def test_retry_refuses_what_it_would_not_do_alike(
-    tmp_path: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run of a version that gives other pixels, or knew other options, is not mixed with this one's."""
-    (tmp_path / "m.csv").write_text("uri\na.png\nd.png\n")
-    run(tiny_config(), observer)
-    out = str(tmp_path / "out")
-    with monkeypatch.context() as patched:
-        patched.setattr("pipeline.config.ALGORITHM_VERSION", 10**6)
-        with pytest.raises(UsageError, match="use srpipe run"):
-            failed_work(out, [])
-    text = (tmp_path / "out/run.json").read_text()
-    for damaged, sentence in (
-        (text.replace('"settings"', '"zettings"'), "another version"),
-        (text[:50], "is damaged"),
-        ("[]", "another version"),
-    ):
-        (tmp_path / "out/run.json").write_text(damaged)
-        with pytest.raises(UsageError, match=sentence):
-            failed_work(out, [])
-
-
-@pytest.mark.usefixtures("images")
-def test_retry_leaves_the_pool_of_the_run_behind(
-    tmp_path: Path, tiny_config: MakeConfig, observer: Any, srpipe: Callable[..., tuple[int, str, str]]
-) -> None:
-    """A run of four workers is retried in one process; and what the manifest no longer names is no work."""
-    (tmp_path / "m.csv").write_text("uri\nlate.png\n")
-    run(tiny_config(max_failure_rate=0.5), observer)
-    held = json.loads((tmp_path / "out/run.json").read_text())
-    held["config"] |= {"workers": 4, "executor": "ray", "address": "127.0.0.1:1"}
-    (tmp_path / "out/run.json").write_text(json.dumps(held))
-    assert failed_work(str(tmp_path / "out"), [])[0].max_failure_rate is None
-    (tmp_path / "late.png").write_bytes((tmp_path / "a.png").read_bytes())
-    (tmp_path / "m.csv").write_text("uri\na.png\n")
-    code, _, err = srpipe("retry", "out", "--executor", "inline")
-    assert (code, "is to be done by" in err) == (2, True)
-    (tmp_path / "m.csv").write_text("uri\nlate.png\n")
-    assert srpipe("retry", "out", "--executor", "inline")[0] == 0
-
-
-def test_a_config_survives_json(tiny_config: MakeConfig) -> None:
-    """What run.json holds gives the same RunConfig again, every kind of value in it."""
-    config = tiny_config(gpus_per_worker=0.5, workers=3, limit=2, root="/r", strict=True, max_seconds=1.5, deep=True)
-    assert parse_config(json.loads(to_json(config))) == config
-    with pytest.raises(ValueError, match="unknown"):
-        parse_config({**to_plain(config), "unknown": 1})
-    with pytest.raises(ValueError, match="sideways"):
-        parse_config({**to_plain(config), "executor": "sideways"})
-
-
-@pytest.mark.usefixtures("images")
-def test_deep_tells_a_change_that_size_and_time_do_not(
-    tmp_path: Path, tiny_config: MakeConfig, observer: Any, pixels: Callable[..., np.ndarray]
-) -> None:
-    """Other bytes with the same time and size are processed again; the same bytes with another time are not."""
-    image = tmp_path / "a.bmp"
-    (tmp_path / "m.csv").write_text("uri\na.bmp\n")
-    Image.fromarray(pixels(seed=1)).save(image)
-    moment = image.stat().st_mtime
-    run(tiny_config(), observer)
-    assert run(tiny_config(deep=True), observer).done == 1
-    os.utime(image, (1, 1))
-    assert run(tiny_config(deep=True), observer).already_done == 1
-    Image.fromarray(pixels(seed=2)).save(image)
-    os.utime(image, (moment, moment))
-    assert run(tiny_config(deep=True), observer).done == 1
-    image.unlink()
-    assert run(tiny_config(deep=True), observer).errors == {"missing": 1}

@@ -10,16 +10,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline import storage
+from pipeline.driver.observer import Observer
+from pipeline.driver.run import run
 from pipeline.errors import LostLockError, UsageError
 from pipeline.output import layout
 from pipeline.output.clock import now
 from pipeline.output.lock import Lease, Lock
+from pipeline.output.record import Record
 from pipeline.storage import processes
+from pipeline.work.worker import Worker
+
+from .fixture_types import MakeConfig, Srpipe
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -235,3 +243,49 @@ def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
     with Lock(str(tmp_path / "there/deep/out"), "mine"):
         assert (tmp_path / "there/deep/out/_lock").is_dir()
     assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.usefixtures("images")
+def test_two_runs_on_one_output(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """The second is refused while the first is at work, and changes nothing; after it, it finds all done."""
+
+    class Second(Observer):
+        def __init__(self) -> None:
+            self.refused = ""
+
+        def planned(self, *_: object) -> None: ...
+
+        def finished(self, _record: Record) -> None:
+            files = sorted(path for path in (tmp_path / "out").rglob("*") if "_lock" not in str(path))
+            with pytest.raises(UsageError, match="is at work on") as refused:
+                run(tiny_config(), observer)
+            self.refused = str(refused.value)
+            assert files == sorted(path for path in (tmp_path / "out").rglob("*") if "_lock" not in str(path))
+
+    second = Second()
+    summary = run(tiny_config(), second)
+    assert summary.run_id in second.refused
+    assert run(tiny_config(), observer).already_done == 3
+
+
+@pytest.mark.usefixtures("images")
+def test_a_run_whose_output_was_taken_over_stops(
+    tmp_path: Path, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With exit code 1 and one sentence, before it touches the table of the other."""
+    original = Worker.__call__
+
+    def taken_over(self: Worker, unit: Any) -> Iterator[Record]:
+        for done in original(self, unit):
+            Path(layout.lock(str(tmp_path / "out"), 2)).write_text("{}")
+            time.sleep(0.6)  # until the lease is to be renewed
+            yield done
+
+    monkeypatch.setattr(Worker, "__call__", taken_over)
+    monkeypatch.setattr("pipeline.output.lock.Lock", partial(Lock, term=timedelta(seconds=2)))
+    code, _, err = srpipe(
+        "run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1"
+    )
+    assert code == 1
+    assert "another run has taken" in err
+    assert not (tmp_path / "out/manifest.parquet").exists()

@@ -1,64 +1,34 @@
 """Scenes: divided into groups of tiles, they come out as they do undivided, and a stopped run goes on inside them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-import pipeline.driver.run
 from pipeline import storage
-from pipeline.codec import to_json
-from pipeline.config import Executor, Existing, RunConfig
+from pipeline.config import Executor, Existing
 from pipeline.driver import waves
 from pipeline.driver.run import run
-from pipeline.driver.waves import in_waves
-from pipeline.imagery.header import Band, Header
-from pipeline.output.kernel_columns import Found
-from pipeline.output.layout import Commit, list_commits, list_scenes
+from pipeline.output.layout import list_commits, list_scenes
 from pipeline.output.record import Record
-from pipeline.output.status import Status
-from pipeline.output.tidying import Tiling
-from pipeline.output.written_tile import Measures, WrittenTile
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, scene
-from pipeline.work.estimates import enlarging_seconds
 from pipeline.work.units import (
     DIVISION,
     Answer,
     Division,
     Group,
     GroupRecord,
-    Row,
     Scene,
-    Unit,
-    answer_from_json,
-    answer_to_json,
-    divide,
-    unit_from_json,
-    unit_to_json,
 )
 from pipeline.work.worker import Worker
-from sr_ops.consistency import ConsistencySums
-from sr_ops.grid import Axis, Grid
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
-MakeConfig = Callable[..., RunConfig]
-ReadTiles = Callable[[str], dict[str, bytes]]
-ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
-
-
-ONCE = Patience(0)
-
-
-def nothing() -> None:
-    """A lock that is ours."""
-
+from .fixture_types import MakeConfig, MakePng, MakePrior, ReadRecords, ReadTiles
 
 SMALL = Division(pixels=1000, group_seconds=0.002)
 """The scenes of this file are of 3,300 pixels in 16 tiles: six groups of three tiles at x2, 16 of one at x4."""
@@ -70,7 +40,7 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def scenes(tmp_path: Path, images: dict[str, np.ndarray], make_png: Callable[..., np.ndarray]) -> None:
+def scenes(tmp_path: Path, images: dict[str, np.ndarray], make_png: MakePng) -> None:
     """A manifest of two scenes, one in colour and one in gray, and of the three small pictures of `images`."""
     make_png(tmp_path / "big.png", seed=5, height=60, width=55)
     make_png(tmp_path / "deep/gray.png", seed=6, height=55, width=60, bands=1)
@@ -79,7 +49,7 @@ def scenes(tmp_path: Path, images: dict[str, np.ndarray], make_png: Callable[...
 
 
 @pytest.fixture
-def big(tmp_path: Path, make_png: Callable[..., np.ndarray]) -> Path:
+def big(tmp_path: Path, make_png: MakePng) -> Path:
     """A manifest of one scene."""
     make_png(tmp_path / "big.png", seed=5, height=60, width=55)
     (tmp_path / "m.csv").write_text("uri\nbig.png\n")
@@ -185,7 +155,7 @@ def test_a_scene_starts_from_the_prior(
     tiny_config: MakeConfig,
     observer: Any,
     read_tiles: ReadTiles,
-    make_prior: Callable[..., bytes],
+    make_prior: MakePrior,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Weights far from bicubic, and a gray network for a picture in colour, are stored and read again to the bit."""
@@ -339,7 +309,7 @@ def test_source_changed_in_between(
     big: Path,
     tiny_config: MakeConfig,
     observer: Any,
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     read_tiles: ReadTiles,
     enlarged: list[int],
     monkeypatch: pytest.MonkeyPatch,
@@ -542,137 +512,11 @@ def test_scenes_on_s3(
     assert storage.find(f"{s3_bucket}/out/_scene") == {}
 
 
-@given(
-    st.integers(1, 30_000),
-    st.integers(1, 30_000),
-    st.sampled_from([64, 512, 2000]),
-    st.integers(2, 8),
-    st.booleans(),
-)
-def test_groups(height: int, width: int, tile_size: int, scale: int, ensemble: bool) -> None:
-    """The groups are all tiles in order, each of half to one and a half times the work wanted, where tiles allow."""
-    settings = Settings(scale=scale, tile_size=tile_size, ensemble=ensemble)
-    groups = divide(height, width, 3, settings, DIVISION)
-    tiles = -(-height // tile_size) * -(-width // tile_size)
-    seconds = enlarging_seconds(height * width, settings)
-    if not groups:
-        assert height * width <= DIVISION.pixels or tiles == 1 or seconds <= 1.5 * DIVISION.group_seconds
-        return
-    assert height * width > 2048 * 2048
-    assert [tile for start, stop in groups for tile in range(start, stop)] == list(range(tiles))
-    assert len(groups) > 1
-    for start, stop in groups[:-1]:
-        group = (stop - start) * seconds / tiles
-        assert stop - start == 1 or 0.5 * DIVISION.group_seconds <= group <= 1.5 * DIVISION.group_seconds
-
-
-def _record(key: str, **fields: Any) -> Record:
-    blank = Record(key=key, manifest_line=1, source_uri=f"/{key}", status=Status.FAILED)
-    return replace(blank, **fields)
-
-
-def _scene(key: str, groups: int) -> Scene:
-    known = {"source_fingerprint": "v", "config_fingerprint": "s", **dict.fromkeys(scene._SUMMED, 0.0)}
-    ranges = tuple((start, start + 1) for start in range(groups))
-    return Scene(_row(key), _record(key, height=5, width=groups, **known), ranges)
-
-
-def _group_record(group: Group) -> GroupRecord:
-    tile = WrittenTile(
-        f"r0000_c{group.start:04}.png", "0", Measures(ConsistencySums((1, 1), 0.25, -0.25, 0.25, (0.1, 0.2)))
-    )
-    return GroupRecord(group.start, group.stop, (tile,), _record(group.row.key, **dict.fromkeys(scene._SUMMED, 0.5)))
-
-
-def _row(key: str) -> Row:
-    return Row(0, 1, key, f"/{key}", 2, 0, ("stale",))
-
-
-def test_json() -> None:
-    """Units and answers come through JSON as they were, floats to the last bit."""
-    group = Group(_row("é"), "v", 3, 4)
-    taps = [
-        replace(_row(key), kernel=kernel, noise="2.5") for key, kernel in (("a", "taps"), ("b", "box"), ("c", "taps"))
-    ]
-    found = [replace(_row("a"), camera="é/1", found=Found(0.1, "it is flat")), _row("b")]
-    units: list[Unit] = [[], [_row("a"), _row("b")], taps, found, group, replace(group, row=found[0])]
-    assert [unit_from_json(unit_to_json(unit)) for unit in units] == units
-    assert unit_to_json(taps).count("taps") == 1
-    answers: list[Answer] = [
-        _record("a", consistency_rmse_bands=(0.1, 1 / 3), started_at=pipeline.driver.run.now()),
-        _scene("b", 3),
-        _group_record(group),
-    ]
-    assert [answer_from_json(answer_to_json(answer)) for answer in answers] == answers
-
-
-class Pool:
-    """Hands out what it is given, remembers it, and answers: x is a scene of three groups, anything else is done."""
-
-    def __init__(self, silent: set[int] | None = None) -> None:
-        self.waves: list[list[Unit]] = []
-        self.silent = silent or set()
-
-    def __call__(self, units: Any) -> Iterator[Answer]:
-        self.waves.append(list(units))
-        for unit in units:
-            if isinstance(unit, Group):
-                if unit.start not in self.silent:
-                    yield _group_record(unit)
-            else:
-                yield from (_scene("x", 3) if row.key == "x" else _record(row.key) for row in unit)
-
-
-@pytest.fixture
-def fitted(tmp_path: Path) -> None:
-    """What the fit of x leaves for its commit."""
-    made = Header("PNG", 1, 3, "uint8", (Band("gray"),))
-    uri = scene.SceneFolder.of(str(tmp_path), Commit("s", "x", "v")).result
-    storage.write(uri, to_json(Tiling(1, made, Grid(Axis(1, 1), Axis(3, 3), 1))))
-
-
-@pytest.mark.usefixtures("fitted")
-def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
-    """No group waits for more than the units that were handed out with its scene, and they never exceed a wave."""
-    pool = Pool()
-    units = [[_row(key)] for key in "xabcdefg"]
-    records = list(in_waves(pool, str(tmp_path), 4, ONCE, nothing)(units))
-    starts = [[unit.start if isinstance(unit, Group) else unit[0].key for unit in wave] for wave in pool.waves]
-    assert starts == [["x", "a", "b", "c"], [0, 1, 2, "d"], ["e", "f", "g"]]
-    assert [record.key for record in records] == ["a", "b", "c", "x", "d", "e", "f", "g"]
-    assert [record.key for record in records if record.status == "done"] == ["x"]
-
-
-@pytest.mark.usefixtures("fitted")
-def test_a_group_without_an_answer(tmp_path: Path) -> None:
-    """A scene one of whose groups was lost has no record; asked for again, it gets one."""
-    pool = Pool(silent={1})
-    execute = in_waves(pool, str(tmp_path), 10, ONCE, nothing)
-    assert list(execute([[_row("x")]])) == []
-    pool.silent = set()
-    assert [record.status for record in execute([[_row("x")]])] == ["done"]
-
-
-def test_only_the_first_failure_of_a_scene_is_told(tmp_path: Path) -> None:
-    """Groups that were on their way when another failed add neither records nor a commit."""
-
-    def work_off(units: Any) -> Iterator[Answer]:
-        for unit in units:
-            if isinstance(unit, Group):
-                yield _group_record(unit) if unit.start == 1 else _record("x", error_message=str(unit.start))
-            else:
-                yield _scene("x", 3)
-
-    (record,) = in_waves(work_off, str(tmp_path), 10, ONCE, nothing)([[_row("x")]])
-    assert (record.status, record.error_message) == ("failed", "0")
-    assert list_commits(str(tmp_path)) == {}
-
-
 @pytest.mark.timeout(170)
 @pytest.mark.ray
 def test_two_workers_share_a_scene(
     tmp_path: Path,
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     tiny_config: MakeConfig,
     observer: Any,
     read_tiles: ReadTiles,
@@ -704,30 +548,3 @@ def test_two_workers_share_a_scene(
     whole, parts = read_records(f"{tmp_path}/whole"), read_records(str(tmp_path / "out"))
     assert {key: _content(row) for key, row in parts.items()} == {key: _content(row) for key, row in whole.items()}
     assert not (tmp_path / "out/_scene").exists()
-
-
-@pytest.mark.usefixtures("fitted")
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_scene_is_not_touched_by_who_lost_the_lock(fails: bool, tmp_path: Path) -> None:
-    """The last group is in, or failed, and another run has the output by now: nothing in it is changed."""
-
-    class LostError(Exception):
-        pass
-
-    def lost() -> None:
-        raise LostError
-
-    def work_off(units: Any) -> Iterator[Answer]:
-        for unit in units:
-            if isinstance(unit, Group):
-                yield _record("x", error_message="failed") if fails else _group_record(unit)
-            else:
-                yield _scene("x", 1)
-
-    before = storage.find(str(tmp_path))
-    with pytest.raises(LostError):
-        list(in_waves(work_off, str(tmp_path), 10, ONCE, lost)([[_row("x")]]))
-    assert storage.find(str(tmp_path)) == before
-    finished = list(in_waves(work_off, str(tmp_path), 10, ONCE, nothing)([[_row("x")]]))
-    assert [record.status for record in finished] == ["failed" if fails else "done"]
-    assert storage.find(str(tmp_path)) != before

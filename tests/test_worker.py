@@ -35,7 +35,9 @@ from sr_ops.model import Model, degradation_of, network_of
 from sr_ops.resample import downscale
 from sr_ops.settings import FitSettings, Method, Network, Preset, Settings, preset
 
-MakePrior = Callable[..., bytes]
+from .fixture_types import DrawPixels, MakePng, MakePrior, ReadTiles
+from .results import pasted
+
 MakeWorker = Callable[..., Worker]
 MakeRow = Callable[..., Row]
 
@@ -70,16 +72,6 @@ def process(worker: Worker, row: Row) -> Record:
     return record
 
 
-def _paste(tiles: dict[str, bytes], key: str) -> np.ndarray:
-    """The whole picture from its tiles, (H, W) or (H, W, 3): rows and columns are told by the names."""
-    rows: dict[str, list[np.ndarray]] = {}
-    for name in sorted(tiles):
-        folder, _, tile = name.rpartition("/")
-        if folder == key:
-            rows.setdefault(tile.split("_")[0], []).append(np.asarray(Image.open(io.BytesIO(tiles[name]))))
-    return np.concatenate([np.concatenate(tiles_of_row, 1) for tiles_of_row in rows.values()], 0)
-
-
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("key", ["a.png", "b.png", "sub/c.png"])
 def test_image_becomes_tiles_and_a_record(
@@ -88,7 +80,7 @@ def test_image_becomes_tiles_and_a_record(
     images: dict[str, np.ndarray],
     make_worker: MakeWorker,
     row: MakeRow,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
     tmp_path: Path,
 ) -> None:
     """The tiles put together have scale times the size, and the record tells what they are."""
@@ -96,7 +88,7 @@ def test_image_becomes_tiles_and_a_record(
     tiles = read_tiles(str(tmp_path / "out"))
     lr = images[key]
     height, width = lr.shape[:2]
-    sr = _paste(tiles, key)
+    sr = pasted(tiles, key)
     assert sr.shape == (height * scale, width * scale, *lr.shape[2:])
     assert sr.dtype == np.uint8
 
@@ -128,12 +120,12 @@ def test_consistency_is_that_of_the_written_pixels(
     images: dict[str, np.ndarray],
     make_worker: MakeWorker,
     row: MakeRow,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
     tmp_path: Path,
 ) -> None:
     """Whoever reduces the PNGs again and subtracts the input finds the error that the record states, in grey levels."""
     record = process(make_worker(), row(key, scale))
-    sr = _paste(read_tiles(str(tmp_path / "out")), key).astype(np.float64)
+    sr = pasted(read_tiles(str(tmp_path / "out")), key).astype(np.float64)
     lr = images[key].astype(np.float64)
     residual = np.atleast_3d(downscale(torch.from_numpy(np.atleast_3d(sr)).permute(2, 0, 1), scale).permute(1, 2, 0))
     residual = residual - np.atleast_3d(lr)
@@ -174,7 +166,7 @@ def test_smallest_images(
     height: int,
     width: int,
     method: str,
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     make_worker: MakeWorker,
     row: MakeRow,
     tmp_path: Path,
@@ -205,7 +197,7 @@ def test_bicubic_on_demand(
     make_prior: MakePrior,
     row: MakeRow,
     tmp_path: Path,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
 ) -> None:
     """Method bicubic is bicubic interpolation and back-projection exactly, and no fit, whatever prior there is."""
     bicubic = {"prior": make_prior(), "method": Method.BICUBIC, "tile_size": 64, "back_projections": 3}
@@ -230,7 +222,7 @@ def test_a_flat_image_is_bicubic(
     make_prior: MakePrior,
     row: MakeRow,
     tmp_path: Path,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
 ) -> None:
     """Where there is nothing to learn, auto takes bicubic, and a flat image stays flat."""
     Image.new("RGB", (40, 30), (value, value, value)).save(tmp_path / "t.png")
@@ -264,7 +256,7 @@ def test_steps_that_were_made_and_those_that_count(
     make_worker: MakeWorker,
     make_prior: MakePrior,
     row: MakeRow,
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     tmp_path: Path,
 ) -> None:
     """A fit that lost has taken its steps, and none of them is in what enlarged the image."""
@@ -319,7 +311,7 @@ def test_fits_start_from_the_prior(
     make_prior: MakePrior,
     row: MakeRow,
     tmp_path: Path,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
 ) -> None:
     """With no step the result is that of the prior's own network; a step leads on from there."""
     data = make_prior()
@@ -366,11 +358,11 @@ def test_failing_fit_of_several(
 
 
 def test_icc_profile_is_in_every_tile(
-    pixels: Callable[..., np.ndarray],
+    pixels: DrawPixels,
     make_worker: MakeWorker,
     row: MakeRow,
     tmp_path: Path,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
 ) -> None:
     """Each tile alone says what its numbers mean as colours."""
     Image.fromarray(pixels()).save(tmp_path / "a.png", icc_profile=b"profile")
@@ -582,7 +574,7 @@ def test_a_stack_differs_by_rounding(
     make_worker: MakeWorker,
     row: MakeRow,
     tmp_path: Path,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
 ) -> None:
     """Images of several sizes, bands and scales that are fitted together come out as they do alone, by a level."""
     rows = [row(key, scale) for key, scale in zip(images, (2, 2, 3), strict=True)]
@@ -595,7 +587,7 @@ def test_a_stack_differs_by_rounding(
         assert record.config_fingerprint != alone[record.key].config_fingerprint
     written = read_tiles(str(tmp_path / "out"))
     for key in images:
-        difference = np.abs(_paste(written, key).astype(int) - _paste(expected, key))
+        difference = np.abs(pasted(written, key).astype(int) - pasted(expected, key))
         assert difference.max() <= 2
         assert difference.mean() < 0.1
 
