@@ -10,10 +10,13 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from pipeline.config import Form, Format, RunConfig
+from pipeline.config import Form, Format
 from pipeline.driver.run import run
 from sr_ops.kernels import from_spec
 from sr_ops.settings import Method, Network, Settings
+
+from .fixture_types import MakeConfig
+from .rasters import write_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -70,7 +73,7 @@ Enlarged = Callable[..., tuple[NDArray[Any], rasterio.coords.BoundingBox]]
 
 @pytest.fixture
 def enlarged(
-    tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any, read_records: Callable[[str], dict[Any, Any]]
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: Callable[[str], dict[Any, Any]]
 ) -> Enlarged:
     """The result of an image by a kernel, one band of it, and its bounds: by bicubic, or by the shipped prior."""
 
@@ -91,12 +94,8 @@ def enlarged(
 
 
 def write(path: Path, lr: NDArray[np.float64], georeferenced: bool) -> Path:
-    samples = np.rint(lr).astype(np.uint16)
-    shape = {"height": LR_SIDE, "width": LR_SIDE, "count": 1, "dtype": "uint16"}
     driver, place = ("GTiff", PLACE) if georeferenced else ("PNG", {})
-    with rasterio.open(path, "w", driver=driver, **shape, **place) as file:
-        file.write(samples[None])
-    return path
+    return write_raster(path, np.rint(lr).astype(np.uint16)[None], driver=driver, **place)
 
 
 @pytest.mark.parametrize(("scale", "prior"), [(2, False), (2, True), (3, False), (4, False), (4, True)])

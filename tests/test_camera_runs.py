@@ -11,11 +11,14 @@ import rasterio
 from numpy.typing import NDArray
 
 from jobs.sample_pictures import satellite_view
-from pipeline.config import Executor, Form, RunConfig
+from pipeline.config import Executor, Form
 from pipeline.driver.run import run
 from pipeline.imagery import picture
 from pipeline.work.units import Division
 from sr_ops.settings import Method, Network, Settings
+
+from .fixture_types import MakeConfig, MakePng, MakePrior, ReadTiles, Srpipe
+from .rasters import write_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -54,39 +57,29 @@ def disc() -> NDArray[np.bool_]:
     return outside
 
 
-def write(path: Path, samples: NDArray[Any], **profile: Any) -> None:
-    bands, height, width = samples.shape
-    said = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": samples.dtype}
-    with rasterio.open(path, "w", **{**said, **profile}) as file:
-        file.write(samples)
-
-
 def _colours(path: Path) -> None:
-    write(path, np.rint(255 * strip()).astype(np.uint8), driver="PNG")
+    write_raster(path, np.rint(255 * strip()).astype(np.uint8), driver="PNG")
 
 
 def _nodata(path: Path) -> None:
     samples = (1 + 60_000 * strip()).astype(np.uint16)
-    write(path, np.where(disc(), samples, 0).astype(np.uint16), nodata=0, **PLACE)
+    write_raster(path, np.where(disc(), samples, 0).astype(np.uint16), nodata=0, **PLACE)
 
 
 def _mask(path: Path) -> None:
     samples = (1 + 60_000 * strip()).astype(np.uint16)
-    shape = {"driver": "GTiff", "count": 3, "height": HEIGHT, "width": WIDTH, "dtype": "uint16"}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **shape, **PLACE) as file:
-        file.write(samples)
-        file.write_mask(disc())
+    write_raster(path, samples, disc(), **PLACE)
 
 
 def _alpha(path: Path) -> None:
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     alpha = np.clip(1.5 - np.hypot(rows - 11, columns - 70) / 30, 0, 1)
-    write(path, (65535 * np.concatenate([strip(), alpha[None]])).astype(np.uint16), driver="PNG")
+    write_raster(path, (65535 * np.concatenate([strip(), alpha[None]])).astype(np.uint16), driver="PNG")
 
 
 def _floats(path: Path) -> None:
     samples = np.where(disc(), 20 * strip(1) - 5, np.nan).astype(np.float32)
-    write(path, samples, nodata=np.nan, **PLACE)
+    write_raster(path, samples, nodata=np.nan, **PLACE)
 
 
 KINDS: dict[str, Callable[[Path], None]] = {
@@ -99,7 +92,7 @@ KINDS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.fixture
-def files(tmp_path: Path, make_prior: Callable[..., bytes]) -> Path:
+def files(tmp_path: Path, make_prior: MakePrior) -> Path:
     """A folder with an image of each kind, a kernel, and a prior far from the base."""
     for name, make in KINDS.items():
         make(tmp_path / name)
@@ -110,7 +103,7 @@ def files(tmp_path: Path, make_prior: Callable[..., bytes]) -> Path:
 
 @pytest.fixture
 def enlarge(
-    tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any, read_records: Callable[[str], Records]
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: Callable[[str], Records]
 ) -> Callable[..., Records]:
     """Run a table with the prior as it is, one file an image; the records. Changes are of the settings or the run."""
 
@@ -190,7 +183,7 @@ def test_order_and_neighbours_do_not_matter(kernel: str, enlarge: Enlarge) -> No
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("scale", [2, 4])
 def test_a_divided_scene_is_the_whole(
-    scale: int, enlarge: Enlarge, read_tiles: Callable[[str], dict[str, bytes]], tmp_path: Path, monkeypatch: Any
+    scale: int, enlarge: Enlarge, read_tiles: ReadTiles, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """In groups of tiles, each from the stored model, with a kernel of its own and noise: the same bytes."""
     rows = f"uri,kernel,noise\nnodata.tif,{WIDE},300\nmask.tif,motion.npy,0\nalpha.png,motion.npy,300\n"
@@ -264,7 +257,7 @@ def test_alpha_is_not_shifted_against_the_colours(kernel: str, scale: int, enlar
     """Where gray and alpha are the same picture they remain so in place, whatever the phase of the kernel."""
     rows, columns = np.mgrid[:40, :44]
     blob = 0.1 + 0.8 * np.exp(-((rows - 19) ** 2 + (columns - 23) ** 2) / 18)
-    write(tmp_path / "twin.png", (65535 * np.stack([blob, blob])).astype(np.uint16), driver="PNG")
+    write_raster(tmp_path / "twin.png", (65535 * np.stack([blob, blob])).astype(np.uint16), driver="PNG")
     (record,) = enlarge(f"uri,kernel\ntwin.png,{kernel}\n", scale=scale, method=Method.BICUBIC).values()
     sr, _ = result(record)
     grid = np.mgrid[: 40 * scale, : 44 * scale] / scale
@@ -290,8 +283,8 @@ def noisy(sigma: float, side: int = 128) -> NDArray[np.float64]:
 def test_noise_is_told_in_the_units_of_the_file(dtype: str, method: Method, enlarge: Enlarge, tmp_path: Path) -> None:
     """A file whose numbers are 200 times those of another has 200 times its noise, and 200 times its result."""
     counts = np.rint(20_000 * noisy(0.03))
-    write(tmp_path / "many.tif", (counts if dtype == "uint16" else counts / 7).astype(dtype), **PLACE)
-    write(tmp_path / "few.tif", (counts / 1400).astype(np.float32), **PLACE)
+    write_raster(tmp_path / "many.tif", (counts if dtype == "uint16" else counts / 7).astype(dtype), **PLACE)
+    write_raster(tmp_path / "few.tif", (counts / 1400).astype(np.float32), **PLACE)
     unit = 1.0 if dtype == "uint16" else 1 / 7
     rows = f"uri,id,noise\nmany.tif,many,{600 * unit}\nfew.tif,few,{600 / 1400}\nmany.tif,wrong,{600 / 1400}\n"
     records = enlarge(rows, kernel=WIDE, method=method, value_range="none")
@@ -308,9 +301,11 @@ def test_auto_records_the_noise_that_it_finds(dtype: str, top: float, enlarge: E
     """What was put in, in the units of the file, to a fifth; none is 0; of a small image nothing is known."""
     sigma = 0.09
     samples = top * noisy(sigma)
-    write(tmp_path / "noisy.tif", (samples if dtype == "float32" else np.rint(samples).clip(0)).astype(dtype), **PLACE)
-    write(tmp_path / "clean.tif", (top * noisy(0)).astype(dtype), **PLACE)
-    write(tmp_path / "small.tif", (top * noisy(0, side=20)).astype(dtype), **PLACE)
+    write_raster(
+        tmp_path / "noisy.tif", (samples if dtype == "float32" else np.rint(samples).clip(0)).astype(dtype), **PLACE
+    )
+    write_raster(tmp_path / "clean.tif", (top * noisy(0)).astype(dtype), **PLACE)
+    write_raster(tmp_path / "small.tif", (top * noisy(0, side=20)).astype(dtype), **PLACE)
     records = enlarge("uri,noise\nnoisy.tif,\nclean.tif,auto\nsmall.tif,auto\n", kernel="gaussian:1.4")
     assert records["noisy.tif"]["noise"] == pytest.approx([sigma * top] * 3, rel=0.2)
     assert records["clean.tif"]["noise"] == [0.0] * 3
@@ -350,8 +345,8 @@ def test_the_consistency_is_that_of_the_kernel(enlarge: Enlarge) -> None:
 @pytest.mark.parametrize("stack", ["1", "2"])
 def test_what_cannot_be_used_for_an_image_is_its_failure(
     stack: str,
-    srpipe: Callable[..., tuple[int, str, str]],
-    make_png: Callable[..., np.ndarray],
+    srpipe: Srpipe,
+    make_png: MakePng,
     read_records: Callable[[str], Records],
     tmp_path: Path,
 ) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline import evaluate as evaluating
 from pipeline import storage
-from pipeline.config import Form, RunConfig
+from pipeline.config import Form
 from pipeline.driver.run import run
 from pipeline.errors import LostLockError, UsageError
 from pipeline.evaluate import Score, evaluate
@@ -25,7 +25,9 @@ from pipeline.output.lock import Lock
 from pipeline.work.units import Division
 from sr_ops.settings import Method, Settings
 
-MakeConfig = Callable[..., RunConfig]
+from .fixture_types import MakeConfig
+from .rasters import write_raster
+
 Array = NDArray[Any]
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -46,19 +48,12 @@ def scene(bands: int, height: int, width: int, seed: int = 0) -> Array:
 
 def save(path: Path, samples: Array, mask: Array | None = None, **profile: Any) -> None:
     """A GeoTIFF or, by its name, a picture."""
-    bands, height, width = samples.shape
+    bands = len(samples)
     if path.suffix != ".tif":
         Image.fromarray(samples[0] if bands == 1 else samples.transpose(1, 2, 0)).save(path)
         return
-    shape = {"count": bands, "height": height, "width": width, "dtype": samples.dtype}
     colours = {"photometric": "RGB"} if bands > 2 else {}
-    with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(path, "w", driver="GTiff", **shape, **colours, **PLACE, **profile) as raster,
-    ):
-        raster.write(samples)
-        if mask is not None:
-            raster.write_mask(mask)
+    write_raster(path, samples, mask, **colours, **PLACE, **profile)
 
 
 def samples_of(path: Path) -> Array:

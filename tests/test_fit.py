@@ -1,6 +1,5 @@
 """What a network learns from pairs: the loss, what of a father it may look at, the steps."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from math import cos, isnan, pi
@@ -20,15 +19,6 @@ from .cameras import enlarged_by, first_stage, lesson_of, network_at_start, unto
 from .pictures import checkerboard, noise
 
 SMALL = FitSettings(steps=80, crop=24, batch=4, learning_rate=5e-3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Weights are equal only for equal thread counts."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def half_taught(image: Tensor) -> Tensor:

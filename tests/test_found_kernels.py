@@ -12,7 +12,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pipeline.config import Form, RunConfig
+from pipeline.config import Form
 from pipeline.driver.run import run
 from pipeline.imagery import camera
 from pipeline.work import image_work
@@ -23,12 +23,12 @@ from sr_ops import sheet, signs
 from sr_ops.kernel_spec import parse
 from sr_ops.settings import Method, Network
 
+from .fixture_types import MakeConfig, MakePrior, ReadTiles, Srpipe
+from .rasters import write_raster
 from .scenes import seen_scene
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
-MakeConfig = Callable[..., RunConfig]
-ReadTiles = Callable[[str], dict[str, bytes]]
 Records = dict[Any, dict[str, Any]]
 Find = Callable[..., Records]
 
@@ -55,14 +55,6 @@ def is_near(kernel: str, truth: tuple[float, float, float]) -> bool:
     xx, xy, yy = truth
     off = covariance_of(kernel) - np.array([[xx, xy], [xy, yy]])
     return bool(np.abs(off).max() < (xx + yy) / 6)
-
-
-def write_raster(path: Path, samples: NDArray[Any], **profile: Any) -> None:
-    """(bands, H, W)."""
-    bands, height, width = samples.shape
-    said = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": samples.dtype}
-    with rasterio.open(path, "w", **{**said, **profile}) as file:
-        file.write(samples)
 
 
 def _gray(path: Path, seen: NDArray[np.uint8]) -> None:
@@ -172,7 +164,7 @@ def test_order_neighbours_and_stacks_do_not_matter(tmp_path: Path, find: Find, r
 
 
 def test_a_fit_in_a_stack_learns_by_the_kernel_that_was_found(
-    tmp_path: Path, tiny_config: MakeConfig, make_prior: Callable[..., bytes], observer: Any, read_tiles: ReadTiles
+    tmp_path: Path, tiny_config: MakeConfig, make_prior: MakePrior, observer: Any, read_tiles: ReadTiles
 ) -> None:
     """Networks that take any camera, two at once: as with the kernels told, row by row."""
     for name, truth in (("a.png", ROUND), ("b.png", WIDE)):
@@ -355,7 +347,7 @@ def test_a_row_may_ask_for_it(tmp_path: Path, find: Find) -> None:
 
 def test_job_file_and_environment_may_ask_for_it(
     tmp_path: Path,
-    srpipe: Callable[..., tuple[int, str, str]],
+    srpipe: Srpipe,
     read_records: Callable[[str], Records],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -372,9 +364,7 @@ def test_job_file_and_environment_may_ask_for_it(
     assert is_near(told[0], WIDE)
 
 
-def test_retry_and_rows_left_out(
-    tmp_path: Path, srpipe: Callable[..., tuple[int, str, str]], read_records: Callable[[str], Records]
-) -> None:
+def test_retry_and_rows_left_out(tmp_path: Path, srpipe: Srpipe, read_records: Callable[[str], Records]) -> None:
     """What failed is looked at as the run would have; a row that was not attempted has no kernel yet."""
     (tmp_path / "m.csv").write_text("uri\nlate.png\nlast.png\n")
     common = ("--method", "bicubic", "-s", "2", "--executor", "inline", "--kernel", "estimate", "-o", "out")

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import RunConfig
 from pipeline.driver.run import run
 from pipeline.imagery import picture
 from pipeline.imagery.reading import decoder_processes
 from pipeline.work.units import Division, Row
 from pipeline.work.worker import Worker
 
-MakeConfig = Callable[..., RunConfig]
+from .fixture_types import MakeConfig, MakePng
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ def test_after_damaged_pixels(tmp_path: Path, tiny_config: MakeConfig, observer:
 
 
 @pytest.fixture
-def windowed(tmp_path: Path, make_png: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def windowed(tmp_path: Path, make_png: MakePng, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three pictures that are read window by window, and their manifest."""
     monkeypatch.setattr(picture, "HELD_WHOLE", 500)
     names = [f"{number}.png" for number in range(3)]

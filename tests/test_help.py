@@ -1,7 +1,6 @@
 """What `--help` says: sentences under titles, all of which the reference has, too."""
 
 import re
-from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from typer.main import get_group
 
 from jobs.cli import app
 
+from .fixture_types import Srpipe
+
 COMMANDS: dict[str, Any] = get_group(app).commands
 
 DOCS = Path(__file__).parent.parent / "docs"
-
-Srpipe = Callable[..., tuple[int, str, str]]
 
 PANELS = {
     "What": {"config", "root", "limit", "strict", "deep"},

@@ -13,7 +13,7 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from rio_cogeo.cogeo import cog_validate
 
-from pipeline.config import Dpi, Form, Format, RunConfig
+from pipeline.config import Dpi, Form, Format
 from pipeline.driver.run import Summary, run
 from pipeline.imagery import picture, survey
 from pipeline.imagery.reading.decoders import OpenImage
@@ -23,7 +23,8 @@ from sr_ops import sheet
 from sr_ops.resample import downscale
 from sr_ops.settings import Method, Settings
 
-MakeConfig = Callable[..., RunConfig]
+from .fixture_types import MakeConfig
+from .rasters import write_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -43,18 +44,8 @@ def waves(dtype: str, *shape: int, seed: int = 0) -> np.ndarray:
     return (info.min + values * (int(info.max) - int(info.min))).round().astype(dtype)
 
 
-def write_raster(path: Path, samples: np.ndarray, mask: np.ndarray | None = None, **profile: Any) -> None:
-    bands, height, width = samples.shape
-    shape = {"count": bands, "height": height, "width": width, "dtype": samples.dtype}
-    with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(
-            path, "w", **{"driver": "GTiff", "crs": "EPSG:32618", "transform": PLACE, **shape, **profile}
-        ) as raster,
-    ):
-        raster.write(samples)
-        if mask is not None:
-            raster.write_mask(mask)
+def write_located(path: Path, samples: np.ndarray, mask: np.ndarray | None = None, **profile: Any) -> None:
+    write_raster(path, samples, mask, **{"crs": "EPSG:32618", "transform": PLACE, **profile})
 
 
 @pytest.fixture
@@ -81,7 +72,7 @@ def test_radiometry_and_place(dtype: str, scale: int, tmp_path: Path, tiny_setti
     Floats are free to overshoot here: between the ends of their image peaks are as flat as white is in 8 bits.
     """
     lr = waves(dtype, 3, 33, 40)
-    write_raster(tmp_path / "a.tif", lr)
+    write_located(tmp_path / "a.tif", lr)
     record, _ = work("a.tif", settings=replace(tiny_settings, scale=scale, value_range="none"))
     assert record.status == "done"
     with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
@@ -103,7 +94,7 @@ def test_radiometry_and_place(dtype: str, scale: int, tmp_path: Path, tiny_setti
 
 def test_png_tiles_lie_where_they_should(tmp_path: Path, work: Any) -> None:
     """Each tile by itself, with what lies beside it, has the place of its pixels in the whole."""
-    write_raster(tmp_path / "a.tif", waves("uint16", 1, 33, 40), nodata=0)
+    write_located(tmp_path / "a.tif", waves("uint16", 1, 33, 40), nodata=0)
     work("a.tif")
     for path in sorted((tmp_path / "out/tiles/a.tif").glob("*.png")):
         row, column = int(path.name[1:5]), int(path.name[7:11])
@@ -134,7 +125,7 @@ def test_nodata_stays_where_it_is(case: str, tmp_path: Path, work: Any) -> None:
         lr = 1 + lr // 1100  # so dark that rounding would reach it
     lr[:, :, :13] = nodata
     lr[0, 20:22, 20:23] = nodata
-    write_raster(tmp_path / "a.tif", lr, nodata=nodata)
+    write_located(tmp_path / "a.tif", lr, nodata=nodata)
     record, _ = work("a.tif")
     with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
         sr, valid = result.read(), result.read_masks() > 0
@@ -157,7 +148,7 @@ def test_a_mask_becomes_the_mask(tmp_path: Path, work: Any) -> None:
     mask = np.ones((40, 40), bool)
     mask[:, 25:] = False
     lr = waves("uint8", 3, 40, 40)
-    write_raster(tmp_path / "a.tif", lr, mask, photometric="RGB")
+    write_located(tmp_path / "a.tif", lr, mask, photometric="RGB")
     expected = mask.repeat(2, 0).repeat(2, 1)
     shown = []
     for form, name, bands in (
@@ -182,7 +173,7 @@ def test_georeferenced_alpha_is_a_mask(tmp_path: Path, work: Any) -> None:
     """Where it is 0 nothing is known; it comes out by nearest."""
     lr = np.concatenate([waves("uint8", 3, 40, 40), np.full((1, 40, 40), 255, np.uint8)])
     lr[:, :, 30:] = 0
-    write_raster(tmp_path / "a.tif", lr, photometric="RGB", alpha="YES")
+    write_located(tmp_path / "a.tif", lr, photometric="RGB", alpha="YES")
     work("a.tif")
     with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
         sr = result.read()
@@ -225,7 +216,7 @@ def test_what_is_clear_stays_clear_whatever_lies_beside_it(tmp_path: Path, work:
 def test_sixteen_bits_stay_sixteen(tmp_path: Path, work: Any) -> None:
     """A 16-bit RGBA picture comes out as one, opaque, and agrees with the input to a few of 65,535 levels."""
     lr = np.concatenate([waves("uint16", 3, 30, 30), np.full((1, 30, 30), 65535, np.uint16)])
-    write_raster(tmp_path / "a.png", lr, driver="PNG", crs=None, transform=None)
+    write_located(tmp_path / "a.png", lr, driver="PNG", crs=None, transform=None)
     record, _ = work("a.png", form=Form(single=True))
     with rasterio.open(tmp_path / "out/images/a.png") as result:
         sr = result.read()
@@ -243,18 +234,18 @@ def made(tmp_path: Path, kind: str) -> str:
     name = f"{kind}.tif"
     if kind == "nodata":
         lr[:3, 10:40, :50] = 0
-        write_raster(tmp_path / name, lr[:3], nodata=0)
+        write_located(tmp_path / name, lr[:3], nodata=0)
     elif kind == "NaN":
         floats = waves("float32", 2, 44, 90)
         floats[0, 20:40, 20:25] = np.nan
-        write_raster(tmp_path / name, floats)
+        write_located(tmp_path / name, floats)
     elif kind == "masked":
-        write_raster(tmp_path / name, waves("uint8", 3, 44, 90), waves("uint8", 1, 44, 90, seed=3)[0] > 60)
+        write_located(tmp_path / name, waves("uint8", 3, 44, 90), waves("uint8", 1, 44, 90, seed=3)[0] > 60)
     elif kind == "alpha":
         name = "alpha.png"
-        write_raster(tmp_path / name, lr, driver="PNG", crs=None, transform=None)
+        write_located(tmp_path / name, lr, driver="PNG", crs=None, transform=None)
     else:
-        write_raster(tmp_path / name, lr)
+        write_located(tmp_path / name, lr)
     return name
 
 
@@ -306,7 +297,7 @@ def test_a_large_image_is_never_read_as_a_whole(tmp_path: Path, work: Any, monke
     """No window larger than a tile with its halo is asked for, and the result has the input's mean and place."""
     lr = waves("uint16", 3, 136, 140)
     lr[:, :80, :] = 0
-    write_raster(tmp_path / "a.tif", lr, nodata=0, tiled=True, blockxsize=16, blockysize=16)
+    write_located(tmp_path / "a.tif", lr, nodata=0, tiled=True, blockxsize=16, blockysize=16)
     asked = []
     window = OpenImage.window
 
@@ -332,7 +323,7 @@ def test_a_large_image_is_never_read_as_a_whole(tmp_path: Path, work: Any, monke
 def test_nothing_but_nodata(tmp_path: Path, work: Any) -> None:
     """An image, small or large, in which nothing is known is done: no tile, and a mosaic that says so."""
     for side in (30, 90):
-        write_raster(tmp_path / "a.tif", np.zeros((1, side, side), np.uint16), nodata=0)
+        write_located(tmp_path / "a.tif", np.zeros((1, side, side), np.uint16), nodata=0)
         record, summary = work("a.tif", output=str(tmp_path / f"out/{side}"))
         assert (summary.done, record.tiles, record.tiles_empty) == (1, 0, (-(-side // 16)) ** 2)
         assert record.consistency_mae is None
@@ -347,7 +338,7 @@ def test_clear_tiles(bands: int, left_out: int, tmp_path: Path, work: Any) -> No
     lr = waves("uint8", bands, 40, 60)
     lr[-1] = 255
     lr[-1, :, :32] = 0
-    write_raster(tmp_path / "a.tif", lr, photometric="RGB", alpha="YES" if bands == 4 else "NO")
+    write_located(tmp_path / "a.tif", lr, photometric="RGB", alpha="YES" if bands == 4 else "NO")
     with rasterio.open(tmp_path / "a.tif", "r+") as raster:
         colours = ("red", "green", "blue", "undefined")[: bands - 1]
         raster.colorinterp = [ColorInterp[colour] for colour in (*colours, "alpha")]
@@ -359,7 +350,7 @@ def test_a_mask_beside_nodata(tmp_path: Path, work: Any) -> None:
     """Both are there in the result, where of nodata and an alpha GDAL would see nodata alone."""
     lr, mask = waves("uint8", 3, 40, 50), np.ones((40, 50), bool)
     lr[:, 30:34, 10:20], mask[:10] = 0, False
-    write_raster(tmp_path / "a.tif", lr, mask, nodata=0)
+    write_located(tmp_path / "a.tif", lr, mask, nodata=0)
     work("a.tif")
     with rasterio.open(mosaic(tmp_path, "a.tif")) as result, rasterio.open(tmp_path / "a.tif") as source:
         known = source.read_masks(1).repeat(2, 0).repeat(2, 1)
@@ -373,7 +364,7 @@ def test_nothing_but_nan_for_a_while(form: Form, tmp_path: Path, work: Any) -> N
     """Whole tiles of NaN in floats that have no nodata value come out as NaN, not as zeros that were measured."""
     lr = waves("float32", 2, 40, 60)
     lr[:, :, 10:45] = np.nan
-    write_raster(tmp_path / "a.tif", lr)
+    write_located(tmp_path / "a.tif", lr)
     work("a.tif", form=form)
     with rasterio.open(tmp_path / "out/images/a.tif" if form.one_file else mosaic(tmp_path, "a.tif")) as result:
         np.testing.assert_array_equal(np.isnan(result.read()), np.isnan(lr).repeat(2, 1).repeat(2, 2))
@@ -386,7 +377,7 @@ def test_a_clear_picture(tmp_path: Path, work: Any) -> None:
     with Image.open(tmp_path / "out/tiles/a.png/r0000_c0000.png") as image:
         assert (image.size, image.mode, image.getextrema()[3]) == ((10, 8), "RGBA", (0, 0))
     assert (record.tiles, record.tiles_empty) == (1, 0)
-    write_raster(tmp_path / "b.tif", waves("uint8", 3, 5, 4), np.zeros((5, 4), bool), crs=None, transform=None)
+    write_located(tmp_path / "b.tif", waves("uint8", 3, 5, 4), np.zeros((5, 4), bool), crs=None, transform=None)
     work("b.tif")
     with rasterio.open(mosaic(tmp_path, "b.tif")) as result:
         assert (result.shape, result.dataset_mask().any()) == ((10, 8), False)
@@ -396,7 +387,7 @@ def test_a_cog(tmp_path: Path, work: Any) -> None:
     """`--format cog` gives one valid COG with the input's place, nodata and names."""
     lr = waves("int16", 5, 70, 60)
     lr[:, :20] = -999
-    write_raster(tmp_path / "deep/a.tif" if (tmp_path / "deep").mkdir() is None else tmp_path, lr, nodata=-999)
+    write_located(tmp_path / "deep/a.tif" if (tmp_path / "deep").mkdir() is None else tmp_path, lr, nodata=-999)
     with rasterio.open(tmp_path / "deep/a.tif", "r+") as raster:
         raster.descriptions = ("blue", "green", "red", "nir", "swir")
         raster.scales, raster.offsets = (0.0001,) * 5, (-0.1,) * 5
@@ -420,7 +411,7 @@ def test_a_cog(tmp_path: Path, work: Any) -> None:
 
 def test_a_png_that_cannot_hold_it_is_refused(tmp_path: Path, work: Any) -> None:
     """float32 as PNG is a failed record with the remedy; nothing is cut to 8 bits."""
-    write_raster(tmp_path / "a.tif", waves("float32", 1, 30, 30))
+    write_located(tmp_path / "a.tif", waves("float32", 1, 30, 30))
     record, _ = work("a.tif", form=Form(Format.PNG))
     assert (record.status, record.error_type) == ("failed", "unsupported")
     assert "float32; use --format tif or auto" in (record.error_message or "")
@@ -447,7 +438,7 @@ def test_one_file_under_its_own_name(tmp_path: Path, work: Any) -> None:
 
 def test_one_file_says_all(tmp_path: Path, work: Any) -> None:
     """`--single` gives a GeoTIFF where a PNG by itself would lose place or nodata; a PNG that is asked for says so."""
-    write_raster(tmp_path / "a.tif", waves("uint8", 3, 30, 30), nodata=0)
+    write_located(tmp_path / "a.tif", waves("uint8", 3, 30, 30), nodata=0)
     record, _ = work("a.tif", form=Form(single=True))
     with rasterio.open(tmp_path / "out/images/a.tif") as result:
         assert (result.crs.to_epsg(), result.nodata, result.shape) == (32618, 0, (60, 60))
@@ -458,7 +449,7 @@ def test_one_file_says_all(tmp_path: Path, work: Any) -> None:
 
 def test_tags_come_along(tmp_path: Path, work: Any) -> None:
     """What a raster that lies nowhere says of its bands and itself stands beside its only PNG."""
-    write_raster(tmp_path / "a.tif", waves("uint16", 1, 8, 9), crs=None, transform=None)
+    write_located(tmp_path / "a.tif", waves("uint16", 1, 8, 9), crs=None, transform=None)
     with rasterio.open(tmp_path / "a.tif", "r+") as raster:
         raster.update_tags(SENSOR="MSI")
         raster.set_band_description(1, "red")
@@ -469,7 +460,7 @@ def test_tags_come_along(tmp_path: Path, work: Any) -> None:
 
 def test_another_form_takes_the_place_of_the_first(tmp_path: Path, work: Any) -> None:
     """Tiles, then one file, then a COG: each run leaves nothing of what the one before made of the image."""
-    write_raster(tmp_path / "a.png", waves("uint8", 1, 30, 30), driver="PNG", crs=None, transform=None)
+    write_located(tmp_path / "a.png", waves("uint8", 1, 30, 30), driver="PNG", crs=None, transform=None)
 
     def files() -> Iterator[str]:
         for folder in ("tiles", "images"):
@@ -501,7 +492,7 @@ def test_bicubic_and_zssr_alike(tmp_path: Path, tiny_settings: Settings, work: A
     """Flat, saturated and dark parts of a deep image come out as they are, whatever the method."""
     lr = waves("uint16", 1, 60, 60)
     lr[0, :25, :25], lr[0, 35:, 35:] = 65535, 0
-    write_raster(tmp_path / "a.tif", lr)
+    write_located(tmp_path / "a.tif", lr)
     for method in (Method.ZSSR, Method.BICUBIC):
         work("a.tif", settings=replace(tiny_settings, method=method))
         with rasterio.open(mosaic(tmp_path, "a.tif")) as result:

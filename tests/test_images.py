@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +11,8 @@ from PIL import Image
 
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.images import from_levels, read_levels, to_levels
+
+from .rasters import write_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -36,10 +37,7 @@ def test_sixteen_bits_are_brought_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("dtype", "bands"), [("float32", 1), ("uint16", 2), ("uint8", 5)])
 def test_what_no_screen_shows(tmp_path: Path, dtype: str, bands: int) -> None:
     """Other numbers and other bands have no score, and the sentence names them."""
-    samples = np.zeros((bands, 6, 6), dtype)
-    shape = {"count": bands, "height": 6, "width": 6, "dtype": dtype}
-    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **shape) as raster:
-        raster.write(samples)
+    write_raster(tmp_path / "a.tif", np.zeros((bands, 6, 6), dtype))
     with pytest.raises(ImageError, match=f"has {bands} bands .* of {dtype}; scores are of gray and RGB") as caught:
         read_levels(str(tmp_path / "a.tif"))
     assert caught.value.error_type is ErrorType.UNSUPPORTED

@@ -1,24 +1,22 @@
 """`srpipe kernel` of images: what `--kernel estimate` would take, without a run."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
 
 from pipeline import storage
 from pipeline.driver.kernel_report import images_named
 from pipeline.errors import UsageError
 
+from .fixture_types import ReadRecords, Refusal, Srpipe
+from .rasters import write_raster
 from .scenes import seen_scene
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-Srpipe = Callable[..., tuple[int, str, str]]
 
 WIDE, ROUND = (1.1, 0.0, 1.1), (0.6, 0.0, 0.6)
 """Covariances of blurs in LR pixels squared."""
@@ -36,9 +34,7 @@ def told(srpipe: Srpipe, *arguments: str) -> tuple[int, dict[str, Any]]:
     return code, json.loads(out)
 
 
-def test_it_is_what_a_run_takes(
-    srpipe: Srpipe, tmp_path: Path, read_records: Callable[[str], dict[Any, dict[str, Any]]]
-) -> None:
+def test_it_is_what_a_run_takes(srpipe: Srpipe, tmp_path: Path, read_records: ReadRecords) -> None:
     """Kernel, confidence and reason of each image are those of its record; rows have their scale and nodata."""
     save(tmp_path / "a.png", WIDE)
     save(tmp_path / "b.png", ROUND, seed=1)
@@ -138,21 +134,14 @@ def test_nothing_could_be_read(srpipe: Srpipe, tmp_path: Path) -> None:
     assert not (tmp_path / "k.png").exists()
 
 
-def _raster(path: Path, samples: np.ndarray) -> None:
-    bands, height, width = samples.shape
-    profile = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": samples.dtype}
-    with rasterio.open(path, "w", **profile) as file:
-        file.write(samples)
-
-
 def test_files_of_kernels_are_told_from_images(srpipe: Srpipe, tmp_path: Path) -> None:
     """By what is in them, where their names end alike; a kernel's name is one, whatever lies there."""
     mean = np.full((3, 3), 1 / 9)
     np.save(tmp_path / "k.npy", mean)
     np.savetxt(tmp_path / "k.csv", mean, delimiter=",")
-    _raster(tmp_path / "k.tif", mean[None].astype(np.float32))
-    _raster(tmp_path / "scan.tif", seen_scene(WIDE, side=112)[None])
-    _raster(tmp_path / "rgb.tif", np.stack([seen_scene(WIDE, side=48)] * 3))
+    write_raster(tmp_path / "k.tif", mean[None].astype(np.float32))
+    write_raster(tmp_path / "scan.tif", seen_scene(WIDE, side=112)[None])
+    write_raster(tmp_path / "rgb.tif", np.stack([seen_scene(WIDE, side=48)] * 3))
     save(tmp_path / "box/a.png", WIDE)
     (tmp_path / "m.csv").write_text("uri\nscan.tif\n")
     for spec in ("k.npy", "k.csv", "k.tif", "box"):
@@ -173,12 +162,10 @@ def test_files_of_kernels_are_told_from_images(srpipe: Srpipe, tmp_path: Path) -
         ("estimate", "SPEC: 'estimate' is not a kernel"),
     ],
 )
-def test_what_names_nothing_is_refused(spec: str, said: str, srpipe: Srpipe, tmp_path: Path) -> None:
+def test_what_names_nothing_is_refused(spec: str, said: str, refusal: Refusal, tmp_path: Path) -> None:
     """Exit 2 and one sentence."""
     (tmp_path / "m.csv").write_text("name,kernel\na.png,box\n")
-    code, out, err = srpipe("kernel", spec)
-    assert (code, out) == (2, "")
-    assert said in err
+    assert said in refusal("kernel", spec)
 
 
 def test_images_on_s3(srpipe: Srpipe, tmp_path: Path, s3_bucket: str) -> None:

@@ -6,17 +6,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import storage
-from pipeline.config import RunConfig
 from pipeline.driver.run import run
 from pipeline.output.leftovers import sweep_output, sweep_temporary
 from pipeline.storage import processes
+
+from .fixture_types import MakeConfig
 
 HOLDING = """if True:
     import sys, tempfile
@@ -83,7 +84,7 @@ def test_the_next_run_sweeps(
     tmp_path: Path,
     temporary: Path,
     holder: "subprocess.Popen[bytes]",
-    tiny_config: Callable[..., RunConfig],
+    tiny_config: MakeConfig,
     observer: Any,
 ) -> None:
     """What was left by a killed one, in whatever folder of the output, of this version or an earlier one."""

@@ -20,7 +20,7 @@ import jobs.progress
 import pipeline.driver.run
 from jobs import json_log
 
-Srpipe = Callable[..., tuple[int, str, str]]
+from .fixture_types import Srpipe
 
 TINY = ("-s", "2", "--executor", "inline", "--method", "bicubic")
 

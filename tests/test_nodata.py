@@ -11,12 +11,15 @@ import rasterio
 import torch
 from PIL import Image
 
-from pipeline.config import RunConfig, parse_nodata, parse_range
+from pipeline.config import parse_nodata, parse_range
 from pipeline.driver.run import run
 from pipeline.imagery import picture
 from pipeline.work.units import Division
 from sr_ops.resample import downscale
 from sr_ops.settings import Method
+
+from .fixture_types import MakeConfig
+from .rasters import write_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -31,11 +34,8 @@ Records = dict[Any, dict[str, Any]]
 
 
 def write(path: Path, samples: np.ndarray, **profile: Any) -> None:
-    samples = samples if samples.ndim == 3 else samples[None]
-    bands, height, width = samples.shape
-    said = {"driver": "GTiff", "height": height, "width": width, "count": bands, "dtype": samples.dtype, **profile}
-    with rasterio.open(path, "w", transform=(10, 0, 5e5, 0, -10, 5e6), crs="EPSG:32633", **said) as file:
-        file.write(samples)
+    place = {"transform": (10, 0, 5e5, 0, -10, 5e6), "crs": "EPSG:32633"}
+    write_raster(path, samples if samples.ndim == 3 else samples[None], **place, **profile)
 
 
 def holed(fill: float, dtype: str = "float32") -> np.ndarray:
@@ -46,7 +46,7 @@ def holed(fill: float, dtype: str = "float32") -> np.ndarray:
 
 @pytest.fixture
 def enlarge(
-    tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any, read_records: Callable[[str], Records]
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: Callable[[str], Records]
 ) -> Callable[..., Records]:
     """Enlarge the rows of a csv, by bicubic, and give their records; options are those of `Settings`."""
 

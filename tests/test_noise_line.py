@@ -1,8 +1,6 @@
 """How noise grows with brightness, told from scenes whose noise is known."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +14,11 @@ from sr_ops.jpeg import round_to_steps, steps_of_quality
 from sr_ops.noise_line import NoiseLine, noise_line
 from sr_ops.signs import Signs
 
+from .fixture_types import ReadRecords, Srpipe
+from .rasters import write_raster
 from .scenes import scene, seen
 
 LEVEL = 1 / 255
-
-Srpipe = Callable[..., tuple[int, str, str]]
 
 
 def shaded(seed: int, side: int = 320) -> Tensor:
@@ -103,16 +101,12 @@ def test_each_band_has_its_own_line_where_noise_was_measured() -> None:
     assert spoiled.lines == ()
 
 
-def test_the_record_has_it_in_the_file_s_units(
-    srpipe: Srpipe, tmp_path: Path, read_records: Callable[[str], dict[Any, dict[str, Any]]]
-) -> None:
+def test_the_record_has_it_in_the_file_s_units(srpipe: Srpipe, tmp_path: Path, read_records: ReadRecords) -> None:
     """Counts of 16 bits that begin far above 0: variance = offset + slope * count, by band."""
     image = noisy(shaded(2), 4, 0.3)
     counts = (3000 + 40 * 255 * image).round().numpy().astype(np.uint16)
     counts = np.concatenate([counts, 2 * counts])
-    shape = {"driver": "GTiff", "count": 2, "height": counts.shape[1], "width": counts.shape[2], "dtype": "uint16"}
-    with rasterio.open(tmp_path / "a.tif", "w", transform=rasterio.Affine(10, 0, 0, 0, -10, 0), **shape) as file:
-        file.write(counts)
+    write_raster(tmp_path / "a.tif", counts, transform=rasterio.Affine(10, 0, 0, 0, -10, 0))
     ran = ("--method", "bicubic", "--executor", "inline", "-s", "2", "-o", "out")
     assert srpipe("run", "a.tif", *ran)[0] == 0
     (record,) = read_records("out").values()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +21,8 @@ from pipeline.errors import UsageError
 from pipeline.output.layout import Commit
 from pipeline.storage import Source
 from sr_ops.settings import BodyKind, FitSettings, Loss, Method, Network, Normalisation, Preset, Settings, preset
+
+from .fixture_types import DrawPixels, MakeConfig
 
 Plans = Callable[..., Plan]
 
@@ -64,7 +65,7 @@ def test_longest_key_fits_into_a_file_name(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def plan(tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> Plans:
+def plan(tmp_path: Path, tiny_config: MakeConfig) -> Plans:
     """The plan of a csv in tmp_path."""
 
     def make(
@@ -169,7 +170,7 @@ def test_places_that_differ_in_case_alone(plan: Plans) -> None:
 
 
 @pytest.mark.usefixtures("images")
-def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
+def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_config: MakeConfig) -> None:
     """Where the output ignores case, a listing may spell a key otherwise: it is that key's commit even so."""
     config = tiny_config()
     settings = config.fingerprint()
@@ -192,7 +193,7 @@ def test_limit(plan: Plans) -> None:
 
 
 @pytest.mark.usefixtures("images")
-def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: Callable[..., RunConfig]) -> None:
+def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: MakeConfig) -> None:
     """What is committed for these settings and this source is done; anything else is to do, its commits stale."""
     config = tiny_config()
     settings = config.fingerprint()
@@ -246,7 +247,7 @@ NEW_OF_FITS: dict[str, Any] = {"loss": Loss.L2, "adversarial": 0.1, "level_odds"
     ],
     ids=str,
 )
-def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_config: Callable[..., RunConfig]) -> None:
+def test_fingerprint_follows_what_changes_pixels(change: dict[str, Any], tiny_config: MakeConfig) -> None:
     """Other settings or threads are other work; the same are the same in every process."""
     settings = tiny_config().settings
     config = RunConfig("m.csv", "out", settings)
@@ -292,7 +293,7 @@ def test_units(sizes: list[int], steps: int) -> None:
     assert made.todo == len(sizes)
 
 
-def test_small_images_share_units(pixels: Callable[..., np.ndarray]) -> None:
+def test_small_images_share_units(pixels: DrawPixels) -> None:
     """A thousand cheap images are not a thousand units."""
     sources = {f"/in/{number:04}.png": Source(pixels().nbytes, "1") for number in range(1000)}
     rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))

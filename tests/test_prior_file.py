@@ -30,7 +30,7 @@ from sr_ops.prior import HEAD_SCALES, Prior, body_of
 from sr_ops.resample import upscale
 from sr_ops.settings import Body, BodyKind, Network, Settings
 
-MakePrior = Callable[..., bytes]
+from .fixture_types import MakePrior
 
 TINY = Body(width=8, depth=3)
 BODY = {"width": 8, "depth": 3}

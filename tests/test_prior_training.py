@@ -25,7 +25,7 @@ from sr_ops.prior import Head, Prior
 from sr_ops.resample import upscale
 from sr_ops.settings import Body, BodyKind
 
-MakePrior = Callable[..., bytes]
+from .fixture_types import MakePrior
 
 BRIEF = Request(
     start="none",

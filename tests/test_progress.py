@@ -3,18 +3,16 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
 import pytest
 
 import pipeline.driver.progress
 from pipeline import storage
-from pipeline.config import RunConfig
 from pipeline.driver import figures
 from pipeline.driver.beating import beating
 from pipeline.driver.capacity import Workers
@@ -33,7 +31,7 @@ from pipeline.work.ledger import SignsOfLife
 from pipeline.work.units import Division, GroupRecord, Row, Scene
 from sr_ops.settings import Method, Settings
 
-MakeConfig = Callable[..., RunConfig]
+from .fixture_types import MakeConfig, MakePng
 
 SETTINGS = Settings(scale=2, method=Method.PRIOR, kernel="bicubic")
 
@@ -484,7 +482,7 @@ def test_every_figure_has_a_value(clock: list[float]) -> None:
 def test_divided_runs_tell_groups(
     tmp_path: Path,
     tiny_config: MakeConfig,
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     observer: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -24,6 +24,7 @@ from sr_ops import Domain, Preset, Settings, preset, super_resolve
 
 from .onnx_models import as_onnx, drawn
 from .pictures import noise, star
+from .rasters import write_raster
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -44,10 +45,7 @@ def write(path: Path, image: NDArray[Any], **profile: Any) -> None:
     if path.suffix == ".png":
         Image.fromarray(image).save(path)
         return
-    bands, height, width = image.shape
-    shape: dict[str, Any] = {"count": bands, "height": height, "width": width, "dtype": image.dtype.name}
-    with rasterio.open(path, "w", driver="GTiff", **shape, **profile) as raster:
-        raster.write(image)
+    write_raster(path, image, **profile)
 
 
 def read(path: Path) -> NDArray[Any]:

@@ -5,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,17 @@ import pytest
 import s3fs
 
 from pipeline import storage
-from pipeline.config import Executor, RunConfig
+from pipeline.config import Executor
 from pipeline.driver.run import run
 from pipeline.storage_options import S3Options, StorageOptions
 
-ReadTiles = Callable[[str], dict[str, bytes]]
+from .fixture_types import MakeConfig, MakePng, MakePrior, ReadRecords, ReadTiles
 
 pytestmark = [pytest.mark.timeout(170), pytest.mark.ray]
 
 
 @pytest.fixture
-def mixture(tmp_path: Path, images: dict[str, np.ndarray], make_png: Callable[..., np.ndarray]) -> None:
+def mixture(tmp_path: Path, images: dict[str, np.ndarray], make_png: MakePng) -> None:
     """A manifest of six rows: four pictures at two scales, a broken file and a missing one."""
     make_png(tmp_path / "d.png", seed=4, height=30, width=30)
     (tmp_path / "broken.png").write_bytes(b"?")
@@ -38,13 +37,13 @@ def test_ray_equals_inline(
     workers: int,
     with_prior: bool,
     tmp_path: Path,
-    tiny_config: Callable[..., RunConfig],
+    tiny_config: MakeConfig,
     observer: Any,
     read_tiles: ReadTiles,
-    read_records: Callable[[str], dict[Any, dict[str, Any]]],
+    read_records: ReadRecords,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    make_prior: Callable[..., bytes],
+    make_prior: MakePrior,
 ) -> None:
     """However many workers, with a prior or without, all is as with one process, and Ray prints nothing."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -76,7 +75,7 @@ def test_workers_reach_the_stores_of_the_options(
     images: dict[str, np.ndarray],
     s3_bucket: str,
     other_s3_endpoint: str,
-    tiny_config: Callable[..., RunConfig],
+    tiny_config: MakeConfig,
     observer: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -95,7 +94,7 @@ def test_workers_reach_the_stores_of_the_options(
 
 @pytest.mark.usefixtures("images")
 def test_nothing_to_do_starts_nothing(
-    tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any, make_prior: Callable[..., bytes]
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_prior: MakePrior
 ) -> None:
     """A run whose rows are all done loads neither Ray nor torch, with a prior too."""
     (tmp_path / "p").write_bytes(make_prior())
@@ -116,7 +115,7 @@ def test_nothing_to_do_starts_nothing(
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"set()\n", b"")
 
 
-def test_metrics_and_signs_of_life(tmp_path: Path, tiny_config: Callable[..., RunConfig], images: Any) -> None:  # noqa: ARG001
+def test_metrics_and_signs_of_life(tmp_path: Path, tiny_config: MakeConfig, images: Any) -> None:  # noqa: ARG001
     """A run with Ray shows its figures at the exporter of its node, and both its workers as alive."""
     program = """if True:
         import pickle, sys, time, urllib.request

@@ -4,16 +4,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.driver.ray_folder import ray_folder
 from pipeline.errors import UsageError
 from pipeline.storage import processes
+
+from .fixture_types import MakePng
 
 
 def test_a_short_temporary_folder_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_where_no_folder_is_short_the_command_says_so(monkeypatch: pytest.Monkey
 
 @pytest.mark.timeout(170)
 @pytest.mark.ray
-def test_a_run_with_a_long_temporary_folder(tmp_path: Path, make_png: Callable[..., np.ndarray]) -> None:
+def test_a_run_with_a_long_temporary_folder(tmp_path: Path, make_png: MakePng) -> None:
     """A job scheduler's, say: Ray works, the images are done, and nothing of ours stays in the short one."""
     make_png(tmp_path / "a.png")
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="x" * 48) as folder:

@@ -21,6 +21,8 @@ from benchmarks.quality import Case
 from benchmarks.small_jpegs import counted, of_picture
 from jobs.sample_pictures import satellite_view
 
+from .rasters import write_raster
+
 SIDE = 96
 
 
@@ -153,11 +155,8 @@ def test_what_a_maker_does_is_seen() -> None:
 
 def written(path: Path, samples: Tensor, pixel: int) -> None:
     """A band as a GeoTIFF of 16 bits."""
-    height, width = samples.shape
     place = {"crs": "EPSG:32616", "transform": from_origin(0, 0, pixel, pixel)}
-    shape = {"count": 1, "height": height, "width": width, "dtype": "uint16"}
-    with rasterio.open(path, "w", driver="GTiff", **shape, **place) as raster:
-        raster.write(samples.numpy().astype(np.uint16), 1)
+    write_raster(path, samples.numpy().astype(np.uint16)[None], **place)
 
 
 def test_a_scene_is_compared_where_no_cloud_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

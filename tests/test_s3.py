@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import s3fs
 from botocore.exceptions import EndpointConnectionError
 
 from pipeline import storage
-from pipeline.config import Executor, Form, Format, RunConfig
+from pipeline.config import Executor, Form, Format
 from pipeline.driver.manifest import read_manifest
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
@@ -23,10 +22,9 @@ from pipeline.priors.prior_file import read_prior
 from pipeline.storage import s3
 from pipeline.storage_options import S3Options, StorageOptions
 
-SECRET = "wJalrXUtnFEMI"
+from .fixture_types import MakeConfig, MakePng, MakePrior, ReadRecords, ReadTiles, Srpipe
 
-MakeConfig = Callable[..., RunConfig]
-ReadTiles = Callable[[str], dict[str, bytes]]
+SECRET = "wJalrXUtnFEMI"
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def test_remote_run_equals_local_run(
     tiny_config: MakeConfig,
     observer: Any,
     read_tiles: ReadTiles,
-    read_records: Callable[[str], dict[Any, dict[str, Any]]],
+    read_records: ReadRecords,
     tmp_path: Path,
 ) -> None:
     """Manifest, images and output on S3: the tiles are those of the local run, byte for byte, and so is the table."""
@@ -76,7 +74,7 @@ def test_worker_pool(
 
 def test_resume(
     remote: str,
-    make_png: Callable[..., np.ndarray],
+    make_png: MakePng,
     tiny_config: MakeConfig,
     observer: Any,
     read_tiles: ReadTiles,
@@ -106,7 +104,7 @@ def test_remote_prior(
     tiny_config: MakeConfig,
     observer: Any,
     read_tiles: ReadTiles,
-    make_prior: Callable[..., bytes],
+    make_prior: MakePrior,
     tmp_path: Path,
 ) -> None:
     """A prior on S3 gives what the same file gives here, under the same fingerprint; one that is not there is told."""
@@ -277,7 +275,7 @@ def test_two_stores(
     remote: str,
     s3_bucket: str,
     other_s3_endpoint: str,
-    srpipe: Callable[..., tuple[int, str, str]],
+    srpipe: Srpipe,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:

@@ -21,7 +21,7 @@ from pipeline.errors import UsageError
 from pipeline.storage import s3
 from pipeline.storage_options import S3Options, StorageOptions
 
-Srpipe = Callable[..., tuple[int, str, str]]
+from .fixture_types import Srpipe
 
 EMPTY = b"<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
 

@@ -12,14 +12,13 @@ from PIL import Image
 from rasterio.windows import Window
 
 from pipeline import storage
-from pipeline.config import RunConfig
 from pipeline.driver.run import run
 from pipeline.imagery import picture
 from pipeline.work.units import Division, divide
 from sr_ops.settings import Method, Settings
 
-MakeConfig = Callable[..., RunConfig]
-ReadTiles = Callable[[str], dict[str, bytes]]
+from .fixture_types import MakeConfig, ReadTiles
+from .rasters import write_raster
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -52,22 +51,15 @@ def _gdal(driver: str, dtype: str, bands: int, **profile: Any) -> Callable[[Path
         samples = noise(dtype, bands)
         if profile.get("nodata") is not None:
             samples[:, 5:20, 10:30] = profile["nodata"]
-        shape = {"count": bands, "height": HEIGHT, "width": WIDTH, "dtype": dtype}
-        with rasterio.open(path, "w", driver=driver, **shape, **profile) as raster:
-            raster.write(samples)
+        write_raster(path, samples, driver=driver, **profile)
         path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
 
     return write
 
 
 def _masked(path: Path) -> None:
-    shape = {"count": 3, "height": HEIGHT, "width": WIDTH, "dtype": "uint8", "photometric": "RGB"}
-    with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(path, "w", driver="GTiff", **shape, **PLACE) as raster,
-    ):
-        raster.write(noise("uint8", 3))
-        raster.write_mask(np.arange(WIDTH) > np.arange(HEIGHT)[:, None])
+    mask = np.arange(WIDTH) > np.arange(HEIGHT)[:, None]
+    write_raster(path, noise("uint8", 3), mask, photometric="RGB", **PLACE)
 
 
 def _sparse(path: Path) -> None:

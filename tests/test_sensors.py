@@ -4,9 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -16,9 +14,7 @@ from sr_ops.kernel_spec import FORMS, PLAIN, parse
 from sr_ops.kernels import describe, from_spec
 from sr_ops.sensors import SENSORS
 
-Srpipe = Callable[..., tuple[int, str, str]]
-MakePng = Callable[..., np.ndarray]
-ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
+from .fixture_types import MakePng, ReadRecords, Srpipe
 
 GRIDS = [(name, grid) for name, sensor in SENSORS.items() for grid in sensor.grids.values()]
 

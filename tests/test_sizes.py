@@ -24,9 +24,10 @@ from pipeline.work.units import Division
 from sr_ops.grid import Axis, parse_gsd, parse_scale, parse_size
 from sr_ops.settings import Method, Network, Settings
 
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+from .fixture_types import MakeConfig, ReadTiles, Srpipe
+from .rasters import write_raster
 
-Srpipe = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 HEIGHT, WIDTH = 37, 53
 
@@ -34,14 +35,6 @@ UTM = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_00
 
 POINTS = tuple((row, column) for row in (9.3, 18.6, 27.9) for column in (10.2, 21.55, 32.9, 43.4))
 """Where dots lie, in LR pixels from the picture's corner: between the pixels of all grids."""
-
-
-def write(path: Path, samples: NDArray[Any], **said: Any) -> Path:
-    bands, height, width = samples.shape
-    shape = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": samples.dtype}
-    with rasterio.open(path, "w", **shape, **said) as file:
-        file.write(samples)
-    return path
 
 
 def middles() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -80,7 +73,7 @@ def test_everything_stays_where_it_was(size: str, method: str, srpipe: Srpipe, t
     A network is off a ramp by more here and there, at whole scales too; not on the whole.
     """
     for name, drawn in (("ramp", ramp), ("dots", dots)):
-        write(tmp_path / f"{name}.tif", np.rint(drawn(*middles()))[None].astype(np.uint16), **UTM)
+        write_raster(tmp_path / f"{name}.tif", np.rint(drawn(*middles()))[None].astype(np.uint16), **UTM)
     options, (height, width) = SIZES[size]
     taken = ("--method", method, "--kernel", "bicubic", "--noise", "0", "--no-self-ensemble", "--tile-size", "32")
     assert srpipe("run", "*.tif", "-o", "out", "--executor", "inline", *options, *taken)[0] == 0
@@ -110,11 +103,11 @@ def pictures(folder: Path) -> tuple[str, ...]:
     Image.fromarray(np.moveaxis(noise, 0, -1)).save(folder / "alpha.png")
     deep = rng.integers(1, 60000, (2, 40, 45), dtype=np.uint16)
     deep[0, :20, :25] = 0
-    write(folder / "nodata.tif", deep, nodata=0, **UTM)
+    write_raster(folder / "nodata.tif", deep, nodata=0, **UTM)
     flat = np.full((1, 40, 45), 0.1, np.float32)
     flat[0, :, 30:] = rng.normal(size=(40, 15))
     flat[0, 35, 40] = np.nan
-    write(folder / "float.tif", flat)
+    write_raster(folder / "float.tif", flat)
     return ("alpha.png", "nodata.tif", "float.tif")
 
 
@@ -126,7 +119,7 @@ def read(place: Path) -> NDArray[Any]:
 
 @pytest.mark.parametrize("scale", ["2.5", "1.3x3.2", "1.07", "6.5"])
 def test_tiles_are_the_whole(
-    scale: str, tmp_path: Path, tiny_config: Callable[..., RunConfig], make_prior: Any, observer: Any
+    scale: str, tmp_path: Path, tiny_config: MakeConfig, make_prior: Any, observer: Any
 ) -> None:
     """Of whatever size they are, with networks, unknown parts and alpha."""
     names = pictures(tmp_path)
@@ -149,7 +142,7 @@ def test_tiles_are_the_whole(
 
 
 def test_unknown_parts_keep_their_place_and_their_number(
-    tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any
 ) -> None:
     """A pixel of the result is as known as the pixel of the image in which its middle lies; what is flat stays so."""
     names = pictures(tmp_path)
@@ -172,9 +165,9 @@ def test_unknown_parts_keep_their_place_and_their_number(
 
 def test_a_scene_is_as_if_undivided(
     tmp_path: Path,
-    tiny_config: Callable[..., RunConfig],
+    tiny_config: MakeConfig,
     observer: Any,
-    read_tiles: Callable[[str], dict[str, bytes]],
+    read_tiles: ReadTiles,
     read_records: Callable[[str], dict[Any, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -196,9 +189,7 @@ def test_a_scene_is_as_if_undivided(
 
 
 @pytest.mark.parametrize("form", [Form(Format.COG), Form(Format.TIF, single=True)], ids=["cog", "single"])
-def test_one_file_holds_what_tiles_do(
-    form: Form, tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any
-) -> None:
+def test_one_file_holds_what_tiles_do(form: Form, tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
     """Each pixel where the mosaic has it, on the same ground."""
     name = pictures(tmp_path)[1]
     (tmp_path / "m.csv").write_text(f"uri\n{name}")
@@ -214,7 +205,7 @@ def test_one_file_holds_what_tiles_do(
 def manifest(tmp_path: Path) -> Path:
     """Rows that ask for sizes of their own."""
     rng = np.random.default_rng(5)
-    write(tmp_path / "a.tif", rng.integers(0, 256, (1, 20, 24), dtype=np.uint8), **UTM)
+    write_raster(tmp_path / "a.tif", rng.integers(0, 256, (1, 20, 24), dtype=np.uint8), **UTM)
     path = tmp_path / "m.csv"
     path.write_text(
         "uri,id,scale\na.tif,plain,\na.tif,half,2.5\na.tif,whole,3.0\na.tif,both,1.5x2\na.tif,none,1.0001\n"

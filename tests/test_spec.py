@@ -18,11 +18,11 @@ from jobs.cli import app
 from pipeline import storage
 from pipeline.errors import UsageError
 
+from .fixture_types import Srpipe
+
 RUN: Any = get_group(app).commands["run"]
 
 KEYS = {max(parameter.opts, key=len).strip("-"): parameter for parameter in RUN.params if parameter.name != "_job_file"}
-
-Srpipe = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)

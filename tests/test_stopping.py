@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from jobs import stopping
+
+from .fixture_types import Srpipe
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +82,7 @@ def test_other_dropped_exceptions_are_still_told() -> None:
 
 @SIGNALS
 def test_whatever_becomes_of_the_exception_the_exit_code_is_the_signals(
-    number: int, code: int, srpipe: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+    number: int, code: int, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A library on the way may make its own exception of ours, or end the process by one."""
     for replacement in (SystemExit(1), KeyboardInterrupt(), OSError("broken"), RuntimeError("interrupted")):

@@ -1,6 +1,5 @@
 """Options of S3 on the command line: where they arrive, and that no secret does."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from pipeline.driver.run import Summary
 from pipeline.errors import UsageError
 from pipeline.storage_options import S3Options, StorageOptions, check_endpoint, parse_further
 
-Srpipe = Callable[..., tuple[int, str, str]]
+from .fixture_types import Srpipe
 
 SECRET = "wJalrXUtnFEMI"
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +27,8 @@ from pipeline.errors import UsageError
 # isort: split
 from jobs import submit
 from jobs.stopping import Stopped
+
+from .fixture_types import Srpipe
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.ray]
 
@@ -220,7 +222,7 @@ def test_an_address_that_does_not_answer(job_file: Path, nowhere: str, tmp_path:
     assert time.monotonic() - started < 60  # Ray alone would wait without end; two processes start on a busy machine
 
 
-def test_an_address_that_is_none(job_file: Path, srpipe: Callable[..., tuple[int, str, str]]) -> None:
+def test_an_address_that_is_none(job_file: Path, srpipe: Srpipe) -> None:
     """The address of the cluster itself is not that of its job server."""
     code, _, err = srpipe("submit", str(job_file), "--address", "10.0.0.1:6379")
     assert code == 2
@@ -237,7 +239,7 @@ def test_submission_ids() -> None:
             submit.make_submission_id("x.toml", slot, given)
 
 
-def test_slot_and_id_exclude_each_other(job_file: Path, srpipe: Callable[..., tuple[int, str, str]]) -> None:
+def test_slot_and_id_exclude_each_other(job_file: Path, srpipe: Srpipe) -> None:
     """An id of one's own has no slot in it."""
     arguments = ("--address", "http://127.0.0.1:1", "--slot", "a", "--submission-id", "b")
     code, _, err = srpipe("submit", str(job_file), *arguments)
@@ -314,7 +316,7 @@ def test_a_job_outlives_who_waits(
     number: int,
     code: int,
     job_file: Path,
-    srpipe: Callable[..., tuple[int, str, str]],
+    srpipe: Srpipe,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A signal ends the waiting, not the job, and the last line says how to end that."""

@@ -20,7 +20,7 @@ from sr_ops.dihedral import ORDER, transform
 from sr_ops.domain import UNIT, Domain, nearest
 from sr_ops.enlarging import enlarge
 from sr_ops.fit import fit
-from sr_ops.guess import estimate_of, guess
+from sr_ops.guess import guess
 from sr_ops.held_out import Examination, hold_out
 from sr_ops.learning import fit_stages, fit_stages_together
 from sr_ops.model import Fitted, Model, Phase, build_network, no_phase
@@ -41,15 +41,6 @@ BRIEF = FitSettings(steps=3, crop=16, batch=2)
 TINY = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=BRIEF)
 KEEN = replace(TINY, width=8, fit=FitSettings(steps=60, crop=24, batch=4, learning_rate=5e-3))
 """Learns the rays of a `star` in an instant."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pixels are equal only for equal thread counts."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def learned(lr: Tensor, settings: Settings, domain: Domain = UNIT, **rest: Any) -> Fitted:
@@ -349,7 +340,7 @@ def test_a_kernel_is_found_where_one_is_asked_for(word: str) -> None:
     """It is as if what its pixels tell had been told; networks that know bicubic alone get that."""
     lr = seen(scene(256), 2.4, 2.4, 0)
     settings = Settings(scale=2, method=Method.BICUBIC, kernel=word)
-    text = guess(estimate_of(lr, None, 0.0), 2).kernel
+    text = guess(Signs(lr).estimate, 2).kernel
     assert text.startswith("gaussian:")
     found, bicubically = super_resolve(lr, settings), super_resolve(lr, replace(settings, kernel="bicubic"))
     assert torch.equal(found, super_resolve(lr, replace(settings, kernel=text)))

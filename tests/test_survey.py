@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,8 @@ from pipeline.imagery.header import Band, FileLimits, Header, Pixels
 from pipeline.imagery.picture import Picture
 from pipeline.imagery.reading.decoders import open_image
 from pipeline.imagery.survey import Survey, with_nodata
+
+from .rasters import write_raster
 
 LOWEST = float(np.finfo(np.float32).min)
 
@@ -261,14 +262,6 @@ def test_what_the_user_tells() -> None:
         assert "cannot occur in int16 and is left out" in with_nodata(declared, value).notes[0]
 
 
-def _raster(path: Path, samples: np.ndarray) -> Path:
-    bands, height, width = samples.shape
-    profile = {"driver": "GTiff", "height": height, "width": width, "count": bands, "dtype": samples.dtype}
-    with rasterio.open(path, "w", tiled=True, crs="EPSG:32633", transform=(10, 0, 5e5, 0, -10, 5e6), **profile) as file:
-        file.write(samples)
-    return path
-
-
 @pytest.mark.parametrize("corner", [np.s_[:, :3, :3], np.s_[:, -3:, -3:], np.s_[:, 1024:1030, 1100:1106]])
 def test_scene(tmp_path: Path, corner: Any) -> None:
     """In a scene, of which few windows are drawn, a fill is found wherever it lies; a group of its tiles knows, too."""
@@ -276,7 +269,8 @@ def test_scene(tmp_path: Path, corner: Any) -> None:
     samples = (800 + 200 * np.sin(x / 90) + 100 * np.cos(y / 60)).astype("i2")[None]
     samples[corner] = -32768
     assert samples.size > picture.HELD_WHOLE
-    path = str(_raster(tmp_path / "a.tif", samples))
+    place = {"crs": "EPSG:32633", "transform": (10, 0, 5e5, 0, -10, 5e6)}
+    path = str(write_raster(tmp_path / "a.tif", samples, tiled=True, **place))
     found = Picture(open_image(path, FileLimits()))
     found.close()
     assert (found.header.nodata, found.scaling.fill) == (-32768, -32768)

@@ -29,13 +29,10 @@ from sr_ops.octaves import OctavePowers
 from sr_ops.settings import FitSettings, Method, Settings
 from sr_ops.stages import stages_of
 
+from .fixture_types import ReadRecords
+from .rasters import write_raster
+
 Make = Callable[..., Any]
-ReadRecords = Callable[[str], dict[Any, dict[str, Any]]]
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
 
 
 @pytest.fixture
@@ -72,10 +69,7 @@ def members(prior: bytes, lr: torch.Tensor, settings: Settings) -> torch.Tensor:
 def place(path: Path, samples: NDArray[Any], nodata: float | None = None) -> Affine:
     """Write a raster that lies somewhere."""
     where = Affine(10.0, 0, 500000, 0, -10.0, 4100000)
-    bands, height, width = samples.shape
-    shape = {"count": bands, "height": height, "width": width, "dtype": samples.dtype, "nodata": nodata}
-    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32633", transform=where, **shape) as file:
-        file.write(samples)
+    write_raster(path, samples, crs="EPSG:32633", transform=where, nodata=nodata)
     return where
 
 

@@ -10,10 +10,11 @@ import rasterio
 from PIL import Image
 
 from pipeline import storage
-from pipeline.config import RunConfig
 from pipeline.driver.run import run
 from pipeline.imagery.world_files import names
 from sr_ops.settings import Method, Settings
+
+from .fixture_types import MakeConfig
 
 NUMBERS = "10\n0\n0\n-10\n500000\n5000000\n"
 
@@ -35,7 +36,7 @@ def test_names(uri: str, some: set[str]) -> None:
 
 @pytest.fixture
 def notes(
-    tmp_path: Path, tiny_config: Callable[..., RunConfig], observer: Any, read_records: Callable[[str], dict[Any, Any]]
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: Callable[[str], dict[Any, Any]]
 ) -> Callable[[str], dict[str, Any]]:
     """The notes of the images of a folder by key."""
 
