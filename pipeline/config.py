@@ -24,7 +24,7 @@ from sr_ops.settings import (
 from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 10
+ALGORITHM_VERSION = 11
 """Must be raised when the same settings give other pixels than before; everything is then done again."""
 
 try:
