@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.config import Device, Executor, Form, Format, RunConfig
+from pipeline.driver import calibration
 from pipeline.driver.forecast import Forecast, forecast
 from pipeline.driver.outlook import Asked
 from pipeline.driver.rates import Line, line_through, through_after

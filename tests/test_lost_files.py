@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pipeline.driver.run import run
 from pipeline.output.results import how_to_redo
 from pipeline.report.making import make_report
 
-Srpipe = Callable[..., tuple[int, str, str]]
+from .fixture_types import MakeConfig, Srpipe
 
 RESULTS = {
     "a tile of several": ("tiles/a.png/r0000_c0001.png", "tiles/a.png/r0000_c0001.png is missing"),
@@ -26,7 +25,7 @@ RESULTS = {
 
 
 @pytest.fixture
-def config(images: dict[str, np.ndarray], tiny_config: Callable[..., RunConfig]) -> RunConfig:
+def config(images: dict[str, np.ndarray], tiny_config: MakeConfig) -> RunConfig:
     """A run of three images with maps of their disagreement."""
     assert len(images) == 3
     return tiny_config(disagreement=True)
@@ -79,7 +78,7 @@ def test_several_tiles_of_one_image(config: RunConfig) -> None:
     assert "Files of a.png are missing or cannot be read" in (Path(config.output) / "report.html").read_text()
 
 
-def test_the_one_file_of_an_image(images: dict[str, np.ndarray], tiny_config: Callable[..., RunConfig]) -> None:
+def test_the_one_file_of_an_image(images: dict[str, np.ndarray], tiny_config: MakeConfig) -> None:
     """With --single, too."""
     assert images
     config = tiny_config(form=Form(single=True))

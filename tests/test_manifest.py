@@ -13,7 +13,7 @@ import pytest
 from pipeline.driver.manifest import Manifest, read_manifest
 from pipeline.errors import UsageError
 
-Srpipe = Callable[..., tuple[int, str, str]]
+from .fixture_types import Srpipe
 
 Table = list[dict[str, Any]]
 

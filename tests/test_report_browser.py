@@ -338,6 +338,7 @@ def test_what_is_missing_of_a_picture_stands_over_the_rest(output: Path, view: O
     page = view(place=tmp_path / "partly.html")
     page.locator("[data-card]", has_text="raster.tif").click()
     assert "The result cannot be shown" in page.locator("#problem").inner_text()
+    page.set_viewport_size({"width": 380, "height": 500})
     assert page.locator("#problem").bounding_box()["height"] < 0.45 * page.locator("#stage").bounding_box()["height"]
     assert page.locator("[data-right=result]").is_disabled()
     page.locator("[data-card]", has_text="scene.png").click()

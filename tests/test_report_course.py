@@ -18,7 +18,7 @@ from pipeline.output.lock import Lock
 from pipeline.output.record import Record
 from pipeline.report.making import Report, make_report
 
-Srpipe = Callable[..., tuple[int, str, str]]
+from .fixture_types import MakeConfig, Srpipe
 
 
 def text_of(report: Report) -> str:
@@ -48,7 +48,7 @@ class Reporter(Observer):
 
 
 @pytest.fixture
-def config(tmp_path: Path, images: dict[str, np.ndarray], tiny_config: Callable[..., RunConfig]) -> RunConfig:
+def config(tmp_path: Path, images: dict[str, np.ndarray], tiny_config: MakeConfig) -> RunConfig:
     """A run of three images, and a fourth that is missing."""
     assert len(images) == 3
     with (tmp_path / "m.csv").open("a") as manifest:

@@ -112,7 +112,7 @@ BEGUN = {
 
 @pytest.mark.parametrize("command", BEGUN)
 def test_only_what_keeps_its_work_is_said_to_resume(
-    command: str, srpipe: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+    command: str, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plan that is stopped leaves nothing from which it could go on."""
     where, arguments = BEGUN[command]

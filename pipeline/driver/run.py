@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 
@@ -103,6 +103,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     with locked(config.output, run_id) as lock, ExitStack() as whole:
         leftovers.sweep_output(config.output)
         plan = _plan(config, manifest, root, partial(_find_kernels, config, run_id, lock, observer), only)
+        manifest = replace(manifest, rows=(), sources={})  # the plan has what is still needed of a million rows
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
         tally = _Tally()
