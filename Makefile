@@ -129,11 +129,12 @@ bench-x4-seconds: with-data install
 	$(VENV)/bin/python -m benchmarks.kernels_seconds $(DATA)
 
 # set5/, set14/; about an hour, alone on the machine. DAT-light and Pillow beside every preset, each in one thread; the former
-# two in an environment of their own. Draws docs/peers.png. OPTIONS="--parts set5-x4" does that alone.
+# two in an environment of their own. Draws docs/peers.png; fails where no preset reaches the aim.
+# OPTIONS="--parts set5-x4" does that alone.
 PEERS := bench-out/peers/.venv
 bench-peers: with-data $(VENV)/.bench $(PEERS)/.installed
-	$(VENV)/bin/python -m benchmarks.peers $(PEERS)/bin/python $(DATA) $(OPTIONS)
-	$(VENV)/bin/python -m benchmarks.peers_plot
+	$(VENV)/bin/python -m benchmarks.peers $(PEERS)/bin/python $(DATA) $(OPTIONS); code=$$?; \
+	$(VENV)/bin/python -m benchmarks.peers_plot && exit $$code
 
 $(PEERS)/.installed: benchmarks/peers-requirements.txt
 	$(PYTHON) -m venv $(PEERS)

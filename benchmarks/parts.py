@@ -40,7 +40,8 @@ def measure(
     for name, make in parts.items():
         started = time.monotonic()
         part = make()
-        told = f"`make {target} DATA=...` ({(time.monotonic() - started) / 60:.0f} minutes). {machine()}"
+        took = max(1, round((time.monotonic() - started) / 60))
+        told = f"`make {target} DATA=...` ({took} minute{'s' if took > 1 else ''}). {machine()}"
         title, _, rest = part.text.partition("\n\n")
         text = "\n\n".join([title, told, rest])
         print(text, end="\n\n", flush=True)

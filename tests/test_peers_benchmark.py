@@ -75,11 +75,10 @@ def test_the_aim_is_in_db_and_in_seconds() -> None:
     """Reached by what is both near enough and fast enough, to the second digit of a dB."""
     peer = Figures(32.5, 20.0, 100.0)
     others = {"DAT-light": peer, "fast": Figures(31.8, 1.0, 5.0), "balanced": Figures(32.0, 5.0, 25.0)}
-    told = peers.verdict(others | {"best": Figures(32.4, 6.0, 30.0)})
-    assert "-0.50 dB" in told
-    assert "0.25 of its seconds" in told
-    assert told.endswith("is reached by `balanced`.")
-    assert peers.verdict(others | {"balanced": Figures(31.99, 5.0, 25.0)}).endswith("is reached by none.")
+    figures = others | {"best": Figures(32.4, 6.0, 30.0)}
+    assert peers.standing(figures) == "The default preset is at -0.50 dB of DAT-light, in 0.25 of its seconds."
+    assert peers.reach_the_aim(figures) == ["balanced"]
+    assert peers.reach_the_aim(others | {"balanced": Figures(31.99, 5.0, 25.0)}) == []
 
 
 def test_figures_are_kept_for_the_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
