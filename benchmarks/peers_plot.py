@@ -37,7 +37,8 @@ def plot(parts: dict[str, dict[str, Figures]], path: Path) -> None:
     for axes in panels[-1]:
         axes.set_xlabel("seconds a megapixel")
     named = {text: line for axes in panels.flat for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named), frameon=False)
+    columns = -(-len(named) // 2)  # in two lines: in one, names of presets are cut off
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns, frameon=False)
     figure.savefig(path)
 
 
@@ -64,7 +65,7 @@ def main() -> None:
 
 ![Y-PSNR against seconds a megapixel]({PLOT.name})
 
-*One thread of a CPU; to the right ten times slower with each line. The presets but `paper` are joined.*
+*One thread of a CPU; to the right ten times slower with each line. The presets but `paper` and `classic` are joined.*
 """
     write_section("peers", text)
 
