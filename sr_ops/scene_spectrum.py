@@ -58,7 +58,7 @@ class SceneSpectrum:
     shape: BlurShape | None = None
     """Of the blur, beside the Gaussian."""
 
-    def __call__(self, values: Tensor, groups: int) -> "Parts":
+    def __call__(self, values: Tensor, groups: int) -> Parts:
         """Return the parts of the power at these values, from which its logarithm and its slopes are made."""
         levels, rest = values[:groups], values[groups:]
         logs = (rest[[EXPONENT, XX, XY, YY]] @ self._aliases.flatten(1)).reshape(len(_ALIASES), -1)
@@ -66,11 +66,11 @@ class SceneSpectrum:
         signal = (levels[:, None] + rest[DIRECTIONS] @ self._waves).exp() * aliases.sum(0)
         return Parts(signal, rest[LOG_NOISE].exp(), 1 + rest[SHARPENING] * self._lifted, aliases)
 
-    def log_power(self, parts: "Parts") -> Tensor:
+    def log_power(self, parts: Parts) -> Tensor:
         """Return (G, B) float64."""
         return self.at.means((parts.signal + parts.noise).log() + 2 * parts.gain.log())
 
-    def slopes(self, parts: "Parts") -> Tensor:
+    def slopes(self, parts: Parts) -> Tensor:
         """Return the derivatives of log power by each value, (G, B, G + 10) float64."""
         # By the logarithm of the sum over aliases: exponent, xx, xy and yy.
         by_sum = (parts.aliases * self._aliases).sum(1) / parts.aliases.sum(0)

@@ -1,0 +1,74 @@
+"""What a plan measures: how many images, beside what, and not what a process loads for its first one."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.driver import calibration
+from pipeline.driver.forecast import forecast
+from pipeline.driver.outlook import Asked
+from pipeline.work.calibrating import Measured
+from pipeline.work.units import Row
+
+from .fixture_types import MakeConfig, MakePng
+
+Process = Callable[[Sequence[Row]], list[Measured]]
+
+
+def served(process: Process, keys: str, processes: int) -> list[str]:
+    """Have images measured by threads that stand for processes, and return the keys of the answers."""
+    units = [[Row(place, place + 1, key, f"{key}.png", 2, 0)] for place, key in enumerate(keys)]
+    work: Any = calibration._Work(units, len(units), processes)
+    with ThreadPoolExecutor(processes) as pool:
+        for _ in range(processes):
+            pool.submit(work.served_by, lambda: process)
+        answers = [work.answers.get(timeout=10) for _ in units]
+        work.measured.set()
+    assert work.answers.empty()
+    return [image.key for answer in answers for image in answer]
+
+
+def test_every_process_works_until_the_last_image_is_measured() -> None:
+    """A machine is as busy as in a run: a process that has nothing left does its last image again, which counts not."""
+    done: Counter[str] = Counter()
+
+    def process(unit: Sequence[Row]) -> list[Measured]:
+        done[unit[0].key] += 1
+        time.sleep(0.5 if unit[0].key == "s" else 0.02)
+        return [Measured(unit[0].key, calibration._LOADING, 1.0, 1, 0)]
+
+    assert served(process, "sf", 2) == ["f", "s"]
+    assert done["f"] > 5
+
+
+def test_what_a_process_loads_for_its_first_image_is_not_measured() -> None:
+    done: list[str] = []
+
+    def process(unit: Sequence[Row]) -> list[Measured]:
+        done.append(unit[0].key)
+        return [Measured(unit[0].key, calibration._LOADING / 2, float(len(done)), 1, 0)]
+
+    assert served(process, "ab", 1) == ["a", "b"]
+    assert done[:3] == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize(("seconds", "measured"), [(20.0, 10), (0.0, 6)])
+def test_more_images_are_measured_while_there_is_time(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    make_png: MakePng,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    measured: int,
+) -> None:
+    """Six at least, and more for as long as a plan has time for."""
+    monkeypatch.setattr(calibration, "_ENOUGH", seconds)
+    for number in range(10):
+        make_png(tmp_path / f"in/{number}.png", height=12, width=16 + number)
+    config = tiny_config(manifest=str(tmp_path / "in"))
+    assert forecast(config, Asked(), lambda _what, _done, _todo: None).cost.measured == measured
