@@ -182,3 +182,11 @@ def test_a_stretch_of_another_type_does_not_count(tmp_path: Path) -> None:
     of_16_bits = Stretch((0,), (200.0,), (9000.0,), "uint16")
     with open_display(str(tmp_path / "truth.png"), FileLimits(), stretch=of_16_bits) as truth:
         assert np.array_equal(truth.window(slice(0, 20), slice(0, 30))[0][0], levels)
+
+
+def test_a_fill_of_floating_point_is_shown_without_a_warning() -> None:
+    """It is far beyond black and white, and the least that float32 has is such a fill in many rasters."""
+    numbers = np.array([[[-3.4e38, 0.0, 0.5e-3, 1e-3, np.nan]]], np.float32)
+    with np.errstate(all="raise"):
+        levels = Stretch((0,), (0.0,), (1e-3,), "float32").levels(numbers)
+    assert levels.tolist() == [[[0, 0, 128, 255, 0]]]

@@ -36,7 +36,7 @@ class Stretch:
         """Convert (C, h, w) native numbers to (len(bands), h, w) grey levels."""
         levels = np.empty((len(self.bands), *samples.shape[1:]), np.uint8)
         for place, (band, black, white) in enumerate(zip(self.bands, self.black, self.white, strict=True)):
-            share = (samples[band].astype(np.float32) - black) / (white - black)
+            share = (samples[band].astype(np.float64) - black) / (white - black)
             levels[place] = np.nan_to_num(share * 255 + 0.5).clip(0, 255)
         return levels
 
