@@ -144,7 +144,7 @@ def test_parts_are_written_only_as_a_whole(monkeypatch: pytest.MonkeyPatch, caps
     missed = parts.measure("bench-it", "it", made)
     assert missed == ["too little"]
     assert list(written) == ["it-one", "it-two"]
-    assert written["it-one"].startswith("## One\n\n`make bench-it DATA=...` (0 minutes). ")
+    assert written["it-one"].startswith("## One\n\n`make bench-it DATA=...` (1 minute). ")
     assert written["it-two"].endswith("\n\nMore.")  # targets are held by the exit code, and stand in no public table
     assert (parts.exit_code([]), parts.exit_code(missed)) == (0, 1)
     assert "missed: too little\n" in capsys.readouterr().out
