@@ -24,7 +24,7 @@ from .kernel_shots import in_file, mzsr_taps, named, shots
 from .parts import Part, exit_code, measure
 from .pictures import decode
 from .quality import OUT, SCALES, Case, find_cases, mean, run_and_score
-from .results import METHODS, rows_of, table
+from .results import METHODS, processor, rows_of, table
 
 HERE = OUT / "methods"
 PICTURE = OUT / "methods.png"
@@ -120,11 +120,12 @@ def _table(part: str, title: str, groups: tuple[Group, ...], methods: Sequence[s
         cases = [case for group in taken for case in group.cases]
         scores = everything[method] = run_and_score(f"methods-{part}-{method}", cases, *WAYS[method], *ALONE)
         figures = [group.figures(scores) if group in taken else ["", "", ""] for group in groups]
-        rows[method] = [cell for cells in figures for cell in cells]
+        rows[method] = [*(cell for cells in figures for cell in cells), processor()]
         if len(taken) == len(groups):
-            rows[INTERPOLATED] = [cell for group in groups for cell in group.interpolated(scores)]
+            rows[INTERPOLATED] = [*(cell for group in groups for cell in group.interpolated(scores)), ""]
     order = [name for name in (INTERPOLATED, *WAYS) if name in rows]
     header = [f"{group.title} {what}" for group in groups for what in ("dB", "SSIM", "s")]
+    header.append("seconds of")
     text = f"""## {title}
 
 Y-PSNR in dB, SSIM and seconds an image, one after the other; kernel and noise are told.
@@ -176,7 +177,8 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", choices=WAYS, default=[*WAYS], help="take these only")
     options = parser.parse_args()
     parts = {name: partial(PARTS[name], options.data, options.methods) for name in options.parts}
-    missed = measure("bench-methods", "methods", parts, document=METHODS)
+    all_methods = options.methods == [*WAYS]
+    missed = measure("bench-methods", "methods", parts, timed=all_methods, document=METHODS)
     draw(options.data, [*WAYS])
     return exit_code(missed)
 

@@ -27,6 +27,7 @@ def measure(
     section: str,
     parts: Mapping[str, Callable[[], Part]],
     whole: bool = True,
+    timed: bool = True,
     document: Path = RESULTS,
 ) -> list[str]:
     """Measure parts one after the other, print each, and write it to the document; the bars missed.
@@ -35,13 +36,15 @@ def measure(
         target: of the Makefile.
         section: what the names of the sections begin with.
         whole: False for a look at some of a part's pictures or methods: nothing is written then, and no bar held.
+        timed: whether to tell the minutes; False where a part keeps figures of an earlier call.
     """
     missed = []
     for name, make in parts.items():
         started = time.monotonic()
         part = make()
         took = max(1, round((time.monotonic() - started) / 60))
-        told = f"`make {target} DATA=...` ({took} minute{'s' if took > 1 else ''}). {machine()}"
+        minutes = f" ({took} minute{'s' if took > 1 else ''})" if timed else ""
+        told = f"`make {target} DATA=...`{minutes}. {machine()}"
         title, _, rest = part.text.partition("\n\n")
         text = "\n\n".join([title, told, rest])
         print(text, end="\n\n", flush=True)

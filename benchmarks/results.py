@@ -22,14 +22,18 @@ _HEADERS[METHODS] += "\n![The demo's page by nine methods](compare.png)\n"
 
 def machine() -> str:
     """One line about what the figures were measured with."""
-    cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
-    processor = found[1] if found else platform.processor()
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}; {processor}, {os.cpu_count()} cores, {gigabytes:.0f} GiB, {_gpu()}; "
+        f"{datetime.now(UTC):%Y-%m-%d}; {processor()}, {os.cpu_count()} cores, {gigabytes:.0f} GiB, {_gpu()}; "
         f"Python {platform.python_version()}{_installed('torch')}{_installed('ray')}{_installed('srpipe')}"
     )
+
+
+def processor() -> str:
+    """Return the name of this machine's processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    return found[1] if found else platform.processor()
 
 
 def _installed(name: str) -> str:
@@ -45,12 +49,13 @@ def _gpu() -> str:
 
 
 def write_section(name: str, text: str, path: Path = RESULTS) -> None:
-    """Put a section into one of the documents in place of its earlier self."""
+    """Put a section into one of the documents: in place of its earlier self, or at the end."""
     begin, end = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
+    section = f"\n{begin}\n{text.strip()}\n{end}\n"
     document = path.read_text() if path.exists() else _HEADERS[path]
-    document = re.sub(f"\n{begin}.*{end}\n", "", document, flags=re.DOTALL)
+    before, _, rest = document.partition(f"\n{begin}\n")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{document}\n{begin}\n{text.strip()}\n{end}\n")
+    path.write_text(before + section + rest.partition(f"{end}\n")[2])
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
