@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipeline.priors.prior_file import read_prior, weights
 from sr_ops import super_resolve
-from sr_ops.prior import Prior
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import Preset, Settings, preset
 
 STEPS = 10

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from sr_ops.estimate import Estimate, pooled
-from sr_ops.kernels import gaussian
-from sr_ops.signs import Signs
+from sr_ops.camera.kernels import gaussian
+from sr_ops.estimation.estimate import Estimate, pooled
+from sr_ops.estimation.signs import Signs
 
 from . import real_pairs
 from .estimators import estimators

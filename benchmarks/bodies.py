@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.imagery.images import from_levels, read_levels, to_levels
-from sr_ops.back_projection import back_project
-from sr_ops.base import make_base
-from sr_ops.degradation import Degradation
-from sr_ops.direct import DirectNetwork
-from sr_ops.kernels import bicubic
-from sr_ops.metrics import psnr_y
-from sr_ops.training import Schedule, Training
+from sr_ops.camera.back_projection import back_project
+from sr_ops.camera.base import make_base
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.measures.metrics import psnr_y
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.priors.training import Schedule, Training
 
 from .body_candidates import BANDS, CANDIDATES, SCALE, Candidate, fold
 from .clean_pairs import CleanPairs, pictures_of

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pixel_shuffle, relu
 
-from sr_ops.degradation import Degradation
-from sr_ops.direct import PLANES, DirectNetwork
-from sr_ops.kernels import bicubic
-from sr_ops.layers import Addition, convolution, initialise
-from sr_ops.residual_network import fastest_dtype
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.networks.direct import PLANES, DirectNetwork
+from sr_ops.networks.layers import Addition, convolution, initialise
+from sr_ops.networks.residual_network import fastest_dtype
 from sr_ops.settings import Body, BodyKind
 
 SCALE, BANDS = 4, 3

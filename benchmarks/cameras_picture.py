@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.imagery.images import from_levels, to_levels
 from pipeline.output.results import stitch
-from sr_ops.resample import upscale
+from sr_ops.image.resample import upscale
 
 from .kernel_shots import Camera, Figures, named, run_and_measure, shots
 from .pictures import decode

@@ -9,16 +9,16 @@ from torch import Generator, Tensor
 from pipeline.driver.manifest import IMAGE_SUFFIXES
 from pipeline.imagery.images import from_levels, to_levels
 from pipeline.priors.pictures import TrainingImages, read_pictures
-from sr_ops import dihedral
-from sr_ops.base import make_base
-from sr_ops.degradation import Degradation
-from sr_ops.direct import BASE_RANGE
-from sr_ops.draws import Batch
-from sr_ops.kernels import bicubic
+from sr_ops.camera.base import make_base
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.image import dihedral
+from sr_ops.networks.direct import BASE_RANGE
+from sr_ops.priors.draws import Batch
 
 
 class CleanPairs:
-    """Batches as `sr_ops.training.Training` wants them, drawn by the seed."""
+    """Batches as `sr_ops.priors.training.Training` wants them, drawn by the seed."""
 
     def __init__(self, pictures: Iterable[Tensor], scale: int, crop: int, seed: int) -> None:
         """Of (3, H, W) uint8, each at least a crop large."""

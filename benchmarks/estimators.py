@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sr_ops.signs import Signs
-from sr_ops.spectrum import brightness
+from sr_ops.estimation.signs import Signs
+from sr_ops.estimation.spectrum import brightness
 
 from .gallery import SATELLITE, Covariance, Shot, gallery
 from .parts import Part
@@ -51,7 +51,7 @@ def estimators(data: Path) -> Part:
 The table has the error of the blur's covariance (Frobenius norm, LR pixels squared) for {len(found)} pictures at x2,
 with noise of so many grey levels. The pictures are Set14, Kodak and two from the air, cut to 384 x 384 pixels. A
 Gaussian of its own made each of them small, with a sigma of 0.3 to 1.2 LR pixels along and across. *Spectrum* is
-`sr_ops.estimate`. *Patches* is Michaeli and Irani 2013 (benchmarks/recurrence.py). It finds the kernel between an
+`sr_ops.estimation`. *Patches* is Michaeli and Irani 2013 (benchmarks/recurrence.py). It finds the kernel between an
 image and one twice as large that is as sharp at its size as the image at its own. *Times 4/3* is what that says of the
 camera, if the larger image's own blur is of the same form.
 

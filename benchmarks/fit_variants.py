@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.networks.residual_network import ResidualNetwork
 
 LAST = 2
 """Convolutions that are the last layers."""

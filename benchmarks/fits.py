@@ -17,20 +17,20 @@ from torch import Tensor
 from pipeline.driver.manifest import IMAGE_SUFFIXES
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
-from sr_ops.damage import find_damage
-from sr_ops.domain import UNIT
-from sr_ops.enlarging import enlarge_tiled
-from sr_ops.fit import fit
-from sr_ops.held_out import Examination, hold_out
-from sr_ops.metrics import psnr_y
-from sr_ops.model import Model, degradation_of, network_of, no_phase
-from sr_ops.pairs import Lesson, father_son_pyramid
-from sr_ops.prior import Prior
-from sr_ops.resample import downscale
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.enlarging.enlarge import enlarge_tiled
+from sr_ops.enlarging.model import Model, degradation_of, network_of, no_phase
+from sr_ops.enlarging.stages import stages_of
+from sr_ops.estimation.signs import Signs
+from sr_ops.image.domain import UNIT
+from sr_ops.image.resample import downscale
+from sr_ops.learning.damage import find_damage
+from sr_ops.learning.fit import fit
+from sr_ops.learning.held_out import Examination, hold_out
+from sr_ops.learning.pairs import Lesson, father_son_pyramid
+from sr_ops.measures.metrics import psnr_y
+from sr_ops.networks.residual_network import ResidualNetwork
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import Method, Preset, Settings, preset
-from sr_ops.signs import Signs
-from sr_ops.stages import stages_of
 
 from .fit_variants import VARIANTS, Variant, fold, learned
 from .parts import Part, measure

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sr_ops.kernels import gaussian
+from sr_ops.camera.kernels import gaussian
 
 from .kernel_shots import Camera, shots
 from .quality import OUT, Case

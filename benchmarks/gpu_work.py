@@ -16,16 +16,16 @@ from torch import Tensor
 from jobs.sample_pictures import photograph, satellite_view
 from pipeline.imagery.images import from_levels, to_levels
 from pipeline.work.stopwatch import Stopwatch
-from sr_ops.dihedral import ORDER
-from sr_ops.enlarging import enlarge
-from sr_ops.fit import fit
-from sr_ops.model import Model, build_network, degradation_of
-from sr_ops.pairs import Lesson, father_son_pyramid, son_side
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Model, build_network, degradation_of
+from sr_ops.enlarging.stages import halo, stages_of
+from sr_ops.image.dihedral import ORDER
+from sr_ops.image.tiles import cut, owned, plan_tiles
+from sr_ops.learning.fit import fit
+from sr_ops.learning.pairs import Lesson, father_son_pyramid, son_side
+from sr_ops.learning.stack import STEPS_BEFORE_CAPTURE, fit_stack
+from sr_ops.networks.residual_network import ResidualNetwork
 from sr_ops.settings import Method, Settings
-from sr_ops.stack import STEPS_BEFORE_CAPTURE, fit_stack
-from sr_ops.stages import halo, stages_of
-from sr_ops.tiles import cut, owned, plan_tiles
 
 from .pictures import decode, encode_png
 
@@ -128,7 +128,7 @@ def fits_seconds(lessons: Sequence[Lesson], way: Way, bench: Bench) -> float:
     groups = [lessons[first : first + way.size] for first in range(0, len(lessons), way.size)]
     captured_from = STEPS_BEFORE_CAPTURE if way.graph else bench.settings.fit.steps
     with (
-        patch("sr_ops.stack.STEPS_BEFORE_CAPTURE", captured_from),
+        patch("sr_ops.learning.stack.STEPS_BEFORE_CAPTURE", captured_from),
         ThreadPoolExecutor(way.threads) as pool,
     ):
         bench.wait()

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import Kernel, from_spec
-from sr_ops.metrics import psnr_y
-from sr_ops.resample import upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import Kernel, from_spec
+from sr_ops.image.resample import upscale
+from sr_ops.measures.metrics import psnr_y
 
 from .pictures import decode, encode_png
 from .quality import Case, mean, run_cases

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import gaussian
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import gaussian
 
 from .matching import blurred, mover
 

@@ -16,22 +16,22 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.contact_sheet import Cell, enlarged, sheet
-from sr_ops.methods import NAMES
-from sr_ops.networks import NAMES as NETWORKS
+from sr_ops.registry import METHODS, NETWORKS
 from sr_ops.settings import Method
 
 from .kernel_shots import in_file, mzsr_taps, named, shots
 from .parts import Part, exit_code, measure
 from .pictures import decode
 from .quality import OUT, SCALES, Case, find_cases, mean, run_and_score
-from .results import METHODS, processor, rows_of, table
+from .results import METHODS as DOCUMENT
+from .results import processor, rows_of, table
 
 HERE = OUT / "methods"
 PICTURE = OUT / "methods.png"
 """Not in docs: Set5 has no licence. docs/compare.png shows the demo's own picture."""
 
 WAYS = {
-    **{name: ("--method", name) for name in (*NAMES, Method.PRIOR)},
+    **{name: ("--method", name) for name in (*METHODS, Method.PRIOR)},
     **{name: ("--method", Method.ZSSR, "--network", name) for name in NETWORKS},
 }
 """Options of `srpipe run` by the names of tables: methods, and by theirs networks that are fitted to each image."""
@@ -114,7 +114,7 @@ def noisy(data: Path, methods: Sequence[str]) -> Part:
 
 def _table(part: str, title: str, groups: tuple[Group, ...], methods: Sequence[str]) -> tuple[Part, dict[str, Scores]]:
     """Run all methods, each on all groups that it takes; its lines beside those that the document has already."""
-    everything, rows = {}, rows_of(f"methods-{part}", METHODS)
+    everything, rows = {}, rows_of(f"methods-{part}", DOCUMENT)
     for method in methods:
         taken = [group for group in groups if group.told or method not in NETWORKS]
         cases = [case for group in taken for case in group.cases]
@@ -178,7 +178,7 @@ def main() -> int:
     options = parser.parse_args()
     parts = {name: partial(PARTS[name], options.data, options.methods) for name in options.parts}
     all_methods = options.methods == [*WAYS]
-    missed = measure("bench-methods", "methods", parts, timed=all_methods, document=METHODS)
+    missed = measure("bench-methods", "methods", parts, timed=all_methods, document=DOCUMENT)
     draw(options.data, [*WAYS])
     return exit_code(missed)
 

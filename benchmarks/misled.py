@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sr_ops.estimate import Estimate
-from sr_ops.guess import Guess, guess
-from sr_ops.signs import Signs
+from sr_ops.estimation.estimate import Estimate
+from sr_ops.estimation.guess import Guess, guess
+from sr_ops.estimation.signs import Signs
 
 from .gallery import Shot, gallery
 from .kernel_shots import run_and_measure

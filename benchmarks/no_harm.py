@@ -23,7 +23,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import conv2d, pad
 
 from jobs.sample_pictures import printed_page
-from sr_ops.resample import downscale
+from sr_ops.image.resample import downscale
 from sr_ops.settings import Preset, preset
 
 from .kernel_shots import Camera, in_file, named, shoot

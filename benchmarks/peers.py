@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from sr_ops.metrics import psnr_y
+from sr_ops.measures.metrics import psnr_y
 from sr_ops.settings import FROM_SCRATCH, Preset
 
 from .parts import Part, exit_code, measure

@@ -21,12 +21,12 @@ from jobs.sample_pictures import satellite_view
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
-from sr_ops.domain import UNIT
-from sr_ops.enlarging import enlarge, enlarge_tiled
-from sr_ops.learning import fit_stages
-from sr_ops.model import degradation_of, no_phase
-from sr_ops.observation import Observation
-from sr_ops.resample import downscale
+from sr_ops.enlarging.enlarge import enlarge, enlarge_tiled
+from sr_ops.enlarging.model import degradation_of, no_phase
+from sr_ops.image.domain import UNIT
+from sr_ops.image.resample import downscale
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
 from sr_ops.settings import Preset, preset
 
 SRPIPE = [sys.executable, "-m", "jobs.cli"]

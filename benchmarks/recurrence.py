@@ -3,7 +3,7 @@
 Small patches of a scene come again at other sizes. The image is made smaller by the kernel as far as it is known;
 patches of the image look for others like them in that, and those that are found lie, larger, in the image itself. The
 kernel is what makes the large ones the patches that looked for them: a least-squares problem, and the next round's
-kernel. Written from the paper for scale 2, to be compared with `sr_ops.estimate`.
+kernel. Written from the paper for scale 2, to be compared with `sr_ops.estimation.estimate`.
 """
 
 import math

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sr_ops.resample import downscale
+from sr_ops.image.resample import downscale
 
 from .quality import OUT, Case
 

@@ -16,12 +16,12 @@ from PIL import Image
 from jobs.sample_pictures import satellite_view
 from pipeline.output.layout import MOSAIC
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
-from sr_ops.enlarging import enlarge
-from sr_ops.learning import fit_stages
-from sr_ops.model import degradation_of
-from sr_ops.observation import Observation
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import degradation_of
+from sr_ops.image.tiles import cut, owned, paste, plan_tiles
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
 from sr_ops.settings import Preset, preset
-from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .quality import OUT
 from .results import FIDELITY, machine, table

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sr_ops.metrics import luma
+from sr_ops.measures.metrics import luma
 
 from .makers import SCALE, Crop, crops, drawn, make
 from .matching import away_from, best_shift, detail_correlation, mixed, mover, psnr

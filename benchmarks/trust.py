@@ -20,8 +20,8 @@ from torch.nn.functional import avg_pool2d
 
 from pipeline.imagery.images import read_levels
 from pipeline.output.results import stitch
-from sr_ops.octaves import OctavePowers
-from sr_ops.resample import downscale, upscale
+from sr_ops.image.resample import downscale, upscale
+from sr_ops.measures.octaves import OctavePowers
 
 from .pictures import encode_png
 from .quality import OUT, Case, run_cases

@@ -13,9 +13,9 @@ from pipeline.evaluate import evaluate
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
 from pipeline.quality import Quality
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import from_spec
-from sr_ops.resample import downscale, upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import from_spec
+from sr_ops.image.resample import downscale, upscale
 
 from .progress import run_with_progress
 from .sample_pictures import photograph, printed_page, satellite_view

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.driver.kernel_report import ImageKernel
     from pipeline.output.saved_kernels import SavedKernel
-    from sr_ops.estimate import Estimate
-    from sr_ops.guess import Guess
+    from sr_ops.estimation.estimate import Estimate
+    from sr_ops.estimation.guess import Guess
 
 
 def text_of_image(told: "ImageKernel", scale: int) -> str:

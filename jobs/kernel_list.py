@@ -3,8 +3,8 @@
 from itertools import groupby
 from textwrap import wrap
 
-from sr_ops.kernel_spec import FORMS, PLAIN
-from sr_ops.sensors import SENSORS, Sensor
+from sr_ops.camera.kernel_spec import FORMS, PLAIN
+from sr_ops.camera.sensors import SENSORS, Sensor
 
 
 def as_text() -> str:

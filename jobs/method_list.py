@@ -2,9 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sr_ops.methods import NAMES, method_of
-from sr_ops.networks import NAMES as NETWORKS
-from sr_ops.networks import network_class
+from sr_ops.registry import METHODS, NETWORKS, method_of, network_class
 from sr_ops.settings import BY_NETWORKS, Method, Network
 
 
@@ -53,7 +51,7 @@ def _listed() -> dict[str, list[_Listed]]:
     by_networks = [_Listed(name, _LINES[Method(name)], shocher, _ITSELF) for name in BY_NETWORKS]
     others = [
         _Listed(name, one.line, one.source, _ITSELF if one.knows_camera else _DATA_STEP)
-        for name, one in ((name, method_of(name)) for name in NAMES)
+        for name, one in ((name, method_of(name)) for name in METHODS)
     ]
     direct = _Listed(Network.DIRECT, "The prior's: sees the image and what a data step makes of it.", shocher, _ITSELF)
     fitted = [_Listed(name, one.line, one.source, _NONE) for name, one in ((n, network_class(n)) for n in NETWORKS)]

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sr_ops.grid import Grid
-from sr_ops.learning import fit_stages
-from sr_ops.prior import Prior
-from sr_ops.reduction import places
-from sr_ops.restorer import RestorerError
-from sr_ops.tiles import Tile
+from sr_ops.enlarging.reduction import places
+from sr_ops.enlarging.restorer import RestorerError
+from sr_ops.image.grid import Grid
+from sr_ops.image.tiles import Tile
+from sr_ops.learning.learn import fit_stages
+from sr_ops.priors.prior import Prior
 
 from .config import Device, Format
 from .driver.completing import completed

@@ -9,17 +9,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sr_ops import kernel_spec
-from sr_ops.settings import (
-    AUTO,
-    BICUBIC_KERNEL,
-    COLLECTION_KERNEL,
-    KERNELS_TO_FIND,
-    LATER,
-    NO_PRIOR,
-    NONE,
-    Settings,
-)
+from sr_ops.camera import kernel_spec
+from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_FIND, LATER, NO_PRIOR, NONE, Settings
 
 from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from sr_ops.domain import fill
-from sr_ops.metrics import REACH, Likeness, Part, inner
-from sr_ops.resample import resize_window
+from sr_ops.image.domain import fill
+from sr_ops.image.resample import resize_window
+from sr_ops.measures.metrics import REACH, Likeness, Part, inner
 
 from . import storage
 from .errors import ErrorType, ImageError, UsageError

@@ -8,8 +8,8 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from sr_ops.grid import parse_gsd, parse_scale, parse_size
-from sr_ops.named_files import unknown
+from sr_ops.image.grid import parse_gsd, parse_scale, parse_size
+from sr_ops.registry import unknown
 from sr_ops.settings import ALL_METHODS, ALL_NETWORKS
 
 from .codec import DamagedError, from_plain

@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sr_ops.grid import parse_gsd, parse_scale, parse_size, times_of
-from sr_ops.methods import method_of
-from sr_ops.networks import NAMES as NETWORKS
-from sr_ops.networks import network_class
+from sr_ops.image.grid import parse_gsd, parse_scale, parse_size, times_of
+from sr_ops.registry import NETWORKS, method_of, network_class
 from sr_ops.settings import (
     AUTO,
     BICUBIC_KERNEL,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from .settings import Preset, Settings, preset
 
 if TYPE_CHECKING:
-    from .domain import Domain
+    from .image.domain import Domain
     from .in_memory import super_resolve
-    from .prior import Prior
+    from .priors.prior import Prior
 
 __all__ = ["Domain", "Preset", "Prior", "Settings", "preset", "super_resolve"]
 
-_LIES_IN = {"Domain": "domain", "Prior": "prior", "super_resolve": "in_memory"}
+_LIES_IN = {"Domain": "image.domain", "Prior": "priors.prior", "super_resolve": "in_memory"}
 
 if not TYPE_CHECKING:  # mypy would accept any name of a package that has a __getattr__
 

@@ -10,19 +10,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .domain import UNIT, Domain, fill
-from .enlarging import enlarge_tiled
-from .grid import grid_of
-from .guess import with_kernel
-from .learning import fit_stages
-from .model import degradation_of, no_phase
-from .observation import Observation
-from .prior import Prior
-from .reduction import reduced_within
-from .restorer import Restorer
+from .enlarging.enlarge import enlarge_tiled
+from .enlarging.model import degradation_of, no_phase
+from .enlarging.reduction import reduced_within
+from .enlarging.restorer import Restorer
+from .estimation.guess import with_kernel
+from .estimation.signs import Signs
+from .image.domain import UNIT, Domain, fill
+from .image.grid import grid_of
+from .image.tiles import tile_at
+from .learning.learn import fit_stages
+from .learning.observation import Observation
+from .priors.prior import Prior
 from .settings import AUTO, Method, Settings
-from .signs import Signs
-from .tiles import tile_at
 
 
 def super_resolve(
@@ -36,8 +36,8 @@ def super_resolve(
 
     Noise in the settings is in grey levels of 8 bits here. A kernel that is to be found (`auto`, `estimate`) is
     estimated from the pixels as they are, without the rounding of a file; `estimate-collection` is the same for one
-    image. Callers that write tiles as they come, or spread them over machines, use `learning.fit_stages` and
-    `enlarging.enlarge` directly.
+    image. Callers that write tiles as they come, or spread them over machines, use `learning.learn.fit_stages`
+    and `enlarging.enlarge.enlarge` directly.
 
     >>> import torch
     >>> from sr_ops import Settings, super_resolve

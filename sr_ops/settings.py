@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from . import methods, networks
-from .named_files import unknown
+from .registry import METHODS, NETWORKS, unknown
 
 STAGE_SCALE = 2
 """Scale of a network fitted from scratch, and of any later stage."""
@@ -16,7 +15,7 @@ MIN_SCALE, MAX_SCALE = 2, 8
 
 
 class Network(StrEnum):
-    """Networks that the code refers to by name; `networks.NAMES` lists all that can be fitted from scratch."""
+    """Networks that the code refers to by name; `registry.NETWORKS` lists all that can be fitted from scratch."""
 
     DIRECT = "direct"
     """Input: the LR image and its base, for any kernel and noise. Its weights come from a prior: the default."""
@@ -28,7 +27,7 @@ class Network(StrEnum):
     """Residual blocks at HR size."""
 
 
-ALL_NETWORKS = (Network.DIRECT.value, *networks.NAMES)
+ALL_NETWORKS = (Network.DIRECT.value, *NETWORKS)
 """Allowed values of `Settings.network`."""
 
 
@@ -53,7 +52,7 @@ class Body:
 
 
 class Method(StrEnum):
-    """Methods that the code refers to by name; `methods.NAMES` lists all that need no network of srpipe's own."""
+    """Methods that the code refers to by name; `registry.METHODS` lists all that need no network of srpipe's own."""
 
     AUTO = "auto"
     """The most reliable of a fitted network, the prior as it is, and bicubic: the default."""
@@ -69,7 +68,7 @@ class Method(StrEnum):
 
 BY_NETWORKS = (Method.AUTO.value, Method.PRIOR.value, Method.ZSSR.value)
 
-ALL_METHODS = (*BY_NETWORKS, Method.MODEL.value, *methods.NAMES)
+ALL_METHODS = (*BY_NETWORKS, Method.MODEL.value, *METHODS)
 """Allowed values of `Settings.method`."""
 
 

@@ -5,17 +5,17 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor, nn
 
-from sr_ops.damage import CLEAN, Damage
-from sr_ops.degradation import Degradation
-from sr_ops.direct import DirectNetwork
-from sr_ops.kernels import Kernel, bicubic, gaussian
-from sr_ops.layers import initialise
-from sr_ops.model import build_network, degradation_of
-from sr_ops.pairs import Lesson, father_son_pyramid
-from sr_ops.prior import Prior
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import Kernel, bicubic, gaussian
+from sr_ops.enlarging.model import build_network, degradation_of
+from sr_ops.enlarging.stages import Stage, stages_of
+from sr_ops.learning.damage import CLEAN, Damage
+from sr_ops.learning.pairs import Lesson, father_son_pyramid
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.networks.layers import initialise
+from sr_ops.networks.residual_network import ResidualNetwork
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import Body, BodyKind, Network, Settings
-from sr_ops.stages import Stage, stages_of
 
 CPU = torch.device("cpu")
 FROM_SCRATCH = (Network.SUBPIXEL, Network.ZSSR)

@@ -128,9 +128,9 @@ def make_prior() -> Callable[..., bytes]:
         import torch
 
         from pipeline.priors.prior_file import to_bytes
-        from sr_ops.direct import DirectNetwork
-        from sr_ops.layers import initialise
-        from sr_ops.prior import Prior
+        from sr_ops.networks.direct import DirectNetwork
+        from sr_ops.networks.layers import initialise
+        from sr_ops.priors.prior import Prior
         from sr_ops.settings import Body
 
         body, heads = Body(width, depth), {}

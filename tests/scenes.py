@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import gaussian
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import gaussian
 
 _FINE = 4
 """Scene pixels for one of the camera's: the blur is made where the scene is fine."""

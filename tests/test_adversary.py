@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.adversary import Adversary
-from sr_ops.fit import fit
-from sr_ops.pairs import Crops, draw_crops
+from sr_ops.learning.adversary import Adversary
+from sr_ops.learning.fit import fit
+from sr_ops.learning.pairs import Crops, draw_crops
 from sr_ops.settings import FitSettings, Network
 
 from .cameras import lesson_of, network_at_start

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.back_projection import back_project, iterate
-from sr_ops.consistency import ConsistencyError, ConsistencySums
-from sr_ops.degradation import Degradation
-from sr_ops.domain import Domain
-from sr_ops.kernels import bicubic, gaussian
-from sr_ops.resample import downscale, upscale
-from sr_ops.tiles import cut, owned, plan_tiles
+from sr_ops.camera.back_projection import back_project, iterate
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic, gaussian
+from sr_ops.image.domain import Domain
+from sr_ops.image.resample import downscale, upscale
+from sr_ops.image.tiles import cut, owned, plan_tiles
+from sr_ops.measures.consistency import ConsistencyError, ConsistencySums
 
 from .cameras import blur, matlab, motion, scrambled
 from .pictures import noise, white_noise

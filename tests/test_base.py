@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.base import base_reach, make_base
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import Kernel, bicubic, box, gaussian, lanczos
-from sr_ops.resample import upscale
+from sr_ops.camera.base import base_reach, make_base
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import Kernel, bicubic, box, gaussian, lanczos
+from sr_ops.image.resample import upscale
 
 from .cameras import blur, matlab, motion, scrambled
 from .pictures import noise

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.blur_search import ENOUGH
-from sr_ops.blur_shapes import BlurShape, ShapeKind
-from sr_ops.degradation import Degradation
-from sr_ops.estimate import Estimate, noise_of_bands
-from sr_ops.guess import guess, guess_together
-from sr_ops.kernels import from_spec, middle
-from sr_ops.signs import Signs
+from sr_ops.camera.blur_shapes import BlurShape, ShapeKind
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import from_spec, middle
+from sr_ops.estimation.blur_search import ENOUGH
+from sr_ops.estimation.estimate import Estimate, noise_of_bands
+from sr_ops.estimation.guess import guess, guess_together
+from sr_ops.estimation.signs import Signs
 
 from .scenes import scene
 

@@ -6,19 +6,19 @@ import pytest
 import torch
 from torch import Generator
 
-from sr_ops import members
-from sr_ops.bodies import LAYERS
-from sr_ops.body_shapes import reach
-from sr_ops.degradation import Degradation
-from sr_ops.domain import UNIT
-from sr_ops.enlarging import enlarge_tiled
-from sr_ops.kernels import bicubic
-from sr_ops.layers import Addition, initialise
-from sr_ops.learning import fit_stages
-from sr_ops.model import no_phase
-from sr_ops.observation import Observation
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.enlarging.enlarge import enlarge_tiled
+from sr_ops.enlarging.model import no_phase
+from sr_ops.enlarging.stages import halo
+from sr_ops.image.domain import UNIT
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
+from sr_ops.networks import members
+from sr_ops.networks.bodies import LAYERS
+from sr_ops.networks.body_shapes import reach
+from sr_ops.networks.layers import Addition, initialise
 from sr_ops.settings import Body, BodyKind, Method, Network, Settings
-from sr_ops.stages import halo
 
 from .cameras import random_prior
 from .pictures import noise

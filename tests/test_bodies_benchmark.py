@@ -12,10 +12,10 @@ from benchmarks.bodies import Course, compare, multiplications, ratio
 from benchmarks.body_candidates import CANDIDATES, SCALE, Branches, Candidate, fold
 from benchmarks.clean_pairs import CleanPairs, pictures_of
 from jobs.sample_pictures import satellite_view
-from sr_ops.degradation import Degradation
-from sr_ops.direct import DirectNetwork
-from sr_ops.kernels import bicubic
-from sr_ops.resample import downscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.image.resample import downscale
+from sr_ops.networks.direct import DirectNetwork
 
 BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
 FOLDED = BY_NAME["branches folded, 8 x 64"]

@@ -22,10 +22,10 @@ from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.output.layout import kernel_json, kernel_picture
 from pipeline.output.saved_kernels import read_saved
-from sr_ops.guess import guess
-from sr_ops.kernel_spec import parse
+from sr_ops.camera.kernel_spec import parse
+from sr_ops.estimation.guess import guess
+from sr_ops.estimation.signs import Signs
 from sr_ops.settings import Method, Network
-from sr_ops.signs import Signs
 
 from .fixture_types import MakeConfig, ReadRecords, Srpipe
 from .scenes import seen_scene

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import Form, Format
 from pipeline.driver.run import run
-from sr_ops.kernels import from_spec
+from sr_ops.camera.kernels import from_spec
 from sr_ops.settings import Method, Network, Settings
 
 from .fixture_types import MakeConfig

@@ -24,7 +24,7 @@ from jobs.sample_pictures import satellite_view
 from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
 from pipeline.priors.prior_file import read_prior
-from sr_ops.networks import NAMES
+from sr_ops.registry import NETWORKS
 from sr_ops.settings import ALL_METHODS, ALL_NETWORKS, FitSettings, Loss, Normalisation, Settings
 
 from .fixture_types import Refusal, Srpipe
@@ -342,7 +342,7 @@ TEXTS: dict[str, dict[str, object]] = {
 
 
 ONLY_WITH = {
-    **dict.fromkeys(("--width", "--depth", *(f"--network {name}" for name in NAMES)), "paper"),
+    **dict.fromkeys(("--width", "--depth", *(f"--network {name}" for name in NETWORKS)), "paper"),
     **dict.fromkeys(("--network direct", "--method prior"), "fast"),
     "--adversarial": "paper",
     **dict.fromkeys(("--dropout", "--normalisation"), "classic"),

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.back_projection import back_project
-from sr_ops.conservation import conserve
-from sr_ops.degradation import Degradation
-from sr_ops.domain import UNIT, Domain, fill, flat, keep_flat, nearest
-from sr_ops.kernels import Kernel, gaussian, recentred
-from sr_ops.resample import downscale, upscale
+from sr_ops.camera.back_projection import back_project
+from sr_ops.camera.conservation import conserve
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import Kernel, gaussian, recentred
+from sr_ops.image.domain import UNIT, Domain, fill, flat, keep_flat, nearest
+from sr_ops.image.resample import downscale, upscale
 
 from .cameras import blur, matlab, motion, scrambled
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.damage import CLEAN, Damage, find_damage, noise_sigma
-from sr_ops.degradation import Degradation
-from sr_ops.held_out import hold_out
-from sr_ops.jpeg import round_to_steps, steps_of_quality
-from sr_ops.kernels import bicubic
-from sr_ops.signs import Signs
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.estimation.signs import Signs
+from sr_ops.learning.damage import CLEAN, Damage, find_damage, noise_sigma
+from sr_ops.learning.held_out import hold_out
 
 from .pictures import checkerboard, noise, star, white_noise
 from .scenes import scene

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops import dihedral
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import MAX_SIDE, NAMED, Kernel, bicubic, box, gaussian, middle, turned
-from sr_ops.resample import downscale, upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import MAX_SIDE, NAMED, Kernel, bicubic, box, gaussian, middle, turned
+from sr_ops.image import dihedral
+from sr_ops.image.resample import downscale, upscale
 
 from . import pictures
 

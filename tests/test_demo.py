@@ -8,8 +8,8 @@ from torch import Tensor
 
 from jobs.demo import make_collection
 from pipeline.imagery.images import from_levels, read_levels, to_levels
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import from_spec
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import from_spec
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.dihedral import ORDER, inverse, median_and_variance, median_of_twelve, self_ensemble, transform
-from sr_ops.resample import upscale
+from sr_ops.image.dihedral import ORDER, inverse, median_and_variance, median_of_twelve, self_ensemble, transform
+from sr_ops.image.resample import upscale
 
 ELEMENTS = range(ORDER)
 

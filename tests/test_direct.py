@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.body_shapes import reach
-from sr_ops.direct import DirectNetwork
-from sr_ops.layers import initialise
+from sr_ops.networks.body_shapes import reach
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.networks.layers import initialise
 from sr_ops.settings import Body, BodyKind
 
 BODIES = [Body(width=16, depth=4), Body(width=8, depth=3), *(Body(6, 4, kind) for kind in BodyKind)]

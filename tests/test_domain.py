@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from sr_ops import super_resolve
-from sr_ops.back_projection import back_project
-from sr_ops.consistency import ConsistencySums
-from sr_ops.domain import FILL_REACH, Domain, fill, keep_flat, largest_near, nearest
-from sr_ops.enlarging import enlarge
-from sr_ops.fit import fit
-from sr_ops.held_out import hold_out
-from sr_ops.learning import fit_stages
-from sr_ops.model import Model
-from sr_ops.observation import Observation
-from sr_ops.pairs import Lesson
-from sr_ops.resample import downscale, upscale
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.camera.back_projection import back_project
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Model
+from sr_ops.image.domain import FILL_REACH, Domain, fill, keep_flat, largest_near, nearest
+from sr_ops.image.resample import downscale, upscale
+from sr_ops.learning.fit import fit
+from sr_ops.learning.held_out import hold_out
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
+from sr_ops.learning.pairs import Lesson
+from sr_ops.measures.consistency import ConsistencySums
+from sr_ops.networks.residual_network import ResidualNetwork
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
 from .cameras import FROM_SCRATCH, camera_of, matlab
@@ -147,7 +147,7 @@ def test_a_fit_learns_from_what_is_known_alone(monkeypatch: pytest.MonkeyPatch) 
         seen.append(lesson.pairs[0].taught)
         return fit(network, lesson, *rest)
 
-    monkeypatch.setattr("sr_ops.fits.fit", spy)
+    monkeypatch.setattr("sr_ops.learning.fits.fit", spy)
     settings = replace(SETTINGS, scale=4)
     fit_stages(Observation(image(), camera_of(settings), Domain(known)), settings, None)
     for taught, scale in zip(seen, (1, 2), strict=True):

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sr_ops.album import Album
-from sr_ops.degradation import Degradation
-from sr_ops.direct import BASE_RANGE, JPEG_UNIT, NOISE_UNIT
-from sr_ops.drawn_kernels import BANK_SIDE, cameras, kernel_bank
-from sr_ops.draws import MARGIN, Draws, Odds
-from sr_ops.kernels import Kernel, bicubic, gaussian, middle
-from sr_ops.resample import upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import Kernel, bicubic, gaussian, middle
+from sr_ops.image.resample import upscale
+from sr_ops.networks.direct import BASE_RANGE, JPEG_UNIT, NOISE_UNIT
+from sr_ops.priors.album import Album
+from sr_ops.priors.drawn_kernels import BANK_SIDE, cameras, kernel_bank
+from sr_ops.priors.draws import MARGIN, Draws, Odds
 
 CPU = torch.device("cpu")
 CLEAN = Odds(noise=0, jpeg=0, grey=0, border=0)

@@ -6,20 +6,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.base import make_base
-from sr_ops.damage import Damage
-from sr_ops.degradation import Degradation
-from sr_ops.dihedral import ORDER, transform
-from sr_ops.domain import UNIT, Domain, fill, nearest
-from sr_ops.enlarging import enlarge, enlarge_and_compare, enlarge_tiled
-from sr_ops.kernels import gaussian, of_mtf, recentred, turned
-from sr_ops.model import Model, as_later_stage, network_of, no_phase
-from sr_ops.prior import Prior
-from sr_ops.resample import upscale
-from sr_ops.residual_network import fastest_dtype
+from sr_ops.camera.base import make_base
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import gaussian, of_mtf, recentred, turned
+from sr_ops.enlarging.enlarge import enlarge, enlarge_and_compare, enlarge_tiled
+from sr_ops.enlarging.model import Model, as_later_stage, network_of, no_phase
+from sr_ops.enlarging.stages import halo, stages_of
+from sr_ops.image.dihedral import ORDER, transform
+from sr_ops.image.domain import UNIT, Domain, fill, nearest
+from sr_ops.image.resample import upscale
+from sr_ops.image.tiles import cut, cut_enlarged, owned, plan_tiles
+from sr_ops.learning.damage import Damage
+from sr_ops.networks.residual_network import fastest_dtype
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import Method, Network, Settings
-from sr_ops.stages import halo, stages_of
-from sr_ops.tiles import cut, cut_enlarged, owned, plan_tiles
 
 from .cameras import CPU, blur, matlab, motion, network_at_start, random_prior, scrambled
 from .pictures import noise

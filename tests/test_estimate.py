@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Generator
 
-from sr_ops.blur_shapes import BlurShape, ShapeKind
-from sr_ops.estimate import Estimate, estimate, noise_of_bands, pooled
-from sr_ops.guess import guess, guess_together
-from sr_ops.jpeg import round_to_steps, steps_of_quality
-from sr_ops.kernel_spec import MAX_SIDE
-from sr_ops.kernels import from_spec
-from sr_ops.scene_spectrum import PARAMETERS, SceneSpectrum
-from sr_ops.signs import Signs
-from sr_ops.spectrum import frequencies, spectrum_of
+from sr_ops.camera.blur_shapes import BlurShape, ShapeKind
+from sr_ops.camera.kernel_spec import MAX_SIDE
+from sr_ops.camera.kernels import from_spec
+from sr_ops.estimation.estimate import Estimate, estimate, noise_of_bands, pooled
+from sr_ops.estimation.guess import guess, guess_together
+from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.estimation.scene_spectrum import PARAMETERS, SceneSpectrum
+from sr_ops.estimation.signs import Signs
+from sr_ops.estimation.spectrum import frequencies, spectrum_of
 
 from .pictures import checkerboard, white_noise
 from .scenes import scene, seen, sharpened

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from pipeline.work.estimates import enlarging_seconds, fitting_seconds
-from sr_ops.kernel_spec import PLAIN
-from sr_ops.learning import fit_stages
-from sr_ops.model import build_network, degradation_of
-from sr_ops.observation import Observation
+from sr_ops.camera.kernel_spec import PLAIN
+from sr_ops.enlarging.model import build_network, degradation_of
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
 from sr_ops.settings import FitSettings, Method, Network, Preset, Settings, preset
 
 from .cameras import random_prior

@@ -21,9 +21,9 @@ from pipeline.work.ledger import MOST_DEATHS, CrashLedger
 from pipeline.work.stopwatch import DeadlineError, Stopwatch
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
-from sr_ops.model import degradation_of
+from sr_ops.enlarging.model import degradation_of
+from sr_ops.enlarging.stages import halo
 from sr_ops.settings import Settings
-from sr_ops.stages import halo
 
 from .fixture_types import MakePng, ReadTiles
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.fit import fit
-from sr_ops.pairs import Crops, Lesson, Pair, draw_crops
-from sr_ops.resample import downscale, upscale
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.image.resample import downscale, upscale
+from sr_ops.learning.fit import fit
+from sr_ops.learning.pairs import Crops, Lesson, Pair, draw_crops
+from sr_ops.networks.residual_network import ResidualNetwork
 from sr_ops.settings import FitSettings, Network
 
 from .cameras import enlarged_by, first_stage, lesson_of, network_at_start, untold
@@ -181,7 +181,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Crops]:
         crops.append(draw_crops(*arguments))
         return crops[-1]
 
-    monkeypatch.setattr("sr_ops.fit.draw_crops", drawing)
+    monkeypatch.setattr("sr_ops.learning.fit.draw_crops", drawing)
     return crops
 
 

@@ -9,13 +9,13 @@ from torch import Tensor
 from benchmarks import fits
 from benchmarks.fit_variants import VARIANTS, Variant, fold, learned
 from jobs.sample_pictures import satellite_view
-from sr_ops.direct import DirectNetwork
-from sr_ops.fit import fit
-from sr_ops.layers import initialise
-from sr_ops.pairs import Lesson, father_son_pyramid
-from sr_ops.prior import Prior
+from sr_ops.enlarging.stages import stages_of
+from sr_ops.learning.fit import fit
+from sr_ops.learning.pairs import Lesson, father_son_pyramid
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.networks.layers import initialise
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import Body, FitSettings, Preset, preset
-from sr_ops.stages import stages_of
 
 BODY = Body(width=8, depth=4)
 BY_NAME = {variant.name: variant for variant in VARIANTS}

@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sr_ops.enlarging import enlarge
-from sr_ops.fit import fit
-from sr_ops.learning import fit_stages, fit_stages_together
-from sr_ops.model import Model, as_later_stage, build_network, degradation_of, no_phase
-from sr_ops.networks import NAMES, network_class
-from sr_ops.observation import Observation
-from sr_ops.resample import upscale
-from sr_ops.residual_network import FittedNetwork, ResidualNetwork
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Model, as_later_stage, build_network, degradation_of, no_phase
+from sr_ops.enlarging.stages import halo
+from sr_ops.image.resample import upscale
+from sr_ops.image.tiles import cut, owned, paste, plan_tiles
+from sr_ops.learning.fit import fit
+from sr_ops.learning.learn import fit_stages, fit_stages_together
+from sr_ops.learning.observation import Observation
+from sr_ops.learning.stack import fit_stack
+from sr_ops.networks.residual_network import FittedNetwork, ResidualNetwork
+from sr_ops.registry import NETWORKS, network_class
 from sr_ops.settings import FitSettings, Method, Normalisation, Settings
-from sr_ops.stack import fit_stack
-from sr_ops.stages import halo
-from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .cameras import CPU, enlarged_by, first_stage, lesson_of
 from .pictures import noise, star
@@ -34,7 +34,7 @@ OPTIONS = {
 }
 """Of the networks that have some, beside none."""
 
-KINDS = [(name, options) for name in NAMES for options in ({}, *OPTIONS.get(name, ()))]
+KINDS = [(name, options) for name in NETWORKS for options in ({}, *OPTIONS.get(name, ()))]
 
 every_kind = pytest.mark.parametrize(
     "settings",
@@ -72,7 +72,7 @@ def lively(network: ResidualNetwork, std: float = 0.05) -> ResidualNetwork:
     return network.eval()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_it_tells_what_it_is(name: str) -> None:
     """One line for people, where it was published, and options that settings have."""
     kind = network_class(name)
@@ -171,7 +171,7 @@ def test_a_fit_learns_and_is_the_same_again(settings: Settings) -> None:
     assert float((made - father).abs().mean()) < float((lesson.pairs[0].base - father).abs().mean())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_stack_learns_what_each_learns_alone_or_says_that_it_cannot(name: str) -> None:
     """A network that says it can be stacked can; of another a stack says that it is none."""
     settings = Settings(network=name, width=16, depth=4)

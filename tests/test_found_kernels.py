@@ -19,8 +19,9 @@ from pipeline.work import image_work
 from pipeline.work.enlarging import Enlargement, Written
 from pipeline.work.units import Division, Group
 from pipeline.work.worker import Worker
-from sr_ops import sheet, signs
-from sr_ops.kernel_spec import parse
+from sr_ops.camera.kernel_spec import parse
+from sr_ops.estimation import signs
+from sr_ops.image import sheet
 from sr_ops.settings import Method, Network
 
 from .fixture_types import MakeConfig, MakePrior, ReadTiles, Srpipe

@@ -25,7 +25,7 @@ from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import to_text
 from pipeline.quality import Quality
 from pipeline.storage import patience
-from sr_ops.kernel_spec import described
+from sr_ops.camera.kernel_spec import described
 from sr_ops.settings import Method, Network, Preset, Settings
 
 from .fixture_types import MakeConfig, MakePng, ReadRecords, Refusal, Srpipe

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sr_ops import super_resolve
-from sr_ops.domain import Domain, nearest
-from sr_ops.grid import Axis, Grid, grid_of, parse_gsd, parse_scale, parse_size, whole_scale
-from sr_ops.reduction import nearest_owned, places, reduced, reduced_within
-from sr_ops.resample import resize, resize_window, upscale
+from sr_ops.enlarging.reduction import nearest_owned, places, reduced, reduced_within
+from sr_ops.image.domain import Domain, nearest
+from sr_ops.image.grid import Axis, Grid, grid_of, parse_gsd, parse_scale, parse_size, whole_scale
+from sr_ops.image.resample import resize, resize_window, upscale
+from sr_ops.image.tiles import cut, cut_enlarged, plan_tiles
 from sr_ops.settings import Method, Settings
-from sr_ops.tiles import cut, cut_enlarged, plan_tiles
 
 from .pictures import noise
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.direct import DirectNetwork
-from sr_ops.heads import deeper, first_weights, in_order, of_one_band, origin
-from sr_ops.layers import initialise
-from sr_ops.prior import HEAD_BANDS, Head, Prior, body_of
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.networks.layers import initialise
+from sr_ops.priors.heads import deeper, first_weights, in_order, of_one_band, origin
+from sr_ops.priors.prior import HEAD_BANDS, Head, Prior, body_of
 from sr_ops.settings import Body, BodyKind
 
 BODY = Body(width=8, depth=3)

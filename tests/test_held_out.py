@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.damage import CLEAN, Damage
-from sr_ops.degradation import Degradation
-from sr_ops.held_out import Examination, HeldOut, hold_out, whole
-from sr_ops.jpeg import round_to_steps, steps_of_quality
-from sr_ops.resample import downscale, upscale
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.camera.degradation import Degradation
+from sr_ops.enlarging.stages import Stage
+from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.image.resample import downscale, upscale
+from sr_ops.learning.damage import CLEAN, Damage
+from sr_ops.learning.held_out import Examination, HeldOut, hold_out, whole
+from sr_ops.networks.residual_network import ResidualNetwork
 from sr_ops.settings import Network
-from sr_ops.stages import Stage
 
 from .cameras import blur, first_stage, network_at_start, scrambled, untold
 from .pictures import noise, star, white_noise

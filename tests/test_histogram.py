@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from pipeline.codec import from_json, to_json
-from sr_ops.histogram import Histogram
+from sr_ops.measures.histogram import Histogram
 
 
 def spread(seed: int, size: int, middle: float) -> Tensor:

@@ -19,8 +19,8 @@ from pipeline.imagery import picture, survey
 from pipeline.imagery.reading.decoders import OpenImage
 from pipeline.output.record import Record
 from pipeline.work.units import Division
-from sr_ops import sheet
-from sr_ops.resample import downscale
+from sr_ops.image import sheet
+from sr_ops.image.resample import downscale
 from sr_ops.settings import Method, Settings
 
 from .fixture_types import MakeConfig

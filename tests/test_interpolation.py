@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sr_ops.domain import UNIT
-from sr_ops.enlarging import enlarge
-from sr_ops.methods import method_of
-from sr_ops.model import Model, degradation_of
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Model, degradation_of
+from sr_ops.image.domain import UNIT
+from sr_ops.registry import method_of
 from sr_ops.settings import Settings
 
 LEVELS = 255

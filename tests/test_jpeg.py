@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from jobs.sample_pictures import photograph, satellite_view
-from sr_ops.jpeg import find_steps, round_to_steps, steps_of_quality
+from sr_ops.estimation.jpeg import find_steps, round_to_steps, steps_of_quality
 
 from .pictures import noise
 

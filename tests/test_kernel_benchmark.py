@@ -13,8 +13,8 @@ from benchmarks.parts import Part
 from benchmarks.pictures import decode, encode_png
 from benchmarks.shrinking import profile, shrink
 from jobs.sample_pictures import satellite_view
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import Kernel, from_spec
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import Kernel, from_spec
 
 
 @pytest.fixture

@@ -9,11 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import NAMED, Kernel, bicubic, box, describe, gaussian, lanczos, middle, of_first_stage, recentred
-from sr_ops.resample import downscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import (
+    NAMED,
+    Kernel,
+    bicubic,
+    box,
+    describe,
+    gaussian,
+    lanczos,
+    middle,
+    of_first_stage,
+    recentred,
+)
+from sr_ops.enlarging.stages import stages_of
+from sr_ops.image.resample import downscale
 from sr_ops.settings import Network, Settings
-from sr_ops.stages import stages_of
 
 from .cameras import matlab, motion, scrambled
 

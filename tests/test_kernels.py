@@ -14,8 +14,8 @@ from PIL import Image
 
 from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import read_kernel, to_text
-from sr_ops.kernel_spec import LEAST_SIGMA, MAX_SIDE, check_scale, described, parse, widest
-from sr_ops.kernels import NAMED, Kernel, describe, from_spec, gaussian, middle, transfer, unlike_gaussian
+from sr_ops.camera.kernel_spec import LEAST_SIGMA, MAX_SIDE, check_scale, described, parse, widest
+from sr_ops.camera.kernels import NAMED, Kernel, describe, from_spec, gaussian, middle, transfer, unlike_gaussian
 
 from .fixture_types import Refusal, Srpipe
 from .rasters import write_raster

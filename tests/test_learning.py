@@ -7,23 +7,24 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops import learning, super_resolve
-from sr_ops.damage import Damage
-from sr_ops.degradation import Degradation
-from sr_ops.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork
-from sr_ops.enlarging import enlarge
-from sr_ops.heads import deeper
-from sr_ops.held_out import Examination, hold_out
-from sr_ops.jpeg import round_to_steps, steps_of_quality
-from sr_ops.layers import initialise
-from sr_ops.learning import fit_stages, fit_stages_together
-from sr_ops.model import Fitted, Model, network_of, no_phase
-from sr_ops.observation import Observation
-from sr_ops.pairs import Lesson
-from sr_ops.prior import Head, Prior, Weights
-from sr_ops.residual_network import ResidualNetwork, fastest_dtype
+from sr_ops import super_resolve
+from sr_ops.camera.degradation import Degradation
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Fitted, Model, network_of, no_phase
+from sr_ops.enlarging.stages import stages_of
+from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.learning.damage import Damage
+from sr_ops.learning.held_out import Examination, hold_out
+from sr_ops.learning.learn import fit_stages, fit_stages_together
+from sr_ops.learning.learn import learn as learning
+from sr_ops.learning.observation import Observation
+from sr_ops.learning.pairs import Lesson
+from sr_ops.networks.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork
+from sr_ops.networks.layers import initialise
+from sr_ops.networks.residual_network import ResidualNetwork, fastest_dtype
+from sr_ops.priors.heads import deeper
+from sr_ops.priors.prior import Head, Prior, Weights
 from sr_ops.settings import AUTO, Body, FitSettings, Method, Network, Settings
-from sr_ops.stages import stages_of
 
 from .cameras import CPU, blur, matlab, motion, random_prior
 from .pictures import noise, star, white_noise
@@ -280,7 +281,7 @@ def lessons(monkeypatch: pytest.MonkeyPatch) -> list[Lesson]:
         taught.append(lesson)
         return 0.0
 
-    monkeypatch.setattr("sr_ops.fits.fit", spy)
+    monkeypatch.setattr("sr_ops.learning.fits.fit", spy)
     return taught
 
 

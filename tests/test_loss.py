@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sr_ops.fit import fit
-from sr_ops.loss import loss_of
+from sr_ops.learning.fit import fit
+from sr_ops.learning.loss import loss_of
+from sr_ops.learning.stack import fit_stack
 from sr_ops.settings import FitSettings, Loss, Network
-from sr_ops.stack import fit_stack
 
 from .cameras import lesson_of, network_at_start
 from .pictures import star

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.kernels import from_spec
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import from_spec
 
 SIDE = 240
 """HR pixels."""

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.dihedral import ORDER, inverse, transform
-from sr_ops.members import mean_and_variance
-from sr_ops.model import network_of
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.enlarging.model import network_of
+from sr_ops.image.dihedral import ORDER, inverse, transform
+from sr_ops.networks.members import mean_and_variance
+from sr_ops.networks.residual_network import ResidualNetwork
 from sr_ops.settings import BodyKind, Network, Settings
 
 from .cameras import CPU, random_prior

@@ -7,22 +7,22 @@ import torch
 from torch import Tensor
 
 from pipeline.work.scene_weights import model_from_bytes, model_to_bytes
-from sr_ops.domain import UNIT, Domain
-from sr_ops.enlarging import enlarge
-from sr_ops.enlarging_method import EnlargingMethod
-from sr_ops.learning import fit_stages
-from sr_ops.methods import NAMES, method_of
-from sr_ops.model import Model, degradation_of, no_phase
-from sr_ops.observation import Observation
-from sr_ops.resample import downscale
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.method import EnlargingMethod
+from sr_ops.enlarging.model import Model, degradation_of, no_phase
+from sr_ops.enlarging.stages import halo
+from sr_ops.image.domain import UNIT, Domain
+from sr_ops.image.resample import downscale
+from sr_ops.image.tiles import cut, owned, paste, plan_tiles
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
+from sr_ops.registry import METHODS, method_of
 from sr_ops.settings import Settings
-from sr_ops.stages import halo
-from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 GREY_LEVEL = 1 / 255
 CAMERAS = ("bicubic", "gaussian:1.4")
 
-every_method = pytest.mark.parametrize("name", NAMES)
+every_method = pytest.mark.parametrize("name", METHODS)
 
 
 def settings_of(name: str, kernel: str = "bicubic", scale: int = 2) -> Settings:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.metrics import luma, psnr_y, ssim_y
+from sr_ops.measures.metrics import luma, psnr_y, ssim_y
 
 from .pictures import noise
 

@@ -14,7 +14,7 @@ from PIL import Image
 from rasterio.transform import Affine
 
 from pipeline.work.units import Division
-from sr_ops.resample import downscale
+from sr_ops.image.resample import downscale
 
 from .fixture_types import ReadRecords, ReadTiles, Refusal, Srpipe
 from .onnx_models import as_onnx, by_torch, drawn

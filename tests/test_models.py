@@ -10,9 +10,11 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from pipeline.models.model_file import Kind, ModelFile, Takes, parse_model
+from pipeline.models.kinds import Kind
+from pipeline.models.model_file import ModelFile, parse_model
+from pipeline.models.takes import Takes
+from sr_ops.enlarging.restorer import Restorer, RestorerError, restored
 from sr_ops.in_memory import super_resolve
-from sr_ops.restorer import Restorer, RestorerError, restored
 from sr_ops.settings import Settings
 
 from .onnx_models import as_onnx, by_torch, drawn

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sr_ops.resample import upscale
-from sr_ops.residual_network import ResidualNetwork, fastest_dtype
+from sr_ops.image.resample import upscale
+from sr_ops.networks.residual_network import ResidualNetwork, fastest_dtype
 from sr_ops.settings import Network
 
 from .cameras import CPU, FROM_SCRATCH, enlarged_by, first_stage, network_at_start

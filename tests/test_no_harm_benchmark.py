@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks import no_harm
 from benchmarks.quality import Case
-from sr_ops.kernels import unlike_gaussian
+from sr_ops.camera.kernels import unlike_gaussian
 
 PATH = Path("x.png")
 

@@ -15,7 +15,7 @@ from pipeline.config import parse_nodata, parse_range
 from pipeline.driver.run import run
 from pipeline.imagery import picture
 from pipeline.work.units import Division
-from sr_ops.resample import downscale
+from sr_ops.image.resample import downscale
 from sr_ops.settings import Method
 
 from .fixture_types import MakeConfig

@@ -8,11 +8,11 @@ import rasterio
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.damage import find_damage
-from sr_ops.held_out import hold_out
-from sr_ops.jpeg import round_to_steps, steps_of_quality
-from sr_ops.noise_line import NoiseLine, noise_line
-from sr_ops.signs import Signs
+from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.estimation.noise_line import NoiseLine, noise_line
+from sr_ops.estimation.signs import Signs
+from sr_ops.learning.damage import find_damage
+from sr_ops.learning.held_out import hold_out
 
 from .fixture_types import ReadRecords, Srpipe
 from .rasters import write_raster

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.octaves import OctavePowers
+from sr_ops.measures.octaves import OctavePowers
 
 SIDE = 256
 

@@ -4,21 +4,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from sr_ops.anchors import directions
-from sr_ops.degradation import Degradation
-from sr_ops.domain import UNIT, Domain
-from sr_ops.enlarging import enlarge
-from sr_ops.kernels import bicubic
-from sr_ops.learning import fit_stages
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import degradation_of
+from sr_ops.image.domain import UNIT, Domain
+from sr_ops.image.resample import downscale
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
 from sr_ops.methods.anr import ridge_regression
+from sr_ops.methods.patches.anchors import directions
+from sr_ops.methods.patches.own_examples import LAID, Examples, examples_of, laid_over, patches_of
+from sr_ops.methods.patches.patch_method import steps_of
 from sr_ops.methods.selfex import METHOD as SELFEX
 from sr_ops.methods.sparse import METHOD as SPARSE
 from sr_ops.methods.sparse import codes
-from sr_ops.model import degradation_of
-from sr_ops.observation import Observation
-from sr_ops.own_examples import LAID, Examples, examples_of, laid_over, patches_of
-from sr_ops.patch_method import steps_of
-from sr_ops.resample import downscale
 from sr_ops.settings import Settings
 
 from .pictures import noise, star

@@ -5,11 +5,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import max_pool2d
 
-from sr_ops import dihedral
-from sr_ops.damage import Damage
-from sr_ops.degradation import Degradation
-from sr_ops.pairs import Pair, draw_crops, father_son_pyramid, shortest_side
-from sr_ops.resample import downscale, upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.image import dihedral
+from sr_ops.image.resample import downscale, upscale
+from sr_ops.learning.damage import Damage
+from sr_ops.learning.pairs import Pair, draw_crops, father_son_pyramid, shortest_side
 from sr_ops.settings import Network
 
 from .cameras import blur, first_stage, scrambled

@@ -12,8 +12,8 @@ from benchmarks.peers import Figures
 from benchmarks.pictures import decode, encode_png
 from benchmarks.quality import Case
 from jobs.sample_pictures import satellite_view
-from sr_ops.metrics import psnr_y
-from sr_ops.resample import downscale
+from sr_ops.image.resample import downscale
+from sr_ops.measures.metrics import psnr_y
 
 ENLARGES = """
 import json, sys

@@ -20,14 +20,14 @@ from jobs.sample_pictures import satellite_view
 from pipeline import storage
 from pipeline.errors import UsageError
 from pipeline.priors.prior_file import PriorFile, check_fits, parse_prior, read_prior, to_bytes, weights
-from sr_ops.body_shapes import shapes
-from sr_ops.degradation import Degradation
-from sr_ops.direct import DirectNetwork
-from sr_ops.heads import deeper, first_weights
-from sr_ops.kernels import bicubic
-from sr_ops.metrics import psnr_y
-from sr_ops.prior import HEAD_SCALES, Prior, body_of
-from sr_ops.resample import upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.image.resample import upscale
+from sr_ops.measures.metrics import psnr_y
+from sr_ops.networks.body_shapes import shapes
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.priors.heads import deeper, first_weights
+from sr_ops.priors.prior import HEAD_SCALES, Prior, body_of
 from sr_ops.settings import Body, BodyKind, Network, Settings
 
 from .fixture_types import MakePrior

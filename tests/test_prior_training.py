@@ -17,12 +17,12 @@ from pipeline.priors import course
 from pipeline.priors.pictures import TrainingImages, read_pictures
 from pipeline.priors.prior_file import parse_prior, to_bytes, weights
 from pipeline.priors.training import Request, Trained, train_prior_file
-from sr_ops.degradation import Degradation
-from sr_ops.direct import DirectNetwork
-from sr_ops.heads import deeper
-from sr_ops.kernels import gaussian
-from sr_ops.prior import Head, Prior
-from sr_ops.resample import upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import gaussian
+from sr_ops.image.resample import upscale
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.priors.heads import deeper
+from sr_ops.priors.prior import Head, Prior
 from sr_ops.settings import Body, BodyKind
 
 from .fixture_types import MakePrior
@@ -466,7 +466,7 @@ def test_nothing_goes_on_from_a_training_that_diverged(
     """A lower rate would be another command than the checkpoint's: it is removed."""
     interrupted((4, 3), 2, steps=8)
     with monkeypatch.context() as patch:
-        patch.setattr("sr_ops.training.Training.run", lambda *_: float("nan"))
+        patch.setattr("sr_ops.priors.training.Training.run", lambda *_: float("nan"))
         with pytest.raises(UsageError, match="the training diverged"):
             train(steps=8)
     assert not list(tmp_path.glob("p*"))

@@ -4,17 +4,18 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.domain import UNIT, Domain
-from sr_ops.enlarging import enlarge
-from sr_ops.kernels import Kernel, bicubic, box, gaussian
-from sr_ops.methods import map_tikhonov, map_tv, method_of
-from sr_ops.model import Model
-from sr_ops.primal_dual import differences, handed_back, prior_weight
-from sr_ops.resample import upscale
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import Kernel, bicubic, box, gaussian
+from sr_ops.camera.primal_dual import differences, handed_back, prior_weight
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Model
+from sr_ops.enlarging.stages import halo
+from sr_ops.image.domain import UNIT, Domain
+from sr_ops.image.resample import upscale
+from sr_ops.image.tiles import cut, owned, paste, plan_tiles
+from sr_ops.methods import map_tikhonov, map_tv
+from sr_ops.registry import method_of
 from sr_ops.settings import Settings
-from sr_ops.stages import halo
-from sr_ops.tiles import cut, owned, paste, plan_tiles
 
 from .test_methods import scene
 

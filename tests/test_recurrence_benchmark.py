@@ -10,7 +10,7 @@ from benchmarks.gallery import apart, covariance_of
 from benchmarks.kernel_shots import Camera, shoot
 from benchmarks.misled import in_lr_pixels
 from benchmarks.recurrence import SIDE, Recurrence, recurrence
-from sr_ops.kernels import gaussian
+from sr_ops.camera.kernels import gaussian
 
 
 def discs(side: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sr_ops.resample import add_upscaled, axis_matrix, downscale, resize, upscale
+from sr_ops.image.resample import add_upscaled, axis_matrix, downscale, resize, upscale
 
 from .pictures import noise
 

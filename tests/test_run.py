@@ -21,7 +21,7 @@ from pipeline.errors import ErrorType, UsageError
 from pipeline.output.record import Record
 from pipeline.storage import stat
 from pipeline.work.units import Row
-from sr_ops.resample import downscale
+from sr_ops.image.resample import downscale
 
 from .fixture_types import MakeConfig, MakePng, ReadRecords, ReadTiles
 from .results import files_below, numbers, pasted

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load, save
 
 from pipeline.work.scene_weights import model_from_bytes, model_to_bytes
-from sr_ops.enlarging import enlarge
-from sr_ops.learning import fit_stages
-from sr_ops.model import Model, degradation_of
-from sr_ops.observation import Observation
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Model, degradation_of
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
 from sr_ops.settings import FitSettings, Method, Settings
 
 SETTINGS = Settings(scale=4, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=2, crop=16, batch=1))

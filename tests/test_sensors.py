@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_ops.kernel_spec import FORMS, PLAIN, parse
-from sr_ops.kernels import describe, from_spec
-from sr_ops.sensors import SENSORS
+from sr_ops.camera.kernel_spec import FORMS, PLAIN, parse
+from sr_ops.camera.kernels import describe, from_spec
+from sr_ops.camera.sensors import SENSORS
 
 from .fixture_types import MakePng, ReadRecords, Srpipe
 

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_ops import sheet
-from sr_ops.domain import Domain
-from sr_ops.held_out import hold_out
-from sr_ops.learning import fit_stages
-from sr_ops.observation import Observation
+from sr_ops.image import sheet
+from sr_ops.image.domain import Domain
+from sr_ops.learning.held_out import hold_out
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
 from sr_ops.settings import FitSettings, Method, Settings
 
 from .cameras import matlab

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 import torch
 
-from sr_ops import signs
-from sr_ops.damage import find_damage
-from sr_ops.degradation import Degradation
-from sr_ops.estimate import estimate, noise_of_bands
-from sr_ops.held_out import hold_out
-from sr_ops.jpeg import find_steps, round_to_steps, steps_of_quality
-from sr_ops.kernels import bicubic
-from sr_ops.learning import fit_stages
-from sr_ops.observation import Observation
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernels import bicubic
+from sr_ops.estimation import signs
+from sr_ops.estimation.estimate import estimate, noise_of_bands
+from sr_ops.estimation.jpeg import find_steps, round_to_steps, steps_of_quality
+from sr_ops.estimation.signs import Signs
+from sr_ops.estimation.spectrum import spectrum_of
+from sr_ops.learning.damage import find_damage
+from sr_ops.learning.held_out import hold_out
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
 from sr_ops.settings import Method, Settings
-from sr_ops.signs import Signs
-from sr_ops.spectrum import spectrum_of
 
 from .pictures import white_noise
 from .scenes import scene, seen

@@ -21,7 +21,7 @@ from pipeline.imagery.header import Band, Georef, GroundPoint, Header, Transform
 from pipeline.imagery.sizes import pixel_length
 from pipeline.imagery.writing.georef import enlarged
 from pipeline.work.units import Division
-from sr_ops.grid import Axis, parse_gsd, parse_scale, parse_size
+from sr_ops.image.grid import Axis, parse_gsd, parse_scale, parse_size
 from sr_ops.settings import Method, Network, Settings
 
 from .fixture_types import MakeConfig, ReadTiles, Srpipe

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from jobs.sample_pictures import photograph, satellite_view
-from sr_ops import stack
-from sr_ops.fit import fit
-from sr_ops.pairs import Lesson, Pair
-from sr_ops.resample import downscale, upscale
-from sr_ops.residual_network import ResidualNetwork, fastest_dtype
+from sr_ops.enlarging.stages import Stage
+from sr_ops.image.resample import downscale, upscale
+from sr_ops.learning.fit import fit
+from sr_ops.learning.learn import stack
+from sr_ops.learning.pairs import Lesson, Pair
+from sr_ops.learning.stack import fit_stack
+from sr_ops.networks.residual_network import ResidualNetwork, fastest_dtype
 from sr_ops.settings import BodyKind, FitSettings, Loss, Network
-from sr_ops.stack import fit_stack
-from sr_ops.stages import Stage
 
 from .cameras import CPU, FROM_SCRATCH, blur, enlarged_by, first_stage, lesson_of, network_at_start, untold
 from .pictures import noise

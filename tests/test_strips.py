@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from sr_ops.bodies import hidden_layers
-from sr_ops.body_shapes import reaches
-from sr_ops.layers import convolution, initialise
+from sr_ops.networks.bodies import hidden_layers
+from sr_ops.networks.body_shapes import reaches
+from sr_ops.networks.layers import convolution, initialise
+from sr_ops.networks.strips import Strips, strips_of
 from sr_ops.settings import Body, BodyKind
-from sr_ops.strips import Strips, strips_of
 
 from .pictures import noise
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from sr_ops.tiles import Span, Tile, cut, owned, paste, plan_tiles
+from sr_ops.image.tiles import Span, Tile, cut, owned, paste, plan_tiles
 
 law = settings(max_examples=60, deadline=None, derandomize=True)
 sides = st.integers(1, 40)

@@ -27,8 +27,8 @@ from pipeline.priors.checkpoint import Progress
 from pipeline.priors.course import Course
 from pipeline.priors.pictures import Pictures, TrainingImages, read_pictures
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
-from sr_ops.heads import first_weights
-from sr_ops.prior import Prior
+from sr_ops.priors.heads import first_weights
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import Body, BodyKind
 
 from .fixture_types import MakePrior, Refusal, Srpipe

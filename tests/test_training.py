@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from sr_ops.album import Album
-from sr_ops.direct import Body, DirectNetwork
-from sr_ops.drawn_kernels import BANK_SIDE
-from sr_ops.draws import Draws, Odds
-from sr_ops.kernels import bicubic
-from sr_ops.layers import initialise
-from sr_ops.resample import upscale
-from sr_ops.training import Schedule, Training
+from sr_ops.camera.kernels import bicubic
+from sr_ops.image.resample import upscale
+from sr_ops.networks.direct import Body, DirectNetwork
+from sr_ops.networks.layers import initialise
+from sr_ops.priors.album import Album
+from sr_ops.priors.drawn_kernels import BANK_SIDE
+from sr_ops.priors.draws import Draws, Odds
+from sr_ops.priors.training import Schedule, Training
 
 CPU = torch.device("cpu")
 

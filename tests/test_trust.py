@@ -20,14 +20,14 @@ from pipeline.output import layout
 from pipeline.priors.prior_file import weights
 from pipeline.work.units import Division
 from pipeline.work.worker import Worker
-from sr_ops.dihedral import ORDER, inverse, transform
-from sr_ops.fit import MOST_POINTS, curve
-from sr_ops.learning import fit_stages
-from sr_ops.model import degradation_of
-from sr_ops.observation import Observation
-from sr_ops.octaves import OctavePowers
+from sr_ops.enlarging.model import degradation_of
+from sr_ops.enlarging.stages import stages_of
+from sr_ops.image.dihedral import ORDER, inverse, transform
+from sr_ops.learning.fit import MOST_POINTS, curve
+from sr_ops.learning.learn import fit_stages
+from sr_ops.learning.observation import Observation
+from sr_ops.measures.octaves import OctavePowers
 from sr_ops.settings import FitSettings, Method, Settings
-from sr_ops.stages import stages_of
 
 from .fixture_types import ReadRecords
 from .rasters import write_raster

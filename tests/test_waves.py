@@ -37,8 +37,8 @@ from pipeline.work.units import (
     unit_from_json,
     unit_to_json,
 )
-from sr_ops.consistency import ConsistencySums
-from sr_ops.grid import Axis, Grid
+from sr_ops.image.grid import Axis, Grid
+from sr_ops.measures.consistency import ConsistencySums
 from sr_ops.settings import Settings
 
 ONCE = Patience(0)

@@ -29,10 +29,10 @@ from pipeline.work import image_work, stacked_fits
 from pipeline.work.device import inline_device
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
-from sr_ops.base import make_base
-from sr_ops.enlarging import enlarge
-from sr_ops.model import Model, degradation_of, network_of
-from sr_ops.resample import downscale
+from sr_ops.camera.base import make_base
+from sr_ops.enlarging.enlarge import enlarge
+from sr_ops.enlarging.model import Model, degradation_of, network_of
+from sr_ops.image.resample import downscale
 from sr_ops.settings import FitSettings, Method, Network, Preset, Settings, preset
 
 from .fixture_types import DrawPixels, MakePng, MakePrior, ReadTiles

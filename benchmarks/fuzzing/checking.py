@@ -23,7 +23,7 @@ from pipeline.imagery import picture
 from pipeline.output import layout
 from pipeline.output.status import Status
 from pipeline.work.units import Division
-from sr_ops import sheet
+from sr_ops.image import sheet
 
 from .batch import Batch, Input
 from .processes import tree

@@ -9,8 +9,7 @@ import typer
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.quality import Quality
-from sr_ops.named_files import unknown
-from sr_ops.networks import NAMES as FITTED_NETWORKS
+from sr_ops.registry import NETWORKS, unknown
 from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method
 
 from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, finite, print_result, tell_reason
@@ -20,7 +19,7 @@ from .quality_options import QualityOptions
 from .run import output_for
 from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
 
-_NAMES = (*ALL_METHODS, *(name for name in FITTED_NETWORKS if name not in ALL_METHODS))
+_NAMES = (*ALL_METHODS, *(name for name in NETWORKS if name not in ALL_METHODS))
 """What can be compared: methods, and networks fitted from scratch by their names."""
 
 _OF_FITS = ("steps", "crop", "batch", "learning_rate", "loss")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sr_ops.named_files import unknown
+from sr_ops.registry import unknown
 from sr_ops.settings import ALL_METHODS, ALL_NETWORKS, Loss, Method, Normalisation, Preset
 
 from .size_options import SizeOptions

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.driver.manifest import Manifest
-    from sr_ops.kernels import Kernel
+    from sr_ops.camera.kernels import Kernel
 
 
 @with_panels
@@ -74,9 +74,9 @@ def _tell_of_kernel(spec: str, scale: int, output: Path | None, *, as_json: bool
     """Print its size, shift, blur and transfer."""
     from pipeline.imagery.kernel_files import read_kernel
     from pipeline.storage import absolute, check_service
-    from sr_ops.degradation import Degradation
-    from sr_ops.kernel_spec import parse
-    from sr_ops.kernels import describe, from_spec
+    from sr_ops.camera.degradation import Degradation
+    from sr_ops.camera.kernel_spec import parse
+    from sr_ops.camera.kernels import describe, from_spec
 
     text = spec
     if names_kernel_file(spec):
@@ -100,7 +100,7 @@ def _tell_of_kernel(spec: str, scale: int, output: Path | None, *, as_json: bool
 def _tell_of_images(spec: str, images: "Manifest", scale: int, output: Path | None, *, as_json: bool) -> int:
     """Print the kernel of each image and of each camera's images together, draw it, and return the exit code."""
     from pipeline.driver.kernel_report import KernelReport
-    from sr_ops.kernels import from_spec
+    from sr_ops.camera.kernels import from_spec
 
     from ..kernel_findings import (
         as_object,

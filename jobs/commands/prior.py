@@ -8,7 +8,7 @@ import typer
 
 from pipeline.config import Device
 from pipeline.errors import UsageError
-from sr_ops.prior import HEAD_SCALES
+from sr_ops.priors.prior import HEAD_SCALES
 from sr_ops.settings import BodyKind
 
 from ..answers import print_result, tell_reason

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import typer
 
 from pipeline.quality import Quality
-from sr_ops.grid import parse_gsd, parse_scale, parse_size
+from sr_ops.image.grid import parse_gsd, parse_scale, parse_size
 from sr_ops.settings import Settings
 
 Value = TypeVar("Value")

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 
-from sr_ops.estimate import Estimate
+from sr_ops.estimation.estimate import Estimate
 from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from sr_ops.grid import parse_scale, times_of
-from sr_ops.kernel_spec import described
+from sr_ops.camera.kernel_spec import described
+from sr_ops.image.grid import parse_scale, times_of
 from sr_ops.settings import COLLECTION_KERNEL, Settings
 
 from .. import storage

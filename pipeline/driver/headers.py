@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from sr_ops.grid import grid_of
+from sr_ops.image.grid import grid_of
 from sr_ops.settings import AUTO, NONE, Settings
 
 from .. import storage

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sr_ops import kernel_spec
-from sr_ops.guess import Guess, guess, guess_together
+from sr_ops.camera import kernel_spec
+from sr_ops.estimation.guess import Guess, guess, guess_together
 from sr_ops.settings import Settings
 
 from .. import storage

@@ -4,14 +4,14 @@ from functools import lru_cache
 
 from torch import Tensor
 
-from sr_ops.degradation import Degradation
-from sr_ops.domain import Domain, fill
-from sr_ops.guess import Guess
-from sr_ops.kernel_spec import parse
-from sr_ops.kernels import bicubic, from_spec, recentred
-from sr_ops.noise_line import NoiseLine
+from sr_ops.camera.degradation import Degradation
+from sr_ops.camera.kernel_spec import parse
+from sr_ops.camera.kernels import bicubic, from_spec, recentred
+from sr_ops.estimation.guess import Guess
+from sr_ops.estimation.noise_line import NoiseLine
+from sr_ops.estimation.signs import Signs
+from sr_ops.image.domain import Domain, fill
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
-from sr_ops.signs import Signs
 
 from ..errors import ErrorType, ImageError
 from .header import Header

@@ -1,4 +1,4 @@
-"""Kernels from files: a table of numbers as .npy, .csv or .tif, in the convention of `sr_ops.kernels`."""
+"""Kernels from files: a table of numbers as .npy, .csv or .tif, in the convention of `sr_ops.camera.kernels`."""
 
 import warnings
 from io import BytesIO, StringIO
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_ops.kernel_spec import MAX_SIDE, SUM_TOLERANCE, of_taps
+from sr_ops.camera.kernel_spec import MAX_SIDE, SUM_TOLERANCE, of_taps
 
 from .. import storage
 from ..config import KERNEL_ENDINGS

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from PIL import Image, ImageDraw
 
-from sr_ops.kernels import Kernel, transfer
+from sr_ops.camera.kernels import Kernel, transfer
 
 _SIDE = 320
 _GAP = 24

@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sr_ops import sheet
-from sr_ops.domain import Domain
+from sr_ops.image import sheet
+from sr_ops.image.domain import Domain
 from sr_ops.settings import AUTO
 
 from . import survey

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sr_ops.domain import Domain
+from sr_ops.image.domain import Domain
 from sr_ops.settings import AUTO, NONE
 
 from ..errors import ErrorType, ImageError

@@ -6,7 +6,7 @@ from dataclasses import replace
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from sr_ops.grid import GSD, PIXELS, Axis, Grid, grid_of, pixels_text, times_of, whole_scale
+from sr_ops.image.grid import GSD, PIXELS, Axis, Grid, grid_of, pixels_text, times_of, whole_scale
 from sr_ops.settings import MAX_SCALE, Settings
 
 from ..config import check_kernel

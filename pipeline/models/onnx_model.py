@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .model_file import Takes, padded
+from .takes import Takes, padded
 
 _TO_INSTALL = "pip install 'srpipe[models]'"
 
@@ -105,7 +105,7 @@ class OnnxModel:
         return canvas[:, : height * scale, : width * scale]
 
     def _run(self, window: Image) -> Image:
-        from sr_ops.restorer import RestorerError
+        from sr_ops.enlarging.restorer import RestorerError
 
         try:
             return self._session.run(window)

@@ -3,7 +3,8 @@
 import io
 from typing import Any
 
-from .model_file import Kind, Takes, padded
+from .kinds import Kind
+from .takes import Takes, padded
 
 _PAIR = "spandrel==0.4.2 torch==2.14.1 torchvision==0.29.1"
 """Versions known to work together; no torchvision works with the CPU build of torch 2.13.0."""

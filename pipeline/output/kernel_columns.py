@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sr_ops.kernel_spec import described
+from sr_ops.camera.kernel_spec import described
 from sr_ops.settings import KERNELS_TO_FIND
 
 from .record import Record
 
 if TYPE_CHECKING:
-    from sr_ops.guess import Guess
+    from sr_ops.estimation.guess import Guess
 
 
 class KernelSource(StrEnum):

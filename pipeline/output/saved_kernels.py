@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from sr_ops.blur_shapes import BlurShape
-from sr_ops.estimate import Estimate
-from sr_ops.guess import Guess, guess, guess_together
-from sr_ops.kernels import from_spec
+from sr_ops.camera.blur_shapes import BlurShape
+from sr_ops.camera.kernels import from_spec
+from sr_ops.estimation.estimate import Estimate
+from sr_ops.estimation.guess import Guess, guess, guess_together
 
 from .. import storage
 from ..codec import DamagedError, from_json, from_plain, to_plain

@@ -16,9 +16,9 @@ from typing import Self
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
-from sr_ops.consistency import ConsistencySums
-from sr_ops.reduction import places
-from sr_ops.tiles import Tile
+from sr_ops.enlarging.reduction import places
+from sr_ops.image.tiles import Tile
+from sr_ops.measures.consistency import ConsistencySums
 
 from .. import storage
 from ..config import Format

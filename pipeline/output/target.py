@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from sr_ops.grid import Grid
+from sr_ops.image.grid import Grid
 
 from ..config import Dpi, Form, Format
 from ..imagery.header import Header

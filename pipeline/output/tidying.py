@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sr_ops.grid import Grid
+from sr_ops.image.grid import Grid
 
 from .. import storage
 from ..imagery.header import CMYK, Header

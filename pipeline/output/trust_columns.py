@@ -16,8 +16,8 @@ class TrustColumns:
     """Folder of the map of that standard deviation (--disagreement). Its tiles are named like those of the image."""
     spectrum_excess: float | None = None
     """Excess power of the result, in dB, in the worst octave of frequencies beyond half a cycle per LR pixel, which the
-    input does not determine. It is measured against a line through the three octaves below (`sr_ops.octaves`). None
-    below x2, or if no block of 32 x 32 LR pixels fits."""
+    input does not determine. It is measured against a line through the three octaves below
+    (`sr_ops.measures.octaves`). None below x2, or if no block of 32 x 32 LR pixels fits."""
     fit_curve: tuple[float, ...] | None = None
     """Loss of the fit, defined like `final_loss`, over at most 32 equal parts of the first stage's steps; None without
     a fit."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sr_ops.consistency import ConsistencySums
-from sr_ops.histogram import Histogram
-from sr_ops.octaves import OctavePowers
+from sr_ops.measures.consistency import ConsistencySums
+from sr_ops.measures.histogram import Histogram
+from sr_ops.measures.octaves import OctavePowers
 
 Sum = TypeVar("Sum", Histogram, OctavePowers)
 

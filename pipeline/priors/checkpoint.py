@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sr_ops.prior import Head
+from sr_ops.priors.prior import Head
 from sr_ops.settings import BodyKind
 
 from .. import storage
@@ -33,7 +33,7 @@ class Progress:
 
     done: dict[Head, dict[str, Tensor]] = field(default_factory=dict)
     begun: dict[Head, Mapping[str, Any]] = field(default_factory=dict)
-    """States from `sr_ops.training.Training`."""
+    """States from `sr_ops.priors.training.Training`."""
 
 
 def load(uri: str, command: Command) -> Progress:

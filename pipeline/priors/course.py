@@ -13,16 +13,16 @@ from threading import Event
 import torch
 from torch import Tensor
 
-from sr_ops.album import Album
-from sr_ops.direct import DirectNetwork
-from sr_ops.drawn_kernels import in_bank, kernel_bank
-from sr_ops.draws import MARGIN, Draws, Odds
-from sr_ops.heads import deeper, first_weights, origin
-from sr_ops.kernels import bicubic
-from sr_ops.prior import Head, Prior
-from sr_ops.residual_network import fastest_dtype
+from sr_ops.camera.kernels import bicubic
+from sr_ops.networks.direct import DirectNetwork
+from sr_ops.networks.residual_network import fastest_dtype
+from sr_ops.priors.album import Album
+from sr_ops.priors.drawn_kernels import in_bank, kernel_bank
+from sr_ops.priors.draws import MARGIN, Draws, Odds
+from sr_ops.priors.heads import deeper, first_weights, origin
+from sr_ops.priors.prior import Head, Prior
+from sr_ops.priors.training import Schedule, Training
 from sr_ops.settings import Body
-from sr_ops.training import Schedule, Training
 
 from .checkpoint import Progress
 

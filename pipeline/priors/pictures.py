@@ -10,8 +10,8 @@ from random import Random
 import torch
 from torch import Tensor
 
-from sr_ops.album import Album
-from sr_ops.resample import resize
+from sr_ops.image.resample import resize
+from sr_ops.priors.album import Album
 
 from .. import storage
 from ..errors import ErrorType, ImageError, UsageError

@@ -16,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from sr_ops.body_shapes import shapes as shapes_of
-from sr_ops.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
+from sr_ops.networks.body_shapes import shapes as shapes_of
+from sr_ops.priors.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
 from sr_ops.settings import NO_PRIOR, Body, BodyKind, Network, Settings
 
 from .. import storage

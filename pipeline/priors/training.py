@@ -5,10 +5,10 @@ from functools import partial
 
 import torch
 
-from sr_ops.album import Album
-from sr_ops.draws import MARGIN
-from sr_ops.heads import in_order
-from sr_ops.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
+from sr_ops.priors.album import Album
+from sr_ops.priors.draws import MARGIN
+from sr_ops.priors.heads import in_order
+from sr_ops.priors.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
 from sr_ops.settings import Body, BodyKind
 
 from .. import storage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from sr_ops.kernels import from_spec
+from sr_ops.camera.kernels import from_spec
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from sr_ops.kernel_spec import described
+from sr_ops.camera.kernel_spec import described
 
 from ..config import VERSION
 from ..output.clock import now

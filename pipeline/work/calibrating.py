@@ -173,10 +173,10 @@ def spread(number: int) -> list[int]:
 
 def _shares(scene: Scene, group: Group, config: RunConfig) -> tuple[float, float]:
     """Return a one-tile group's share of the pixels that all tiles read, and of the image's pixels."""
-    from sr_ops.degradation import Degradation
-    from sr_ops.kernels import bicubic
-    from sr_ops.stages import halo
-    from sr_ops.tiles import plan_tiles
+    from sr_ops.camera.degradation import Degradation
+    from sr_ops.camera.kernels import bicubic
+    from sr_ops.enlarging.stages import halo
+    from sr_ops.image.tiles import plan_tiles
 
     record = scene.record
     assert record.height is not None

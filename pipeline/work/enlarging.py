@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sr_ops.enlarging import enlarge, enlarge_and_compare
-from sr_ops.grid import Grid, grid_of
-from sr_ops.model import Model
-from sr_ops.reduction import paste_on, places
+from sr_ops.enlarging.enlarge import enlarge, enlarge_and_compare
+from sr_ops.enlarging.model import Model
+from sr_ops.enlarging.reduction import paste_on, places
+from sr_ops.enlarging.stages import halo
+from sr_ops.image.grid import Grid, grid_of
+from sr_ops.image.tiles import Tile, owned, parts_of, plan_tiles
 from sr_ops.settings import Method, Settings
-from sr_ops.stages import halo
-from sr_ops.tiles import Tile, owned, parts_of, plan_tiles
 
 from ..imagery import camera
 from ..imagery.header import Header, Pixels

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from sr_ops.conservation import conserve
-from sr_ops.consistency import ConsistencySums
-from sr_ops.degradation import Degradation
-from sr_ops.domain import Domain, flat, keep_flat, nearest
-from sr_ops.grid import Grid
-from sr_ops.histogram import Histogram
-from sr_ops.reduction import nearest_owned, reduced, reduced_within
-from sr_ops.tiles import Tile, owned
+from sr_ops.camera.conservation import conserve
+from sr_ops.camera.degradation import Degradation
+from sr_ops.enlarging.reduction import nearest_owned, reduced, reduced_within
+from sr_ops.image.domain import Domain, flat, keep_flat, nearest
+from sr_ops.image.grid import Grid
+from sr_ops.image.tiles import Tile, owned
+from sr_ops.measures.consistency import ConsistencySums
+from sr_ops.measures.histogram import Histogram
 
 from ..errors import ErrorType, ImageError
 from ..imagery.camera import of_alpha

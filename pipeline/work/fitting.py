@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sr_ops.guess import Guess, with_kernel
-from sr_ops.model import Fitted, Phase
-from sr_ops.observation import Observation
+from sr_ops.enlarging.model import Fitted, Phase
+from sr_ops.estimation.guess import Guess, with_kernel
+from sr_ops.learning.observation import Observation
 from sr_ops.settings import Settings
 
 from ..imagery import camera

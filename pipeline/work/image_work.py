@@ -8,12 +8,12 @@ from math import isfinite
 
 import torch
 
-from sr_ops.learning import fit_stages
-from sr_ops.model import Model
-from sr_ops.prior import Prior
-from sr_ops.restorer import Restorer
+from sr_ops.enlarging.model import Model
+from sr_ops.enlarging.restorer import Restorer
+from sr_ops.image.tiles import Tile
+from sr_ops.learning.learn import fit_stages
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import Method, Settings
-from sr_ops.tiles import Tile
 
 from .. import storage
 from ..codec import to_json

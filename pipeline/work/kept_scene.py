@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from sr_ops.model import Model
+from sr_ops.enlarging.model import Model
 from sr_ops.settings import Settings
 
 from .. import storage

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sr_ops.estimate import Estimate
+from sr_ops.estimation.estimate import Estimate
 from sr_ops.settings import Settings
 
 from ..imagery.camera import signs_of

@@ -5,11 +5,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sr_ops.grid import Grid
-from sr_ops.histogram import Histogram
-from sr_ops.octaves import OctavePowers
-from sr_ops.reduction import nearest_owned, reduced
-from sr_ops.tiles import Tile, owned
+from sr_ops.enlarging.reduction import nearest_owned, reduced
+from sr_ops.image.grid import Grid
+from sr_ops.image.tiles import Tile, owned
+from sr_ops.measures.histogram import Histogram
+from sr_ops.measures.octaves import OctavePowers
 
 from ..imagery.header import Header, Pixels
 from ..imagery.samples import Scaling, Window, known_samples, measured

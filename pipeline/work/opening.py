@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from sr_ops.grid import grid_of
-from sr_ops.model import Model
+from sr_ops.enlarging.model import Model
+from sr_ops.image.grid import grid_of
 from sr_ops.settings import Settings
 
 from .. import storage

@@ -13,12 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from sr_ops import methods
-from sr_ops.model import Model, as_later_stage, degradation_of, network_of
-from sr_ops.named_files import unknown
-from sr_ops.residual_network import ResidualNetwork
+from sr_ops.enlarging.model import Model, as_later_stage, degradation_of, network_of
+from sr_ops.enlarging.stages import stages_of
+from sr_ops.networks.residual_network import ResidualNetwork
+from sr_ops.registry import METHODS, unknown
 from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method, Settings
-from sr_ops.stages import stages_of
 
 _METADATA = "model"
 
@@ -55,7 +54,7 @@ def model_from_bytes(data: bytes, settings: Settings, device: torch.device) -> t
         degradation = degradation_of(settings, tuple(described["noise"]))
         told = None if described["told"] is None else torch.tensor(described["told"], device=device)
         method = str(described["method"])
-        if method in (*methods.NAMES, Method.MODEL):
+        if method in (*METHODS, Method.MODEL):
             learned = {name.removeprefix(_LEARNED): tensor.to(device) for name, tensor in tensors.items()}
             return Model(method, degradation, told=told, learned=learned), settings
         if method not in BY_NETWORKS:

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import torch
 
-from sr_ops.learning import fit_stages_together
-from sr_ops.prior import Prior
+from sr_ops.learning.learn import fit_stages_together
+from sr_ops.priors.prior import Prior
 from sr_ops.settings import AUTO
 
 from ..errors import ImageError

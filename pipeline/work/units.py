@@ -11,7 +11,7 @@ from functools import reduce
 from math import ceil
 from operator import add
 
-from sr_ops.grid import times_of
+from sr_ops.image.grid import times_of
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 
 from ..codec import from_json, from_plain, to_json

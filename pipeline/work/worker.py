@@ -12,7 +12,7 @@ from itertools import islice
 
 import torch
 
-from sr_ops.restorer import RestorerError
+from sr_ops.enlarging.restorer import RestorerError
 
 from .. import storage
 from ..config import RunConfig

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ..anchors import anchors_of, nearest_anchor, nearest_to
-from ..enlarging_method import Learned
-from ..own_examples import Examples
-from ..patch_method import PatchMethod
+from ..enlarging.method import Learned
+from .patches.anchors import anchors_of, nearest_anchor, nearest_to
+from .patches.own_examples import Examples
+from .patches.patch_method import PatchMethod
 
 _ANCHORS = 256
 

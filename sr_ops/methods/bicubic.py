@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from ..degradation import Degradation
-from ..domain import Domain
-from ..enlarging_method import EnlargingMethod, Learned
-from ..resample import upscale
+from ..camera.degradation import Degradation
+from ..enlarging.method import EnlargingMethod, Learned
+from ..image.domain import Domain
+from ..image.resample import upscale
 
 
 class Bicubic(EnlargingMethod):

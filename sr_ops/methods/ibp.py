@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..degradation import Degradation
-from ..domain import Domain, only_known
-from ..enlarging_method import EnlargingMethod, Learned
-from ..resample import upscale
+from ..camera.degradation import Degradation
+from ..enlarging.method import EnlargingMethod, Learned
+from ..image.domain import Domain, only_known
+from ..image.resample import upscale
 
 _ITERATIONS = 50
 

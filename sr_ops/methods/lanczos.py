@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ..degradation import Degradation
-from ..domain import Domain
-from ..enlarging_method import EnlargingMethod, Learned
-from ..resample import Interpolant, upscale
+from ..camera.degradation import Degradation
+from ..enlarging.method import EnlargingMethod, Learned
+from ..image.domain import Domain
+from ..image.resample import Interpolant, upscale
 
 
 def lanczos_3(x: Tensor) -> Tensor:

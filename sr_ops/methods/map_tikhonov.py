@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from ..degradation import Degradation
-from ..domain import Domain
-from ..enlarging_method import EnlargingMethod, Learned
-from ..primal_dual import most_probable, prior_weight, reach
+from ..camera.degradation import Degradation
+from ..camera.primal_dual import most_probable, prior_weight, reach
+from ..enlarging.method import EnlargingMethod, Learned
+from ..image.domain import Domain
 
 FACTOR = 20.0
 """The best of 20, 100 and 400 on Set5's butterfly with noise of 7.65 levels; 1 / FACTOR is the differences' variance.

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from ..degradation import Degradation
-from ..domain import Domain
-from ..enlarging_method import EnlargingMethod, Learned
-from ..primal_dual import most_probable, prior_weight, reach
+from ..camera.degradation import Degradation
+from ..camera.primal_dual import most_probable, prior_weight, reach
+from ..enlarging.method import EnlargingMethod, Learned
+from ..image.domain import Domain
 
 FACTOR = 5.0
 """The best of 2, 5 and 10 on Set5's butterfly (bicubic, noise of 7.65 levels); without noise they differ little."""

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from ..degradation import Degradation
-from ..domain import Domain, nearest
-from ..enlarging_method import EnlargingMethod, Learned
+from ..camera.degradation import Degradation
+from ..enlarging.method import EnlargingMethod, Learned
+from ..image.domain import Domain, nearest
 
 
 class Nearest(EnlargingMethod):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ..degradation import Degradation
-from ..domain import Domain, largest_near, nearest
-from ..enlarging_method import EnlargingMethod, Learned
-from ..resample import upscale
+from ..camera.degradation import Degradation
+from ..enlarging.method import EnlargingMethod, Learned
+from ..image.domain import Domain, largest_near, nearest
+from ..image.resample import upscale
 
 _ITERATIONS = 10
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Generator, Tensor
 
-from ..anchors import directions
-from ..enlarging_method import Learned
-from ..own_examples import Examples, rounded
-from ..patch_method import PatchMethod
+from ..enlarging.method import Learned
+from .patches.anchors import directions
+from .patches.own_examples import Examples, rounded
+from .patches.patch_method import PatchMethod
 
 _ATOMS = 256
 _USED = 3

@@ -1,0 +1,96 @@
+"""The stages of an enlargement: the ratio of each network, and the degradation that it undoes.
+
+Networks for any camera reach x2, x3 and x4 in one stage. Larger scales take two: x4, then x2 of its result, which is
+reduced to the scale. Networks that know bicubic only go by x2 at a time.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from torch import Tensor
+
+from ..camera.base import base_reach, make_base
+from ..camera.conservation import passes
+from ..camera.degradation import Degradation
+from ..camera.kernels import bicubic, of_first_stage
+from ..image.resample import upscale
+from ..networks.body_shapes import reach
+from ..registry import method_of, network_class
+from ..settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
+
+_CONSERVATION_REACH = 8
+"""LR pixels from which `conservation.conserve` can move what was cut off."""
+
+_EXACT_REACH = 16
+"""LR pixels beyond which back-projection with MATLAB's bicubic carries less than 1e-7 of a change."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One stage of an enlargement, done by one network."""
+
+    ratio: int
+    """Scale of the network."""
+    reached: int
+    """Ratio of the stage's result to the LR image."""
+    learned: Degradation
+    """Degradation from the stage's result to its input, at `ratio`."""
+    seen: Degradation
+    """Degradation from the stage's result to the LR image, at `reached`."""
+    interpolates: bool
+    """Whether the base is bicubic interpolation alone, as for networks that know no other camera."""
+
+    def base(self, image: Tensor, known: Tensor | None = None) -> Tensor:
+        """Return the base of the result: (..., C, h, w) to (..., C, h * ratio, w * ratio).
+
+        Args:
+            known: (..., C, h, w) bool; None if all samples are known.
+        """
+        return upscale(image, self.ratio) if self.interpolates else make_base(self.learned, image, known)
+
+
+@lru_cache(maxsize=8)  # a degradation caches properties that are worth keeping from tile to tile
+def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]:
+    """Return all stages up to the scale of the settings, which must be that of `degradation`."""
+    stages: list[Stage] = []
+    direct = settings.network == Network.DIRECT
+    for number, reached in enumerate(settings.stage_scales):
+        seen = seen_at(reached, degradation) if direct else Degradation((bicubic(reached),), reached)
+        ratio = reached if direct and number == 0 else STAGE_SCALE
+        learned = seen if number == 0 else Degradation((bicubic(ratio),), ratio)
+        stages.append(Stage(ratio, reached, learned, seen, interpolates=not direct))
+    return tuple(stages)
+
+
+def seen_at(reached: int, degradation: Degradation) -> Degradation:
+    """Return the degradation from an image at ratio `reached` to the LR image: `degradation` itself at full scale."""
+    scale = degradation.scale
+    if reached == scale:
+        return degradation
+    if degradation.is_bicubic:
+        return Degradation((bicubic(reached),), reached, degradation.noise)
+    kernels = tuple(of_first_stage(kernel, scale, reached) for kernel in degradation.kernels)
+    return Degradation(kernels, reached, degradation.noise)
+
+
+def halo(settings: Settings, degradation: Degradation) -> int:
+    """Return the LR pixels around a tile that its owned pixels depend on.
+
+    It adds up bases, convolutions, back-projection and conservation. Noise would shorten the reach of the data step,
+    but the halo does not rely on it. For a third party's model, whose reach is unknown, `Settings.model_halo` is used.
+    """
+    if settings.by_networks and settings.network != Network.DIRECT:
+        # Stage i works at 2^i times the LR size, so all stages together reach less than twice as far as the first.
+        return 2 * network_class(settings.network).reach_of(settings.depth) + _EXACT_REACH + _CONSERVATION_REACH
+    clear = Degradation(degradation.kernels, degradation.scale) if degradation.is_noisy else degradation
+    back = _EXACT_REACH if clear.is_bicubic else clear.reach
+    conserved = passes(clear) * _CONSERVATION_REACH
+    if settings.method == Method.MODEL:
+        return settings.model_halo + back + conserved
+    if not settings.by_networks:
+        method = method_of(settings.method)
+        return method.reach(degradation) + (0 if method.knows_camera else back) + conserved
+    reaches = [base_reach(stage.learned) * stage.ratio // stage.reached for stage in stages_of(settings, clear)]
+    seen = reach(settings.direct_body)
+    seen += seen // LARGEST_DIRECT if len(reaches) > 1 else 0
+    return seen + sum(reaches) + len(reaches) * back + conserved

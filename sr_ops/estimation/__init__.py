@@ -1,0 +1,1 @@
+"""The camera, found in the pixels of an image."""

@@ -1,0 +1,125 @@
+"""Find a lens out of focus, or a camera that moved, by the zeros of its transfer.
+
+`estimate`'s model is fitted again with a disc, or a line, beside its Gaussian. Where a zero lies within the spectrum no
+Gaussian leaves such a ring or such stripes, and scenes have none; where none does (a disc of a radius below 1.2 LR
+pixels, a line of 2) nothing tells them apart. Shorter lines than 3 LR pixels were seen in scans of print alone.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ..camera.blur_shapes import BlurShape, ShapeKind
+from .estimate import Estimate, SceneFit
+from .spectrum import Spectrum
+
+_BADLY, _WIDE = 0.4, 0.8
+"""Misfit of a Gaussian, or its variance in LR pixels squared, from which a shape is looked for: with noise the zeros
+are filled, and a wide Gaussian fits well."""
+
+_RADII = tuple(step / 5 for step in range(6, 21))
+_LENGTHS = tuple(step / 2 for step in range(6, 15))
+"""LR pixels: from where a zero lies within the spectrum on, to what a block still tells."""
+
+_RANGES = {ShapeKind.DISC: (_RADII[0], _RADII[-1]), ShapeKind.MOTION: (_LENGTHS[0], _LENGTHS[-1])}
+
+_NARROW = 0.4
+"""LR pixels squared: across a motion a Gaussian that stands for it is not wider."""
+
+_FINER = {
+    ShapeKind.DISC: ((0.1, (0.0,)), (0.05, (0.0,))),
+    ShapeKind.MOTION: ((0.25, (-10.0, 0.0, 10.0)), (0.1, (-5.0, 0.0, 5.0))),
+}
+"""LR pixels by which a size is told more finely, twice, and degrees by which a direction is."""
+
+_ROUGH_STEPS, _FINE_STEPS = 5, 12
+
+_PROMISING = 4.0
+"""Evidence after a few steps from which more are taken."""
+
+ENOUGH = 8.0
+"""Evidence; docs/decisions.md."""
+
+_MOST_BESIDE = 0.35
+"""LR pixels squared: what bicubic itself looks like, and a little. What leaves more was a wide Gaussian."""
+
+_LARGEST_SHARE = 0.6
+"""Of the shape's own larger variance that may be left besides."""
+
+_LIKE_A_SCENE = 0.75
+"""Misfit that may be left."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    fit: SceneFit
+    values: Tensor
+    cost: float
+
+    @property
+    def shape(self) -> BlurShape:
+        assert self.fit.shape is not None
+        return self.fit.shape
+
+
+def with_shape(spectrum: Spectrum, plain: Estimate) -> Estimate:
+    """Return an estimate with the shape of the blur if the spectrum shows one for certain, else `plain`.
+
+    Args:
+        plain: `estimate` of the spectrum.
+    """
+    if spectrum.small or (plain.misfit < _BADLY and plain.variances[0] < _WIDE):
+        return plain
+    gaussian = SceneFit(spectrum)
+    start, cost = gaussian.settled(gaussian.start())
+    found = plain
+    for shapes in _families(plain):
+        best = _best(spectrum, shapes, start, _ROUGH_STEPS)
+        if best.cost > cost - _PROMISING:
+            continue
+        for size, turns in _FINER[best.shape.kind]:
+            best = min(best, _best(spectrum, _around(best.shape, size, turns), best.values, _FINE_STEPS), key=_cost)
+        # Give the Gaussian its best chance: begun from where the shape led, it may settle at a better fit.
+        _, led = gaussian.settled(gaussian.widened(best.values, best.shape.covariance))
+        told = replace(best.fit.told(best.values), evidence=min(cost, led) - best.cost)
+        if _is_certain(told) and told.evidence > found.evidence:
+            found = told
+    return found
+
+
+def _families(plain: Estimate) -> Iterable[Sequence[BlurShape]]:
+    yield [BlurShape(ShapeKind.DISC, radius) for radius in _RADII]
+    if plain.variances[1] < _NARROW:
+        yield [BlurShape(ShapeKind.MOTION, length, plain.degrees) for length in _LENGTHS]
+
+
+def _around(shape: BlurShape, size: float, turns: Sequence[float]) -> list[BlurShape]:
+    return [
+        replace(shape, size=shape.size + step, degrees=(shape.degrees + turn) % 180)
+        for step, turn in itertools.product((-size, 0.0, size), turns)
+        if step or turn
+    ]
+
+
+def _best(spectrum: Spectrum, shapes: Sequence[BlurShape], start: Tensor, steps: int) -> _Fitted:
+    fits = [SceneFit(spectrum, shape=shape) for shape in shapes]
+    return min((_Fitted(fit, *fit.settled(start, steps)) for fit in fits), key=_cost)
+
+
+def _cost(fitted: _Fitted) -> float:
+    return fitted.cost
+
+
+def _is_certain(told: Estimate) -> bool:
+    assert told.shape is not None
+    moved = told.shape.kind == ShapeKind.MOTION
+    xx, _, yy = told.shape.covariance
+    least, most = _RANGES[told.shape.kind]
+    return (
+        told.evidence > ENOUGH
+        and told.misfit < _LIKE_A_SCENE
+        and told.variances[0] < min(_MOST_BESIDE, _LARGEST_SHARE * (xx + yy if moved else xx))
+        and least <= told.shape.size < most
+    )

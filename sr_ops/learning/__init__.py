@@ -1,0 +1,1 @@
+"""What is learned from one image before it is enlarged."""

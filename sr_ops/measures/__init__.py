@@ -1,0 +1,1 @@
+"""Measures of a result: beside the truth, beside its input, and of its trust."""

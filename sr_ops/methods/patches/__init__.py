@@ -1,0 +1,1 @@
+"""What methods that enlarge patch by patch share."""

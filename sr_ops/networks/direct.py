@@ -1,0 +1,65 @@
+"""The network that sees the LR image and its base, for one scale, three bands or one, any kernel and noise.
+
+The base (a data step from bicubic) shows the kernel; two planes tell noise and the loss of JPEG. What it adds to the
+base comes from convolutions at LR size and a pixel-shuffle head (Shi et al. 2016).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from ..settings import Body as Body
+from .bodies import hidden_layers
+from .body_shapes import reaches
+from .layers import convolution
+from .residual_network import ResidualNetwork
+
+PLANES = 2
+"""Noise and JPEG loss, each a constant over an image."""
+
+BASE_RANGE = (-0.2, 1.2)
+"""Beyond, a base is not what the network learned from: it sees these."""
+
+NOISE_UNIT = 25 / 255
+"""Noise that the plane tells as 1."""
+
+JPEG_NOISE = 0.11 / 255
+"""Standard deviation of JPEG's loss for a mean step of 1, about: quality 50 loses 6 grey levels, 95 half of one."""
+
+JPEG_UNIT = 128.0
+"""Mean step, in grey levels, that the plane tells as 1."""
+
+
+def planes(noise: Tensor, jpeg_step: Tensor) -> Tensor:
+    """What is told of images: noise in units of the full range, and JPEG's mean step in grey levels, (...) each.
+
+    Returns:
+        (..., 2).
+    """
+    return torch.stack([noise / NOISE_UNIT, jpeg_step / JPEG_UNIT], -1)
+
+
+class DirectNetwork(ResidualNetwork):
+    """Convolutions at LR size over the image, its base (pixel-unshuffled) and the planes, and a pixel-shuffle head."""
+
+    def __init__(self, bands: int, scale: int, body: Body, autocast_dtype: torch.dtype) -> None:
+        super().__init__(bands, scale, autocast_dtype)
+        self.reaches = reaches(body)
+        """Of the layers of `body`, one by one."""
+        self.body = nn.Sequential(
+            convolution(bands * (1 + scale**2) + PLANES, body.width),
+            *hidden_layers(body),
+            nn.ReLU(),
+            convolution(body.width, bands * scale**2),
+        )
+
+    @property
+    def reach(self) -> int:
+        return sum(self.reaches)
+
+    def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
+        constant = told.mean(1)[:, :, None, None].expand(-1, -1, *image.shape[-2:])
+        return torch.cat([image, pixel_unshuffle(base.clamp(*BASE_RANGE), self.scale), constant], 1)
+
+    def residual(self, seen: Tensor) -> Tensor:
+        return pixel_shuffle(self.body(seen), self.scale)

@@ -1,0 +1,1 @@
+"""Networks that are fitted to an image from scratch; each file holds one as its NETWORK."""

@@ -1,0 +1,1 @@
+"""Weights of direct networks that images start from, and their training."""
