@@ -27,15 +27,14 @@ from pipeline.driver.manifest import Manifest
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.pool import Pool, Told
-from pipeline.models.model_file import ModelFile
 from pipeline.output import records
 from pipeline.output.clock import now
 from pipeline.output.layout import Commit
 from pipeline.output.record import Record
 from pipeline.output.status import Status
-from pipeline.priors.prior_file import PriorFile
+from pipeline.work.assignment import Assignment
 from pipeline.work.ledger import Ledger
-from pipeline.work.units import Division, Group, Row, answer_to_json, unit_from_json
+from pipeline.work.units import Group, Row, answer_to_json, unit_from_json
 from sr_ops.settings import FitSettings, Settings
 
 WORKERS = 2
@@ -180,10 +179,7 @@ class Clock:
     @contextmanager
     def executor(
         self,
-        config: RunConfig,
-        prior: PriorFile | None,
-        model: ModelFile | None,
-        division: Division,
+        assignment: Assignment,
         scale: int,
         check: Callable[[], None],
         told: Told,
@@ -194,7 +190,7 @@ class Clock:
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(config, prior, model, division, scale, check, told) as pool,
+            dataflow.ray_executor(assignment, scale, check, told) as pool,
         ):
             self.seconds["ray"] = time.monotonic() - begun
             yield pool

@@ -170,14 +170,14 @@ def _device(name: str) -> torch.device:
 
 def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> NDArray[Any]:
     """Return the result, (C, H, W)."""
-    config, prior_file, model_file = completed(config_of("", "", options))
-    prior = None if prior_file is None else _weights(prior_file)
-    told, watch = config.settings, Stopwatch()
+    named = completed(config_of("", "", options))
+    prior = None if named.prior is None else _weights(named.prior)
+    told, watch = named.config.settings, Stopwatch()
     picture = Picture(image, None, told.seed, told.nodata, told.value_range)
     settings = sized(told, picture.header)
     restorer = None
-    if model_file is not None:
-        restorer = model_file.ready(told.model_halo, torch.get_num_threads(), device.type)
+    if named.model is not None:
+        restorer = named.model.ready(told.model_halo, torch.get_num_threads(), device.type)
     check_scale(restorer, settings.scale)
     with _exact():
         ready = prepare(settings, picture, device, watch)

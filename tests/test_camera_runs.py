@@ -191,7 +191,7 @@ def test_a_divided_scene_is_the_whole(
     monkeypatch.setattr(picture, "HELD_WHOLE", 500)
     whole = enlarge(rows, "whole", tiles, scale=scale, tile_size=64)
     assert {record["error_message"] for record in whole.values()} == {None}
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.004))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.004))
     divided = enlarge(rows, "divided", tiles, scale=scale, tile_size=64)
     assert {record["error_message"] for record in divided.values()} == {None}
     expected = read_tiles(str(tmp_path / "whole"))

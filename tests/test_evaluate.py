@@ -198,7 +198,7 @@ def test_every_form_of_a_result(
     save(tmp_path / "hr.png", truth)
     wanted, divided = FORMS[form]
     if divided:
-        monkeypatch.setattr("pipeline.driver.run.DIVISION", SCENE)
+        monkeypatch.setattr("pipeline.driver.completing.DIVISION", SCENE)
     found, place = score("lr.png", "hr.png", scale, form=wanted)
     made = put_together(place, scale, height * scale, width * scale)
     known = np.ones(made.shape[1:], bool)
@@ -252,7 +252,7 @@ def test_nodata(form: str, tmp_path: Path, score: Any, monkeypatch: pytest.Monke
     save(tmp_path / "hr.tif", of_truth, nodata=0)
     wanted, divided = FORMS[form]
     if divided:
-        monkeypatch.setattr("pipeline.driver.run.DIVISION", SCENE)
+        monkeypatch.setattr("pipeline.driver.completing.DIVISION", SCENE)
     found, place = score("lr.tif", "hr.tif", form=wanted)
     if place.is_dir():
         assert not list(place.glob("r0000_c0000.*"))
@@ -407,7 +407,7 @@ def test_from_s3_to_s3(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A scene whose image, truth and tiles lie on S3 has the scores of the local one, and no copy stays on the disk."""
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", SCENE)
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", SCENE)
     truth = scene(3, 140, 160)
     save(tmp_path / "lr.png", truth[:, ::2, ::2])
     save(tmp_path / "hr.png", truth)

@@ -17,6 +17,7 @@ from pipeline.output.layout import list_commits
 from pipeline.output.record import Record
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, stacked_fits
+from pipeline.work.assignment import Assignment
 from pipeline.work.ledger import MOST_DEATHS, CrashLedger
 from pipeline.work.stopwatch import DeadlineError, Stopwatch
 from pipeline.work.units import Row
@@ -75,7 +76,7 @@ def make_worker(tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.Mon
 
     def make(settings: Settings = tiny_settings, **options: Any) -> Worker:
         ledger = options.pop("ledger", None)
-        return Worker(RunConfig("", str(tmp_path / "out"), settings, **options), None, "cpu", ledger=ledger)
+        return Worker(Assignment(RunConfig("", str(tmp_path / "out"), settings, **options)), "cpu", ledger)
 
     return make
 

@@ -192,7 +192,7 @@ def test_a_scene_keeps_the_kernel_that_its_fit_found(
     estimate, do_group = signs.estimate, Worker._group
     looked: list[int] = []
     monkeypatch.setattr(signs, "estimate", lambda spectrum: looked.append(1) or estimate(spectrum))
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.01))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.01))
     done: list[int] = []
 
     def die_at_the_third(self: Worker, group: Group) -> Any:

@@ -12,6 +12,7 @@ from PIL import Image
 from pipeline.driver.run import run
 from pipeline.imagery import picture
 from pipeline.imagery.reading import decoder_processes
+from pipeline.work.assignment import Assignment
 from pipeline.work.units import Division, Row
 from pipeline.work.worker import Worker
 
@@ -57,7 +58,7 @@ def windowed(tmp_path: Path, make_png: MakePng, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("windowed")
 def test_after_the_last_scene(tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scene that a worker keeps open for its next group is closed when the run ends, or goes on elsewhere."""
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.002))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.002))
     assert run(tiny_config(), observer).done == 3
 
 
@@ -74,7 +75,7 @@ def test_a_scene_that_cannot_go_on(
     place: str, instead: Callable[..., Any], tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scenes whose networks are damaged, or of which nobody can tell how far they came, leave nothing open."""
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.002))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.002))
     monkeypatch.setattr(place, instead)
     assert run(tiny_config(), observer).errors == {"read": 3}
 
@@ -83,7 +84,7 @@ def test_a_scene_that_cannot_go_on(
 def test_nobody_asks_for_the_rest(answers: int, tmp_path: Path, windowed: list[str], tiny_config: MakeConfig) -> None:
     """A run that stops in the middle of a unit lets go of the images that were opened ahead."""
     rows = [Row(index, index + 1, name, str(tmp_path / name), 2, 0) for index, name in enumerate(windowed)]
-    worker = Worker(tiny_config(), None, "cpu")(rows)
+    worker = Worker(Assignment(tiny_config()), "cpu")(rows)
     for _ in range(answers):
         next(worker)
     worker.close()

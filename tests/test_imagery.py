@@ -251,7 +251,7 @@ def made(tmp_path: Path, kind: str) -> str:
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.01))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.01))
 
 
 @pytest.mark.parametrize("kind", ["deep", "nodata", "NaN", "masked", "alpha"])
@@ -262,7 +262,7 @@ def test_tiled_equals_untiled(
     name, ensemble = made(tmp_path, kind), kind == "masked"  # all turns of the self-ensemble for one of them
     results = []
     for number, (side, pixels) in enumerate([(128, 10**9), (16, 10**9), (16, 1000)]):
-        monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels, group_seconds=0.01))
+        monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels, group_seconds=0.01))
         settings = replace(tiny_settings, scale=4, tile_size=side, ensemble=ensemble)
         record, summary = work(name, settings=settings, output=str(tmp_path / f"out{number}"))
         assert summary.done == 1

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import jobs.progress
-import pipeline.driver.run
+import pipeline.driver.completing
 from jobs import json_log
 
 from .fixture_types import Srpipe
@@ -169,7 +169,7 @@ def test_a_scene_is_told_by_its_parts(
     """The fit and each group of tiles have lines of their own."""
     from pipeline.work.units import Division
 
-    monkeypatch.setattr(pipeline.driver.run, "DIVISION", Division(pixels=500, group_seconds=1e-4))
+    monkeypatch.setattr(pipeline.driver.completing, "DIVISION", Division(pixels=500, group_seconds=1e-4))
     make_png(tmp_path / "big.png", height=60, width=60)
     (tmp_path / "m.csv").write_text("uri\nbig.png\n")
     _, _, err = srpipe("run", "m.csv", "-o", "out", "-v", "--log-format", "json", "--tile-size", "16", *TINY)

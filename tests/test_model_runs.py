@@ -117,7 +117,7 @@ def test_a_scene_in_groups_of_tiles(
     Image.fromarray(picture(60, 70)).save(folder / "a.png")
     run = ("run", "m.csv", "--scale", "2", "--tile-size", "32", *MODEL)
     assert srpipe(*run, "-o", "whole")[0] == 0
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=0, group_seconds=0.0))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=0, group_seconds=0.0))
     assert srpipe(*run, "-o", "divided")[0] == 0
     tiles = read_tiles(str(folder / "whole"))
     assert len([name for name in tiles if name.endswith(".png")]) == 6

@@ -162,7 +162,7 @@ def test_groups_of_a_scene_know(
     whole = enlarge("uri\na.tif\n", method=method, tile_size=16)["a.tif"]
     tiles = read_tiles(str(tmp_path / "out"))
     (tmp_path / "out").rename(tmp_path / "whole")
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.002))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.002))
     divided = enlarge("uri\na.tif\n", method=method, tile_size=16)["a.tif"]
     assert read_tiles(str(tmp_path / "out")) == tiles
     same = [name for name in whole if not name.endswith(("_s", "_at", "_bytes", "worker"))]

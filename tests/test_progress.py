@@ -489,7 +489,7 @@ def test_divided_runs_tell_groups(
     """A run with a scene: its observer hears of the fit, then of the groups, then of the image."""
     make_png(tmp_path / "big.png", height=60, width=60)
     (tmp_path / "m.csv").write_text("uri\nbig.png\n")
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=500, group_seconds=1e-4))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=500, group_seconds=1e-4))
     assert run(tiny_config(), observer).done == 1
     kinds = [type(answer) for answer in observer.answers]
     assert kinds[0] is Scene

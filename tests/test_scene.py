@@ -36,7 +36,7 @@ SMALL = Division(pixels=1000, group_seconds=0.002)
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", SMALL)
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", SMALL)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_divided_equals_undivided(
     assert sorted(enlarged) == [1, 4, 6, 16, 16]
     enlarged.clear()
     seconds = SMALL.group_seconds / (1 if settings.ensemble else 8)
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", replace(SMALL, group_seconds=seconds))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", replace(SMALL, group_seconds=seconds))
     summary = run(tiny_config(settings=settings), observer)
     assert (summary.done, summary.failed) == (5, 0)
     assert sum(enlarged) == 43
@@ -162,7 +162,7 @@ def test_a_scene_starts_from_the_prior(
     (tmp_path / "p").write_bytes(make_prior(bands=(1,)))
     run(tiny_config(prior_name=str(tmp_path / "p")), observer)
     assert observer.records[-1].prior_bands == 1
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", DIVISION)
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", DIVISION)
     run(tiny_config(prior_name=str(tmp_path / "p"), output=f"{tmp_path}/whole"), observer)
     assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
     assert _content(asdict(observer.records[0])) == _content(asdict(observer.records[1]))
@@ -539,7 +539,7 @@ def test_two_workers_share_a_scene(
         return finish(output, begun, groups, patiently)
 
     monkeypatch.setattr(scene, "finish", listen)
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=30_000, group_seconds=0.0015))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=30_000, group_seconds=0.0015))
     summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
     assert (summary.done, summary.failed) == (2, 0)
     assert [(group.start, group.stop) for group in told] == [(tile, tile + 1) for tile in range(9)]

@@ -142,7 +142,7 @@ def test_every_kind_as_a_scene_from_s3(
     assert run(whole, observer).done == len(names)
     observer.records.clear()
     assert divide(HEIGHT, WIDTH, 3, settings, IN_TWO) == ((0, 2), (2, 4))
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", IN_TWO)
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", IN_TWO)
     there = tiny_config(manifest=f"{tmp_path}/there.txt", root=s3_bucket, settings=settings, deep=deep)
     run(there, observer)
     assert {record.key: record.error_message for record in observer.records} == dict.fromkeys(names)

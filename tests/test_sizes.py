@@ -177,7 +177,7 @@ def test_a_scene_is_as_if_undivided(
     settings = replace(tiny_config().settings, result_size="gsd:6.1")
     outputs = [str(tmp_path / side) for side in ("divided", "undivided")]
     for output, pixels in zip(outputs, (100, 10**6), strict=True):
-        monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels, 1e-9))
+        monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels, 1e-9))
         assert run(tiny_config(settings=settings, output=output), observer).done == 1
     divided, undivided = map(read_tiles, outputs)
     assert divided == undivided

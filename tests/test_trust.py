@@ -211,7 +211,7 @@ def test_a_scene_has_the_map_of_an_image(
     manifest(tmp_path, "big.png")
     config = from_prior({"tile_size": 32}, disagreement=True)
     run(replace(config, output=f"{tmp_path}/whole"), observer)
-    monkeypatch.setattr("pipeline.driver.run.DIVISION", Division(pixels=1000, group_seconds=0.002))
+    monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.002))
     do_group, left = Worker._group, [3]
 
     def do_or_die(self: Worker, group: Any) -> Any:

@@ -26,6 +26,7 @@ from pipeline.output.record import Record
 from pipeline.priors.prior_file import parse_prior, read_prior, weights
 from pipeline.storage_options import S3Options, StorageOptions
 from pipeline.work import image_work, stacked_fits
+from pipeline.work.assignment import Assignment
 from pipeline.work.device import inline_device
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
@@ -51,7 +52,7 @@ def make_worker(tmp_path: Path, tiny_settings: Settings) -> MakeWorker:
         if prior_file is not None:
             changes = {"prior": prior_file.sha256, "network": Network.DIRECT, **changes}
         settings = replace(tiny_settings, **changes)
-        return Worker(RunConfig("", str(tmp_path / "out"), settings, retries=0), prior_file, "cpu")
+        return Worker(Assignment(RunConfig("", str(tmp_path / "out"), settings, retries=0), prior_file), "cpu")
 
     return make
 
@@ -275,7 +276,7 @@ def test_auto_keeps_a_fit_that_wins(tmp_path: Path, row: MakeRow) -> None:
     assert prior is not None
     settings = replace(preset(Preset.FAST, from_prior=True), scale=2, prior=prior.sha256)
     settings = replace(settings, width=prior.body.width, depth=prior.body.depth)
-    record = process(Worker(RunConfig("", str(tmp_path / "out"), settings), prior, "cpu"), row("t.png"))
+    record = process(Worker(Assignment(RunConfig("", str(tmp_path / "out"), settings), prior), "cpu"), row("t.png"))
     assert (record.status, record.method_used, record.network) == ("done", "prior", "direct")
     assert (record.prior, record.prior_bands, record.steps) == (prior.sha256, 3, 0)
     assert record.prior_reconstruction_psnr is not None
@@ -606,7 +607,7 @@ def test_a_stack_keeps_what_rows_tell_of_their_noise(
 def test_threads_hold_for_the_process(tmp_path: Path, tiny_settings: Settings) -> None:
     """A worker computes with as many threads as it is told, and says so."""
     try:
-        worker = Worker(RunConfig("", str(tmp_path), tiny_settings, threads=2), None, "cpu")
+        worker = Worker(Assignment(RunConfig("", str(tmp_path), tiny_settings, threads=2)), "cpu")
         record = process(worker, Row(0, 1, "x", str(tmp_path / "x"), 2, 0))
         assert (torch.get_num_threads(), record.threads) == (2, 2)
     finally:
@@ -628,7 +629,7 @@ def test_a_worker_uses_the_storage_options(tmp_path: Path, tiny_settings: Settin
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
     further = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
     options = StorageOptions(S3Options(endpoint, anon=True, further=further))
-    worker = Worker(RunConfig("", str(tmp_path / "out"), tiny_settings, storage=options), None, "cpu")
+    worker = Worker(Assignment(RunConfig("", str(tmp_path / "out"), tiny_settings, storage=options)), "cpu")
     record = process(worker, Row(0, 1, "x", "s3://b/x.png", 2, 0))
     assert record.error_type == "read"
     assert f"{endpoint}/b/x.png" in (record.error_message or "")

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 import rasterio
 
+import pipeline.driver.completing
 import pipeline.driver.run
 from pipeline.config import Format
 from pipeline.driver.observer import Observer
@@ -149,7 +150,7 @@ class _Nobody(Observer):
 def _divided() -> Iterator[None]:
     """Images of some hundred pixels are scenes, and are read window by window."""
     with (
-        patch.object(pipeline.driver.run, "DIVISION", Division(pixels=500, group_seconds=1e-4)),
+        patch.object(pipeline.driver.completing, "DIVISION", Division(pixels=500, group_seconds=1e-4)),
         patch.object(picture, "HELD_WHOLE", 600),
         patch.multiple(sheet, FITTED_WHOLE=600, _SIDE=16),
     ):

@@ -7,12 +7,14 @@ from sr_ops.settings import NO_PRIOR
 from .. import storage
 from ..config import RunConfig
 from ..imagery.kernel_files import read_kernel
-from ..models.model_file import ModelFile, read_model
+from ..models.model_file import read_model
 from ..priors.prior_file import SHIPPED, PriorFile, check_fits, read_prior
 from ..storage.patience import Patience
+from ..work.assignment import Assignment
+from ..work.units import DIVISION
 
 
-def completed(config: RunConfig) -> tuple[RunConfig, PriorFile | None, ModelFile | None]:
+def completed(config: RunConfig) -> Assignment:
     """Return the run with absolute paths, kernel, prior and model filled in, and the files of the latter two.
 
     Raises:
@@ -20,9 +22,9 @@ def completed(config: RunConfig) -> tuple[RunConfig, PriorFile | None, ModelFile
     """
     config, prior_file = _with_prior(_with_kernel(_with_whole_paths(config)))
     model_file = read_model(config)
-    if model_file is None:
-        return config, prior_file, None
-    return replace(config, settings=replace(config.settings, weights=model_file.sha256)), prior_file, model_file
+    if model_file is not None:
+        config = replace(config, settings=replace(config.settings, weights=model_file.sha256))
+    return Assignment(config, prior_file, model_file, DIVISION)
 
 
 def _with_whole_paths(config: RunConfig) -> RunConfig:

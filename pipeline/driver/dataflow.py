@@ -35,12 +35,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noq
 
 from ..config import Device, RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
-from ..models.model_file import ModelFile  # noqa: E402
 from ..output.heartbeat import Heartbeat  # noqa: E402
-from ..priors.prior_file import PriorFile  # noqa: E402
 from ..storage.patience import Patience  # noqa: E402
+from ..work.assignment import Assignment  # noqa: E402
 from ..work.ledger import Book  # noqa: E402
-from ..work.units import Answer, Division, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
+from ..work.units import Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
 from . import figures  # noqa: E402
 from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for  # noqa: E402
 from .pool import Pool, Told, nothing_told  # noqa: E402
@@ -154,10 +153,7 @@ class _Share:
 
 @contextmanager
 def ray_executor(
-    config: RunConfig,
-    prior: PriorFile | None,
-    model: ModelFile | None,
-    division: Division,
+    assignment: Assignment,
     scale: int,
     check: Callable[[], None],
     told: Told = nothing_told,
@@ -170,11 +166,11 @@ def ray_executor(
     Raises:
         UsageError: the cluster cannot be joined, or lacks a GPU that was requested.
     """
+    config = assignment.config
     with _cluster(config):
         share, workers = _share(config, worker_bytes(config.settings, scale))
         ledger = _RayLedger.start()
-        arguments: dict[str, object] = {"config": config, "prior": prior, "model": model}
-        arguments |= {"device": share.device, "division": division, "ledger": ledger}
+        arguments: dict[str, object] = {"assignment": assignment, "device": share.device, "ledger": ledger}
         work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
         execute = in_waves(work_off, config.output, _WAVE, Patience(config.retries), check, told)
         yield Pool(execute, workers, ledger.alive, _Metrics().publish)

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-from ..config import Executor, RunConfig
-from ..models.model_file import ModelFile
+from ..config import Executor
 from ..output.record import Record
-from ..priors.prior_file import PriorFile
 from ..storage.patience import Patience
-from ..work.units import Division, Row
+from ..work.assignment import Assignment
+from ..work.units import Row
 from .capacity import Workers
 from .pool import Execute, Pool, Told, nothing_told
 from .waves import one_by_one
@@ -17,10 +16,7 @@ from .waves import one_by_one
 
 @contextmanager
 def executor(
-    config: RunConfig,
-    prior_file: PriorFile | None,
-    model_file: ModelFile | None,
-    division: Division,
+    assignment: Assignment,
     scale: int,
     check: Callable[[], None],
     told: Told = nothing_told,
@@ -31,17 +27,18 @@ def executor(
         scale: the largest of any image.
         check: raises if the output no longer belongs to this run.
     """
+    config = assignment.config
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
 
-        with ray_executor(config, prior_file, model_file, division, scale, check, told) as pool:
+        with ray_executor(assignment, scale, check, told) as pool:
             yield replace(pool, execute=_telling(pool.execute, pool.workers))
     else:
         from ..work.device import inline_device
         from ..work.worker import Worker
 
         workers = Workers(1, "--executor inline")
-        with closing(Worker(config, prior_file, inline_device(config.device), division, model=model_file)) as worker:
+        with closing(Worker(assignment, inline_device(config.device))) as worker:
             execute = one_by_one(worker, config.output, Patience(config.retries), check, told)
             yield Pool(_telling(execute, workers), workers, alive=lambda: 1)
 

@@ -65,7 +65,7 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
     check_options(config)
     _check_asked(config, asked)
     storage.use(config.storage, config.output)
-    config, *_ = completed(config)
+    config = completed(config).config
     with open_manifest(config.manifest) as manifest:
         check_input(config, manifest)
         check_output(config, manifest, config.root or manifest.root)

@@ -15,7 +15,6 @@ from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
 from ..errors import ErrorType, UsageError
-from ..models.model_file import ModelFile
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.judging import degraded_keys, judged
@@ -24,10 +23,10 @@ from ..output.lock import Lock, locked
 from ..output.record import Record
 from ..output.records import RecordSink
 from ..output.status import Status
-from ..priors.prior_file import PriorFile
 from ..storage import Source
 from ..work import scene
-from ..work.units import DIVISION, Row
+from ..work.assignment import Assignment
+from ..work.units import Row
 from .beating import beating, interval
 from .capacity import Workers
 from .completing import completed
@@ -94,7 +93,8 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
-    config, prior, model = completed(config)
+    assignment = completed(config)
+    config = assignment.config
     manifest = read_manifest(config.manifest)
     check_input(config, manifest)
     root = config.root or manifest.root
@@ -109,7 +109,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         tally = _Tally()
         observer.starting(plan)
         with ExitStack() as stack:
-            pool = stack.enter_context(_pool(config, prior, model, plan, lock, progress)) if plan.units else None
+            pool = stack.enter_context(_pool(assignment, plan, lock, progress)) if plan.units else None
             workers = pool.workers if pool else Workers(0, "nothing to do")
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
@@ -135,12 +135,10 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     return summary
 
 
-def _pool(
-    config: RunConfig, prior: PriorFile | None, model: ModelFile | None, plan: Plan, lock: Lock, progress: Progress
-) -> AbstractContextManager[Pool]:
+def _pool(assignment: Assignment, plan: Plan, lock: Lock, progress: Progress) -> AbstractContextManager[Pool]:
     """Return what processes the plan's units."""
     scale = max(row.scale for unit in plan.units for row in unit)
-    return executor(config, prior, model, DIVISION, scale, lock.check, progress.answered)
+    return executor(assignment, scale, lock.check, progress.answered)
 
 
 @dataclass

@@ -106,11 +106,12 @@ def _start(config: RunConfig) -> tuple["Worker", Ready]:
 
     from ..models.model_file import read_model
     from ..priors.prior_file import read_prior
+    from .assignment import Assignment
     from .device import inline_device
     from .worker import Worker
 
     device = inline_device(config.device)
-    worker = Worker(config, read_prior(config.prior_name), device, _BY_TILES, model=read_model(config))
+    worker = Worker(Assignment(config, read_prior(config.prior_name), read_model(config), _BY_TILES), device)
     list(worker([_warm_up(config)]))  # the first picture loads libraries and allocates memory
     return worker, Ready(device, torch.cuda.device_count())
 

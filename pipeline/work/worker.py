@@ -15,14 +15,13 @@ import torch
 from sr_ops.enlarging.restorer import RestorerError
 
 from .. import storage
-from ..config import RunConfig
 from ..errors import ErrorType, ImageError
-from ..models.model_file import ModelFile
 from ..output import leftovers
 from ..output.clock import now
 from ..output.record import Record
-from ..priors.prior_file import PriorFile, weights
+from ..priors.prior_file import weights
 from ..storage.patience import Patience
+from .assignment import Assignment
 from .fitting import ImageFit
 from .image_work import Attempt, ImageWork
 from .ledger import Ledger, NoLedger
@@ -31,7 +30,7 @@ from .opening import Opened, Opener, ledger_name
 from .recording import Recorder, failed, failed_by_bug
 from .stacked_fits import stacked_fits
 from .stopwatch import DeadlineError
-from .units import DIVISION, Answer, Division, Group, Row, Unit
+from .units import Answer, Group, Row, Unit
 
 _FIT_PHASES = ("fit", "infer", "back_project")
 """Phases that occur in a fit of all stages: later ones learn from the result of earlier ones."""
@@ -42,26 +41,22 @@ class Worker:
 
     def __init__(
         self,
-        config: RunConfig,
-        prior: PriorFile | None,
+        assignment: Assignment,
         device: str,
-        division: Division = DIVISION,
         ledger: Ledger | None = None,
-        model: ModelFile | None = None,
     ) -> None:
-        """Set thread count and storage options of `config` for the whole process.
+        """Set the run's thread count and storage options for the whole process.
 
         Args:
-            prior: the weights whose sha256 is in the settings.
             device: "cpu" or "cuda".
             ledger: None if nobody restarts this process.
-            model: the model whose sha256 is in the settings as their weights.
         """
+        config, division, model = assignment.config, assignment.division, assignment.model
         torch.set_num_threads(config.threads)
         storage.use(config.storage, config.output)  # credentials are looked up in this process, which uses them
         leftovers.sweep_temporary()
         self._config = config
-        self._prior = None if prior is None else weights(prior.data)
+        self._prior = None if assignment.prior is None else weights(assignment.prior.data)
         self._device = torch.device(device)
         self._restarted = ledger is not None
         self._ledger = ledger or NoLedger()
