@@ -200,6 +200,7 @@ def main(data: Path) -> None:
             print(folder.name, line.name, line.record["status"], *line.missed, sep=" | ", file=sys.stderr, flush=True)
     seam = seams.section()
     lines = [line for folder in folders.values() for line in folder]
+    files = {(folder.name, line.name) for folder, of_folder in folders.items() for line in of_folder}
     missed += [f"- {line.name}: {what}" for line in lines for what in line.missed]
     tables = "\n\n".join(f"### {folder.title}\n\n{folder_table(lines)}" for folder, lines in folders.items())
     minutes = (time.monotonic() - started) / 60
@@ -207,10 +208,10 @@ def main(data: Path) -> None:
 
 `make bench-fidelity DATA=...` ({minutes:.0f} minutes). {machine()}
 
-`srpipe run --scale {SCALE} --preset fast --executor inline` was given {len(lines)} files. A file that Pillow or
-rasterio reads whole by itself is to be done, or refused in a sentence that names the reason. A file that neither reads
-is to fail with a class and a sentence. A run ends with 3 where a file failed, else with 0, and never shows a
-traceback. Expectations missed: **{len(missed)}**.
+`srpipe run --scale {SCALE} --preset fast --executor inline` was given {len(files)} files, some with
+several sets of options: {len(lines)} images in all. A file that Pillow or rasterio reads whole by itself is to be done,
+or refused in a sentence that names the reason. A file that neither reads is to fail with a class and a sentence. A run
+ends with 3 where a file failed, else with 0, and never shows a traceback. Expectations missed: **{len(missed)}**.
 
 {"".join(f"{line}{chr(10)}" for line in missed)}
 - *Read as* says what Pillow or rasterio, not srpipe, makes of the file. All comparisons are with that.
