@@ -21,6 +21,14 @@ def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
+def furthest(tiles: dict[str, bytes], others: dict[str, bytes]) -> int:
+    """The largest difference of a sample, in grey levels, of two runs that wrote the same tiles, as `read_tiles` gives
+    them."""
+    assert tiles.keys() == others.keys()
+    both = [[np.asarray(Image.open(io.BytesIO(made[name]))).astype(int) for made in (tiles, others)] for name in tiles]
+    return max(int(np.abs(one - other).max()) for one, other in both)
+
+
 def pasted(tiles: dict[str, bytes], key: str) -> np.ndarray:
     """The whole picture from its tiles, (H, W) or (H, W, 3): rows and columns are told by the names.
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ..camera.degradation import Degradation
-from ..camera.kernels import unlike_gaussian
 from ..enlarging.enlarge import enlarge, enlarge_tiled
 from ..enlarging.method import Learned
 from ..enlarging.model import Fitted, Model, Phase, as_later_stage, build_network, network_of, no_phase
@@ -26,6 +25,7 @@ from ..networks.residual_network import ResidualNetwork
 from ..priors.prior import Prior
 from ..registry import method_of
 from ..settings import AUTO, Method, Settings
+from .candidates import fit_pays, fit_serves, prior_serves
 from .damage import CLEAN, Damage, find_damage
 from .fits import AfterStep, Taught, fit_together, stacks_of
 from .held_out import Examination, HeldOut, hold_out, whole
@@ -80,22 +80,6 @@ def fit_stages_together(
             for index, (loss, its_curve) in zip(stack, losses, strict=True):
                 images[index].learned(loss, its_curve)
     return [image.fitted for image in images]
-
-
-_CLEARLY = 0.5
-"""dB: of 72 pictures whose truth is known, shrunk again by 4, the prior lost by more on one and was better on 71."""
-
-_CLEARLY_SPOILED = 1.5
-"""The same for other kernels than bicubic and for JPEGs, whose sons are blurred twice or show blocks as detail. The
-prior was worse than the base on such sons of 20 in 101 pictures, by up to 1.04, and better in truth on all 20, by up to
-2.4 dB."""
-
-_UNLIKE = 0.3
-"""Of a kernel to its Gaussian. Of 18 fits by motion and a lens out of focus 16 gained, 0.39 dB on average, and none
-lost more than 0.16; of 12 by Gaussians and bicubic 9 lost, up to 0.64."""
-
-_ASTRAY = 1.0
-"""dB: of those 18 four were up to 0.9 worse than the prior on parts held out, and all four better in truth."""
 
 
 class _Stages:
@@ -178,15 +162,7 @@ class _Stages:
         self.fitted = replace(self.fitted, model=replace(self._plain, method=method, learned=learned))
 
     def _fit_pays(self) -> bool:
-        """Whether a fit is likely to be better than where it starts; parts held out do not tell (docs/decisions.md).
-
-        Of a JPEG they are spoiled as well. Of a Gaussian, or of what is narrower, the prior knows more than a blurred
-        image can teach: its sons are blurred twice, as no image is that will be enlarged.
-        """
-        if self._prior is None:
-            return True
-        seldom_seen = any(unlike_gaussian(kernel) > _UNLIKE for kernel in self._stages[0].learned.kernels)
-        return self._damage.jpeg_steps is None and seldom_seen
+        return self._prior is None or fit_pays(self._stages[0].learned.kernels, self._damage)
 
     def _examine_unfitted(self) -> None:
         """Score the base and the prior as it is, and take the better one."""
@@ -204,14 +180,13 @@ class _Stages:
             self.fitted = replace(self.fitted, model=replace(self._plain, method=Method.PRIOR, networks=networks))
 
     def _prior_serves(self, network: ResidualNetwork) -> bool:
-        """Whether the prior as it is is not clearly worse than the base, by all of the image: it learned from none."""
-        spoiled = self._damage.jpeg_steps is not None or not self._plain.degradation.is_bicubic
-        clearly = _CLEARLY_SPOILED if spoiled else _CLEARLY
+        """Whether the prior as it is may be taken; it is where nothing tells."""
         everything = whole(self._lr, self._ratio, self._known)
         if everything is None:
             return True
         examination = Examination(everything, self._stages[0], self._damage, self._settings.seed)
-        return examination.of(network, self._told) > examination.of_base() - clearly
+        by_bicubic = self._plain.degradation.is_bicubic
+        return prior_serves(examination.of(network, self._told), examination.of_base(), self._damage, by_bicubic)
 
     def _first_wins(self, network: ResidualNetwork, loss: float, its_curve: tuple[float, ...]) -> bool:
         """Take the scores of the first network, and whether it is kept."""
@@ -220,10 +195,10 @@ class _Stages:
             return True
         with self._phase("fit"):
             psnr = self._examination.of(network, self._told)
-        base, prior = self.fitted.bicubic_reconstruction_psnr, self.fitted.prior_reconstruction_psnr
+        base, by_prior = self.fitted.bicubic_reconstruction_psnr, self.fitted.model.method == Method.PRIOR
+        prior = self.fitted.prior_reconstruction_psnr if by_prior else None
         self.fitted = replace(self.fitted, reconstruction_psnr=psnr)
-        least = prior - _ASTRAY if self.fitted.model.method == Method.PRIOR else base
-        return self._settings.method != Method.AUTO or psnr > least  # one gone astray may be nan, which is less
+        return self._settings.method != Method.AUTO or fit_serves(psnr, base, prior)
 
     def _keep(self, networks: tuple[ResidualNetwork, ...]) -> None:
         self.fitted = replace(self.fitted, model=replace(self._plain, method=Method.ZSSR, networks=networks))
