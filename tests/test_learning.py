@@ -13,10 +13,10 @@ from sr_ops.enlarging.enlarge import enlarge
 from sr_ops.enlarging.model import Fitted, Model, network_of, no_phase
 from sr_ops.enlarging.stages import stages_of
 from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.learning import learn as learning
 from sr_ops.learning.damage import Damage
 from sr_ops.learning.held_out import Examination, hold_out
 from sr_ops.learning.learn import fit_stages, fit_stages_together
-from sr_ops.learning.learn import learn as learning
 from sr_ops.learning.observation import Observation
 from sr_ops.learning.pairs import Lesson
 from sr_ops.networks.direct import JPEG_NOISE, JPEG_UNIT, NOISE_UNIT, DirectNetwork

@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from jobs.sample_pictures import photograph, satellite_view
 from sr_ops.enlarging.stages import Stage
 from sr_ops.image.resample import downscale, upscale
+from sr_ops.learning import stack
 from sr_ops.learning.fit import fit
-from sr_ops.learning.learn import stack
 from sr_ops.learning.pairs import Lesson, Pair
 from sr_ops.learning.stack import fit_stack
 from sr_ops.networks.residual_network import ResidualNetwork, fastest_dtype

@@ -14,8 +14,8 @@ from torch import Generator, Tensor, nn
 from sr_ops import super_resolve
 from sr_ops.camera.back_projection import back_project
 from sr_ops.camera.conservation import conserve
+from sr_ops.enlarging import enlarge as enlarging
 from sr_ops.enlarging.enlarge import enlarge
-from sr_ops.enlarging.enlarge import enlarge as enlarging
 from sr_ops.enlarging.model import Fitted, Model, Phase, build_network, no_phase
 from sr_ops.enlarging.stages import Stage, halo
 from sr_ops.estimation.guess import guess
@@ -25,11 +25,11 @@ from sr_ops.image.dihedral import ORDER, transform
 from sr_ops.image.domain import UNIT, Domain, nearest
 from sr_ops.image.resample import downscale, upscale
 from sr_ops.image.tiles import cut, owned, paste, plan_tiles
+from sr_ops.learning import learn as learning
 from sr_ops.learning.damage import CLEAN, find_damage
 from sr_ops.learning.fit import fit
 from sr_ops.learning.held_out import Examination, hold_out
 from sr_ops.learning.learn import fit_stages, fit_stages_together
-from sr_ops.learning.learn import learn as learning
 from sr_ops.learning.observation import Observation
 from sr_ops.learning.pairs import Pair, father_son_pyramid
 from sr_ops.measures.consistency import ConsistencySums
