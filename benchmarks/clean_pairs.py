@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from pipeline.driver.manifest import IMAGE_SUFFIXES
 from pipeline.imagery.images import from_levels, to_levels
+from pipeline.manifest.manifest import IMAGE_SUFFIXES
 from pipeline.priors.pictures import TrainingImages, read_pictures
 from sr_ops.camera.base import make_base
 from sr_ops.camera.degradation import Degradation

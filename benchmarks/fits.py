@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.driver.manifest import IMAGE_SUFFIXES
 from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.manifest.manifest import IMAGE_SUFFIXES
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.enlarging.enlarge import enlarge_tiled
 from sr_ops.enlarging.model import Model, degradation_of, network_of, no_phase

@@ -121,7 +121,7 @@ def memory_table(runs: list[Driver]) -> str:
 
 
 def _wave() -> int:
-    from pipeline.driver.dataflow import _WAVE  # here: it loads Ray
+    from pipeline.driver.dataflow import _WAVE
 
     return _WAVE
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.driver.manifest import IMAGE_SUFFIXES
-from pipeline.driver.training_images import WEIGHT
+from pipeline.manifest.manifest import IMAGE_SUFFIXES
+from pipeline.manifest.training_images import WEIGHT
 
 OUT = Path("bench-out")
 

@@ -23,10 +23,10 @@ from pipeline import storage
 from pipeline.codec import to_json
 from pipeline.config import VERSION, Device, RunConfig
 from pipeline.driver import run as run_module
-from pipeline.driver.manifest import Manifest
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.pool import Pool, Told
+from pipeline.manifest.manifest import Manifest
 from pipeline.output import records
 from pipeline.output.clock import now
 from pipeline.output.layout import Commit

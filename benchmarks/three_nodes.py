@@ -19,11 +19,11 @@ from PIL import Image
 
 from jobs.sample_pictures import photograph, satellite_view
 from pipeline.config import Device, RunConfig
-from pipeline.driver import dataflow  # before anything of Ray's: it sets Ray's environment
-from pipeline.driver.manifest import Manifest
+from pipeline.driver import dataflow
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.run import run
+from pipeline.manifest.manifest import Manifest
 from pipeline.output.record import Record
 from pipeline.work.units import Answer, GroupRecord, Scene, answer_from_json
 from sr_ops.settings import Preset, preset

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.driver.forecast import Forecast
+from pipeline.forecast.forecast import Forecast
 
 from .amounts import duration
 

@@ -9,10 +9,10 @@ from rich.live import Live
 from rich.text import Text
 
 from pipeline.config import RunConfig
-from pipeline.driver.manifest import Manifest
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
 from pipeline.driver.run import Summary, run
+from pipeline.manifest.manifest import Manifest
 from pipeline.output.heartbeat import Heartbeat
 from pipeline.output.record import Record
 from pipeline.output.status import Status

@@ -21,9 +21,9 @@ from PIL import Image
 from jobs.cli import main
 from pipeline import storage
 from pipeline.config import Device, Executor, RunConfig
-from pipeline.driver.manifest import Manifest
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
+from pipeline.manifest.manifest import Manifest
 from pipeline.output import records
 from pipeline.output.heartbeat import Heartbeat
 from pipeline.output.record import Record

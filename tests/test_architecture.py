@@ -55,7 +55,7 @@ ROOMS = {
     ),
     "pipeline": (
         *("errors", "codec", "storage_options", "config", "quality"),
-        *("storage", "imagery", "output", "priors", "models", "work", "driver"),
+        *("storage", "imagery", "output", "priors", "models", "work", "manifest", "driver", "forecast"),
         *("options", "running", "arrays"),
         *("evaluate", "contact_sheet", "compare", "report"),
     ),
@@ -215,7 +215,7 @@ def test_the_check_for_heavy_imports_can_fail() -> None:
 def test_the_driver_plans_without_torch_or_ray() -> None:
     """Manifest, plan, prior, records and the run itself load without torch or Ray: both wait until there is work."""
     assert not loaded_by("import pipeline.driver.run, jobs.progress") & {"torch", "ray"}
-    assert not loaded_by("import pipeline.driver.forecast, jobs.forecast_table") & {"torch", "ray"}
+    assert not loaded_by("import pipeline.forecast.forecast, jobs.forecast_table") & {"torch", "ray"}
     read = "from pipeline.priors import prior_file\nfrom sr_ops.settings import Network, Settings\n"
     check = "prior_file.check_fits(prior_file.read_prior('shipped'), Settings(network=Network.DIRECT))"
     assert not loaded_by(f"{read}{check}") & {"torch", "ray"}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.driver import calibration
-from pipeline.driver.forecast import forecast
-from pipeline.driver.outlook import Asked
+from pipeline.forecast import calibration
+from pipeline.forecast.forecast import forecast
+from pipeline.forecast.outlook import Asked
 from pipeline.work.calibrating import Measured
 from pipeline.work.units import Row
 

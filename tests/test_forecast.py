@@ -15,12 +15,12 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.config import Device, Executor, Form, Format, RunConfig
-from pipeline.driver import calibration
-from pipeline.driver.forecast import Forecast, forecast
-from pipeline.driver.outlook import Asked
-from pipeline.driver.rates import Line, line_through, through_after
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
+from pipeline.forecast import calibration
+from pipeline.forecast.forecast import Forecast, forecast
+from pipeline.forecast.outlook import Asked
+from pipeline.forecast.rates import Line, line_through, through_after
 from pipeline.work.calibrating import spread
 from sr_ops.settings import COLLECTION_KERNEL, Method
 

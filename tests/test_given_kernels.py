@@ -16,13 +16,13 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.config import RunConfig, check_kernel, names_kernel_file, parse_kernel, parse_noise, takes_kernel
-from pipeline.driver.manifest import read_manifest
 from pipeline.driver.plan import make_plan
 from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
-from pipeline.driver.training_images import read_training_images
 from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import to_text
+from pipeline.manifest.manifest import read_manifest
+from pipeline.manifest.training_images import read_training_images
 from pipeline.quality import Quality
 from pipeline.storage import patience
 from sr_ops.camera.kernel_spec import described
@@ -234,8 +234,8 @@ def test_planning_reads_kernels_without_torch(kernels: Path, tmp_path: Path) -> 
     )
     program = """if True:
         import sys
-        from pipeline.driver.kernel_cells import KernelCells
-        from pipeline.driver.manifest import read_manifest
+        from pipeline.manifest.kernel_cells import KernelCells
+        from pipeline.manifest.manifest import read_manifest
         from pipeline.storage.patience import Patience
         manifest = read_manifest("m.csv")
         kernels = KernelCells((cells.kernel for cells in manifest.rows), manifest.folder, Patience(0))

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.driver.manifest import Manifest, read_manifest
 from pipeline.errors import UsageError
+from pipeline.manifest.manifest import Manifest, read_manifest
 
 from .fixture_types import Srpipe
 

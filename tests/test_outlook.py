@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.config import Form, RunConfig
-from pipeline.driver.claims import claims, name_of
-from pipeline.driver.forecast import Forecast, forecast
-from pipeline.driver.manifest import open_manifest, read_manifest
-from pipeline.driver.outlook import Asked, Outlook, look_ahead
 from pipeline.driver.plan import make_plan
 from pipeline.errors import UsageError
+from pipeline.forecast.forecast import Forecast, forecast
+from pipeline.forecast.outlook import Asked, Outlook, look_ahead
+from pipeline.manifest.claims import claims, name_of
+from pipeline.manifest.manifest import open_manifest, read_manifest
 from pipeline.output.layout import Commit, list_commits, single_names, tile_position
 from pipeline.work.units import Row
 
@@ -187,9 +187,9 @@ def test_memory_does_not_grow_with_the_rows(
     kind: str,
 ) -> None:
     """Eight times the rows take less than a hundred bytes more for each; a row that is held takes a thousand."""
-    monkeypatch.setattr("pipeline.driver.outlook._AT_ONCE", 100)
-    monkeypatch.setattr("pipeline.driver.claims._AT_ONCE", 100)
-    monkeypatch.setattr("pipeline.driver.table_files._BATCH_ROWS", 100)
+    monkeypatch.setattr("pipeline.forecast.outlook._AT_ONCE", 100)
+    monkeypatch.setattr("pipeline.manifest.claims._AT_ONCE", 100)
+    monkeypatch.setattr("pipeline.manifest.table_files._BATCH_ROWS", 100)
     make_png(tmp_path / "a.png", height=20, width=30)
     peaks: dict[int, int] = {}
     for rows in (100, 1_500, 5_000):  # the first loads what is loaded late, and opens what stays open

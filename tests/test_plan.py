@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.config import ALGORITHM_VERSION, Device, Existing, Form, Format, RunConfig
-from pipeline.driver.checking import make_key
-from pipeline.driver.manifest import Cells, Manifest, read_manifest
 from pipeline.driver.plan import Plan, make_plan
 from pipeline.errors import UsageError
+from pipeline.manifest.checking import make_key
+from pipeline.manifest.manifest import Cells, Manifest, read_manifest
 from pipeline.output.layout import Commit
 from pipeline.storage import Source
 from sr_ops.settings import BodyKind, FitSettings, Loss, Method, Network, Normalisation, Preset, Settings, preset

@@ -13,10 +13,10 @@ from botocore.exceptions import EndpointConnectionError
 
 from pipeline import storage
 from pipeline.config import Executor, Form, Format
-from pipeline.driver.manifest import read_manifest
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
+from pipeline.manifest.manifest import read_manifest
 from pipeline.output.layout import list_commits
 from pipeline.priors.prior_file import read_prior
 from pipeline.storage import s3

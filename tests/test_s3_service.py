@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 from s3fs.errors import translate_boto_error
 
 from pipeline import storage
-from pipeline.driver.manifest import read_manifest
 from pipeline.errors import UsageError
+from pipeline.manifest.manifest import read_manifest
 from pipeline.storage import s3
 from pipeline.storage_options import S3Options, StorageOptions
 

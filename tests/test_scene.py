@@ -17,14 +17,7 @@ from pipeline.output.layout import list_commits, list_scenes
 from pipeline.output.record import Record
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, scene
-from pipeline.work.units import (
-    DIVISION,
-    Answer,
-    Division,
-    Group,
-    GroupRecord,
-    Scene,
-)
+from pipeline.work.units import DIVISION, Answer, Division, Group, GroupRecord, Scene
 from pipeline.work.worker import Worker
 from sr_ops.settings import FitSettings, Method, Network, Settings
 

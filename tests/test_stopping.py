@@ -102,8 +102,8 @@ BEGUN = {
     "run": ("jobs.progress.run_with_progress", ("run", "m.csv")),
     "retry": ("pipeline.driver.retry.failed_work", ("retry", "out")),
     "compare": ("pipeline.compare.compare", ("compare", "m.csv")),
-    "prior": ("pipeline.driver.training_images.read_training_images", ("prior", "m.csv", "-o", "p.safetensors")),
-    "plan": ("pipeline.driver.forecast.forecast", ("plan", "m.csv")),
+    "prior": ("pipeline.manifest.training_images.read_training_images", ("prior", "m.csv", "-o", "p.safetensors")),
+    "plan": ("pipeline.forecast.forecast.forecast", ("plan", "m.csv")),
     "kernel": ("pipeline.driver.kernel_report.images_named", ("kernel", "m.csv")),
     "report": ("pipeline.report.making.make_report", ("report", "out")),
 }

@@ -22,7 +22,7 @@ import jobs.training_progress
 import pipeline.priors.training
 from jobs import stopping
 from pipeline import storage
-from pipeline.driver.training_images import read_training_images
+from pipeline.manifest.training_images import read_training_images
 from pipeline.priors.checkpoint import Progress
 from pipeline.priors.course import Course
 from pipeline.priors.pictures import Pictures, TrainingImages, read_pictures

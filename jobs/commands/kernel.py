@@ -17,7 +17,7 @@ from ..storage_flags import StorageFlags
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.driver.manifest import Manifest
+    from pipeline.manifest.manifest import Manifest
     from sr_ops.camera.kernels import Kernel
 
 

@@ -75,8 +75,8 @@ def plan(
 ) -> int:
     """Show what a run with the same options would do and cost. Writes nothing."""
     from pipeline import storage as files
-    from pipeline.driver.forecast import forecast
-    from pipeline.driver.outlook import Asked
+    from pipeline.forecast.forecast import forecast
+    from pipeline.forecast.outlook import Asked
 
     from ..forecast_table import print_forecast
     from ..progress import progress

@@ -99,7 +99,7 @@ def prior(
 
     The same command resumes where it was stopped, from FILE.checkpoint beside FILE.
     """
-    from pipeline.driver.training_images import read_training_images
+    from pipeline.manifest.training_images import read_training_images
     from pipeline.priors.training import train_prior_file
     from pipeline.storage import absolute, parent, use
     from pipeline.work.device import inline_device

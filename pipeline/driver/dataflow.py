@@ -64,7 +64,7 @@ class _UnitWorker:
     """A Worker as Ray Data calls it: a batch with one unit in, a batch per answer out, both as JSON."""
 
     def __init__(self, ledger: "_RayLedger", **arguments: object) -> None:
-        from ..work.worker import Worker  # here, so that only the worker processes load torch
+        from ..work.worker import Worker
 
         self._worker = Worker(ledger=ledger, **arguments)  # type: ignore[arg-type]
         threading.Thread(target=ledger.show_life, name="signs of life", daemon=True).start()

@@ -17,6 +17,9 @@ from ..config import RunConfig
 from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.kernel_files import holds_kernel
 from ..imagery.samples import Scaling
+from ..manifest.checking import check_row
+from ..manifest.manifest import IMAGE_SUFFIXES, Manifest, read_manifest, refuse_stream
+from ..manifest.table_files import SUFFIXES
 from ..output.saved_kernels import SavedKernel, make_saved
 from ..storage.patience import Patience
 from ..work.fetching import Fetcher
@@ -24,9 +27,6 @@ from ..work.looking import look_at
 from ..work.memory import OUT_OF_MEMORY
 from ..work.units import Row
 from .cameras import to_look_at, with_cameras
-from .checking import check_row
-from .manifest import IMAGE_SUFFIXES, Manifest, read_manifest, refuse_stream
-from .table_files import SUFFIXES
 
 _WILD = "*?["
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from ..manifest.manifest import Manifest
 from ..output.heartbeat import Heartbeat
 from ..output.record import Record
 from ..work.units import Answer
-from .manifest import Manifest
 from .plan import Plan
 
 

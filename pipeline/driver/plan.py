@@ -11,13 +11,13 @@ from sr_ops.settings import COLLECTION_KERNEL, Settings
 from .. import storage
 from ..config import Existing, RunConfig
 from ..errors import UsageError
+from ..manifest.checking import claim
+from ..manifest.claims import Rejected, claims, name_of
+from ..manifest.manifest import Manifest
 from ..output.layout import Commit
 from ..storage import Source
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import Row
-from .checking import claim
-from .claims import Rejected, claims, name_of
-from .manifest import Manifest
 
 _UNIT_SECONDS = 30.0
 """Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""

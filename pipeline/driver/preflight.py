@@ -8,8 +8,8 @@ from sr_ops.settings import COLLECTION_KERNEL
 from .. import storage
 from ..config import Device, Executor, Existing, Format, RunConfig
 from ..errors import UsageError
+from ..manifest.manifest import OpenManifest
 from ..output import layout
-from .manifest import OpenManifest
 
 
 def check_options(config: RunConfig) -> None:

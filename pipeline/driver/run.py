@@ -15,6 +15,7 @@ from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
 from ..errors import ErrorType, UsageError
+from ..manifest.manifest import Manifest, read_manifest
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.judging import degraded_keys, judged
@@ -32,7 +33,6 @@ from .capacity import Workers
 from .completing import completed
 from .executor import executor
 from .limits import LimitReachedError, RunLimits
-from .manifest import Manifest, read_manifest
 from .observer import Observer
 from .plan import FindKernels, Plan, make_plan
 from .pool import Execute, Pool

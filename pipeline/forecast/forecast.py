@@ -10,14 +10,14 @@ from typing import Any
 
 from .. import storage
 from ..config import Device, Executor, RunConfig
+from ..driver.completing import completed
+from ..driver.preflight import check_input, check_options, check_output
 from ..errors import ErrorType, UsageError
+from ..manifest.manifest import open_manifest
 from ..work.units import DIVISION, Row
-from .completing import completed
 from .cost import Cost, cost_of
 from .headers import Refused, Seen, read_headers
-from .manifest import open_manifest
 from .outlook import Asked, Looking, RowCounts, look_ahead
-from .preflight import check_input, check_options, check_output
 from .tallies import KindCounts, Kinds, Problem, Problems
 
 
@@ -114,7 +114,7 @@ def _check_asked(config: RunConfig, asked: Asked) -> None:
 
 def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
     def find(rows: Sequence[Row], sources: dict[str, storage.Source]) -> list[Row]:
-        from .camera_kernels import with_saved_kernels  # loads torch, only if rows ask for the kernel of their camera
+        from ..driver.camera_kernels import with_saved_kernels
 
         return with_saved_kernels(config, rows, sources)
 

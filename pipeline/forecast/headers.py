@@ -13,6 +13,7 @@ from sr_ops.settings import AUTO, NONE, Settings
 
 from .. import storage
 from ..config import Format, RunConfig
+from ..driver.capacity import HALO
 from ..errors import ErrorType, ImageError
 from ..imagery.header import FileLimits, Header
 from ..imagery.reading.decoders import open_image
@@ -22,7 +23,6 @@ from ..storage.patience import Patience
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import Row
 from ..work.unreachable import missing, unreadable
-from .capacity import HALO
 
 _DECODED_AT_ONCE = 3
 """As many decoders are kept for reuse."""

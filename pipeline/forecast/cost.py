@@ -9,10 +9,10 @@ from itertools import accumulate, count
 from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 
 from ..config import Device, Executor, Format, RunConfig
+from ..driver.capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from ..work.calibrating import GOLDEN, Measured
 from ..work.units import DIVISION, Row
 from .calibration import Calibration, calibrate
-from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from .headers import Seen
 from .outlook import Asked, Looking, Outlook
 from .rates import Line, line_through, through_after

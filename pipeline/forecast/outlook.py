@@ -10,13 +10,13 @@ from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
 from ..config import RunConfig
+from ..driver.plan import FindKernels, is_done, pack, refuse, under, wanted_commit
+from ..manifest.checking import claim
+from ..manifest.claims import ALL, Rejected, claims, database_on_disk, name_of
+from ..manifest.manifest import OpenManifest
 from ..output import records
 from ..output.layout import Commit, each_commit
 from ..work.units import Row
-from .checking import claim
-from .claims import ALL, Rejected, claims, database_on_disk, name_of
-from .manifest import OpenManifest
-from .plan import FindKernels, is_done, pack, refuse, under, wanted_commit
 from .tallies import MOST_PROBLEMS
 
 _AT_ONCE = 2_000

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .claims import Rejected
+from ..manifest.claims import Rejected
 from .headers import Refused
 
 MOST_PROBLEMS = 1000
