@@ -84,10 +84,12 @@ def sheet(title: str, cells: Sequence[Cell]) -> bytes:
     columns = ceil(sqrt(len(cells)))
     rows = ceil(len(cells) / columns)
     height, width = (max(cell.pixels.shape[axis] for cell in cells) for axis in (1, 2))
-    width = max(width, 150)  # for the text below
-    size = (_GAP + columns * (width + _GAP), 2 * _GAP + _TEXT + rows * (height + _LINE + _GAP))
+    font = ImageFont.load_default(_TEXT)
+    width = max(width, *(ceil(font.getlength(text)) for cell in cells for text in (cell.name, cell.figures)))
+    across = max(columns * (width + _GAP), ceil(font.getlength(title)) + _GAP)
+    size = (_GAP + across, 2 * _GAP + _TEXT + rows * (height + _LINE + _GAP))
     page = Image.new("RGB", size, _PAPER)
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(_TEXT)
+    draw = ImageDraw.Draw(page)
     draw.text((_GAP, _GAP // 2), title, _FAINT, font)
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)

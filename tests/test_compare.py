@@ -190,3 +190,16 @@ def test_a_fill_of_floating_point_is_shown_without_a_warning() -> None:
     with np.errstate(all="raise"):
         levels = Stretch((0,), (0.0,), (1e-3,), "float32").levels(numbers)
     assert levels.tolist() == [[[0, 0, 128, 255, 0]]]
+
+
+@pytest.mark.parametrize(("title", "name", "figures"), [("w" * 60, "c", ""), ("t", "n" * 60, ""), ("t", "c", "f" * 60)])
+def test_no_text_of_a_sheet_is_cut_off(title: str, name: str, figures: str) -> None:
+    """As much is drawn around a tiny result as around one with more room than the text needs."""
+
+    def drawn(side: int) -> int:
+        blank = torch.full((3, 4, side), 250, dtype=torch.uint8)
+        blank[2] = 248
+        page = np.asarray(Image.open(io.BytesIO(sheet(title, [Cell(blank, name, figures)] * 2))))
+        return int((page != (250, 250, 248)).any(-1).sum())
+
+    assert drawn(4) == drawn(1000)
