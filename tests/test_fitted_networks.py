@@ -1,4 +1,4 @@
-"""What every network fitted from scratch holds: whatever file of `sr_ops/networks/` it is, it is tested here."""
+"""What every network fitted from scratch holds: whatever file of `sr_ops/networks/fitted/` it is, it is tested here."""
 
 from dataclasses import replace
 
