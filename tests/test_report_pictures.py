@@ -1,0 +1,104 @@
+"""The pictures of a report: results and inputs lie on each other, pixel by pixel."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from PIL import Image
+
+from pipeline.report.pictures import DETAIL, OVERVIEW, pictures_of
+
+from .rasters import write_raster
+from .test_report import pixels_of
+
+
+def a_raster(path: Path, shape: tuple[int, int, int], **profile: Any) -> np.ndarray:
+    samples = np.random.default_rng(0).integers(200, 900, shape).astype(np.uint16)
+    transform = rasterio.transform.from_origin(500_000, 5_300_000, 10, 10)
+    write_raster(path, samples, crs="EPSG:32633", transform=transform, **profile)
+    return samples
+
+
+def test_large_results_are_shrunk_with_a_part_whole(tmp_path: Path) -> None:
+    """The overview is small; the part at full resolution is that of the file, where the picture has most texture."""
+    drawn = np.full((900, 1200), 90, np.uint8)
+    drawn[300:520, 700:960] = np.random.default_rng(0).integers(0, 255, (220, 260))
+    result = np.kron(drawn, np.ones((2, 2), np.uint8))
+    for name, levels in (("lr.png", drawn), ("sr.png", result)):
+        Image.fromarray(levels).save(tmp_path / name)
+    sizes = {"width": 1200, "height": 900, "sr_width": 2400, "sr_height": 1800, "nodata": None}
+    shown = pictures_of({"source_uri": str(tmp_path / "lr.png"), "output_uri": str(tmp_path / "sr.png"), **sizes})
+    assert shown.problems == []
+    assert shown.detail is not None
+    left, top, width, height = map(int, shown.detail)
+    assert (width, height) == (DETAIL, DETAIL)
+    assert 1350 < left + width / 2 < 1970
+    assert 560 < top + height / 2 < 1080
+    overview, part = shown.layers["result"]
+    assert max(pixels_of(overview.url).shape[:2]) <= OVERVIEW
+    assert np.array_equal(pixels_of(part.url)[..., 0], result[top : top + height, left : left + width])
+    (_, part) = shown.layers["input"]
+    x, y = (round(number / 2) for number in part.box[:2])
+    taken = pixels_of(part.url)[..., 0]
+    assert np.array_equal(taken, drawn[y : y + taken.shape[0], x : x + taken.shape[1]])
+
+
+def test_rasters_are_stretched_alike(tmp_path: Path) -> None:
+    """Sixteen bits of a satellite are seen from black to white, and the result by the same line as its input."""
+    samples = a_raster(tmp_path / "lr.tif", (4, 40, 50))
+    twice = samples.repeat(2, 1).repeat(2, 2)
+    with rasterio.open(tmp_path / "lr.tif") as file:
+        profile = file.profile | {"height": 80, "width": 100}
+    with rasterio.open(tmp_path / "sr.tif", "w", **profile) as file:
+        file.write(np.minimum(twice, 500))
+    sizes = {"width": 50, "height": 40, "sr_width": 100, "sr_height": 80, "nodata": None}
+    shown = pictures_of({"source_uri": str(tmp_path / "lr.tif"), "output_uri": str(tmp_path / "sr.tif"), **sizes})
+    (lr,), (sr,) = shown.layers["input"], shown.layers["result"]
+    seen = pixels_of(lr.url)
+    assert seen.min() == 0
+    assert seen.max() == 255
+    unchanged = samples[:3].max(0) <= 500
+    assert np.array_equal(pixels_of(sr.url)[::2, ::2][unchanged], seen[unchanged])
+
+
+def test_unknown_pixels_are_seen_through(tmp_path: Path) -> None:
+    """Nodata is no black."""
+    samples = a_raster(tmp_path / "lr.tif", (1, 40, 50), nodata=0)
+    with rasterio.open(tmp_path / "lr.tif", "r+") as file:
+        samples[0, :10] = 0
+        file.write(samples)
+    sizes = {"width": 50, "height": 40, "sr_width": 100, "sr_height": 80, "nodata": 0.0}
+    shown = pictures_of({"source_uri": str(tmp_path / "lr.tif"), "output_uri": str(tmp_path / "no.tif"), **sizes})
+    alpha = pixels_of(shown.layers["input"][0].url)[..., 3]
+    assert not alpha[:10].any()
+    assert alpha[10:].all()
+
+
+def test_a_map_of_the_disagreement_is_a_layer(tmp_path: Path) -> None:
+    """Where the record names one: dark where the members agree, light where they do not."""
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "lr.png")
+    Image.fromarray(np.full((40, 60), 90, np.uint8)).save(tmp_path / "sr.png")
+    spread = np.zeros((40, 60), np.uint8)
+    spread[10:20, 15:40] = 30
+    (tmp_path / "map").mkdir()
+    Image.fromarray(spread).save(tmp_path / "map/r0000_c0000.png")
+    sizes = {"width": 30, "height": 20, "sr_width": 60, "sr_height": 40, "nodata": None}
+    places_ = {"source_uri": str(tmp_path / "lr.png"), "output_uri": str(tmp_path / "sr.png")}
+    assert "disagreement" not in pictures_of({**sizes, **places_, "disagreement_uri": None}).layers
+    shown = pictures_of({**sizes, **places_, "disagreement_uri": str(tmp_path / "map")})
+    assert shown.problems == []
+    (layer,) = shown.layers["disagreement"]
+    light = pixels_of(layer.url).astype(int).sum(-1)
+    assert light[spread > 0].min() > 500 > 100 > light[spread == 0].mean()
+
+
+def test_other_scales_across_than_down_lie_on_each_other(tmp_path: Path) -> None:
+    """A viewer stretches both sides alike: what is embedded has the result's shape."""
+    Image.fromarray(np.arange(200, dtype=np.uint8).reshape(10, 20)).save(tmp_path / "lr.png")
+    sizes = {"width": 20, "height": 10, "sr_width": 40, "sr_height": 50, "nodata": None}
+    shown = pictures_of({"source_uri": str(tmp_path / "lr.png"), "output_uri": str(tmp_path / "no.png"), **sizes})
+    levels = pixels_of(shown.layers["input"][0].url)
+    assert levels.shape[:2] == (50, 40)
+    assert levels[0, ::2, 0].tolist() == list(range(20))
+    assert levels[::5, 0, 0].tolist() == list(range(0, 200, 20))

@@ -1,0 +1,186 @@
+"""Pictures in TIFF: which way is up, few bits, odd depths, inks, JPEG inside, tags and pages."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ErrorType
+
+from .picture_bytes import tiff
+from .raster_files import (
+    PLACE,
+    UTM,
+    edited,
+    error_of,
+    plain_tags,
+    random_values,
+    read_raster,
+    write_values,
+    xmp_of,
+)
+from .test_pillow_files import TURNS
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+def test_inks(tmp_path: Path) -> None:
+    """Inks stay inks; where GDAL would turn them to RGB on its own, they are refused."""
+    place = {"crs": UTM, "transform": PLACE, "photometric": "CMYK"}
+    values = random_values("uint16", 4, 4, 4)
+    header, pixels = read_raster(write_values(tmp_path / "a.tif", values, **place))
+    assert header.colours == ("cyan", "magenta", "yellow", "black")
+    np.testing.assert_array_equal(pixels.samples, values)
+    error = error_of(write_values(tmp_path / "b.tif", random_values("uint8", 4, 4, 4), **place))
+    assert (error.error_type, "CMYK" in str(error)) == (ErrorType.UNSUPPORTED, True)
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_orientation(tmp_path: Path, orientation: int) -> None:
+    """A deep picture that lies nowhere is turned as its tag says, in windows, too; a raster on Earth never is."""
+    values = random_values("uint16", 1, 5, 7)
+    tags = {**plain_tags(7, 5, 16), 274: (3, orientation)}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, values.astype("<u2").tobytes()))
+    upright = TURNS[orientation](values[0][..., None])[..., 0]
+    header, pixels = read_raster(str(path))
+    assert (header.height, header.width) == upright.shape
+    np.testing.assert_array_equal(pixels.samples[0], upright)
+    np.testing.assert_array_equal(read_raster(str(path), slice(1, 4), slice(2, 5))[1].samples[0], upright[1:4, 2:5])
+    tags |= {33550: (12, [10.0, 20.0, 0.0]), 33922: (12, [0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0])}
+    path.write_bytes(tiff(tags, values.astype("<u2").tobytes()))
+    header, pixels = read_raster(str(path))
+    np.testing.assert_array_equal(pixels.samples, values)
+    assert len(header.notes) == (orientation != 1)
+
+
+@pytest.mark.parametrize("white", [0, 1])
+def test_one_bit(tmp_path: Path, white: int) -> None:
+    """One bit becomes 0 and 255 as it looks, on Earth too."""
+    photometric = "MINISBLACK" if white else "MINISWHITE"
+    values = random_values("uint8", 1, 4, 9) % 2
+    path = write_values(tmp_path / "a.tif", values, nbits=1, crs=UTM, transform=PLACE, photometric=photometric)
+    header, pixels = read_raster(path)
+    assert (header.colours, header.notes) == (("gray",), ())
+    np.testing.assert_array_equal(pixels.samples, 255 * (values == white))
+
+
+def _packed(values: np.ndarray, bits: int) -> bytes:
+    """(h, w) of so many bits each, rows of whole bytes."""
+    planes = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    return b"".join(np.packbits(row).tobytes() for row in planes.reshape(len(values), -1))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 6, 8, 10, 12, 14, 16])
+@pytest.mark.parametrize("white_is_0", [True, False])
+def test_gray_as_it_looks(tmp_path: Path, bits: int, white_is_0: bool) -> None:
+    """A picture that lies nowhere comes as it looks, whichever end is white; 2 and 4 bits become 8."""
+    dtype = "uint8" if bits <= 8 else "uint16"
+    values = random_values(dtype, 4, 9) & (2**bits - 1)
+    values[0, 0] = 1
+    tags = {**plain_tags(9, 4, bits, photometric=int(not white_is_0)), 42113: (2, b"1\0")}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, _packed(values, bits) if bits < 16 else values.tobytes()))
+    header, pixels = read_raster(str(path))
+    stretch = {2: 85, 4: 17}.get(bits, 1)
+    looks = stretch * (2**bits - 1 - values if white_is_0 else values)
+    np.testing.assert_array_equal(pixels.samples[0], looks)
+    assert header.nodata == looks[0, 0]
+    assert header.bits == (bits if bits in (6, 10, 12, 14) else None)
+
+
+@pytest.mark.parametrize(("bits", "stretch"), [(1, 255), (2, 85), (4, 17)])
+def test_colours_of_few_bits(tmp_path: Path, bits: int, stretch: int) -> None:
+    """They become 8 bits as gray does."""
+    values = random_values("uint8", 3, 4, 8) & (2**bits - 1)
+    header, pixels = read_raster(
+        write_values(tmp_path / "a.tif", values, nbits=bits, photometric="RGB", compress="deflate")
+    )
+    np.testing.assert_array_equal(pixels.samples, stretch * values)
+    assert (header.bits, header.notes) == (None, ())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_measurements_are_not_turned_over(tmp_path: Path, dtype: str) -> None:
+    """Of a raster on Earth the numbers count, as GDAL gives them; that their least one is white is noted."""
+    values = random_values(dtype, 1, 4, 9)
+    path = write_values(tmp_path / "a.tif", values, crs=UTM, transform=PLACE, photometric="MINISWHITE", nodata=7)
+    header, pixels = read_raster(path)
+    np.testing.assert_array_equal(pixels.samples, values)
+    assert (header.nodata, header.colours) == (7, ("gray",))
+    assert header.notes == ("that its least value is white is not carried over; its numbers are",)
+
+
+def test_paper_is_turned_with_the_picture(tmp_path: Path) -> None:
+    """Of a picture that lay on its side the resolutions across and down change places."""
+    values = random_values("uint16", 1, 5, 7)
+    tags = {**plain_tags(7, 5, 16), 282: (5, [204, 1]), 283: (5, [98, 1]), 296: (3, 2)}
+    for orientation, dpi in ((1, (204, 98)), (3, (204, 98)), (6, (98, 204))):
+        path = tmp_path / "a.tif"
+        path.write_bytes(tiff({**tags, 274: (3, orientation)}, values.astype("<u2").tobytes()))
+        assert read_raster(str(path))[0].dpi == dpi
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("uint8", 4), ("uint16", 12)])
+def test_odd_depths(tmp_path: Path, dtype: str, bits: int) -> None:
+    """Numbers of fewer bits than their type are kept as they are, and the notes say how many bits."""
+    values = random_values(dtype, 1, 4, 8) % 2**bits
+    header, pixels = read_raster(write_values(tmp_path / "a.tif", values, nbits=bits, crs=UTM, transform=PLACE))
+    np.testing.assert_array_equal(pixels.samples, values)
+    assert header.notes == (f"its {bits}-bit values are kept as they are in {dtype}",)
+
+
+def test_jpeg_in_tiff_is_rgb(tmp_path: Path) -> None:
+    """What is stored as luma and chroma comes as red, green and blue."""
+    ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+    values = np.stack([ramp, 255 - ramp, ramp // 2])
+    jpeg = {"compress": "jpeg", "photometric": "ycbcr", "JPEG_QUALITY": 95}
+    header, pixels = read_raster(write_values(tmp_path / "a.tif", values, crs=UTM, transform=PLACE, **jpeg))
+    assert header.colours == ("red", "green", "blue")
+    assert np.abs(pixels.samples.astype(int) - values).mean() < 4
+
+
+def test_tags_of_tiff(tmp_path: Path) -> None:
+    """Profile, XMP, resolution and EXIF come from a raster's tags."""
+    xmp = b'<a tiff:Orientation="3"/>'
+    tags = {**plain_tags(2, 2, 16), 34675: (7, b"profile"), 700: (1, xmp), 271: (2, b"maker\0")}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, bytes(8)))
+    header, _ = read_raster(str(path))
+    assert (header.icc_profile, header.xmp) == (b"profile", xmp)
+    assert header.exif is not None
+    assert b"maker" in header.exif
+    path = Path(write_values(tmp_path / "b.tif", random_values("uint16", 1, 4, 4)))
+    resolution = {"TIFFTAG_XRESOLUTION": 100, "TIFFTAG_YRESOLUTION": 50, "TIFFTAG_RESOLUTIONUNIT": 3}
+    header, _ = read_raster(edited(str(path), lambda raster: raster.update_tags(**resolution)))
+    assert header.dpi == pytest.approx((254, 127))
+    assert header.tags is None
+
+
+def test_further_pages_are_told(tmp_path: Path) -> None:
+    """Of several rasters in one file the first is done, and the notes tell how many there are."""
+    path = write_values(tmp_path / "a.tif", random_values("uint16", 1, 4, 4))
+    write_values(Path(path), random_values("uint16", 1, 4, 4), append_subdataset="YES")
+    assert read_raster(path)[0].notes == ("the file holds 2 pictures; only the first is done",)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_orientation_of_a_tiff_in_xmp_alone(tmp_path: Path, dtype: str) -> None:
+    """Nobody turns such a file, and so its XMP stays as it is; where the tag says it too, both are upright."""
+    values = np.arange(16 * 8, dtype=dtype).reshape(16, 8)
+    bits = 8 * values.itemsize
+    tags: dict[int, tuple[int, Any]] = {
+        256: (3, 8),
+        257: (3, 16),
+        258: (3, bits),
+        262: (3, 1),
+        277: (3, 1),
+        278: (3, 16),
+    }
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff({**tags, 700: (1, xmp_of(6))}, values.tobytes()))
+    header, pixels = read_raster(str(path))
+    np.testing.assert_array_equal(pixels.samples[0], values)
+    assert header.xmp == xmp_of(6)
+    path.write_bytes(tiff({**tags, 274: (3, 6), 700: (1, xmp_of(6))}, values.tobytes()))
+    header, pixels = read_raster(str(path))
+    np.testing.assert_array_equal(pixels.samples[0], np.rot90(values, -1))
+    assert header.xmp == xmp_of(1)
