@@ -5,12 +5,13 @@ import torch
 
 from sr_ops.camera.kernels import bicubic
 from sr_ops.image.resample import upscale
-from sr_ops.networks.direct import Body, DirectNetwork
+from sr_ops.networks.direct import DirectNetwork
 from sr_ops.networks.layers import initialise
 from sr_ops.priors.album import Album
 from sr_ops.priors.drawn_kernels import BANK_SIDE
 from sr_ops.priors.draws import Draws, Odds
 from sr_ops.priors.training import Schedule, Training
+from sr_ops.settings import Body
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from ..settings import Body as Body
+from ..settings import Body
 from .bodies import hidden_layers
 from .body_shapes import reaches
 from .layers import convolution

@@ -9,9 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..settings import STAGE_SCALE
-from .layers import Addition as Addition
-from .layers import convolution as convolution
-from .layers import initialise as initialise
 
 INTERPOLATION_REACH = 2
 """Image pixels on each side that bicubic enlargement depends on."""
