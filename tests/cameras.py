@@ -92,6 +92,10 @@ def network_at_start(
     return network
 
 
+SIZE_CHANGES_NO_BIT = torch.backends.cpu.get_cpu_capability() == "AVX512"
+"""Whether convolutions add up in the same order whatever the size of an image; with AVX2 they were seen not to."""
+
+
 def random_prior(
     width: int = 8,
     depth: int = 4,
