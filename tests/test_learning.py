@@ -13,6 +13,7 @@ from sr_ops.enlarging.enlarge import enlarge
 from sr_ops.enlarging.model import Fitted, Model, network_of, no_phase
 from sr_ops.enlarging.stages import stages_of
 from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.image.domain import Domain, nearest
 from sr_ops.learning import learn as learning
 from sr_ops.learning.damage import Damage
 from sr_ops.learning.held_out import Examination, hold_out
@@ -212,7 +213,7 @@ def never(_step: int) -> None:
 def test_a_small_image_takes_the_prior_as_it_is(scale: int, method: Method) -> None:
     """Where no part can be spared nothing is fitted by itself, and nothing speaks against the prior."""
     least = 12 * min(scale, 4)
-    for size in ((least - 1, 60), (60, least - 1), (5, 7), (1, 1)):
+    for size in ((least - 1, 60), (60, least - 1), (5, 7), (1, 2)):
         settings = replace(DIRECT, scale=scale, method=method)
         observation = Observation(noise(1, *size), blur(0.4 * scale, scale))
         fitted = fit_stages(observation, settings, MUCH_BRIGHTER, after_step=never)
@@ -395,6 +396,27 @@ def test_images_that_nothing_joins_are_fitted_as_if_alone() -> None:
         assert str(figures(fitted)) == str(figures(alone)), "equal, nan or not"
 
 
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("camera", [matlab(2), SHAKEN[2]], ids=["bicubic", "shaken"])
+def test_a_flat_image_is_bicubic_without_a_fit(value: float, camera: Degradation) -> None:
+    """Which of base, prior and fit is better there would be rounding, and so each processor's own.
+
+    Unknown samples tell nothing. Told to fit, srpipe does; its pixels are as flat.
+    """
+    lr = torch.full((3, 64, 60), value)
+    lr[1] /= 2
+    observation = Observation(lr.clone(), camera, Domain(torch.ones_like(lr, dtype=torch.bool)))
+    observation.domain.known[:, 3:9, 5:30] = False
+    observation.lr[:, 3:9, 5:30] = torch.nan
+    auto = replace(DIRECT, method=Method.AUTO)
+    for prior in (None, BASE, MUCH_BRIGHTER):
+        fitted = fit_stages(observation, auto, prior)
+        assert (fitted.model.method, fitted.steps) == (Method.BICUBIC, 0)
+    fitted = fit_stages(observation, replace(DIRECT, method=Method.ZSSR), MUCH_BRIGHTER)
+    assert (fitted.model.method, fitted.steps) == (Method.ZSSR, FIT.steps)
+    assert torch.equal(super_resolve(lr, replace(DIRECT, method=Method.ZSSR)), nearest(lr, 2))
+
+
 def test_images_fitted_together_are_what_they_are_alone() -> None:
     """Each by its own camera and noise, with its method and, but for rounding, its figures and pixels."""
     lrs = [star(64), torch.full((1, 60, 64), 0.5), 1 - star(72)]
@@ -402,7 +424,7 @@ def test_images_fitted_together_are_what_they_are_alone() -> None:
     settings = replace(KEEN, noise="given")
     observations = list(map(Observation, lrs, cameras))
     together = fit_stages_together(observations, settings, BASE, [no_phase] * 3)
-    assert [fitted.model.method for fitted in together] == [Method.ZSSR, Method.PRIOR, Method.ZSSR]
+    assert [fitted.model.method for fitted in together] == [Method.ZSSR, Method.BICUBIC, Method.ZSSR]
     for observation, fitted in zip(observations, together, strict=True):
         alone = fit_stages(observation, settings, BASE)
         assert figures(fitted)[1:] == pytest.approx(figures(alone)[1:], abs=0.3, nan_ok=True)

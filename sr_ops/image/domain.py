@@ -92,6 +92,17 @@ def flat(lr: Tensor) -> Tensor:
     return largest_near(lr, _FLAT_REACH) == -largest_near(-lr, _FLAT_REACH)
 
 
+def shows_nothing(lr: Tensor, known: Tensor | None) -> bool:
+    """Whether each band has one value alone wherever it is known.
+
+    Args:
+        lr: (C, H, W), unknown samples filled.
+        known: (H, W) bool, somewhere True; None for everywhere.
+    """
+    values = lr.flatten(1) if known is None else lr[:, known]
+    return bool((values.amax(1) == values.amin(1)).all())
+
+
 def keep_flat(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     """Return `sr` with the parts that are flat in `lr` set to the value of `lr`, so that no detail is invented there.
 

@@ -37,12 +37,9 @@ def fit_pays(kernels: Sequence[Kernel], damage: Damage) -> bool:
 
 
 def prior_serves(prior: float, base: float, damage: Damage, by_bicubic: bool) -> bool:
-    """Whether the prior as it is is not clearly worse than the base, by all of the image: it learned from none.
-
-    Of a flat image both may be infinite: then it serves. Nan does not.
-    """
+    """Whether the prior as it is is not clearly worse than the base, by all of the image: it learned from none."""
     spoiled = damage.jpeg_steps is not None or not by_bicubic
-    return prior >= base - (_CLEARLY_SPOILED if spoiled else _CLEARLY)
+    return prior > base - (_CLEARLY_SPOILED if spoiled else _CLEARLY)
 
 
 def fit_serves(fit: float, base: float, prior: float | None) -> bool:

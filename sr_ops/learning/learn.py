@@ -19,7 +19,7 @@ from ..enlarging.model import Fitted, Model, Phase, as_later_stage, build_networ
 from ..enlarging.stages import halo, stages_of
 from ..estimation.signs import Signs
 from ..image import sheet
-from ..image.domain import Domain, fill, nearest
+from ..image.domain import Domain, fill, nearest, shows_nothing
 from ..image.tiles import cut, owned, tile_at
 from ..networks.residual_network import ResidualNetwork
 from ..priors.prior import Prior
@@ -43,8 +43,8 @@ def fit_stages(
     """Fit one network per stage to what is known of an image, on the device of its tensor.
 
     With `Method.AUTO` the first network is scored on parts of the image that it did not learn from, beside the prior as
-    it is and the base. Where no part can be spared, JPEG spoiled the image, or it is too small to be fitted, the prior
-    is taken as it is; without a prior the model is BICUBIC, or of a JPEG fitted.
+    it is and the base. A flat image gets BICUBIC. Where no part can be spared, JPEG spoiled the image, or it is too
+    small to be fitted, the prior is taken as it is; without a prior the model is BICUBIC, or of a JPEG fitted.
 
     Args:
         prior: where the fits start; None for a start from scratch.
@@ -146,6 +146,8 @@ class _Stages:
         if not self._settings.by_networks:
             with self._phase("fit"):
                 self._learn_by(method)
+            return False
+        if method == Method.AUTO and shows_nothing(self._lr, self._known):  # scores are rounding alone
             return False
         with self._phase("fit"):
             self._examine_unfitted()
