@@ -1,15 +1,17 @@
 """`make bench-methods DATA=FOLDER`: every method and every network side by side, by the whole command line.
 
 DATA holds set5/ and set14/. Parts, a section of docs/methods.md each: a set at a scale, made small by bicubic and by a
-Gaussian of variance 2, and Set5 with noise. Methods that are measured alone take their lines in the tables, and leave
-the others as they are. Draws bench-out/methods.png. Exit code 1 when a bar is missed.
+Gaussian of variance 2, and Set5 with noise. Each method's line is written as soon as the method is measured, and leaves
+the others as they are: a call that was stopped is gone on with by --parts and --methods. Draws bench-out/methods.png.
+Exit code 1 when a bar is missed.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,6 @@ BICUBIC, BLURRED = "bicubic", "g2.0"
 NOISE = 7.65
 """Grey levels."""
 
-ABOVE_INTERPOLATION = {"selfex": 1.5, "srcnn": 1.5, "sparse": 1.0}
-"""dB on Set5 at x2."""
-NEAR_THE_CLOSED_FORM = 0.05
-
 DRAWN, CROP = "butterfly", (slice(24, 48), slice(30, 62))
 """Of Set5 at x4, rows and columns of LR pixels."""
 SHOWN_AT = 2
@@ -65,19 +63,75 @@ class Group:
     told: bool = True
     """Whether its kernel is one for methods that take any; networks from scratch know bicubic alone."""
 
-    def figures(self, scores: Scores) -> list[str]:
-        means = [mean([scores[case.id][column] for case in self.cases]) for column in ("psnr_y", "ssim_y", "seconds")]
-        return [f"{means[0]:.2f}", f"{means[1]:.4f}", f"{means[2]:.1f}"]
-
-    def psnr(self, scores: Scores, column: str = "psnr_y") -> float:
-        return mean([scores[case.id][column] for case in self.cases])
-
-    def interpolated(self, scores: Scores) -> list[str]:
-        means = [mean([scores[case.id][f"bicubic_{column}"] for case in self.cases]) for column in ("psnr_y", "ssim_y")]
-        return [f"{means[0]:.2f}", f"{means[1]:.4f}", ""]
+    def cells(self, scores: Scores, psnr: str = "psnr_y", ssim: str = "ssim_y", seconds: str = "seconds") -> list[str]:
+        """The means of these columns; of no column an empty cell."""
+        columns = ((psnr, 2), (ssim, 4), (seconds, 1))
+        return [
+            f"{mean([scores[case.id][name] for case in self.cases]):.{digits}f}" if name else ""
+            for name, digits in columns
+        ]
 
 
-def of_set(name: str, scale: int, data: Path, methods: Sequence[str]) -> Part:
+@dataclass(frozen=True)
+class Bar:
+    """A method is to have as many dB as another one, and this many more, on each group."""
+
+    method: str
+    beside: str
+    more: float
+
+
+NEAR_THE_CLOSED_FORM = Bar("ibp", "bicubic", -0.05)
+"""Back-projection comes to bicubic's data step."""
+ABOVE_INTERPOLATION = (
+    Bar("selfex", INTERPOLATED, 1.5),
+    Bar("srcnn", INTERPOLATED, 1.5),
+    Bar("sparse", INTERPOLATED, 1.0),
+)
+ABOVE_NOISE = (Bar("map-tv", INTERPOLATED, 0.0), Bar("map-tv", "bicubic", 0.0))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A section of docs/methods.md: a line for each method."""
+
+    name: str
+    title: str
+    groups: tuple[Group, ...]
+    bars: tuple[Bar, ...] = ()
+
+    def measure(self, method: str) -> Part:
+        """Run a method on all groups that it takes: its line beside the document's own, and the bars of all lines."""
+        rows = rows_of(f"methods-{self.name}", DOCUMENT)
+        taken = [group for group in self.groups if group.told or method not in NETWORKS]
+        cases = [case for group in taken for case in group.cases]
+        scores = run_and_score(f"methods-{self.name}-{method}", cases, *WAYS[method], *ALONE)
+        cells = [group.cells(scores) if group in taken else [""] * 3 for group in self.groups]
+        rows[method] = [*chain(*cells), processor()]
+        if len(taken) == len(self.groups):
+            interpolated = [group.cells(scores, "bicubic_psnr_y", "bicubic_ssim_y", "") for group in self.groups]
+            rows[INTERPOLATED] = [*chain(*interpolated), ""]
+        return self._part(rows)
+
+    def _part(self, rows: dict[str, list[str]]) -> Part:
+        header = [f"{group.title} {what}" for group in self.groups for what in ("dB", "SSIM", "s")]
+        order = [name for name in (INTERPOLATED, *WAYS) if name in rows]
+        part = Part(f"""## {self.title}
+
+Y-PSNR in dB, SSIM and seconds an image, one after the other; kernel and noise are told.
+
+{table(["method", *header, "seconds of"], [[name, *rows[name]] for name in order])}""")
+        for bar in self.bars:
+            if {bar.method, bar.beside} <= rows.keys():
+                for column, group in enumerate(self.groups):
+                    psnr, beside = (rows[name][3 * column] for name in (bar.method, bar.beside))
+                    if psnr and beside:
+                        what = f"{bar.method} on {self.title}, {group.title}"
+                        part.hold(what, float(psnr), float(beside) + bar.more)
+        return part
+
+
+def of_set(name: str, scale: int, data: Path) -> Table:
     """A set at a scale, by MATLAB's bicubic and by a Gaussian, both told."""
     cases = [case for case in find_cases(data) if (case.set, case.scale) == (name, scale)]
     camera = in_file("variance-2", mzsr_taps(), HERE, 0.0)
@@ -86,16 +140,11 @@ def of_set(name: str, scale: int, data: Path, methods: Sequence[str]) -> Part:
         Group(BICUBIC, tuple(replace(case, kernel="bicubic", noise="0") for case in cases)),
         Group(BLURRED, tuple(blurred), told=False),
     )
-    part, scores = _table(f"{name}-x{scale}", f"{name.title()} at x{scale}", groups, methods)
-    if (name, scale) == ("set5", 2):
-        for method in ABOVE_INTERPOLATION.keys() & scores.keys():
-            plain = groups[0].psnr(scores[method], "bicubic_psnr_y")
-            bar = plain + ABOVE_INTERPOLATION[method]
-            part.hold(f"{method} on Set5 x2", groups[0].psnr(scores[method]), bar)
-    return part
+    own_bars = ABOVE_INTERPOLATION if (name, scale) == ("set5", 2) else ()
+    return Table(f"{name}-x{scale}", f"{name.title()} at x{scale}", groups, (NEAR_THE_CLOSED_FORM, *own_bars))
 
 
-def noisy(data: Path, methods: Sequence[str]) -> Part:
+def noisy(data: Path) -> Table:
     """Set5 at x2 with noise that is told."""
     hrs = sorted((data / "set5").glob("*.png"))
     groups = []
@@ -103,47 +152,11 @@ def noisy(data: Path, methods: Sequence[str]) -> Part:
         camera = replace(plain, name=f"{plain.name}-noisy", noise=NOISE, told_noise=f"{NOISE:g}")
         cases = tuple(shots(f"noisy-{title}", hrs, 2, [camera], HERE / "lr"))
         groups.append(Group(title, cases, told=title == BICUBIC))
-    part, scores = _table("noisy", f"Set5 at x2 with noise of {NOISE:g} grey levels", tuple(groups), methods)
-    for group in groups:
-        if {"map-tv", "bicubic"} <= scores.keys():
-            for what, column in (("bicubic interpolation", "bicubic_psnr_y"), ("its data step", "psnr_y")):
-                bar = group.psnr(scores["bicubic"], column)
-                part.hold(f"map-tv beside {what}, {group.title}, noisy", group.psnr(scores["map-tv"]), bar)
-    return part
+    title = f"Set5 at x2 with noise of {NOISE:g} grey levels"
+    return Table("noisy", title, tuple(groups), (NEAR_THE_CLOSED_FORM, *ABOVE_NOISE))
 
 
-def _table(part: str, title: str, groups: tuple[Group, ...], methods: Sequence[str]) -> tuple[Part, dict[str, Scores]]:
-    """Run all methods, each on all groups that it takes; its lines beside those that the document has already."""
-    everything, rows = {}, rows_of(f"methods-{part}", DOCUMENT)
-    for method in methods:
-        taken = [group for group in groups if group.told or method not in NETWORKS]
-        cases = [case for group in taken for case in group.cases]
-        scores = everything[method] = run_and_score(f"methods-{part}-{method}", cases, *WAYS[method], *ALONE)
-        figures = [group.figures(scores) if group in taken else ["", "", ""] for group in groups]
-        rows[method] = [*(cell for cells in figures for cell in cells), processor()]
-        if len(taken) == len(groups):
-            rows[INTERPOLATED] = [*(cell for group in groups for cell in group.interpolated(scores)), ""]
-    order = [name for name in (INTERPOLATED, *WAYS) if name in rows]
-    header = [f"{group.title} {what}" for group in groups for what in ("dB", "SSIM", "s")]
-    header.append("seconds of")
-    text = f"""## {title}
-
-Y-PSNR in dB, SSIM and seconds an image, one after the other; kernel and noise are told.
-
-{table(["method", *header], [[name, *rows[name]] for name in order])}"""
-    return _with_closed_form(Part(text), title, groups, everything), everything
-
-
-def _with_closed_form(part: Part, title: str, groups: tuple[Group, ...], everything: dict[str, Scores]) -> Part:
-    """Back-projection as near to bicubic's data step, which it comes to, as it is to be."""
-    if {"ibp", "bicubic"} <= everything.keys():
-        for group in groups:
-            bar = group.psnr(everything["bicubic"]) - NEAR_THE_CLOSED_FORM
-            part.hold(f"ibp on {title}, {group.title}", group.psnr(everything["ibp"]), bar)
-    return part
-
-
-def draw(data: Path, methods: Sequence[str]) -> None:
+def draw(data: Path) -> None:
     """bench-out/methods.png: a crop of what each made of one picture, beside the truth."""
     case = next(case for case in find_cases(data) if (case.set, case.scale, case.name) == ("set5", 4, DRAWN))
     made = tuple(slice(4 * part.start, 4 * part.stop) for part in CROP)
@@ -151,7 +164,7 @@ def draw(data: Path, methods: Sequence[str]) -> None:
         Cell(_large(decode(case.lr.read_bytes())[:, CROP[0], CROP[1]], 4), "input", "each pixel a square"),
         Cell(_large(decode(case.hr.read_bytes())[:, made[0], made[1]]), "reference", "the true image"),
     ]
-    for method in methods:
+    for method in WAYS:
         tile = OUT / f"methods-set5-x4-{method}" / "tiles" / case.id / "r0000_c0000.png"
         if tile.exists():
             cells.append(Cell(_large(decode(tile.read_bytes())[:, made[0], made[1]]), method, ""))
@@ -163,7 +176,7 @@ def _large(pixels: Tensor, times: int = 1) -> Tensor:
     return enlarged(pixels, height, width)
 
 
-PARTS: dict[str, Callable[[Path, Sequence[str]], Part]] = {
+TABLES: dict[str, Callable[[Path], Table]] = {
     **{f"{name}-x{scale}": partial(of_set, name, scale) for name in ("set5", "set14") for scale in SCALES},
     "noisy": noisy,
 }
@@ -173,14 +186,17 @@ def main() -> int:
     """Read the arguments, measure, write docs/methods.md and the picture; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="do these only")
+    parser.add_argument("--parts", nargs="+", choices=TABLES, default=[*TABLES], help="do these only")
     parser.add_argument("--methods", nargs="+", choices=WAYS, default=[*WAYS], help="take these only")
     options = parser.parse_args()
-    parts = {name: partial(PARTS[name], options.data, options.methods) for name in options.parts}
-    all_methods = options.methods == [*WAYS]
-    missed = measure("bench-methods", "methods", parts, timed=all_methods, document=DOCUMENT)
-    draw(options.data, [*WAYS])
-    return exit_code(missed)
+    missed = {}
+    for name in options.parts:
+        of_part = TABLES[name](options.data)
+        for method in options.methods:
+            line = {name: partial(of_part.measure, method)}
+            missed[name] = measure("bench-methods", "methods", line, timed=False, document=DOCUMENT)
+    draw(options.data)
+    return exit_code([*chain(*missed.values())])
 
 
 if __name__ == "__main__":
