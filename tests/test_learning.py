@@ -14,9 +14,9 @@ from sr_ops.enlarging.model import Fitted, Model, network_of, no_phase
 from sr_ops.enlarging.stages import stages_of
 from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
 from sr_ops.image.domain import Domain, nearest
-from sr_ops.learning import learn as learning
+from sr_ops.learning import subject
 from sr_ops.learning.damage import Damage
-from sr_ops.learning.held_out import Examination, hold_out
+from sr_ops.learning.held_out import Examination, HeldOut, hold_out
 from sr_ops.learning.learn import fit_stages, fit_stages_together
 from sr_ops.learning.observation import Observation
 from sr_ops.learning.pairs import Lesson
@@ -180,11 +180,11 @@ def test_all_of_the_image_says_whether_a_prior_serves(monkeypatch: pytest.Monkey
     asked = []
 
     class Asked(Examination):
-        def __init__(self, parts: learning.HeldOut, *rest: object) -> None:
+        def __init__(self, parts: HeldOut, *rest: object) -> None:
             asked.append(parts.windows.shape)
             super().__init__(parts, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(learning, "Examination", Asked)
+    monkeypatch.setattr(subject, "Examination", Asked)
     fit_stages(Observation(star(64), matlab(2)), DIRECT, BASE)
     assert torch.Size((1, 1, 64, 64)) in asked
 

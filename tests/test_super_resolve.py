@@ -25,7 +25,7 @@ from sr_ops.image.dihedral import ORDER, transform
 from sr_ops.image.domain import UNIT, Domain, nearest
 from sr_ops.image.resample import downscale, upscale
 from sr_ops.image.tiles import cut, owned, paste, plan_tiles
-from sr_ops.learning import learn as learning
+from sr_ops.learning import subject
 from sr_ops.learning.damage import CLEAN, find_damage
 from sr_ops.learning.fit import fit
 from sr_ops.learning.held_out import Examination, hold_out
@@ -530,7 +530,7 @@ def test_a_later_stage_of_a_large_image_learns_from_windows_of_it(monkeypatch: p
         lessons.append((image, taught))
         return father_son_pyramid(image, stage, taught, *how)
 
-    monkeypatch.setattr(learning, "father_son_pyramid", spy)
+    monkeypatch.setattr(subject, "father_son_pyramid", spy)
     lr, settings = noise(1, 40, 48), replace(TINY, scale=4)
     domain = Domain(torch.ones(1, 40, 48, dtype=torch.bool))
     assert domain.known is not None

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -16,6 +17,15 @@ AfterStep = Callable[[int], None]
 
 Taught = tuple[ResidualNetwork, Lesson]
 """A network, and what it is to learn."""
+
+
+class Losses(NamedTuple):
+    """How a fit went."""
+
+    final: float
+    """Mean over the last tenth of its steps."""
+    curve: tuple[float, ...]
+    """As by `fit.curve`."""
 
 
 def stacks_of(lessons: Mapping[int, Taught], settings: FitSettings) -> list[list[int]]:
@@ -33,10 +43,8 @@ def stacks_of(lessons: Mapping[int, Taught], settings: FitSettings) -> list[list
     return list(groups.values())
 
 
-def fit_together(
-    taught: Sequence[Taught], settings: Settings, after_step: AfterStep | None
-) -> list[tuple[float, tuple[float, ...]]]:
-    """Train each network in place, as one stack if there are several. Return the final loss and the curve of each.
+def fit_together(taught: Sequence[Taught], settings: Settings, after_step: AfterStep | None) -> list[Losses]:
+    """Train each network in place, as one stack if there are several. Return how each went.
 
     Args:
         after_step: called with the number of steps done, after each; what it raises ends the fit.
@@ -47,4 +55,4 @@ def fit_together(
         final = [fit(networks[0], lessons[0], settings.fit, settings.seed, after_step, losses[:, 0])]
     else:
         final = fit_stack(networks, lessons, settings.fit, settings.seed, after_step, losses)
-    return list(zip(final, map(curve, losses.unbind(1)), strict=True))
+    return list(map(Losses, final, map(curve, losses.unbind(1))))
