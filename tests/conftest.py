@@ -27,11 +27,14 @@ from pipeline.manifest.manifest import Manifest
 from pipeline.output import records
 from pipeline.output.heartbeat import Heartbeat
 from pipeline.output.record import Record
+from pipeline.priors.prior_file import parse_prior
 from pipeline.storage_options import StorageOptions
-from pipeline.work.units import Answer
+from pipeline.work.assignment import Assignment
+from pipeline.work.units import Answer, Row
+from pipeline.work.worker import Worker
 from sr_ops.settings import NO_PRIOR, FitSettings, Method, Network, Settings
 
-from .fixture_types import Refusal, Srpipe
+from .fixture_types import MakeRow, MakeWorker, Refusal, Srpipe
 from .results import files_below
 
 settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
@@ -324,3 +327,27 @@ def s3_bucket(_s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) 
     yield f"s3://{bucket}"
     own.rm(bucket, recursive=True)
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def make_worker(tmp_path: Path, tiny_settings: Settings) -> MakeWorker:
+    """A worker that writes to tmp_path/out, without a prior or with the one of the given bytes."""
+
+    def make(prior: bytes | None = None, **changes: Any) -> Worker:
+        prior_file = None if prior is None else parse_prior(prior)
+        if prior_file is not None:
+            changes = {"prior": prior_file.sha256, "network": Network.DIRECT, **changes}
+        settings = replace(tiny_settings, **changes)
+        return Worker(Assignment(RunConfig("", str(tmp_path / "out"), settings, retries=0), prior_file), "cpu")
+
+    return make
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> MakeRow:
+    """The row of an image in tmp_path; its name is its key."""
+
+    def make(key: str, scale: int = 2, stale: tuple[str, ...] = ()) -> Row:
+        return Row(0, 1, key, str(tmp_path / key), scale, 0, stale)
+
+    return make

@@ -7,12 +7,21 @@ import numpy as np
 from PIL import Image
 
 from pipeline.driver.run import Summary
+from pipeline.output.record import Record
+from pipeline.work.units import Row
+from pipeline.work.worker import Worker
 
 
 def numbers(summary: Summary) -> tuple[int, int, int, int, int]:
     """Rows in all, and those done, done already, failed and skipped, which are all there are."""
     assert summary.done + summary.already_done + summary.failed + summary.skipped == summary.rows
     return summary.rows, summary.done, summary.already_done, summary.failed, summary.skipped
+
+
+def answer(worker: Worker, row: Row) -> Record:
+    """What a worker answers that is handed a unit of one row."""
+    (record,) = worker([row])
+    return record
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
