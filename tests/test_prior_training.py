@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from signal import SIGINT, default_int_handler, pthread_kill, signal
-from threading import main_thread
+from signal import SIGINT, pthread_kill, signal
+from threading import Event, main_thread
 from typing import Any
 
 import numpy as np
@@ -87,11 +87,18 @@ def interrupted(train: Callable[..., bytes]) -> Callable[..., None]:
     """Train until a head has done so many steps, then press Control-C."""
 
     def run(head: Head, at: int, **changes: Any) -> None:
+        pressed = Event()
+
+        def press(*_: object) -> None:
+            pressed.set()
+            raise KeyboardInterrupt
+
         def tell(told: Head, done: int, _loss: float) -> None:
             if (told, done) == (head, at):
                 pthread_kill(main_thread().ident or 0, SIGINT)
+                pressed.wait(60)  # a busy machine would do all other steps before its main thread hears of it
 
-        before = signal(SIGINT, default_int_handler)
+        before = signal(SIGINT, press)
         try:
             with pytest.raises(KeyboardInterrupt):
                 train(tell, **changes)
