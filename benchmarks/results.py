@@ -17,7 +17,13 @@ _HEADERS = {
     document: f"# {title}\n\nThe benchmarks write this page. Each section names the command that makes it anew.\n"
     for document, title in ((RESULTS, "Results"), (FIDELITY, "Fidelity"), (METHODS, "Methods side by side"))
 }
-_HEADERS[METHODS] += "\n![The demo's page by nine methods](compare.png)\n"
+_HEADERS[METHODS] += """
+![The demo's page by nine methods](compare.png)
+
+`srpipe methods` says what each of these names does. *bicubic, no data step* is plain interpolation. `prior` is the
+shipped network as it is. Below it stand the networks that are fitted to each image from scratch (`--network`); they
+know bicubic's blur alone, so their cells for other blurs are empty. *g2.0* is a Gaussian of variance 2, in HR pixels.
+"""
 
 
 def machine() -> str:

@@ -246,7 +246,7 @@ class Nobody(Observer):
 
 config = parse_config(json.loads(sys.argv[1]))
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
-for processors, memory in ((3, 2.5e9), (1, 9e9), (2, 0.5e9)):
+for processors, memory in ((3, 2.5e9), (1, 9.5e9), (2, 0.5e9)):
     cluster.add_node(num_cpus=processors, memory=int(memory), object_store_memory=100 << 20)
 print(run(replace(config, workers=None, address=cluster.address), Nobody()).done)
 cluster.shutdown()
