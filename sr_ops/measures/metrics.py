@@ -5,10 +5,11 @@ from math import inf, log10, nan
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torch.nn.functional import conv2d, max_pool2d
 
-_SSIM_WINDOW = 11
+_SSIM_WINDOW, _SIGMA = 11, 1.5
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+"""Constants of SSIM that keep dark and flat windows from dividing by zero."""
 
 REACH = _SSIM_WINDOW // 2
 """How many pixels around a pixel its SSIM depends on."""
@@ -56,7 +57,7 @@ class Likeness:
         if min(y.shape) < _SSIM_WINDOW:
             return of_pixels
         centres = owned[_INSIDE]
-        if known is not None:
+        if known is not None and not bool(known.all()):
             centres = centres & (max_pool2d((~known)[None].float(), _SSIM_WINDOW, stride=1)[0] == 0)
         values = _ssim(y, y_truth)[centres]
         return replace(of_pixels, similarity=float(values.sum()), windows=values.numel())
@@ -112,8 +113,23 @@ def _without_border(image: Tensor, truth: Tensor, border: int) -> tuple[Tensor, 
 
 
 def _ssim(y: Tensor, truth: Tensor) -> Tensor:
-    """Return (H - 10, W - 10): the SSIM of every window inside the image."""
-    _, values = structural_similarity_index_measure(
-        y[None, None], truth[None, None], data_range=255.0, sigma=1.5, return_full_image=True
-    )
-    return torch.as_tensor(values)[0, 0][_INSIDE]
+    """Return (H - 10, W - 10) float64: the SSIM of every window inside the image (Wang et al. 2004, equation 13)."""
+    moments = torch.stack([y, truth, y * y, truth * truth, y * truth])[:, None]
+    taps = _WINDOW.to(y)
+    mean, mean_truth, square, square_truth, product = conv2d(conv2d(moments, taps[..., None]), taps[..., None, :])[:, 0]
+    variance, variance_truth = square - mean * mean, square_truth - mean_truth * mean_truth
+    covariance = product - mean * mean_truth
+    brightness = (2 * mean * mean_truth + _C1) / (mean * mean + mean_truth * mean_truth + _C1)
+    values: Tensor = brightness * (2 * covariance + _C2) / (variance + variance_truth + _C2)
+    return values
+
+
+def _gaussian() -> Tensor:
+    distances = torch.arange(_SSIM_WINDOW, dtype=torch.float64) - REACH
+    weights = torch.exp(-distances.square() / (2 * _SIGMA**2))
+    window: Tensor = (weights / weights.sum()).view(1, 1, -1)
+    return window
+
+
+_WINDOW = _gaussian()
+"""(1, 1, 11): a row of SSIM's window, which is this one times itself as a column."""
