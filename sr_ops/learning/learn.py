@@ -102,6 +102,7 @@ def _course(
         network, lesson = subject.network(0), subject.first_lesson()
     losses = yield network, lesson
     assert losses is not None
+    del lesson  # later stages need the room of its pairs
     fitted = replace(fitted, final_loss=losses.final, fit_curve=losses.curve, steps=settings.fit.steps)
     if examination is not None:
         with phase("fit"):
