@@ -2,8 +2,8 @@
 
 DATA holds set5/ and set14/. Parts, a section of docs/methods.md each: a set at a scale, made small by bicubic and by a
 Gaussian of variance 2, and Set5 with noise. Each method's line is written as soon as the method is measured, and leaves
-the others as they are: a call that was stopped is gone on with by --parts and --methods. Draws bench-out/methods.png.
-Exit code 1 when a bar is missed.
+the others as they are. After a call that was stopped, name what is left with --parts and --methods. Draws
+bench-out/methods.png. Exit code 1 when a bar is missed.
 """
 
 import argparse

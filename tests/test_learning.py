@@ -405,13 +405,15 @@ def test_a_flat_image_is_bicubic_without_a_fit(value: float, camera: Degradation
     """
     lr = torch.full((3, 64, 60), value)
     lr[1] /= 2
-    observation = Observation(lr.clone(), camera, Domain(torch.ones_like(lr, dtype=torch.bool)))
-    observation.domain.known[:, 3:9, 5:30] = False
-    observation.lr[:, 3:9, 5:30] = torch.nan
+    holed = lr.clone()
+    holed[:, 3:9, 5:30] = torch.nan
+    observation = Observation(holed, camera, Domain(~holed.isnan()))
     auto = replace(DIRECT, method=Method.AUTO)
     for prior in (None, BASE, MUCH_BRIGHTER):
         fitted = fit_stages(observation, auto, prior)
         assert (fitted.model.method, fitted.steps) == (Method.BICUBIC, 0)
+        pixel = Observation(lr[:, :1, :1], camera)
+        assert fit_stages(pixel, auto, prior).model.method is Method.BICUBIC, "too small, too"
     fitted = fit_stages(observation, replace(DIRECT, method=Method.ZSSR), MUCH_BRIGHTER)
     assert (fitted.model.method, fitted.steps) == (Method.ZSSR, FIT.steps)
     assert torch.equal(super_resolve(lr, replace(DIRECT, method=Method.ZSSR)), nearest(lr, 2))

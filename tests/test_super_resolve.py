@@ -476,8 +476,10 @@ def test_images_fitted_together_are_what_they_are_alone() -> None:
     assert [fitted.model.method for fitted in together] == [Method.ZSSR, Method.BICUBIC, Method.ZSSR, Method.ZSSR]
     for lr, fitted in zip(lrs, together, strict=True):
         alone = learned(lr, settings)
-        assert figures(fitted)[0] == pytest.approx(figures(alone)[0], rel=0.05, nan_ok=True)
-        if alone.model.networks:
+        if fitted.model.method is Method.BICUBIC:
+            assert str(figures(fitted)) == str(figures(alone)) == "(nan, nan, nan)", "flat: there is no fit"
+        else:
+            assert figures(fitted)[0] == pytest.approx(figures(alone)[0], rel=0.05)
             assert figures(fitted)[1:] == pytest.approx(figures(alone)[1:], abs=0.1)
             assert psnr(enlarge(lr, fitted.model, settings), enlarge(lr, alone.model, settings)) > 40
             assert [network.autocast_dtype for network in fitted.model.networks] == [
