@@ -2,8 +2,9 @@
 
 DATA holds set5/ and set14/. Parts, a section of docs/methods.md each: a set at a scale, made small by bicubic and by a
 Gaussian of variance 2, and Set5 with noise. Each method's line is written as soon as the method is measured, and leaves
-the others as they are. After a call that was stopped, name what is left with --parts and --methods. Draws
-bench-out/methods.png. Exit code 1 when a bar is missed.
+the others as they are. After a call that was stopped, name what is left with --parts and --methods. Networks take
+hours: --workers 2 does two images at once, and each line says so. Draws bench-out/methods.png. Exit code 1 when a bar
+is missed.
 """
 
 import argparse
@@ -37,9 +38,6 @@ WAYS = {
     **{name: ("--method", Method.ZSSR, "--network", name) for name in NETWORKS},
 }
 """Options of `srpipe run` by the names of tables: methods, and by theirs networks that are fitted to each image."""
-
-ALONE = ("--executor", "inline")
-"""One image after the other, with all threads of the machine."""
 
 INTERPOLATED = "bicubic, no data step"
 BICUBIC, BLURRED = "bicubic", "g2.0"
@@ -100,14 +98,19 @@ class Table:
     groups: tuple[Group, ...]
     bars: tuple[Bar, ...] = ()
 
-    def measure(self, method: str) -> Part:
-        """Run a method on all groups that it takes: its line beside the document's own, and the bars of all lines."""
+    def measure(self, method: str, workers: int = 1) -> Part:
+        """Run a method on all groups that it takes: its line beside the document's own, and the bars of all lines.
+
+        Args:
+            workers: images at once, each by one thread.
+        """
         rows = rows_of(f"methods-{self.name}", DOCUMENT)
         taken = [group for group in self.groups if group.told or method not in NETWORKS]
         cases = [case for group in taken for case in group.cases]
-        scores = run_and_score(f"methods-{self.name}-{method}", cases, *WAYS[method], *ALONE)
+        at_once = ("--workers", str(workers)) if workers > 1 else ("--executor", "inline")
+        scores = run_and_score(f"methods-{self.name}-{method}", cases, *WAYS[method], *at_once)
         cells = [group.cells(scores) if group in taken else [""] * 3 for group in self.groups]
-        rows[method] = [*chain(*cells), processor()]
+        rows[method] = [*chain(*cells), processor() + (f", {workers} at once" if workers > 1 else "")]
         if len(taken) == len(self.groups):
             interpolated = [group.cells(scores, "bicubic_psnr_y", "bicubic_ssim_y", "") for group in self.groups]
             rows[INTERPOLATED] = [*chain(*interpolated), ""]
@@ -118,7 +121,7 @@ class Table:
         order = [name for name in (INTERPOLATED, *WAYS) if name in rows]
         part = Part(f"""## {self.title}
 
-Y-PSNR in dB, SSIM and seconds an image, one after the other; kernel and noise are told.
+Y-PSNR in dB, SSIM, and seconds of an image by one thread; kernel and noise are told.
 
 {table(["method", *header, "seconds of"], [[name, *rows[name]] for name in order])}""")
         for bar in self.bars:
@@ -188,12 +191,13 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--parts", nargs="+", choices=TABLES, default=[*TABLES], help="do these only")
     parser.add_argument("--methods", nargs="+", choices=WAYS, default=[*WAYS], help="take these only")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="enlarge N images at once")
     options = parser.parse_args()
     missed = {}
     for name in options.parts:
         of_part = TABLES[name](options.data)
         for method in options.methods:
-            line = {name: partial(of_part.measure, method)}
+            line = {name: partial(of_part.measure, method, options.workers)}
             missed[name] = measure("bench-methods", "methods", line, timed=False, document=DOCUMENT)
     draw(options.data)
     return exit_code([*chain(*missed.values())])

@@ -16,7 +16,7 @@ LR, HR = Path("lr.png"), Path("hr.png")
 SHRUNK = (Case("a", 2, "one", LR, HR), Case("a", 2, "two", LR, HR))
 SHOT = (Case("b", 2, "one", LR, HR),)
 
-MeasureLine = Callable[[str, float, float], list[str]]
+MeasureLine = Callable[..., list[str]]
 
 
 @pytest.fixture
@@ -37,9 +37,11 @@ def document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def measure_line(table: Table, document: Path, monkeypatch: pytest.MonkeyPatch) -> MeasureLine:
     """Measure a method that has these dB: the second image of a group has one more than the first."""
 
-    def measured(method: str, psnr: float, seconds: float) -> list[str]:
+    def measured(method: str, psnr: float, seconds: float, workers: int = 1) -> list[str]:
+        at_once = ("--executor", "inline") if workers == 1 else ("--workers", str(workers))
+
         def run_and_score(name: str, cases: list[Case], *options: str) -> dict[str, dict[str, Any]]:
-            assert (name, options[:2]) == (f"methods-a-x2-{method}", methods.WAYS[method][:2])
+            assert (name, options) == (f"methods-a-x2-{method}", (*methods.WAYS[method], *at_once))
             of_interpolation = {"bicubic_psnr_y": 30.0, "bicubic_ssim_y": 0.8}
             return {
                 case.id: {"psnr_y": psnr + (case.name == "two"), "ssim_y": 0.9, "seconds": seconds, **of_interpolation}
@@ -47,7 +49,7 @@ def measure_line(table: Table, document: Path, monkeypatch: pytest.MonkeyPatch) 
             }
 
         monkeypatch.setattr(methods, "run_and_score", run_and_score)
-        line: dict[str, Callable[[], Part]] = {"a-x2": lambda: table.measure(method)}
+        line: dict[str, Callable[[], Part]] = {"a-x2": lambda: table.measure(method, workers)}
         return measure("bench-methods", "methods", line, timed=False, document=document)
 
     return measured
@@ -73,6 +75,12 @@ def test_a_network_from_scratch_has_no_figures_of_a_kernel_that_it_does_not_know
 ) -> None:
     measure_line("srcnn", 31.0, 2.0)
     assert rows_of("methods-a-x2", document) == {"srcnn": ["31.50", "0.9000", "2.0", "", "", "", processor()]}
+
+
+def test_a_line_tells_how_many_images_were_enlarged_at_once(measure_line: MeasureLine, document: Path) -> None:
+    """Seconds of an image beside another are not those of an image alone."""
+    measure_line("srcnn", 31.0, 2.0, workers=2)
+    assert rows_of("methods-a-x2", document)["srcnn"][-1] == f"{processor()}, 2 at once"
 
 
 def test_bars_ask_what_the_document_has(measure_line: MeasureLine) -> None:
