@@ -190,6 +190,39 @@ def test_a_link_to_an_image_is_found(tmp_path: Path) -> None:
     assert found == {str(tmp_path / "in/a.png"): storage.stat(str(tmp_path / "in/a.png"))}
 
 
+@pytest.mark.parametrize("pattern", ["", "/**/*.png"])
+def test_a_link_to_a_folder_is_a_folder(tmp_path: Path, pattern: str) -> None:
+    """Wherever it leads; but not back to a folder through which the listing came, in one step or two."""
+    for name in ("pictures/a.png", "disk/2024/b.png", "disk/other/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"...")
+    for name, target in (("pictures/2024", "disk/2024"), ("disk/2024/back", "pictures"), ("disk/2024/itself", "disk/2024")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    found = storage.glob(f"{tmp_path}/pictures{pattern}") if pattern else storage.find(f"{tmp_path}/pictures")
+    assert [uri for uri, source in found.items() if source.size] == [
+        f"{tmp_path}/pictures/{name}" for name in ("2024/b.png", "a.png")
+    ]
+    assert storage.stat(f"{tmp_path}/pictures/2024/b.png") == found[f"{tmp_path}/pictures/2024/b.png"]
+
+
+@pytest.mark.parametrize("ask", [storage.find, lambda folder: storage.glob(f"{folder}/**/*.png")], ids=["find", "glob"])
+def test_a_folder_that_cannot_be_listed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], object]
+) -> None:
+    """Its files would be missing from the result, and nobody would know."""
+    (tmp_path / "open/closed").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError, match="closed"):
+        ask(str(tmp_path))
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     """find is empty without a folder, the others say FileNotFoundError, and a folder is no file."""
     missing = str(tmp_path / "none")

@@ -235,13 +235,9 @@ def _found(where: str, infos: dict[str, dict[str, Any]]) -> dict[str, Source]:
     found = {}
     for path in sorted(infos):
         info = infos[path]
-        if info.get("islink"):  # in a local folder; the target of the link counts
-            try:
-                info = filesystem(where).info(path)
-            except OSError:  # broken or circular; opening it will fail with a message
-                found[prefix + path] = _LEADS_NOWHERE
-                continue
-        if info["type"] == "file" and not path.endswith("/"):  # S3 consoles mark a folder with an empty object
+        if info["type"] == "other" and info["islink"]:
+            found[prefix + path] = _LEADS_NOWHERE  # opening it will fail with a message
+        elif info["type"] == "file" and not path.endswith("/"):  # S3 consoles mark a folder with an empty object
             found[prefix + path] = _source(info)
     return found
 

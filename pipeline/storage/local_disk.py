@@ -1,4 +1,5 @@
-"""Atomic and durable writes to a local disk: a file is complete or missing, also after a power failure."""
+"""A local disk: listings that leave nothing out, and atomic and durable writes, where a file is complete or missing,
+also after a power failure."""
 
 import errno
 import os
@@ -6,11 +7,50 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem
 
 from . import processes
 
 _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of a file system without hard links, such as FAT."""
+
+
+class Disk(LocalFileSystem):  # type: ignore[misc]
+    """fsspec's files of this machine, but nothing of a listing is left out.
+
+    A folder that cannot be listed is an error, and a link is what it leads to, a folder too. Type "other" has a link
+    that leads nowhere or in a circle.
+    """
+
+    def ls(self, path: str, detail: bool = False, **kwargs: Any) -> list[Any]:
+        infos = super().ls(path, detail=detail, **kwargs)
+        return [self._followed(info) if info["islink"] else info for info in infos] if detail else infos
+
+    def walk(self, path: str, maxdepth: int | None = None, topdown: bool = True, **kwargs: Any) -> Any:
+        return super().walk(path, maxdepth, topdown, **{**kwargs, "on_error": _unless_gone})
+
+    def _followed(self, info: dict[str, Any]) -> dict[str, Any]:
+        """What is behind a link that a listing met."""
+        try:
+            behind: dict[str, Any] = self.info(info["name"])
+        except OSError:  # opening it will fail with a message
+            return info
+        leads_back = behind["type"] == "directory" and os.path.realpath(info["name"]) in _above(info["name"])
+        return info if leads_back else behind
+
+
+def _unless_gone(error: OSError) -> None:
+    """Raise the error of a listing, unless the folder was removed or never there."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _above(path: str) -> set[str]:
+    """The real paths of the folders through which a listing came here."""
+    folders = path.split("/")
+    return {os.path.realpath("/".join(folders[:count]) or "/") for count in range(1, len(folders))}
 
 
 def write(path: str, data: bytes) -> None:

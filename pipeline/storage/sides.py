@@ -6,10 +6,9 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import fsspec
-
 from ..storage_options import S3Options, StorageOptions
 from . import s3
+from .local_disk import Disk
 from .uris import scheme
 
 _options = StorageOptions()
@@ -47,7 +46,7 @@ def options_for(uri: str) -> S3Options:
 def filesystem(uri: str) -> Any:
     if scheme(uri) == "s3":
         return s3.filesystem(options_for(uri))
-    return fsspec.filesystem("file")
+    return Disk()
 
 
 def as_os_errors(uri: str) -> AbstractContextManager[None]:
