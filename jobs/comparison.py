@@ -15,12 +15,13 @@ def as_text(comparison: Comparison) -> str:
     """Return a line per method, and where the rest is."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("method", no_wrap=True)
-    for name in ("done", "failed", "PSNR dB", "SSIM", "consistency", "s an image", "MB a worker"):
+    for name in ("done", "degraded", "failed", "PSNR dB", "SSIM", "consistency", "s an image", "MB a worker"):
         table.add_column(name, no_wrap=True, justify="right")
     for line in comparison.lines:
         table.add_row(
             Text(line.name),
             str(line.done),
+            str(line.degraded),
             str(line.failed),
             _figure(line.psnr_y, 2),
             _figure(line.ssim_y, 4),
@@ -31,6 +32,8 @@ def as_text(comparison: Comparison) -> str:
     console = Console(width=_WIDTH, highlight=False)
     with console.capture() as printed:
         console.print(table)
+    if not comparison.lines:
+        return "no method is finished yet, so there is no table"
     sheets = f"; contact sheets: {comparison.sheets[0].rpartition('/sheets/')[0]}/sheets" if comparison.sheets else ""
     return "\n".join(
         [

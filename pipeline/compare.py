@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from . import storage
 from .config import RunConfig
 from .contact_sheet import Cell, crop_of, enlarged, scaled, sheet
 from .driver.run import Summary
-from .errors import ImageError
+from .errors import ImageError, UsageError
 from .evaluate import evaluate
 from .imagery.display import open_display
 from .imagery.header import FileLimits
@@ -36,6 +36,8 @@ class Line:
 
     name: str
     done: int
+    degraded: int
+    """Written, but over a limit that the user set."""
     failed: int
     psnr_y: float
     """In dB."""
@@ -53,7 +55,7 @@ class Comparison:
     """The outcome of a comparison."""
 
     table: str
-    """Uri of the Parquet file with all records, and COLUMN."""
+    """Uri of the Parquet file with all records, and COLUMN; "" if no run ended."""
     lines: tuple[Line, ...]
     sheets: tuple[str, ...]
     """Uris of the contact sheets."""
@@ -83,6 +85,8 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
             break
         problems += [f"{name}: {problem}" for problem in _scored(output)]
         tables[name] = records.read_table(layout.table(output))
+    if not tables:
+        return Comparison("", (), (), (), stopped)
     together = concatenated([table.append_column(COLUMN, _named(name, table)) for name, table in tables.items()])
     table = storage.join(config.output, "compare.parquet")
     records.write_table(table, together)
@@ -111,16 +115,18 @@ def _scored(output: str) -> list[str]:
 
 def _line(name: str, table: pa.Table) -> Line:
     rows = table.to_pylist()
-    done = [row for row in rows if row["status"] in WRITTEN]
+    numbers = Counter(row["status"] for row in rows)
+    written = [row for row in rows if row["status"] in WRITTEN]
     return Line(
         name=name,
-        done=len(done),
-        failed=sum(row["status"] == Status.FAILED for row in rows),
-        psnr_y=_mean(done, "psnr_y"),
-        ssim_y=_mean(done, "ssim_y"),
-        consistency_mae=_mean(done, "consistency_mae"),
-        seconds=_mean(done, "total_s"),
-        peak_memory_bytes=max((row["peak_memory_bytes"] or 0 for row in done), default=0),
+        done=numbers[Status.DONE],
+        degraded=numbers[Status.DEGRADED],
+        failed=numbers[Status.FAILED],
+        psnr_y=_mean(written, "psnr_y"),
+        ssim_y=_mean(written, "ssim_y"),
+        consistency_mae=_mean(written, "consistency_mae"),
+        seconds=_mean(written, "total_s"),
+        peak_memory_bytes=max((row["peak_memory_bytes"] or 0 for row in written), default=0),
     )
 
 
@@ -142,7 +148,7 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
         try:
             storage.write(uri, _drawn(key, rows, folder))
             uris.append(uri)
-        except (ImageError, OSError) as error:
+        except (ImageError, UsageError, ValueError, OSError) as error:
             problems.append(f"{key} has no contact sheet: {error}")
     return uris, problems
 
@@ -150,18 +156,18 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
 def _folder_of_manifest(output: str, together: pa.Table) -> str:
     """Return the base of relative references."""
     names = together[COLUMN].to_pylist()
-    if not names:
-        return ""
     return str(json.loads(storage.read(layout.run_json(output_of(output, names[0]))))["folder"])
 
 
 def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
     """Draw the contact sheet of one image; bands and numbers that are no picture are shown as in a report.
 
+    A reference that gave no score is left out, and `_scored` has told why.
+
     Args:
         folder: base of relative references.
 
-    Raises ImageError or OSError: something cannot be read, or is no picture that can be shown.
+    Raises ImageError, UsageError, ValueError or OSError: something cannot be read, or is no picture that can be shown.
     """
     first = rows[0]
     limits = FileLimits(max(FileLimits.pixels, 2 * first["sr_width"] * first["sr_height"]))
@@ -173,7 +179,7 @@ def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
         shown = [_crop(each, scaled(crop, lr, each)) for each in made]
         height, width = shown[0].shape[1:]
         cells = [Cell(enlarged(_crop(lr, crop), height, width), "input", "each pixel a square")]
-        if first.get("reference"):
+        if any(row["ssim_y"] is not None for row in rows):
             reference = storage.absolute(str(first["reference"]), folder)
             truth = stack.enter_context(open_display(reference, limits, stretch=alike))
             cells.append(Cell(_crop(truth, scaled(crop, lr, made[0])), "reference", "the true image"))

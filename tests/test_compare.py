@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ def test_methods_side_by_side(pictures: Path, srpipe: Srpipe) -> None:
     code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic,prior", *INLINE)
     assert code == 3  # one image is missing
     first, second = out.splitlines()[1:3]
-    assert first.split()[:3] == ["bicubic", "2", "1"]
-    assert second.split()[:3] == ["prior", "2", "1"]
+    assert first.split()[:4] == ["bicubic", "2", "0", "1"]
+    assert second.split()[:4] == ["prior", "2", "0", "1"]
     table = pq.read_table(pictures / "out/compare.parquet").to_pylist()
     assert [(row["compared"], row["key"]) for row in table] == [
         (m, k) for m in ("bicubic", "prior") for k in ["a", "b", "none"]
@@ -59,6 +60,44 @@ def test_again_nothing_is_done(pictures: Path, srpipe: Srpipe) -> None:
     told = json.loads(out)
     assert [line["name"] for line in told["lines"]] == ["bicubic", "prior"]
     assert all(line["psnr_y"] > 10 for line in told["lines"])
+
+
+@pytest.mark.parametrize(
+    ("reference", "problem"),
+    [("b.png", "give the true image"), ("https://example.org/a.png", "https"), ("gone.png", "cannot be read")],
+)
+def test_a_reference_that_gives_no_score_is_left_out_of_the_sheet(
+    pictures: Path, srpipe: Srpipe, reference: str, problem: str
+) -> None:
+    """The other cells are drawn, all other images too, and the reason is told."""
+    (pictures / "m.csv").write_text(f"uri,id,reference\na.png,bad,{reference}\na.png,good,a-true.png\n")
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE, "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert [problem in sentence for sentence in told["problems"]] == [True]
+    without, whole = (math.prod(Image.open(uri).size) for uri in told["sheets"])
+    assert without < whole
+
+
+def test_a_limit_in_the_first_run(pictures: Path, srpipe: Srpipe) -> None:
+    """There is nothing to compare yet."""
+    options = ("--methods", "bicubic", "--max-hours", "1e-9", *INLINE)
+    code, out, err = srpipe("compare", "m.csv", *options)
+    assert (code, out.strip()) == (4, "no method is finished yet, so there is no table")
+    assert err.splitlines()[-1] == "run the same command to resume"
+    assert json.loads(srpipe("compare", "m.csv", *options, "--json")[1])["lines"] == []
+    assert not (pictures / "out/compare.parquet").exists()
+
+
+def test_options_of_the_output_hold_for_each_run(pictures: Path, srpipe: Srpipe) -> None:
+    """A degraded result has a count and an exit code, maps are drawn, and every line of a log is an object."""
+    (pictures / "m.csv").write_text("uri,id\nb.png,b\n")
+    options = ("--max-consistency-error", "0", "--disagreement", "--log-format", "json")
+    code, out, err = srpipe("compare", "m.csv", "--methods", "bicubic,prior", *options, *INLINE, "--json")
+    assert code == 3
+    assert [(line["done"], line["degraded"], line["failed"]) for line in json.loads(out)["lines"]] == [(0, 1, 0)] * 2
+    assert len(list((pictures / "out/prior").rglob("*disagreement*"))) > 0
+    assert {"bicubic:", "prior:"} <= {json.loads(line)["message"] for line in err.splitlines()}
 
 
 def test_options_of_fits_are_for_those_that_fit(pictures: Path, srpipe: Srpipe) -> None:

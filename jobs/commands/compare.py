@@ -12,7 +12,9 @@ from pipeline.quality import Quality
 from sr_ops.registry import NETWORKS, unknown
 from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method
 
-from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, finite, print_result, tell_reason
+from .. import json_log
+from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, finite, print_result, tell
+from ..json_log import LogFormat
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
@@ -58,6 +60,7 @@ def compare(
         manifest=manifest,
         output=output_for(output.output, manifest, f"{quality.ending()}-compared"),
         form=output.form(),
+        disagreement=output.disagreement,
         existing=output.existing,
         storage=storage.options(),
         **vars(what),
@@ -66,16 +69,19 @@ def compare(
     )
     ways = {name: _way(config, _quality(quality.asked(), name), name) for name in names}
     told = iter(names)
+    if output.log_format is LogFormat.JSON:
+        json_log.begin()
 
     def run(way: RunConfig) -> Any:
-        tell_reason(f"{next(told)}:")
-        return run_with_progress(way, None)
+        tell(f"{next(told)}:")
+        return run_with_progress(way, None, output.shown())
 
     comparison = compare(config, ways, run)
     print_result(json.dumps(finite(asdict(comparison))) if output.json else as_text(comparison))
     if comparison.stopped:
+        tell("run the same command to resume")
         return EXIT_STOPPED
-    return EXIT_SOME_FAILED if any(line.failed for line in comparison.lines) else 0
+    return EXIT_SOME_FAILED if any(line.failed or line.degraded for line in comparison.lines) else 0
 
 
 def _names(text: str, quality: QualityOptions) -> tuple[str, ...]:
@@ -110,7 +116,10 @@ def _quality(quality: Quality, name: str) -> Quality:
 
 
 def _way(config: RunConfig, quality: Quality, name: str) -> RunConfig:
-    """Return the run of one method. Raises UsageError, with its name, for options that it does not take."""
+    """Return the run of one method, with maps of disagreement where it has members.
+
+    Raises UsageError, with its name, for options that it does not take.
+    """
     try:
         settings = quality.settings()
     except UsageError as error:
@@ -118,6 +127,7 @@ def _way(config: RunConfig, quality: Quality, name: str) -> RunConfig:
     return replace(
         config,
         settings=settings,
+        disagreement=config.disagreement and settings.by_networks,
         prior_name=quality.start(),
         weights_file=quality.weights,
         kernel_file=quality.kernel_file(),
