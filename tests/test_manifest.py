@@ -417,6 +417,24 @@ def test_whole_floats(read: Callable[..., Manifest], suffix: str) -> None:
     assert [(row.id, row.scale) for row in rows] == [("7", "2"), ("", "2"), ("0.5", "2"), ("1e+300", "2"), ("0", "2")]
 
 
+@pytest.mark.parametrize(
+    ("names", "carried"),
+    [
+        (("Reference",), {"reference": "0"}),
+        ((" REFERENCE ",), {"reference": "0"}),
+        (("Reference", "reference"), {"manifest_Reference": "0", "reference": "1"}),
+        (("Reference", "REFERENCE"), {"reference": "0", "manifest_REFERENCE": "1"}),
+    ],
+)
+def test_the_column_of_true_images_in_any_case(
+    read: Callable[..., Manifest], names: tuple[str, ...], carried: dict[str, str]
+) -> None:
+    """Like the other columns that mean something; of two the one in lower case counts, or the first."""
+    table = [{"uri": "a.png", **{name: str(number) for number, name in enumerate(names)}}]
+    columns = read("m.csv", _encode("csv", table)).user_columns.to_pydict()
+    assert {name: str(cells[0]) for name, cells in columns.items()} == carried
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_columns_named_like_a_record_s(read: Callable[..., Manifest], suffix: str) -> None:
     """They are carried under a prefix, and again under it where that name is taken; upper case makes no other name."""

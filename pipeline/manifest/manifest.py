@@ -231,17 +231,22 @@ class _TableCells:
 def _carried(columns: Mapping[str, Column]) -> dict[str, pa.Array]:
     """The user's columns by the names under which records have them: none is that of a record's own column.
 
-    Those are told apart without regard to case, as most readers of Parquet do.
+    Those are told apart without regard to case, as most readers of Parquet do; so is REFERENCE.
     """
-    taken = set(COLUMNS) | {name.strip().lower() for name in columns}
+    taken = {*COLUMNS, REFERENCE, *(name.strip().lower() for name in columns)}
+    references = [name for name in columns if name.strip().lower() == REFERENCE]
+    reference = min(references, key=lambda name: name.strip() != REFERENCE, default=None)
     carried = {}
     for name, values in columns.items():
         plain = name.strip()
-        if plain.lower() in COLUMNS:
+        if name == reference:
+            carried[REFERENCE] = _column(_texts(values))
+            continue
+        if plain.lower() in (*COLUMNS, REFERENCE):
             while plain.lower() in taken:
                 plain = PREFIX + plain
             taken.add(plain.lower())
-        carried[plain] = _column(_texts(values) if plain == REFERENCE else values)
+        carried[plain] = _column(values)
     return carried
 
 
