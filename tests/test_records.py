@@ -1,6 +1,7 @@
 """Records, commit records and the merged table."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.output.layout import Commit, list_commits
 from pipeline.output.record import COLUMNS, SCHEMA, Record
 from pipeline.output.records import RecordSink, recorded_commits, to_table
 from pipeline.output.status import Status
+from pipeline.storage.patience import Patience
 
 NO_COLUMNS = pa.table({"row": pa.nulls(0)}).select([])
 
@@ -239,6 +241,29 @@ def test_stopped_run_leaves_what_it_knew(tmp_path: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
     assert len(list((tmp_path / "manifest").iterdir())) == 2
     assert len(_merged(tmp_path, "key")) == 501
+
+
+def test_a_store_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each access is tried again so often: a part, the reading of all parts, and the table."""
+    tried: Counter[str] = Counter()
+
+    def away_at_first(access: Callable[..., object]) -> Callable[..., object]:
+        def tries(uris: str | list[str], *arguments: object) -> object:
+            tried[name := str(uris)] += 1
+            if tried[name] < 3:
+                raise ConnectionError("nobody answers")
+            return access(uris, *arguments)
+
+        return tries
+
+    monkeypatch.setattr(storage, "write", away_at_first(storage.write))
+    monkeypatch.setattr(storage, "read_all", away_at_first(storage.read_all))
+    patience = Patience(2, sleep=lambda _: None)
+    with RecordSink(str(tmp_path), "20260101-a", pa.table({"n": [1]}), patience) as sink:
+        sink.add(_record("x"), 0)
+    merged = records.merge(str(tmp_path), "20260101-a", {}, NO_COLUMNS, patience)
+    assert merged["key"].to_pylist() == ["x"]
+    assert sorted(tried.values()) == [3, 3, 3]
 
 
 def test_recorded_commits(tmp_path: Path, add_run: Callable[..., None]) -> None:

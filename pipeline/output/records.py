@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Self
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from .. import storage
 from ..errors import ErrorType, UsageError
+from ..storage.patience import Patience
 from . import layout
 from .layout import Commit
 from .mixed_columns import concatenated
@@ -22,11 +24,14 @@ _FLUSH_SHARE = 0.01
 """Share of the run's time so far between two parts: every merge reads all parts, of which a long run must not have
 50,000."""
 
+_ONCE = Patience(0)
+
 
 class RecordSink:
     """Writes the records of one run to Parquet parts, so that a run that is stopped leaves what it knew."""
 
-    def __init__(self, output: str, run_id: str, user_columns: pa.Table) -> None:
+    def __init__(self, output: str, run_id: str, user_columns: pa.Table, patience: Patience = _ONCE) -> None:
+        self._patience = patience
         self._folder = layout.parts_folder(output)
         self._run_id = run_id
         self._user_columns = user_columns
@@ -47,7 +52,8 @@ class RecordSink:
             carried = self._user_columns.take(pa.array([row for _, row in self._held]))
             for name in carried.column_names:
                 table = table.append_column(name, carried[name])
-            write_table(storage.join(self._folder, f"part-{self._run_id}-{self._part:05d}.parquet"), table)
+            part = storage.join(self._folder, f"part-{self._run_id}-{self._part:05d}.parquet")
+            self._patience(partial(write_table, part, table))
             self._part += 1
             self._held.clear()
         self._flushed_at = time.monotonic()
@@ -102,7 +108,9 @@ def latest(output: str, run_id: str) -> pa.Table:
     return table.take(pa.array(list(last.values()), pa.int64()))
 
 
-def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
+def merge(
+    output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table, patience: Patience = _ONCE
+) -> pa.Table:
     """Write `latest` to OUT/manifest.parquet and return it, with the user columns of the current manifest.
 
     It is in the order of the manifest's lines.
@@ -110,8 +118,9 @@ def merge(output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table
     Args:
         rows: the row of `user_columns` for each key of the manifest.
     """
-    table = _refreshed(latest(output, run_id), rows, user_columns).sort_by("manifest_line")
-    write_table(layout.table(output), table)
+    known = patience(partial(latest, output, run_id))
+    table = _refreshed(known, rows, user_columns).sort_by("manifest_line")
+    patience(partial(write_table, layout.table(output), table))
     return table
 
 
