@@ -133,6 +133,16 @@ def test_retry_leaves_the_pool_of_the_run_behind(
     assert srpipe("retry", "out", "--executor", "inline")[0] == 0
 
 
+@pytest.mark.usefixtures("images")
+def test_options_of_a_retry_are_for_that_retry(tiny_config: MakeConfig, tmp_path: Path, srpipe: Srpipe) -> None:
+    """What the run was told is what the next retry starts from."""
+    (tmp_path / "m.csv").write_text("uri\nlate.png\n")
+    asked = tiny_config(max_failure_rate=1.0, max_seconds=100.0)
+    run(asked)
+    assert srpipe("retry", "out", "--max-seconds-per-image", "5")[0] == 3
+    assert parse_config(json.loads((tmp_path / "out/run.json").read_text())["config"]) == asked
+
+
 def test_a_config_survives_json(tiny_config: MakeConfig) -> None:
     """What run.json holds gives the same RunConfig again, every kind of value in it."""
     config = tiny_config(gpus_per_worker=0.5, workers=3, limit=2, root="/r", strict=True, max_seconds=1.5, deep=True)

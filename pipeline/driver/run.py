@@ -25,6 +25,7 @@ from ..output.record import Record
 from ..output.records import RecordSink
 from ..output.status import Status
 from ..storage import Source
+from ..storage.patience import Patience
 from ..work import scene
 from ..work.assignment import Assignment
 from ..work.units import Row
@@ -89,7 +90,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         UsageError: nothing could be started, and nothing was written.
         LostLockError: another run took over the output.
     """
-    observer, started = observer or Observer(), now()
+    observer, started, patience = observer or Observer(), now(), Patience(config.retries)
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
@@ -113,10 +114,10 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             workers = pool.workers if pool else Workers(0, "nothing to do")
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
-            _write_run_json(config, run_id, manifest, root, relative_to, workers)
+            _write_run_json(config, run_id, manifest, root, relative_to, workers, only is not None)
             stack.enter_context(heart.watching(pool))
             observer.working(progress.now)
-            sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns))
+            sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns, patience))
             for record, index in settled(config, plan, run_id):
                 sink.add(record, index)
             if pool is not None:
@@ -126,12 +127,12 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
-        table = records.merge(config.output, run_id, plan.rows, manifest.user_columns)
+        table = records.merge(config.output, run_id, plan.rows, manifest.user_columns, patience)
         degraded = degraded_keys(table)
         summary = _summary(config, run_id, plan, tally, degraded, (now() - started).total_seconds())
         progress.judged(summary.degraded)
         if summary.done + summary.already_done == summary.rows:
-            storage.write(layout.success(config.output), b"")
+            patience(partial(storage.write, layout.success(config.output), b""))
     return summary
 
 
@@ -259,8 +260,20 @@ def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None,
 
 
 def _write_run_json(
-    config: RunConfig, run_id: str, manifest: Manifest, root: str, relative_to: str | None, workers: Workers
+    config: RunConfig,
+    run_id: str,
+    manifest: Manifest,
+    root: str,
+    relative_to: str | None,
+    workers: Workers,
+    repeats: bool,
 ) -> None:
+    """Tell what is run.
+
+    Args:
+        repeats: what failed is tried again, and options that were given for that once are no part of the run.
+    """
+    place = layout.run_json(config.output)
     libraries = ("srpipe", "torch", "ray", "pyarrow", "pillow", "rasterio", "numpy")
     held = {
         "layout": layout.VERSION,
@@ -271,8 +284,8 @@ def _write_run_json(
         "relative_to": relative_to,
         "root": root,
         "config_fingerprint": config.fingerprint(),
-        "config": to_plain(config),
+        "config": json.loads(storage.read(place))["config"] if repeats and storage.exists(place) else to_plain(config),
         "workers": to_plain(workers),
         "versions": {name: version(name) for name in libraries},
     }
-    storage.write(layout.run_json(config.output), json.dumps(held, indent=2).encode())
+    storage.write(place, json.dumps(held, indent=2).encode())
