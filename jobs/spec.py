@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from pipeline.config import names_kernel_file
 from pipeline.errors import UsageError
+from pipeline.storage_options import S3Options, parse_further
 from sr_ops.settings import NO_PRIOR
 
 _PREFIX = "SRPIPE_"
@@ -88,7 +89,7 @@ def check_for_cluster(job_file: str, command: TyperCommand) -> None:
         raise UsageError(f"{name} is set, but does not travel to the cluster; unset it and write it into {job_file}")
     values = _read(job_file, command)
     named = {"prior": values.get("prior", NO_PRIOR) not in ("shipped", NO_PRIOR)}
-    named["weights"] = "weights" in values
+    named |= {name: name in values for name in ("weights", "root")}
     named["kernel"] = names_kernel_file(str(values.get("kernel", "")))
     for key in ("manifest", "output", *(key for key in named if named[key])):
         place = values.get(key)
@@ -102,6 +103,8 @@ def check_for_cluster(job_file: str, command: TyperCommand) -> None:
             raise UsageError(
                 f"{job_file}: {name} holds a password, which anybody could read there; use a role or profile"
             )
+    for name in ("storage_option", "output_storage_option"):
+        S3Options(further=parse_further(values.get(name, ())))
     command.make_context(command.name, ["--config", job_file])
 
 
