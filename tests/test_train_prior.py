@@ -203,6 +203,14 @@ def test_what_cannot_be_used_is_listed(srpipe: Srpipe, pictures: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("pictures", "taught")
+def test_images_beside_the_folder_of_the_manifest(srpipe: Srpipe, tmp_path: Path) -> None:
+    """They could have no key below an output, and a training needs none."""
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/m.csv").write_text("uri\n" + "".join(f"../in/{number}.png\n" for number in range(6)))
+    assert "learned from 6 images, 0 left out" in srpipe("prior", "lists/m.csv", "-o", "p", *TINY)[1]
+
+
+@pytest.mark.usefixtures("pictures", "taught")
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [

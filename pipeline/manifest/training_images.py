@@ -26,7 +26,8 @@ def read_training_images(manifest: str) -> TrainingImages:
     left_out: list[tuple[str, str]] = []
     for index, cells in enumerate(held.rows):
         try:
-            plain = replace(cells, kernel="", noise="")  # a training does not undo what the camera did
+            # a training writes nothing under a key, and does not undo what the camera did
+            plain = replace(cells, id=f"{index}", kernel="", noise="")
             row = check_row(index, plain, Settings(scale=STAGE_SCALE), held.folder, held.root, parse_kernel)
             weights[row.uri] = max(_weight(said[index] if said else ""), weights.get(row.uri, 0.0))
         except (ValueError, UsageError) as error:
