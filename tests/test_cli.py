@@ -20,6 +20,7 @@ from typer.main import get_group
 
 import jobs.progress
 from jobs.cli import app
+from jobs.commands.run import output_for
 from jobs.sample_pictures import satellite_view
 from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
@@ -48,6 +49,34 @@ def collection(tmp_path: Path) -> Path:
         rows = [["a.png", "a-hr.png", "x"], ["b.png", "b-hr.png", "y"], ["gone.png", "", "z"]]
         csv.writer(file).writerows([["uri", "reference", "site"], *rows])
     return manifest
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name"),
+    [
+        ("scans/m.csv", "m"),
+        ("scans/page.TIF", "page"),
+        ("scans/2024.05.01", "2024.05.01"),
+        ("scans/2024.05.01/", "2024.05.01"),
+        ("scans/*.png", "scans"),
+        ("scans/a/x?.png", "a"),
+        ("*.png", "here"),
+        (".", "here"),
+        ("scan [1].csv", "scan [1]"),
+        ("scan [2].csv", "here"),
+        ("s3://bucket/in", "in"),
+        ("s3://bucket/in/a*.png", "in"),
+        ("s3://bucket", "bucket"),
+    ],
+)
+def test_the_output_is_named_after_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: str, name: str
+) -> None:
+    """A name that is there is no pattern, and a point in the name of a folder begins no suffix."""
+    (tmp_path / "here/scans/2024.05.01").mkdir(parents=True)
+    (tmp_path / "here/scan [1].csv").write_text("uri\n")
+    monkeypatch.chdir(tmp_path / "here")
+    assert output_for(None, manifest, "x4") == str(tmp_path / "here" / f"{name}-x4")
 
 
 def test_run_writes_results_and_says_so(srpipe: Srpipe, collection: Path) -> None:

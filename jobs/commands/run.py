@@ -2,9 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Container
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -124,12 +124,17 @@ def _report(config: RunConfig) -> None:
 def output_for(given: str | None, manifest: str, ending: str) -> str:
     """Return the given folder, or one in the working directory named after the manifest, with an ending."""
     from pipeline import storage
+    from pipeline.manifest.manifest import IMAGE_SUFFIXES
+    from pipeline.manifest.table_files import SUFFIXES
 
     if given is not None:
         return storage.absolute(given)
-    fixed = manifest.split("*")[0].split("?")[0].split("[")[0]
-    name = fixed.rstrip("/") if fixed == manifest or fixed.endswith("/") else os.path.dirname(fixed)
-    stem = Path(os.path.abspath(name) if "://" not in name else name).stem
+    fixed = manifest if os.path.exists(manifest) else re.split(r"[*?[]", manifest, maxsplit=1)[0]
+    place = fixed if fixed == manifest else os.path.dirname(fixed)
+    name = os.path.basename(place.rstrip("/") if "://" in place else os.path.abspath(place))
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in (*SUFFIXES, *IMAGE_SUFFIXES):  # a folder may be called 2024.05.01
+        stem = name
     return storage.absolute(f"{stem}-{ending}")
 
 
