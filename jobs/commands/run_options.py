@@ -155,7 +155,8 @@ class LimitOptions:
             "--max-seconds-per-image",
             metavar="X",
             min=0.001,
-            help="Fail an image that takes more than X seconds, its fit in a stack included.",
+            help="Fail an image that takes more than X seconds, its fit in a stack included. One over 2048 x 2048"
+            " pixels is done in groups of tiles, and each may take so long.",
         ),
     ] = None
     max_consistency_error: Annotated[
@@ -170,7 +171,7 @@ class LimitOptions:
     max_failure_rate: Annotated[
         float | None,
         typer.Option(
-            metavar="X", min=0.0, max=1.0, help="Stop the run (exit code 4) if a larger share of its images failed."
+            metavar="X", min=0.0, max=1.0, help="Stop the run (exit code 4) if a larger share of its images failed, of at least 20."
         ),
     ] = None
     max_hours: Annotated[
