@@ -62,6 +62,26 @@ def test_the_time_ends_the_waiting_for_an_image() -> None:
     assert list(RunLimits(None, 1).watch(iter([1, 2]))) == [1, 2]
 
 
+def test_the_time_ends_the_waiting_whatever_others_make_of_it() -> None:
+    """A library in which the alarm rings may turn what it raises into an exception of its own; others stay."""
+
+    def turning() -> Iterator[int]:
+        try:
+            threading.Event().wait(60)
+        except BaseException as error:
+            raise RuntimeError("something happened") from error
+        yield 1
+
+    def failing() -> Iterator[int]:
+        raise RuntimeError("a bug")
+        yield 1
+
+    with pytest.raises(LimitReachedError, match="--max-hours 0"):
+        next(RunLimits(None, 0.0001).watch(turning()))
+    with pytest.raises(RuntimeError, match="a bug"):
+        next(RunLimits(None, 1).watch(failing()))
+
+
 def test_a_record_is_kept_whole_before_the_time_ends_the_run() -> None:
     """The alarm waits while a record is kept, and the next is not waited for."""
     watched = RunLimits(None, 0.0001).watch(slow(3))

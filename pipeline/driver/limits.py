@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from ..output.record import Record
 from ..output.status import Status
@@ -29,6 +29,8 @@ class RunLimits:
         self._max_hours = max_hours
         self._worked = self._failed = 0
         self._waiting = False
+        self._rung: LimitReachedError | None = None
+        """What the alarm raised."""
         self._ends_at = None if max_hours is None else time.monotonic() + 3600 * max_hours
 
     def watch(self, items: Iterator[Item]) -> Generator[Item, None, None]:
@@ -41,6 +43,10 @@ class RunLimits:
                     item = next(items)
                 except StopIteration:
                     return
+                except Exception as error:
+                    if self._rung is not None:  # on its way through Ray it can become another one
+                        raise self._rung from error
+                    raise
                 finally:
                     self._waiting = False
                 yield item
@@ -58,10 +64,10 @@ class RunLimits:
 
     def _check_time(self) -> None:
         if self._ends_at is not None and time.monotonic() >= self._ends_at:
-            self._stop()
+            raise self._time_is_up()
 
-    def _stop(self) -> NoReturn:
-        raise LimitReachedError(f"--max-hours {self._max_hours:g} are over")
+    def _time_is_up(self) -> LimitReachedError:
+        return LimitReachedError(f"--max-hours {self._max_hours:g} are over")
 
     @contextmanager
     def _alarm(self) -> Iterator[None]:
@@ -80,4 +86,5 @@ class RunLimits:
 
     def _ring(self, _signal: int, _frame: FrameType | None) -> None:
         if self._waiting:  # otherwise a record is being stored; `watch` checks the time before it waits again
-            self._stop()
+            self._rung = self._time_is_up()
+            raise self._rung
