@@ -57,6 +57,15 @@ def test_it_is_what_a_run_takes(srpipe: Srpipe, tmp_path: Path, read_records: Re
     assert 0 <= first["noise"] < 3
 
 
+def test_an_image_beside_the_folder_of_the_manifest(srpipe: Srpipe, tmp_path: Path) -> None:
+    """It could have no key below an output, and none is needed here: its uri names it."""
+    save(tmp_path / "scans/a.png", WIDE)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/m.csv").write_text("uri\n../scans/a.png\n")
+    code, said = told(srpipe, "lists/m.csv", "-s", "2")
+    assert (code, [image["name"] for image in said["images"]]) == (0, [str(tmp_path / "scans/a.png")])
+
+
 def test_several_images_tell_together(srpipe: Srpipe, tmp_path: Path) -> None:
     """One that cannot be read is a line that says why, and exit 3; the picture is of the kernel of all."""
     for seed in range(3):

@@ -17,7 +17,7 @@ from ..config import RunConfig
 from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.kernel_files import holds_kernel
 from ..imagery.samples import Scaling
-from ..manifest.checking import check_row
+from ..manifest.checking import check_row, key_of
 from ..manifest.manifest import IMAGE_SUFFIXES, Manifest, read_manifest, refuse_stream
 from ..manifest.table_files import SUFFIXES
 from ..output.saved_kernels import SavedKernel, make_saved
@@ -124,13 +124,17 @@ class KernelReport:
 
     def _of_row(self, index: int) -> Row | ImageKernel:
         """Return the row to examine, or why that is not possible."""
-        manifest, settings = self._manifest, self._settings
-        cells = replace(manifest.rows[index], kernel="", noise="")  # given values are ignored here
+        manifest, settings, cells = self._manifest, self._settings, self._manifest.rows[index]
+        plain = replace(cells, id=f"{index}", kernel="", noise="")  # given values are ignored here
         try:
-            return check_row(index, cells, settings, manifest.folder, manifest.root, str)
+            row = check_row(index, plain, settings, manifest.folder, manifest.root, str)
         except (ValueError, UsageError) as error:
             message = f"line {cells.line}: {error}"
             return ImageKernel(cells.line, cells.uri, cells.uri, settings.scale, None, None, ErrorType.BAD_ROW, message)
+        try:
+            return replace(row, key=key_of(cells, row.uri, manifest.root))
+        except ValueError:  # nothing is written under it
+            return replace(row, key=row.uri)
 
     def _of_image(self, row: Row) -> ImageKernel:
         try:

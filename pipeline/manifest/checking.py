@@ -71,14 +71,7 @@ def check_row(
     uri = storage.absolute(cells.uri, folder)
     if "\0" in uri or uri != _printable(uri):
         raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
-    named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
-    try:
-        key = make_key(text)
-    except ValueError as error:
-        remedy = (
-            "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
-        )
-        raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
+    key = key_of(cells, uri, root)
     scale, size = parse_scale(cells.scale) if cells.scale else (settings.scale, settings.result_size)
     nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
     kernel = read_kernel(cells.kernel) if cells.kernel else settings.kernel
@@ -88,6 +81,18 @@ def check_row(
     row = replace(row, result_size=size)
     _check_kernel(row.settings(settings))
     return row
+
+
+def key_of(cells: Cells, uri: str, root: str) -> str:
+    """Return the key of a row. Raises ValueError with the message for the row's record."""
+    named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
+    try:
+        return make_key(text)
+    except ValueError as error:
+        remedy = (
+            "give a plain id" if cells.id else "give the row an id, or name the folder that keys start from with --root"
+        )
+        raise ValueError(f"the {named} {text!r} {error}; {remedy}") from error
 
 
 def _check_kernel(settings: Settings) -> None:
