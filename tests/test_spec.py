@@ -204,7 +204,10 @@ UNFIT = {
     "a kernel's file on this machine": (WHOLE + 'kernel = "k.NPY"', 'kernel = "k.NPY" is relative'),
     "a prior on this machine": (WHOLE + 'prior = "p"', 'prior = "p" is relative'),
     "a root on this machine": (WHOLE + 'root = "scans"', 'root = "scans" is relative'),
-    "a secret for the store": (WHOLE + "storage-option = ['client_kwargs={\"aws_secret_access_key\": \"hush\"}']", "secrets"),
+    "a secret for the store": (
+        WHOLE + 'storage-option = [\'client_kwargs={"aws_secret_access_key": "hush"}\']',
+        "secrets",
+    ),
     "a secret for the output": (WHOLE + 'output-storage-option = ["secret=hush"]', "secret"),
     "a kernel that is none": (WHOLE + 'kernel = "foo"', "'foo' is not a kernel"),
     "a password": (WHOLE + 'prior = "s3://me:hush@host/p"', "prior holds a password"),

@@ -196,7 +196,11 @@ def test_a_link_to_a_folder_is_a_folder(tmp_path: Path, pattern: str) -> None:
     for name in ("pictures/a.png", "disk/2024/b.png", "disk/other/c.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"...")
-    for name, target in (("pictures/2024", "disk/2024"), ("disk/2024/back", "pictures"), ("disk/2024/itself", "disk/2024")):
+    for name, target in (
+        ("pictures/2024", "disk/2024"),
+        ("disk/2024/back", "pictures"),
+        ("disk/2024/itself", "disk/2024"),
+    ):
         (tmp_path / name).symlink_to(tmp_path / target)
     found = storage.glob(f"{tmp_path}/pictures{pattern}") if pattern else storage.find(f"{tmp_path}/pictures")
     assert [uri for uri, source in found.items() if source.size] == [

@@ -171,7 +171,10 @@ class LimitOptions:
     max_failure_rate: Annotated[
         float | None,
         typer.Option(
-            metavar="X", min=0.0, max=1.0, help="Stop the run (exit code 4) if a larger share of its images failed, of at least 20."
+            metavar="X",
+            min=0.0,
+            max=1.0,
+            help="Stop the run (exit code 4) if a larger share of its images failed, of at least 20.",
         ),
     ] = None
     max_hours: Annotated[
