@@ -196,6 +196,20 @@ def test_premultiplied_alpha_is_divided_out(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels.samples[3, 0], alpha)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_alpha_of_gray_whose_0_is_white(tmp_path: Path, bits: int) -> None:
+    """The gray comes as it looks, divided by alpha first if it was multiplied by it; alpha stays as it is."""
+    white = 2**bits - 1
+    tags = plain_tags(3, 1, bits, bands=2, photometric=0)
+    path = tmp_path / "a.tif"
+    for meaning, stored, gray in ((2, 60, white - 60), (1, 60, white - 150)):
+        data = np.array([[stored, white * 2 // 5], [7, white], [0, 0]], f"<u{bits // 8}").tobytes()
+        path.write_bytes(tiff({**tags, 338: (3, meaning)}, data))
+        header, pixels = read_raster(str(path))
+        assert header.colours == ("gray", "alpha")
+        assert pixels.samples.tolist() == [[[gray, white - 7, white]], [[white * 2 // 5, white, 0]]]
+
+
 def test_what_bands_mean(tmp_path: Path) -> None:
     """Names, scales, offsets, units and tags come; statistics, which hold of these pixels only, do not."""
 

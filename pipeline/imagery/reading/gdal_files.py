@@ -93,10 +93,11 @@ class GdalFile:
             mask = self._dataset.read_masks(1, window=window) != 0 if self.header.mask else None
         if self._stretch != 1:
             samples *= self._stretch
-        if self._inverted:
-            np.subtract(self._white, samples, out=samples)
         if self._premultiplied:
             samples = _divide_by_alpha(samples, self._white)
+        if self._inverted:
+            colours = samples[:-1] if self.header.has_alpha else samples
+            np.subtract(self._white, colours, out=colours)
         return Pixels(samples, mask)
 
     def _read_header(self, limits: FileLimits) -> Header:
