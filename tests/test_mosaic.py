@@ -197,3 +197,11 @@ def test_any_character_leaves_the_mosaic_readable(text: str, other: str) -> None
     with MemoryFile(data, ext=".vrt") as file, file.open() as dataset:
         assert dataset.transform[:6] == ROTATED
         assert (dataset.height, dataset.width) == (50, 70)
+
+
+def test_the_colour_of_every_band(tmp_path: Path) -> None:
+    """GDAL reads back each colour that it has a name for."""
+    header = Header("GTiff", 1, 1, "uint8", tuple(Band(colour.name.lower()) for colour in ColorInterp))
+    (path := tmp_path / "a.vrt").write_bytes(vrt(header, []))
+    with rasterio.open(path) as dataset:
+        assert dataset.colorinterp == tuple(ColorInterp)

@@ -12,7 +12,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 _RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
-_COLOURS = {"y": "YCbCr_Y", "cb": "YCbCr_Cb", "cr": "YCbCr_Cr"}
+_COLOURS = {"y": "YCbCr_Y", "cb": "YCbCr_Cb", "cr": "YCbCr_Cr", "other_ir": "OtherIR"}
 """Colours whose names in XML differ from the short ones."""
 
 
