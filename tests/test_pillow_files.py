@@ -257,13 +257,18 @@ def test_orientation(read: Read, orientation: int, kind: str) -> None:
     assert (_tags(header)[274], _tags(header)[272]) == (1, "model")
 
 
-def test_orientation_behind_the_pixels(read: Read) -> None:
-    """A PNG may say only at its end which way up it is."""
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_metadata_behind_the_pixels(read: Read, dtype: str) -> None:
+    """A PNG may say only at its end which way up it is, and what else EXIF and XMP say."""
+    picture = _RGB.astype(dtype) * (1 if dtype == "uint8" else 257)
     exif = Image.Exif()
-    exif[274] = 8
-    rows = [row.tobytes() for row in _RGB]
-    _, decoded = read(png(24, 8, 2, rows, after=png_chunk(b"eXIf", exif.tobytes()[6:])))
-    np.testing.assert_array_equal(decoded, np.rot90(_RGB))
+    exif[274], exif[271] = 8, "maker"
+    xmp = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x a='b'/>")
+    rows = [row.astype(picture.dtype.newbyteorder(">")).tobytes() for row in picture]
+    after = png_chunk(b"eXIf", exif.tobytes()[6:]) + xmp
+    header, decoded = read(png(24, 8 * picture.itemsize, 2, rows, after=after))
+    np.testing.assert_array_equal(decoded, np.rot90(picture))
+    assert (_tags(header)[271], _tags(header)[274], header.xmp) == ("maker", 1, b"<x a='b'/>")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])

@@ -105,7 +105,7 @@ class PillowFile:
         self._dtype, self._colours = dtype, colours
         # metadata behind the pixels of a PNG is found only by reading all of it
         chunks = png_chunks.read(self._path) if image.format == "PNG" else None
-        if chunks is not None and chunks.late_metadata and self._deep_bands is None:
+        if chunks is not None and chunks.late_metadata:
             image.load()
         # Pillow turns TIFFs itself
         self._orientation, exif, notes = read_exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
