@@ -206,11 +206,35 @@ def test_deep_gray(read: Read, kind: str) -> None:
 
 
 def test_deep_netpbm_and_float(read: Read) -> None:
-    """A 16-bit PGM is uint16, a PFM float32; the scale of other maxima is stretched as a viewer does."""
+    """A 16-bit PGM is uint16, a PFM float32."""
     assert read(b"P5 2 1 65535\n" + struct.pack(">2H", 258, 65535))[1].tolist() == [[258, 65535]]
     header, decoded = read(b"Pf\n2 2\n-1.0\n" + struct.pack("<4f", 1.5, -2, 3, 4e30))
     assert header.dtype == "float32"
     np.testing.assert_array_equal(decoded, np.float32([[3, 4e30], [1.5, -2]]))
+
+
+@pytest.mark.parametrize("white", [256, 1000, 1023, 4095, 40000, 65534])
+def test_every_number_of_a_deep_pgm(read: Read, white: int) -> None:
+    """It comes as it is, whatever number is white, and the header and its notes say how many bits there are."""
+    numbers = np.arange(white + 1)
+    plain = b"P2 %d 1 %d\n" % (white + 1, white) + b" ".join(b"%d" % number for number in numbers)
+    for data in (b"P5 %d 1 %d\n" % (white + 1, white) + numbers.astype(">u2").tobytes(), plain):
+        header, decoded = read(data)
+        np.testing.assert_array_equal(decoded[0], numbers)
+        bits = white.bit_length()
+        assert (header.dtype, header.bits) == ("uint16", bits if bits < 16 else None)
+        assert header.notes == (f"its {bits}-bit values, of which {white} is white, are kept as they are in uint16",)
+
+
+def test_stretched_numbers_are_told(read: Read) -> None:
+    """A PGM or PPM of 8 bits looks as it does elsewhere; that its numbers are others is noted."""
+    for data in (b"P5 3 1 100\n\0\x32\x64", b"P6 1 1 100\n\0\x32\x64", b"P2 3 1 100\n0 50 100\n"):
+        header, decoded = read(data)
+        assert (decoded.ravel().tolist(), header.bits) == ([0, 128, 255], None)
+        assert header.notes == ("its values from 0 to 100 are stretched to 255",)
+    for white in (1, 3, 15, 255):
+        assert read(b"P5 2 1 %d\n\0%c" % (white, white))[0].notes == ()
+    assert read(b"P5 2 1 65535\n" + bytes(4))[0].notes == ()
 
 
 def test_cmyk_stays_cmyk(read: Read) -> None:

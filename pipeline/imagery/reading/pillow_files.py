@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ...errors import ErrorType, ImageError
 from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
-from . import jp2_boxes, jpeg_segments, orientation, png_chunks, tiff_tags
+from . import jp2_boxes, jpeg_segments, netpbm, orientation, png_chunks, tiff_tags
 from .pillow_metadata import note_frames, note_lost, read_dpi, read_exif, read_xmp
 from .size_limits import check_size
 
@@ -103,6 +103,8 @@ class PillowFile:
         check_size(image.height, image.width, len(colours), dtype, limits)
         check_size(image.height, image.width, len(colours), dtype, limits, at_once=True)
         self._dtype, self._colours = dtype, colours
+        self._white = netpbm.white(image)
+        bits, number_notes = netpbm.read_bits(self._white, dtype)
         # metadata behind the pixels of a PNG is found only by reading all of it
         chunks = png_chunks.read(self._path) if image.format == "PNG" else None
         if chunks is not None and chunks.late_metadata:
@@ -120,12 +122,16 @@ class PillowFile:
             width=width,
             dtype=dtype,
             bands=tuple(Band(colour) for colour in colours),
+            bits=bits,
             icc_profile=image.info.get("icc_profile") or None,
             exif=exif,
             xmp=tiff.xmp if tiff else read_xmp(image, self._path),
             dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else read_dpi(image, self._orientation),
             png_colour=(chunks and chunks.colour) or None,
-            notes=(*note_frames(image, tiff), *notes, *note_lost(image, chunks, tiff), *self._left_out),
+            notes=(
+                *(*note_frames(image, tiff), *number_notes),
+                *(*notes, *note_lost(image, chunks, tiff), *self._left_out),
+            ),
         )
 
     @property
@@ -141,6 +147,8 @@ class PillowFile:
                 warnings.simplefilter("ignore")
                 self._image.load()
             stored = _stored(self._image, self._colours)
+        if self._white is not None and self._dtype == "uint16":
+            stored = netpbm.as_stored(stored, self._white)
         transparent = self._image.info.get("transparency")
         if len(stored) < len(self._colours):
             stored = np.concatenate([stored, _opacity(stored, transparent, self._raw_mode)])
@@ -249,9 +257,8 @@ def _depth(image: ImageFile.ImageFile, path: str) -> int | None:
         depth = jp2_boxes.depth(path)
         return depth if depth not in (8, 16) or (depth == 16 and not image.mode.startswith("I;16")) else None
     if image.format == "PPM" and image.mode not in ("1", "I", "F"):
-        arguments = image.tile[0].args
-        largest = arguments[-1] if isinstance(arguments, tuple) and image.tile[0].codec_name.startswith("ppm") else 255
-        return int(largest).bit_length() if isinstance(largest, int) and largest > 255 else None
+        white = netpbm.white(image) or 255
+        return white.bit_length() if white > 255 else None
     if image.format in ("PNG", "TIFF") and not image.mode.startswith(("I", "F")):
         bits = re.search(r";(\d+)", _raw_mode(image))
         return int(bits[1]) if bits and int(bits[1]) > 8 else None
