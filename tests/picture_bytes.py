@@ -16,6 +16,15 @@ def png(width: int, depth: int, colour: int, rows: Sequence[bytes], before: byte
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + before + pixels + after + png_chunk(b"IEND", b"")
 
 
+def psd(mode: int, width: int, planes: Sequence[bytes], resources: Mapping[int, bytes]) -> bytes:
+    """An unpacked PSD of 8 bits without layers; `mode` 1 is gray, 3 RGB; `resources` by their numbers."""
+    blocks = b""
+    for number, data in resources.items():
+        blocks += struct.pack(">4sHHI", b"8BIM", number, 0, len(data)) + data + bytes(len(data) % 2)
+    header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, len(planes), len(planes[0]) // width, width, 8, mode)
+    return header + struct.pack(">II", 0, len(blocks)) + blocks + bytes(4 + 2) + b"".join(planes)
+
+
 def tiff(tags: Mapping[int, tuple[int, int | Sequence[int] | bytes]], data: bytes, following: bytes = b"") -> bytes:
     """An uncompressed TIFF 6.0 of one strip, little-endian: tag -> (type, value or values); the strip is added."""
     letters = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 7: "B", 12: "d"}

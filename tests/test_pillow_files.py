@@ -16,7 +16,7 @@ from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import FileLimits, Header
 from pipeline.imagery.reading.routing import open_file
 
-from .picture_bytes import png, png_chunk, tiff
+from .picture_bytes import png, png_chunk, psd, tiff
 
 _RNG = np.random.default_rng(0)
 _NOISE = _RNG.integers(0, 256, (20, 24, 4), dtype=np.uint8)
@@ -549,6 +549,35 @@ def test_texts_are_noted(read: Read) -> None:
         assert read(png(1, 8, 0, [b"\x9f"], *around))[0].notes == ("its texts (Title) are not carried over",)
     for kind in ("JPEG", "GIF"):
         assert read(_encode(_GRAY, kind, comment=b"a barn"))[0].notes == ("its texts (comment) are not carried over",)
+
+
+def test_what_a_psd_says(read: Read) -> None:
+    """Resolution, EXIF and XMP of Photoshop come as those of other pictures; notes name what is left out."""
+    exif = Image.Exif()
+    exif[274], exif[271] = 6, "maker"
+    said = {
+        1005: struct.pack(">IHHIHH", 300 << 16, 1, 1, 150 << 16, 2, 1),
+        1028: b"\x1c\x02\x78\0\3abc",
+        1036: b"a thumbnail",
+        1050: b"slices",
+        1058: exif.tobytes()[6:],
+        1060: b"<x a='b'/>",
+    }
+    planes = [plane.tobytes() for plane in _RGB.transpose(2, 0, 1)]
+    header, decoded = read(psd(3, 24, planes, said))
+    np.testing.assert_array_equal(decoded, np.rot90(_RGB, -1))
+    assert (header.dpi, header.xmp, _tags(header)[271]) == ((150, 300), b"<x a='b'/>", "maker")
+    assert header.notes == ("its image resources 1050 are not carried over", "its IPTC data is not carried over")
+    header, _ = read(psd(3, 24, planes, {}))
+    assert (header.dpi, header.exif, header.xmp, header.notes) == (None, None, None, ())
+    header, _ = read(psd(3, 24, [*planes, planes[0], planes[1]], {1005: b"short"}))
+    assert header.notes == (
+        "its channels beyond RGB, 2 in number, are not carried over",
+        "its image resources 1005 are not carried over",
+    )
+    assert read(psd(3, 24, [*planes, planes[0]], {}))[0].colours == ("red", "green", "blue", "alpha")
+    (note,) = read(psd(1, 24, planes[:2], {}))[0].notes
+    assert note == "its channels beyond L, 1 in number, are not carried over"
 
 
 def test_a_text_that_unpacks_to_too_much(read: Read) -> None:

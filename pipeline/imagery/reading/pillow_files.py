@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.PsdImagePlugin import PsdImageFile
 
 from ...errors import ErrorType, ImageError
 from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
-from . import jp2_boxes, jpeg_segments, netpbm, orientation, png_chunks, tiff_tags
+from . import jp2_boxes, jpeg_segments, netpbm, orientation, png_chunks, psd_resources, tiff_tags
 from .pillow_metadata import note_frames, note_lost, read_dpi, read_exif, read_xmp
 from .size_limits import check_size
 
@@ -109,6 +110,7 @@ class PillowFile:
         chunks = png_chunks.read(self._path) if image.format == "PNG" else None
         if chunks is not None and chunks.late_metadata:
             image.load()
+        psd_notes = psd_resources.take(image, self._path) if isinstance(image, PsdImageFile) else ()
         # Pillow turns TIFFs itself
         self._orientation, exif, notes = read_exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
         if image.format == "JPEG2000":  # Pillow does not report its boxes
@@ -129,8 +131,8 @@ class PillowFile:
             dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else read_dpi(image, self._orientation),
             png_colour=(chunks and chunks.colour) or None,
             notes=(
-                *(*note_frames(image, tiff), *number_notes),
-                *(*notes, *note_lost(image, chunks, tiff), *self._left_out),
+                *(*note_frames(image, tiff), *number_notes, *notes, *psd_notes),
+                *(*note_lost(image, chunks, tiff), *self._left_out),
             ),
         )
 
