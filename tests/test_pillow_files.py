@@ -551,6 +551,22 @@ def test_texts_are_noted(read: Read) -> None:
         assert read(_encode(_GRAY, kind, comment=b"a barn"))[0].notes == ("its texts (comment) are not carried over",)
 
 
+def test_profiles_in_texts(read: Read) -> None:
+    """Of those that ImageMagick writes into a PNG EXIF is carried, and the others are named."""
+
+    def text(kind: str, data: bytes) -> bytes:
+        said = f"\n{kind}\n{len(data):8}\n{data.hex()}\n".encode()
+        return png_chunk(b"zTXt", f"Raw profile type {kind}".encode() + b"\0\0" + zlib.compress(said))
+
+    exif = Image.Exif()
+    exif[271] = "maker"
+    chunks = text("exif", exif.tobytes()) + text("iptc", b"\x1c\x02\x78\0\3abc") + text("xmp", b"<x a='b'/>")
+    for around in ((chunks, b""), (b"", chunks)):
+        header, _ = read(png(1, 8, 0, [b"\x9f"], *around))
+        assert _tags(header)[271] == "maker"
+        assert header.notes == ("its texts (Raw profile type iptc, Raw profile type xmp) are not carried over",)
+
+
 def test_what_a_psd_says(read: Read) -> None:
     """Resolution, EXIF and XMP of Photoshop come as those of other pictures; notes name what is left out."""
     exif = Image.Exif()

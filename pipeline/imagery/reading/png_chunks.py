@@ -4,8 +4,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_METADATA = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
-"""Keywords of texts that hold EXIF or XMP."""
+_METADATA = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+"""Keywords of texts that hold EXIF or XMP, and are read."""
 
 _TEXTS = (b"iTXt", b"zTXt", b"tEXt")
 
