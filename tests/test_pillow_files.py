@@ -281,6 +281,17 @@ def test_orientation(read: Read, orientation: int, kind: str) -> None:
     assert (_tags(header)[274], _tags(header)[272]) == (1, "model")
 
 
+@pytest.mark.parametrize("said", ['="6"', "='6'", ' = "6"', ">6</tiff:Orientation", "> 6 </tiff:Orientation"])
+def test_orientation_in_any_xmp(read: Read, said: str) -> None:
+    """Where XMP is made upright the picture is turned, however XMP is written, also where EXIF is broken."""
+    text = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'><tiff:Orientation{said}></x:xmpmeta>"
+    chunk = png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + text.encode())
+    for before in (chunk, chunk + png_chunk(b"eXIf", b"broken")):
+        header, decoded = read(png(24, 8, 2, [row.tobytes() for row in _RGB], before))
+        np.testing.assert_array_equal(decoded, np.rot90(_RGB, -1))
+        assert header.xmp == text.replace("6", "1").encode()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_metadata_behind_the_pixels(read: Read, dtype: str) -> None:
     """A PNG may say only at its end which way up it is, and what else EXIF and XMP say."""

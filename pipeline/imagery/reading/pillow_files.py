@@ -112,7 +112,7 @@ class PillowFile:
             image.load()
         psd_notes = psd_resources.take(image, self._path) if isinstance(image, PsdImageFile) else ()
         # Pillow turns TIFFs itself
-        self._orientation, exif, notes = read_exif(image) if tiff is None else (1, tiff.exif, tiff.notes)
+        self._orientation, exif, notes = read_exif(image, self._path) if tiff is None else (1, tiff.exif, tiff.notes)
         if image.format == "JPEG2000":  # Pillow does not report its boxes
             self._orientation = jp2_boxes.side_up(self._path)
         height, width = image.height, image.width

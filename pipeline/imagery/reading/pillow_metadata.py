@@ -12,11 +12,13 @@ _MOST_NAMES = 10
 """Most names of texts in a note, because files are hostile."""
 
 
-def read_exif(image: ImageFile.ImageFile) -> tuple[int, bytes | None, tuple[str, ...]]:
-    """Return orientation, EXIF set upright, and notes. Never decodes pixels, unlike PNG's own getexif."""
-    side_up = 1
+def read_exif(image: ImageFile.ImageFile, path: str) -> tuple[int, bytes | None, tuple[str, ...]]:
+    """Return orientation, from XMP if EXIF has none, EXIF set upright, and notes. Never decodes pixels."""
+    side_up = orientation.of_xmp(_stored_xmp(image, path))
     try:
-        side_up = orientation.of_exif(Image.Image.getexif(image))
+        exif = _parsed_exif(image)
+        if orientation.TAG in exif:
+            side_up = orientation.of_exif(exif)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how Pillow reports what it drops as broken
             return side_up, orientation.upright_exif(_parsed_exif(image)), ()
@@ -26,7 +28,7 @@ def read_exif(image: ImageFile.ImageFile) -> tuple[int, bytes | None, tuple[str,
 
 
 def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
-    """Parse the file's EXIF again: Pillow caches the result, but not that it warned."""
+    """Parse the file's EXIF; Pillow's own getexif warns but once, and finds the orientation in little of XMP."""
     exif = Image.Exif()
     if "exif" in image.info:
         exif.load(image.info["exif"])
@@ -36,10 +38,15 @@ def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
 
 
 def read_xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
+    """Return XMP set upright."""
+    return orientation.upright_xmp(_stored_xmp(image, path))
+
+
+def _stored_xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
     if image.format == "JPEG2000":
-        return orientation.upright_xmp(jp2_boxes.xmp(path))
+        return jp2_boxes.xmp(path)
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    return orientation.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp) or None
+    return (xmp.encode() if isinstance(xmp, str) else xmp) or None
 
 
 def read_dpi(image: ImageFile.ImageFile, stored: int) -> tuple[float, float] | None:
