@@ -4,6 +4,11 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 
+_LETTERS = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 7: "B", 12: "d"}
+"""How struct calls the types of a TIFF's values."""
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 12: 8}
+
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -27,26 +32,33 @@ def psd(mode: int, width: int, planes: Sequence[bytes], resources: Mapping[int, 
 
 def tiff(tags: Mapping[int, tuple[int, int | Sequence[int] | bytes]], data: bytes, following: bytes = b"") -> bytes:
     """An uncompressed TIFF 6.0 of one strip, little-endian: tag -> (type, value or values); the strip is added."""
-    letters = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 7: "B", 12: "d"}
-    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 12: 8}
     tags = {**tags, 273: (4, 0), 279: (4, len(data))}
     start = 8 + 2 + 12 * len(tags) + 4
     entries, extra = b"", b""
 
     def strip_at() -> int:
-        return start + sum(
-            len(_packed(letters, *value)) for value in tags.values() if len(_packed(letters, *value)) > 4
-        )
+        return start + sum(len(_packed(*value)) for value in tags.values() if len(_packed(*value)) > 4)
 
     for tag in sorted(tags):
         kind, value = tags[tag]
-        packed = _packed(letters, kind, strip_at() if tag == 273 else value)
+        packed = _packed(kind, strip_at() if tag == 273 else value)
         place = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack("<I", start + len(extra))
-        entries += struct.pack("<HHI", tag, kind, len(packed) // sizes[kind]) + place
+        entries += struct.pack("<HHI", tag, kind, len(packed) // _SIZES[kind]) + place
         extra += packed if len(packed) > 4 else b""
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + extra + data + following
 
 
-def _packed(letters: Mapping[int, str], kind: int, value: int | float | Sequence[int] | bytes) -> bytes:
+def big_tiff(tags: Mapping[int, tuple[int, int | Sequence[int] | bytes]], data: bytes, following: bytes = b"") -> bytes:
+    """An uncompressed BigTIFF of one strip, big-endian, as `tiff` makes it; its values have 8 bytes at most."""
+    tags = {**tags, 273: (4, 16 + 8 + 20 * len({*tags, 273, 279}) + 8), 279: (4, len(data))}
+    entries = b""
+    for tag in sorted(tags):
+        kind, value = tags[tag]
+        packed = _packed(kind, value, ">")
+        entries += struct.pack(">HHQ", tag, kind, len(packed) // _SIZES[kind]) + packed.ljust(8, b"\0")
+    return b"MM\0+" + struct.pack(">HHQQ", 8, 0, 16, len(tags)) + entries + bytes(8) + data + following
+
+
+def _packed(kind: int, value: int | float | Sequence[int] | bytes, order: str = "<") -> bytes:
     values = [value] if isinstance(value, int | float) else list(value)
-    return struct.pack(f"<{len(values)}{letters[kind]}", *values)
+    return struct.pack(f"{order}{len(values)}{_LETTERS[kind]}", *values)

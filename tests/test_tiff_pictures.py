@@ -1,14 +1,16 @@
 """Pictures in TIFF: which way is up, few bits, odd depths, inks, JPEG inside, tags and pages."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.errors import ErrorType
 
-from .picture_bytes import tiff
+from .picture_bytes import big_tiff, tiff
 from .raster_files import (
     PLACE,
     UTM,
@@ -184,3 +186,30 @@ def test_orientation_of_a_tiff_in_xmp_alone(tmp_path: Path, dtype: str) -> None:
     header, pixels = read_raster(str(path))
     np.testing.assert_array_equal(pixels.samples[0], np.rot90(values, -1))
     assert header.xmp == xmp_of(1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_big_endian_big_tiff(tmp_path: Path, bits: int) -> None:
+    """Its pixels come, and its tags and its EXIF with them."""
+    values = random_values(f"uint{bits}", 1, 3, 5)
+    data = values.astype(f">u{bits // 8}").tobytes()
+    tags = {**plain_tags(5, 3, bits), 315: (2, b"me\0")}
+    exif = struct.pack(">QHHQH6xQ", 1, 34850, 3, 1, 2, 0)  # ExposureProgram 2
+    place = len(big_tiff({**tags, 34665: (4, 0)}, data))
+    (path := tmp_path / "a.tif").write_bytes(big_tiff({**tags, 34665: (4, place)}, data, exif))
+    header, pixels = read_raster(str(path))
+    np.testing.assert_array_equal(pixels.samples, values)
+    assert header.notes == ()
+    assert header.exif is not None
+    (said := Image.Exif()).load(header.exif)
+    assert (said[315], said.get_ifd(34665)) == ("me", {34850: 2})
+
+
+def test_what_pillow_takes_for_another_picture(tmp_path: Path) -> None:
+    """Pillow looks for the tags of a big-endian BigTIFF where none are told to be, and may find some there."""
+    values = random_values("uint8", 1, 3, 5)
+    image = big_tiff(plain_tags(5, 3, 8), values.tobytes())
+    wrong = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 0, 277: 1, 278: 1, 279: 1}
+    entries = b"".join(struct.pack(">HHIH2x", tag, 3, 1, value) for tag, value in wrong.items())
+    (path := tmp_path / "a.tif").write_bytes(image.ljust(8 << 16, b"\0") + struct.pack(">H", 9) + entries + bytes(4))
+    np.testing.assert_array_equal(read_raster(str(path))[1].samples, values)

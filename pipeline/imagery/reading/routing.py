@@ -113,6 +113,7 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
         or tags.signed_or_float
         or tags.georeferenced
         or tags.from_gdal
+        or tags.big_endian_big
         or tags.masked  # which Pillow ignores
         or tags.sparse  # which Pillow fills with bytes from the beginning of the file
         or (bool(tags.extra) and not tags.alpha)  # Pillow drops bands that it has no name for

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -14,7 +14,9 @@ from PIL.TiffTags import lookup
 from ...errors import ErrorType, ImageError
 from . import orientation
 
-MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BIG_ENDIAN_BIG = b"MM\0+"
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIG)
 
 MIN_IS_WHITE, MIN_IS_BLACK, PALETTE, CMYK = 0, 1, 3, 5
 
@@ -69,6 +71,8 @@ _MOST_PAGES = 10_000
 class TiffTags:
     """Tags of the first directory, and the number of pictures."""
 
+    big_endian_big: bool
+    """It is a BigTIFF of big-endian numbers, which Pillow takes for a TIFF of another layout."""
     pixels: int
     samples: int
     bits: int
@@ -122,11 +126,12 @@ def read(path: str) -> TiffTags:
     """Read the tags. Raises SyntaxError, struct.error or OSError for no TIFF; ImageError if the picture comes later."""
     with warnings.catch_warnings(), open(path, "rb") as file:
         warnings.simplefilter("ignore")
-        directories = _directories(file)
+        head = file.read(16)
+        directories = _directories(file, head)
         first = next(directories)
         others = [(_is_part(directory), _is_mask(directory), _pixels(directory)) for directory in directories]
         pages = 1 + sum(not part for part, _, _ in others)
-        exif, notes = _exif(file, first)
+        exif, notes = _exif(file, head, first)
     larger = max((pixels for _, mask, pixels in others if not mask), default=0)
     if _is_part(first) and larger > _pixels(first):
         message = f"the first picture says that it is a small version of another, of {larger} pixels; extract that one"
@@ -135,6 +140,7 @@ def read(path: str) -> TiffTags:
         notes = (*notes, "the epoch of its coordinates is not carried over")
     photometric = _number(first, 262, MIN_IS_BLACK)
     return TiffTags(
+        big_endian_big=head.startswith(_BIG_ENDIAN_BIG),
         pixels=_pixels(first),
         samples=_number(first, 277, 1),
         bits=max(_numbers(first, 258) or (1,)),
@@ -165,19 +171,25 @@ def read(path: str) -> TiffTags:
     )
 
 
-def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
-    head = file.read(16)
-    head = head[: 16 if b"+" in head[2:4] else 8]
-    offset, seen = ImageFileDirectory_v2(head).next, set[int]()
+def _directories(file: BinaryIO, head: bytes) -> Iterator[ImageFileDirectory_v2]:
+    offset, seen = _directory(head).next, set[int]()
     while offset and offset not in seen and len(seen) < _MOST_PAGES:
         seen.add(offset)
-        directory = ImageFileDirectory_v2(head)
+        directory = _directory(head)
         file.seek(offset)
         directory.load(file)
         offset = directory.next
         yield directory
     if not seen:
         raise SyntaxError("no directory")
+
+
+def _directory(head: bytes, group: int | None = None) -> ImageFileDirectory_v2:
+    """Return a directory to be loaded, of a file that begins with these 16 bytes; `next` is where its first one is."""
+    order = head[:2]
+    if head.startswith(_BIG_ENDIAN_BIG):  # of BigTIFFs Pillow knows this header alone
+        head = b"II+\0" + head[4:]
+    return ImageFileDirectory_v2(head[: 16 if b"+" in head[2:4] else 8], order, group)
 
 
 def _pixels(directory: ImageFileDirectory_v2) -> int:
@@ -200,18 +212,19 @@ def _is_mask(directory: ImageFileDirectory_v2) -> bool:
     return bool(_number(directory, 254, 0) & 4)
 
 
-def _exif(file: BinaryIO, first: ImageFileDirectory_v2) -> tuple[bytes | None, tuple[str, ...]]:
+def _exif(file: BinaryIO, head: bytes, first: ImageFileDirectory_v2) -> tuple[bytes | None, tuple[str, ...]]:
     """Return the descriptive tags and the file's EXIF, without tags about the layout of pixels."""
-    exif, upright = Image.Exif(), Image.Exif()
-    exif.bigtiff, exif.endian = first._bigtiff, first._endian
+    upright = Image.Exif()
     try:
-        exif.load_from_fp(file, first._offset)
         for tag in DESCRIPTIVE:
-            if tag in exif:
-                upright[tag] = exif[tag]
+            if tag in first:
+                upright[tag] = _single(first[tag])
         for tag in _EXIF_DIRECTORIES:
-            if tag in exif:
-                upright[tag] = exif.get_ifd(tag)
+            if tag in first:
+                directory = _directory(head, tag)
+                file.seek(_number(first, tag, -1))
+                directory.load(file)
+                upright[tag] = {inner: _single(value) for inner, value in directory.items()}
         return orientation.upright_exif(upright), ()
     except Exception as error:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
         return None, (f"its EXIF data is damaged ({error}) and not carried over",)
@@ -237,11 +250,14 @@ def _number(directory: ImageFileDirectory_v2, tag: int, default: int) -> int:
 
 
 def _bytes(directory: ImageFileDirectory_v2, tag: int) -> bytes | None:
-    value = directory.get(tag)
-    value = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+    value = _single(directory.get(tag))
     if isinstance(value, tuple) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):
         return bytes(value)
     return value if isinstance(value, bytes) else None
+
+
+def _single(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def _text(directory: ImageFileDirectory_v2, tag: int) -> str | None:
