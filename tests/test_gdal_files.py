@@ -228,6 +228,45 @@ def test_what_bands_mean(tmp_path: Path) -> None:
     assert header.tags == {"ACQUIRED": "2020-01-06"}
 
 
+def test_a_raster_is_never_read_as_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where GDAL cannot open it, Pillow, which knows neither its place nor what its numbers mean, is not asked."""
+    values = random_values("uint8", 1, 16, 16)
+    placed = write_values(tmp_path / "placed.tif", values, crs=UTM, transform=PLACE)
+    measured = write_values(tmp_path / "measured.tif", values, nodata=7)
+    masked = write_values(tmp_path / "masked.tif", values)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked, "r+") as dataset:
+        dataset.write_mask(values[0] > 7)
+    plain = write_values(tmp_path / "plain.tif", values)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise rasterio.errors.RasterioIOError("cannot be read")
+
+    monkeypatch.setattr(rasterio, "open", refuse)
+    for path in (placed, measured, masked):
+        error = error_of(path)
+        assert error.error_type is ErrorType.CORRUPT
+        assert "cannot be read" in str(error)
+    np.testing.assert_array_equal(read_raster(plain)[1].samples, values)
+
+
+def test_a_palette_that_pillow_would_misread(tmp_path: Path) -> None:
+    """One of which parts are not in the file is refused; the mask of one is not read, and the notes say so."""
+    path = tmp_path / "sparse.tif"
+    shape = {"height": 64, "width": 16, "count": 1, "dtype": "uint8", "photometric": "palette", "blockysize": 16}
+    with rasterio.open(path, "w", driver="GTiff", **shape, sparse_ok=True) as raster:
+        raster.write_colormap(1, {0: (0, 0, 0, 255), 1: (255, 0, 0, 255)})
+        raster.write(np.ones((1, 16, 16), np.uint8), window=((16, 32), (0, 16)))
+    error = error_of(str(path))
+    assert error.error_type is ErrorType.UNSUPPORTED
+    assert "convert it to RGB" in str(error)
+    values = random_values("uint8", 1, 4, 4) % 2
+    masked = write_values(tmp_path / "masked.tif", values, photometric="palette")
+    edited(masked, lambda raster: raster.write_colormap(1, {0: (0, 0, 0, 255), 1: (255, 0, 0, 255)}))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked, "r+") as dataset:
+        dataset.write_mask(values[0] > 0)
+    assert read_raster(masked)[0].notes == ("its mask, beside a palette, is not carried over",)
+
+
 def test_further_metadata_is_told(tmp_path: Path) -> None:
     """Metadata of domains that are not carried is named in the notes."""
     path = write_values(tmp_path / "a.tif", random_values("uint16", 1, 4, 4), crs=UTM, transform=PLACE)

@@ -73,6 +73,7 @@ def note_lost(
     photoshop = image.info.get("photoshop")
     iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
     nodata = tiff.nodata if tiff else None
+    masked = tiff.masked if tiff else False
     texts = chunks.texts if chunks else ("comment",) if "comment" in image.info else ()
     others = chunks.others if chunks else ()
     return (
@@ -81,4 +82,5 @@ def note_lost(
         *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
         *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
         *((f"its nodata value {nodata}, of the palette, is not carried over",) if nodata else ()),
+        *(("its mask, beside a palette, is not carried over",) if masked else ()),
     )

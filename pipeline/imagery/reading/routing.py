@@ -72,7 +72,9 @@ def _decoders(
         return GdalFile(path, tiff, limits)
 
     if tiff is not None:
-        return [gdal, pillow] if _is_for_gdal(tiff) else [pillow, gdal]
+        if not _is_for_gdal(tiff):
+            return [pillow, gdal]
+        return [gdal] if _is_for_gdal_alone(tiff) else [gdal, pillow]
     if kind == file_kinds.JPEG2000:
         with suppress(ValueError, OSError, struct.error):
             if jp2_boxes.has_palette(path):
@@ -104,20 +106,28 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
         raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {what}; convert it to gray, RGB or CMYK first")
     if tags.preview:
         raise ImageError(ErrorType.UNSUPPORTED, "the file is a camera's raw file; develop it to TIFF")
-    if tags.photometric == tiff_tags.PALETTE and tags.bits <= 8 and not tags.georeferenced:
+    misread = tags.sparse or tags.big_endian_big
+    if tags.photometric == tiff_tags.PALETTE and tags.bits <= 8 and not (tags.georeferenced or misread):
         return False
     plain = not tags.extra and tags.samples in (1, 3)
     return (
         tags.bits > 8
         or tags.samples > 4
         or tags.signed_or_float
-        or tags.georeferenced
-        or tags.from_gdal
-        or tags.big_endian_big
-        or tags.masked  # which Pillow ignores
-        or tags.sparse  # which Pillow fills with bytes from the beginning of the file
+        or _is_for_gdal_alone(tags)
         or (bool(tags.extra) and not tags.alpha)  # Pillow drops bands that it has no name for
         or (plain and tags.pixels > _LARGE)
+    )
+
+
+def _is_for_gdal_alone(tags: tiff_tags.TiffTags) -> bool:
+    """Return whether Pillow would lose what the numbers mean, or give other pixels, where GDAL cannot read the file."""
+    return (
+        tags.georeferenced
+        or tags.from_gdal
+        or tags.masked  # which Pillow ignores
+        or tags.sparse  # which Pillow fills with bytes from the beginning of the file
+        or tags.big_endian_big
     )
 
 
