@@ -13,7 +13,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import from_gcps, from_origin
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.imagery.header import FileLimits, Georef, Transform
+from pipeline.imagery.header import Band, FileLimits, Georef, Transform
 from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import tiff
@@ -226,6 +226,35 @@ def test_what_bands_mean(tmp_path: Path) -> None:
     assert (second.description, second.scale, second.offset) == (None, 2.0, 0.0)
     assert (first.tags, second.tags) == ({"WAVELENGTH": "842"}, None)
     assert header.tags == {"ACQUIRED": "2020-01-06"}
+
+
+_PLACED: dict[int, Any] = {33550: (12, [10.0, 20.0, 0.0]), 33922: (12, [0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0])}
+
+
+def test_texts_in_latin_1_cost_no_place(tmp_path: Path) -> None:
+    """Names and units of bands that are not in UTF-8 are left out, and the notes name them; all else comes."""
+    items = """<Item name="DESCRIPTION" sample="0" role="description">Gr\xfcn</Item>
+    <Item sample="0" name="UNITTYPE" role="unittype">\xb5m</Item>
+    <Item name="SCALE" sample="0" role="scale">0.5</Item>
+    <Item name="Author">M\xfcller</Item> <Item name="SENSOR">x</Item>"""
+    metadata = f"<GDALMetadata>{items}</GDALMetadata>\0".encode("latin-1")
+    tags = {**plain_tags(4, 4, 8), **_PLACED, 42112: (2, metadata), 42113: (2, b"7\0")}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, bytes(range(16))))
+    header, _ = read_raster(str(path))
+    assert header.georef == Georef(transform=Transform(10.0, 0.0, 1000.0, 0.0, -20.0, 2000.0))
+    assert (header.nodata, header.tags, header.bands) == (7, {"SENSOR": "x"}, (Band("gray", scale=0.5),))
+    lost = "its GDAL metadata Author, DESCRIPTION, UNITTYPE, not all of it in UTF-8, is not carried over"
+    assert header.notes == (lost,)
+
+
+def test_a_coordinate_system_in_latin_1(tmp_path: Path) -> None:
+    """If only its name tells what it is, a raster that would lose its place is refused, and the remedy is told."""
+    keys = [1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 1026, 34737, 6, 0]
+    tags = {**plain_tags(4, 4, 8), **_PLACED, 34735: (3, keys), 34737: (2, "über a|\0".encode("latin-1"))}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, bytes(16)))
+    error = error_of(str(path))
+    assert error.error_type is ErrorType.UNSUPPORTED
+    assert "-a_srs" in str(error)
 
 
 def test_a_raster_is_never_read_as_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

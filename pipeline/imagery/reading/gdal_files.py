@@ -63,7 +63,7 @@ class GdalFile:
         self._tiff = tiff
         self._upright: Pixels | None = None
         with _gdal():
-            self._dataset = rasterio.open(Path(path), driver="GTiff" if tiff else "JP2OpenJPEG", sharing=False)
+            self._dataset = _opened(path, "GTiff" if tiff else "JP2OpenJPEG")
             try:
                 self.header = self._read_header(limits)
             except BaseException:
@@ -175,6 +175,9 @@ class GdalFile:
                 notes.append(pages_note(tiff.pages))
             if tiff.photometric == tiff_tags.MIN_IS_WHITE and not self._inverted:
                 notes.append("that its least value is white is not carried over; its numbers are")
+            if tiff.undecodable:
+                names = ", ".join(tiff.undecodable)
+                notes.append(f"its GDAL metadata {names}, not all of it in UTF-8, is not carried over")
             if tiff.iptc:
                 notes.append("its IPTC data is not carried over")
             notes += (*tiff.notes, *tiff.lost(_CARRIED_TAGS))
@@ -202,6 +205,15 @@ def _gdal() -> Iterator[None]:
     with warnings.catch_warnings(), rasterio.Env(session=DummySession(), **_OPTIONS):
         warnings.simplefilter("ignore")  # a missing georeference
         yield
+
+
+def _opened(path: str, driver: str) -> Any:
+    """Open a raster. Raises ImageError if rasterio cannot decode its coordinate system, and else rasterio's errors."""
+    try:
+        return rasterio.open(Path(path), driver=driver, sharing=False)
+    except UnicodeDecodeError as error:
+        message = "the name of its coordinate system is not in UTF-8; give it that system anew (gdal_edit -a_srs)"
+        raise ImageError(ErrorType.UNSUPPORTED, message) from error
 
 
 def _dtype(dtypes: tuple[str, ...]) -> str:

@@ -37,12 +37,21 @@ def read_bits(dataset: Any, dtype: str) -> int | None:
 def read_band(dataset: Any, index: int, colour: str) -> Band:
     return Band(
         colour=colour,
-        description=dataset.descriptions[index - 1],
+        description=_text(dataset, "descriptions", index),
         scale=dataset.scales[index - 1],
         offset=dataset.offsets[index - 1],
-        unit=dataset.units[index - 1],
+        unit=_text(dataset, "units", index),
         tags=lasting_tags(dataset.tags(index), ()) or None,
     )
+
+
+def _text(dataset: Any, field: str, index: int) -> str | None:
+    """Return a band's text; None if that of any band is not in UTF-8, for then rasterio has none of them."""
+    try:
+        text: str | None = getattr(dataset, field)[index - 1]
+    except UnicodeDecodeError:
+        return None
+    return text
 
 
 def lasting_tags(tags: Mapping[str, str], without: tuple[str, ...]) -> dict[str, str]:

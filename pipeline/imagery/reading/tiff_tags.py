@@ -1,6 +1,7 @@
 """The tags of a TIFF: enough to choose the decoder, and what neither decoder reports."""
 
 import math
+import re
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -36,6 +37,8 @@ _GEOREFERENCE = (33550, 33922, 34264, 34735, 50844)
 
 _GDAL = (42112, 42113)
 """Tags of GDAL's metadata and nodata."""
+
+_GDAL_ITEM = re.compile(rb'<Item\b[^<>]*\bname="([^"<>]{0,80})"[^<>]*>([^<]*)')
 
 DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
 """Tags of the first directory that also belong to EXIF: ImageDescription, Make, ... Copyright."""
@@ -96,6 +99,8 @@ class TiffTags:
     from_gdal: bool
     """It has metadata or a nodata value in GDAL's tags."""
     nodata: str | None
+    undecodable: tuple[str, ...]
+    """Names in GDAL's metadata of texts that are not in UTF-8."""
     preview: bool
     """The first directory is only a small version of what its subdirectories hold, as in raw files of cameras."""
     pages: int
@@ -157,6 +162,7 @@ def read(path: str) -> TiffTags:
         georeferenced=any(tag in first for tag in _GEOREFERENCE),
         from_gdal=any(tag in first for tag in _GDAL),
         nodata=_text(first, 42113),
+        undecodable=_undecodable(_text(first, 42112) or ""),
         preview=50706 in first or (bool(_number(first, 254, 0) & 1) and 330 in first),
         pages=pages,
         masked=any(mask for _, mask, _ in others),
@@ -264,3 +270,14 @@ def _text(directory: ImageFileDirectory_v2, tag: int) -> str | None:
     value = directory.get(tag)
     value = value[0] if isinstance(value, tuple) and value else value
     return value.strip(" \0") if isinstance(value, str) else None
+
+
+def _undecodable(metadata: str) -> tuple[str, ...]:
+    """Return the names of texts that are not in UTF-8, of which Pillow made Latin-1."""
+    names = set()
+    for name, text in _GDAL_ITEM.findall(metadata.encode("latin-1")):
+        try:
+            (name + text).decode()
+        except UnicodeDecodeError:
+            names.add(name.decode("latin-1"))
+    return tuple(sorted(names)[:_MOST_NAMES])
