@@ -355,6 +355,20 @@ def test_exif_without_thumbnail(read: Read) -> None:
     assert with_it.get_ifd(ExifTags.IFD.IFD1)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_letters_in_exif(read: Read, kind: str) -> None:
+    """Names with umlauts come as the bytes that they are, in UTF-8 or another encoding."""
+    exif = Image.Exif()
+    exif[271] = "M##ller"
+    exif.get_ifd(34665)[42036] = "L##nse"
+    for letter in ("ü".encode(), "üä".encode("latin-1")):
+        header, _ = read(_encode(_RGB, kind, exif=exif.tobytes().replace(b"##", letter)))
+        kept = _tags(header)
+        assert (kept[271], kept.get_ifd(34665)[42036]) == tuple(
+            text.replace("##", letter.decode("latin-1")) for text in ("M##ller", "L##nse")
+        )
+
+
 def test_broken_exif_costs_no_pixels(read: Read) -> None:
     """A picture with damaged EXIF is read; the EXIF is left out, and the notes say so."""
     exif = Image.Exif()

@@ -205,6 +205,15 @@ def test_a_big_endian_big_tiff(tmp_path: Path, bits: int) -> None:
     assert (said[315], said.get_ifd(34665)) == ("me", {34850: 2})
 
 
+def test_letters_in_exif(tmp_path: Path) -> None:
+    """The name of an artist comes as the bytes that it is."""
+    tags = {**plain_tags(5, 3, 8), 315: (2, "Müller\0".encode())}
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, bytes(15)))
+    exif = read_raster(str(path))[0].exif
+    assert exif is not None
+    assert "Müller".encode() in exif
+
+
 def test_what_pillow_takes_for_another_picture(tmp_path: Path) -> None:
     """Pillow looks for the tags of a big-endian BigTIFF where none are told to be, and may find some there."""
     values = random_values("uint8", 1, 3, 5)
