@@ -33,6 +33,20 @@ def by_torch(image: Tensor, weights: Weights, scale: int) -> Tensor:
     return pixel_shuffle(seen, scale)[0]
 
 
+def of_one_node(op: str, gives: int = TensorProto.FLOAT, **attributes: int) -> bytes:
+    """The file of a model whose only node makes something of a picture that need be no picture.
+
+    Args:
+        gives: type of what it makes.
+    """
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    made = helper.make_tensor_value_info("made", gives, None)
+    node = helper.make_node(op, ["image"], ["made"], **attributes)
+    graph = helper.make_graph([node], "model", [image], [made])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
 def as_onnx(
     weights: Weights,
     scale: int,

@@ -17,7 +17,7 @@ from sr_ops.enlarging.restorer import Restorer, RestorerError, restored
 from sr_ops.in_memory import super_resolve
 from sr_ops.settings import Settings
 
-from .onnx_models import as_onnx, by_torch, drawn
+from .onnx_models import as_onnx, by_torch, drawn, of_one_node
 
 HALO = 8
 
@@ -176,7 +176,10 @@ REFUSED = {
     "far too large": (as_onnx(drawn(3, 9), 9), "enlarges by 9; "),
     "two pictures at once": (as_onnx(drawn(), 2, (2, 3, "h", "w")), "takes 2 pictures at a time"),
     "one side open": (as_onnx(drawn(), 2, (1, 3, 24, "w")), "of one size in one direction alone"),
-    "no size that is tried": (as_onnx(drawn(), 2, window=7), "does not run on 64 x 64 pixels"),
+    "a classifier": (of_one_node("Flatten"), "makes 12288 of 3 x 64 x 64, which is not .*; take a model"),
+    "one number": (of_one_node("ReduceMean", keepdims=0), "makes one number of 3 x 64 x 64, .*; take a model"),
+    "words": (of_one_node("Cast", TensorProto.STRING, to=TensorProto.STRING), r"gives tensor\(string\), .*; take"),
+    "no size that is tried": (as_onnx(drawn(), 2, window=7), "does not run on 64 x 64 pixels .*; export it"),
 }
 
 

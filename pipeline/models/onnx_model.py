@@ -10,6 +10,10 @@ from .takes import Takes, padded
 
 _TO_INSTALL = "pip install 'srpipe[models]'"
 
+_TO_EXPORT = "export it with the sizes of its input left open, or for one size"
+
+_TO_TAKE = "take a model that makes pictures larger"
+
 _SIDES = (4, 8, 16, 32, 64)
 """Sides tried with a model of any size; one that accepts none needs more than the windows of attention do."""
 
@@ -42,7 +46,7 @@ def find_out(data: bytes, threads: int) -> Takes:
         if multiple is None:
             return Takes(scale, session.bands, (least, least))
         return Takes(scale, session.bands, None, least, multiple)
-    raise ValueError(f"{problem}; export it with the sizes of its input left open, or for one size")
+    raise ValueError(problem)
 
 
 def _takes(session: "_Session", scale: int, least: int, step: int) -> bool:
@@ -59,14 +63,15 @@ def _ratio(session: "_Session", height: int, width: int) -> int:
     try:
         made = session.run(np.repeat(ramp, session.bands, 0))
     except _errors() as error:
-        raise ValueError(f"does not run on {width} x {height} pixels ({_first_line(error)})") from error
-    rows, columns = (divmod(long, side) for long, side in zip(made.shape[-2:], (height, width), strict=True))
-    if made.ndim != 3 or len(made) != session.bands or rows != columns or rows[1]:
+        raise ValueError(f"does not run on {width} x {height} pixels ({_first_line(error)}); {_TO_EXPORT}") from error
+    scale = made.shape[-1] // width if made.ndim else 0
+    if made.shape != (session.bands, height * scale, width * scale) or not scale:
+        shape = " x ".join(map(str, made.shape)) or "one number"
         raise ValueError(
-            f"makes {' x '.join(map(str, made.shape))} of {session.bands} x {height} x {width}, which is not"
-            " an enlargement of it by a whole number"
+            f"makes {shape} of {session.bands} x {height} x {width}, which is not an enlargement of it by a whole"
+            f" number; {_TO_TAKE}"
         )
-    return int(rows[0])
+    return scale
 
 
 class OnnxModel:
@@ -114,8 +119,7 @@ class OnnxModel:
                 raise MemoryError(str(error)) from error
             height, width = window.shape[-2:]
             raise RestorerError(
-                f"the model of --weights does not run on {width} x {height} pixels ({_first_line(error)}); export it"
-                " with the sizes of its input left open, or for one size"
+                f"the model of --weights does not run on {width} x {height} pixels ({_first_line(error)}); {_TO_EXPORT}"
             ) from error
 
 
@@ -156,6 +160,9 @@ class _Session:
             raise ValueError(
                 f"takes {told}; a model for pictures takes one float tensor of batch, bands, rows, columns"
             )
+        gives = self._session.get_outputs()[0].type
+        if not gives.startswith("tensor(") or gives == "tensor(string)":
+            raise ValueError(f"gives {gives}, which is no picture; {_TO_TAKE}")
         self._name, self._type = inputs[0].name, _TYPES[inputs[0].type]
         batch, bands, height, width = inputs[0].shape
         if isinstance(batch, int) and batch != 1:
@@ -170,10 +177,13 @@ class _Session:
         """The height and width that it accepts; None for any."""
 
     def run(self, window: Image) -> Image:
-        """Run (bands, h, w) to (bands, H, W). Raises what onnxruntime raises."""
+        """Run (bands, h, w) to (bands, H, W), or to what a model makes that is not for pictures.
+
+        Raises what onnxruntime raises.
+        """
         (made, *_) = self._session.run(None, {self._name: window[None].astype(self._type)})
-        image: Image = np.asarray(made, np.float32)[0]
-        return image
+        batch: Image = np.asarray(made, np.float32)
+        return batch[0] if batch.ndim else batch
 
 
 def _runtime() -> Any:
