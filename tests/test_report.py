@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from pipeline import storage
@@ -23,8 +24,11 @@ from pipeline.report.cards import curve_of, in_script
 from pipeline.report.making import make_report
 
 from .fixture_types import MakeConfig, Refusal, Srpipe
+from .rasters import write_raster
 
 EVIL = "<img src=x onerror=alert(1)>.png"
+
+PLAIN = np.full((1, 12, 12), 90, np.uint8)
 
 
 class Page(HTMLParser):
@@ -163,6 +167,26 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert set(shown["b.png"]["layers"]) == {"result"}
     assert set(shown["a.png"]["layers"]) == {"input", "bicubic"}
     assert page.text.count("cannot be shown") == 2
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("shown", [0, 4])
+def test_what_the_page_links_to_is_in_it(
+    shown: int, tmp_path: Path, tiny_config: MakeConfig, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more records than a page holds too, those of images on the map and of images shown can be opened."""
+    for west in range(3):
+        transform = rasterio.transform.from_origin(west, 50, 0.01, 0.01)
+        write_raster(tmp_path / f"{west}.tif", PLAIN, crs="EPSG:4326", transform=transform)
+    write_raster(tmp_path / "nowhere.tif", PLAIN)
+    (tmp_path / "m.csv").write_text("path\n0.tif\n1.tif\nmissing.tif\n2.tif\nnowhere.tif\n")
+    run(tiny_config(), observer)
+    monkeypatch.setattr("pipeline.report.rows.HELD", 3)
+    make_report(str(tmp_path / "out"), images=shown)
+    page = page_at(tmp_path / "out/report.html")
+    linked = {int(one["data-record"] or "") for _, one in page.tags if "data-record" in one}
+    assert len(linked) == 3 + (shown > 0)
+    assert linked <= set(page.records()["rows"])
 
 
 @pytest.mark.usefixtures("made")

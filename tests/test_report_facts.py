@@ -216,11 +216,23 @@ def test_across_the_date_line_in_one_piece() -> None:
 def test_of_a_million_records_failures_stay() -> None:
     """A page holds so many records; those of images that failed first, the others from start to end."""
     status = ["failed" if n % 1000 == 7 else "done" for n in range(60_000)]
-    rows = held_rows(pa.table({"status": status}))
+    rows = held_rows(pa.table({"status": status}), set())
     assert len(rows) == 20_000
     assert {n for n in range(60_000) if n % 1000 == 7} <= set(rows)
     assert rows[0] < 10
     assert rows[-1] > 59_990
+
+
+def test_of_a_million_records_those_that_the_page_links_to_stay() -> None:
+    """Beside the failures, and counted among the records of the page; however many they are."""
+    table = pa.table({"status": ["failed" if n % 1000 == 7 else "done" for n in range(60_000)]})
+    failed = {n for n in range(60_000) if n % 1000 == 7}
+    for linked in ({7, 8, 12_345, 59_999}, set(range(15_000, 16_000))):
+        rows = held_rows(table, linked)
+        assert len(rows) == 20_000
+        assert rows == sorted(set(rows))
+        assert linked | failed <= set(rows)
+    assert held_rows(table, set(range(30_000))) == list(range(30_000))
 
 
 def test_packed_records_are_the_records() -> None:

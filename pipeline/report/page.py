@@ -49,10 +49,11 @@ class Figure:
 def page_of(told: Told, course: Course, choice: Choice, groups: tuple[tuple[Group, tuple[Card, ...]], ...]) -> bytes:
     """Return the whole page in UTF-8."""
     table = told.table
-    rows = held_rows(table)
     scripts = [_file(name) for name in _SCRIPTS]
     cards = [card for _, cards in groups for card in cards]
     found, drawn, placed = causes(table), histograms(table), map_of(table)
+    drawn_rows = {footprint.row for footprint in placed.footprints} if placed else set()
+    rows = held_rows(table, {card.row for card in cards} | drawn_rows)
     sections = [
         *([("pictures", "Pictures")] if cards else []),
         *([("distributions", "How it went")] if drawn else []),

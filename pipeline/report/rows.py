@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from collections.abc import Set
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..output.status import Status
 from .measures import SHOWN, of_done
 
 HELD = 20_000
-"""Most records in a page; those of failed images come first."""
+"""Most records in a page; those that it links to come first, then those of failed images."""
 
 _DIGITS = 6
 
@@ -22,14 +23,21 @@ _LARGEST_WHOLE = 2**53
 """Largest integer that a browser's numbers hold."""
 
 
-def held_rows(table: pa.Table) -> list[int]:
-    """Return the rows of the table for the page, in order: all, or failures and an even sample of the rest."""
+def held_rows(table: pa.Table, linked: Set[int]) -> list[int]:
+    """Return the rows of the table for the page, in order: all, or some of them.
+
+    Args:
+        linked: rows that the page links to. They are always held; failures and an even sample of the others fill it up.
+    """
     if len(table) <= HELD:
         return list(range(len(table)))
     fine = np.array([status == Status.DONE for status in table["status"].to_pylist()])
-    bad, good = np.flatnonzero(~fine)[: HELD // 2], np.flatnonzero(fine)
-    spread = np.linspace(0, len(good) - 1, min(len(good), HELD - len(bad))).astype(int)
-    return sorted(int(row) for row in (*bad, *good[spread]))
+    left = np.ones(len(table), bool)
+    left[list(linked)] = False
+    room = max(0, HELD - len(linked))
+    bad, good = np.flatnonzero(~fine & left)[: min(HELD // 2, room)], np.flatnonzero(fine & left)
+    spread = np.linspace(0, len(good) - 1, min(len(good), room - len(bad))).astype(int)
+    return sorted(int(row) for row in (*linked, *bad, *good[spread]))
 
 
 def pack(table: pa.Table, rows: list[int]) -> str:
