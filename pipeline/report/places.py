@@ -24,7 +24,7 @@ _WIDTH, _HEIGHT = 960.0, 440.0
 _SMALLEST = 7.0
 """In units; a smaller footprint gets a ring around it."""
 
-_STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60)
+_STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
 """Degrees between two lines."""
 
 _CORNERS = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
@@ -142,9 +142,7 @@ def _wide_enough(degrees: list[float]) -> tuple[float, float]:
 def _lines(origin: float, scale: float, size: float, sign: int, names: str) -> tuple[tuple[float, str], ...]:
     """Return the positions on the map of lines at whole steps of degrees, and their labels."""
     first, last = sorted(((0 - origin) / scale * sign, (size - origin) / scale * sign))
-    step = next(
-        (step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15) if (last - first) / step <= 8), 30
-    )
+    step = next((step for step in _STEPS if (last - first) / step <= 8), _STEPS[-1])
     lines = []
     for index in range(ceil(first / step), floor(last / step) + 1):
         degrees = round(index * step, 3)
