@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import rasterio
 from PIL import Image
 
+from pipeline.imagery.header import Band, Header
+from pipeline.imagery.writing.mosaic import Placed, vrt
 from pipeline.report.pictures import DETAIL, OVERVIEW, pictures_of
 
 from .rasters import write_raster
@@ -91,6 +94,35 @@ def test_a_map_of_the_disagreement_is_a_layer(tmp_path: Path) -> None:
     (layer,) = shown.layers["disagreement"]
     light = pixels_of(layer.url).astype(int).sum(-1)
     assert light[spread > 0].min() > 500 > 100 > light[spread == 0].mean()
+
+
+def in_tiles(folder: Path, samples: np.ndarray) -> str:
+    """Write (H, W) as two tiles beside each other; give their folder."""
+    folder.mkdir()
+    height, width = samples.shape
+    placed = [Placed(f"r0000_c000{n}.tif", 0, n * width // 2, height, width // 2) for n in (0, 1)]
+    for tile in placed:
+        write_raster(folder / tile.name, samples[None, :, tile.left : tile.left + tile.width])
+    header = Header("GTiff", height, width, str(samples.dtype), (Band("gray"),))
+    (folder / "mosaic.vrt").write_bytes(vrt(header, placed))
+    return str(folder)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("side", ["result", "disagreement"])
+def test_tiles_are_stretched_alike(side: str, tmp_path: Path) -> None:
+    """A ramp has no seam where tiles meet: in a result whose input is gone, and in a map."""
+    ramp = np.tile(np.arange(120), (40, 1))
+    places_ = {
+        "source_uri": str(tmp_path / "gone.tif"),
+        "output_uri": in_tiles(tmp_path / "sr", ramp.astype(np.int16)),
+        "disagreement_uri": in_tiles(tmp_path / "map", ramp.astype(np.float32)),
+    }
+    sizes = {"width": 60, "height": 20, "sr_width": 120, "sr_height": 40, "nodata": None}
+    (layer,) = pictures_of({**sizes, **places_}).layers[side]
+    light = pixels_of(layer.url)[..., :3].sum(-1).mean(0)
+    assert light[-1] > 650 > 100 > light[0]
+    assert np.diff(light).min() > -30
 
 
 def test_other_scales_across_than_down_lie_on_each_other(tmp_path: Path) -> None:

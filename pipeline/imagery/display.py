@@ -1,8 +1,9 @@
 """Pictures of any bands and type, stretched for a screen: grey or three bands of 8 bits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,11 @@ _PERCENTILES = (1.0, 99.0)
 
 _SIDE, _ACROSS = 256, 3
 """Pixels per side, and windows per axis, in which a band's darkest and brightest values are looked for."""
+
+_PARTS = 9
+"""Most parts of a picture in which they are looked for."""
+
+Values = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -60,16 +66,33 @@ def open_display(
         yield Display(opened, nodata, stretch)
 
 
+def stretch_of_parts(uris: Sequence[str], limits: FileLimits, nodata: Nodata, stretch: Stretch | None) -> Stretch:
+    """Return one stretch for the files of a picture in parts, so that no seam is seen between them.
+
+    Args:
+        uris: of all parts; at least one. Some of them are looked at, if the numbers have to be.
+        stretch: as for `open_display`, which raises the same.
+    """
+    some = np.linspace(0, len(uris) - 1, min(len(uris), _PARTS)).astype(int)
+    values = []
+    for place in some:
+        with storage.on_disk(uris[place]) as path, open_image(path, limits) as opened:
+            header = _with_nodata(opened.header, nodata)
+            at_hand = _stretch_at_hand(header, stretch)
+            if at_hand is not None:
+                return at_hand
+            values.append(_some_values(opened, header))
+    return _stretch_of(header, values)
+
+
 class Display:
     """An open picture, a `Shown`, with its stretch."""
 
     def __init__(self, opened: OpenImage, nodata: Nodata, stretch: Stretch | None) -> None:
-        header = opened.header
         self._opened = opened
-        self._header = header if nodata == "as the file says" else replace(header, nodata=nodata)
+        self._header = header = _with_nodata(opened.header, nodata)
         self.height, self.width = header.height, header.width
-        fits = stretch is not None and max(stretch.bands) < measured(self._header) and stretch.dtype == header.dtype
-        self.stretch = stretch if stretch is not None and fits else self._own_stretch()
+        self.stretch = _stretch_at_hand(header, stretch) or _stretch_of(header, [_some_values(opened, header)])
         self.bands = len(self.stretch.bands)
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
@@ -77,25 +100,46 @@ class Display:
         known = known_samples(pixels, self._header)[list(self.stretch.bands)].all(0)
         return torch.from_numpy(self.stretch.levels(pixels.samples)), torch.from_numpy(known)
 
-    def _own_stretch(self) -> Stretch:
-        header, bands = self._header, _seen(self._header)
-        if header.dtype == "uint8" or (header.dtype == "uint16" and header.georef is None):
-            black, white = (0.0,) * len(bands), (full_range(header),) * len(bands)
-            inverted = header.colours == CMYK  # more ink is darker
-            ends = (white, black) if inverted else (black, white)
-            return Stretch(bands, *ends, header.dtype)
-        black, white = zip(*map(self._ends, bands), strict=True)
-        return Stretch(bands, black, white, header.dtype)
 
-    def _ends(self, band: int) -> tuple[float, float]:
-        known = []
-        for rows in _spread(self.height):
-            for columns in _spread(self.width):
-                pixels = self._opened.window(rows, columns)
-                known.append(pixels.samples[band][known_samples(pixels, self._header)[band]])
-        values = np.concatenate(known).astype(np.float64)
-        low, high = np.percentile(values, _PERCENTILES) if values.size else (0.0, 1.0)
-        return float(low), float(high if high > low else low + 1)
+def _with_nodata(header: Header, nodata: Nodata) -> Header:
+    return header if nodata == "as the file says" else replace(header, nodata=nodata)
+
+
+def _stretch_at_hand(header: Header, stretch: Stretch | None) -> Stretch | None:
+    """Return the stretch for which no pixel need be read: the given one if it fits, or that of plain pictures."""
+    if stretch is not None and max(stretch.bands) < measured(header) and stretch.dtype == header.dtype:
+        return stretch
+    if header.dtype != "uint8" and (header.dtype != "uint16" or header.georef is not None):
+        return None
+    bands = _seen(header)
+    black, white = (0.0,) * len(bands), (full_range(header),) * len(bands)
+    inverted = header.colours == CMYK  # more ink is darker
+    ends = (white, black) if inverted else (black, white)
+    return Stretch(bands, *ends, header.dtype)
+
+
+def _stretch_of(header: Header, values: Sequence[Sequence[Values]]) -> Stretch:
+    """Return the stretch for values of one or more files, by the bands that are shown."""
+    black, white = zip(*(_ends(np.concatenate(band)) for band in zip(*values, strict=True)), strict=True)
+    return Stretch(_seen(header), black, white, header.dtype)
+
+
+def _ends(values: Values) -> tuple[float, float]:
+    low, high = np.percentile(values.astype(np.float64), _PERCENTILES) if values.size else (0.0, 1.0)
+    return float(low), float(high if high > low else low + 1)
+
+
+def _some_values(opened: OpenImage, header: Header) -> list[Values]:
+    """Return the known values of some windows, in native numbers, for each band that is shown."""
+    bands = _seen(header)
+    found: list[list[Values]] = [[] for _ in bands]
+    for rows in _spread(header.height):
+        for columns in _spread(header.width):
+            pixels = opened.window(rows, columns)
+            known = known_samples(pixels, header)
+            for band, values in zip(bands, found, strict=True):
+                values.append(pixels.samples[band][known[band]])
+    return [np.concatenate(values) for values in found]
 
 
 def _seen(header: Header) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import storage
 from ..errors import ErrorType, ImageError
-from ..imagery.display import Stretch, open_display
+from ..imagery.display import Stretch, open_display, stretch_of_parts
 from ..imagery.header import FileLimits
 from ..imagery.images import Nodata, Shown, open_shown, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
@@ -46,11 +46,19 @@ def open_by(open_file: OpenFile, place: str) -> Iterator[Shown]:
             yield shown
 
 
+@contextmanager
 def open_displayed(
     place: str, limits: FileLimits, nodata: Nodata = "as the file says", stretch: Stretch | None = None
-) -> AbstractContextManager[Shown]:
-    """Open a result as `open_result` does, but as `open_display` opens its files, whatever its bands and type."""
-    return open_by(lambda uri: open_display(uri, limits, nodata, stretch), place)
+) -> Iterator[Shown]:
+    """Open a result as `open_result` does, but as `open_display` opens its files, whatever its bands and type.
+
+    All tiles have the same stretch.
+    """
+    uris = storage.list_folder(place) if storage.is_folder(place) else ()
+    if tiles := [uri for uri in uris if tile_position(uri.rpartition("/")[2])]:
+        stretch = stretch_of_parts(tiles, limits, nodata, stretch)
+    with open_by(lambda uri: open_display(uri, limits, nodata, stretch), place) as shown:
+        yield shown
 
 
 def how_to_redo(output: str, record: Mapping[str, Any]) -> str:
