@@ -280,3 +280,20 @@ def test_a_bad_cell(tmp_path: Path, enlarge: Enlarge) -> None:
     records = enlarge("uri,id,nodata\na.tif,x,-9999\na.tif,y,nothing\n")
     assert records["x"]["status"] == "done"
     assert "the nodata value 'nothing' is no number" in records[3]["error_message"]
+
+
+def test_what_an_earlier_run_wrote_beside_tiles_goes(tmp_path: Path, enlarge: Enlarge) -> None:
+    """A place or a nodata value that the image no longer has would be read for that of the new tile."""
+    source, samples = tmp_path / "a.tif", (TERRAIN / 2).astype(np.uint8)
+
+    def files() -> set[str]:
+        (record,) = enlarge("path\na.tif\n", tile_size=64).values()
+        assert record["status"] == "done"
+        return {path.name.removeprefix("r0000_c0000.") for path in (tmp_path / "out/tiles/a.tif").iterdir()}
+
+    write(source, samples)
+    assert files() == {"png", "pgw", "png.aux.xml", "mosaic.vrt"}
+    write_raster(source, samples[None], nodata=1)
+    assert files() == {"png", "png.aux.xml", "mosaic.vrt"}
+    write_raster(source, samples[None])
+    assert files() == {"png"}

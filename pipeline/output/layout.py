@@ -12,7 +12,7 @@ VERSION = 1
 
 _TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.(png|tif)")
 
-_SIDECAR = re.compile(r"(r\d{4,}_c\d{4,})\.(pgw|png\.aux\.xml)")
+_SIDECAR = re.compile(r"r\d{4,}_c\d{4,}\.(pgw|png\.aux\.xml)")
 
 MOSAIC = "mosaic.vrt"
 """Beside the tiles; shows all of them as one picture."""
@@ -56,23 +56,16 @@ def aux_name(tile: str) -> str:
     return f"{tile}.aux.xml"
 
 
-def remove_other_tiles(folder: str, names: Collection[str]) -> None:
-    """Delete tiles of earlier runs, with the files beside them, except those in `names`.
+def remove_other_tiles(folder: str, kept: Collection[str]) -> None:
+    """Delete what earlier runs left: tiles, files beside tiles and the mosaic, except the names in `kept`.
 
-    The mosaic stays only if it is one of the names. Raises OSError.
+    Raises OSError.
     """
     for uri in storage.list_folder(folder):
-        belongs_to = _belongs_to(uri.rpartition("/")[2])
-        if belongs_to is not None and belongs_to not in names:
+        name = uri.rpartition("/")[2]
+        is_ours = name == MOSAIC or _TILE_NAME.fullmatch(name) or _SIDECAR.fullmatch(name)
+        if is_ours and name not in kept:
             storage.remove(uri)
-
-
-def _belongs_to(name: str) -> str | None:
-    """Return the tile that a file is or lies beside; the mosaic's own name; None for a file that is not ours."""
-    sidecar = _SIDECAR.fullmatch(name)
-    if sidecar:
-        return f"{sidecar[1]}.png"
-    return name if name == MOSAIC or tile_position(name) else None
 
 
 def single(output: str, key: str, extension: str) -> str:

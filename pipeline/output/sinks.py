@@ -27,10 +27,11 @@ from ..imagery.header import Header, Pixels
 from ..imagery.writing import georef
 from ..imagery.writing.cog import CogFile
 from ..imagery.writing.geotiff import encode_tif
-from ..imagery.writing.png import aux_xml, encode_png, says_all, world_file
+from ..imagery.writing.png import encode_png
 from ..storage import processes
 from ..storage.patience import Patience
 from . import layout
+from .sidecars import sidecars
 from .target import Target
 from .written_tile import Measures, WrittenTile
 
@@ -109,10 +110,8 @@ class TileFiles(Sink):
         rows, columns = places(tile, self.target.grid)
         header = georef.part(self.target.header, rows.start, columns.start, height, width)
         data = encode(pixels, header, kind)
-        if kind is Format.PNG and not says_all(header):
-            if header.georef is not None and header.georef.transform is not None:
-                self._store(layout.world_file_name(name), world_file(header))
-            self._store(layout.aux_name(name), aux_xml(header))
+        for beside, content in sidecars(name, header).items():
+            self._store(beside, content(header))
         self._store(name, data)
         self._written.append(WrittenTile(name, hashlib.sha256(data).hexdigest(), measures))
 

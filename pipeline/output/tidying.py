@@ -11,6 +11,7 @@ from ..imagery.header import CMYK, Header
 from ..imagery.writing.mosaic import Placed, vrt
 from . import layout
 from .maps import kind_of, map_header
+from .sidecars import sidecars
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,11 @@ def remove_map(output: str, key: str) -> None:
 
 
 def _finish(folder: str, tiling: Tiling, names: Sequence[str]) -> None:
-    """Write the mosaic and remove other tiles."""
-    kept, made = set(names), tiling.header
+    """Write the mosaic; remove other tiles, and files beside these that say what is no longer so."""
+    made = tiling.header
+    kept = {*names, *(beside for name in names for beside in sidecars(name, made))}
     located = made.georef is not None or made.nodata is not None
-    if (tiling.has_several or located or not kept) and made.colours != CMYK:  # GDAL would show CMYK as RGB and alpha
+    if (tiling.has_several or located or not names) and made.colours != CMYK:  # GDAL would show CMYK as RGB and alpha
         storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [tiling.placed(name) for name in names]))
         kept.add(layout.MOSAIC)
     with suppress(FileNotFoundError):  # neither tiles nor a mosaic
