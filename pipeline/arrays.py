@@ -26,7 +26,7 @@ from .imagery.header import ALPHA, DTYPES, Band, FileLimits, Georef, Header, Pix
 from .imagery.picture import Picture
 from .imagery.sizes import sized
 from .options import check_names, config_of, names_of_quality
-from .output.sinks import Sink
+from .output.sinks import Sink, nothing_known
 from .output.target import Target
 from .output.written_tile import Measures, WrittenTile
 from .priors.prior_file import SHIPPED, PriorFile, read_prior, weights
@@ -263,8 +263,7 @@ class _Canvas(Sink):
         height, width = grid.size
         made = replace(header, height=height, width=width)
         super().__init__(Target(Format.TIF, made, "", True, grid), lambda _: nullcontext(), Patience(0))
-        nothing = 0 if header.nodata is None else header.nodata
-        self.samples = np.full((len(header.bands), height, width), nothing, header.dtype)
+        self.samples = nothing_known(made)
 
     def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:  # noqa: ARG002 - not used here
         rows, columns = places(tile, self.target.grid)

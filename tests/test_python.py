@@ -140,6 +140,16 @@ def test_a_place_without_tiles_is_nodata() -> None:
     assert (made[:, :32] != -7).all()
 
 
+def test_a_place_without_tiles_is_transparent() -> None:
+    """Also where a number is nodata: as an alpha it would be opaque."""
+    image = picture(16, 64, 2)
+    image[..., 1] = 255
+    image[:, 16:] = 255, 0
+    made = enlarge(image, 2, alpha=True, georeferenced=True, nodata=255, tile_size=16, **FAST)
+    assert (made[:, 32:] == [255, 0]).all()
+    assert (made[:, :28, 1] == 255).all()
+
+
 def test_axes_and_kinds_are_those_of_the_image() -> None:
     """(H, W, C), (C, H, W), a tensor, floats of any size and bytes in any order: the same samples, as they came."""
     image = picture(12, 16, 3)

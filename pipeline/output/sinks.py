@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import reduce
 from operator import add
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from sr_ops.enlarging.reduction import places
@@ -133,10 +134,7 @@ class OneFile(Sink):
         if size > _LARGEST_AT_ONCE:
             message = f"{header.width} x {header.height} pixels are too many for one file that is written at once"
             raise ImageError(ErrorType.TOO_LARGE, f"{message}; use --format cog, or tiles, without --single")
-        nothing = header.nodata if header.nodata is not None else np.nan if header.dtype == "float32" else 0
-        self._samples = np.full((len(header.bands), header.height, header.width), nothing, header.dtype)
-        if header.has_alpha:
-            self._samples[-1] = 0
+        self._samples = nothing_known(header)
         self._mask = np.zeros((header.height, header.width), np.bool_) if header.mask else None
         self._measures: list[Measures] = []
 
@@ -194,6 +192,15 @@ def open_sink(target: Target, watch: Watch, patiently: Patience) -> Sink:
     if target.kind is Format.COG:
         return OneCog(target, watch, patiently)
     return OneFile(target, watch, patiently)
+
+
+def nothing_known(header: Header) -> NDArray[Any]:
+    """Return a picture (C, H, W) of which nothing is known: nodata, else NaN, else 0; its alpha is 0."""
+    nothing = header.nodata if header.nodata is not None else np.nan if header.dtype == "float32" else 0
+    samples = np.full((len(header.bands), header.height, header.width), nothing, header.dtype)
+    if header.has_alpha:
+        samples[-1] = 0
+    return samples
 
 
 def encode(pixels: Pixels, header: Header, kind: Format) -> bytes:
