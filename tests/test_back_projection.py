@@ -210,6 +210,16 @@ def test_it_is_one_data_step_within_the_range(name: str) -> None:
     assert torch.equal(back_project(sr, lr, degradation, 0), sr)
 
 
+@pytest.mark.parametrize("degradation", [matlab(2), blur(1.2, 2), blur(1.2, 2, noise=0.02)])
+def test_it_computes_where_the_image_lies(degradation: Degradation) -> None:
+    """A device without values stands for a GPU; bounds that differ by band may lie on the CPU."""
+    sr, lr = torch.empty(3, 28, 34, device="meta"), torch.empty(3, 14, 17, device="meta")
+    known = torch.empty(3, 14, 17, dtype=torch.bool, device="meta")
+    domain = Domain(known, torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
+    assert back_project(sr, lr, degradation, ITERATIONS, domain).device == lr.device
+    assert iterate(sr, lr, degradation, ITERATIONS, 0.5, domain).device == lr.device
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kernel", ["bicubic", "gaussian"])
 def test_noise_pulls_less(scale: int, kernel: str) -> None:

@@ -210,6 +210,16 @@ def test_the_weight_is_the_same_share_of_the_data_at_every_scale() -> None:
             assert float(Degradation((box(scale),), scale)._gram((8, 8)).mean()) == pytest.approx(1 / scale**2)
 
 
+@pytest.mark.parametrize("kernel", [bicubic(2), gaussian(1.2, 1.2, 0, 2), lopsided()])
+def test_it_computes_where_the_image_lies(kernel: Kernel) -> None:
+    """On a device without values, as on a GPU: what is known of the camera lies on the CPU, and is taken there."""
+    degradation = Degradation((kernel,), 2, (0.01, 0.0, 0.02))
+    lr, hr = torch.empty(3, 20, 22, device="meta"), torch.empty(3, 40, 44, device="meta")
+    assert degradation.apply(hr).device == lr.device
+    assert degradation.handed_back(lr).device == lr.device
+    assert degradation.data_step(lr, hr, torch.empty_like(lr, dtype=torch.bool)).device == lr.device
+
+
 # ---- kernels a band, and products of a column and a row --------------------------------------------------------------
 
 

@@ -24,6 +24,9 @@ CAMERAS = ("bicubic", "gaussian:1.4")
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
+BY_VALUES = ("anr", "selfex", "sparse")
+"""Methods that look up only patches that are not flat: which these are, a device without values cannot tell."""
+
 
 def settings_of(name: str, kernel: str = "bicubic", scale: int = 2) -> Settings:
     return Settings(scale=scale, method=name, kernel=kernel, noise="0")
@@ -85,6 +88,16 @@ def test_it_agrees_with_its_input(name: str, kernel: str) -> None:
     model = learned(image, settings)
     error = model.degradation.apply(enlarge(image, model, settings)) - image
     assert float(error.abs().mean()) < 1.5 * GREY_LEVEL
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in BY_VALUES])
+@pytest.mark.parametrize("kernel", CAMERAS)
+def test_it_computes_where_the_image_lies(name: str, kernel: str) -> None:
+    """A device without values stands for a GPU: there, too, what lies on it and what does not cannot be added up."""
+    camera = degradation_of(settings_of(name, kernel), (0.02,))
+    image, known = torch.empty(3, 20, 22, device="meta"), torch.empty(3, 20, 22, dtype=torch.bool, device="meta")
+    made = method_of(name).enlarge(image, camera, Domain(known), {})
+    assert (made.shape, made.device) == ((3, 40, 44), image.device)
 
 
 @every_method

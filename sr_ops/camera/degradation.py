@@ -115,7 +115,7 @@ class Degradation:
             lr: (..., C, h, w) floating point.
             start: (..., C, h * scale, w * scale).
             known: (..., C, h, w) bool; None if all samples are known.
-            weight: replaces `self.weight`; above 0.
+            weight: replaces `self.weight`; above 0, a tensor on the CPU like it.
 
         Returns:
             (..., C, h * scale, w * scale), not clamped.

@@ -51,19 +51,20 @@ def most_probable(lr: Tensor, degradation: Degradation, domain: Domain, weight: 
 
     Args:
         lr: (C, h, w) float32, unknown samples filled; they add nothing.
-        weight: of R; the step sizes are derived from it.
+        weight: of R, on the CPU; the step sizes are derived from it.
 
     Returns:
         (C, h * scale, w * scale), not clamped.
     """
     primal = _PACE / weight.sqrt()
+    pull = 1 / primal.to(lr.dtype)  # stays on the CPU, where a data step makes its divisor
     primal, dual = primal.to(lr), (1 / (_BOUND * primal)).to(lr)
     image = ahead = upscale(lr, degradation.scale)
     prices = torch.zeros_like(differences(image))
     for _ in range(ITERATIONS):
         prices = dual_step(prices + dual * differences(ahead), dual)
         before = image
-        image = degradation.data_step(lr, image - primal * handed_back(prices), domain.known, 1 / primal)
+        image = degradation.data_step(lr, image - primal * handed_back(prices), domain.known, pull)
         ahead = 2 * image - before
     return image
 
