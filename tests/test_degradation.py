@@ -220,6 +220,17 @@ def test_it_computes_where_the_image_lies(kernel: Kernel) -> None:
     assert degradation.data_step(lr, hr, torch.empty_like(lr, dtype=torch.bool)).device == lr.device
 
 
+def test_images_of_many_sizes_leave_little_behind() -> None:
+    """A camera keeps spectra of the sizes that were asked for last; all are what a camera computes that has none."""
+    kernel = lopsided()
+    degradation = Degradation((kernel,), 2)
+    used = degradation._gram((8, 9))
+    for side in range(8, 48):
+        assert torch.equal(degradation._gram((side, 12)), Degradation((kernel,), 2)._gram((side, 12)))
+        assert degradation._gram((8, 9)) is used, "what is in use stays"
+    assert len(degradation._grams) <= 16
+
+
 # ---- kernels a band, and products of a column and a row --------------------------------------------------------------
 
 

@@ -33,6 +33,9 @@ _NO_SHIFT = 1e-3
 _SEPARABLE = 1e-9
 """Share of a kernel's largest singular value; a second one below this is rounding, and the kernel is separable."""
 
+_SIZES = 16
+"""Of images whose spectra are kept: those of the tiles of a large image are as many."""
+
 
 Variance = TypeVar("Variance", float, Tensor)
 
@@ -227,10 +230,17 @@ class Degradation:
         return {}
 
     def _gram(self, size: tuple[int, int]) -> Tensor:
-        """Return the real spectrum of D D' on an LR grid of `size`, laid out as by `rfft2`: (1 or C, ...) float64."""
-        if size not in self._grams:
-            self._grams[size] = torch.stack([_gram(correlation, size) for correlation in self._correlations])
-        return self._grams[size]
+        """Return the real spectrum of D D' on an LR grid of `size`, laid out as by `rfft2`: (1 or C, ...) float64.
+
+        Those of the `_SIZES` sizes that were asked for last are kept. Threads may ask at the same time.
+        """
+        gram = self._grams.pop(size, None)
+        if gram is None:
+            gram = torch.stack([_gram(correlation, size) for correlation in self._correlations])
+        self._grams[size] = gram  # as the youngest
+        for oldest in list(self._grams)[:-_SIZES]:
+            self._grams.pop(oldest, None)
+        return gram
 
     @cached_property
     def _correlations(self) -> Tensor:
