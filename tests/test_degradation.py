@@ -291,6 +291,21 @@ def test_a_column_and_a_row_are_the_whole_kernel(name: str, scale: int) -> None:
     torch.testing.assert_close(degradation._spread(padded), plain._spread(padded), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_kernel_of_one_tap_sees_single_pixels(scale: int) -> None:
+    """It keeps the first pixel of each block, hands back to that alone, and the way back puts the data there."""
+    degradation = Degradation((Kernel(torch.ones(1, 1, dtype=torch.float64)),), scale)
+    hr, lr = noise(2, 6 * scale, 8 * scale), noise(2, 6, 8, seed=1)
+    torch.testing.assert_close(degradation.apply(hr), hr[:, ::scale, ::scale], atol=1e-12, rtol=0)
+    alone = torch.zeros_like(hr)
+    alone[:, ::scale, ::scale] = scale**2 * lr
+    torch.testing.assert_close(degradation.handed_back(lr), alone, atol=1e-12, rtol=0)
+    weight = float(degradation.weight)
+    alone = hr.clone()
+    alone[:, ::scale, ::scale] = (lr + weight * alone[:, ::scale, ::scale]) / (1 + weight)
+    torch.testing.assert_close(degradation.data_step(lr, hr), alone, atol=1e-12, rtol=0)
+
+
 def test_what_is_no_product_is_observed_at_once() -> None:
     """A Gaussian aslant, or any band that is none, keeps all taps."""
     for kernels in ((gaussian(1.7, 0.6, 30, 2),), (lopsided(),), (bicubic(2), lopsided(), box(2))):

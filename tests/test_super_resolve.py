@@ -351,6 +351,15 @@ def test_a_kernel_is_found_where_one_is_asked_for(word: str) -> None:
     assert torch.equal(super_resolve(lr, fitted), super_resolve(lr, replace(fitted, kernel="bicubic")))
 
 
+def test_a_kernel_of_one_tap_is_taken() -> None:
+    """Of a camera that saw every second pixel and no other, the result has these as they are."""
+    lr = 0.2 + 0.6 * noise(1, 40, 40)
+    settings = Settings(scale=2, method=Method.BICUBIC, kernel="taps:1:AACAPw==", noise="0")
+    torch.testing.assert_close(super_resolve(lr, settings)[:, ::2, ::2], lr, rtol=0, atol=2e-3)
+    other = super_resolve(lr, replace(settings, kernel="bicubic"))
+    assert float((other[:, ::2, ::2] - lr).abs().max()) > 0.1
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_bicubic_fits_nothing(scale: int) -> None:
     """By that method nothing is fitted, whatever might be won, and there is no figure of a fit."""

@@ -138,8 +138,8 @@ class Degradation:
 
     @cached_property
     def side(self) -> int:
-        """Side of the widest kernel, in HR pixels."""
-        return max(kernel.side for kernel in self.kernels)
+        """Side of the widest kernel, in HR pixels, at least 3: `observe` shrinks along the axes that a filter has."""
+        return max(3, *(kernel.side for kernel in self.kernels))
 
     @cached_property
     def _taps(self) -> Tensor:
