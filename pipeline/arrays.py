@@ -17,6 +17,7 @@ from sr_ops.enlarging.restorer import RestorerError
 from sr_ops.image.grid import Grid
 from sr_ops.image.tiles import Tile
 from sr_ops.learning.learn import fit_stages
+from sr_ops.networks.exact import exactly
 from sr_ops.priors.prior import Prior
 
 from .config import Device, Format
@@ -179,7 +180,7 @@ def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> 
     if named.model is not None:
         restorer = named.model.ready(told.model_halo, torch.get_num_threads(), device.type)
     check_scale(restorer, settings.scale)
-    with _exact():
+    with exactly():
         ready = prepare(settings, picture, device, watch)
         fitted = fit_stages(ready.observation, ready.settings, prior, watch)
         model = replace(fitted.model, restorer=restorer)
@@ -187,16 +188,6 @@ def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> 
         with _Canvas(picture.header, enlargement.grid) as canvas, _sentences():
             write_tiles(enlargement, enlargement.tiles(), canvas)
     return canvas.samples
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """Compute as workers do, whatever the caller has switched off: with gradients, and reproducibly."""
-    with (
-        torch.inference_mode(False),
-        torch.backends.cudnn.flags(torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False),
-    ):
-        yield
 
 
 def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Header:

@@ -21,6 +21,7 @@ from .image.grid import grid_of
 from .image.tiles import tile_at
 from .learning.learn import fit_stages
 from .learning.observation import Observation
+from .networks.exact import exactly
 from .priors.prior import Prior
 from .settings import AUTO, Method, Settings
 
@@ -67,7 +68,7 @@ def super_resolve(
     _check(lr, domain)
     if settings.method == Method.MODEL and restorer is None:
         raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
-    with torch.inference_mode(False):  # a fit needs gradients: this enables them even under no_grad
+    with exactly():
         return _super_resolved(lr.detach(), settings, prior, domain, restorer)
 
 

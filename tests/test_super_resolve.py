@@ -1,6 +1,6 @@
 """The whole way from an LR image to its enlargement: exact tiles, determinism, consistency, a gain over bicubic."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from sr_ops import super_resolve
+from sr_ops import in_memory, super_resolve
 from sr_ops.camera.back_projection import back_project
 from sr_ops.camera.conservation import conserve
 from sr_ops.enlarging import enlarge as enlarging
@@ -195,6 +195,29 @@ def test_super_resolve_does_not_depend_on_the_tile_size(scale: int, tile_size: i
     whole = super_resolve(lr, settings)
     tiled = super_resolve(lr, replace(settings, tile_size=tile_size))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+
+
+def test_it_computes_exactly_whatever_the_process_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit and enlargement of a GPU are those that give the same bits again; afterwards all is as it was."""
+    seen = []
+
+    def flags() -> tuple[bool, bool]:
+        return torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any) -> Any:
+            seen.append(flags())
+            return function(*arguments)
+
+        return step
+
+    for step in (in_memory.fit_stages, in_memory.enlarge_tiled):
+        monkeypatch.setattr(in_memory, step.__name__, watched(step))
+    for before in ((False, True), (True, False)):
+        with torch.backends.cudnn.flags(enabled=True, deterministic=before[0], allow_tf32=before[1]):
+            super_resolve(noise(1, 12, 12), TINY)
+            assert flags() == before
+    assert seen == 4 * [(True, False)]
 
 
 @pytest.mark.parametrize("scale", [2, 3])

@@ -13,6 +13,7 @@ from itertools import islice
 import torch
 
 from sr_ops.enlarging.restorer import RestorerError
+from sr_ops.networks.exact import stay_exact
 
 from .. import storage
 from ..errors import ErrorType, ImageError
@@ -65,8 +66,7 @@ class Worker:
         self._opener = Opener(config, self._device, division, self._ledger, patiently)
         restorer = None if model is None else model.ready(config.settings.model_halo, config.threads, device)
         self._work = ImageWork(config, self._prior, self._device, division, self._recorder, patiently, restorer)
-        torch.backends.cudnn.deterministic = True  # the same image must give the same pixels again
-        torch.backends.cudnn.allow_tf32 = False  # its 10 bits would make data steps inexact
+        stay_exact()
 
     def __call__(self, unit: Unit) -> Iterator[Answer]:
         """Yield one answer for a group; else one per row, in order, each as soon as its image is committed.
