@@ -19,7 +19,8 @@ def anchors_of(shapes: Tensor, count: int, seed: int) -> Tensor:
     anchors = towards[first.to(shapes.device)]
     for _ in range(_ROUNDS):
         group = torch.cat([nearest_anchor(some, anchors) for some in torch.split(towards, 8192)])
-        sums = torch.zeros_like(anchors).index_add(0, group, towards)
+        # on the CPU: a GPU adds up in any order, which no test sees that has none
+        sums = torch.zeros_like(anchors, device="cpu").index_add(0, group.cpu(), towards.cpu()).to(anchors)
         anchors = torch.where(sums.norm(dim=1, keepdim=True) > 0, directions(sums), anchors)
     return rounded(anchors)
 
