@@ -112,6 +112,16 @@ def test_networks_with_attention_stack(body: BodyKind, bands: int) -> None:
     assert min(float(gate.abs().max()) for gate in gates) > 1e-4
 
 
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_stack_of_single_crops(bands: int) -> None:
+    """It learns from one crop a step what each learns alone, though its bands are enlarged one by one."""
+    lessons, single = some_lessons()[:2], replace(SHORT, batch=1)
+    alone, together = some_networks(2, bands=bands), some_networks(2, bands=bands)
+    expected = [fit(network, lesson, single, 7) for network, lesson in zip(alone, lessons, strict=True)]
+    assert fit_stack(together, lessons, single, 7) == pytest.approx(expected, rel=TOLERANCE)
+    assert_alike(together, alone)
+
+
 @pytest.mark.skipif(fastest_dtype(CPU) != torch.bfloat16, reason="this processor does not multiply bfloat16")
 def test_bfloat16_costs_no_quality() -> None:
     """With convolutions in bfloat16, which shows in the weights, PSNR is within 0.05 dB of that of single fits."""

@@ -70,7 +70,8 @@ class StackCrops:
         fathers = self._fathers.cut(windows, self._ratio)
         made, bases, taught = torch.split(fathers, [self._folds * bands, self._folds * bands, 1], -1)
         bases = _side_by_side(bases, bands)
-        taught = _side_by_side(taught.expand(*taught.shape[:-1], self._folds), 1)
+        each_band = taught.expand(*taught.shape[:-1], self._folds).contiguous()  # a later step is copied over it
+        taught = _side_by_side(each_band, 1)
         return Crops(self._seen(sons, bases), bases, _side_by_side(made, bands), taught)
 
     def _seen(self, sons: Tensor, bases: Tensor) -> Tensor:
