@@ -52,7 +52,7 @@ def super_resolve(
         lr: (C, H, W) float32, samples within the bounds of `domain`, by default [0, 1].
         settings: everything that decides the pixels; `Settings()` is x4 by a network fitted from scratch.
         prior: weights to start from, for settings made by `preset(..., from_prior=True)`; `pipeline.load_prior` reads
-            them.
+            them. The layers of its networks take the place of `settings.direct_body`.
         domain: which samples are known, and their range, mostly in [0, 1]. Unknown samples are ignored, NaN too.
         restorer: the trained model for Method.MODEL.
 
@@ -78,6 +78,8 @@ def _super_resolved(
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
     signs = Signs(fill(lr, domain.known), domain.known_pixels)
     settings, _ = with_kernel(settings, signs)
+    if prior is not None:
+        settings = settings.with_body(prior.largest)  # the halo of tiles depends on it
     observation = Observation(lr, degradation_of(settings, (noise,)), domain, signs)
     fitted = fit_stages(observation, settings, prior)
     sr = enlarge_tiled(lr, replace(fitted.model, restorer=restorer), settings, no_phase, domain)

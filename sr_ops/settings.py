@@ -213,6 +213,10 @@ class Settings:
         """The layers of a direct network."""
         return Body(self.width, self.depth, self.body)
 
+    def with_body(self, body: Body) -> "Settings":
+        """Return the settings with these layers as their `direct_body`."""
+        return replace(self, width=body.width, depth=body.depth, body=body.kind)
+
     @property
     def takes_any_kernel(self) -> bool:
         """Whether any kernel is supported. Networks other than direct ones know bicubic only."""

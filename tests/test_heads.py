@@ -7,7 +7,7 @@ from torch import Tensor
 from sr_ops.networks.direct import DirectNetwork
 from sr_ops.networks.layers import initialise
 from sr_ops.priors.heads import deeper, first_weights, in_order, of_one_band, origin
-from sr_ops.priors.prior import HEAD_BANDS, Head, Prior, body_of
+from sr_ops.priors.prior import HEAD_BANDS, Head, Prior, body_of, largest
 from sr_ops.settings import Body, BodyKind
 
 BODY = Body(width=8, depth=3)
@@ -54,6 +54,15 @@ def test_a_clean_image_of_three_bands_has_a_head_of_its_own() -> None:
     assert prior.weights(2, 3, clean=False) == (3, heads[2, 3])
     assert prior.weights(3, 3, clean=True) == (3, heads[3, 3])
     assert [prior.weights(2, bands, clean=True) for bands in (1, 4)] == [(1, heads[2, 1])] * 2
+
+
+def test_the_largest_body_is_that_of_any_head() -> None:
+    """In width and in depth, of the kind that all are."""
+    heads = {(2, 3): network(3, 2).state_dict()}
+    assert Prior(BODY, heads).largest == BODY
+    assert Prior(BODY, heads, {2: deeper(heads[2, 3], 5)}).largest == Body(BODY.width, 5)
+    wide = Body(12, 2, BodyKind.PIXEL)
+    assert largest([Body(8, 3, BodyKind.PIXEL), wide]) == Body(12, 3, BodyKind.PIXEL)
 
 
 @pytest.mark.parametrize("depth", [3, 4, 9])

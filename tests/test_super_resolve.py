@@ -33,8 +33,10 @@ from sr_ops.learning.learn import fit_stages, fit_stages_together
 from sr_ops.learning.observation import Observation
 from sr_ops.learning.pairs import Pair, father_son_pyramid
 from sr_ops.measures.consistency import ConsistencySums
+from sr_ops.networks.direct import DirectNetwork
 from sr_ops.networks.residual_network import ResidualNetwork, fastest_dtype
-from sr_ops.settings import STAGE_SCALE, FitSettings, Method, Network, Settings
+from sr_ops.priors.prior import Prior
+from sr_ops.settings import STAGE_SCALE, Body, FitSettings, Method, Network, Settings
 
 from .cameras import CPU, FROM_SCRATCH, first_stage, lesson_of, matlab, network_at_start, untold
 from .pictures import noise, star
@@ -195,6 +197,33 @@ def test_super_resolve_does_not_depend_on_the_tile_size(scale: int, tile_size: i
     whole = super_resolve(lr, settings)
     tiled = super_resolve(lr, replace(settings, tile_size=tile_size))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def far_sighted_prior(depth: int) -> Prior:
+    """Its network for x2 and one band adds the pixel that lies `depth` pixels to the left."""
+    body = Body(width=1, depth=depth)
+    network = DirectNetwork(1, 2, body, torch.float32)
+    for parameter in network.parameters():
+        parameter.zero_()
+    first, *hidden, last = (layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    first[:, :1, 1, 0] = last[:, :, 1, 0] = 1
+    for weight in hidden:
+        weight[:, :, 1, :2] = torch.tensor([1, -1])  # its layer adds its input
+    return Prior(body, {(2, 1): network.state_dict()})
+
+
+def test_tiles_see_as_far_as_the_prior() -> None:
+    """Its networks may be deeper than the settings say, and there is no seam even so."""
+    lr, prior = 0.1 + 0.3 * noise(1, 5, 160), far_sighted_prior(60)
+    blind = Settings(scale=2, network=Network.DIRECT, method=Method.PRIOR, noise="0", back_projections=0)
+    settings = replace(blind, depth=2, ensemble=False)
+    whole, other = super_resolve(lr, settings, prior), lr.clone()
+    other[..., 20] += 0.1
+    change = (super_resolve(other, settings, prior) - whole).abs().amax((0, 1))
+    assert float(change[2 * (20 + 60)]) > 0.05
+    tiled = super_resolve(lr, replace(settings, tile_size=20), prior)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
 
 
 def test_it_computes_exactly_whatever_the_process_allows(monkeypatch: pytest.MonkeyPatch) -> None:

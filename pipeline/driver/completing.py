@@ -52,6 +52,5 @@ def _with_prior(config: RunConfig) -> tuple[RunConfig, PriorFile | None]:
     if prior_file is None:
         return config, None
     check_fits(prior_file, config.settings)
-    body = prior_file.largest
-    of_prior = replace(config.settings, prior=prior_file.sha256, width=body.width, depth=body.depth, body=body.kind)
+    of_prior = replace(config.settings.with_body(prior_file.largest), prior=prior_file.sha256)
     return replace(config, settings=of_prior), prior_file

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from sr_ops.networks.body_shapes import shapes as shapes_of
-from sr_ops.priors.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of
+from sr_ops.priors.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prior, body_of, largest
 from sr_ops.settings import NO_PRIOR, Body, BodyKind, Network, Settings
 
 from .. import storage
@@ -56,9 +56,8 @@ class PriorFile:
 
     @property
     def largest(self) -> Body:
-        """The largest width and depth of any of its networks."""
-        bodies = [self.body, self.clean_body or self.body]
-        return Body(max(body.width for body in bodies), max(body.depth for body in bodies), self.body.kind)
+        """`Prior.largest`, known without torch."""
+        return largest([self.body, self.clean_body or self.body])
 
     @property
     def sha256(self) -> str:

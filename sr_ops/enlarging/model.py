@@ -105,8 +105,7 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
 def network_of(weights: Weights, bands: int, ratio: int, settings: Settings, device: torch.device) -> ResidualNetwork:
     """Return a network with the given `state_dict`, ready to enlarge."""
     if settings.network == Network.DIRECT:
-        body = body_of(weights)
-        settings = replace(settings, width=body.width, depth=body.depth, body=body.kind)
+        settings = settings.with_body(body_of(weights))
     network = build_network(bands, ratio, settings, device).eval()
     network.load_state_dict(weights)
     return network

@@ -5,7 +5,7 @@ It may also have deeper heads for images that were shrunk by MATLAB's bicubic an
 camera learns it better. Importing this file does not load torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,11 @@ class Prior:
     clean: Mapping[int, Weights] = field(default_factory=dict)
     """For three bands of a clean image, by scale; none or some of HEAD_SCALES."""
 
+    @property
+    def largest(self) -> Body:
+        """The largest width and depth of any of its networks: tiles need the halo of these."""
+        return largest([self.body, *map(body_of, self.clean.values())])
+
     def weights(self, scale: int, bands: int, clean: bool) -> tuple[int, Weights]:
         """Return the weights for an image of `bands` bands, and the bands they take: as many, or 1 to go band by band.
 
@@ -47,6 +52,11 @@ class Prior:
             return bands, self.clean[scale]
         bands = bands if (scale, bands) in self.heads else 1
         return bands, self.heads[scale, bands]
+
+
+def largest(bodies: Sequence[Body]) -> Body:
+    """Return the largest width and depth of bodies of one kind, that of the first."""
+    return Body(max(body.width for body in bodies), max(body.depth for body in bodies), bodies[0].kind)
 
 
 def body_of(weights: Weights) -> Body:
