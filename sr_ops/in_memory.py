@@ -80,7 +80,13 @@ def _super_resolved(
     settings, _ = with_kernel(settings, signs)
     if prior is not None:
         settings = settings.with_body(prior.largest)  # the halo of tiles depends on it
-    observation = Observation(lr, degradation_of(settings, (noise,)), domain, signs)
+    degradation = degradation_of(settings, (noise,))
+    if len(degradation.kernels) not in (1, len(lr)):
+        raise ValueError(
+            f"the kernel {settings.kernel} is for {len(degradation.kernels)} bands, the image has {len(lr)}; give one"
+            f" for all, or {len(lr)}"
+        )
+    observation = Observation(lr, degradation, domain, signs)
     fitted = fit_stages(observation, settings, prior)
     sr = enlarge_tiled(lr, replace(fitted.model, restorer=restorer), settings, no_phase, domain)
     height, width = lr.shape[-2:]

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,15 @@ def test_what_is_no_lr_image_is_told(case: str) -> None:
     lr, message = WRONG_TENSORS[case]
     with pytest.raises(ValueError, match=message.replace("[", r"\[").replace("(", r"\(").replace(")", r"\)")):
         super_resolve(lr, Settings(scale=2))
+
+
+def test_kernels_of_another_number_of_bands_are_told() -> None:
+    """Both numbers, and what to give; one kernel a band, or one for all, is taken."""
+    lr, settings = noise(2, 8, 9), Settings(scale=2, method="bicubic", noise="0")
+    with pytest.raises(ValueError, match=r"mtf:0.2,0.3,0.4 is for 3 bands, the image has 2; give one for all, or 2"):
+        super_resolve(lr, replace(settings, kernel="mtf:0.2,0.3,0.4"))
+    for kernel in ("mtf:0.2,0.3", "mtf:0.2"):
+        assert super_resolve(lr, replace(settings, kernel=kernel)).shape == (2, 16, 18)
 
 
 def test_what_a_domain_allows_is_taken() -> None:
