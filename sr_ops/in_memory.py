@@ -104,7 +104,8 @@ def _check(lr: Tensor, domain: Domain) -> None:
     known = lr if domain.known is None else lr[domain.known]
     if not bool(known.isfinite().all()):
         raise ValueError("the image holds NaN or infinities; give a domain in which these samples are not known")
-    beyond = (lr < domain.low) | (lr > domain.high)
+    low, high = domain.bounds(lr)
+    beyond = (lr < low) | (lr > high)
     if domain.known is not None:
         beyond &= domain.known
     if bool(beyond.any()):

@@ -280,6 +280,9 @@ def test_what_a_domain_allows_is_taken() -> None:
     lr = noise(1, 8, 9) * 4
     settings = Settings(scale=2, method="bicubic")
     assert float(super_resolve(lr, settings, domain=Domain(high=4.0)).max()) > 2
+    most = torch.tensor([[[0.3]]], dtype=torch.float64)
+    full = torch.full((1, 8, 9), 0.3)  # in float32 by a hair more than in float64
+    assert float(super_resolve(full, settings, domain=Domain(high=most)).max()) == float(full.max())
     holes = lr.clone()
     holes[:, 2, 2] = math.nan
     made = super_resolve(holes, settings, domain=Domain(known=holes.isfinite(), high=4.0))
