@@ -142,7 +142,7 @@ class FitSettings:
 class Settings:
     """Everything that decides the pixels, besides the image, the thread count and the device class.
 
-    Raises ValueError for an unknown method or network.
+    Raises ValueError for an unknown method or network, or members that a direct network does not have.
     """
 
     scale: int = 4
@@ -165,7 +165,7 @@ class Settings:
     ensemble: bool = True
     """Run each network on the dihedral transforms and take the median of 8; for a prior the mean of `members`."""
     members: int = 8
-    """Members of a prior's self-ensemble: all 8 transforms, or the 4 that do not swap the axes. For networks fitted
+    """Members of a prior's self-ensemble: all 8 transforms, the 4 that do not swap the axes, or 1. For networks fitted
     from scratch 8, or 12 to count reflections twice."""
     back_projections: int = 10
     """Iterations after every stage; 0 for none."""
@@ -202,6 +202,8 @@ class Settings:
         for kind, name, names in (("method", self.method, ALL_METHODS), ("network", self.network, ALL_NETWORKS)):
             if name not in names:
                 raise ValueError(unknown(kind, name, names))
+        if self.network == Network.DIRECT and self.members not in (1, 4, 8):
+            raise ValueError(f"a direct network has 1, 4 or 8 members, not {self.members}; give one of these")
 
     @property
     def by_networks(self) -> bool:
@@ -256,13 +258,7 @@ class Preset(StrEnum):
 _STEPS = {Preset.FAST: 0, Preset.BALANCED: 20, Preset.BEST: 100, Preset.REAL: 0}
 """Steps from a prior, for images that a fit pays for (`learning`). Presets from scratch are not listed."""
 
-_STEPS_FROM_SCRATCH = {
-    Preset.FAST: 100,
-    Preset.BALANCED: 500,
-    Preset.BEST: 1500,
-    Preset.PAPER: 1500,
-    Preset.CLASSIC: 1500,
-}
+_SCRATCH_STEPS = {Preset.FAST: 100, Preset.BALANCED: 500, Preset.BEST: 1500, Preset.PAPER: 1500, Preset.CLASSIC: 1500}
 """REAL is not listed: networks fitted from scratch know bicubic only."""
 
 FROM_SCRATCH = (Preset.PAPER, Preset.CLASSIC)
@@ -279,13 +275,20 @@ _CROP_FROM_PRIOR = 96
 
 
 def preset(name: Preset, from_prior: bool) -> Settings:
-    """Return the settings of a preset, without the prior itself; a fit from scratch gets more and larger steps."""
+    """Return the settings of a preset, without the prior itself; a fit from scratch gets more and larger steps.
+
+    Raises ValueError for a preset that does not start so.
+    """
+    steps = _STEPS if from_prior else _SCRATCH_STEPS
+    if name not in steps:
+        start = "from scratch" if from_prior else "from a prior"
+        raise ValueError(f"the preset {name} starts {start} only; give from_prior={not from_prior}")
     ensemble = name is not Preset.FAST
     if from_prior:
-        fit = FitSettings(steps=_STEPS[name], crop=_CROP_FROM_PRIOR, learning_rate=_RATE_FROM_PRIOR)
+        fit = FitSettings(steps=steps[name], crop=_CROP_FROM_PRIOR, learning_rate=_RATE_FROM_PRIOR)
         members = _FEW_MEMBERS if name in (Preset.BALANCED, Preset.REAL) else Settings.members
         return Settings(network=Network.DIRECT, fit=fit, ensemble=ensemble, members=members)
-    fit = FitSettings(steps=_STEPS_FROM_SCRATCH[name])
+    fit = FitSettings(steps=steps[name])
     if name is Preset.CLASSIC:
         fit = replace(fit, level_odds=0.5, son_noise=5.0)
         scheme = Settings(members=12, back_projections=3, back_projection_factor=0.5)

@@ -56,6 +56,22 @@ def test_a_preset_chooses_the_network_and_its_fit_and_nothing_else(name: Preset,
     assert chosen.fit.crop // (4 if from_prior else 2) >= 24, "sons of x4 are as large as to learn from"
 
 
+@pytest.mark.parametrize(("name", "from_prior"), [("paper", True), ("classic", True), ("real", False)])
+def test_a_preset_that_does_not_start_so_is_told(name: str, from_prior: bool) -> None:
+    """By its name, and with what to give instead."""
+    with pytest.raises(ValueError, match=f"the preset {name} starts from .* only; give from_prior={not from_prior}"):
+        preset(Preset(name), from_prior)
+
+
+@pytest.mark.parametrize("members", [2, 12])
+def test_members_that_a_direct_network_does_not_have_are_told(members: int) -> None:
+    """Before anything is fitted; those that it has are taken, and 12 from scratch."""
+    with pytest.raises(ValueError, match=f"1, 4 or 8 members, not {members}"):
+        Settings(network=Network.DIRECT, members=members)
+    assert [Settings(network=Network.DIRECT, members=some).members for some in (1, 4, 8)] == [1, 4, 8]
+    assert Settings(network=Network.SUBPIXEL, members=12).members == 12
+
+
 @each_start
 def test_better_presets_take_more_steps(from_prior: bool) -> None:
     """Fast takes fewer steps than balanced, and balanced fewer than best, all at one learning rate."""
