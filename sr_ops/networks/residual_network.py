@@ -1,6 +1,6 @@
 """The base class of all networks: they add a learned residual to the base of the enlargement.
 
-Networks that can be fitted from scratch are files of `networks/`; direct.py has the one for any camera.
+Networks that can be fitted from scratch are files of `networks/fitted/`; direct.py has the one for any camera.
 """
 
 from typing import ClassVar
@@ -63,7 +63,7 @@ class ResidualNetwork(nn.Module):
 class FittedNetwork(ResidualNetwork):
     """A network that is fitted to an image from scratch, for MATLAB's bicubic only; it enlarges by STAGE_SCALE.
 
-    A file of `networks/` holds one as its NETWORK; the file is named as `--network` calls it.
+    A file of `networks/fitted/` holds one as its NETWORK; the file is named as `--network` calls it.
     """
 
     line: ClassVar[str]
