@@ -9,6 +9,7 @@ from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import Kernel, bicubic, gaussian
 from sr_ops.enlarging.model import build_network, degradation_of
 from sr_ops.enlarging.stages import Stage, stages_of
+from sr_ops.image import dihedral
 from sr_ops.learning.damage import CLEAN, Damage
 from sr_ops.learning.pairs import Lesson, father_son_pyramid
 from sr_ops.networks.direct import DirectNetwork
@@ -49,6 +50,18 @@ def scrambled(side: int, seed: int = 0) -> Kernel:
     """Positive, without any symmetry."""
     taps = torch.rand(side, side, generator=Generator().manual_seed(seed), dtype=torch.float64).square()
     return Kernel(taps / taps.sum())
+
+
+def turned(kernel: Kernel, element: int, scale: int) -> Kernel:
+    """The same camera's for images turned by an element of the dihedral group: about the middle of an LR pixel."""
+    room = kernel.side // 2 + scale - 1
+    around = torch.zeros(2 * room + scale, 2 * room + scale, dtype=torch.float64)  # centred on the LR pixel
+    inside = slice(room - kernel.side // 2, room + kernel.side // 2 + 1)
+    around[inside, inside] = kernel.taps
+    taps = dihedral.transform(around, element)[: 2 * room + 1, : 2 * room + 1]
+    used = taps.nonzero()
+    edge = int(torch.minimum(used, 2 * room - used).min())
+    return Kernel(taps[edge : 2 * room + 1 - edge, edge : 2 * room + 1 - edge])
 
 
 def first_stage(network: Network = Network.SUBPIXEL, degradation: Degradation | None = None) -> Stage:

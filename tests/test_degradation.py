@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from sr_ops.camera.degradation import Degradation
-from sr_ops.camera.kernels import MAX_SIDE, NAMED, Kernel, bicubic, box, gaussian, middle, turned
+from sr_ops.camera.kernels import MAX_SIDE, NAMED, Kernel, bicubic, box, gaussian, middle
 from sr_ops.image import dihedral
 from sr_ops.image.resample import downscale, upscale
 
 from . import pictures
+from .cameras import turned
 
 noise = partial(pictures.noise, dtype=torch.float64)
 
@@ -75,18 +76,6 @@ def test_a_turned_camera_sees_the_turned_image(scale: int, element: int) -> None
     direct = Degradation((turned(kernel, element, scale),), scale).apply(dihedral.transform(hr, element).contiguous())
     expected = dihedral.transform(Degradation((kernel,), scale).apply(hr), element)
     torch.testing.assert_close(direct, expected, atol=1e-12, rtol=0)
-
-
-@pytest.mark.parametrize("name", NAMED)
-def test_symmetric_kernels_stay_what_they_are_when_turned(name: str) -> None:
-    """Rounding apart, the side included."""
-    kernel = NAMED[name](4)
-    for element in range(dihedral.ORDER):
-        other = turned(kernel, element, 4)
-        trim = (kernel.side - other.side) // 2
-        assert trim >= 0
-        inner = kernel.taps[trim : kernel.side - trim, trim : kernel.side - trim]
-        torch.testing.assert_close(other.taps, inner, atol=1e-12, rtol=0)
 
 
 def dense(kernel: Kernel, scale: int, side: int) -> Tensor:

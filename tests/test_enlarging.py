@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sr_ops.camera.base import make_base
 from sr_ops.camera.degradation import Degradation
-from sr_ops.camera.kernels import gaussian, of_mtf, recentred, turned
+from sr_ops.camera.kernels import gaussian, of_mtf, recentred
 from sr_ops.enlarging.enlarge import enlarge, enlarge_and_compare, enlarge_tiled
 from sr_ops.enlarging.model import Model, as_later_stage, network_of, no_phase
 from sr_ops.enlarging.stages import halo, stages_of
@@ -21,7 +21,7 @@ from sr_ops.networks.residual_network import fastest_dtype
 from sr_ops.priors.prior import Prior
 from sr_ops.settings import Method, Network, Settings
 
-from .cameras import CPU, blur, matlab, motion, network_at_start, random_prior, scrambled
+from .cameras import CPU, blur, matlab, motion, network_at_start, random_prior, scrambled, turned
 from .pictures import noise
 
 NATIVE = fastest_dtype(CPU)

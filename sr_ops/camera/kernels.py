@@ -14,7 +14,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..image import dihedral
 from ..image.resample import cubic
 from . import blur_shapes, kernel_spec
 from .kernel_spec import MAX_SIDE
@@ -46,23 +45,6 @@ class Kernel:
         """Row and column of the centre of mass, in HR pixels from HR pixel (scale * i, scale * j)."""
         offsets = torch.arange(self.side, dtype=torch.float64) - self.side // 2
         return float((self.taps.sum(1) * offsets).sum()), float((self.taps.sum(0) * offsets).sum())
-
-
-def turned(kernel: Kernel, element: int, scale: int) -> Kernel:
-    """Return the kernel of the same camera for images turned by an element of the dihedral group.
-
-    The turn is about the middle of an LR pixel, not about the middle tap.
-    """
-    room = kernel.side // 2 + scale - 1
-    around = torch.zeros(2 * room + scale, 2 * room + scale, dtype=torch.float64)  # centred on the LR pixel
-    inside = slice(room - kernel.side // 2, room + kernel.side // 2 + 1)
-    around[inside, inside] = kernel.taps
-    around = dihedral.transform(around, element)
-    taps = around[: 2 * room + 1, : 2 * room + 1]
-    edge = 0
-    while edge < room and not bool(_border(taps, edge).any()):
-        edge += 1
-    return Kernel(taps[edge : 2 * room + 1 - edge, edge : 2 * room + 1 - edge])
 
 
 def unlike_gaussian(kernel: Kernel) -> float:

@@ -26,8 +26,8 @@ def inverse(image: Tensor, element: int) -> Tensor:
     return torch.rot90(unflipped, -(element % 4), (-2, -1))
 
 
-def self_ensemble(operator: Callable[..., Tensor], *images: Tensor) -> Tensor:
-    """Return the median over the 8 transforms of `inverse(operator(transform(image)))`.
+def median_and_variance(operator: Callable[..., Tensor], *images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the median and the variance over the 8 transforms of `inverse(operator(transform(image)))`.
 
     This is the self-ensemble of ZSSR (Shocher et al. 2018, section 3.2).
 
@@ -36,13 +36,9 @@ def self_ensemble(operator: Callable[..., Tensor], *images: Tensor) -> Tensor:
         images: the image (..., H, W), and further ones of any size, which are transformed with it.
 
     Returns:
-        The operator's result without its dependence on direction. The median of 8 is the mean of the 4th and 5th value.
+        The operator's result without its dependence on direction, the mean of the 4th and 5th of the 8 values; and for
+        each sample the variance of the 8 values (divided by 7).
     """
-    return median_and_variance(operator, *images)[0]
-
-
-def median_and_variance(operator: Callable[..., Tensor], *images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the result of `self_ensemble`, and for each sample the variance of the 8 values (divided by 7)."""
     members = torch.stack(list(_members(operator, images)))
     parts = [(_variance(strip), _median_of_strip(list(strip))) for strip in torch.split(members, _STRIP, dim=-2)]
     variance, median = (torch.cat(strips, dim=-2) for strips in zip(*parts, strict=True))
