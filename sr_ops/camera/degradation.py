@@ -138,7 +138,10 @@ class Degradation:
 
     @cached_property
     def side(self) -> int:
-        """Side of the widest kernel, in HR pixels, at least 3: `observe` shrinks along the axes that a filter has."""
+        """Side of the widest kernel, in HR pixels; at least 3.
+
+        A single tap is given zeros around it, because `observe` shrinks only along axes on which a filter is longer.
+        """
         return max(3, *(kernel.side for kernel in self.kernels))
 
     @cached_property
