@@ -24,6 +24,7 @@ from .output.clock import now
 from .output.layout import Commit, list_commits, run_json
 from .output.layout import table as table_uri
 from .output.lock import locked
+from .output.record import COLUMNS
 from .output.results import open_result
 from .output.status import WRITTEN
 
@@ -143,12 +144,12 @@ def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness
     pixels = 2 * row["sr_width"] * row["sr_height"]  # it was processed, so it may be read
     limits = FileLimits(max(FileLimits.pixels, pixels))
     with ExitStack() as stack:
-        with _told_of(f"the result {row['output_uri']}", "remove its commit below OUT/_commit and run again"):
-            sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"]))
-        with _told_of(f"the reference {reference}", "put it back, or correct the column `reference`"):
-            truth = stack.enter_context(open_shown(reference, limits))
         with _told_of(f"the image {row['source_uri']}", "put it back"):
             lr = stack.enter_context(open_shown(row["source_uri"], limits, row["nodata"]))
+        with _told_of(f"the result {row['output_uri']}", "remove its commit below OUT/_commit and run again"):
+            sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"], lr.white))
+        with _told_of(f"the reference {reference}", "put it back, or correct the column `reference`"):
+            truth = stack.enter_context(open_shown(reference, limits, alike=lr.white))
         _check_sizes(row, reference, sr, truth, lr)
         ours, bicubic = Likeness(), Likeness()
         whole = inner(sr.height, sr.width, math.ceil(row["scale"]))
@@ -239,4 +240,6 @@ def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) 
         row["ssim_y"] = score.ssim_y if math.isfinite(score.ssim_y) else None
     if scored:
         records.append_part(output, run_id, pa.Table.from_pylist(scored, schema=table.schema))
-        records.merge(output, run_id, {}, table.slice(0, 0).select([]))
+        # not the user's cells that parts hold: a manifest may have got others since the pixels were made
+        rows = {key: row for row, key in enumerate(table["key"].to_pylist()) if key is not None}
+        records.merge(output, run_id, rows, table.drop_columns(list(COLUMNS)))

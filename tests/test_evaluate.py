@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 from numpy.lib.stride_tricks import sliding_window_view
@@ -303,6 +305,18 @@ def test_sixteen_bits(tmp_path: Path, score: Any) -> None:
     check(found, made, truth, known.repeat(2, 0).repeat(2, 1), filled(levels, known), 2)
 
 
+@pytest.mark.parametrize("told", ["8 bits", "16 bits"])
+def test_twelve_bits(told: str, tmp_path: Path, score: Any) -> None:
+    """White is that of the input, also in a truth of its type that does not say so, not the largest of 16 bits."""
+    truth = scene(1, 140, 160)
+    numbers = np.round(truth * (4095 / 255)).astype(np.uint16)
+    save(tmp_path / "lr.tif", numbers[:, ::2, 1::2], NBITS=12)
+    save(tmp_path / "hr.tif", truth if told == "8 bits" else numbers)
+    found, place = score("lr.tif", "hr.tif")
+    made = np.round(put_together(place, 2, 140, 160) * (255 / 4095)).clip(0, 255).astype(np.uint8)
+    check(found, made, truth, np.ones((140, 160), bool), truth[:, ::2, 1::2], 2)
+
+
 @pytest.mark.parametrize("nodata", ["of the result", "of the truth"])
 def test_nothing_is_known(nodata: str, tmp_path: Path, score: Any) -> None:
     """A sentence, not a figure and not a traceback."""
@@ -332,6 +346,26 @@ def test_damaged_results(damage: str, tmp_path: Path, score: Any) -> None:
     (found,) = evaluate(str(tmp_path / "out"))
     assert found.problem
     assert np.isnan(found.psnr_y)
+
+
+def test_cells_that_came_after_the_pixels_outlive_the_scores(
+    tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings
+) -> None:
+    """References are often given later, and one may be mended after the others were scored."""
+    config = tiny_config(settings=replace(tiny_settings, method=Method.BICUBIC, scale=2))
+    truth = scene(3, 60, 70)
+    for name in ("a", "b"):
+        save(tmp_path / f"{name}.png", truth[:, ::2, ::2])
+    (tmp_path / "m.csv").write_text("uri\na.png\nb.png\n")
+    run(config)
+    (tmp_path / "m.csv").write_text("uri,reference,site\na.png,a-true.png,x\nb.png,b-true.png,y\n")
+    assert run(config).already_done == 2
+    for name, problems in (("a", [False, True]), ("b", [False, False])):
+        save(tmp_path / f"{name}-true.png", truth)
+        assert [bool(each.problem) for each in evaluate(config.output)] == problems
+        table = storage.read(f"{config.output}/manifest.parquet")
+        held = pq.read_table(pa.BufferReader(table)).to_pylist()
+        assert [(row["reference"], row["site"]) for row in held] == [("a-true.png", "x"), ("b-true.png", "y")]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -13,13 +13,21 @@ from .. import storage
 from ..errors import ErrorType, ImageError
 from .header import GRAY, RGB, FileLimits
 from .reading.decoders import OpenImage, open_image
-from .samples import known_samples
+from .samples import full_range, known_samples
 
 LEVELS = 255.0
 """The largest 8-bit level."""
 
 Nodata = float | Literal["as the file says"] | None
 """The number that means "no data" in a file. A PNG cannot state it, and users may know better than their file."""
+
+
+@dataclass(frozen=True)
+class White:
+    """The number that is shown as LEVELS."""
+
+    number: float
+    dtype: str
 
 
 class Shown(Protocol):
@@ -35,15 +43,20 @@ class Shown(Protocol):
 
 
 @contextmanager
-def open_shown(uri: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
+def open_shown(
+    uri: str, limits: FileLimits, nodata: Nodata = "as the file says", alike: White | None = None
+) -> Iterator["Scored"]:
     """Open the picture in a file for scoring.
+
+    Args:
+        alike: the white of another file with the same numbers, of which this one need not say how many bits they have.
 
     Raises:
         ImageError: it is not a picture, or one of a kind that cannot be scored.
         OSError: the file cannot be read.
     """
     with storage.on_disk(uri) as path, open_image(path, limits) as opened:
-        yield _File(opened, uri, nodata)
+        yield Scored(opened, uri, nodata, alike)
 
 
 def read_levels(uri: str) -> Tensor:
@@ -67,16 +80,18 @@ def to_levels(sr: Tensor) -> Tensor:
     return (sr * LEVELS + 0.5).floor_().clamp_(0, LEVELS)
 
 
-class _File:
-    """The picture in one file."""
+class Scored:
+    """The picture in one file, a `Shown`."""
 
-    def __init__(self, opened: OpenImage, uri: str, nodata: Nodata) -> None:
+    def __init__(self, opened: OpenImage, uri: str, nodata: Nodata, alike: White | None) -> None:
         header = opened.header
         colours = header.colours[:-1] if header.has_alpha else header.colours
         if header.dtype not in ("uint8", "uint16") or (len(colours) != len(GRAY) and colours != RGB):
             what = f"{len(header.bands)} bands ({', '.join(header.colours)}) of {header.dtype}"
             raise ImageError(ErrorType.UNSUPPORTED, f"{uri} has {what}; scores are of gray and RGB in 8 or 16 bits")
         self.bands, self.height, self.width = len(colours), header.height, header.width
+        own = White(full_range(header), header.dtype)
+        self.white = alike if alike is not None and alike.dtype == own.dtype else own
         self._opened = opened
         self._header = header if nodata == "as the file says" else replace(header, nodata=nodata)
 
@@ -84,6 +99,6 @@ class _File:
         pixels = self._opened.window(rows, columns)
         known = known_samples(pixels, self._header).all(0)
         levels = pixels.samples[: self.bands]
-        if self._header.dtype == "uint16":
-            levels = np.round(levels * (LEVELS / np.iinfo(np.uint16).max)).astype(np.uint8)
+        if self.white.number != LEVELS:
+            levels = np.round(levels * (LEVELS / self.white.number)).clip(0, LEVELS).astype(np.uint8)
         return torch.from_numpy(levels), torch.from_numpy(known)

@@ -12,7 +12,7 @@ from .. import storage
 from ..errors import ErrorType, ImageError
 from ..imagery.display import Stretch, open_display, stretch_of_parts
 from ..imagery.header import FileLimits
-from ..imagery.images import Nodata, Shown, open_shown, whole
+from ..imagery.images import Nodata, Shown, White, open_shown, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
 from .layout import MOSAIC, Commit, tile_position
 
@@ -25,14 +25,18 @@ OpenFile = Callable[[str], AbstractContextManager[Shown]]
 
 
 @contextmanager
-def open_result(place: str, limits: FileLimits, nodata: Nodata = "as the file says") -> Iterator[Shown]:
+def open_result(
+    place: str, limits: FileLimits, nodata: Nodata = "as the file says", alike: White | None = None
+) -> Iterator[Shown]:
     """Open one file, or the tiles of a folder as one picture; where there is no tile it is unknown, and 0.
+
+    `nodata` and `alike` are as for `open_shown`.
 
     Raises:
         ImageError: it is not a picture, or one of a kind that cannot be scored.
         OSError: it cannot be read.
     """
-    with open_by(lambda uri: open_shown(uri, limits, nodata), place) as shown:
+    with open_by(lambda uri: open_shown(uri, limits, nodata, alike), place) as shown:
         yield shown
 
 
