@@ -20,17 +20,35 @@ from .fixture_types import MakeConfig, MakePng
 Process = Callable[[Sequence[Row]], list[Measured]]
 
 
-def served(process: Process, keys: str, processes: int) -> list[str]:
-    """Have images measured by threads that stand for processes, and return the keys of the answers."""
+class Served:
+    """Stands for a process; an image of this key ends it."""
+
+    def __init__(self, process: Process, deadly: str) -> None:
+        self._process, self._deadly = process, deadly
+        self.has_ended = False
+
+    def __call__(self, unit: Sequence[Row]) -> list[Measured]:
+        self.has_ended |= unit[0].key == self._deadly
+        if self.has_ended:
+            return [Measured(unit[0].key, 0.0, 0.0, 0, 0, "the process ended")]
+        return self._process(unit)
+
+
+def served(process: Process, keys: str, processes: int, deadly: str = "") -> list[str]:
+    """Have images measured by threads that stand for processes, and return the keys of those that were."""
+
+    def begin() -> Any:
+        return Served(process, deadly)
+
     units = [[Row(place, place + 1, key, f"{key}.png", 2, 0)] for place, key in enumerate(keys)]
-    work: Any = calibration._Work(units, len(units), processes)
+    work: Any = calibration._Work(units, len(units), processes, begin)
     with ThreadPoolExecutor(processes) as pool:
         for _ in range(processes):
-            pool.submit(work.served_by, lambda: process)
+            pool.submit(work.served_by, begin)
         answers = [work.answers.get(timeout=10) for _ in units]
         work.measured.set()
     assert work.answers.empty()
-    return [image.key for answer in answers for image in answer]
+    return [image.key for answer in answers for image in answer if image.problem is None]
 
 
 def test_every_process_works_until_the_last_image_is_measured() -> None:
@@ -55,6 +73,16 @@ def test_what_a_process_loads_for_its_first_image_is_not_measured() -> None:
 
     assert served(process, "ab", 1) == ["a", "b"]
     assert done[:3] == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_image_that_kills_a_process_costs_its_own_figures_alone(processes: int) -> None:
+    """A new process measures the others; the dead one would answer for all of them, faster than any other."""
+
+    def process(unit: Sequence[Row]) -> list[Measured]:
+        return [Measured(unit[0].key, calibration._LOADING, 1.0, 1, 0)]
+
+    assert sorted(served(process, "abcdef", processes, deadly="b")) == ["a", "c", "d", "e", "f"]
 
 
 @pytest.mark.parametrize(("seconds", "measured"), [(20.0, 10), (0.0, 6)])

@@ -82,7 +82,7 @@ def calibrate(
             first = begin(start())
             start_s = time.monotonic() - started
             others = [] if first.ready.device == "cuda" else [start() for _ in range(processes_here - 1)]
-            work = _Work(units, needed, 1 + len(others))
+            work = _Work(units, needed, 1 + len(others), lambda: begin(start()))
             pool.submit(work.served_by, lambda: first)
             for other in others:
                 pool.submit(work.served_by, partial(begin, other))
@@ -102,7 +102,10 @@ def calibrate(
 class _Work:
     """The units to be measured. As long as one is measured, every process works, as every worker does in a run."""
 
-    def __init__(self, units: Sequence[Sequence[Row]], needed: int, processes: int) -> None:
+    def __init__(
+        self, units: Sequence[Sequence[Row]], needed: int, processes: int, begin_anew: "Callable[[], _Process]"
+    ) -> None:
+        self._begin_anew = begin_anew
         self.answers: _Answers = queue.SimpleQueue()
         """One for each unit, empty for those not done; or an error."""
         self.measured = threading.Event()
@@ -136,6 +139,8 @@ class _Work:
                     answer = process(unit)
                 loaded = True
                 self.answers.put(answer)
+                if process.has_ended and not self._waiting.empty():
+                    process, loaded = self._begin_anew(), False
         except queue.Empty:
             while unit and not self.measured.is_set() and all(image.problem is None for image in process(unit)):
                 pass
@@ -191,6 +196,11 @@ class _Process:
         self.ready = from_json(Ready, line)
         if self.ready.problem is not None:
             raise UsageError(self.ready.problem)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether an image killed it."""
+        return self._process.poll() is not None
 
     def __call__(self, unit: Sequence[Row]) -> list[Measured]:
         """Measure each row; if one kills the process, that is reported as a problem."""
