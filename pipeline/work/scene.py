@@ -150,6 +150,7 @@ def _summed(scene: Scene, groups: Sequence[GroupRecord]) -> Record:
         record,
         status=Status.DONE,
         **seconds,
+        attempt=1 + sum((part.attempt or 1) - 1 for part in parts),
         peak_memory_bytes=max(part.peak_memory_bytes or 0 for part in parts),
         finished_at=now(),
     )
