@@ -24,7 +24,7 @@ from pipeline.forecast.rates import Line, line_through, through_after
 from pipeline.work.calibrating import spread
 from sr_ops.settings import COLLECTION_KERNEL, Method
 
-from .fixture_types import DrawPixels, MakeConfig, MakePng, ReadRecords, ReadTiles, Srpipe
+from .fixture_types import DrawPixels, MakeConfig, MakePng, ReadRecords, ReadTiles, Refusal, Srpipe
 
 TINY = (
     *("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline"),
@@ -286,6 +286,13 @@ def test_the_command_tells_a_table_or_json(srpipe: Srpipe, mixed: Path) -> None:
     assert (code, json.loads(out)) == (3, saved)
     assert saved["refused"] == {"corrupt": 1, "missing": 1}
     assert saved["cost"]["seconds"] > 0
+
+
+def test_a_place_where_no_plan_can_be_saved_is_told_first(refusal: Refusal, mixed: Path) -> None:
+    """Not after minutes of measuring."""
+    (mixed / "results").mkdir()
+    sentence = refusal("plan", "m.csv", *TINY, "--save", "results")
+    assert sentence.startswith(f"srpipe: --save: {mixed}/results is a folder; name a file in it")
 
 
 @pytest.mark.usefixtures("images")

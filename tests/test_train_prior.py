@@ -267,6 +267,33 @@ def test_too_few_images_for_a_scale(srpipe: Srpipe, pictures: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("pictures")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--crop", "224"), "--crop: 224 at x4 is more than is taken of an image; use at most 208, or smaller"),
+        (("--crop", "304", "--scales", "3"), "--crop: 304 at x3 is more than is taken of an image; use at most 288"),
+        (("--from", "none", "--depth", "257"), "--depth"),
+        (("--from", "none", "--width", "4097"), "--width"),
+    ],
+)
+def test_what_no_image_and_no_file_holds_is_refused_first(refusal: Refusal, given: tuple[str, ...], said: str) -> None:
+    """Not after the training, and not as if the images were too small."""
+    assert said in refusal("prior", "in", "-o", "p", *given)
+
+
+@pytest.mark.usefixtures("pictures")
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_out_of_memory(refusal: Refusal, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """One sentence that says what to make smaller."""
+
+    def train(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pipeline.priors.training.train", train)
+    assert "needs more memory than there is" in refusal("prior", "in", "-o", "p", *TINY)
+
+
 @pytest.mark.usefixtures("taught")
 def test_four_images_are_enough(srpipe: Srpipe, pictures: Path) -> None:
     """Four will do, and an image counts once however often and however written it is named."""

@@ -63,11 +63,15 @@ class TrainingOptions:
     ] = 0
     width: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Give the hidden layers N channels.", show_default="96; from none"),
+        typer.Option(
+            metavar="N", min=1, max=4096, help="Give the hidden layers N channels.", show_default="96; from none"
+        ),
     ] = None
     depth: Annotated[
         int | None,
-        typer.Option(metavar="N", min=2, help="Give the network N convolutions.", show_default="10; from none"),
+        typer.Option(
+            metavar="N", min=2, max=256, help="Give the network N convolutions.", show_default="10; from none"
+        ),
     ] = None
     body: Annotated[
         BodyKind | None,

@@ -34,6 +34,9 @@ _MOST_BANDS = 3
 _LEAST_SHARE = 0.8
 """Share of a patch's side that a picture must have; it is then mirrored."""
 
+LARGEST_PATCH = round(_WINDOW / _LEAST_SHARE)
+"""Side of the largest patch that a part of an image holds, or nearly."""
+
 
 @dataclass(frozen=True)
 class TrainingImages:

@@ -35,7 +35,7 @@ _METADATA, _FORMER_METADATA = "srpipe-heads", "srpipe-prior"
 
 _CLEAN = "clean"
 
-_MAX_WIDTH, _MAX_DEPTH = 4096, 256
+MAX_WIDTH, MAX_DEPTH = 4096, 256
 """Beyond any usable network: sizes in a file are checked before anything of that size is created."""
 
 _MAKE_ONE = "make one with `srpipe prior`"
@@ -129,7 +129,7 @@ def _body(metadata: dict[str, str], which: str) -> Body:
         kind = str(told.pop("kind", BodyKind.ADDITIVE))
         body = Body(**told)
         sizes = (type(body.width), type(body.depth)) == (int, int)
-        if not (sizes and 0 < body.width <= _MAX_WIDTH and 2 <= body.depth <= _MAX_DEPTH):
+        if not (sizes and 0 < body.width <= MAX_WIDTH and 2 <= body.depth <= MAX_DEPTH):
             raise ValueError(f"width {body.width!r:.20}, depth {body.depth!r:.20}")
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"does not say what networks it is for ({error})") from error

@@ -1,5 +1,7 @@
 """`srpipe prior`: train direct networks on a collection's images, with a checkpoint, and write their weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +18,7 @@ from ..errors import UsageError
 from . import checkpoint, prior_file
 from .checkpoint import Progress
 from .course import Course, DivergedError, Tell, train
-from .pictures import MIN_IMAGES, Pictures, TrainingImages, read_pictures
+from .pictures import LARGEST_PATCH, MIN_IMAGES, Pictures, TrainingImages, read_pictures
 
 FRESH_BODY = Body(width=96, depth=10)
 """Body of a prior that is trained from scratch."""
@@ -85,24 +87,23 @@ def train_prior_file(offered: TrainingImages, output: str, request: Request, tel
     torch.set_num_threads(request.threads)
     if request.max_images < MIN_IMAGES:
         raise UsageError(f"--max-images: {request.max_images} is too few; a prior needs at least {MIN_IMAGES} images")
-    if request.crop % _CROP_UNIT:
-        raise UsageError(f"--crop: {request.crop} is not a multiple of {_CROP_UNIT}, which the blocks of JPEG ask for")
+    _check_crop(request)
     start_file = prior_file.read_prior(request.start, "--from")
     start = None if start_file is None else prior_file.weights(start_file.data)
     body = _body(request, start)
-    _check_output(output)
+    storage.check_file(output, "--output")
     device = torch.device(request.device)
     pictures = read_pictures(
         offered, (request.crop + 2 * MARGIN) * min(request.scales), request.max_images, request.seed
     )
     course = _course(request, body, start, pictures)
-    albums = _albums(course, pictures, device)
     beside = output + checkpoint.SUFFIX
     command = _command(request, course, pictures, "none" if start_file is None else start_file.sha256)
     progress = checkpoint.load(beside, command)
     save = partial(checkpoint.save, beside, command, progress)
     try:
-        train(course, albums, start, progress, device, save, tell)
+        with _enough_memory(beside):
+            train(course, _albums(course, pictures, device), start, progress, device, save, tell)
         data = _to_bytes(_trained(course, start, progress))
     except DivergedError as error:
         storage.remove(beside)
@@ -111,6 +112,21 @@ def train_prior_file(offered: TrainingImages, output: str, request: Request, tel
     storage.remove(beside)
     made = prior_file.parse_prior(data)
     return Trained(output, made.sha256, course.heads, pictures.images, pictures.left_out)
+
+
+@contextmanager
+def _enough_memory(beside: str) -> Iterator[None]:
+    """Raise UsageError where memory runs out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        has_a_class = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not (has_a_class or "DefaultCPUAllocator" in str(error)):  # torch has none for the CPU
+            raise
+        raise UsageError(
+            "the training needs more memory than there is; remove"
+            f" {beside}, if it is there, and use a smaller --batch, --crop or --max-images"
+        ) from error
 
 
 def _body(request: Request, start: Prior | None) -> Body:
@@ -153,13 +169,16 @@ def _clean_body(request: Request, start: Prior | None) -> Body:
     return body
 
 
-def _check_output(output: str) -> None:
-    if "://" in output and "/" not in output.partition("://")[2]:
-        raise UsageError(f"--output: {output} is a bucket; name a file in it")
-    storage.check_service(output)
-    if storage.is_folder(output):
-        raise UsageError(f"--output: {output} is a folder; name a file in it")
-    storage.check_writable(storage.parent(output))
+def _check_crop(request: Request) -> None:
+    if request.crop % _CROP_UNIT:
+        raise UsageError(f"--crop: {request.crop} is not a multiple of {_CROP_UNIT}, which the blocks of JPEG ask for")
+    largest = max(request.scales)
+    most = (LARGEST_PATCH // largest - 2 * MARGIN) // _CROP_UNIT * _CROP_UNIT
+    if request.crop > most:
+        raise UsageError(
+            f"--crop: {request.crop} at x{largest} is more than is taken of an image; use at most {most}, or smaller"
+            " --scales"
+        )
 
 
 def _course(request: Request, body: Body, start: Prior | None, pictures: Pictures) -> Course:

@@ -27,6 +27,7 @@ from .access import (
 )
 from .failures import is_transient, reason
 from .folders import (
+    check_file,
     check_writable,
     folds_case,
     lies_where_case_folds,
@@ -42,6 +43,7 @@ __all__ = [
     "SCHEMES",
     "Source",
     "absolute",
+    "check_file",
     "check_service",
     "check_writable",
     "content_source",

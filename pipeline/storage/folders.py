@@ -7,16 +7,26 @@ from contextlib import suppress
 
 from ..errors import UsageError
 from . import processes
-from .access import remove, write
+from .access import is_folder, remove, write
 from .failures import reason
 from .sides import check_service
 from .uris import join, parent, scheme
 
 
-def check_writable(folder: str) -> None:
-    """Write a small file to `folder` and delete it. Raises UsageError if that fails."""
+def check_file(uri: str, option: str) -> None:
+    """Check that a file can be written. Raises UsageError with the option that names it."""
+    if "://" in uri and "/" not in uri.partition("://")[2]:
+        raise UsageError(f"{option}: {uri} is a bucket; name a file in it")
+    check_service(uri)
+    if is_folder(uri):
+        raise UsageError(f"{option}: {uri} is a folder; name a file in it")
+    check_writable(parent(uri), option)
+
+
+def check_writable(folder: str, option: str = "--output") -> None:
+    """Write a small file to `folder` and delete it. Raises UsageError with the option that names it if that fails."""
     if not check_service(folder):
-        raise UsageError(f"cannot write to the output {folder}: there is no such bucket; choose another with --output")
+        raise UsageError(f"cannot write to the output {folder}: there is no such bucket; choose another with {option}")
     probe = join(folder, f".probe-{processes.tag()}-{secrets.token_hex(4)}")
     try:
         missing = missing_folders(folder)
@@ -25,7 +35,7 @@ def check_writable(folder: str) -> None:
         remove_empty(missing)
     except OSError as error:
         raise UsageError(
-            f"cannot write to the output {folder}: {reason(error)}; choose another with --output"
+            f"cannot write to the output {folder}: {reason(error)}; choose another with {option}"
         ) from error
 
 
