@@ -116,6 +116,7 @@ def test_options_of_fits_are_for_those_that_fit(pictures: Path, srpipe: Srpipe) 
         (("--methods", "bicubic,proir"), "did you mean prior"),
         (("--methods", "bicubic,bicubic"), "names bicubic twice"),
         (("--methods", ","), "names none"),
+        (("--methods", "all", "--model-halo", "16"), "--weights and --model-halo are for model alone"),
         (("--methods", "bicubic", "--method", "prior"), "--method and --network have no effect here"),
         (
             ("--methods", "bicubic,zssr,subpixel", "--kernel", "gaussian:2"),

@@ -89,9 +89,9 @@ def _names(text: str, quality: QualityOptions) -> tuple[str, ...]:
 
     Raises UsageError for a name that is unknown or given twice, and for weights without `model`.
     """
-    if text.strip().lower() == "all":
-        return tuple(name for name in _NAMES if name != Method.MODEL or quality.weights is not None)
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    if names == ("all",):
+        names = tuple(name for name in _NAMES if name != Method.MODEL or quality.weights is not None)
     for name in names:
         if name not in _NAMES:
             raise UsageError(f"--methods: {unknown('method', name, _NAMES)}")
