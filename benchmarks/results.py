@@ -23,6 +23,7 @@ _HEADERS[METHODS] += """
 `srpipe methods` says what each of these names does. *bicubic, no data step* is plain interpolation. `prior` is the
 shipped network as it is. Below it stand the networks that are fitted to each image from scratch (`--network`); they
 know bicubic's blur alone, so their cells for other blurs are empty. *g2.0* is a Gaussian of variance 2, in HR pixels.
+*2 at once*: two images were enlarged beside each other, each by a thread of its own, which makes each slower.
 """
 
 

@@ -6,6 +6,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     for parameter in command.params:
         flags = [flag for flag in (*parameter.opts, *parameter.secondary_opts) if flag.startswith("-")]
         shown = " ".join(f"`{flag}`" for flag in sorted(flags, key=len, reverse=True)) or f"`{_called(parameter)}`"
-        rows.append([shown, _default(parameter), _one_line(parameter.help or "")])
+        rows.append([f"{shown} {_values(parameter)}".strip(), _default(parameter), _one_line(parameter.help or "")])
     yield _table(["option", "default", "what it does"], rows)
 
 
@@ -62,6 +63,16 @@ def _is_argument(parameter: Any) -> bool:
 
 def _called(parameter: Any) -> str:
     return str(parameter.metavar or parameter.name.upper())
+
+
+def _values(parameter: Any) -> str:
+    """What an option takes: one of some words, or what its metavar stands for; nothing for a flag."""
+    if _is_argument(parameter):
+        return ""
+    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    kind = next(iter(typing.get_args(kind)), kind)  # of a list
+    words = [str(word.value) for word in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
+    return ", ".join(words) or str(parameter.metavar or "")
 
 
 def _default(parameter: Any) -> str:

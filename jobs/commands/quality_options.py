@@ -37,7 +37,8 @@ class QualityOptions(FitOptions):
     ensemble: Annotated[
         bool | None,
         typer.Option(
-            "--self-ensemble/--no-self-ensemble", help="Take the median over the 8 flips and rotations, or not."
+            "--self-ensemble/--no-self-ensemble",
+            help="Enlarge turned and flipped copies, too, and take the mean (of fits from scratch the median), or not.",
         ),
     ] = None
     back_projections: Annotated[

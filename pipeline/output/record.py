@@ -33,7 +33,8 @@ class Record(TrustColumns):
     attempt: int = 1
     """1, and one more for every time that its worker died, or memory ran out, before."""
     method_used: str | None = None
-    """zssr: a network fitted to the image; prior: one as it is; bicubic. Asked for, or the best on parts held out."""
+    """zssr: a network fitted to the image; prior: one as it is; bicubic; or another method of `srpipe methods`. Asked
+    for, or of the first three the best on parts held out."""
     network: str | None = None
     """Which network was fitted."""
     scale: float | None = None
@@ -43,12 +44,13 @@ class Record(TrustColumns):
     scale_y: float | None = None
     """sr_height / height."""
     whole_scale: int | None = None
-    """At which it was made, and on whose pixels `kernel` lies; above `scale` it was reduced then."""
+    """The whole scale at which the image was made; `kernel` is in pixels of it. Where it is above `scale`, the result
+    was reduced afterwards."""
     kernel: str | None = None
     """The camera's blur that was assumed, as --kernel names it; of a file its size, and the sha256 of its taps."""
     kernel_source: str | None = None
-    """How it came about, a `KernelSource` of kernel_columns.py; None, as `kernel`, where it was to be found, and was
-    not yet."""
+    """told: by you, or bicubic; estimated: from the pixels; default: bicubic, because the pixels do not tell. Empty
+    until a kernel that is to be looked for was found."""
     kernel_confidence: float | None = None
     """Of one that was looked for in the pixels: from 0, where they do not tell, to 1."""
     kernel_note: str | None = None
@@ -58,10 +60,10 @@ class Record(TrustColumns):
     noise: tuple[float, ...] | None = None
     """Standard deviation of the input's noise that was assumed, in native units, by band: told, or measured."""
     noise_offset: tuple[float, ...] | None = None
-    """Of the line that the variance of measured noise follows against the level, in native units, by band: at level 0.
-    None where none was measured, or levels differ too little to tell a line."""
+    """Variance of the noise at level 0, in native units, by band: variance = offset + slope * level. Empty where no
+    noise was measured, or levels differ too little to tell a line."""
     noise_slope: tuple[float, ...] | None = None
-    """Of that line: by how much the variance grows a unit of the level; 0 for noise that is the same everywhere."""
+    """By how much that variance grows with each unit of the level; 0 for noise that is the same everywhere."""
     width: int | None = None
     """Pixels of the input, as shown: after its EXIF orientation."""
     height: int | None = None
