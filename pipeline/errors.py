@@ -11,6 +11,13 @@ class LostLockError(Exception):
     """Another run has taken over the output, because this one did not renew its lease in time. Exit code 1."""
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, of the machine or of a GPU. Does not load torch."""
+    of_gpu = type(error).__name__ == "OutOfMemoryError"
+    of_cpu = "DefaultCPUAllocator" in str(error)  # torch has no class for it
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and (of_gpu or of_cpu))
+
+
 class ErrorType(StrEnum):
     """Why an image failed; the `error_type` of its record."""
 

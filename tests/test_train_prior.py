@@ -283,7 +283,9 @@ def test_what_no_image_and_no_file_holds_is_refused_first(refusal: Refusal, give
 
 
 @pytest.mark.usefixtures("pictures")
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), torch.OutOfMemoryError()]
+)
 def test_out_of_memory(refusal: Refusal, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """One sentence that says what to make smaller."""
 

@@ -14,7 +14,7 @@ from sr_ops.priors.prior import CLEAN_BANDS, HEAD_BANDS, HEAD_SCALES, Head, Prio
 from sr_ops.settings import Body, BodyKind
 
 from .. import storage
-from ..errors import UsageError
+from ..errors import UsageError, lacks_memory
 from . import checkpoint, prior_file
 from .checkpoint import Progress
 from .course import Course, DivergedError, Tell, train
@@ -120,8 +120,7 @@ def _enough_memory(beside: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        has_a_class = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not (has_a_class or "DefaultCPUAllocator" in str(error)):  # torch has none for the CPU
+        if not lacks_memory(error):
             raise
         raise UsageError(
             "the training needs more memory than there is; remove"

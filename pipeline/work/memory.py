@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 
-from ..errors import ErrorType, ImageError
+from ..errors import ErrorType, ImageError, lacks_memory
 
 OUT_OF_MEMORY = "out of memory, in the smallest pieces too; use fewer --workers, or cut the image"
 
@@ -24,10 +24,8 @@ def in_smaller_pieces(work: Callable[[int, int], Result], tile_size: int) -> Res
     for failures, piece in enumerate(_halvings(tile_size)):
         try:
             return work(piece, failures)
-        except (torch.OutOfMemoryError, MemoryError):
-            pass
-        except RuntimeError as error:
-            if "DefaultCPUAllocator" not in str(error):  # torch has no class for it on the CPU
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
                 raise
         torch.cuda.empty_cache()  # does nothing if no GPU was used
     raise ImageError(ErrorType.MEMORY, OUT_OF_MEMORY)
