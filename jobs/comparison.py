@@ -13,6 +13,8 @@ _WIDTH = 100
 
 def as_text(comparison: Comparison) -> str:
     """Return a line per method, and where the rest is."""
+    if not comparison.lines:
+        return "no method is finished yet, so there is no table"
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("method", no_wrap=True)
     for name in ("done", "degraded", "failed", "PSNR dB", "SSIM", "consistency", "s an image", "MB a worker"):
@@ -32,8 +34,6 @@ def as_text(comparison: Comparison) -> str:
     console = Console(width=_WIDTH, highlight=False)
     with console.capture() as printed:
         console.print(table)
-    if not comparison.lines:
-        return "no method is finished yet, so there is no table"
     sheets = f"; contact sheets: {comparison.sheets[0].rpartition('/sheets/')[0]}/sheets" if comparison.sheets else ""
     return "\n".join(
         [
