@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Generator, Tensor, nn
+from torch.backends import cudnn
 
 from sr_ops import in_memory, super_resolve
 from sr_ops.camera.back_projection import back_project
@@ -226,12 +227,30 @@ def test_tiles_see_as_far_as_the_prior() -> None:
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
 
 
-def test_it_computes_exactly_whatever_the_process_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fit and enlargement of a GPU are those that give the same bits again; afterwards all is as it was."""
+def precise() -> None:
+    torch.set_float32_matmul_precision("highest")
+
+
+def coarse() -> None:
+    torch.set_float32_matmul_precision("medium")
+
+
+def coarse_by_name() -> None:
+    """With the names that came after those of `coarse`; torch refuses to be asked by the earlier ones then."""
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+
+
+@pytest.mark.parametrize("allow", [precise, coarse, coarse_by_name])
+def test_it_computes_exactly_whatever_the_process_allows(
+    monkeypatch: pytest.MonkeyPatch, allow: Callable[[], None]
+) -> None:
+    """Fit and enlargement are those that give the same bits again; afterwards all is as it was."""
     seen = []
 
-    def flags() -> tuple[bool, bool]:
-        return torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+    def flags() -> tuple[bool, str, str, str, str]:
+        cuda, mkldnn = torch.backends.cuda.matmul, torch.backends.mkldnn
+        precisions = (operation.fp32_precision for operation in (cudnn.conv, cuda, mkldnn.conv, mkldnn.matmul))
+        return cudnn.deterministic, *precisions
 
     def watched(function: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any) -> Any:
@@ -242,11 +261,14 @@ def test_it_computes_exactly_whatever_the_process_allows(monkeypatch: pytest.Mon
 
     for step in (in_memory.fit_stages, in_memory.enlarge_tiled):
         monkeypatch.setattr(in_memory, step.__name__, watched(step))
-    for before in ((False, True), (True, False)):
-        with torch.backends.cudnn.flags(enabled=True, deterministic=before[0], allow_tf32=before[1]):
-            super_resolve(noise(1, 12, 12), TINY)
-            assert flags() == before
-    assert seen == 4 * [(True, False)]
+    try:
+        allow()
+        before = flags()
+        super_resolve(noise(1, 12, 12), TINY)
+        assert flags() == before
+    finally:
+        precise()
+    assert seen == 2 * [(True, "ieee", "ieee", "ieee", "ieee")]
 
 
 @pytest.mark.parametrize("scale", [2, 3])

@@ -2,28 +2,43 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import backends
 from torch.backends import cudnn
+
+_BACKENDS: Any = backends  # torch's types lack what it sets there
+_OPERATIONS = (
+    _BACKENDS.cudnn.conv,
+    _BACKENDS.cuda.matmul,
+    _BACKENDS.mkldnn.conv,
+    _BACKENDS.mkldnn.matmul,
+)
+_EXACT = "ieee"
+"""Products of float32 with all of their bits. The 7 to 10 bits of others would make data steps inexact."""
 
 _DETERMINISTIC = True
 """Some of cuDNN's algorithms add up in any order."""
-
-_ALLOW_TF32 = False
-"""Its 10 bits would make data steps inexact."""
 
 
 @contextmanager
 def exactly() -> Iterator[None]:
     """Compute exactly, and with gradients even where the caller has switched them off; then all is as it was."""
-    with (
-        torch.inference_mode(False),
-        cudnn.flags(cudnn.enabled, deterministic=_DETERMINISTIC, allow_tf32=_ALLOW_TF32),
-    ):
-        yield
+    deterministic = cudnn.deterministic
+    precisions = [operation.fp32_precision for operation in _OPERATIONS]
+    stay_exact()
+    try:
+        with torch.inference_mode(False):
+            yield
+    finally:
+        cudnn.deterministic = deterministic
+        for operation, precision in zip(_OPERATIONS, precisions, strict=True):
+            operation.fp32_precision = precision
 
 
 def stay_exact() -> None:
     """Compute exactly from now on, in the whole process."""
     cudnn.deterministic = _DETERMINISTIC
-    cudnn.allow_tf32 = _ALLOW_TF32
+    for operation in _OPERATIONS:
+        operation.fp32_precision = _EXACT
