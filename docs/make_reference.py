@@ -50,7 +50,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield f"### `srpipe {' '.join([name, *words])}`"
     yield _one_line(command.help or "")
     rows = []
-    for parameter in command.params:
+    for parameter in (one for one in command.params if not one.hidden):
         flags = [flag for flag in (*parameter.opts, *parameter.secondary_opts) if flag.startswith("-")]
         shown = " ".join(f"`{flag}`" for flag in sorted(flags, key=len, reverse=True)) or f"`{_called(parameter)}`"
         rows.append([f"{shown} {_values(parameter)}".strip(), _default(parameter), _one_line(parameter.help or "")])

@@ -14,7 +14,8 @@ def with_panels(command: Callable[..., int]) -> Callable[..., int]:
     """Turn a command that takes dataclasses of options into one that takes the options, as Typer needs.
 
     Every field of such a dataclass is annotated as an option, `name: Annotated[kind, typer.Option(...)] = default`, and
-    the class attribute `panel` is their title in --help. Names must be unique.
+    the class attribute `panel` is their title in --help. Names must be unique. Those in the class attribute `hidden`,
+    if there is one, are not in --help.
     """
     signature = inspect.signature(command)
     parameters = signature.parameters.values()
@@ -41,14 +42,15 @@ def _options(group: Any) -> list[inspect.Parameter]:
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=field.default,
-            annotation=_in_panel(hints[field.name], group.panel),
+            annotation=_in_panel(hints[field.name], group.panel, field.name in getattr(group, "hidden", ())),
         )
         for field in fields(group)
     ]
 
 
-def _in_panel(annotation: Any, panel: str) -> Any:
+def _in_panel(annotation: Any, panel: str, hidden: bool) -> Any:
     kind, option = get_args(annotation)
     shown: OptionInfo = copy(option)
     shown.rich_help_panel = panel
+    shown.hidden = hidden
     return Annotated[kind, shown]

@@ -84,6 +84,15 @@ def test_help_is_sentences_that_begin_with_a_verb(command: str) -> None:
         assert text.endswith("."), text
 
 
+def test_what_compare_refuses_is_not_in_its_help(srpipe: Srpipe) -> None:
+    """Neither on a terminal nor in the reference: --methods names methods and networks."""
+    _, shown, _ = srpipe("compare", "--help")
+    _, _, section = (DOCS / "reference.md").read_text().partition("### `srpipe compare")
+    for text in (shown, section.partition("### ")[0]):
+        listed = re.findall(r"^(?:│|\|) `?--(method\w*|network)\b", text, re.MULTILINE)
+        assert listed == ["methods"]
+
+
 def test_commands_are_listed_whole(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal of 80 columns, a line each: the first sentence of what it does."""
     monkeypatch.setenv("COLUMNS", "80")

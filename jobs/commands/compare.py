@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -29,6 +29,13 @@ _OF_MODELS = ("weights", "model_halo")
 _OF_SCRATCH = ("width", "depth", "dropout", "normalisation", "adversarial")
 
 
+class ComparedOptions(QualityOptions):
+    """Options for all methods together."""
+
+    hidden: ClassVar = ("method", "network")
+    """Kept only to be refused with a word about --methods."""
+
+
 @with_panels
 def compare(
     manifest: Annotated[
@@ -43,7 +50,7 @@ def compare(
     ] = "bicubic,prior,auto",
     *,
     what: WhatOptions,
-    quality: QualityOptions,
+    quality: ComparedOptions,
     output: OutputOptions,
     machine: MachineOptions,
     limits: LimitOptions,
