@@ -23,6 +23,7 @@ from .output import layout, records
 from .output.mixed_columns import concatenated
 from .output.results import open_displayed
 from .output.status import WRITTEN, Status
+from .storage_options import StorageOptions
 
 COLUMN = "compared"
 """Column of the common table with the requested name of the method."""
@@ -83,8 +84,9 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
         stopped = summary.stopped is not None
         if stopped:
             break
-        problems += [f"{name}: {problem}" for problem in _scored(output)]
+        problems += [f"{name}: {problem}" for problem in _scored(output, config.storage)]
         tables[name] = records.read_table(layout.table(output))
+    storage.use(config.storage, storage.absolute(config.output))  # a run was told of its own folder alone
     if not tables:
         return Comparison("", (), (), (), stopped)
     together = concatenated([table.append_column(COLUMN, _named(name, table)) for name, table in tables.items()])
@@ -104,12 +106,12 @@ def _named(name: str, table: pa.Table) -> pa.Array:
     return pa.array([name] * table.num_rows, pa.string())
 
 
-def _scored(output: str) -> list[str]:
+def _scored(output: str, options: StorageOptions) -> list[str]:
     """Score a run against its references, if it has any; return why images have no score."""
     table = records.read_table(layout.table(output))
     if "reference" not in table.column_names or not any(table["reference"].to_pylist()):
         return []
-    scores = evaluate(output)
+    scores = evaluate(output, options)
     return [f"{score.key}: {score.problem}" for score in scores if score.problem and score.status in WRITTEN]
 
 

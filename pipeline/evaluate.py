@@ -27,6 +27,7 @@ from .output.lock import locked
 from .output.record import COLUMNS
 from .output.results import open_result
 from .output.status import WRITTEN
+from .storage_options import AS_THE_ENVIRONMENT_SAYS, StorageOptions, of_run
 
 _NAN = float("nan")
 
@@ -64,34 +65,49 @@ class Score:
     consistency_max: float = _NAN
 
 
-def evaluate(output: str) -> tuple[Score, ...]:
+def evaluate(output: str, options: StorageOptions = AS_THE_ENVIRONMENT_SAYS) -> tuple[Score, ...]:
     """Score every row of OUT that has a reference, and set psnr_y and ssim_y in its records.
 
     Holds the output's lock, so that no run changes what is scored or writes the same part of the table.
+
+    Args:
+        options: access to S3; what they do not say is as in the run.
 
     Raises:
         UsageError: OUT holds no finished run, no row of it has a reference, or a run is working on it.
         LostLockError: a run took over the output; no record was changed.
     """
     output = storage.absolute(output)
+    storage.use(options, output)
     storage.check_service(output)
-    _read_run(output)  # do not create anything if there is no run
+    storage.use(options.over(_read_run(output).storage), output)  # a lock is not created if there is no run
     with locked(output, f"eval-{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
-        table, run_id, folder = _read_run(output)
-        rows = _with_reference(output, table)
+        run = _read_run(output)
+        rows = _with_reference(output, run.table)
         commits = list_commits(output)
-        scores = tuple(_score(row, folder, commits.get(row["key"], ())) for row in rows)
+        scores = tuple(_score(row, run.folder, commits.get(row["key"], ())) for row in rows)
         lock.check()
-        _fill(output, run_id, table, scores)
+        _fill(output, run.run_id, run.table, scores)
     return scores
 
 
-def _read_run(output: str) -> tuple[pa.Table, str, str]:
-    """Return the table, the id of the last run, and the base of its relative uris. Raises UsageError."""
+@dataclass(frozen=True)
+class _Run:
+    """The last run on an output."""
+
+    table: pa.Table
+    run_id: str
+    folder: str
+    """The base of its relative uris."""
+    storage: StorageOptions
+
+
+def _read_run(output: str) -> _Run:
+    """Raises UsageError."""
     try:
         table = records.read_table(table_uri(output))
         run = json.loads(storage.read(run_json(output)))
-        return table, str(run["run_id"]), str(run["folder"])
+        return _Run(table, str(run["run_id"]), str(run["folder"]), of_run(run.get("config", {})))
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no finished run; give the --output of one") from error
     except OSError as error:

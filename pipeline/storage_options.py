@@ -6,11 +6,13 @@ profile.
 
 import json
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from .codec import DamagedError, from_plain
 from .errors import UsageError
 
 FURTHER = {
@@ -58,6 +60,17 @@ class S3Options:
         for name, value in self.further.items():
             _check_further(name, value)
 
+    def over(self, other: "S3Options") -> "S3Options":
+        """Return these options, and the other's where these say nothing. A profile replaces unsigned reading."""
+        anon = self.anon or (other.anon and self.profile is None)
+        return S3Options(
+            endpoint_url=self.endpoint_url or other.endpoint_url,
+            profile=None if anon else self.profile or other.profile,
+            anon=anon,
+            requester_pays=self.requester_pays or other.requester_pays,
+            further={**other.further, **self.further},
+        )
+
 
 @dataclass(frozen=True)
 class StorageOptions:
@@ -67,6 +80,36 @@ class StorageOptions:
     """For the manifest, the images, a prior and references."""
     output: S3Options = field(default_factory=S3Options)
     """For the output and everything below it."""
+
+    def over(self, other: "StorageOptions") -> "StorageOptions":
+        """Return these options, and the other's where these say nothing."""
+        return StorageOptions(self.input.over(other.input), self.output.over(other.output))
+
+
+AS_THE_ENVIRONMENT_SAYS = StorageOptions()
+
+
+def of_run(config: Mapping[str, Any]) -> StorageOptions:
+    """Return how a run accessed S3, by the configuration in its run.json; the default if it is not recorded there."""
+    try:
+        return from_plain(StorageOptions, config.get("storage", {}))
+    except DamagedError:
+        return AS_THE_ENVIRONMENT_SAYS
+
+
+def with_flags(output: str, options: StorageOptions) -> str:
+    """Return an output as another command is to be told of it: with the flags by which it is reached, for a shell."""
+    words = [output, *(_of_output(options.output) if output.startswith("s3://") else ())]
+    return " ".join(map(shlex.quote, words))
+
+
+def _of_output(options: S3Options) -> Iterator[str]:
+    if options.endpoint_url:
+        yield f"--output-s3-endpoint-url={options.endpoint_url}"
+    if options.profile:
+        yield f"--output-s3-profile={options.profile}"
+    for name, value in options.further.items():
+        yield f"--output-storage-option={name}={json.dumps(value)}"
 
 
 def parse_further(texts: Iterable[str]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -271,19 +272,26 @@ def test_create_is_for_the_first(s3_bucket: str) -> None:
         storage.create("s3://no-such-bucket/lock", b"")
 
 
-def test_two_stores(
-    remote: str,
-    s3_bucket: str,
-    other_s3_endpoint: str,
-    srpipe: Srpipe,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    """A public bucket in, unsigned, and a bucket of another store out, by a profile: the run, its table and eval."""
-    endpoint = os.environ["AWS_ENDPOINT_URL_S3"]
+@dataclass(frozen=True)
+class TwoStores:
+    """A public bucket to read unsigned, and a bucket of another store to write by a profile."""
+
+    images: str
+    """With m.csv, and failing.csv which names a file that is missing."""
+    flags: tuple[str, ...]
+    endpoints: tuple[str, str]
+    there: s3fs.S3FileSystem
+
+
+@pytest.fixture
+def two_stores(
+    remote: str, s3_bucket: str, other_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[TwoStores]:
+    """Without AWS_* variables: what is not told by flags is not known."""
+    here = os.environ["AWS_ENDPOINT_URL_S3"]
     storage.write(f"{remote}/m.csv", b"uri,reference\na.png,a.png\nb.png,\n")
-    given = storage.find(s3_bucket)
-    for uri in (s3_bucket, *given):
+    storage.write(f"{remote}/failing.csv", b"uri,reference\na.png,a.png\nmissing.png,\n")
+    for uri in (s3_bucket, *storage.find(s3_bucket)):
         s3fs.S3FileSystem().chmod(uri, "public-read")
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -291,10 +299,18 @@ def test_two_stores(
     (tmp_path / "credentials").write_text(f"[mine]\naws_access_key_id = AKID\naws_secret_access_key = {SECRET}\n")
     there = s3fs.S3FileSystem(endpoint_url=other_s3_endpoint, profile="mine")
     there.mkdir("results")
-    stores = ("--s3-endpoint-url", endpoint, "--s3-anon", "--output-s3-endpoint-url", other_s3_endpoint)
-    stores = (*stores, "--output-s3-profile", "mine", "--storage-option", "max_concurrency=2")
+    flags = ("--s3-endpoint-url", here, "--s3-anon", "--output-s3-endpoint-url", other_s3_endpoint)
+    flags = (*flags, "--output-s3-profile", "mine", "--storage-option", "max_concurrency=2")
+    yield TwoStores(remote, flags, (here, other_s3_endpoint), there)
+    there.rm("results", recursive=True)
+
+
+def test_two_stores(two_stores: TwoStores, s3_bucket: str, srpipe: Srpipe) -> None:
+    """A public bucket in, unsigned, and a bucket of another store out, by a profile: the run, its table and eval."""
+    stores, there, (endpoint, other_s3_endpoint) = two_stores.flags, two_stores.there, two_stores.endpoints
     fit = ("-s", "2", "--steps", "1", "--width", "8", "--depth", "3", "--crop", "8", "--prior", "none")
-    assert srpipe("run", f"{remote}/m.csv", "-o", "s3://results/x", *fit, "--executor", "inline", *stores)[0] == 0
+    manifest = f"{two_stores.images}/m.csv"
+    assert srpipe("run", manifest, "-o", "s3://results/x", *fit, "--executor", "inline", *stores)[0] == 0
 
     written = there.find("results")
     assert {"results/x/_SUCCESS", "results/x/manifest.parquet", "results/x/tiles/a.png/r0000_c0000.png"} <= {*written}
@@ -316,9 +332,37 @@ def test_two_stores(
         },
     }
     storage.use(StorageOptions(input=S3Options(endpoint, anon=True)), None)
-    assert storage.find(s3_bucket) == given
+    assert manifest in storage.find(s3_bucket)
     (score,) = json.loads(srpipe("eval", "s3://results/x", *stores, "--json")[1])["scores"]
     assert (score["key"], score["problem"][:13]) == ("a.png", "the reference")
+
+
+def test_later_commands_reach_two_stores_as_the_run_did(two_stores: TwoStores, srpipe: Srpipe) -> None:
+    """retry, report and eval take from the run what they are not told; it says what they have to be told."""
+    fit = ("-s", "2", "--method", "bicubic", "--executor", "inline")
+    manifest = f"{two_stores.images}/failing.csv"
+    _, _, told = srpipe("run", manifest, "-o", "s3://results/x", *fit, *two_stores.flags)
+    retry, output, *reached = told.rpartition("or: srpipe ")[2].split()
+    assert (retry, output, len(reached)) == ("retry", "s3://results/x", 3)
+    _, message, _ = srpipe("retry", output, *reached, "--json")
+    assert (json.loads(message)["failed"], json.loads(message)["already_done"]) == (1, 1)
+    code, made, _ = srpipe("report", output, *reached[:2], "--json")
+    assert (code, json.loads(made)["inputs_lost"], json.loads(made)["pictures"]) == (0, 0, 1)
+    assert f"srpipe retry {output} {' '.join(reached)}" in two_stores.there.cat("results/x/report.html").decode()
+    scores = json.loads(srpipe("eval", output, *reached[:2], "--json")[1])["scores"]
+    assert [score["problem"][:13] for score in scores] == ["the reference"]
+
+
+def test_a_comparison_writes_to_the_store_of_its_output(two_stores: TwoStores, srpipe: Srpipe) -> None:
+    """Its table and its sheets, as the runs of its methods do."""
+    manifest, compared = f"{two_stores.images}/m.csv", ("--methods", "bicubic,nearest", "-s", "2", "--json")
+    code, made, err = srpipe(
+        "compare", manifest, "-o", "s3://results/y", *compared, "--executor", "inline", *two_stores.flags
+    )
+    assert code == 0, err
+    places = {uri.removeprefix("s3://") for uri in (json.loads(made)["table"], *json.loads(made)["sheets"])}
+    assert len(places) == 3
+    assert places <= {*two_stores.there.find("results/y")}
 
 
 def test_a_place_in_two_stores(s3_bucket: str, tiny_config: MakeConfig, observer: Any) -> None:

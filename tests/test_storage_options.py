@@ -145,16 +145,47 @@ def test_what_is_for_the_input_and_what_for_the_output(
         assert asdict(seen[0])[side] == asdict(S3Options()) | changes
 
 
-@pytest.mark.parametrize(("command", "given"), [("eval", "{}/out"), ("prior", "{}/out/p")])
-def test_other_commands_take_them_too(
-    srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, command: str, given: str
-) -> None:
-    """eval and prior reach S3 by the same options, and their results by the output's."""
+COMMANDS = {
+    "eval": (("s3://b/out",), "s3://b/out"),
+    "report": (("s3://b/out",), "s3://b/out"),
+    "retry": (("s3://b/out",), "s3://b/out"),
+    "watch": (("s3://b/out",), "s3://b/out"),
+    "prior": (("nothing", "--output", "s3://b/out/p", "--max-images", "1"), "s3://b/out"),
+    "plan": (("s3://b/m.csv", "--output", "s3://b/out"), "s3://b/out"),
+    "compare": (("s3://b/m.csv", "--output", "s3://b/out", "--methods", "bicubic"), "s3://b/out/bicubic"),
+    "kernel": (("s3://b/m.csv",), None),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_other_commands_take_them_too(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """All reach S3 by the same options, and their results by the output's."""
     used = []
-    monkeypatch.setattr("pipeline.storage.use", lambda *options: used.append(options))
-    monkeypatch.setattr("pipeline.evaluate.evaluate", lambda _output: ())
-    monkeypatch.setattr("jobs.score_table.print_scores", lambda _scores: None)
-    uri = given.format("s3://b")
-    arguments = [uri] if command == "eval" else ["nothing", "--output", uri, "--max-images", "1"]
-    srpipe(command, *arguments, "--s3-endpoint-url", A, "--output-s3-profile", "q")
-    assert used == [(StorageOptions(S3Options(A), S3Options(A, "q")), "s3://b/out")]
+
+    def use(*options: object) -> None:
+        used.append(options)
+        raise UsageError("enough is seen")
+
+    monkeypatch.setattr("pipeline.storage.use", use)
+    arguments, output = COMMANDS[command]
+    assert srpipe(command, *arguments, "--s3-endpoint-url", A, "--output-s3-profile", "q")[0] == 2
+    assert used == [(StorageOptions(S3Options(A), S3Options(A, "q")), output)]
+
+
+@pytest.mark.parametrize(
+    ("given", "of_the_run", "both"),
+    [
+        (S3Options(), S3Options(A, anon=True), S3Options(A, anon=True)),
+        (S3Options(B), S3Options(A, "q", requester_pays=True), S3Options(B, "q", requester_pays=True)),
+        (S3Options(profile="p"), S3Options(A, anon=True), S3Options(A, "p")),
+        (S3Options(anon=True), S3Options(A, "q"), S3Options(A, anon=True)),
+        (
+            S3Options(further={"use_ssl": False}),
+            S3Options(further={"use_ssl": True, "max_concurrency": 2}),
+            S3Options(further={"use_ssl": False, "max_concurrency": 2}),
+        ),
+    ],
+)
+def test_what_is_given_goes_over_what_a_run_had(given: S3Options, of_the_run: S3Options, both: S3Options) -> None:
+    """Side by side; and only where something is given."""
+    assert StorageOptions(given, S3Options()).over(StorageOptions(of_the_run, given)) == StorageOptions(both, given)

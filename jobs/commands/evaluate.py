@@ -23,12 +23,10 @@ def evaluate(
 ) -> int:
     """Score a run by PSNR and SSIM. Its manifest names the true images in the column `reference`."""
     from pipeline.evaluate import evaluate
-    from pipeline.storage import absolute, use
 
     from ..score_table import print_scores
 
-    use(storage.options(), absolute(output))
-    scores = evaluate(output)
+    scores = evaluate(output, storage.options())
     if as_json:
         print_result(json.dumps({"output": output, "scores": [finite(asdict(score)) for score in scores]}))
     else:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.storage_options import StorageOptions
-
 from ..amounts import counted
 from ..answers import EXIT_SOME_FAILED, print_result
 from ..panels import with_panels
@@ -39,13 +37,8 @@ def report(
     from pipeline.report.making import make_report
     from pipeline.storage import absolute
 
-    options = storage.options()
-    made = make_report(
-        absolute(output),
-        None if place is None else absolute(place),
-        images,
-        None if options == StorageOptions() else options,
-    )
+    written_to = None if place is None else absolute(place)
+    made = make_report(absolute(output), written_to, images, storage.options())
     print_result(json.dumps(asdict(made)) if as_json else sentence(made))
     return EXIT_SOME_FAILED if made.results_lost else 0
 

@@ -7,7 +7,6 @@ import typer
 
 from pipeline.config import Executor
 from pipeline.errors import ErrorType
-from pipeline.storage_options import StorageOptions
 
 from ..json_log import LogFormat, Shown
 from ..panels import with_panels
@@ -52,8 +51,7 @@ def retry(
     from pipeline.driver.retry import failed_work
     from pipeline.storage import absolute
 
-    options = storage.options()
-    config, keys = failed_work(absolute(output), error_type or [], None if options == StorageOptions() else options)
+    config, keys = failed_work(absolute(output), error_type or [], storage.options())
     if executor is Executor.INLINE:  # the run's options for its pool do not apply
         config = replace(config, workers=None, address=None, gpus_per_worker=None)
     changes: dict[str, Any] = {

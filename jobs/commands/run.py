@@ -11,6 +11,7 @@ import typer
 
 from pipeline.config import RunConfig
 from pipeline.errors import UsageError
+from pipeline.storage_options import with_flags
 
 from .. import json_log, spec
 from ..amounts import duration
@@ -104,7 +105,7 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
     if summary.failed:
         tell(
             "the column error_message says what to correct; "
-            f"then run the same command, or: srpipe retry {config.output}"
+            f"then run the same command, or: srpipe retry {with_flags(config.output, config.storage)}"
         )
     return EXIT_SOME_FAILED if summary.failed or summary.degraded else 0
 

@@ -13,22 +13,22 @@ from ..output import layout, records
 from ..output.judging import degraded_keys
 from ..output.status import Status
 from ..priors.prior_file import read_prior
-from ..storage_options import StorageOptions
+from ..storage_options import AS_THE_ENVIRONMENT_SAYS, StorageOptions
 
 
 def failed_work(
-    output: str, error_types: Collection[ErrorType], options: StorageOptions | None = None
+    output: str, error_types: Collection[ErrorType], options: StorageOptions = AS_THE_ENVIRONMENT_SAYS
 ) -> tuple[RunConfig, frozenset[str]]:
     """Return the configuration of the last run on an output, and the keys that failed in it.
 
     Args:
         error_types: only failures of these kinds; empty for all.
-        options: access to S3; by default as in the run.
+        options: access to S3; what they do not say is as in the run.
 
     Raises:
         UsageError: there is no readable run; it was made by another version, prior or model; or nothing failed so.
     """
-    storage.use(options or StorageOptions(), output)
+    storage.use(options, output)
     held = _held_run(output)
     try:
         config = parse_config(held["config"])
@@ -41,7 +41,7 @@ def failed_work(
             f"{output} was made by a version that gave other pixels; use srpipe run, which does everything again"
         )
     # the kernel's file is not read again: its content is in the settings
-    config = replace(config, storage=options or config.storage, kernel_file=None)
+    config = replace(config, storage=options.over(config.storage), kernel_file=None)
     storage.use(config.storage, output)
     found = read_prior(config.prior_name)
     if found is not None and found.sha256 != config.settings.prior:

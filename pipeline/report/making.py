@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .. import storage
 from ..errors import UsageError
-from ..storage_options import StorageOptions
+from ..storage_options import AS_THE_ENVIRONMENT_SAYS, StorageOptions
 from .cards import cards_of
 from .choice import choose
 from .course import course_of
@@ -44,7 +44,10 @@ class Report:
 
 
 def make_report(
-    output: str, place: str | None = None, images: int = IMAGES, options: StorageOptions | None = None
+    output: str,
+    place: str | None = None,
+    images: int = IMAGES,
+    options: StorageOptions = AS_THE_ENVIRONMENT_SAYS,
 ) -> Report:
     """Write a page about the present content of OUT.
 
@@ -54,14 +57,14 @@ def make_report(
         output: uri of OUT.
         place: uri of the page; by default OUT/report.html.
         images: number of images in each group: best, worst, largest, random.
-        options: access to S3; by default as in the run.
+        options: access to S3; what they do not say is as in the run.
 
     Raises:
         UsageError: OUT holds no run that this srpipe can read, or the page cannot be written.
     """
-    storage.use(options or StorageOptions(), output)
+    storage.use(options, output)
     told = read_told(output)
-    storage.use(options or told.storage, output)
+    storage.use(options.over(told.storage), output)
     choice = choose(told.table, images, _SEED)
     groups = cards_of(output, told.table, choice)
     course = course_of(told)

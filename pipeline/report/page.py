@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from sr_ops.camera.kernel_spec import described
 
 from ..config import VERSION
 from ..output.clock import now
+from ..storage_options import with_flags
 from .cards import Card
 from .causes import causes
 from .choice import Choice, Group
@@ -81,7 +81,7 @@ def page_of(told: Told, course: Course, choice: Choice, groups: tuple[tuple[Grou
         lost=_lost(cards),
         histograms=drawn,
         causes=found,
-        quoted_output=shlex.quote(told.output),
+        retried=with_flags(told.output, told.storage),
         map=placed,
         held=len(rows),
         total=len(table),

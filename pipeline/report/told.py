@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 
 from .. import storage
-from ..codec import DamagedError, from_json, from_plain
+from ..codec import DamagedError, from_json
 from ..errors import UsageError
 from ..output import layout, records
 from ..output.heartbeat import Heartbeat, read_heartbeat
 from ..output.lock import holder
 from ..output.record import SCHEMA
-from ..storage_options import StorageOptions
+from ..storage_options import StorageOptions, of_run
 
 
 class State(StrEnum):
@@ -57,11 +57,8 @@ class Told:
 
     @property
     def storage(self) -> StorageOptions:
-        """How the run accessed S3; the default if an earlier version did not record it."""
-        try:
-            return from_plain(StorageOptions, self.run.config.get("storage", {}))
-        except DamagedError:
-            return StorageOptions()
+        """How the run accessed S3."""
+        return of_run(self.run.config)
 
 
 def read_told(output: str) -> Told:
