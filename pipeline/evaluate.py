@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from torch import Tensor
 
 from sr_ops.image.domain import fill
@@ -256,6 +257,8 @@ def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) 
         row["ssim_y"] = score.ssim_y if math.isfinite(score.ssim_y) else None
     if scored:
         records.append_part(output, run_id, pa.Table.from_pylist(scored, schema=table.schema))
-        # not the user's cells that parts hold: a manifest may have got others since the pixels were made
-        rows = {key: row for row, key in enumerate(table["key"].to_pylist()) if key is not None}
-        records.merge(output, run_id, rows, table.drop_columns(list(COLUMNS)))
+        # not what parts hold: a manifest may have got other cells since the pixels were made
+        disputed = pc.filter(table["key"], pc.equal(table["error_type"], ErrorType.BAD_ROW.value).fill_null(False))
+        told = table.filter(pc.invert(pc.is_in(table["key"], disputed)))
+        of_pixels = [name for name in COLUMNS if name not in records.FROM_MANIFEST]
+        records.merge(output, run_id, told.drop_columns(of_pixels))

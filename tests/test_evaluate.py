@@ -368,6 +368,59 @@ def test_cells_that_came_after_the_pixels_outlive_the_scores(
         assert [(row["reference"], row["site"]) for row in held] == [("a-true.png", "x"), ("b-true.png", "y")]
 
 
+def test_a_collection_that_moved_is_scored_where_it_is(
+    tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings
+) -> None:
+    """Rows with ids are done wherever their files lie; the table has the uris and lines of the manifest as it is."""
+    config = tiny_config(settings=replace(tiny_settings, method=Method.BICUBIC, scale=2))
+    truth = scene(3, 60, 70)
+    save(tmp_path / "a.png", truth[:, ::2, ::2])
+    save(tmp_path / "true.png", truth)
+    (tmp_path / "m.csv").write_text("uri,id,reference\na.png,a,true.png\n")
+    run(config)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "moved/a.png")
+    save(tmp_path / "b.png", truth[:, 1::2, ::2])
+    (tmp_path / "m.csv").write_text("uri,id,reference\nb.png,b,true.png\nmoved/a.png,a,true.png\n")
+    assert run(config).already_done == 1
+    assert [(each.key, each.problem) for each in evaluate(config.output)] == [("b", ""), ("a", "")]
+
+
+def test_disputed_records_keep_their_own_cells(
+    tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings
+) -> None:
+    """Two rows with the id of one that is done: its result is scored by the reference that was its own, again too."""
+    config = tiny_config(settings=replace(tiny_settings, method=Method.BICUBIC, scale=2))
+    for seed, name in enumerate("ab"):
+        truth = scene(3, 60, 70, seed)
+        save(tmp_path / f"{name}.png", truth[:, ::2, ::2])
+        save(tmp_path / f"{name}-true.png", truth)
+    rows = [f"{name}.png,x,{name}-true.png\n" for name in "ab"]
+    (tmp_path / "m.csv").write_text("uri,id,reference\n" + rows[0])
+    run(config)
+    (tmp_path / "m.csv").write_text("uri,id,reference\n" + "".join(rows))
+    run(config)
+    first, second = ([score for score in evaluate(config.output) if not score.problem] for _ in range(2))
+    assert (first, len(first)) == (second, 1)
+    held = pq.read_table(Path(config.output) / "manifest.parquet").to_pylist()
+    done, *disputed = sorted(held, key=lambda row: str(row["status"]))
+    assert (done["psnr_y"], done["reference"]) == (first[0].psnr_y, "a-true.png")
+    assert [(row["reference"], row["psnr_y"]) for row in disputed] == [("a-true.png", None), ("b-true.png", None)]
+
+
+def test_an_output_from_before_a_column_is_scored(done: str) -> None:
+    """A later srpipe has columns that the table lacks."""
+    (part,) = Path(done, "manifest").glob("*-00000.parquet")
+    for place in (Path(done, "manifest.parquet"), part):
+        pq.write_table(pq.read_table(place).drop_columns(["noise_offset", "psnr_y"]), place)
+    for later in Path(done, "manifest").glob("*-00001.parquet"):
+        later.unlink()
+    assert [score.problem for score in evaluate(done)] == [""]
+    (row,) = pq.read_table(Path(done, "manifest.parquet")).to_pylist()
+    assert row["psnr_y"] > 0
+    assert row["noise_offset"] is None
+
+
 @pytest.fixture
 def done(tmp_path: Path, score: Any) -> str:
     """The uri of an output with one image, which is scored once."""

@@ -22,7 +22,7 @@ from pipeline.output.records import RecordSink, recorded_commits, to_table
 from pipeline.output.status import Status
 from pipeline.storage.patience import Patience
 
-NO_COLUMNS = pa.table({"row": pa.nulls(0)}).select([])
+NOTHING = SCHEMA.empty_table().select(records.FROM_MANIFEST)
 
 AGREED_COLUMNS = """
 key source_uri source_fingerprint output_uri status error_type error_message attempt method_used scale kernel noise
@@ -152,7 +152,7 @@ def add_run(tmp_path: Path) -> Callable[..., None]:
 
 def _merged(output: Path, *columns: str, run_id: str = "20260101-a") -> list[tuple[object, ...]]:
     """What the run of that id leaves as the table."""
-    merged = records.merge(str(output), run_id, {}, NO_COLUMNS)
+    merged = records.merge(str(output), run_id, NOTHING)
     assert merged.equals(pq.read_table(output / "manifest.parquet"))
     return list(zip(*(merged[name].to_pylist() for name in columns), strict=True))
 
@@ -204,6 +204,7 @@ def test_user_columns_are_carried_and_promoted(tmp_path: Path, add_run: Callable
         ([[1]], [[0.5]], [[1.0], [0.5]]),
         ([[1]], ["x"], ["[1]", "x"]),
         ([{"a": 1}], ["x"], ['{"a": 1}', "x"]),
+        ([2**53 + 1], [0.5], ["9007199254740993", "0.5"]),
     ],
 )
 def test_user_column_of_another_type(
@@ -225,7 +226,7 @@ def test_rows_out_of_order(tmp_path: Path) -> None:
 
 def test_nothing_to_merge(tmp_path: Path) -> None:
     """Without a part there is an empty table with all columns."""
-    assert records.merge(str(tmp_path), "20260101-a", {}, NO_COLUMNS).schema == SCHEMA
+    assert records.merge(str(tmp_path), "20260101-a", NOTHING).schema == SCHEMA
 
 
 def test_stopped_run_leaves_what_it_knew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +262,7 @@ def test_a_store_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.Mo
     patience = Patience(2, sleep=lambda _: None)
     with RecordSink(str(tmp_path), "20260101-a", pa.table({"n": [1]}), patience) as sink:
         sink.add(_record("x"), 0)
-    merged = records.merge(str(tmp_path), "20260101-a", {}, NO_COLUMNS, patience)
+    merged = records.merge(str(tmp_path), "20260101-a", NOTHING, patience)
     assert merged["key"].to_pylist() == ["x"]
     assert sorted(tried.values()) == [3, 3, 3]
 

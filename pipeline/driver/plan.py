@@ -43,10 +43,10 @@ class Plan:
     """Rows that ask for the same as an earlier one; they are one with it."""
 
     @property
-    def rows(self) -> dict[str, int]:
-        """Position in the manifest of every row that has a key of its own."""
+    def rows(self) -> tuple[Row, ...]:
+        """Every row that has a key of its own."""
         todo = (row for unit in self.units for row in unit)
-        return {row.key: row.index for row in (*todo, *(row for row, _ in self.committed), *self.skipped)}
+        return (*todo, *(row for row, _ in self.committed), *self.skipped)
 
     @property
     def todo(self) -> int:

@@ -21,8 +21,8 @@ from ..output.clock import now
 from ..output.judging import degraded_keys, judged
 from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
-from ..output.record import Record
-from ..output.records import RecordSink
+from ..output.record import SCHEMA, Record
+from ..output.records import FROM_MANIFEST, RecordSink
 from ..output.status import Status
 from ..storage import Source
 from ..storage.patience import Patience
@@ -127,7 +127,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
-        table = records.merge(config.output, run_id, plan.rows, manifest.user_columns, patience)
+        table = records.merge(config.output, run_id, _told(plan, manifest), patience)
         degraded = degraded_keys(table)
         summary = _summary(config, run_id, plan, tally, degraded, (now() - started).total_seconds())
         progress.judged(summary.degraded)
@@ -240,6 +240,18 @@ def _plan(
     if not restricted.units:
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
     return restricted
+
+
+def _told(plan: Plan, manifest: Manifest) -> pa.Table:
+    """What the manifest tells of each key, for the table."""
+    rows = plan.rows
+    named = ([row.key for row in rows], [row.line for row in rows], [row.uri for row in rows])
+    schema = pa.schema([SCHEMA.field(name) for name in FROM_MANIFEST])
+    told = pa.table(dict(zip(FROM_MANIFEST, named, strict=True)), schema)
+    cells = manifest.user_columns.take(pa.array([row.index for row in rows], pa.int64()))
+    for name in cells.column_names:
+        told = told.append_column(name, cells[name])
+    return told
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

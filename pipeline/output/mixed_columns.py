@@ -6,18 +6,27 @@ import pyarrow as pa
 
 
 def concatenated(tables: list[pa.Table]) -> pa.Table:
-    """Return one table with all columns; a column without a common type becomes text.
+    """Return one table with all columns; a column without a type that holds all of its cells becomes text.
 
     Args:
         tables: at least one.
     """
     for name in dict.fromkeys(name for table in tables for name in table.column_names):
-        schemas = [pa.schema([table.schema.field(name)]) for table in tables if name in table.column_names]
-        try:
-            pa.unify_schemas(schemas, promote_options="permissive")
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
+        if not _have_a_type([table.select([name]) for table in tables if name in table.column_names]):
             tables = [_as_text(table, name) for table in tables]
     return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _have_a_type(columns: list[pa.Table]) -> bool:
+    """Return whether one type holds all cells of these tables of one column: none holds 2**60 + 1 and 0.5."""
+    try:
+        common = pa.unify_schemas([column.schema for column in columns], promote_options="permissive")
+        for column in columns:
+            if column.schema != common:
+                column.cast(common)
+    except (pa.ArrowTypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
+    return True
 
 
 def _as_text(table: pa.Table, name: str) -> pa.Table:

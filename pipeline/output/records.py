@@ -24,6 +24,9 @@ _FLUSH_SHARE = 0.01
 """Share of the run's time so far between two parts: every merge reads all parts, of which a long run must not have
 50,000."""
 
+FROM_MANIFEST = ("key", "manifest_line", "source_uri")
+"""Columns of a record that are its manifest's: a collection may have moved since it was done."""
+
 _ONCE = Patience(0)
 
 
@@ -76,7 +79,8 @@ def write_table(uri: str, table: pa.Table) -> None:
 
 
 def read_table(uri: str) -> pa.Table:
-    return _parse(storage.read(uri))
+    """Read a table, with all columns of a record: an earlier version may have had fewer."""
+    return concatenated([SCHEMA.empty_table(), _parse(storage.read(uri))])
 
 
 def _parse(data: bytes) -> pa.Table:
@@ -108,18 +112,16 @@ def latest(output: str, run_id: str) -> pa.Table:
     return table.take(pa.array(list(last.values()), pa.int64()))
 
 
-def merge(
-    output: str, run_id: str, rows: dict[str, int], user_columns: pa.Table, patience: Patience = _ONCE
-) -> pa.Table:
-    """Write `latest` to OUT/manifest.parquet and return it, with the user columns of the current manifest.
+def merge(output: str, run_id: str, told: pa.Table, patience: Patience = _ONCE) -> pa.Table:
+    """Write `latest` to OUT/manifest.parquet and return it, with what the current manifest tells of its keys.
 
     It is in the order of the manifest's lines.
 
     Args:
-        rows: the row of `user_columns` for each key of the manifest.
+        told: the columns of FROM_MANIFEST, and the user's; a row for each key.
     """
     known = patience(partial(latest, output, run_id))
-    table = _refreshed(known, rows, user_columns).sort_by("manifest_line")
+    table = _refreshed(known, told).sort_by("manifest_line")
     patience(partial(write_table, layout.table(output), table))
     return table
 
@@ -143,11 +145,13 @@ def append_part(output: str, run_id: str, table: pa.Table) -> None:
     write_table(storage.join(layout.parts_folder(output), f"part-{run_id}-{number:05d}.parquet"), table)
 
 
-def _refreshed(table: pa.Table, rows: dict[str, int], user_columns: pa.Table) -> pa.Table:
-    """Give records whose keys are still in the manifest its user columns; others keep theirs."""
+def _refreshed(table: pa.Table, told: pa.Table) -> pa.Table:
+    """Give records whose keys are still in the manifest its line, uri and user columns; others keep theirs."""
+    rows = {key: row for row, key in enumerate(told["key"].to_pylist())}
     current = pa.array([key in rows for key in table["key"].to_pylist()], pa.bool_())
-    renewed = table.select(COLUMNS).filter(current)
-    cells = user_columns.take(pa.array([rows[key] for key in renewed["key"].to_pylist()], pa.int64()))
+    before = table.filter(current)
+    cells = told.take(pa.array([rows[key] for key in before["key"].to_pylist()], pa.int64()))
+    renewed = before.select([name for name in COLUMNS if name not in FROM_MANIFEST])
     for name in cells.column_names:
         renewed = renewed.append_column(name, cells[name])
     return concatenated([SCHEMA.empty_table(), renewed, table.filter(pc.invert(current))])

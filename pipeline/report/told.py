@@ -12,7 +12,6 @@ from ..errors import UsageError
 from ..output import layout, records
 from ..output.heartbeat import Heartbeat, read_heartbeat
 from ..output.lock import holder
-from ..output.record import SCHEMA
 from ..storage_options import StorageOptions, of_run
 
 
@@ -108,9 +107,6 @@ def _read_table(output: str, run: RunFile) -> pa.Table:
             table = records.read_table(uri)
         except pa.ArrowException as error:
             raise UsageError(f"{uri} is damaged ({error}); run again, which merges it again") from error
-    lacking = [column for column in SCHEMA if column.name not in table.column_names]
-    for column in lacking:
-        table = table.append_column(column, pa.nulls(len(table), column.type))
     return table.sort_by("manifest_line")
 
 
