@@ -1,5 +1,6 @@
 """A run after another on one output: what is done is kept, what changed is done again, a stopped run goes on."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 import pipeline.driver.plan
 import pipeline.driver.run
 from pipeline import storage
-from pipeline.config import Existing
+from pipeline.config import Existing, Form
 from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from pipeline.output.layout import list_commits
@@ -92,6 +93,26 @@ def test_larger_tiles_leave_no_small_ones(
     assert np.abs(pasted(large, "a.png") - small).max() <= 1
 
 
+@pytest.mark.parametrize("before", ["tiles and a map", "files"])
+def test_another_form_after_one_that_could_not_be_written(
+    before: str, out: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run withdraws what is done, and the disk is full; when there is room nothing of the first form is left."""
+    first = tiny_config(form=Form(single=before == "files"), disagreement=before != "files")
+    then = replace(first, form=Form(single=before != "files"), disagreement=False)
+    run(first, observer)
+    with monkeypatch.context() as patched:
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patched.setattr("pipeline.work.image_work.write_tiles", refuse)
+        assert run(then, observer).failed == 3
+    assert run(then, observer).done == 3
+    kept, removed = ("images", "tiles") if then.form.single else ("tiles", "images")
+    assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
+
+
 def test_overwrite_does_everything_again(
     out: Path, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles
 ) -> None:
@@ -115,6 +136,15 @@ class _Stop(Observer):
         self.left -= 1
         if not self.left:
             raise KeyboardInterrupt
+
+
+def test_a_map_without_a_record_is_not_drawn_again(out: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """A run with --disagreement that was killed before it wrote records goes on; what is committed has its map."""
+    config = tiny_config(disagreement=True)
+    run(config, observer)
+    for part in (out / "manifest").iterdir():
+        part.unlink()
+    assert numbers(run(config, observer)) == (3, 0, 3, 0, 0)
 
 
 @pytest.mark.parametrize("lost_part", [False, True], ids=["interrupted", "killed before the part was written"])

@@ -68,6 +68,7 @@ def make_plan(
     folds_case: bool = False,
     find_kernels: FindKernels | None = None,
     mapped: Container[Commit] | None = None,
+    again: bool = False,
 ) -> Plan:
     """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
 
@@ -79,6 +80,7 @@ def make_plan(
         find_kernels: gives rows the kernel of their camera, by their sources; not called where none asks for it.
         mapped: commits that have a map of the disagreement, or nothing to draw one of: others are done again; None
             where no map is asked for.
+        again: there was a run on the output before.
 
     Raises:
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
@@ -108,9 +110,8 @@ def make_plan(
         stale = [commit.uri(config.output) for commit in known]
         for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
-        todo.append(
-            replace(row, size=size, stale=tuple(stale), redo=wanted in known or config.existing is Existing.OVERWRITE)
-        )
+        redo = wanted in known or config.existing is Existing.OVERWRITE
+        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, again=again))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),

@@ -3,11 +3,12 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 
 import pyarrow as pa
 
@@ -19,7 +20,7 @@ from ..manifest.manifest import Manifest, read_manifest
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.judging import degraded_keys, judged
-from ..output.layout import list_commits, list_scenes
+from ..output.layout import Commit, list_commits, list_scenes
 from ..output.lock import Lock, locked
 from ..output.record import SCHEMA, Record
 from ..output.records import FROM_MANIFEST, RecordSink
@@ -39,7 +40,7 @@ from .plan import FindKernels, Plan, make_plan
 from .pool import Execute, Pool
 from .preflight import check_input, check_options, check_output
 from .progress import Progress
-from .unworked import left, settled, unworked
+from .unworked import committed_records, left, settled, unworked
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -229,9 +230,10 @@ def _plan(
     """What is to be done, by what is in the output. Raises UsageError."""
     try:
         commits, scenes = list_commits(config.output), list_scenes(config.output)
-        mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
+        mapped = _mapped(config.output, chain.from_iterable(commits.values())) if config.disagreement else None
         folds_case = storage.folds_case(config.output)
-        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped)
+        again = storage.exists(layout.run_json(config.output))
+        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped, again)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:
@@ -240,6 +242,14 @@ def _plan(
     if not restricted.units:
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
     return restricted
+
+
+def _mapped(output: str, commits: Iterable[Commit]) -> set[Commit]:
+    """Which commits have a map of the disagreement; those that a killed run did not record say so themselves."""
+    table = records.latest(output, "")
+    recorded = records.recorded_commits(table)
+    lost = [commit.uri(output) for commit in commits if commit not in recorded]
+    return records.mapped_commits(table) | records.mapped_commits(records.to_table(committed_records(lost)))
 
 
 def _told(plan: Plan, manifest: Manifest) -> pa.Table:

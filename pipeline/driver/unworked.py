@@ -1,6 +1,6 @@
 """Records of rows that no worker answers for, with the rows' positions in the manifest."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from .. import storage
 from ..codec import DamagedError, from_json
@@ -38,8 +38,8 @@ def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record
     table = records.latest(config.output, run_id)
     recorded, limit = records.recorded_commits(table), config.max_consistency_error
     lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
-    for (uri, row), data in zip(lost.items(), storage.read_all([*lost]), strict=True):
-        yield judged(_committed_record(uri, data), limit), row.index
+    for record, row in zip(committed_records([*lost]), lost.values(), strict=True):
+        yield judged(record, limit), row.index
     rows = {row.key: row for row, commit in plan.committed if commit in recorded}
     for record in judged_anew(table, limit):
         if record.key in rows:
@@ -66,11 +66,13 @@ def left(
             yield unworked(row, Status.SKIPPED, None, reason), row.index
 
 
-def _committed_record(uri: str, data: bytes) -> Record:
-    try:
-        return from_json(Record, data)
-    except DamagedError as error:
-        raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
+def committed_records(uris: Sequence[str]) -> Iterator[Record]:
+    """Yield the record in each of these commits. Raises UsageError if one is damaged."""
+    for uri, data in zip(uris, storage.read_all(uris), strict=True):
+        try:
+            yield from_json(Record, data)
+        except DamagedError as error:
+            raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
 
 
 def unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:

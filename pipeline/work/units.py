@@ -49,6 +49,13 @@ class Row:
     """What its image shares with others of one camera; "" if nobody asked."""
     found: Found | None = None
     """How the kernel was found, if it is that of the camera."""
+    again: bool = False
+    """Whether there was a run on the output before, which may have left another form of it."""
+
+    @property
+    def may_have_other_forms(self) -> bool:
+        """Also where nothing is stale: a run that removed what was stale may have ended before the new form was made."""
+        return self.again or bool(self.stale)
 
     @property
     def told_scale(self) -> float | None:
