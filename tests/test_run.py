@@ -282,6 +282,24 @@ def test_results_never_become_input(
             run(tiny_config(manifest=str(tmp_path / pattern), output=str(tmp_path / "in/out"), root=root), observer)
 
 
+@pytest.mark.parametrize("linked", ["input", "output"])
+def test_links_hide_no_results(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_png: MakePng, linked: str
+) -> None:
+    """Neither where the input is named by a link and the output is not, nor where a link in the input leads to it."""
+    (tmp_path / "in").mkdir()
+    make_png(tmp_path / "in/a.png")
+    if linked == "input":
+        (tmp_path / "link").symlink_to(tmp_path / "in")
+        config = tiny_config(manifest=str(tmp_path / "link"), output=str(tmp_path / "in/out"))
+    else:
+        config = tiny_config(manifest=str(tmp_path / "in"), output=str(tmp_path / "out"))
+        run(config, observer)
+        (tmp_path / "in/link").symlink_to(tmp_path / "out")
+    with pytest.raises(UsageError, match="lies inside"):
+        run(config, observer)
+
+
 def test_pattern_that_finds_no_tile(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
     """A pattern too shallow to reach a tile may have its output beside the images."""
     config = tiny_config(manifest=str(tmp_path / "*.png"), output=str(tmp_path / "out"))

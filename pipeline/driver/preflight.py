@@ -94,12 +94,19 @@ def _has_relative_keys(manifest: OpenManifest) -> bool:
 
 
 def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
-    """Return whether a folder or pattern would find the results among the images next time."""
-    output = config.output
-    if not manifest.root or not f"{output}/".startswith(f"{manifest.root}/"):
+    """Return whether a folder or pattern would find the results among the images next time, or finds them now."""
+    if not manifest.root:
         return False
+    output, root = storage.resolved(config.output), storage.resolved(manifest.root)
+    if not _below(output, root):
+        folders = {storage.parent(row.uri) for row in manifest.rows}  # links in the input may lead to the output
+        return any(_below(storage.resolved(folder), output) for folder in folders)
+    pattern = root + manifest.uri.removeprefix(manifest.root)
     picture = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
     if config.settings.kernel == COLLECTION_KERNEL:
         picture = layout.kernel_picture(output, "camera")  # less deep
-    is_folder = manifest.uri == manifest.root
-    return is_folder or "**" in manifest.uri or manifest.uri.count("/") >= picture.count("/")
+    return pattern == root or "**" in pattern or pattern.count("/") >= picture.count("/")
+
+
+def _below(uri: str, folder: str) -> bool:
+    return f"{uri}/".startswith(f"{folder}/")

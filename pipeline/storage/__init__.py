@@ -37,7 +37,7 @@ from .folders import (
 )
 from .outline import is_outlined, outline_on_disk
 from .sides import check_service, is_output, use
-from .uris import SCHEMES, absolute, is_file_uri, join, parent, scheme
+from .uris import SCHEMES, absolute, is_file_uri, join, parent, resolved, scheme
 
 __all__ = [
     "SCHEMES",
@@ -74,6 +74,7 @@ __all__ = [
     "remove",
     "remove_empty",
     "remove_empty_folders",
+    "resolved",
     "scheme",
     "stat",
     "stat_all",

@@ -45,6 +45,11 @@ def absolute(uri: str, folder: str | None = None) -> str:
     return os.path.normpath(os.path.join(folder or os.getcwd(), path))
 
 
+def resolved(uri: str) -> str:
+    """Return where an absolute uri leads: a path without symbolic links; any other uri as it is."""
+    return os.path.realpath(uri) if scheme(uri) == "file" else uri
+
+
 def _path_of(uri: str) -> str:
     rest = uri[len("file:") :]
     if rest.startswith("//"):

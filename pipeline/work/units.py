@@ -54,7 +54,7 @@ class Row:
 
     @property
     def may_have_other_forms(self) -> bool:
-        """Also where nothing is stale: a run that removed what was stale may have ended before the new form was made."""
+        """Whether to look for them; a run that was broken off may have removed what was stale, and no more."""
         return self.again or bool(self.stale)
 
     @property
