@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from . import storage
 from .config import RunConfig
 from .contact_sheet import Cell, crop_of, enlarged, scaled, sheet
+from .driver.completing import completed
+from .driver.preflight import check_options
 from .driver.run import Summary
 from .errors import ImageError, UsageError
 from .evaluate import evaluate
 from .imagery.display import open_display
 from .imagery.header import FileLimits
 from .imagery.images import Shown
+from .manifest.manifest import PREFIX
 from .output import layout, records
 from .output.mixed_columns import concatenated
 from .output.results import open_displayed
@@ -75,8 +79,11 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
         run: executes one.
 
     Raises:
-        UsageError: nothing could be started.
+        UsageError: nothing was started, since one of `ways` could not be.
     """
+    storage.use(config.storage, storage.absolute(config.output))
+    for name, way in ways.items():
+        _check(name, way)
     tables, problems, stopped = {}, [], False
     for name, way in ways.items():
         output = output_of(config.output, name)
@@ -89,7 +96,8 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
     storage.use(config.storage, storage.absolute(config.output))  # a run was told of its own folder alone
     if not tables:
         return Comparison("", (), (), (), stopped)
-    together = concatenated([table.append_column(COLUMN, _named(name, table)) for name, table in tables.items()])
+    tables = _of_the_same_images(tables)
+    together = concatenated([_named(name, table) for name, table in tables.items()])
     table = storage.join(config.output, "compare.parquet")
     records.write_table(table, together)
     sheets, without = _sheets(config.output, together)
@@ -102,8 +110,33 @@ def output_of(output: str, name: str) -> str:
     return storage.join(output, name)
 
 
-def _named(name: str, table: pa.Table) -> pa.Array:
-    return pa.array([name] * table.num_rows, pa.string())
+def _check(name: str, way: RunConfig) -> None:
+    """Raise UsageError, with the name of the method, for what would end its run at its beginning."""
+    try:
+        check_options(way)
+        completed(way)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _of_the_same_images(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Return the records of images that were asked of every method: earlier commands may have asked more of some."""
+    asked = [
+        {
+            key
+            for key, status in zip(table["key"].to_pylist(), table["status"].to_pylist(), strict=True)
+            if status != Status.SKIPPED
+        }
+        for table in tables.values()
+    ]
+    keys = pa.array(set.intersection(*asked), pa.string())
+    return {name: table.filter(pc.is_in(table["key"], keys)) for name, table in tables.items()}
+
+
+def _named(name: str, table: pa.Table) -> pa.Table:
+    """Return the table with COLUMN; a user's column of that name gets the prefix of those that clash in a run."""
+    names = [f"{PREFIX}{COLUMN}" if column == COLUMN else column for column in table.column_names]
+    return table.rename_columns(names).append_column(COLUMN, pa.array([name] * table.num_rows, pa.string()))
 
 
 def _scored(output: str, options: StorageOptions) -> list[str]:

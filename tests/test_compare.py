@@ -100,6 +100,37 @@ def test_options_of_the_output_hold_for_each_run(pictures: Path, srpipe: Srpipe)
     assert {"bicubic:", "prior:"} <= {json.loads(line)["message"] for line in err.splitlines()}
 
 
+def test_means_are_over_the_same_images(pictures: Path, srpipe: Srpipe) -> None:
+    """What one method has done before on other images does not count; a user's column keeps its cells."""
+    (pictures / "m.csv").write_text("uri,id,reference,compared\na.png,a,a-true.png,p\nb.png,b,b-true.png,q\n")
+    srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE)
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic,nearest", "--limit", "1", *INLINE, "--json")
+    first, second = json.loads(out)["lines"]
+    assert (code, first["done"], second["done"], len(json.loads(out)["sheets"])) == (0, 1, 1, 1)
+    rows = pq.read_table(pictures / "out/compare.parquet").to_pylist()
+    assert [(row["compared"], row["key"], row["manifest_compared"]) for row in rows] == [
+        ("bicubic", "a", "p"),
+        ("nearest", "a", "p"),
+    ]
+    assert first["psnr_y"] == rows[0]["psnr_y"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--prior", "none-here.safetensors"), "prior: "),
+        (("--disagreement", "--preset", "fast"), "prior: --disagreement with one member"),
+    ],
+)
+@pytest.mark.usefixtures("pictures")
+def test_what_the_last_method_lacks_ends_no_first(
+    refusal: Refusal, tmp_path: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    """Nothing is done by bicubic where the prior could not begin."""
+    assert sentence in refusal("compare", "m.csv", "--methods", "bicubic,prior", *options, *INLINE)
+    assert not (tmp_path / "out").exists()
+
+
 def test_options_of_fits_are_for_those_that_fit(pictures: Path, srpipe: Srpipe) -> None:
     """--steps says nothing to bicubic and something to a network that is fitted."""
     (pictures / "m.csv").write_text("uri,id\nb.png,b\n")
