@@ -5,6 +5,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from pipeline.config import Existing
+
 from . import json_log
 
 EXIT_FATAL = 1
@@ -18,6 +20,14 @@ RESUMING = ("run", "retry", "compare", "prior")
 
 _AGAIN = f"run the same command again: {', '.join(RESUMING[:-1])} and {RESUMING[-1]} resume, the others begin anew."
 
+RESUME = "run the same command to resume"
+
+
+def how_to_resume(existing: Existing) -> str:
+    """Return what to do after a run was stopped, by the option with which it was begun."""
+    return RESUME if existing is Existing.RESUME else "run the same command with --existing resume to go on"
+
+
 EXIT_CODES = {
     0: "Everything that was asked for is done.",
     EXIT_FATAL: "It was broken off, because the output's storage failed, another run took the output over, or by a bug;"
@@ -25,7 +35,7 @@ EXIT_CODES = {
     EXIT_USAGE: "It could not begin, and nothing was written; the sentence on stderr says what to change.",
     EXIT_SOME_FAILED: "It finished, and some rows failed or are over a limit that you set; their records say why."
     " Of `report`: a result that it shows is missing or damaged; the page says which.",
-    EXIT_STOPPED: "A limit that you set stopped it; run the same command to resume.",
+    EXIT_STOPPED: f"A limit that you set stopped it; {RESUME}.",
     EXIT_ALREADY_SUBMITTED: "The slot was submitted before; nothing was started.",
     129: f"SIGHUP stopped it, the end of its terminal; {_AGAIN}",
     130: f"SIGINT stopped it, as Ctrl-C sends it; {_AGAIN}",

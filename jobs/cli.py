@@ -15,7 +15,7 @@ from pipeline.config import VERSION
 from pipeline.errors import LostLockError, UsageError
 
 from . import encoding, json_log, spec, stopping
-from .answers import EXIT_FATAL, EXIT_USAGE, RESUMING, print_result, tell_reason
+from .answers import EXIT_FATAL, EXIT_USAGE, RESUME, RESUMING, print_result, tell_reason
 from .commands.compare import compare
 from .commands.demo import demo
 from .commands.evaluate import evaluate
@@ -84,7 +84,8 @@ def main() -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - unknown errors are raised again
         asked = stopping.asked()  # the exception of a signal may arrive as another one: Ray wraps it
         if asked:
-            tell_reason(f"stopped; run the same command to {'resume' if _given() in RESUMING else 'begin anew'}")
+            again = RESUME if _given() in RESUMING else "run the same command to begin anew"
+            tell_reason(f"stopped; {stopping.advice() or again}")
         code = asked.exit_code if asked else _told(error)
     json_log.end()
     _drop_what_nobody_reads()

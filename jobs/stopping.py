@@ -15,12 +15,13 @@ class Stopped(BaseException):
 
 
 _asked: Stopped | None = None
+_advice: str | None = None
 
 
 def install() -> None:
     """Make each of these signals raise Stopped in the main thread; with `nohup`, SIGHUP stays ignored."""
-    global _asked
-    _asked = None
+    global _asked, _advice
+    _asked = _advice = None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _raise)
@@ -30,6 +31,16 @@ def install() -> None:
 def asked() -> Stopped | None:
     """Return what the last signal raised; None if there was none."""
     return _asked
+
+
+def advise(sentence: str) -> None:
+    """Say what to do after a signal, in place of what holds for the command in general."""
+    global _advice
+    _advice = sentence
+
+
+def advice() -> str | None:
+    return _advice
 
 
 def forget() -> None:

@@ -66,7 +66,8 @@ class _Watcher:
         if heartbeat is not None and self._is_fresh(heartbeat):
             self._last = heartbeat
             return _Sight(self._going_on(heartbeat))
-        lease = lock.holder(self._output)
+        held = lock.holder(self._output)
+        lease = held if held is not None and held.is_of_run else None
         if lease is not None and (heartbeat is None or lease.run_id != heartbeat.run_id):
             return _Sight(None, f"a run is starting ({lease.host}, process {lease.pid})")
         if heartbeat is None:

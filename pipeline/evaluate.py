@@ -24,7 +24,7 @@ from .output import records
 from .output.clock import now
 from .output.layout import Commit, list_commits, run_json
 from .output.layout import table as table_uri
-from .output.lock import locked
+from .output.lock import SCORING, locked
 from .output.record import COLUMNS
 from .output.results import open_result
 from .output.status import WRITTEN
@@ -82,7 +82,7 @@ def evaluate(output: str, options: StorageOptions = AS_THE_ENVIRONMENT_SAYS) -> 
     storage.use(options, output)
     storage.check_service(output)
     storage.use(options.over(_read_run(output).storage), output)  # a lock is not created if there is no run
-    with locked(output, f"eval-{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
+    with locked(output, f"{SCORING}{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
         run = _read_run(output)
         rows = _with_reference(output, run.table)
         commits = list_commits(output)

@@ -219,6 +219,14 @@ def test_name_that_no_file_can_have(tmp_path: Path, tiny_config: MakeConfig, obs
     assert numbers(summary) == (2, 1, 0, 1, 0)
 
 
+def test_output_that_is_no_text(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    """A folder with a name from the days of Latin-1 is refused at once: no record can say where results lie."""
+    output = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    with pytest.raises(UsageError, match=r"caf\\udce9 has bytes .* choose another --output"):
+        run(tiny_config(output=output))
+    assert not os.path.exists(output)
+
+
 def test_file_name_that_is_no_text(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
     """A name from the days of Latin-1 costs at most that one image, and the rest of the folder is done."""
     os.rename(tmp_path / "a.png", os.fsencode(tmp_path) + b"/sub/caf\xe9.png")

@@ -121,3 +121,15 @@ def test_only_what_keeps_its_work_is_said_to_resume(
     code, _, err = srpipe(*arguments)
     words = "resume" if resumes else "begin anew"
     assert (code, err.strip()) == (130, f"srpipe: stopped; run the same command to {words}")
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_what_begins_anew_is_said_to_resume_otherwise(
+    command: str, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command with --existing overwrite would throw away what is done; another command is not told so."""
+    where, arguments = BEGUN[command]
+    monkeypatch.setattr(where, lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    _, _, err = srpipe(*arguments, "--existing", "overwrite")
+    assert err.strip() == "srpipe: stopped; run the same command with --existing resume to go on"
+    assert srpipe(*arguments)[2].strip() == "srpipe: stopped; run the same command to resume"

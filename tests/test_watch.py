@@ -24,7 +24,7 @@ from pipeline import storage
 from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from pipeline.output.heartbeat import Failure, Heartbeat, Images, Living, Megapixels, State, write_heartbeat
-from pipeline.output.lock import Lock
+from pipeline.output.lock import SCORING, Lock
 from pipeline.output.record import Record
 
 from .fixture_types import MakeConfig, Refusal, Srpipe
@@ -86,6 +86,15 @@ def test_a_run_that_has_ended(out: str, srpipe: Srpipe, case: str) -> None:
         assert (found, err) == (code, "")
         assert sentence in told
         assert "3 d 0 h ago" in told
+
+
+def test_scores_are_no_run(out: str, srpipe: Srpipe) -> None:
+    """While `srpipe eval` holds the lock, a run that has ended has ended, and one that died is dead."""
+    for state, code, sentence in ((State.FINISHED, 3, "finished"), (State.RUNNING, 1, "the run died")):
+        write_heartbeat(out, beat(age=86400, state=state))
+        with Lock(out, f"{SCORING}1"):
+            found, told, _ = srpipe("watch", out, "--once")
+        assert (found, sentence in told) == (code, True)
 
 
 def test_a_run_that_goes_on(out: str, srpipe: Srpipe) -> None:

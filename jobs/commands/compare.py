@@ -12,8 +12,8 @@ from pipeline.quality import Quality
 from sr_ops.registry import NETWORKS, unknown
 from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method
 
-from .. import json_log
-from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, finite, print_result, tell
+from .. import json_log, stopping
+from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, finite, how_to_resume, print_result, tell
 from ..json_log import LogFormat
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
@@ -76,6 +76,7 @@ def compare(
     )
     ways = {name: _way(config, _quality(quality.asked(), name), name) for name in names}
     told = iter(names)
+    stopping.advise(how_to_resume(config.existing))
     if output.log_format is LogFormat.JSON:
         json_log.begin()
 
@@ -86,7 +87,7 @@ def compare(
     comparison = compare(config, ways, run)
     print_result(json.dumps(finite(asdict(comparison))) if output.json else as_text(comparison))
     if comparison.stopped:
-        tell("run the same command to resume")
+        tell(how_to_resume(config.existing))
         return EXIT_STOPPED
     return EXIT_SOME_FAILED if any(line.failed or line.degraded for line in comparison.lines) else 0
 

@@ -13,9 +13,9 @@ from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.storage_options import with_flags
 
-from .. import json_log, spec
+from .. import json_log, spec, stopping
 from ..amounts import duration
-from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, print_result, tell, tell_reason
+from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, how_to_resume, print_result, tell, tell_reason
 from ..json_log import Shown
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
@@ -96,11 +96,12 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
     """Execute a run, all of it or only these keys, report how it ended, and return the exit code."""
     from ..progress import run_with_progress
 
+    stopping.advise(how_to_resume(config.existing))
     summary = run_with_progress(config, only, shown)
     print_result(json.dumps(asdict(summary)) if as_json else _sentence(summary, config))
     json_log.write_line("info", "finished", _sentence(summary, config), **asdict(summary))
     if summary.stopped:
-        tell("run the same command to resume")
+        tell(how_to_resume(config.existing))
         return EXIT_STOPPED
     if summary.failed:
         tell(

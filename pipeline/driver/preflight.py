@@ -8,6 +8,7 @@ from sr_ops.settings import COLLECTION_KERNEL
 from .. import storage
 from ..config import Device, Executor, Existing, Format, RunConfig
 from ..errors import UsageError
+from ..manifest.checking import printable
 from ..manifest.manifest import OpenManifest
 from ..output import layout
 
@@ -52,6 +53,11 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
 
     Raises UsageError if this run must not be mixed with what is in the output, or with its own input.
     """
+    if not _is_text(config.output):
+        raise UsageError(
+            f"the output {printable(config.output)} has bytes in its name that are not UTF-8, which no record can hold;"
+            " choose another --output"
+        )
     if _reads_results(manifest, config):
         raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
@@ -106,6 +112,10 @@ def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
     if config.settings.kernel == COLLECTION_KERNEL:
         picture = layout.kernel_picture(output, "camera")  # less deep
     return pattern == root or "**" in pattern or pattern.count("/") >= picture.count("/")
+
+
+def _is_text(name: str) -> bool:
+    return name == name.encode(errors="replace").decode()
 
 
 def _below(uri: str, folder: str) -> bool:

@@ -45,7 +45,7 @@ def claim(
         try:
             row = check_row(index, cells, config.settings, manifest.folder, root, kernels.text)
         except (ValueError, UsageError) as error:
-            claimed.refuse(index, cells.line, _printable(cells.uri), _printable(str(error)))
+            claimed.refuse(index, cells.line, printable(cells.uri), printable(str(error)))
         else:
             claimed.add(row)
     claimed.settle()
@@ -66,17 +66,17 @@ def check_row(
         raise ValueError("the uri holds a NUL character; mend it")
     if not cells.uri:
         raise ValueError("the uri is empty; say where the image is")
-    if cells.uri != _printable(cells.uri):
-        raise ValueError(f"the name {_printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
+    if cells.uri != printable(cells.uri):
+        raise ValueError(f"the name {printable(cells.uri)} holds bytes that are not UTF-8; rename the file")
     uri = storage.absolute(cells.uri, folder)
-    if "\0" in uri or uri != _printable(uri):
+    if "\0" in uri or uri != printable(uri):
         raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
     key = key_of(cells, uri, root)
     scale, size = parse_scale(cells.scale) if cells.scale else (settings.scale, settings.result_size)
     nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
     kernel = read_kernel(cells.kernel) if cells.kernel else settings.kernel
     noise = parse_noise(cells.noise) if cells.noise else settings.noise
-    camera = _printable(cells.camera)
+    camera = printable(cells.camera)
     row = Row(index, cells.line, key, uri, scale, 0, nodata=nodata, kernel=kernel, noise=noise, camera=camera)
     row = replace(row, result_size=size)
     _check_kernel(row.settings(settings))
@@ -108,7 +108,7 @@ def _check_kernel(settings: Settings) -> None:
         )
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A file name as text: bytes that are not UTF-8, which Python keeps as lone surrogates, spelt out."""
     return name.encode("utf-8", "backslashreplace").decode()
 

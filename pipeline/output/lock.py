@@ -29,6 +29,10 @@ _RENEWALS = 4
 """Renewals per lease."""
 
 
+SCORING = "eval-"
+"""How the name of `srpipe eval` begins where a run has its id."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """Who holds an output, and until when."""
@@ -41,6 +45,11 @@ class Lease:
     process_started: str
     """From `processes.started`."""
     expires_at: str
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether a run holds it, not a command that scores one."""
+        return not self.run_id.startswith(SCORING)
 
     @property
     def holds(self) -> bool:
