@@ -10,6 +10,7 @@ from torch import Tensor
 from sr_ops.camera.degradation import Degradation
 from sr_ops.enlarging.stages import Stage
 from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
+from sr_ops.image.domain import Domain
 from sr_ops.image.resample import downscale, upscale
 from sr_ops.learning.damage import CLEAN, Damage
 from sr_ops.learning.held_out import Examination, HeldOut, hold_out, whole
@@ -274,6 +275,18 @@ def test_the_whole_image_counts_where_it_is_known() -> None:
     expected = -10 * log10(float((image[0, 9, 30] + 1).clamp(0, 1) - image[0, 9, 30]) ** 2 / float(known.sum()))
     wrong = asked.of(Fixed(lambda _image, base: image + unknown - base), untold(1))
     assert wrong == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_answer_is_clipped_where_the_samples_end() -> None:
+    """Of 16 bits or floats a few samples lie far beyond 1, of each band its own: they are no error of every answer."""
+    image = 0.5 + 0.1 * white_noise(2, 60, 60)
+    image[0, 30, ::2] = 4.0
+    parts = held(image)
+    ends = torch.tensor([4.0, 1.0])[:, None, None]
+    true, twice = (Fixed(lambda _, base, by=by: by * parts.windows - base, 2) for by in (1, 2))
+    assert Examination(parts, first_stage(), CLEAN, 0, Domain(high=ends)).of(true, untold(2)) > 100
+    assert examination(parts).of(true, untold(2)) < 20
+    assert Examination(parts, first_stage(), CLEAN, 0, Domain(high=ends)).of(twice, untold(2)) < 10
 
 
 def test_the_answer_is_clipped_as_the_pixels_will_be() -> None:

@@ -271,6 +271,21 @@ def test_it_computes_exactly_whatever_the_process_allows(
     assert seen == 2 * [(True, "ieee", "ieee", "ieee", "ieee")]
 
 
+def test_numbers_are_those_of_float32_whatever_the_process_computes_in() -> None:
+    """Neither a caller's autocast nor its default dtype reaches a step; afterwards both are as they were."""
+    lr, settings = noise(1, 28, 28), replace(TINY, method=Method.ZSSR)
+    expected = super_resolve(lr, settings)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(super_resolve(lr, settings), expected)
+        assert torch.is_autocast_enabled("cpu")
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(super_resolve(lr, settings), expected)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("scale", [2, 3])
 def test_a_second_run_is_bit_equal(scale: int) -> None:
     """The same image and settings give the same bits; another seed gives others."""

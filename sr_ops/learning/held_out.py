@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
 from ..enlarging.stages import Stage
+from ..image.domain import UNIT, Domain
 from ..networks.residual_network import ResidualNetwork
 from .damage import Damage
 
@@ -96,11 +97,12 @@ class Examination:
     """A test on held-out parts: PSNR in dB over all bands of the held-out pixels.
 
     There is no self-ensemble and no back-projection. The sons are damaged as the image is, so that a network that
-    sharpens noise or JPEG blocks does not win.
+    sharpens noise or JPEG blocks does not win. What is enlarged is cut off at the bounds of `domain`, as a result is.
     """
 
-    def __init__(self, held_out: HeldOut, stage: Stage, damage: Damage, seed: int) -> None:
+    def __init__(self, held_out: HeldOut, stage: Stage, damage: Damage, seed: int, domain: Domain = UNIT) -> None:
         self._held_out = held_out
+        self._bounds = domain.bounds(held_out.windows)
         sons = damage.put_into(stage.learned.apply(held_out.windows), Generator().manual_seed(seed))
         self._sons = sons.contiguous(memory_format=torch.channels_last)
         self._bases = stage.base(self._sons)
@@ -115,6 +117,6 @@ class Examination:
         return self._psnr(network(self._sons, self._bases, told.expand(len(self._sons), -1, -1)))
 
     def _psnr(self, enlarged: Tensor) -> float:
-        errors = (enlarged.clamp(0, 1) - self._held_out.windows).square()
+        errors = (enlarged.clamp(*self._bounds) - self._held_out.windows).square()
         counted = self._held_out.counted
         return float(-10 * torch.log10((errors * counted).sum() / (counted.sum() * errors.shape[1])))

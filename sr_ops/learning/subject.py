@@ -95,7 +95,7 @@ class Subject:
 
     def examination(self, parts: HeldOut) -> Examination:
         """Return a test of first networks on these parts."""
-        return Examination(parts, self.stages[0], self.damage, self.settings.seed)
+        return Examination(parts, self.stages[0], self.damage, self.settings.seed, self.domain)
 
     def prior_serves(self, network: ResidualNetwork) -> bool:
         """Whether AUTO may take the prior as it is, of which this is the first network; it may where nothing tells."""

@@ -27,14 +27,21 @@ def exactly() -> Iterator[None]:
     """Compute exactly, and with gradients even where the caller has switched them off; then all is as it was."""
     deterministic = cudnn.deterministic
     precisions = [operation.fp32_precision for operation in _OPERATIONS]
+    default = torch.get_default_dtype()
     stay_exact()
+    torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), _no_autocast("cpu"), _no_autocast("cuda"):
             yield
     finally:
+        torch.set_default_dtype(default)
         cudnn.deterministic = deterministic
         for operation, precision in zip(_OPERATIONS, precisions, strict=True):
             operation.fp32_precision = precision
+
+
+def _no_autocast(kind: str) -> torch.autocast:
+    return torch.autocast(kind, enabled=False)
 
 
 def stay_exact() -> None:
