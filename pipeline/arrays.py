@@ -104,8 +104,12 @@ def enlarge(
     bands = samples[None] if axis is None else np.moveaxis(samples, axis, 0)
     place = _device(device) if isinstance(image, np.ndarray) else image.device
     header = _header_of(bands, alpha, georeferenced)
-    made = _enlarged(_Held(header, _computed_as(bands)), place, {"scale": scale, **options})
-    made = (made[0] if axis is None else np.moveaxis(made, 0, axis)).astype(samples.dtype, copy=False)
+    computed = _computed_as(bands)
+    made, fill = _enlarged(_Held(header, computed), place, {"scale": scale, **options})
+    made = made.astype(samples.dtype, copy=False)
+    if samples.dtype == np.float64 and fill is not None:  # which float32 may not hold
+        made[made == np.float32(fill)] = next(iter(bands[computed == np.float32(fill)]), fill)
+    made = made[0] if axis is None else np.moveaxis(made, 0, axis)
     if isinstance(image, np.ndarray):
         return np.ascontiguousarray(made)
     return torch.from_numpy(np.ascontiguousarray(made)).to(image.device, image.dtype)
@@ -169,8 +173,8 @@ def _device(name: str) -> torch.device:
         raise UsageError(f"device: {name!r} is none; give auto, cpu or cuda") from error
 
 
-def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> NDArray[Any]:
-    """Return the result, (C, H, W)."""
+def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> tuple[NDArray[Any], float | None]:
+    """Return the result, (C, H, W), and the number that means that nothing was measured."""
     named = completed(config_of("", "", options))
     prior = None if named.prior is None else _weights(named.prior)
     told, watch = named.config.settings, Stopwatch()
@@ -187,7 +191,7 @@ def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> 
         enlargement = Enlargement(picture, model, ready.settings, device, watch, piece=ready.settings.tile_size)
         with _Canvas(picture.header, enlargement.grid) as canvas, _sentences():
             write_tiles(enlargement, enlargement.tiles(), canvas)
-    return canvas.samples
+    return canvas.samples, picture.header.nodata
 
 
 def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Header:

@@ -15,7 +15,7 @@ from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_
 from .codec import DamagedError, from_plain, to_plain
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 12
+ALGORITHM_VERSION = 13
 """Must be raised when the same settings give other pixels than before; everything is then done again."""
 
 try:

@@ -114,6 +114,14 @@ def test_back_projection_in_another_range() -> None:
     assert float((downscale(sr, 2) - lr).abs().mean()) < 1e-3
 
 
+def test_bounds_hold_where_nothing_is_known() -> None:
+    """Far from what is known, too, where a fill reaches no more."""
+    lr, known = 0.3 + 0.4 * image(), torch.ones(3, 48, 56, dtype=torch.bool)
+    known[:, :, 10:] = False
+    sr = super_resolve(lr, replace(SETTINGS, back_projections=0), domain=Domain(known, 0.2, 0.8))
+    assert (float(sr.min()) >= 0.2, float(sr.max()) <= 0.8) == (True, True)
+
+
 @pytest.mark.parametrize("garbage", [torch.nan, torch.inf, -1e30, 0.7])
 def test_unknown_samples_touch_nothing(garbage: float) -> None:
     """Fit, ensemble and back-projection give the same whatever stands where nothing is known."""

@@ -70,6 +70,15 @@ def test_noise_is_told_in_each_band(noise: float) -> None:
     assert float(clean.max()) < 0.6 * STEP
 
 
+def test_noise_is_told_in_each_of_many_bands() -> None:
+    """Their mean has a quarter of it, which says nothing of a band."""
+    lr = seen(scene(256, bands=16), 1.2, 1.2, 0)
+    drawn = torch.randn(lr.shape, generator=Generator().manual_seed(5))
+    found = noise_of_bands(lr + 1.2 / 255 * drawn)
+    assert found is not None
+    torch.testing.assert_close(found * 255, torch.full((16,), 1.2), rtol=0.2, atol=0.1)
+
+
 def test_a_sharpened_image_is_not_taken_for_one_with_a_wide_blur() -> None:
     """The blur under the mask is told as it is, and the mask is seen."""
     lr = seen(scene(512), 1.2, 1.2, 0, noise=0.5)

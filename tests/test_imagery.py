@@ -181,6 +181,23 @@ def test_georeferenced_alpha_is_a_mask(tmp_path: Path, work: Any) -> None:
     assert sr[:3, :, 52:60].min() > 10  # no dark rim
 
 
+@pytest.mark.parametrize("tile_size", [16, 512])
+def test_alpha_over_a_fill_is_that_of_any_tiles(
+    tmp_path: Path, work: Any, tiny_settings: Settings, tile_size: int
+) -> None:
+    """A soft shadow over black that counts as nodata is enlarged like any alpha, in tiles of nothing else, too."""
+    rgba = np.full((64, 64, 4), 255, np.uint8)
+    rgba[:, 16:, :3] = 0
+    rgba[:, 16:, 3] = np.linspace(255, 20, 48).astype(np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    settings = replace(tiny_settings, method=Method.BICUBIC, tile_size=tile_size, nodata="0")
+    work("a.png", form=Form(single=True), settings=settings)
+    with rasterio.open(tmp_path / "out/images/a.png.tif") as result:
+        alpha = result.read(4).astype(int)
+    steps = -np.diff(alpha[:, 34:-2], axis=1)
+    assert (steps.min() >= 1, steps.max() <= 4) == (True, True)  # nearest neighbours would stand still, and jump
+
+
 def test_alpha_of_a_picture(tmp_path: Path, work: Any) -> None:
     """What is opaque stays so, what is transparent too, and no colour from behind shines through at the rim."""
     rgba = np.zeros((40, 40, 4), np.uint8)

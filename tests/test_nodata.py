@@ -216,6 +216,31 @@ def test_a_range_that_is_told(tmp_path: Path, enlarge: Enlarge, made: Made, dtyp
         assert "give another --range" in failed["error_message"]
 
 
+@pytest.mark.parametrize("scale", ["2", "1.5"])
+@pytest.mark.parametrize(("nodata", "beyond"), [(0, -1), (60, 61)])
+def test_a_range_makes_no_nodata(
+    tmp_path: Path, enlarge: Enlarge, made: Made, scale: str, nodata: float, beyond: float
+) -> None:
+    """What is measured and cut off at an end of the range that is nodata is the number beside it."""
+    lake = np.full((48, 64), 30, "float32") + TERRAIN / 100
+    lake[10:36, 10:40] = beyond
+    write(tmp_path / "a.tif", lake, nodata=nodata)
+    enlarge(f"uri,scale,nodata\na.tif,{scale},{nodata}\n", value_range="0.0,60.0")
+    pixels, declared = made("a.tif")
+    assert declared == nodata
+    assert (pixels != nodata).all()
+    assert (np.abs(pixels - nodata) < 1e-5).any()
+
+
+def test_a_wide_kernel_sees_no_fill(tmp_path: Path, enlarge: Enlarge) -> None:
+    """A hole that its tails look into counts in no figure of what lies around it."""
+    deep = np.tile(TERRAIN, (2, 2))[:96, :96]
+    deep[30:66, 30:66] = LOWEST
+    write(tmp_path / "a.tif", deep, nodata=LOWEST)
+    record = enlarge("uri\na.tif\n", kernel="gaussian:6.0", noise="0")["a.tif"]
+    assert record["consistency_max"] < 60
+
+
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
 def test_what_is_cut_off_is_not_shared_out(tmp_path: Path, enlarge: Enlarge, made: Made, dtype: str) -> None:
     """As what the end of the type cuts off an overshoot is: but this the user wants to be gone."""

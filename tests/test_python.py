@@ -187,6 +187,16 @@ def test_a_type_is_kept(dtype: str, computed_as: str) -> None:
     np.testing.assert_array_equal(made, enlarge(image.astype(computed_as), 2, **FAST).astype(dtype))
 
 
+@pytest.mark.parametrize(("fill", "told"), [(1e20, {"nodata": 1e20}), (-9999.9, {"nodata": -9999.9}), (-9999.9, {})])
+def test_a_fill_that_float32_does_not_hold(fill: float, told: dict[str, float]) -> None:
+    """Of float64 it comes back as it was, whether it is told or found."""
+    image = picture(40, 48, dtype="float32").astype(np.float64)
+    image[:20, :24] = fill
+    made = enlarge(image, 2, **FAST, **told)
+    assert (made == fill).sum() == 4 * (image == fill).sum() > 0
+    assert (np.abs(made[made != fill]) < 1000).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_a_tensor_keeps_its_type(dtype: torch.dtype) -> None:
     """bfloat16, which numpy does not know, too."""

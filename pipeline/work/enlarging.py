@@ -115,7 +115,8 @@ def _enlarged(image: Enlargement, part: Tile) -> Finished:
     with watch("read"):
         window = image.picture.window(part.rows.read, part.columns.read, image.device)
     known = window.domain.known
-    if known is not None and not bool(owned(known, part, 1).any()):
+    seen = window.alpha is not None and bool(window.alpha.any())
+    if known is not None and not seen and not bool(owned(known, part, 1).any()):
         return image.finisher.copied(window, part)
     sr, spread = enlarge_and_compare(window.lr, model, settings, watch, window.domain)
     alpha = None

@@ -94,11 +94,14 @@ class Finisher:
     def _measured(self, sr: Tensor, window: Window) -> tuple[Tensor, Tensor]:
         """Return native numbers (C, h * scale, w * scale), and their residuals (C, h, w)."""
         lr = torch.from_numpy(window.pixels.samples[: len(window.lr)]).to(sr.device)
-        numbers = off_nodata(to_native(sr, self.header, self.scaling), self.header)
+        numbers, known, scale = to_native(sr, self.header, self.scaling), window.domain.known, self.degradation.scale
         if self.header.dtype == "float32":
-            numbers = keep_flat(numbers, lr.nan_to_num(), self.degradation.scale)  # exactly
+            kept = keep_flat(numbers, lr.nan_to_num(), scale)  # exactly
+            # a fill is flat, too, and residuals beside it would tell of nothing else
+            numbers = kept if known is None else kept.where(nearest(known, scale), numbers)
             if self.scaling.cuts:
                 numbers = limited(numbers, self.scaling)
+        numbers = off_nodata(numbers, self.header)
         exact = numbers.dtype if self.header.dtype == "uint8" else torch.float64
         shrunk = [  # band by band: in float64 all would take a third of the memory
             self.degradation.of_bands(band, band + 1).apply(numbers[band : band + 1].to(exact))
@@ -109,13 +112,13 @@ class Finisher:
     def _reduced(self, sr: Tensor, window: Window, part: Tile) -> Tensor:
         """Return native numbers of the pixels that `part` owns, for a result not made at a whole scale."""
         smaller = reduced_within(sr, part, self.grid, window.domain, window.lr)
-        numbers = off_nodata(to_native(smaller, self.header, self.scaling), self.header)
+        numbers = to_native(smaller, self.header, self.scaling)
         if self.header.dtype != "float32":
-            return numbers
+            return off_nodata(numbers, self.header)
         lr = torch.from_numpy(window.pixels.samples[: len(window.lr)]).to(sr.device).nan_to_num()
         still, values = (nearest_owned(each, part, self.grid) for each in (flat(lr), lr))
         numbers = torch.where(still, values, numbers)  # exactly
-        return limited(numbers, self.scaling) if self.scaling.cuts else numbers
+        return off_nodata(limited(numbers, self.scaling) if self.scaling.cuts else numbers, self.header)
 
     def _outside(self, numbers: Tensor, known: Tensor | None, part: Tile) -> int:
         """Return how many samples that `part` owns lie outside the image's range, where it is known.

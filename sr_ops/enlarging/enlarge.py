@@ -69,7 +69,8 @@ def enlarge_and_compare(
         the window: of several stages the root of the summed variances, an earlier stage's brought up to the result by
         bilinear interpolation. None where no stage has more than one member.
     """
-    window = fill(window, domain.known)
+    if domain.known is not None:
+        window = fill(window, domain.known).clamp(*domain.bounds(window))  # 0 far from what is known may be no value
     stages = stages_of(settings, model.degradation)[: len(model.networks)]
     if len(window) <= _BANDS_AT_ONCE or any(network.bands > 1 for network in model.networks):
         return _enlarge(window, model, stages, settings, phase, domain)

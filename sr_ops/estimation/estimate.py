@@ -48,7 +48,10 @@ _FEW = 4
 """Small images: more of them together tell as much as a large one."""
 
 _NO_NOISE = 0.35 / 255
-"""In brightness: then no band has enough to count, and none need be looked at."""
+"""In brightness of up to four bands: then no band has enough to count, and none need be looked at."""
+
+_BANDS_OF_BRIGHTNESS = 2.0
+"""The root of these four."""
 
 _LIKE_A_NOISY_SCENE = 0.6
 """Misfit: noise lies where the model has it, and scenes in it fit better, at 0.2 to 0.5, than without."""
@@ -124,7 +127,8 @@ def noise_of_bands(
     found = estimate(replace(whole, rounding=0.0), shape=shape)  # the noise is told with what rounding added
     if not found.misfit < _LIKE_A_NOISY_SCENE:
         return None
-    if len(image) == 1 or found.noise < _NO_NOISE:
+    averaged = min(1.0, _BANDS_OF_BRIGHTNESS / math.sqrt(len(image)))  # of many bands it has less noise than each
+    if len(image) == 1 or found.noise < averaged * _NO_NOISE:
         return torch.full((len(image),), found.noise)
     bands = [spectrum_of(band[None], known, None, 0) for band in image]
     return torch.tensor([0.0 if band is None else estimate(band, found).noise for band in bands])

@@ -15,6 +15,8 @@ FITTED_WHOLE = 1024 * 1024
 _SIDE = 256
 """Side of a window, a multiple of the JPEG block."""
 
+_JPEG_BLOCK = 8
+
 _SAMPLES = 48 * _SIDE**2
 """Samples on a sheet, over all bands: 16 windows of RGB. A fit of 50 steps sees fewer."""
 
@@ -45,7 +47,12 @@ def places(height: int, width: int, seed: int, scale: int = 1) -> Iterator[tuple
     rows, columns = max(1, height // side), max(1, width // side)
     for place in torch.randperm(rows * columns, generator=Generator().manual_seed(seed)).tolist():
         top, left = side * (place // columns), side * (place % columns)
-        yield slice(top, min(height, top + side)), slice(left, min(width, left + side))
+        yield slice(top, top + min(side, _blocks(height))), slice(left, left + min(side, _blocks(width)))
+
+
+def _blocks(length: int) -> int:
+    """Return a side cut to whole JPEG blocks, so that the blocks of one window continue those of another."""
+    return length // _JPEG_BLOCK * _JPEG_BLOCK or length
 
 
 def pick(candidates: Iterable[tuple[float, _Item]], number: int) -> list[_Item]:
