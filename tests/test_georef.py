@@ -184,6 +184,25 @@ def test_resolution_grows_with_the_picture_unless_it_is_kept(keep_dpi: bool, den
     assert dict(exif.get_ifd(0x8769)) == {0xA002: 4 * WIDTH, 0xA003: 4 * HEIGHT, 0x9003: "2020:02:02 02:02:02"}
 
 
+def test_letters_of_exif_stay() -> None:
+    """In any encoding, in each of its directories, in the whole and in a tile of it."""
+    exif = Image.Exif()
+    exif[0x013B] = "?" * 6
+    exif.get_ifd(0x8769)[0xA430] = "!" * 9
+    exif.get_ifd(0x8825)[0x001D] = "_" * 6
+    data = exif.tobytes().removeprefix(b"Exif\0\0")
+    for stand_in, letters in (
+        (b"?" * 6, "Müller".encode("latin-1")),
+        (b"!" * 9, "Ærøskø".encode()),
+        (b"_" * 6, b"\x80" * 6),
+    ):
+        data = data.replace(stand_in, letters)
+    made = enlarged(replace(HEADER, exif=data), (2 * HEIGHT, 2 * WIDTH), False)
+    for header in (made, part(made, 0, 0, 8, 8)):
+        assert header.exif is not None
+        assert [letters in header.exif for letters in (b"M\xfcller", "Ærøskø".encode(), b"\x80" * 6)] == [True] * 3
+
+
 def test_a_size_beyond_16_bits_goes_into_exif() -> None:
     """EXIF of a picture of more than 65535 pixels across says so, although it was kept in 16 bits before."""
     wide = replace(HEADER, exif=_exif(width=9000, height=9), width=9000)

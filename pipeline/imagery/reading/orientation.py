@@ -1,22 +1,18 @@
 """The orientation of a picture: turning its pixels, and setting its metadata to upright."""
 
 import re
-from collections.abc import MutableMapping
 from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image
+
+from ..exif import as_bytes
 
 TAG = 274
 """Orientation tag of EXIF and TIFF; values 1 to 8."""
 
 _RESOLUTION = (282, 283)
 """Tags XResolution and YResolution."""
-
-_EXIF_PREFIX = b"Exif\0\0"
-
-_DIRECTORIES = (34665, 34853)
-"""Exif and GPSInfo."""
 
 _XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)([0-9]+)""")
 
@@ -70,25 +66,7 @@ def upright_exif(exif: Image.Exif) -> bytes | None:
             elif name in exif:
                 del exif[name]
     exif[TAG] = 1
-    _keep_letters(exif)
-    for tag in _DIRECTORIES:
-        if tag in exif:
-            _keep_letters(exif[tag] if isinstance(exif[tag], dict) else exif.get_ifd(tag))
-    return exif.tobytes().removeprefix(_EXIF_PREFIX)
-
-
-class _Text(str):
-    """A text of EXIF: Pillow reads its bytes as Latin-1, whatever they are, but would write all but ASCII as "?"."""
-
-    def encode(self, *_: object, **__: object) -> bytes:
-        return super().encode("latin-1")
-
-
-def _keep_letters(tags: MutableMapping[int, Any]) -> None:
-    """Have all texts written as the bytes that they were read from."""
-    for tag, value in list(tags.items()):
-        if isinstance(value, str):
-            tags[tag] = _Text(value)
+    return as_bytes(exif)
 
 
 def upright_xmp(xmp: bytes | None) -> bytes | None:

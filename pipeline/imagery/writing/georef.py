@@ -8,6 +8,7 @@ from numbers import Real
 from PIL import Image
 from rasterio.crs import CRS
 
+from ..exif import as_bytes
 from ..header import Band, Georef, Header, Transform
 
 _STATISTICS = "STATISTICS_"
@@ -106,7 +107,7 @@ def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, flo
         resolution = exif.get(name)
         if isinstance(resolution, Real) and math.isfinite(resolution):  # some files have 0/0
             exif[name] = float(resolution) * times
-    return exif.tobytes().removeprefix(b"Exif\0\0")
+    return as_bytes(exif)
 
 
 def name_of_crs(header: Header) -> str | None:
