@@ -293,7 +293,7 @@ def test_a_palette_that_pillow_would_misread(tmp_path: Path) -> None:
     edited(masked, lambda raster: raster.write_colormap(1, {0: (0, 0, 0, 255), 1: (255, 0, 0, 255)}))
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked, "r+") as dataset:
         dataset.write_mask(values[0] > 0)
-    assert read_raster(masked)[0].notes == ("its mask, beside a palette, is not carried over",)
+    assert read_raster(masked)[0].notes == ("its mask, beside the palette, is not carried over",)
 
 
 def test_further_metadata_is_told(tmp_path: Path) -> None:
@@ -337,8 +337,16 @@ def test_classes_are_not_enlarged(tmp_path: Path) -> None:
     values = random_values("uint8", 1, 4, 4) % 4
     path = write_values(tmp_path / "b.tif", values, photometric="palette")
     header, pixels = read_raster(edited(path, lambda raster: raster.write_colormap(1, colours)))
-    assert header.colours == ("red", "green", "blue")
+    assert (header.colours, header.notes) == (("red", "green", "blue"), ())
     np.testing.assert_array_equal(pixels.samples[0], (values[0] == 1) * np.uint8(255))
+
+
+def test_what_gdal_says_beside_a_palette_is_told(tmp_path: Path) -> None:
+    """Names, units and tags of a picture that Pillow reads."""
+    path = write_values(tmp_path / "a.tif", random_values("uint8", 1, 4, 4) % 2, photometric="palette")
+    edited(path, lambda raster: raster.write_colormap(1, {0: (0, 0, 0, 255), 1: (255, 0, 0, 255)}))
+    edited(path, lambda raster: raster.set_band_description(1, "wet"))
+    assert read_raster(path)[0].notes == ("its GDAL metadata, beside the palette, is not carried over",)
 
 
 def test_nothing_beside_the_file_counts(tmp_path: Path) -> None:

@@ -191,16 +191,13 @@ def test_letters_of_exif_stay() -> None:
     exif.get_ifd(0x8769)[0xA430] = "!" * 9
     exif.get_ifd(0x8825)[0x001D] = "_" * 6
     data = exif.tobytes().removeprefix(b"Exif\0\0")
-    for stand_in, letters in (
-        (b"?" * 6, "Müller".encode("latin-1")),
-        (b"!" * 9, "Ærøskø".encode()),
-        (b"_" * 6, b"\x80" * 6),
-    ):
-        data = data.replace(stand_in, letters)
+    letters = {b"?" * 6: b"M\xfcller", b"!" * 9: "Ærøskø".encode(), b"_" * 6: b"\x80" * 6}
+    for stand_in, written in letters.items():
+        data = data.replace(stand_in, written)
     made = enlarged(replace(HEADER, exif=data), (2 * HEIGHT, 2 * WIDTH), False)
     for header in (made, part(made, 0, 0, 8, 8)):
         assert header.exif is not None
-        assert [letters in header.exif for letters in (b"M\xfcller", "Ærøskø".encode(), b"\x80" * 6)] == [True] * 3
+        assert [written in header.exif for written in letters.values()] == [True] * 3
 
 
 def test_a_size_beyond_16_bits_goes_into_exif() -> None:

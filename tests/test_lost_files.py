@@ -2,18 +2,25 @@
 
 import re
 import shutil
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
+from PIL import Image
 
 from pipeline.config import Form, RunConfig
 from pipeline.driver.run import run
-from pipeline.output.results import how_to_redo
+from pipeline.imagery.header import FileLimits
+from pipeline.output.results import how_to_redo, open_displayed
 from pipeline.report.making import make_report
+from sr_ops.settings import Method, Settings
 
 from .fixture_types import MakeConfig, Srpipe
+from .rasters import write_raster
 
 RESULTS = {
     "a tile of several": ("tiles/a.png/r0000_c0001.png", "tiles/a.png/r0000_c0001.png is missing"),
@@ -107,3 +114,37 @@ def test_a_record_of_an_earlier_version_without_fingerprints() -> None:
     assert known.startswith("remove out/_commit/f/a.png.s.json and run")
     unknown = how_to_redo("out", {"config_fingerprint": None, "source_fingerprint": None, "key": "a.png"})
     assert unknown.startswith("remove the commit of a.png below out/_commit and run")
+
+
+def test_tiles_of_cmyk_are_no_loss(tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings) -> None:
+    """They have no mosaic, and are shown side by side: as the one file of the same image is."""
+    inks = np.random.default_rng(0).integers(0, 255, (5, 7, 4), np.uint8).repeat(8, 0).repeat(8, 1)
+    Image.fromarray(inks, "CMYK").save(tmp_path / "a.tif")
+    (tmp_path / "m.csv").write_text("uri\na.tif\n")
+    settings, shown = replace(tiny_settings, scale=2, method=Method.BICUBIC, tile_size=16), []
+    for single in (False, True):
+        output = str(tmp_path / f"out-{single}")
+        run(tiny_config(form=Form(single=single), settings=settings, output=output))
+        make_report(output)
+        assert problems(output) == []
+        (row,) = pq.read_table(f"{output}/manifest.parquet").to_pylist()
+        with open_displayed(row["output_uri"], FileLimits()) as picture:
+            assert (picture.height, picture.width) == (80, 112)
+            shown.append(picture.window(slice(5, 75), slice(5, 105))[0])
+    assert torch.equal(*shown)
+    (tmp_path / "out-False/tiles/a.tif/r0001_c0001.tif").unlink()
+    assert make_report(str(tmp_path / "out-False")).results_lost == 1
+    assert "r0001_c0001.tif is missing" in problems(str(tmp_path / "out-False"))[0]
+
+
+def test_an_image_of_nothing_is_no_loss(tmp_path: Path, tiny_config: MakeConfig, srpipe: Srpipe) -> None:
+    """A scene without a measured sample has no tile, and is shown empty."""
+    nothing = np.full((1, 24, 24), -9999, "float32")
+    write_raster(tmp_path / "a.tif", nothing, transform=(10, 0, 5e5, 0, -10, 5e6), crs="EPSG:32633", nodata=-9999)
+    (tmp_path / "m.csv").write_text("uri\na.tif\n")
+    config = tiny_config()
+    assert run(config).done == 1
+    assert list((Path(config.output) / "tiles").rglob("*.png")) == []
+    code, out, _ = srpipe("report", config.output)
+    assert (code, "cannot be read" in out) == (0, False)
+    assert problems(config.output) == []

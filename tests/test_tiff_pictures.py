@@ -28,11 +28,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 
 def test_inks(tmp_path: Path) -> None:
-    """Inks stay inks; where GDAL would turn them to RGB on its own, they are refused."""
+    """Inks stay inks, with what GDAL says beside them or not; on Earth GDAL would turn 8 bits to RGB: refused."""
     place = {"crs": UTM, "transform": PLACE, "photometric": "CMYK"}
     values = random_values("uint16", 4, 4, 4)
     header, pixels = read_raster(write_values(tmp_path / "a.tif", values, **place))
     assert header.colours == ("cyan", "magenta", "yellow", "black")
+    np.testing.assert_array_equal(pixels.samples, values)
+    values = random_values("uint8", 4, 4, 4)
+    path = write_values(tmp_path / "c.tif", values, photometric="CMYK")
+    edited(path, lambda raster: raster.update_tags(by="me"))
+    header, pixels = read_raster(path)
+    assert header.colours == ("cyan", "magenta", "yellow", "black")
+    assert header.notes == ("its GDAL metadata, beside the inks, is not carried over",)
     np.testing.assert_array_equal(pixels.samples, values)
     error = error_of(write_values(tmp_path / "b.tif", random_values("uint8", 4, 4, 4), **place))
     assert (error.error_type, "CMYK" in str(error)) == (ErrorType.UNSUPPORTED, True)

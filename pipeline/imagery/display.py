@@ -38,6 +38,11 @@ class Stretch:
     dtype: str
     """Of the numbers."""
 
+    @property
+    def is_of_inks(self) -> bool:
+        """Whether larger numbers are darker, as in CMYK alone."""
+        return self.black > self.white
+
     def levels(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Convert (C, h, w) native numbers to (len(bands), h, w) grey levels."""
         levels = np.empty((len(self.bands), *samples.shape[1:]), np.uint8)

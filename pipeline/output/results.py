@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from itertools import accumulate, pairwise, product
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from ..imagery.display import Stretch, open_display, stretch_of_parts
 from ..imagery.header import FileLimits
 from ..imagery.images import Nodata, Shown, White, open_shown, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
+from . import layout
 from .layout import MOSAIC, Commit, tile_position
 
 _HELD = 4
@@ -36,18 +38,14 @@ def open_result(
         ImageError: it is not a picture, or one of a kind that cannot be scored.
         OSError: it cannot be read.
     """
-    with open_by(lambda uri: open_shown(uri, limits, nodata, alike), place) as shown:
-        yield shown
-
-
-@contextmanager
-def open_by(open_file: OpenFile, place: str) -> Iterator[Shown]:
-    """Like `open_result`, with another function to open files; raises what that raises."""
     if storage.is_folder(place):
-        yield _Tiles(place, open_file)
-    else:
-        with open_file(place) as shown:
-            yield shown
+        tiles = _Tiles(place, _names_in(place), lambda uri: open_shown(uri, limits, nodata, alike))
+        if tiles.is_blank:
+            raise ImageError(ErrorType.UNSUPPORTED, f"nothing is known of the picture in {place}; it has no tiles")
+        yield tiles
+        return
+    with open_shown(place, limits, nodata, alike) as shown:
+        yield shown
 
 
 @contextmanager
@@ -58,11 +56,19 @@ def open_displayed(
 
     All tiles have the same stretch.
     """
-    uris = storage.list_folder(place) if storage.is_folder(place) else ()
-    if tiles := [uri for uri in uris if tile_position(uri.rpartition("/")[2])]:
-        stretch = stretch_of_parts(tiles, limits, nodata, stretch)
-    with open_by(lambda uri: open_display(uri, limits, nodata, stretch), place) as shown:
-        yield shown
+    if not storage.is_folder(place):
+        with open_display(place, limits, nodata, stretch) as shown:
+            yield shown
+        return
+    names = _names_in(place)
+    if uris := [storage.join(place, name) for name in names if tile_position(name)]:
+        stretch = stretch_of_parts(uris, limits, nodata, stretch)
+    inks = stretch is not None and stretch.is_of_inks
+    yield _Tiles(place, names, lambda uri: open_display(uri, limits, nodata, stretch), without_mosaic=inks)
+
+
+def _names_in(folder: str) -> list[str]:
+    return [uri.rpartition("/")[2] for uri in storage.list_folder(folder)]
 
 
 def how_to_redo(output: str, record: Mapping[str, Any]) -> str:
@@ -80,15 +86,15 @@ def stitch(place: str) -> Tensor:
 
 
 class _Tiles:
-    """A picture in tiles, with some of them cached."""
+    """A picture in tiles, with some of them cached; without a tile it has one band, of which nothing is known."""
 
-    def __init__(self, folder: str, open_file: OpenFile) -> None:
+    def __init__(self, folder: str, names: Sequence[str], open_file: OpenFile, without_mosaic: bool = False) -> None:
+        """`without_mosaic`: it has none, as CMYK (`tidying`), and its tiles lie side by side."""
         self._folder, self._open_file = folder, open_file
         self._tile = lru_cache(_HELD)(self._read)
-        self.height, self.width, self._tiles = self._placed()
-        if not self._tiles:
-            raise ImageError(ErrorType.UNSUPPORTED, f"nothing is known of the picture in {folder}; it has no tiles")
-        self.bands = len(self._tile(self._tiles[0].name)[0])
+        self.height, self.width, self._tiles = self._placed(names, without_mosaic)
+        self.is_blank = not self._tiles
+        self.bands = 1 if self.is_blank else len(self._tile(self._tiles[0].name)[0])
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         shape = (rows.stop - rows.start, columns.stop - columns.start)
@@ -102,9 +108,8 @@ class _Tiles:
                 known[to_rows, to_columns] = known_of_tile[from_rows, from_columns]
         return levels, known
 
-    def _placed(self) -> tuple[int, int, tuple[Placed, ...]]:
+    def _placed(self, names: Sequence[str], without_mosaic: bool) -> tuple[int, int, tuple[Placed, ...]]:
         """Return height, width and tiles."""
-        names = [uri.rpartition("/")[2] for uri in storage.list_folder(self._folder)]
         if MOSAIC in names:
             uri = storage.join(self._folder, MOSAIC)
             try:
@@ -117,11 +122,28 @@ class _Tiles:
         if not tiles:
             message = f"{self._folder} holds neither a tile nor a {MOSAIC}: they are missing"
             raise ImageError(ErrorType.MISSING, f"{message}; process the image again")
+        if without_mosaic:
+            return self._side_by_side({tile_position(name): name for name in tiles})
         if [tile_position(name) for name in tiles] != [(0, 0)]:
             message = f"{self._folder} has {len(tiles)} tiles, and no {MOSAIC} that says where they lie"
             raise ImageError(ErrorType.CORRUPT, f"{message}; process the image again")
         height, width = self._tile(tiles[0])[1].shape
         return height, width, (Placed(tiles[0], 0, 0, height, width),)
+
+    def _side_by_side(self, names: Mapping[tuple[int, int] | None, str]) -> tuple[int, int, tuple[Placed, ...]]:
+        """Return the same by the sizes of the first tile of each row and column; the names are by row and column."""
+        rows, columns = (1 + max(at[axis] for at in names if at) for axis in (0, 1))
+        grid = product(range(rows), range(columns))
+        self._refuse_missing([layout.tile_name(*at, "tif") for at in grid if at not in names])
+        tops = [0, *accumulate(self._tile(names[row, 0])[1].shape[0] for row in range(rows))]
+        lefts = [0, *accumulate(self._tile(names[0, column])[1].shape[1] for column in range(columns))]
+        placed = tuple(
+            Placed(names[row, column], top, left, below - top, right - left)
+            for (row, (top, below)), (column, (left, right)) in product(
+                enumerate(pairwise(tops)), enumerate(pairwise(lefts))
+            )
+        )
+        return tops[-1], lefts[-1], placed
 
     def _refuse_missing(self, names: Sequence[str]) -> None:
         """Raise ImageError if there are names of files that should be in the folder."""

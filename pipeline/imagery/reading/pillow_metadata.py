@@ -74,6 +74,7 @@ def note_lost(
     iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
     nodata = tiff.nodata if tiff else None
     masked = tiff.masked if tiff else False
+    beside = "inks" if tiff and tiff.photometric == tiff_tags.CMYK else "palette"
     texts = chunks.texts if chunks else ("comment",) if "comment" in image.info else ()
     others = chunks.others if chunks else ()
     return (
@@ -81,6 +82,7 @@ def note_lost(
         *((f"its texts ({', '.join(texts[:_MOST_NAMES])}) are not carried over",) if texts else ()),
         *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
         *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
-        *((f"its nodata value {nodata}, of the palette, is not carried over",) if nodata else ()),
-        *(("its mask, beside a palette, is not carried over",) if masked else ()),
+        *((f"its nodata value {nodata}, of the {beside}, is not carried over",) if nodata else ()),
+        *((f"its mask, beside the {beside}, is not carried over",) if masked else ()),
+        *((f"its GDAL metadata, beside the {beside}, is not carried over",) if tiff and tiff.metadata else ()),
     )

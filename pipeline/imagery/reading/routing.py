@@ -107,7 +107,8 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
     if tags.preview:
         raise ImageError(ErrorType.UNSUPPORTED, "the file is a camera's raw file; develop it to TIFF")
     misread = tags.sparse or tags.big_endian_big
-    if tags.photometric == tiff_tags.PALETTE and tags.bits <= 8 and not (tags.georeferenced or misread):
+    looked_up = tags.photometric in (tiff_tags.PALETTE, tiff_tags.CMYK)  # GDAL gives 8 bits of inks as RGB
+    if looked_up and tags.bits <= 8 and tags.samples <= 4 and not (tags.georeferenced or misread):
         return False
     plain = not tags.extra and tags.samples in (1, 3)
     return (

@@ -98,6 +98,8 @@ class TiffTags:
     georeferenced: bool
     from_gdal: bool
     """It has metadata or a nodata value in GDAL's tags."""
+    metadata: bool
+    """GDAL's tag holds more than which band is which colour."""
     nodata: str | None
     undecodable: tuple[str, ...]
     """Names in GDAL's metadata of texts that are not in UTF-8."""
@@ -161,6 +163,7 @@ def read(path: str) -> TiffTags:
         orientation=_number(first, orientation.TAG, 1) if _number(first, orientation.TAG, 1) in range(1, 9) else 1,
         georeferenced=any(tag in first for tag in _GEOREFERENCE),
         from_gdal=any(tag in first for tag in _GDAL),
+        metadata=any(name != b"COLORINTERP" for name, _ in _gdal_items(_text(first, 42112) or "")),
         nodata=_text(first, 42113),
         undecodable=_undecodable(_text(first, 42112) or ""),
         preview=50706 in first or (bool(_number(first, 254, 0) & 1) and 330 in first),
@@ -272,10 +275,15 @@ def _text(directory: ImageFileDirectory_v2, tag: int) -> str | None:
     return value.strip(" \0") if isinstance(value, str) else None
 
 
+def _gdal_items(metadata: str) -> list[tuple[bytes, bytes]]:
+    """Return the names and texts in GDAL's metadata, of which Pillow made Latin-1."""
+    return _GDAL_ITEM.findall(metadata.encode("latin-1"))
+
+
 def _undecodable(metadata: str) -> tuple[str, ...]:
     """Return the names of texts that are not in UTF-8, of which Pillow made Latin-1."""
     names = set()
-    for name, text in _GDAL_ITEM.findall(metadata.encode("latin-1")):
+    for name, text in _gdal_items(metadata):
         try:
             (name + text).decode()
         except UnicodeDecodeError:

@@ -64,7 +64,8 @@ def _creation_options(header: Header) -> dict[str, Any]:
 
 def _describe(dataset: DatasetWriter, header: Header) -> None:
     """Write what the header says into a new GeoTIFF, before any pixel."""
-    dataset.colorinterp = [_COLOURS[colour] for colour in header.colours]
+    if header.colours != CMYK:  # of which GDAL would write its own metadata, beside the tag that says so
+        dataset.colorinterp = [_COLOURS[colour] for colour in header.colours]
     if header.georef is not None:
         _locate(dataset, header.georef)
     _tag(dataset, 0, dataset_tags(header))
