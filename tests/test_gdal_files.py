@@ -296,6 +296,15 @@ def test_a_palette_that_pillow_would_misread(tmp_path: Path) -> None:
     assert read_raster(masked)[0].notes == ("its mask, beside the palette, is not carried over",)
 
 
+def test_ends_of_other_pixels_are_not_carried(tmp_path: Path) -> None:
+    """Least and largest sample of the input, which a result may go beyond; the notes say so."""
+    path = write_values(tmp_path / "a.tif", random_values("uint16", 1, 4, 4), crs=UTM, transform=PLACE)
+    edited(path, lambda raster: raster.update_tags(TIFFTAG_MINSAMPLEVALUE="3", TIFFTAG_MAXSAMPLEVALUE="9"))
+    header, _ = read_raster(path)
+    assert [name for name in header.tags or {} if "SAMPLEVALUE" in name] == []
+    assert header.notes == ("its TIFF tags MinSampleValue, MaxSampleValue are not carried over",)
+
+
 def test_further_metadata_is_told(tmp_path: Path) -> None:
     """Metadata of domains that are not carried is named in the notes."""
     path = write_values(tmp_path / "a.tif", random_values("uint16", 1, 4, 4), crs=UTM, transform=PLACE)

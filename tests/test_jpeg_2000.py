@@ -28,6 +28,19 @@ from .test_pillow_files import TURNS
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
+def test_what_lies_on_earth_keeps_its_place(tmp_path: Path) -> None:
+    """Pillow reads palettes, and what GDAL cannot; but never what is georeferenced, whose place it would lose."""
+    values = random_values("uint8", 3, 16, 16)
+    path = Path(write_values(tmp_path / "a.jp2", values, "JP2OpenJPEG", crs=UTM, transform=PLACE))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"colr", b"pclr", 1))
+    assert jp2_boxes.has_palette(str(path))
+    assert read_raster(str(path))[0].georef is not None
+    path.write_bytes(data + struct.pack(">I4s", 16, b"asoc") + struct.pack(">I4s", 0, b"lbl "))
+    with pytest.raises(ImageError):
+        read_raster(str(path))
+
+
 def test_exif_of_jpeg_2000_is_told(tmp_path: Path) -> None:
     """In the box that programs use for it."""
     path = Path(write_values(tmp_path / "a.jp2", random_values("uint8", 3, 16, 16), "JP2OpenJPEG"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from pipeline.codec import from_json, to_json
 from pipeline.errors import ErrorType, ImageError
@@ -432,6 +432,82 @@ def test_what_colours_mean_in_a_png(read: Read) -> None:
     assert header.png_colour == said
     assert header.notes == ("its chunks bKGD, prVt are not carried over",)
     assert read(png(1, 8, 0, [b"\x9f"], png_chunk(b"cICP", bytes(3))))[0].png_colour is None
+
+
+def _with_segments(data: bytes, *segments: tuple[int, bytes]) -> bytes:
+    """A JPEG with more APPn segments, each of its number and content, behind the first."""
+    (length,) = struct.unpack(">H", data[4:6])
+    more = b"".join(struct.pack(">BBH", 0xFF, 0xE0 + number, len(text) + 2) + text for number, text in segments)
+    return data[: 4 + length] + more + data[4 + length :]
+
+
+def test_segments_that_are_not_read_are_told_of(read: Read) -> None:
+    """Extended XMP, provenance, a second picture behind the first; not those that are carried or need not be."""
+    plain, xmp = _encode(_RGB, "JPEG", dpi=(300, 300)), (1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
+    assert read(_with_segments(plain, xmp))[0].notes == ()
+    extended = (1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(40))
+    header, _ = read(_with_segments(plain, extended, (11, b"JP\0\1" + bytes(9)), xmp))
+    assert header.notes == ("its segments APP1 (http://ns.adobe.com/xmp/extension/), APP11 (JP) are not carried over",)
+    assert header.xmp == b"<x/>"
+    two = _encode(_RGB, "MPO", save_all=True, append_images=[Image.fromarray(_RGB)])
+    gain = (1, b'http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version="1.0"/>')
+    for data in (two, _with_segments(two, gain)):
+        assert any("only the first is done" in note for note in read(data)[0].notes)
+
+
+EXIF_DENSITIES: dict[str, tuple[dict[int, Any], tuple[float, float] | None]] = {
+    "none": ({271: "maker"}, None),
+    "without a unit, which means inches": ({282: 300.0, 283: 300.0}, (300, 300)),
+    "centimetres": ({282: 100.0, 283: 50.0, 296: 3}, (254, 127)),
+    "one": ({282: 300.0}, None),
+}
+
+
+@pytest.mark.parametrize("case", EXIF_DENSITIES)
+def test_density_is_that_of_the_file(read: Read, case: str) -> None:
+    """A JPEG without one in JFIF has that of its EXIF, and none if nobody said one."""
+    tags, dpi = EXIF_DENSITIES[case]
+    exif = Image.Exif()
+    exif.update(tags)
+    header, _ = read(_encode(_RGB, "JPEG", exif=exif))
+    assert header.dpi == (dpi and pytest.approx(dpi))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_aspect_without_a_unit_is_told_of(read: Read, kind: str) -> None:
+    """Pixels that are not square, of no size on paper."""
+    data = _encode(_RGB, kind, dpi=(300, 150))
+    if kind == "JPEG":
+        data = data[:13] + struct.pack(">BHH", 0, 2, 1) + data[18:]
+    else:
+        place, chunk = data.index(b"pHYs"), b"pHYs" + struct.pack(">IIB", 2, 1, 0)
+        data = data[:place] + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[place + 17 :]
+    header, _ = read(data)
+    assert (header.dpi, header.notes) == (None, ("its pixel aspect, 2:1 in no unit, is not carried over",))
+
+
+def test_a_scale_of_floats_stays(read: Read) -> None:
+    """That of a PFM is by what its numbers are to be multiplied; a text of a PNG named like it is none."""
+    header, _ = read(b"Pf\n2 2\n-0.25\n" + np.arange(4, dtype="<f4").tobytes())
+    assert header.bands[0].scale == 0.25
+    texts = PngImagePlugin.PngInfo()
+    for name in ("scale", "aspect", "jfif_unit"):
+        texts.add_text(name, "x")
+    header, _ = read(_encode(_RGB, "PNG", pnginfo=texts))
+    assert {band.scale for band in header.bands} == {1.0}
+
+
+def test_a_palette_of_bytes(read: Read) -> None:
+    """A TIFF whose colours go to 255, as libtiff allows, is not black."""
+    picture = Image.fromarray(_GRAY % 4, "P")
+    picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
+    data = _encode(picture, "TIFF")
+    expected = read(data)[1]
+    with Image.open(io.BytesIO(data)) as image:
+        entries = image.tag_v2[320]  # type: ignore[attr-defined]
+    words, of_bytes = (struct.pack(f"<{len(entries)}H", *(entry // by for entry in entries)) for by in (1, 256))
+    assert words in data
+    np.testing.assert_array_equal(read(data.replace(words, of_bytes))[1], expected)
 
 
 def test_a_gray_palette_with_a_profile_stays_colours(read: Read) -> None:

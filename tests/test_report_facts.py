@@ -205,6 +205,17 @@ def test_what_has_no_place_on_earth_is_left_out(crs: str) -> None:
     assert [print_.key for print_ in map_.footprints] == ["a"]
 
 
+@pytest.mark.parametrize(("west", "east"), [(-180, 180), (-130, 60)])
+def test_rasters_as_wide_as_the_earth(west: float, east: float) -> None:
+    """The middle of one is where it is, and not half a turn away."""
+    transform = ((east - west) / 100, 0.0, west, 0.0, -1.0, 50.0)
+    record = a_record("a", crs="EPSG:4326", transform=transform, sr_width=100, sr_height=100)
+    map_ = places.map_of(a_table(record))
+    assert map_ is not None
+    (print_,) = map_.footprints
+    assert (print_.x - map_.origin[0]) / map_.scale[0] == pytest.approx((west + east) / 2, abs=0.2)
+
+
 def test_across_the_date_line_in_one_piece() -> None:
     """Not as a band around the Earth."""
     map_ = places.map_of(a_table(placed("a", 819_900, 1_000_000, 20_000, crs="EPSG:32660")))

@@ -74,6 +74,15 @@ def test_one_bit(tmp_path: Path, white: int) -> None:
     np.testing.assert_array_equal(pixels.samples, 255 * (values == white))
 
 
+@pytest.mark.parametrize("photometric", ["MINISBLACK", "MINISWHITE"])
+def test_nodata_beyond_one_bit(tmp_path: Path, photometric: str) -> None:
+    """255, as programs write it beside masks, is no value of a bit: it is left out, and a note says so."""
+    values = random_values("uint8", 1, 4, 9) % 2
+    place = {"crs": UTM, "transform": PLACE, "nodata": 255, "photometric": photometric}
+    header, _ = read_raster(write_values(tmp_path / "a.tif", values, nbits=1, **place))
+    assert (header.nodata, header.notes) == (None, ("its nodata value 255.0 cannot occur in 1 bits and is left out",))
+
+
 def _packed(values: np.ndarray, bits: int) -> bytes:
     """(h, w) of so many bits each, rows of whole bytes."""
     planes = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1

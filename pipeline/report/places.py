@@ -15,6 +15,9 @@ from ..output.status import Status
 DRAWN = 1_000
 """Most footprints drawn; if there are more, every n-th is drawn."""
 
+_HALF_A_TURN = 0.5 + 1e-6
+"""In turns; a little more than half, for rasters that are as wide as the Earth."""
+
 _LEAST_SPAN = 0.02
 """Smallest extent of a map in degrees."""
 
@@ -126,11 +129,13 @@ def _in_degrees(crs: str, points: Ring) -> Ring | None:
 
 
 def _in_one_piece(ring: Ring) -> Ring:
-    """Use longitudes above 180 across the date line."""
-    longitudes = [x for x, _ in ring]
-    if max(longitudes) - min(longitudes) <= 180:
-        return ring
-    return [(x + 360 if x < 0 else x, y) for x, y in ring]
+    """Use longitudes above 180 across the date line, which is where neighbours are more than half a turn apart."""
+    longitudes = [ring[0][0]]
+    for x, _ in ring[1:]:
+        turns = (longitudes[-1] - x) / 360
+        longitudes.append(x + 360 * round(turns) if abs(turns) > _HALF_A_TURN else x)
+    east = 360 if min(longitudes) < -360 * _HALF_A_TURN else 0
+    return [(x + east, y) for x, (_, y) in zip(longitudes, ring, strict=True)]
 
 
 def _wide_enough(degrees: list[float]) -> tuple[float, float]:

@@ -34,8 +34,11 @@ _OPTIONS: dict[str, Any] = {
 
 _CARRIED_DOMAINS = {"", "RPC", "EXIF", "xml:XMP"}
 
-_CARRIED_TAGS = {269, 270, 280, 281, 305, 306, 315, 316, 33432}
+_CARRIED_TAGS = {269, 270, 305, 306, 315, 316, 33432}
 """TIFF tags that GDAL turns into metadata, such as DocumentName, Artist and Copyright."""
+
+_OF_OTHER_PIXELS = ("TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE")
+"""Others of them: a result may go beyond."""
 
 _OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "rio_creation_kwds"}
 """Metadata domains that GDAL derives from the file's structure."""
@@ -136,7 +139,7 @@ class GdalFile:
             nodata=nodata,
             mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
             georef=georef,
-            tags=lasting_tags(dataset.tags(), RESOLUTION) or None,
+            tags=lasting_tags(dataset.tags(), (*RESOLUTION, *_OF_OTHER_PIXELS)) or None,
             **self._metadata(),
             notes=(*notes, *nodata_notes, *self._notes()),
         )
@@ -163,6 +166,8 @@ class GdalFile:
         if nodata is None or not holds(dtype, nodata):
             lost = said if nodata is None else nodata
             return None, (f"its nodata value {lost} cannot occur in {dtype} and is left out",) if lost else ()
+        if (self._stretch > 1 or self._inverted) and self._bits is not None and nodata >= 2**self._bits:
+            return None, (f"its nodata value {nodata} cannot occur in {self._bits} bits and is left out",)
         nodata *= self._stretch
         return (self._white - nodata if self._inverted else nodata), ()
 

@@ -18,6 +18,12 @@ _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 """UUID of XMP (ISO 16684-1). Like that of EXIF it is not part of the standard."""
 
+_GEO_JP2 = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
+"""UUID of GeoJP2, which holds a GeoTIFF."""
+
+_GML, _LABEL = b"gml.data", 64
+"""Label of the association box with GML (OGC 08-085), and the bytes in which it stands."""
+
 _LARGEST_METADATA = 2**26
 
 _OF_BOXES = (b"jp2h", b"res ", b"asoc", b"jpch", b"jplh", b"uinf")
@@ -64,6 +70,21 @@ def icc_profile(path: str) -> bytes | None:
 def has_palette(path: str) -> bool:
     with open(path, "rb") as file:
         return any(True for _ in _in_header(file, b"pclr"))
+
+
+def is_georeferenced(path: str) -> bool:
+    """Return whether it has a GeoJP2 box, or GML in an association box."""
+    if _uuid(path, _GEO_JP2) is not None:
+        return True
+    with open(path, "rb") as file:
+        if file.read(4) == CODESTREAM_MAGIC:
+            return False
+        for kind, begin, end in _boxes(file, 0, _size(file)):
+            if kind == b"asoc":
+                file.seek(begin)
+                if _GML in file.read(min(end - begin, _LABEL)):
+                    return True
+    return False
 
 
 def has_exif(path: str) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImagePalette, UnidentifiedImageError
 from PIL.PsdImagePlugin import PsdImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ...errors import ErrorType, ImageError
 from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
@@ -81,6 +82,7 @@ class PillowFile:
             _check_avif(path, kind)
             self._image, self._left_out = _open(path, kind, limits)
             self._raw_mode = _raw_mode(self._image)
+            _read_palette_of_bytes(self._image)
             try:
                 self.header = self._read_header(limits)
             except BaseException:
@@ -123,7 +125,7 @@ class PillowFile:
             height=height,
             width=width,
             dtype=dtype,
-            bands=tuple(Band(colour) for colour in colours),
+            bands=tuple(Band(colour, scale=_scale(image)) for colour in colours),
             bits=bits,
             icc_profile=image.info.get("icc_profile") or None,
             exif=exif,
@@ -211,6 +213,19 @@ def _palette_colours(image: ImageFile.ImageFile) -> tuple[str, ...]:
     colours = GRAY if (entries == entries[:, :1]).all() and not image.info.get("icc_profile") else RGB
     clear = "transparency" in image.info or image.mode == "PA" or palette.mode == "RGBA"
     return (*colours, ALPHA) if clear else colours
+
+
+def _scale(image: ImageFile.ImageFile) -> float:
+    """Return by what the numbers are to be multiplied, as PFM says."""
+    return float(image.info["scale"]) if image.format == "PPM" and image.mode == "F" else 1.0
+
+
+def _read_palette_of_bytes(image: ImageFile.ImageFile) -> None:
+    """Read the palette of a TIFF whose colours go to 255, as some writers made them, not to 65,535."""
+    if isinstance(image, TiffImageFile) and image.mode == "P":
+        entries = image.tag_v2.get(320, ())
+        if max(entries, default=0) < 256:
+            image.palette = ImagePalette.raw("RGB;L", bytes(entries))
 
 
 def _unsupported(feature: str) -> ImageError:

@@ -1,12 +1,20 @@
 """Metadata of a file from Pillow: EXIF, XMP, resolution, and notes on what is not carried over."""
 
 import math
+import re
 import warnings
+from contextlib import suppress
 
 from PIL import Image, ImageFile
 
 from . import jp2_boxes, orientation, png_chunks, tiff_tags
 from .size_limits import pages_note
+
+_READ_SEGMENTS = (
+    *(b"JFIF\0", b"JFXX\0", b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"),
+    *(b"Photoshop 3.0\0", b"Adobe"),
+)
+"""How segments of a JPEG begin that are read here, are thumbnails, or are told of by another note."""
 
 _MOST_NAMES = 10
 """Most names of texts in a note, because files are hostile."""
@@ -51,12 +59,46 @@ def _stored_xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
 
 def read_dpi(image: ImageFile.ImageFile, stored: int) -> tuple[float, float] | None:
     dpi = image.info.get("dpi")
+    if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2):
+        dpi = _dpi_of_exif(image)  # Pillow makes up what is missing there
     if not isinstance(dpi, tuple) or len(dpi) != 2:
         return None
     across, down = float(dpi[0]), float(dpi[1])
     if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
         return None
     return orientation.turn_dpi((across, down), stored)
+
+
+def _dpi_of_exif(image: ImageFile.ImageFile) -> tuple[float, float] | None:
+    with suppress(Exception):  # broken EXIF, for which Pillow has no class of its own
+        exif = _parsed_exif(image)
+        inches = {2: 1.0, 3: 2.54}[exif.get(296, 2)]
+        return float(exif[282]) * inches, float(exif[283]) * inches
+    return None
+
+
+def _aspect(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    """Return a note where a picture says how wide its pixels are, in no unit, and they are not square."""
+    unit, density = image.info.get("jfif_unit"), image.info.get("jfif_density")
+    aspect = density if unit == 0 else image.info.get("aspect")
+    if not isinstance(aspect, tuple) or aspect[0] == aspect[1]:
+        return ()
+    return (f"its pixel aspect, {aspect[0]}:{aspect[1]} in no unit, is not carried over",)
+
+
+def _segments(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    """Return notes about what a JPEG holds in segments that are not read."""
+    segments = getattr(image, "applist", ())
+    several = any(data.startswith(b"MPF\0") for _, data in segments) and getattr(image, "n_frames", 1) == 1
+    names = {
+        f"{name} ({re.sub(rb'[^ -~].*', b'', data[:40], flags=re.DOTALL).decode()})"
+        for name, data in segments
+        if name != "COM" and not data.startswith(_READ_SEGMENTS)
+    }
+    return (
+        *(("the file holds more pictures (MPF); only the first is done",) if several else ()),
+        *((f"its segments {', '.join(sorted(names)[:_MOST_NAMES])} are not carried over",) if names else ()),
+    )
 
 
 def note_frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
@@ -81,6 +123,8 @@ def note_lost(
         *(("its IPTC data is not carried over",) if iptc else ()),
         *((f"its texts ({', '.join(texts[:_MOST_NAMES])}) are not carried over",) if texts else ()),
         *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
+        *_segments(image),
+        *_aspect(image),
         *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
         *((f"its nodata value {nodata}, of the {beside}, is not carried over",) if nodata else ()),
         *((f"its mask, beside the {beside}, is not carried over",) if masked else ()),

@@ -77,6 +77,8 @@ def _decoders(
         return [gdal] if _is_for_gdal_alone(tiff) else [gdal, pillow]
     if kind == file_kinds.JPEG2000:
         with suppress(ValueError, OSError, struct.error):
+            if jp2_boxes.is_georeferenced(path):
+                return [gdal]  # Pillow would lose its place
             if jp2_boxes.has_palette(path):
                 return [pillow, gdal]
         return [gdal, pillow]
@@ -110,7 +112,8 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
     looked_up = tags.photometric in (tiff_tags.PALETTE, tiff_tags.CMYK)  # GDAL gives 8 bits of inks as RGB
     if looked_up and tags.bits <= 8 and tags.samples <= 4 and not (tags.georeferenced or misread):
         return False
-    plain = not tags.extra and tags.samples in (1, 3)
+    blends = tags.alpha and tags.samples in (2, 4) and tags.photometric != tiff_tags.CMYK
+    plain = blends or (not tags.extra and tags.samples in (1, 3))
     return (
         tags.bits > 8
         or tags.samples > 4
