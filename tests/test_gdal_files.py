@@ -14,6 +14,7 @@ from rasterio.transform import from_gcps, from_origin
 
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import Band, FileLimits, Georef, Transform
+from pipeline.imagery.reading import routing
 from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import tiff
@@ -294,6 +295,23 @@ def test_a_palette_that_pillow_would_misread(tmp_path: Path) -> None:
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked, "r+") as dataset:
         dataset.write_mask(values[0] > 0)
     assert read_raster(masked)[0].notes == ("its mask, beside the palette, is not carried over",)
+
+
+@pytest.mark.parametrize(("bands", "photometric"), [(1, "MINISBLACK"), (2, "MINISBLACK"), (3, "RGB"), (4, "RGB")])
+def test_large_pictures_are_read_by_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bands: int, photometric: str
+) -> None:
+    """With alpha or without; Pillow would have to decode them whole."""
+    alpha = {"alpha": "YES"} if bands in (2, 4) else {}
+    values = random_values("uint8", bands, 24, 32)
+    path = write_values(tmp_path / "a.tif", values, photometric=photometric, **alpha)
+    formats = []
+    for large in (10**9, 10):
+        monkeypatch.setattr(routing, "_LARGE", large)
+        header, pixels = read_raster(path)
+        formats.append(header.format)
+        np.testing.assert_array_equal(pixels.samples, values)
+    assert formats == ["TIFF", "GTiff"]
 
 
 def test_ends_of_other_pixels_are_not_carried(tmp_path: Path) -> None:

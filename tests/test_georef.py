@@ -184,6 +184,20 @@ def test_resolution_grows_with_the_picture_unless_it_is_kept(keep_dpi: bool, den
     assert dict(exif.get_ifd(0x8769)) == {0xA002: 4 * WIDTH, 0xA003: 4 * HEIGHT, 0x9003: "2020:02:02 02:02:02"}
 
 
+def test_numbers_in_xmp_are_those_of_the_result() -> None:
+    """As in EXIF, in attributes and in elements; all else stays as it is, to the byte."""
+    xmp = (
+        b"<x tiff:XResolution = '3000000/10000' tiff:YResolution=\"72\" exif:PixelXDimension='%d' my:ImageWidth='7'>"
+        b"<tiff:ImageLength>%d</tiff:ImageLength><exif:PixelYDimension>1.5</exif:PixelYDimension></x>"
+    )
+    before = replace(HEADER, xmp=xmp % (WIDTH, HEIGHT))
+    made = enlarged(before, (2 * HEIGHT, 3 * WIDTH), False)
+    grown = xmp.replace(b"3000000/", b"9000000/").replace(b'"72"', b'"144/1"')
+    assert made.xmp == grown % (3 * WIDTH, 2 * HEIGHT)
+    assert part(made, 0, 0, 5, 8).xmp == grown % (8, 5)
+    assert enlarged(before, (2 * HEIGHT, 3 * WIDTH), True).xmp == xmp % (3 * WIDTH, 2 * HEIGHT)
+
+
 def test_letters_of_exif_stay() -> None:
     """In any encoding, in each of its directories, in the whole and in a tile of it."""
     exif = Image.Exif()

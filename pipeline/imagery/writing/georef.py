@@ -1,6 +1,7 @@
 """The header of an enlarged picture, and of a part of it: every number that depends on pixels is adapted."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Real
@@ -17,6 +18,10 @@ _STATISTICS = "STATISTICS_"
 _EXIF_IFD = 0x8769
 _IMAGE_WIDTH, _IMAGE_LENGTH = 0x0100, 0x0101
 _X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
+_XMP_NUMBER = re.compile(
+    rb"""(?P<before>\b(?:exif|tiff):(?P<name>Pixel[XY]Dimension|ImageWidth|ImageLength|[XY]Resolution)"""
+    rb"""(?:\s*=\s*["']|\s*>)\s*)(?P<number>[0-9]{1,18}(?:/[0-9]{1,18})?)(?![0-9.])"""
+)
 _PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 0xA002, 0xA003
 
 
@@ -37,6 +42,7 @@ def enlarged(header: Header, size: tuple[int, int], keep_dpi: bool) -> Header:
         georef=header.georef and _finer(header.georef, down, across),
         dpi=header.dpi and (header.dpi[0] * denser[0], header.dpi[1] * denser[1]),
         exif=header.exif and _resized_exif(header.exif, height, width, denser),
+        xmp=header.xmp and _resized_xmp(header.xmp, height, width, denser),
     )
 
 
@@ -48,6 +54,7 @@ def part(header: Header, top: int, left: int, height: int, width: int) -> Header
         width=width,
         georef=header.georef and _moved(header.georef, top, left),
         exif=header.exif and _resized_exif(header.exif, height, width, (1.0, 1.0)),
+        xmp=header.xmp and _resized_xmp(header.xmp, height, width, (1.0, 1.0)),
     )
 
 
@@ -108,6 +115,22 @@ def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, flo
         if isinstance(resolution, Real) and math.isfinite(resolution):  # some files have 0/0
             exif[name] = float(resolution) * times
     return as_bytes(exif)
+
+
+def _resized_xmp(data: bytes, height: int, width: int, denser: tuple[float, float]) -> bytes:
+    """Return XMP with the same changes, in attributes and elements."""
+
+    def changed(found: re.Match[bytes]) -> bytes:
+        name, number = found["name"], found["number"]
+        if name in (b"XResolution", b"YResolution"):
+            above, _, below = number.partition(b"/")
+            times = denser[name == b"YResolution"]
+            new = number if times == 1 or below == b"0" else b"%d/%d" % (round(int(above) * times), int(below or b"1"))
+        else:
+            new = b"%d" % (width if name in (b"PixelXDimension", b"ImageWidth") else height)
+        return found["before"] + new
+
+    return _XMP_NUMBER.sub(changed, data)
 
 
 def name_of_crs(header: Header) -> str | None:
