@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipeline import storage
@@ -254,6 +255,26 @@ def test_gpus_need_one_to_be_measured(tiny_config: MakeConfig) -> None:
     assert found.price is None
     assert "no GPU here" in found.cost.notes[0]
     assert found.cost.output_bytes > 0
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="speaks of a machine without a GPU")
+def test_a_job_for_gpus_can_be_planned_without_one(tiny_config: MakeConfig) -> None:
+    """As with --gpus: bytes are measured here, hours are not told."""
+    found = told(tiny_config(executor=Executor.RAY, device=Device.CUDA, workers=8), calibrate=2)
+    assert (found.cost.device, found.cost.workers, found.cost.seconds) == ("cuda", 8, None)
+    assert found.cost.measured > 0
+    assert "no GPU here" in found.cost.notes[0]
+
+
+@pytest.mark.usefixtures("images")
+def test_known_rates_are_those_of_processors(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a GPU and --calibrate 0 the workers are the GPU's, and hours are not told."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for device, on, hours in ((Device.AUTO, "cuda", False), (Device.CPU, "cpu", True)):
+        cost = told(tiny_config(executor=Executor.RAY, device=device), calibrate=0).cost
+        assert (cost.device, cost.seconds is not None) == (on, hours)
+        assert any("leave out --calibrate 0" in note for note in cost.notes) == (not hours)
 
 
 @pytest.mark.usefixtures("images")

@@ -11,6 +11,7 @@ from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 from ..config import Device, Executor, Format, RunConfig
 from ..driver.capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from ..work.calibrating import GOLDEN, Measured
+from ..work.device import inline_device
 from ..work.units import DIVISION, Row
 from .calibration import Calibration, calibrate
 from .headers import Seen
@@ -74,13 +75,15 @@ def cost_of(config: RunConfig, asked: Asked, ahead: Outlook, seen: Sequence[Seen
     good = {measured.key: measured for measured in found if measured.problem is None}
     by_key = {one.row.key: one for one in seen if one.row.key in good}
     pairs = [(by_key[key], measured) for key, measured in good.items()]
-    device = calibration.device if calibration is not None else "cpu"
-    on_gpus = asked.gpus is not None or device == "cuda" or config.device is Device.CUDA
+    measured_on = calibration.device if calibration is not None else None
+    on_gpus = asked.gpus is not None or config.device is Device.CUDA
+    on_gpus |= (measured_on or _device_here(config)) == "cuda"
+    timed = not seen or not on_gpus or measured_on == "cuda"
     workers = _on_gpus(config, asked.gpus, calibration) if on_gpus else here
     wanted = _FEWEST if asked.calibrate is None else asked.calibrate
-    notes = _notes(config, found, min(wanted, len(seen)), on_gpus and device != "cuda")
+    notes = _notes(config, found, min(wanted, len(seen)), timed)
     seconds = work = None
-    if not (on_gpus and device != "cuda"):
+    if timed:
         line = line_through([(one.work, measured.seconds) for one, measured in pairs]) if pairs else _KNOWN_SECONDS
         work = ahead.shares * sum(line.at(one.work) for one in seen)
         seconds = _start_up(config, calibration) + _duration(ahead, seen, line, workers.count) if seen else 0.0
@@ -98,6 +101,10 @@ def cost_of(config: RunConfig, asked: Asked, ahead: Outlook, seen: Sequence[Seen
         measuring_seconds=0.0 if calibration is None else calibration.seconds,
         notes=tuple(notes),
     )
+
+
+def _device_here(config: RunConfig) -> str:
+    return inline_device(Device.AUTO if config.device is Device.CUDA else config.device)
 
 
 def _workers_here(config: RunConfig, each: float) -> Workers:
@@ -128,7 +135,8 @@ def _calibrated(
     at_once = min(workers, max(1, int(room_here().processors / config.threads)))
     needed, most = (_FEWEST, _MOST) if asked.calibrate is None else (asked.calibrate, asked.calibrate)
     units = _to_measure(seen, max(most, at_once), config.settings.stack)
-    device = Device.AUTO if asked.gpus is not None else config.device  # bytes can be measured without one
+    elsewhere = asked.gpus is not None or (config.device is Device.CUDA and config.executor is Executor.RAY)
+    device = Device.AUTO if elsewhere else config.device  # bytes can be measured without a GPU
     config = replace(config, device=device)
     return calibrate(config, units, max(needed, at_once), at_once, lambda *counts: looking("measured", *counts))
 
@@ -192,9 +200,11 @@ def _bytes(pairs: Sequence[tuple[Seen, Measured]], seen: Sequence[Seen]) -> floa
     return written
 
 
-def _notes(config: RunConfig, found: Sequence[Measured], number: int, no_gpu: bool) -> list[str]:
+def _notes(config: RunConfig, found: Sequence[Measured], number: int, timed: bool) -> list[str]:
     notes = []
-    if no_gpu:
+    if not timed and _device_here(config) == "cuda":
+        notes.append("no image was measured on the GPU, so hours are unknown; leave out --calibrate 0")
+    elif not timed:
         notes.append("there is no GPU here to measure, so hours are unknown; plan on a machine with one")
     failed = [measured for measured in found if measured.problem is not None]
     if failed:
