@@ -20,8 +20,27 @@ from typer.main import get_group  # noqa: E402 - of this checkout, installed or 
 from jobs.answers import EXIT_CODES  # noqa: E402
 from jobs.cli import app  # noqa: E402
 from pipeline.output.record import Record  # noqa: E402
+from sr_ops import Preset, preset  # noqa: E402
 
 PAGE = HERE / "reference.md"
+
+_BALANCED = preset(Preset.BALANCED, from_prior=True)
+
+_OF_PRESET = {
+    name: getattr(_BALANCED.fit, name, getattr(_BALANCED, name, None))
+    for name in (
+        "steps",
+        "crop",
+        "batch",
+        "learning_rate",
+        "loss",
+        "network",
+        "ensemble",
+        "back_projections",
+        "tile_size",
+    )
+}
+"""Values of the default preset by the names of options."""
 
 
 def page() -> str:
@@ -72,7 +91,15 @@ def _values(parameter: Any) -> str:
     kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
     kind = next(iter(typing.get_args(kind)), kind)  # of a list
     words = [str(word.value) for word in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
-    return ", ".join(words) or str(parameter.metavar or "")
+    return ", ".join(words) or f"{parameter.metavar or ''}{_range(parameter)}"
+
+
+def _range(parameter: Any) -> str:
+    """The numbers that an option takes; "" for all, or where it takes none."""
+    low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
+    if low is None:
+        return ""
+    return f", at least {low:g}" if high is None else f", {low:g} to {high:g}"
 
 
 def _default(parameter: Any) -> str:
@@ -80,9 +107,15 @@ def _default(parameter: Any) -> str:
     if isinstance(shown, str):
         return shown
     default = parameter.default
+    if default is None and parameter.name in _OF_PRESET:
+        return f"{_word(_OF_PRESET[parameter.name])} for `balanced`"
     if default is None or default is False or callable(default) or _is_argument(parameter):
         return ""
-    return f"`{getattr(default, 'value', default)}`" if default is not True else "on"
+    return _word(default)
+
+
+def _word(value: Any) -> str:
+    return "on" if value is True else f"`{getattr(value, 'value', value)}`"
 
 
 def _columns() -> Iterator[list[str]]:

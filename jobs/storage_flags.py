@@ -32,7 +32,9 @@ class StorageFlags:
     ] = False
     storage_option: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Pass this argument to s3fs, the value as JSON; no secrets."),
+        typer.Option(
+            metavar="KEY=VALUE", help="Pass this argument to s3fs. Write the value as JSON. Secrets are refused."
+        ),
     ] = None
     output_s3_endpoint_url: Annotated[
         str | None,

@@ -38,7 +38,7 @@ PANELS = {
 }
 
 VERBS = {
-    *("Add", "Assume", "Back-project", "Build", "Choose", "Compare", "Compute", "Cut", "Describe", "Detect"),
+    *("Add", "Assume", "Average", "Build", "Choose", "Compare", "Compute", "Correct", "Cut", "Describe", "Detect"),
     *("Do", "Draw", "Drop", "Enlarge", "Fail", "Fit", "Give", "Join", "Keep", "Learn"),
     *("Let", "List", "Make", "Mark", "Measure", "Minimise", "Multiply", "Name", "Normalise", "Pass"),
     *("Pay", "Plan", "Print", "Read", "Refuse", "Report", "Retry", "Score", "Send", "Set"),

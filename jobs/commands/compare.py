@@ -1,7 +1,7 @@
 """`srpipe compare`."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -36,6 +36,21 @@ class ComparedOptions(QualityOptions):
     """Kept only to be refused with a word about --methods."""
 
 
+@dataclass(frozen=True)
+class ComparedOutput(OutputOptions):
+    """Place and form of the results of all methods."""
+
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write everything to this folder or s3:// prefix.",
+            show_default="./<manifest>-x<scale>-compared",
+        ),
+    ] = None
+
+
 @with_panels
 def compare(
     manifest: Annotated[
@@ -51,7 +66,7 @@ def compare(
     *,
     what: WhatOptions,
     quality: ComparedOptions,
-    output: OutputOptions,
+    output: ComparedOutput,
     machine: MachineOptions,
     limits: LimitOptions,
     storage: StorageFlags,

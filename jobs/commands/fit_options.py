@@ -40,8 +40,8 @@ class FitOptions(SizeOptions):
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Start fits from the shipped weights, none, or a FILE made by `srpipe prior`.",
-            show_default="shipped; none for paper and classic",
+            help="Use these weights: shipped, a FILE made by `srpipe prior`, or none, to learn from the image alone.",
+            show_default="shipped; none for paper, classic and networks from scratch",
         ),
     ] = None
     method: Annotated[
@@ -114,7 +114,7 @@ class FitOptions(SizeOptions):
         Loss | None,
         typer.Option(
             metavar="l1|l2|charbonnier",
-            help="Minimise this loss in fits; l1 is the one that the others were measured against.",
+            help="Minimise this loss in fits; the others were no better than l1, which all presets have.",
         ),
     ] = None
     adversarial: Annotated[

@@ -46,6 +46,12 @@ class PlanOptions:
     ] = None
 
 
+class ReportOfRun(ReportOptions):
+    """What a job file of a run may hold, and a plan does not make."""
+
+    hidden: ClassVar = ("report",)
+
+
 @with_panels
 def plan(
     manifest: Annotated[
@@ -68,7 +74,7 @@ def plan(
     what: WhatOptions,
     quality: QualityOptions,
     output: OutputOptions,
-    afterwards: ReportOptions,  # noqa: ARG001 - a plan accepts the job file of its run
+    afterwards: ReportOfRun,  # noqa: ARG001 - a plan accepts the job file of its run
     machine: MachineOptions,
     limits: LimitOptions,
     storage: StorageFlags,

@@ -38,12 +38,14 @@ class QualityOptions(FitOptions):
         bool | None,
         typer.Option(
             "--self-ensemble/--no-self-ensemble",
-            help="Enlarge turned and flipped copies, too, and take the mean (of fits from scratch the median), or not.",
+            help="Average the results of turned and flipped copies; networks from scratch take the median.",
         ),
     ] = None
     back_projections: Annotated[
         int | None,
-        typer.Option("--back-projection", metavar="N", min=0, help="Back-project N times; 0 for not at all."),
+        typer.Option(
+            "--back-projection", metavar="N", min=0, help="Correct the result by the input N times; 0 leaves this out."
+        ),
     ] = None
     tile_size: Annotated[
         int | None, typer.Option(metavar="N", min=16, help="Cut the input into tiles of N x N pixels.")

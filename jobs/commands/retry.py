@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.config import Executor
+from pipeline.config import Device, Executor
 from pipeline.errors import ErrorType
 
 from ..json_log import LogFormat, Shown
@@ -25,6 +25,10 @@ def retry(
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Start N worker processes.", show_default=_AS_BEFORE)
+    ] = None,
+    device: Annotated[
+        Device | None,
+        typer.Option(help="Compute on the CPU or a GPU; auto uses a GPU if there is one.", show_default=_AS_BEFORE),
     ] = None,
     executor: Annotated[
         Executor | None,
@@ -54,8 +58,11 @@ def retry(
     config, keys = failed_work(absolute(output), error_type or [], storage.options())
     if executor is Executor.INLINE:  # the run's options for its pool do not apply
         config = replace(config, workers=None, address=None, gpus_per_worker=None)
+    if device is Device.CPU:  # nor do those for its GPUs
+        config = replace(config, gpus_per_worker=None)
     changes: dict[str, Any] = {
         "workers": workers,
+        "device": device,
         "executor": executor,
         "address": address,
         "max_seconds": max_seconds_per_image,

@@ -54,9 +54,12 @@ class OutputOptions:
             show_default="./<manifest>-x<scale>",
         ),
     ] = None
-    existing: Annotated[Existing, typer.Option(help="Choose what to do with work that is already in the output.")] = (
-        RunConfig.existing
-    )
+    existing: Annotated[
+        Existing,
+        typer.Option(
+            help="Keep what is done (resume), do all again (overwrite), or refuse an output that holds a run (error)."
+        ),
+    ] = RunConfig.existing
     format: Annotated[
         Format,
         typer.Option(help="Write files of this format; auto is PNG if it holds the image without loss, else GeoTIFF."),
@@ -155,8 +158,8 @@ class LimitOptions:
             "--max-seconds-per-image",
             metavar="X",
             min=0.001,
-            help="Fail an image that takes more than X seconds, its fit in a stack included. One over 2048 x 2048"
-            " pixels is done in groups of tiles, and each may take so long.",
+            help="Fail an image that takes more than X seconds, its fit in a stack included. Of an image that is"
+            " divided, the fit and each group of tiles may take so long.",
         ),
     ] = None
     max_consistency_error: Annotated[
@@ -174,7 +177,8 @@ class LimitOptions:
             metavar="X",
             min=0.0,
             max=1.0,
-            help="Stop the run (exit code 4) if a larger share of its images failed, of at least 20.",
+            help="Stop the run (exit code 4) when more than this share of its images failed. It counts from the 20th"
+            " image on.",
         ),
     ] = None
     max_hours: Annotated[
