@@ -57,7 +57,8 @@ def page() -> str:
         "## Exit codes",
         _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()]),
         "## Record columns",
-        "`OUT/manifest.parquet` has one row for every row of the manifest. Seconds are wall-clock, sizes bytes, times"
+        "`OUT/manifest.parquet` has one row for every row of the manifest; rows that are the same share one."
+        " Seconds are wall-clock, sizes bytes, times"
         " are UTC; a column is empty where it does not apply. Columns of your manifest follow these.",
         _table(["column", "type", "meaning"], list(_columns())),
     ]

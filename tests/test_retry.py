@@ -143,6 +143,20 @@ def test_options_of_a_retry_are_for_that_retry(tiny_config: MakeConfig, tmp_path
     assert parse_config(json.loads((tmp_path / "out/run.json").read_text())["config"]) == asked
 
 
+@pytest.mark.usefixtures("images")
+def test_a_run_on_gpus_is_repeated_without_one(tmp_path: Path, tiny_config: MakeConfig, srpipe: Srpipe) -> None:
+    """The device decides no fingerprint; on the CPU shares of a GPU mean nothing."""
+    (tmp_path / "m.csv").write_text("uri\na.png\nmissing.png\n")
+    run(tiny_config())
+    place = tmp_path / "out/run.json"
+    held = json.loads(place.read_text())
+    held["config"] |= {"device": "cuda", "gpus_per_worker": 0.5, "executor": "ray"}
+    place.write_text(json.dumps(held))
+    (tmp_path / "a.png").rename(tmp_path / "missing.png")
+    code, out, err = srpipe("retry", "out", "--device", "cpu", "--executor", "inline", "--json")
+    assert (code, json.loads(out)["done"]) == (0, 1), err
+
+
 def test_a_config_survives_json(tiny_config: MakeConfig) -> None:
     """What run.json holds gives the same RunConfig again, every kind of value in it."""
     config = tiny_config(gpus_per_worker=0.5, workers=3, limit=2, root="/r", strict=True, max_seconds=1.5, deep=True)

@@ -71,7 +71,7 @@ class Record(TrustColumns):
     bands: int | None = None
     """Of the input, alpha included."""
     dtype: str | None = None
-    """Of the samples of the input."""
+    """The type of the input's samples."""
     sr_width: int | None = None
     """Pixels of the result."""
     sr_height: int | None = None
@@ -85,9 +85,9 @@ class Record(TrustColumns):
     notes: str | None = None
     """What of the input is not in the result, and what was taken for a fill."""
     tiles: int | None = None
-    """Of the result, that were written."""
+    """How many tiles of the result were written."""
     tiles_empty: int | None = None
-    """That were left out, since nothing is known in them."""
+    """How many tiles were left out because nothing in them is known."""
     output_sha256: str | None = None
     """Over the sha256 of the tiles, as hex digits, row by row: so parts of an image can be done apart."""
     steps: int | None = None
@@ -101,24 +101,25 @@ class Record(TrustColumns):
     bicubic_reconstruction_psnr: float | None = None
     """The same of bicubic, for networks that know any camera with a data step."""
     steps_used: int | None = None
-    """Of `steps`, those behind the network that enlarged the image: all, or 0 where a fit lost or none was made."""
+    """How many of `steps` the network took that enlarged the image: all, or 0 where a fit lost or none was made."""
     consistency_mae: float | None = None
-    """Of the written result, shrunk by `kernel`, less the input, in native units (levels), as all consistency_*; where
-    it was reduced, of what was made at `whole_scale`, rounded as if it was written."""
+    """Mean absolute difference between the input and the written result shrunk by `kernel`, in native units (levels),
+    as all consistency_*. A result that was reduced is compared as it was made at `whole_scale`, rounded as if it was
+    written."""
     consistency_rmse: float | None = None
-    """Root of the mean square of the same."""
+    """Root of the mean square of these differences."""
     consistency_max: float | None = None
-    """Largest absolute value of the same."""
+    """Largest absolute value of these differences."""
     consistency_bias: float | None = None
-    """Mean of the same, with its sign."""
+    """Mean of these differences (result less input), with its sign."""
     consistency_rmse_bands: tuple[float, ...] | None = None
-    """Root of the mean square of the same in each band."""
+    """Root of the mean square of these differences in each band."""
     samples_outside_range: int | None = None
     """Samples of the result below the least or above the largest of the input, band by band, where it is known."""
     psnr_y: float | None = None
-    """Against the reference; filled in by `srpipe eval`."""
+    """PSNR of the luma against the reference, in dB; filled in by `srpipe eval`."""
     ssim_y: float | None = None
-    """Of the luma against the reference; filled in by `srpipe eval`."""
+    """SSIM of the luma against the reference; filled in by `srpipe eval`."""
     read_s: float | None = None
     """Fetching and decoding, which goes on while the image before is worked on."""
     fit_s: float | None = None
@@ -154,7 +155,7 @@ class Record(TrustColumns):
     config_fingerprint: str | None = None
     """Over everything that changes pixels: equal fingerprints and equal sources give equal results."""
     srpipe_version: str | None = None
-    """Of the program that did it."""
+    """The version of the program that did it."""
     started_at: datetime | None = None
     """When a worker began with it."""
     finished_at: datetime | None = None
