@@ -37,7 +37,12 @@ _RGB = _RNG.integers(0, 256, (40, 60, 3), dtype=np.uint8)
 @pytest.fixture(autouse=True)
 def _leave_nothing() -> Iterator[None]:
     """Every test starts and ends without decoders."""
+    end_decoders()
     yield
+    end_decoders()
+
+
+def end_decoders() -> None:
     decoder_processes.end_all()
     decoder_processes._idle.clear()
 
@@ -67,7 +72,7 @@ def _error(path: str, limits: FileLimits | None = None) -> ImageError:
 
 
 def _processes() -> set[int]:
-    return {decoder.process.pid for decoder in decoder_processes._alive}
+    return {decoder.process.pid for decoder in tuple(decoder_processes._alive)}
 
 
 def _gone(pid: int) -> bool:
@@ -203,9 +208,11 @@ def _hunted() -> Iterator[set[int]]:
 
     thread = threading.Thread(target=hunt)
     thread.start()
-    yield hunted
-    over.set()
-    thread.join()
+    try:
+        yield hunted
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_decoder_dies_twice(picture: str) -> None:

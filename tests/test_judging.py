@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from pipeline import storage
 from pipeline.driver.retry import failed_work
@@ -139,6 +140,14 @@ def test_on_the_command_line(srpipe: Make) -> None:
     code, out, _ = srpipe("run", "m.csv", "-o", "out", *options, "--max-consistency-error", "1", "--json")
     assert srpipe("watch", "out")[0] == 3
     assert (code, json.loads(out)["degraded"], json.loads(out)["done"]) == (3, 3, 0)
+    with Image.open("a.png") as image:
+        image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST).save("a-true.png")
+    Path("m.csv").write_text("uri,reference\na.png,a-true.png\n")
+    assert srpipe("run", "m.csv", "-o", "out", *options, "--max-consistency-error", "1")[0] == 3
+    (score,) = json.loads(srpipe("eval", "out", "--json")[1])["scores"]
+    assert (score["status"], score["problem"], score["psnr_y"] > 5) == ("degraded", "", True)
+    assert srpipe("report", "out")[0] == 0
+    assert "--max-consistency-error 1" in Path("out/report.html").read_text()
     assert srpipe("run", "m.csv", "-o", "out", *options)[0] == 0
     code, _, err = srpipe("run", "m.csv", "-o", "out", *options, "--max-consistency-error", "-1")
     assert (code, "--max-consistency-error" in err) == (2, True)

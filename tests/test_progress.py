@@ -14,7 +14,7 @@ import pytest
 import pipeline.driver.progress
 from pipeline import storage
 from pipeline.driver import figures
-from pipeline.driver.beating import beating
+from pipeline.driver.beating import beating, interval
 from pipeline.driver.capacity import Workers
 from pipeline.driver.observer import Observer
 from pipeline.driver.pace import Pace
@@ -498,3 +498,8 @@ def test_divided_runs_tell_groups(
     assert beat is not None
     assert beat.megapixels.done == pytest.approx(120 * 120 / 1e6)
     assert observer.heartbeat().images.done == 1
+
+
+def test_how_often_a_heartbeat_is_written() -> None:
+    """As docs/progress.md says: on S3 every one costs money."""
+    assert (interval("/data/out"), interval("s3://bucket/out")) == (3.0, 15.0)

@@ -2,16 +2,23 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pipeline import storage
+from pipeline.driver.run import run
+from pipeline.forecast.forecast import forecast
+from pipeline.forecast.outlook import Asked
 from pipeline.output.layout import list_commits
+from pipeline.storage.patience import Patience
 from pipeline.work import image_work, stacked_fits
+from pipeline.work.fetching import Fetcher
 
-from .fixture_types import MakeRow, MakeWorker
+from .fixture_types import MakeConfig, MakeRow, MakeWorker
 from .results import answer
 
 
@@ -22,11 +29,13 @@ def test_failing_fit_of_several(
     make_worker: MakeWorker,
     row: MakeRow,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Whatever happens where images are fitted together, each is then done alone."""
 
+    asked = []
+
     def fail(*_: object) -> None:
+        asked.append(1)
         raise error
 
     keys = ["a.png", "b.png", "sub/c.png"]
@@ -36,7 +45,27 @@ def test_failing_fit_of_several(
     assert [(record.key, record.status, record.output_sha256) for record in made] == [
         (key, "done", sha256) for key, sha256 in zip(keys, alone, strict=True)
     ]
-    assert "a bug in srpipe" not in capsys.readouterr().out
+    assert asked
+
+
+@pytest.mark.usefixtures("images")
+def test_a_picture_that_claims_more_pixels_than_allowed(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """--max-pixels reaches the decoders of a run and of a plan."""
+    (tmp_path / "m.csv").write_text("uri\na.png\n")
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = image.width * image.height
+    for most, error in ((pixels - 1, "too_large"), (pixels, None)):
+        config = tiny_config(max_pixels=most, output=str(tmp_path / f"out-{most}"))
+        plan = forecast(config, Asked(calibrate=0), lambda _what, _done, _todo: None)
+        assert plan.refused == ({error: 1} if error else {})
+        run(config, observer)
+        assert observer.records[-1].error_type == error
+
+
+@pytest.mark.parametrize(("told", "most"), [(None, 300), (60, 60), (1, 10), (1000, 300)])
+def test_how_long_a_decoder_may_take(tiny_config: MakeConfig, told: float | None, most: float) -> None:
+    """As docs/reliability.md says: 300 s, or --max-seconds-per-image if that is less, but not less than 10."""
+    assert Fetcher(tiny_config(max_seconds=told), Patience(0))._limits.seconds == most
 
 
 @pytest.mark.parametrize(

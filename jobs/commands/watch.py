@@ -15,7 +15,7 @@ def watch(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Show the progress of a run, from another terminal or machine. Ends with 0 or 3 like the run, or 4 if it stopped."""
+    """Show the progress of a run, from another terminal or machine. Ends with 0 or 3 like the run, 4 if it stopped."""
     from pipeline.storage import absolute, use
 
     from ..watching import watch
