@@ -12,6 +12,7 @@ from sr_ops.settings import FitSettings, Network
 
 from .cameras import lesson_of, network_at_start
 from .pictures import noise, star
+from .weights import weights_of
 
 SETTINGS = FitSettings(steps=60, crop=24, batch=4, adversarial=1.0)
 
@@ -61,7 +62,7 @@ def test_what_is_held_out_is_never_seen() -> None:
         pair = replace(lesson.pairs[0], father=spoilt)
         network = network_at_start(Network.SUBPIXEL, 1)
         fit(network, replace(lesson, pairs=(pair,)), replace(SETTINGS, steps=6), 0)
-        states.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+        states.append(weights_of(network))
     assert torch.equal(*states)
 
 
@@ -71,7 +72,7 @@ def test_the_weight_decides_what_is_learned() -> None:
     for weight in (0.0, 0.0, 0.5):
         network = network_at_start(Network.SUBPIXEL, 1)
         losses.append(fit(network, lesson, replace(SETTINGS, steps=12, adversarial=weight), 0))
-        learned.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+        learned.append(weights_of(network))
     assert torch.equal(learned[0], learned[1])
     assert not torch.equal(learned[0], learned[2])
     assert losses[2] < 0.3

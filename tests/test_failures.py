@@ -14,7 +14,6 @@ from torch import Tensor
 from pipeline import storage
 from pipeline.config import RunConfig
 from pipeline.output.layout import list_commits
-from pipeline.output.record import Record
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, stacked_fits
 from pipeline.work.assignment import Assignment
@@ -28,7 +27,7 @@ from sr_ops.settings import Settings
 
 from .cameras import SIZE_CHANGES_NO_BIT
 from .fixture_types import MakePng, ReadTiles
-from .results import furthest
+from .results import answer, furthest
 
 PASSING = ConnectionResetError(104, "Connection reset by peer")
 LASTING = PermissionError(13, "Permission denied")
@@ -87,12 +86,6 @@ def row(tmp_path: Path, key: str) -> Row:
     return Row(0, 1, key, str(tmp_path / key), 2, 0)
 
 
-def process(worker: Worker, row: Row) -> Record:
-    """The answer of a worker that is handed a unit of one row."""
-    (record,) = worker([row])
-    return record
-
-
 def failing(operation: Callable[..., Any], errors: list[OSError], only: str = "") -> Callable[..., Any]:
     """`operation`, which fails with each error once where its uri holds `only`."""
 
@@ -128,10 +121,10 @@ def test_every_access_of_a_worker_is_tried_again(
     undisturbed = getattr(storage, operation)
     errors: list[OSError] = [PASSING, PASSING]
     monkeypatch.setattr(storage, operation, failing(undisturbed, errors, only))
-    assert process(make_worker(retries=2), row(tmp_path, "a.png")).status == "done"
+    assert answer(make_worker(retries=2), row(tmp_path, "a.png")).status == "done"
     assert not errors
     monkeypatch.setattr(storage, operation, failing(undisturbed, [PASSING] * 3, only))
-    record = process(make_worker(retries=2), replace(row(tmp_path, "a.png"), key="again"))
+    record = answer(make_worker(retries=2), replace(row(tmp_path, "a.png"), key="again"))
     assert (record.status, record.error_type) == ("failed", error_type)
     assert "Connection reset by peer" in (record.error_message or "")
 
@@ -171,7 +164,7 @@ def test_an_image_that_takes_too_long_fails_alone(
     assert [record.error_type for record in records] == ["deadline", "deadline"]
     assert "raise --max-seconds-per-image" in (records[0].error_message or "")
     assert not list_commits(str(tmp_path / "out"))
-    assert process(make_worker(max_seconds=600), rows[0]).status == "done"
+    assert answer(make_worker(max_seconds=600), rows[0]).status == "done"
 
 
 def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
@@ -224,8 +217,8 @@ def test_the_time_of_an_image_does_not_begin_again_where_memory_runs_out(
 
     monkeypatch.setattr(enlarging, "enlarge_and_compare", too_little)
     settings = replace(tiny_settings, tile_size=128)
-    assert process(make_worker(settings), row(tmp_path, "x")).error_type == "memory"
-    assert process(make_worker(settings, max_seconds=1.5), row(tmp_path, "x")).error_type == "deadline"
+    assert answer(make_worker(settings), row(tmp_path, "x")).error_type == "memory"
+    assert answer(make_worker(settings, max_seconds=1.5), row(tmp_path, "x")).error_type == "deadline"
 
 
 def short_of_memory(most: int) -> Callable[..., tuple[Tensor, Tensor | None]]:
@@ -253,7 +246,7 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
     make_png(tmp_path / "big.png", height=150, width=170)
     make_png(tmp_path / "small.png", height=20, width=20)
     settings = replace(tiny_settings, tile_size=128)
-    enough = process(make_worker(settings), row(tmp_path, "big.png"))
+    enough = answer(make_worker(settings), row(tmp_path, "big.png"))
     tiles = read_tiles(str(tmp_path / "out"))
     for uri in [
         commit.uri(str(tmp_path / "out"))
@@ -263,7 +256,7 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
         storage.remove(uri)
     reach = 2 * halo(settings, degradation_of(settings))
     monkeypatch.setattr(enlarging, "enlarge_and_compare", short_of_memory((32 + reach) ** 2))
-    in_pieces = process(make_worker(settings), row(tmp_path, "big.png"))
+    in_pieces = answer(make_worker(settings), row(tmp_path, "big.png"))
     assert (in_pieces.status, in_pieces.attempt, enough.attempt) == ("done", 3, 1)
     assert furthest(read_tiles(str(tmp_path / "out")), tiles) <= (0 if SIZE_CHANGES_NO_BIT else 1)
     assert (in_pieces.output_sha256 == enough.output_sha256) or not SIZE_CHANGES_NO_BIT
@@ -350,6 +343,6 @@ def test_a_broken_gpu_ends_the_process(
 
     monkeypatch.setattr(image_work, "fit_stages", broken)
     monkeypatch.setattr(os, "_exit", exit_process)
-    assert process(make_worker(), row(tmp_path, "x")).error_type == "internal"
+    assert answer(make_worker(), row(tmp_path, "x")).error_type == "internal"
     with pytest.raises(Ended):
-        process(make_worker(ledger=Book()), row(tmp_path, "x"))
+        answer(make_worker(ledger=Book()), row(tmp_path, "x"))

@@ -17,6 +17,7 @@ from sr_ops.settings import FitSettings, Network
 
 from .cameras import enlarged_by, first_stage, lesson_of, network_at_start, untold
 from .pictures import checkerboard, noise
+from .weights import weights_of
 
 SMALL = FitSettings(steps=80, crop=24, batch=4, learning_rate=5e-3)
 
@@ -31,14 +32,10 @@ def tiny_network(name: Network = Network.SUBPIXEL, bands: int = 1) -> ResidualNe
     return network_at_start(name, bands, 16, 4)
 
 
-def weights(network: ResidualNetwork) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
-
-
 def fitted_weights(image: Tensor, seed: int) -> Tensor:
     network = tiny_network()
     fit(network, lesson_of(image), FitSettings(steps=3, crop=16), seed)
-    return weights(network)
+    return weights_of(network)
 
 
 def made_by(network: ResidualNetwork, crops: Crops) -> Tensor:
@@ -131,10 +128,10 @@ def test_what_is_held_out_has_no_influence(name: Network) -> None:
             others.append(replace(pair, father=father))
         network = tiny_network(name, bands=3)
         loss = fit(network, replace(lesson, pairs=tuple(others)), FitSettings(steps=4, crop=16), 0)
-        results.append((loss, weights(network)))
+        results.append((loss, weights_of(network)))
     assert results[0][0] == results[1][0]
     assert torch.equal(results[0][1], results[1][1])
-    assert not torch.equal(results[0][1], weights(tiny_network(name, bands=3)))
+    assert not torch.equal(results[0][1], weights_of(tiny_network(name, bands=3)))
 
 
 def test_every_taught_pixel_has_an_influence() -> None:
@@ -149,7 +146,7 @@ def test_every_taught_pixel_has_an_influence() -> None:
         network = tiny_network()
         pair = Pair(father, son, upscale(son, 2), 1.0, taught)
         fit(network, Lesson((pair,), untold(1)), FitSettings(steps=1, crop=16), 0)
-        fitted.append(weights(network))
+        fitted.append(weights_of(network))
     assert not torch.equal(*fitted)
 
 
@@ -160,16 +157,16 @@ def test_a_mask_of_ones_is_no_mask() -> None:
     settings = FitSettings(steps=3, crop=16)
     loss = fit(free, lesson_of(image), settings, 0)
     assert fit(masked, lesson_of(image, torch.ones(1, 30, 30)), settings, 0) == pytest.approx(loss, rel=1e-5)
-    torch.testing.assert_close(weights(masked), weights(free), rtol=0, atol=1e-4)
+    torch.testing.assert_close(weights_of(masked), weights_of(free), rtol=0, atol=1e-4)
 
 
 def test_crops_with_nothing_to_learn_change_nothing() -> None:
     """Of an image held out as a whole the loss is 0, and the network stays as it was."""
     network = tiny_network()
-    before = weights(network)
+    before = weights_of(network)
     lesson = lesson_of(noise(1, 20, 20), torch.zeros(1, 20, 20))
     assert fit(network, lesson, FitSettings(steps=2, crop=16), 0) == 0
-    assert torch.equal(weights(network), before)
+    assert torch.equal(weights_of(network), before)
 
 
 @pytest.fixture
@@ -239,7 +236,7 @@ def test_all_steps_by_hand(drawn: list[Crops], bands: int) -> None:
                 unbiased = first / (1 - beta ** (step + 1)), second / (1 - 0.99 ** (step + 1))
                 parameter -= rate * unbiased[0] / (unbiased[1].sqrt() + 1e-8)
     assert loss == pytest.approx(float(errors.detach().mean()), rel=1e-3)
-    torch.testing.assert_close(weights(network), weights(by_hand), rtol=0, atol=1e-5)
+    torch.testing.assert_close(weights_of(network), weights_of(by_hand), rtol=0, atol=1e-5)
     for parameter, start in zip(network.parameters(), tiny_network(bands=bands).parameters(), strict=True):
         assert not torch.equal(parameter, start)
 
@@ -269,16 +266,16 @@ def test_steps_are_told_as_they_are_done() -> None:
     network = tiny_network()
     lesson = lesson_of(noise(1, 20, 20))
     heard: list[int] = []
-    seen = [weights(network)]
+    seen = [weights_of(network)]
 
     def after_step(step: int) -> None:
         heard.append(step)
-        seen.append(weights(network))
+        seen.append(weights_of(network))
 
     fit(network, lesson, FitSettings(steps=4, crop=16), 0, after_step)
     assert heard == [1, 2, 3, 4]
     assert all(not torch.equal(earlier, later) for earlier, later in pairwise(seen))
-    assert torch.equal(seen[-1], weights(network))
+    assert torch.equal(seen[-1], weights_of(network))
     heard.clear()
     fit(network, lesson, FitSettings(steps=0, crop=16), 0, after_step)
     assert heard == []
@@ -288,10 +285,10 @@ def test_steps_are_told_as_they_are_done() -> None:
 def test_steps_grow_to_the_learning_rate_and_die_away(rate: float) -> None:
     """One cycle: short steps at first, about the learning rate at the longest, next to none at the end."""
     network = tiny_network()
-    seen = [weights(network)]
+    seen = [weights_of(network)]
     lesson = lesson_of(checkerboard())
     settings = FitSettings(steps=40, crop=16, learning_rate=rate)
-    fit(network, lesson, settings, 0, lambda _step: seen.append(weights(network)))
+    fit(network, lesson, settings, 0, lambda _step: seen.append(weights_of(network)))
     lengths = [float((later - earlier).abs().max()) for earlier, later in pairwise(seen)]
     assert lengths[0] == pytest.approx(rate / 25, rel=0.1)
     assert 0.7 < max(lengths) / rate < 3

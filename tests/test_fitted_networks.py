@@ -10,7 +10,6 @@ from sr_ops.enlarging.enlarge import enlarge
 from sr_ops.enlarging.model import Model, as_later_stage, build_network, degradation_of, no_phase
 from sr_ops.enlarging.stages import halo
 from sr_ops.image.resample import upscale
-from sr_ops.image.tiles import cut, owned, paste, plan_tiles
 from sr_ops.learning.fit import fit
 from sr_ops.learning.learn import fit_stages, fit_stages_together
 from sr_ops.learning.observation import Observation
@@ -21,6 +20,8 @@ from sr_ops.settings import FitSettings, Method, Normalisation, Settings
 
 from .cameras import CPU, enlarged_by, first_stage, lesson_of
 from .pictures import noise, star
+from .tiled import enlarged_in_tiles
+from .weights import weights_of
 
 GREY_LEVEL = 1 / 255
 SHORT = FitSettings(steps=8, crop=24, batch=2, learning_rate=1e-3)
@@ -48,10 +49,6 @@ def built(settings: Settings, bands: int = 3, dtype: torch.dtype = torch.float32
     network = build_network(bands, 2, settings, CPU)
     network.autocast_dtype = dtype
     return network
-
-
-def parameters(network: ResidualNetwork) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 def state(network: ResidualNetwork) -> Tensor:
@@ -146,10 +143,8 @@ def test_tiles_equal_the_whole(settings: Settings, scale: int) -> None:
     image = noise(3, 60, 190)
     whole = enlarge(image, model, settings)
     assert float((whole - upscale(image, scale)).abs().mean()) > GREY_LEVEL
-    canvas = torch.empty_like(whole)
-    for tile in plan_tiles(60, 190, 48, halo(settings, model.degradation)):
-        paste(canvas, tile, owned(enlarge(cut(image, tile), model, settings), tile, scale), scale)
-    assert float((canvas - whole).abs().max()) < 2e-3 * GREY_LEVEL
+    tiled = enlarged_in_tiles(image, model, replace(settings, tile_size=48), halo(settings, model.degradation))
+    assert float((tiled - whole).abs().max()) < 2e-3 * GREY_LEVEL
 
 
 @every_kind
@@ -214,7 +209,7 @@ def test_dropout_is_for_the_fit_alone() -> None:
     networks = [built(replace(plain, dropout=share), 1) for share in (0.0, 0.5)]
     for network in networks:
         fit(network, lesson, SHORT, 0)
-    assert not torch.equal(*map(parameters, networks))
+    assert not torch.equal(*map(weights_of, networks))
     image = noise(1, 1, 12, 12)
     with torch.inference_mode():
         assert torch.equal(*(enlarged_by(networks[1], image, first_stage()) for _ in range(2)))

@@ -26,6 +26,8 @@ from pipeline.work.calibrating import spread
 from sr_ops.settings import COLLECTION_KERNEL, Method
 
 from .fixture_types import DrawPixels, MakeConfig, MakePng, ReadRecords, ReadTiles, Refusal, Srpipe
+from .picture_bytes import png_chunk
+from .results import files_below
 
 TINY = (
     *("--scale", "2", "--steps", "2", "--width", "8", "--depth", "3", "--crop", "16", "--executor", "inline"),
@@ -35,10 +37,6 @@ TINY = (
 
 def told(config: RunConfig, **asked: Any) -> Forecast:
     return forecast(config, Asked(**{"calibrate": 0, **asked}), lambda _what, _done, _todo: None)
-
-
-def files_below(folder: Path) -> dict[str, float]:
-    return {str(path): path.stat().st_mtime for path in folder.rglob("*")}
 
 
 @pytest.fixture
@@ -107,9 +105,9 @@ def test_a_plan_writes_nothing(
     before = files_below(tmp_path)
     found = told(tiny_config(), calibrate=calibrate)
     assert found.cost.measured == calibrate
-    assert {path: found for path, found in files_below(tmp_path).items() if path != str(temporary)} == {
-        path: found for path, found in before.items() if path != str(temporary)
-    }
+    assert files_below(tmp_path) == before
+    assert not any(temporary.iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("images")
@@ -180,7 +178,7 @@ def test_s3_is_read_at_both_ends(
     Image.fromarray(large).save(tmp_path / "front.png", compress_level=0)
     Image.fromarray(large).save(tmp_path / "plain.tif")
     front = (tmp_path / "front.png").read_bytes()
-    middle = front[:33] + _chunk(b"tEXt", b"Comment\0" + b"x" * 400_000) + front[33:]  # before the pixels
+    middle = front[:33] + png_chunk(b"tEXt", b"Comment\0" + b"x" * 400_000) + front[33:]  # before the pixels
     for name, data in (
         ("front.png", front),
         ("middle.png", middle),
@@ -199,12 +197,6 @@ def test_s3_is_read_at_both_ends(
     storage.write(f"{s3_bucket}/in/front.png", b"\0" * 33 + front[33:])
     assert told(tiny_config(manifest=f"{s3_bucket}/in")).refused == {"corrupt": 1}
     assert sorted(fetched) == [f"{s3_bucket}/in/front.png", f"{s3_bucket}/in/middle.png"]
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    import zlib
-
-    return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
 
 
 def test_more_workers_take_less_time(tmp_path: Path, tiny_config: MakeConfig, make_png: MakePng) -> None:

@@ -13,11 +13,12 @@ from sr_ops.enlarging.model import Model, degradation_of, no_phase
 from sr_ops.enlarging.stages import halo
 from sr_ops.image.domain import UNIT, Domain
 from sr_ops.image.resample import downscale
-from sr_ops.image.tiles import cut, owned, paste, plan_tiles
 from sr_ops.learning.learn import fit_stages
 from sr_ops.learning.observation import Observation
 from sr_ops.registry import METHODS, method_of
 from sr_ops.settings import Settings
+
+from .tiled import enlarged_in_tiles
 
 GREY_LEVEL = 1 / 255
 CAMERAS = ("bicubic", "gaussian:1.4")
@@ -73,10 +74,8 @@ def test_tiles_equal_the_whole(name: str, kernel: str, scale: int) -> None:
     model = learned(image, settings)
     whole = enlarge(image, model, settings)
     assert whole.shape == (3, 96 * scale, 90 * scale)
-    canvas = torch.empty_like(whole)
-    for tile in plan_tiles(96, 90, 48, halo(settings, model.degradation)):
-        paste(canvas, tile, owned(enlarge(cut(image, tile), model, settings), tile, scale), scale)
-    assert float((canvas - whole).abs().max()) < GREY_LEVEL / 2
+    tiled = enlarged_in_tiles(image, model, replace(settings, tile_size=48), halo(settings, model.degradation))
+    assert float((tiled - whole).abs().max()) < GREY_LEVEL / 2
 
 
 @every_method

@@ -10,6 +10,7 @@ from sr_ops.settings import Network
 
 from .cameras import CPU, FROM_SCRATCH, enlarged_by, first_stage, network_at_start
 from .pictures import noise
+from .weights import weights_of
 
 names = pytest.mark.parametrize("name", FROM_SCRATCH)
 
@@ -29,10 +30,6 @@ def convolutions(built: ResidualNetwork) -> list[nn.Conv2d]:
     return [layer for layer in built.modules() if isinstance(layer, nn.Conv2d)]
 
 
-def all_weights(built: ResidualNetwork) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in built.parameters()])
-
-
 @names
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(2, 1, 8, 8), (1, 3, 7, 10), (1, 4, 5, 5)])
@@ -47,8 +44,8 @@ def test_untrained_is_bicubic(name: Network, dtype: torch.dtype, shape: tuple[in
 @names
 def test_the_seed_decides_the_weights(name: Network) -> None:
     """Equal seeds give equal weights, other seeds others."""
-    assert torch.equal(all_weights(network(name, seed=5)), all_weights(network(name, seed=5)))
-    assert not torch.equal(all_weights(network(name, seed=5)), all_weights(network(name, seed=6)))
+    assert torch.equal(weights_of(network(name, seed=5)), weights_of(network(name, seed=5)))
+    assert not torch.equal(weights_of(network(name, seed=5)), weights_of(network(name, seed=6)))
 
 
 @names
@@ -59,7 +56,7 @@ def test_global_random_state_is_neither_read_nor_moved(name: Network) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(global_seed)
             before = torch.get_rng_state()
-            weights.append(all_weights(network(name)))
+            weights.append(weights_of(network(name)))
             assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(*weights)
 

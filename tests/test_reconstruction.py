@@ -1,5 +1,7 @@
 """Reconstruction by a method against what it is to come to, for cameras that tests/test_methods.py does not have."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -12,12 +14,12 @@ from sr_ops.enlarging.model import Model
 from sr_ops.enlarging.stages import halo
 from sr_ops.image.domain import UNIT, Domain
 from sr_ops.image.resample import upscale
-from sr_ops.image.tiles import cut, owned, paste, plan_tiles
 from sr_ops.methods import map_tikhonov, map_tv
 from sr_ops.registry import method_of
 from sr_ops.settings import Settings
 
 from .test_methods import scene
+from .tiled import enlarged_in_tiles
 
 LEVEL = 1 / 255
 ANYWHERE = Domain(low=-10.0, high=10.0)
@@ -163,7 +165,5 @@ def test_tiles_equal_the_whole(name: str, kernel: Kernel, noise: float) -> None:
     _, lr = shot(degradation, 20, 150, 1)
     lr, model = lr.clamp(0, 1), Model(name, degradation)
     whole = enlarge(lr, model, settings)
-    canvas = torch.empty_like(whole)
-    for tile in plan_tiles(20, 150, 50, min(halo(settings, degradation), 75)):
-        paste(canvas, tile, owned(enlarge(cut(lr, tile), model, settings, domain=UNIT), tile, 2), 2)
-    assert float((canvas - whole).abs().max()) < LEVEL / 2
+    tiled = enlarged_in_tiles(lr, model, replace(settings, tile_size=50), min(halo(settings, degradation), 75))
+    assert float((tiled - whole).abs().max()) < LEVEL / 2

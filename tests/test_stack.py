@@ -22,6 +22,7 @@ from sr_ops.settings import BodyKind, FitSettings, Loss, Network
 
 from .cameras import CPU, FROM_SCRATCH, blur, enlarged_by, first_stage, lesson_of, network_at_start, untold
 from .pictures import noise
+from .weights import weights_of
 
 SHORT = FitSettings(steps=12, crop=24, batch=2, learning_rate=1e-3)
 
@@ -51,10 +52,6 @@ def some_lessons(stage: Stage = STAGE) -> list[Lesson]:
         lesson_of(noise(3, 41, 52, seed=2), held_out, stage),
         lesson_of(noise(3, 48, 60, seed=3).round(), None, stage),
     ]
-
-
-def parameters(network: ResidualNetwork) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 @torch.inference_mode()
@@ -94,7 +91,7 @@ def test_a_stack_of_direct_networks_learns_what_each_learns_alone(scale: int, ba
     assert fit_stack(together, lessons, SHORT, 7) == pytest.approx(expected, rel=TOLERANCE)
     assert_alike(together, alone, stage)
     before = some_networks(count, Network.DIRECT, bands, ratio=scale)
-    moved = [float((parameters(one) - parameters(other)).abs().max()) for one, other in zip(alone, before, strict=True)]
+    moved = [float((weights_of(one) - weights_of(other)).abs().max()) for one, other in zip(alone, before, strict=True)]
     assert min(moved) > 1e-3
 
 
@@ -138,7 +135,7 @@ def test_bfloat16_costs_no_quality() -> None:
         assert abs(10 * torch.log10(errors[0] / errors[1])) < 0.05
     exact = some_networks(2)
     fit_stack(exact, lessons, SHORT, 0)
-    assert not torch.equal(parameters(exact[0]), parameters(together[0]))
+    assert not torch.equal(weights_of(exact[0]), weights_of(together[0]))
 
 
 def test_neighbours_do_not_matter() -> None:
@@ -159,7 +156,7 @@ def test_the_same_again() -> None:
     for seed in (0, 0, 1):
         networks = some_networks(2)
         fit_stack(networks, some_lessons()[:2], SHORT, seed)
-        learned.append(torch.stack([parameters(network) for network in networks]))
+        learned.append(torch.stack([weights_of(network) for network in networks]))
     assert torch.equal(learned[0], learned[1])
     assert not torch.equal(learned[0], learned[2])
 
@@ -174,10 +171,10 @@ def test_held_out_pixels_teach_nothing() -> None:
     lessons = [Lesson((Pair(father, son, base, 1.0, taught),), told) for father in fathers]
     blank = Lesson((Pair(fathers[0], son, base, 1.0, torch.zeros(1, 32, 32)),), told)
     networks = [some_networks(1)[0] for _ in range(3)]
-    before = parameters(networks[2])
+    before = weights_of(networks[2])
     losses = fit_stack(networks, [*lessons, blank], SHORT, 0)
-    assert torch.equal(parameters(networks[0]), parameters(networks[1]))
-    assert torch.equal(parameters(networks[2]), before)
+    assert torch.equal(weights_of(networks[0]), weights_of(networks[1]))
+    assert torch.equal(weights_of(networks[2]), before)
     assert losses[0] == losses[1] > 0 == losses[2]
 
 
@@ -185,7 +182,7 @@ def test_no_step_changes_nothing() -> None:
     """Without a step the losses are nan and the weights what they were."""
     networks = some_networks(2)
     assert all(isnan(loss) for loss in fit_stack(networks, some_lessons()[:2], FitSettings(steps=0, crop=24), 0))
-    assert all(torch.equal(parameters(n), parameters(o)) for n, o in zip(networks, some_networks(2), strict=True))
+    assert all(torch.equal(weights_of(n), weights_of(o)) for n, o in zip(networks, some_networks(2), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +194,7 @@ def test_other_crops_are_refused(shape: tuple[int, ...], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         fit_stack(networks, [some_lessons()[0], lesson_of(noise(*shape))], SHORT, 0)
     assert all(
-        torch.equal(parameters(n), parameters(o)) for n, o in zip(networks, some_networks(2, bands=1), strict=True)
+        torch.equal(weights_of(n), weights_of(o)) for n, o in zip(networks, some_networks(2, bands=1), strict=True)
     )
 
 

@@ -25,7 +25,6 @@ from sr_ops.image import sheet
 from sr_ops.image.dihedral import ORDER, transform
 from sr_ops.image.domain import UNIT, Domain, nearest
 from sr_ops.image.resample import downscale, upscale
-from sr_ops.image.tiles import cut, owned, paste, plan_tiles
 from sr_ops.learning import subject
 from sr_ops.learning.damage import CLEAN, find_damage
 from sr_ops.learning.fit import fit
@@ -42,6 +41,7 @@ from sr_ops.settings import STAGE_SCALE, Body, FitSettings, Method, Network, Set
 from .cameras import CPU, FROM_SCRATCH, first_stage, lesson_of, matlab, network_at_start, untold
 from .pictures import noise, star
 from .scenes import scene, seen
+from .tiled import enlarged_in_tiles
 
 BRIEF = FitSettings(steps=3, crop=16, batch=2)
 TINY = Settings(scale=2, method=Method.ZSSR, width=4, depth=3, fit=BRIEF)
@@ -88,15 +88,6 @@ def far_sighted_networks(settings: Settings) -> tuple[ResidualNetwork, ...]:
     return networks
 
 
-def enlarged_in_tiles(lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: Settings, margin: int) -> Tensor:
-    (bands, height, width), scale = lr.shape, settings.scale
-    canvas = torch.full((bands, height * scale, width * scale), torch.nan)
-    model = by_networks(networks, settings)
-    for tile in plan_tiles(height, width, settings.tile_size, margin):
-        paste(canvas, tile, owned(enlarge(cut(lr, tile), model, settings), tile, scale), scale)
-    return canvas
-
-
 def psnr(image: Tensor, truth: Tensor) -> float:
     return float(-10 * torch.log10((image - truth).square().mean()))
 
@@ -121,9 +112,9 @@ def assert_no_seam(lr: Tensor, networks: tuple[ResidualNetwork, ...], settings: 
     model = by_networks(networks, settings)
     whole = enlarge(lr, model, settings)
     assert float((whole - enlarge(lr, model, replace(settings, back_projections=0))).abs().max()) > 0.1
-    tiled = enlarged_in_tiles(lr, networks, settings, halo(settings, matlab(settings.scale)))
+    tiled = enlarged_in_tiles(lr, model, settings, halo(settings, matlab(settings.scale)))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
-    without_halo = enlarged_in_tiles(lr, networks, settings, 0)
+    without_halo = enlarged_in_tiles(lr, model, settings, 0)
     assert float((without_halo - whole).abs().max()) > 0.1
 
 
@@ -152,11 +143,11 @@ def test_the_halo_covers_the_networks_of_all_stages(scale: int, network: Network
     blind = replace(TINY, network=network, ensemble=False, back_projections=0)
     settings = replace(blind, scale=scale, width=1, depth=24, tile_size=20)
     lr = 0.1 * noise(1, 5, 120)
-    networks = far_sighted_networks(settings)
-    whole = enlarge(lr, by_networks(networks, settings), settings)
-    tiled = enlarged_in_tiles(lr, networks, settings, halo(settings, matlab(scale)))
+    model = by_networks(far_sighted_networks(settings), settings)
+    whole = enlarge(lr, model, settings)
+    tiled = enlarged_in_tiles(lr, model, settings, halo(settings, matlab(scale)))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-6)
-    too_little = enlarged_in_tiles(lr, networks, settings, settings.depth // 3)
+    too_little = enlarged_in_tiles(lr, model, settings, settings.depth // 3)
     assert float((too_little - whole).abs().max()) > 1e-3, "networks that a smaller halo would cut off"
 
 
