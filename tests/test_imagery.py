@@ -230,6 +230,22 @@ def test_what_is_clear_stays_clear_whatever_lies_beside_it(tmp_path: Path, work:
     assert abs(sr.mean() - alpha.mean()) < 0.02 * alpha.mean()  # it goes where something is seen
 
 
+@pytest.mark.parametrize("scale", ["2", "2.5"])
+def test_a_veil_is_nowhere_denser_than_it_was(tmp_path: Path, work: Any, tiny_settings: Settings, scale: str) -> None:
+    """A shape of one opacity keeps it to its rim, at whole scales and others."""
+    rgba = np.full((40, 40, 4), 200, np.uint8)
+    rgba[..., 3] = 0
+    rgba[8:30, 11:27, 3] = 128
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    size = {"scale": 2} if scale == "2" else {"scale": 3, "result_size": "times:2.5x2.5"}
+    settings = replace(tiny_settings, method=Method.BICUBIC, **size)
+    work("a.png", form=Form(single=True), settings=settings)
+    with Image.open(tmp_path / "out/images/a.png") as image:
+        alpha = np.asarray(image)[..., 3].astype(int)
+    assert alpha.max() == 128
+    assert abs(alpha.mean() - rgba[..., 3].mean()) < 0.02 * rgba[..., 3].mean()
+
+
 def test_sixteen_bits_stay_sixteen(tmp_path: Path, work: Any) -> None:
     """A 16-bit RGBA picture comes out as one, opaque, and agrees with the input to a few of 65,535 levels."""
     lr = np.concatenate([waves("uint16", 3, 30, 30), np.full((1, 30, 30), 65535, np.uint16)])

@@ -143,8 +143,8 @@ class Finisher:
         low = -max_pool2d(-of_image, 3, stride=1, padding=1)
         high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
         ends, scale = (torch.minimum(low, high), high), degradation.scale
-        clamped = alpha.clamp(*(nearest(end, scale) for end in ends))
-        opacity = conserve(clamped, of_image, degradation, Domain(low < high))  # unknown where transparent
+        near = [nearest(end, scale) for end in ends]
+        opacity = conserve(alpha.clamp(*near), of_image, degradation, Domain(low < high, *near))  # unknown where clear
         whole = (opacity * full + 0.5).floor_()
         residual = degradation.apply(whole.double()) - of_image * full
         if self.grid.is_whole:
