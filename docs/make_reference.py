@@ -100,7 +100,7 @@ def _range(parameter: Any) -> str:
     low, high = getattr(parameter, "min", None), getattr(parameter, "max", None)
     if low is None:
         return ""
-    return f", at least {low:g}" if high is None else f", {low:g} to {high:g}"
+    return f", at least {low:g}" if high is None or high >= 2**63 - 1 else f", {low:g} to {high:g}"
 
 
 def _default(parameter: Any) -> str:

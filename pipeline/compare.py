@@ -79,7 +79,7 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
         run: executes one.
 
     Raises:
-        UsageError: nothing was started, since one of `ways` could not be.
+        UsageError: a run could not begin; those before it are done. For options, kernels, priors and models none is.
     """
     storage.use(config.storage, storage.absolute(config.output))
     for name, way in ways.items():

@@ -28,7 +28,7 @@ from .output.lock import SCORING, locked
 from .output.record import COLUMNS
 from .output.results import open_result
 from .output.status import WRITTEN
-from .storage_options import AS_THE_ENVIRONMENT_SAYS, StorageOptions, of_run
+from .storage_options import NOTHING_GIVEN, StorageOptions, of_run
 
 _NAN = float("nan")
 
@@ -66,7 +66,7 @@ class Score:
     consistency_max: float = _NAN
 
 
-def evaluate(output: str, options: StorageOptions = AS_THE_ENVIRONMENT_SAYS) -> tuple[Score, ...]:
+def evaluate(output: str, options: StorageOptions = NOTHING_GIVEN) -> tuple[Score, ...]:
     """Score every row of OUT that has a reference, and set psnr_y and ssim_y in its records.
 
     Holds the output's lock, so that no run changes what is scored or writes the same part of the table.
@@ -104,7 +104,7 @@ class _Run:
 
 
 def _read_run(output: str) -> _Run:
-    """Raises UsageError."""
+    """Return the last run on an output. Raises UsageError."""
     try:
         table = records.read_table(table_uri(output))
         run = json.loads(storage.read(run_json(output)))

@@ -86,7 +86,7 @@ class StorageOptions:
         return StorageOptions(self.input.over(other.input), self.output.over(other.output))
 
 
-AS_THE_ENVIRONMENT_SAYS = StorageOptions()
+NOTHING_GIVEN = StorageOptions()
 
 
 def of_run(config: Mapping[str, Any]) -> StorageOptions:
@@ -94,7 +94,7 @@ def of_run(config: Mapping[str, Any]) -> StorageOptions:
     try:
         return from_plain(StorageOptions, config.get("storage", {}))
     except DamagedError:
-        return AS_THE_ENVIRONMENT_SAYS
+        return NOTHING_GIVEN
 
 
 def with_flags(output: str, options: StorageOptions) -> str:

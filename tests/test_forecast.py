@@ -263,9 +263,11 @@ def test_a_job_for_gpus_can_be_planned_without_one(tiny_config: MakeConfig) -> N
 def test_known_rates_are_those_of_processors(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a GPU and --calibrate 0 the workers are the GPU's, and hours are not told."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     for device, on, hours in ((Device.AUTO, "cuda", False), (Device.CPU, "cpu", True)):
         cost = told(tiny_config(executor=Executor.RAY, device=device), calibrate=0).cost
         assert (cost.device, cost.seconds is not None) == (on, hours)
+        assert (cost.workers == 3) == (on == "cuda")
         assert any("leave out --calibrate 0" in note for note in cost.notes) == (not hours)
 
 

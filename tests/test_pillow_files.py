@@ -449,6 +449,11 @@ def test_segments_that_are_not_read_are_told_of(read: Read) -> None:
     header, _ = read(_with_segments(plain, extended, (11, b"JP\0\1" + bytes(9)), xmp))
     assert header.notes == ("its segments APP1 (http://ns.adobe.com/xmp/extension/), APP11 (JP) are not carried over",)
     assert header.xmp == b"<x/>"
+    ducky, seven = (12, b"Ducky\0\1"), (7, b"\0\1\2")
+    assert read(_with_segments(plain, ducky, seven))[0].notes == ("its segments APP7 are not carried over",)
+    for count in (1, 2):
+        index = b"MPF\0II*\0" + struct.pack("<LHHHLLL", 8, 1, 0xB001, 4, 1, count, 0)
+        assert len(read(_with_segments(plain, (2, index)))[0].notes) == count - 1
     two = _encode(_RGB, "MPO", save_all=True, append_images=[Image.fromarray(_RGB)])
     gain = (1, b'http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version="1.0"/>')
     for data in (two, _with_segments(two, gain)):

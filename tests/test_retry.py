@@ -157,6 +157,24 @@ def test_a_run_on_gpus_is_repeated_without_one(tmp_path: Path, tiny_config: Make
     assert (code, json.loads(out)["done"]) == (0, 1), err
 
 
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(("device", "share"), [("cpu", None), ("auto", 0.5)])
+def test_another_device_for_once(
+    tmp_path: Path, tiny_config: MakeConfig, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, device: str, share: Any
+) -> None:
+    """In a pool, too: shares of a GPU go with the GPU."""
+    (tmp_path / "m.csv").write_text("uri\nmissing.png\n")
+    run(tiny_config())
+    place = tmp_path / "out/run.json"
+    held = json.loads(place.read_text())
+    held["config"] |= {"device": "cuda", "gpus_per_worker": 0.5, "executor": "ray"}
+    place.write_text(json.dumps(held))
+    seen = []
+    monkeypatch.setattr("jobs.commands.retry.carry_out", lambda config, *_: seen.append(config) or 0)
+    assert srpipe("retry", "out", "--device", device)[0] == 0
+    assert [(config.device, config.gpus_per_worker) for config in seen] == [(device, share)]
+
+
 def test_a_config_survives_json(tiny_config: MakeConfig) -> None:
     """What run.json holds gives the same RunConfig again, every kind of value in it."""
     config = tiny_config(gpus_per_worker=0.5, workers=3, limit=2, root="/r", strict=True, max_seconds=1.5, deep=True)

@@ -290,6 +290,17 @@ def test_results_never_become_input(
             run(tiny_config(manifest=str(tmp_path / pattern), output=str(tmp_path / "in/out"), root=root), observer)
 
 
+@pytest.mark.parametrize("manifest", ["in", "in/*.png", "in/a.png"])
+def test_an_output_above_its_input(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_png: MakePng, manifest: str
+) -> None:
+    """As with `-o .`: what is written lies beside the images, and the next run does not find it."""
+    (tmp_path / "in").mkdir()
+    make_png(tmp_path / "in/a.png")
+    config = tiny_config(manifest=str(tmp_path / manifest), output=str(tmp_path))
+    assert run(config, observer).done == run(config, observer).already_done == 1
+
+
 @pytest.mark.parametrize("linked", ["input", "output"])
 def test_links_hide_no_results(
     tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_png: MakePng, linked: str

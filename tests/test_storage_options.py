@@ -152,7 +152,7 @@ COMMANDS = {
     "watch": (("s3://b/out",), "s3://b/out"),
     "prior": (("nothing", "--output", "s3://b/out/p", "--max-images", "1"), "s3://b/out"),
     "plan": (("s3://b/m.csv", "--output", "s3://b/out"), "s3://b/out"),
-    "compare": (("s3://b/m.csv", "--output", "s3://b/out", "--methods", "bicubic"), "s3://b/out/bicubic"),
+    "compare": (("s3://b/m.csv", "--output", "s3://b/out", "--methods", "bicubic"), "s3://b/out"),
     "kernel": (("s3://b/m.csv",), None),
 }
 

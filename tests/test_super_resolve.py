@@ -238,10 +238,12 @@ def test_it_computes_exactly_whatever_the_process_allows(
     """Fit and enlargement are those that give the same bits again; afterwards all is as it was."""
     seen = []
 
-    def flags() -> tuple[bool, str, str, str, str]:
+    def flags() -> tuple[bool | str, ...]:
         cuda, mkldnn = torch.backends.cuda.matmul, torch.backends.mkldnn
         precisions = (operation.fp32_precision for operation in (cudnn.conv, cuda, mkldnn.conv, mkldnn.matmul))
         return cudnn.deterministic, *precisions
+
+    earlier_name = cudnn.allow_tf32
 
     def watched(function: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any) -> Any:
@@ -257,6 +259,7 @@ def test_it_computes_exactly_whatever_the_process_allows(
         before = flags()
         super_resolve(noise(1, 12, 12), TINY)
         assert flags() == before
+        assert cudnn.allow_tf32 == earlier_name
     finally:
         precise()
     assert seen == 2 * [(True, "ieee", "ieee", "ieee", "ieee")]

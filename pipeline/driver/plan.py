@@ -68,7 +68,7 @@ def make_plan(
     folds_case: bool = False,
     find_kernels: FindKernels | None = None,
     mapped: Container[Commit] | None = None,
-    again: bool = False,
+    recorded: Container[str] = (),
 ) -> Plan:
     """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
 
@@ -80,7 +80,7 @@ def make_plan(
         find_kernels: gives rows the kernel of their camera, by their sources; not called where none asks for it.
         mapped: commits that have a map of the disagreement, or nothing to draw one of: others are done again; None
             where no map is asked for.
-        again: there was a run on the output before.
+        recorded: keys of which runs before left a record.
 
     Raises:
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
@@ -111,7 +111,8 @@ def make_plan(
         for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
-        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, again=again))
+        before = row.key in recorded
+        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, recorded=before))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),

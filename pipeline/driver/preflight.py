@@ -53,7 +53,7 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
 
     Raises UsageError if this run must not be mixed with what is in the output, or with its own input.
     """
-    if not _is_text(config.output):
+    if config.output != printable(config.output):
         raise UsageError(
             f"the output {printable(config.output)} has bytes in its name that are not UTF-8, which no record can hold;"
             " choose another --output"
@@ -105,17 +105,14 @@ def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
         return False
     output, root = storage.resolved(config.output), storage.resolved(manifest.root)
     if not _below(output, root):
-        folders = {storage.parent(row.uri) for row in manifest.rows}  # links in the input may lead to the output
-        return any(_below(storage.resolved(folder), output) for folder in folders)
+        folders = {storage.resolved(storage.parent(row.uri)) for row in manifest.rows}
+        led_out = (folder for folder in folders if not _below(folder, root))  # by links in the input
+        return any(_below(folder, output) for folder in led_out)
     pattern = root + manifest.uri.removeprefix(manifest.root)
     picture = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
     if config.settings.kernel == COLLECTION_KERNEL:
         picture = layout.kernel_picture(output, "camera")  # less deep
     return pattern == root or "**" in pattern or pattern.count("/") >= picture.count("/")
-
-
-def _is_text(name: str) -> bool:
-    return name == name.encode(errors="replace").decode()
 
 
 def _below(uri: str, folder: str) -> bool:

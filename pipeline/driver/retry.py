@@ -13,11 +13,11 @@ from ..output import layout, records
 from ..output.judging import degraded_keys
 from ..output.status import Status
 from ..priors.prior_file import read_prior
-from ..storage_options import AS_THE_ENVIRONMENT_SAYS, StorageOptions
+from ..storage_options import NOTHING_GIVEN, StorageOptions
 
 
 def failed_work(
-    output: str, error_types: Collection[ErrorType], options: StorageOptions = AS_THE_ENVIRONMENT_SAYS
+    output: str, error_types: Collection[ErrorType], options: StorageOptions = NOTHING_GIVEN
 ) -> tuple[RunConfig, frozenset[str]]:
     """Return the configuration of the last run on an output, and the keys that failed in it.
 

@@ -230,10 +230,11 @@ def _plan(
     """What is to be done, by what is in the output. Raises UsageError."""
     try:
         commits, scenes = list_commits(config.output), list_scenes(config.output)
-        mapped = _mapped(config.output, chain.from_iterable(commits.values())) if config.disagreement else None
+        table = records.latest(config.output, "")
+        mapped = _mapped(config.output, table, chain.from_iterable(commits.values())) if config.disagreement else None
         folds_case = storage.folds_case(config.output)
-        again = storage.exists(layout.run_json(config.output))
-        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped, again)
+        recorded = frozenset(table["key"].to_pylist())
+        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped, recorded)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:
@@ -244,9 +245,12 @@ def _plan(
     return restricted
 
 
-def _mapped(output: str, commits: Iterable[Commit]) -> set[Commit]:
-    """Which commits have a map of the disagreement; those that a killed run did not record say so themselves."""
-    table = records.latest(output, "")
+def _mapped(output: str, table: pa.Table, commits: Iterable[Commit]) -> set[Commit]:
+    """Which commits have a map of the disagreement; those that a killed run did not record say so themselves.
+
+    Args:
+        table: the latest records.
+    """
     recorded = records.recorded_commits(table)
     lost = [commit.uri(output) for commit in commits if commit not in recorded]
     return records.mapped_commits(table) | records.mapped_commits(records.to_table(committed_records(lost)))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count
 
+import torch
+
 from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 
 from ..config import Device, Executor, Format, RunConfig
@@ -123,7 +125,7 @@ def _on_gpus(config: RunConfig, gpus: int | None, calibration: Calibration | Non
         return Workers(config.workers, "--workers")
     if config.executor is Executor.INLINE:
         return Workers(1, "--executor inline")
-    number = gpus or (calibration.gpus if calibration is not None else 0) or 1
+    number = gpus or (torch.cuda.device_count() if calibration is None else calibration.gpus) or 1
     return Workers(int(number / (config.gpus_per_worker or 1.0)), f"GPUs for {number}" if gpus is None else "--gpus")
 
 
@@ -135,7 +137,8 @@ def _calibrated(
     at_once = min(workers, max(1, int(room_here().processors / config.threads)))
     needed, most = (_FEWEST, _MOST) if asked.calibrate is None else (asked.calibrate, asked.calibrate)
     units = _to_measure(seen, max(most, at_once), config.settings.stack)
-    elsewhere = asked.gpus is not None or (config.device is Device.CUDA and config.executor is Executor.RAY)
+    on_a_cluster = config.executor is Executor.RAY and config.workers is not None
+    elsewhere = asked.gpus is not None or (config.device is Device.CUDA and on_a_cluster)
     device = Device.AUTO if elsewhere else config.device  # bytes can be measured without a GPU
     config = replace(config, device=device)
     return calibrate(config, units, max(needed, at_once), at_once, lambda *counts: looking("measured", *counts))

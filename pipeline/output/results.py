@@ -156,7 +156,7 @@ class _Tiles:
         levels, known = self._tile(tile.name)
         said = (self.bands, tile.height, tile.width)
         if levels.shape != said:
-            message = f"{storage.join(self._folder, tile.name)} is {tuple(levels.shape)} where its mosaic says {said}"
+            message = f"{storage.join(self._folder, tile.name)} is {tuple(levels.shape)} where the others say {said}"
             raise ImageError(ErrorType.CORRUPT, f"{message}; process the image again")
         return levels, known
 

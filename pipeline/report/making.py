@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .. import storage
 from ..errors import UsageError
-from ..storage_options import AS_THE_ENVIRONMENT_SAYS, StorageOptions
+from ..storage_options import NOTHING_GIVEN, StorageOptions
 from .cards import cards_of
 from .choice import choose
 from .course import course_of
@@ -47,7 +47,7 @@ def make_report(
     output: str,
     place: str | None = None,
     images: int = IMAGES,
-    options: StorageOptions = AS_THE_ENVIRONMENT_SAYS,
+    options: StorageOptions = NOTHING_GIVEN,
 ) -> Report:
     """Write a page about the present content of OUT.
 

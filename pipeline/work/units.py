@@ -49,13 +49,13 @@ class Row:
     """What its image shares with others of one camera; "" if nobody asked."""
     found: Found | None = None
     """How the kernel was found, if it is that of the camera."""
-    again: bool = False
-    """Whether there was a run on the output before, which may have left another form of it."""
+    recorded: bool = False
+    """Whether a run before left a record of it, and so perhaps another form."""
 
     @property
     def may_have_other_forms(self) -> bool:
         """Whether to look for them; a run that was broken off may have removed what was stale, and no more."""
-        return self.again or bool(self.stale)
+        return self.recorded or bool(self.stale)
 
     @property
     def told_scale(self) -> float | None:

@@ -28,7 +28,7 @@ def exactly() -> Iterator[None]:
     deterministic = cudnn.deterministic
     precisions = [operation.fp32_precision for operation in _OPERATIONS]
     default = torch.get_default_dtype()
-    stay_exact()
+    _be_exact()
     torch.set_default_dtype(torch.float32)
     try:
         with torch.inference_mode(False), _no_autocast("cpu"), _no_autocast("cuda"):
@@ -37,7 +37,9 @@ def exactly() -> Iterator[None]:
         torch.set_default_dtype(default)
         cudnn.deterministic = deterministic
         for operation, precision in zip(_OPERATIONS, precisions, strict=True):
-            operation.fp32_precision = precision
+            operation.fp32_precision = "none"  # what it inherits, where the process said nothing of its own
+            if operation.fp32_precision != precision:
+                operation.fp32_precision = precision
 
 
 def _no_autocast(kind: str) -> torch.autocast:
@@ -46,6 +48,11 @@ def _no_autocast(kind: str) -> torch.autocast:
 
 def stay_exact() -> None:
     """Compute exactly from now on, in the whole process."""
+    cudnn.allow_tf32 = False  # the earlier name: torch refuses to be asked by it where both names say different things
+    _be_exact()
+
+
+def _be_exact() -> None:
     cudnn.deterministic = _DETERMINISTIC
     for operation in _OPERATIONS:
         operation.fp32_precision = _EXACT

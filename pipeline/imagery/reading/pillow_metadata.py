@@ -4,15 +4,16 @@ import math
 import re
 import warnings
 from contextlib import suppress
+from io import BytesIO
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from . import jp2_boxes, orientation, png_chunks, tiff_tags
 from .size_limits import pages_note
 
 _READ_SEGMENTS = (
     *(b"JFIF\0", b"JFXX\0", b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"),
-    *(b"Photoshop 3.0\0", b"Adobe"),
+    *(b"Photoshop 3.0\0", b"Adobe", b"Ducky"),
 )
 """How segments of a JPEG begin that are read here, are thumbnails, or are told of by another note."""
 
@@ -89,9 +90,9 @@ def _aspect(image: ImageFile.ImageFile) -> tuple[str, ...]:
 def _segments(image: ImageFile.ImageFile) -> tuple[str, ...]:
     """Return notes about what a JPEG holds in segments that are not read."""
     segments = getattr(image, "applist", ())
-    several = any(data.startswith(b"MPF\0") for _, data in segments) and getattr(image, "n_frames", 1) == 1
+    several = getattr(image, "n_frames", 1) == 1 and any(_pictures(data) > 1 for _, data in segments)
     names = {
-        f"{name} ({re.sub(rb'[^ -~].*', b'', data[:40], flags=re.DOTALL).decode()})"
+        f"{name} ({begin.decode()})" if (begin := re.split(rb"[^ -~]", data[:40], maxsplit=1)[0]) else name
         for name, data in segments
         if name != "COM" and not data.startswith(_READ_SEGMENTS)
     }
@@ -99,6 +100,18 @@ def _segments(image: ImageFile.ImageFile) -> tuple[str, ...]:
         *(("the file holds more pictures (MPF); only the first is done",) if several else ()),
         *((f"its segments {', '.join(sorted(names)[:_MOST_NAMES])} are not carried over",) if names else ()),
     )
+
+
+def _pictures(segment: bytes) -> int:
+    """Return how many pictures an index of pictures (MPF, CIPA DC-007) names; 0 for any other segment."""
+    if not segment.startswith(b"MPF\0"):
+        return 0
+    index = TiffImagePlugin.ImageFileDirectory_v2(segment[4:12])
+    with suppress(Exception):  # broken, for which Pillow has no class of its own
+        stream = BytesIO(segment[4:])
+        stream.seek(index.next)
+        index.load(stream)
+    return int(index.get(0xB001, 0))
 
 
 def note_frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> tuple[str, ...]:
