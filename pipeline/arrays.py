@@ -104,11 +104,8 @@ def enlarge(
     bands = samples[None] if axis is None else np.moveaxis(samples, axis, 0)
     place = _device(device) if isinstance(image, np.ndarray) else image.device
     header = _header_of(bands, alpha, georeferenced)
-    computed = _computed_as(bands)
-    made, fill = _enlarged(_Held(header, computed), place, {"scale": scale, **options})
-    made = made.astype(samples.dtype, copy=False)
-    if samples.dtype == np.float64 and fill is not None:  # which float32 may not hold
-        made[made == np.float32(fill)] = next(iter(bands[computed == np.float32(fill)]), fill)
+    made, fill = _enlarged(_Held(header, _computed_as(bands)), place, {"scale": scale, **options})
+    made = _typed(made, bands, fill)
     made = made[0] if axis is None else np.moveaxis(made, 0, axis)
     if isinstance(image, np.ndarray):
         return np.ascontiguousarray(made)
@@ -213,6 +210,14 @@ def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Heade
         colours[-1] = ALPHA
     georef = Georef() if georeferenced else None
     return Header("array", height, width, dtype, tuple(map(Band, colours)), georef=georef)
+
+
+def _typed(made: NDArray[Any], like: NDArray[Any], fill: float | None) -> NDArray[Any]:
+    """Return the samples in the type of others; of float64 the fill as it is there, which float32 may not hold."""
+    typed = made.astype(like.dtype, copy=False)
+    if like.dtype == np.float64 and fill is not None:
+        typed[made == np.float32(fill)] = next(iter(like[like.astype(np.float32) == np.float32(fill)]), fill)
+    return typed
 
 
 def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:

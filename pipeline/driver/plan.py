@@ -111,8 +111,7 @@ def make_plan(
         for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
-        before = row.key in recorded
-        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, recorded=before))
+        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, recorded=row.key in recorded))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,10 +20,10 @@ from ..manifest.manifest import Manifest, read_manifest
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.judging import degraded_keys, judged
-from ..output.layout import Commit, list_commits, list_scenes
+from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
-from ..output.record import SCHEMA, Record
-from ..output.records import FROM_MANIFEST, RecordSink
+from ..output.record import Record
+from ..output.records import RecordSink
 from ..output.status import Status
 from ..storage import Source
 from ..storage.patience import Patience
@@ -40,7 +40,7 @@ from .plan import FindKernels, Plan, make_plan
 from .pool import Execute, Pool
 from .preflight import check_input, check_options, check_output
 from .progress import Progress
-from .unworked import committed_records, left, settled, unworked
+from .unworked import left, mapped_commits, settled, unworked
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -128,7 +128,10 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
-        table = records.merge(config.output, run_id, _told(plan, manifest), patience)
+        told = records.from_manifest(
+            [(row.key, row.line, row.uri, row.index) for row in plan.rows], manifest.user_columns
+        )
+        table = records.merge(config.output, run_id, told, patience)
         degraded = degraded_keys(table)
         summary = _summary(config, run_id, plan, tally, degraded, (now() - started).total_seconds())
         progress.judged(summary.degraded)
@@ -231,7 +234,9 @@ def _plan(
     try:
         commits, scenes = list_commits(config.output), list_scenes(config.output)
         table = records.latest(config.output, "")
-        mapped = _mapped(config.output, table, chain.from_iterable(commits.values())) if config.disagreement else None
+        mapped = (
+            mapped_commits(config.output, table, chain.from_iterable(commits.values())) if config.disagreement else None
+        )
         folds_case = storage.folds_case(config.output)
         recorded = frozenset(table["key"].to_pylist())
         plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped, recorded)
@@ -243,29 +248,6 @@ def _plan(
     if not restricted.units:
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
     return restricted
-
-
-def _mapped(output: str, table: pa.Table, commits: Iterable[Commit]) -> set[Commit]:
-    """Which commits have a map of the disagreement; those that a killed run did not record say so themselves.
-
-    Args:
-        table: the latest records.
-    """
-    recorded = records.recorded_commits(table)
-    lost = [commit.uri(output) for commit in commits if commit not in recorded]
-    return records.mapped_commits(table) | records.mapped_commits(records.to_table(committed_records(lost)))
-
-
-def _told(plan: Plan, manifest: Manifest) -> pa.Table:
-    """What the manifest tells of each key, for the table."""
-    rows = plan.rows
-    named = ([row.key for row in rows], [row.line for row in rows], [row.uri for row in rows])
-    schema = pa.schema([SCHEMA.field(name) for name in FROM_MANIFEST])
-    told = pa.table(dict(zip(FROM_MANIFEST, named, strict=True)), schema)
-    cells = manifest.user_columns.take(pa.array([row.index for row in rows], pa.int64()))
-    for name in cells.column_names:
-        told = told.append_column(name, cells[name])
-    return told
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

@@ -1,6 +1,8 @@
 """Records of rows that no worker answers for, with the rows' positions in the manifest."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+
+import pyarrow as pa
 
 from .. import storage
 from ..codec import DamagedError, from_json
@@ -10,6 +12,7 @@ from ..output import records
 from ..output.clock import now
 from ..output.judging import judged, judged_anew
 from ..output.kernel_columns import told_kernel
+from ..output.layout import Commit
 from ..output.record import Record
 from ..output.status import Status
 from ..work.units import Row
@@ -64,6 +67,17 @@ def left(
     for row, reason in reasons:
         if row.key not in known:
             yield unworked(row, Status.SKIPPED, None, reason), row.index
+
+
+def mapped_commits(output: str, table: pa.Table, commits: Iterable[Commit]) -> set[Commit]:
+    """Return which commits have a map of the disagreement; those that a killed run did not record say so themselves.
+
+    Args:
+        table: the latest records.
+    """
+    recorded = records.recorded_commits(table)
+    lost = [commit.uri(output) for commit in commits if commit not in recorded]
+    return records.mapped_commits(table) | records.mapped_commits(records.to_table(committed_records(lost)))
 
 
 def committed_records(uris: Sequence[str]) -> Iterator[Record]:

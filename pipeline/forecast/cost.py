@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count
 
-import torch
-
 from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 
 from ..config import Device, Executor, Format, RunConfig
 from ..driver.capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from ..work.calibrating import GOLDEN, Measured
-from ..work.device import inline_device
 from ..work.units import DIVISION, Row
 from .calibration import Calibration, calibrate
 from .headers import Seen
@@ -106,7 +103,15 @@ def cost_of(config: RunConfig, asked: Asked, ahead: Outlook, seen: Sequence[Seen
 
 
 def _device_here(config: RunConfig) -> str:
+    from ..work.device import inline_device
+
     return inline_device(Device.AUTO if config.device is Device.CUDA else config.device)
+
+
+def _gpus_here() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _workers_here(config: RunConfig, each: float) -> Workers:
@@ -125,7 +130,7 @@ def _on_gpus(config: RunConfig, gpus: int | None, calibration: Calibration | Non
         return Workers(config.workers, "--workers")
     if config.executor is Executor.INLINE:
         return Workers(1, "--executor inline")
-    number = gpus or (torch.cuda.device_count() if calibration is None else calibration.gpus) or 1
+    number = gpus or (_gpus_here() if calibration is None else calibration.gpus) or 1
     return Workers(int(number / (config.gpus_per_worker or 1.0)), f"GPUs for {number}" if gpus is None else "--gpus")
 
 

@@ -1,7 +1,7 @@
 """Records for users: Parquet parts while a run goes on, and the merged table."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Self
 
@@ -124,6 +124,21 @@ def merge(output: str, run_id: str, told: pa.Table, patience: Patience = _ONCE) 
     table = _refreshed(known, told).sort_by("manifest_line")
     patience(partial(write_table, layout.table(output), table))
     return table
+
+
+def from_manifest(rows: Sequence[tuple[str, int, str, int]], user_columns: pa.Table) -> pa.Table:
+    """Return what the manifest tells of each key, for `merge`.
+
+    Args:
+        rows: key, line and uri of each, and its row in `user_columns`.
+    """
+    keys, lines, uris, places = zip(*rows, strict=True) if rows else ((), (), (), ())
+    schema = pa.schema([SCHEMA.field(name) for name in FROM_MANIFEST])
+    told = pa.table(dict(zip(FROM_MANIFEST, (keys, lines, uris), strict=True)), schema)
+    cells = user_columns.take(pa.array(places, pa.int64()))
+    for name in cells.column_names:
+        told = told.append_column(name, cells[name])
+    return told
 
 
 def recorded_commits(table: pa.Table) -> set[Commit]:
