@@ -160,7 +160,8 @@ def test_no_credentials(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(OSError, match="NoCredentials"):
         storage.read(f"{s3_bucket}/x")
     for ask in (read_manifest, read_prior, storage.check_writable, evaluate):
-        with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/x at http.*: NoCred.*; correct .* --s3-profile"):
+        flag = "--output-s3-profile" if ask is evaluate else "--s3-profile"
+        with pytest.raises(UsageError, match=rf"cannot use {s3_bucket}/x at http.*: NoCred.*; correct .* {flag}$"):
             ask(f"{s3_bucket}/x")
 
 

@@ -90,7 +90,7 @@ def _aspect(image: ImageFile.ImageFile) -> tuple[str, ...]:
 def _segments(image: ImageFile.ImageFile) -> tuple[str, ...]:
     """Return notes about what a JPEG holds in segments that are not read."""
     segments = getattr(image, "applist", ())
-    several = getattr(image, "n_frames", 1) == 1 and any(_pictures(data) > 1 for _, data in segments)
+    several = image.format == "JPEG" and any(_pictures(data) > 1 for _, data in segments)  # Pillow counts those of MPO
     names = {
         f"{name} ({begin.decode()})" if (begin := re.split(rb"[^ -~]", data[:40], maxsplit=1)[0]) else name
         for name, data in segments
