@@ -14,8 +14,8 @@ def with_panels(command: Callable[..., int]) -> Callable[..., int]:
     """Turn a command that takes dataclasses of options into one that takes the options, as Typer needs.
 
     Every field of such a dataclass is annotated as an option, `name: Annotated[kind, typer.Option(...)] = default`, and
-    the class attribute `panel` is their title in --help. Names must be unique. Those in the class attribute `hidden`,
-    if there is one, are not in --help.
+    the class attribute `panel` is their title in --help. Names must be unique. There may be two more such attributes:
+    names in `hidden` are not in --help, and `defaults` are what it says of others instead of their default.
     """
     signature = inspect.signature(command)
     parameters = signature.parameters.values()
@@ -42,15 +42,16 @@ def _options(group: Any) -> list[inspect.Parameter]:
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=field.default,
-            annotation=_in_panel(hints[field.name], group.panel, field.name in getattr(group, "hidden", ())),
+            annotation=_in_panel(hints[field.name], group, field.name),
         )
         for field in fields(group)
     ]
 
 
-def _in_panel(annotation: Any, panel: str, hidden: bool) -> Any:
+def _in_panel(annotation: Any, group: Any, name: str) -> Any:
     kind, option = get_args(annotation)
     shown: OptionInfo = copy(option)
-    shown.rich_help_panel = panel
-    shown.hidden = hidden
+    shown.rich_help_panel = group.panel
+    shown.hidden = name in getattr(group, "hidden", ())
+    shown.show_default = getattr(group, "defaults", {}).get(name, shown.show_default)
     return Annotated[kind, shown]

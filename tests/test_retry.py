@@ -143,32 +143,30 @@ def test_options_of_a_retry_are_for_that_retry(tiny_config: MakeConfig, tmp_path
     assert parse_config(json.loads((tmp_path / "out/run.json").read_text())["config"]) == asked
 
 
-@pytest.mark.usefixtures("images")
-def test_a_run_on_gpus_is_repeated_without_one(tmp_path: Path, tiny_config: MakeConfig, srpipe: Srpipe) -> None:
-    """The device decides no fingerprint; on the CPU shares of a GPU mean nothing."""
+@pytest.fixture
+def _ran_on_gpus(images: Any, tmp_path: Path, tiny_config: MakeConfig) -> None:
+    """A run of which one image failed, as if its workers had shared GPUs."""
+    assert images
     (tmp_path / "m.csv").write_text("uri\na.png\nmissing.png\n")
     run(tiny_config())
     place = tmp_path / "out/run.json"
     held = json.loads(place.read_text())
     held["config"] |= {"device": "cuda", "gpus_per_worker": 0.5, "executor": "ray"}
     place.write_text(json.dumps(held))
+
+
+@pytest.mark.usefixtures("_ran_on_gpus")
+def test_a_run_on_gpus_is_repeated_without_one(tmp_path: Path, srpipe: Srpipe) -> None:
+    """The device decides no fingerprint; on the CPU shares of a GPU mean nothing."""
     (tmp_path / "a.png").rename(tmp_path / "missing.png")
     code, out, err = srpipe("retry", "out", "--device", "cpu", "--executor", "inline", "--json")
     assert (code, json.loads(out)["done"]) == (0, 1), err
 
 
-@pytest.mark.usefixtures("images")
+@pytest.mark.usefixtures("_ran_on_gpus")
 @pytest.mark.parametrize(("device", "share"), [("cpu", None), ("auto", 0.5)])
-def test_another_device_for_once(
-    tmp_path: Path, tiny_config: MakeConfig, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, device: str, share: Any
-) -> None:
+def test_another_device_for_once(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch, device: str, share: Any) -> None:
     """In a pool, too: shares of a GPU go with the GPU."""
-    (tmp_path / "m.csv").write_text("uri\nmissing.png\n")
-    run(tiny_config())
-    place = tmp_path / "out/run.json"
-    held = json.loads(place.read_text())
-    held["config"] |= {"device": "cuda", "gpus_per_worker": 0.5, "executor": "ray"}
-    place.write_text(json.dumps(held))
     seen = []
     monkeypatch.setattr("jobs.commands.retry.carry_out", lambda config, *_: seen.append(config) or 0)
     assert srpipe("retry", "out", "--device", device)[0] == 0

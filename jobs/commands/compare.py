@@ -1,7 +1,7 @@
 """`srpipe compare`."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -36,19 +36,10 @@ class ComparedOptions(QualityOptions):
     """Kept only to be refused with a word about --methods."""
 
 
-@dataclass(frozen=True)
 class ComparedOutput(OutputOptions):
     """Place and form of the results of all methods."""
 
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write everything to this folder or s3:// prefix.",
-            show_default="./<manifest>-x<scale>-compared",
-        ),
-    ] = None
+    defaults: ClassVar = {"output": "./<manifest>-x<scale>-compared"}
 
 
 @with_panels

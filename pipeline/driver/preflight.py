@@ -104,16 +104,12 @@ def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
     if not manifest.root:
         return False
     output, root = storage.resolved(config.output), storage.resolved(manifest.root)
-    if not _below(output, root):
+    if not storage.is_below(output, root):
         folders = {storage.resolved(storage.parent(row.uri)) for row in manifest.rows}
-        led_out = (folder for folder in folders if not _below(folder, root))  # by links in the input
-        return any(_below(folder, output) for folder in led_out)
+        led_out = (folder for folder in folders if not storage.is_below(folder, root))  # by links in the input
+        return any(storage.is_below(folder, output) for folder in led_out)
     pattern = root + manifest.uri.removeprefix(manifest.root)
     picture = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
     if config.settings.kernel == COLLECTION_KERNEL:
         picture = layout.kernel_picture(output, "camera")  # less deep
     return pattern == root or "**" in pattern or pattern.count("/") >= picture.count("/")
-
-
-def _below(uri: str, folder: str) -> bool:
-    return f"{uri}/".startswith(f"{folder}/")

@@ -104,7 +104,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     storage.check_writable(config.output)
     with locked(config.output, run_id) as lock, ExitStack() as whole:
         leftovers.sweep_output(config.output)
-        plan = _plan(config, manifest, root, partial(_find_kernels, config, run_id, lock, observer), only)
+        plan, known = _plan(config, manifest, root, partial(_find_kernels, config, run_id, lock, observer), only)
         manifest = replace(manifest, rows=(), sources={})  # the plan has what is still needed of a million rows
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
@@ -119,8 +119,9 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             stack.enter_context(heart.watching(pool))
             observer.working(progress.now)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns, patience))
-            for record, index in settled(config, plan, run_id):
+            for record, index in settled(config, plan, known):
                 sink.add(record, index)
+            del known  # of a million rows
             if pool is not None:
                 _work(pool.execute, plan, config, sink, tally, progress.finished, lock)
                 heart.stopped_by = tally.stopped
@@ -229,25 +230,24 @@ def _plan(
     root: str,
     find_kernels: FindKernels,
     only: Container[str] | None,
-) -> Plan:
-    """What is to be done, by what is in the output. Raises UsageError."""
+) -> tuple[Plan, pa.Table]:
+    """Return what is to be done, by what is in the output, and the records there. Raises UsageError."""
     try:
         commits, scenes = list_commits(config.output), list_scenes(config.output)
-        table = records.latest(config.output, "")
-        mapped = (
-            mapped_commits(config.output, table, chain.from_iterable(commits.values())) if config.disagreement else None
-        )
+        known = records.latest(config.output, "")
+        done = chain.from_iterable(commits.values())
+        mapped = mapped_commits(config.output, known, done) if config.disagreement else None
         folds_case = storage.folds_case(config.output)
-        recorded = frozenset(table["key"].to_pylist())
+        recorded = frozenset(known["key"].to_pylist())
         plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped, recorded)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:
-        return plan
+        return plan, known
     restricted = plan.restricted(only)
     if not restricted.units:
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
-    return restricted
+    return restricted, known
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

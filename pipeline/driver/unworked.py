@@ -19,10 +19,13 @@ from ..work.units import Row
 from .plan import Plan
 
 
-def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record, int]]:
+def settled(config: RunConfig, plan: Plan, table: pa.Table) -> Iterator[tuple[Record, int]]:
     """Yield records that need no work: bad rows, commits without a record from a killed run, and changed verdicts.
 
     Committed results are judged by the limits of this run, which may differ from those of earlier runs.
+
+    Args:
+        table: the latest records of earlier runs.
     """
     for rejected in plan.rejected:
         record = Record(
@@ -38,7 +41,6 @@ def settled(config: RunConfig, plan: Plan, run_id: str) -> Iterator[tuple[Record
         yield record, rejected.index
     if not plan.committed:
         return
-    table = records.latest(config.output, run_id)
     recorded, limit = records.recorded_commits(table), config.max_consistency_error
     lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
     for record, row in zip(committed_records([*lost]), lost.values(), strict=True):

@@ -37,7 +37,7 @@ from .folders import (
 )
 from .outline import is_outlined, outline_on_disk
 from .sides import check_service, is_output, use
-from .uris import SCHEMES, absolute, is_file_uri, join, parent, resolved, scheme
+from .uris import SCHEMES, absolute, is_below, is_file_uri, join, parent, resolved, scheme
 
 __all__ = [
     "SCHEMES",
@@ -53,6 +53,7 @@ __all__ = [
     "find",
     "folds_case",
     "glob",
+    "is_below",
     "is_file_uri",
     "is_folder",
     "is_outlined",

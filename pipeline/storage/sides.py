@@ -9,7 +9,7 @@ from typing import Any
 from ..storage_options import S3Options, StorageOptions
 from . import s3
 from .local_disk import Disk
-from .uris import scheme
+from .uris import is_below, scheme
 
 _options = StorageOptions()
 
@@ -27,7 +27,7 @@ def use(options: StorageOptions, output: str | None) -> None:
 
 def is_output(uri: str) -> bool:
     """Return whether a uri is the output given to `use`, or below it."""
-    return _output is not None and f"{uri}/".startswith(f"{_output}/")
+    return _output is not None and is_below(uri, _output)
 
 
 def check_service(uri: str) -> bool:

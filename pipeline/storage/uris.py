@@ -50,6 +50,11 @@ def resolved(uri: str) -> str:
     return os.path.realpath(uri) if scheme(uri) == "file" else uri
 
 
+def is_below(uri: str, folder: str) -> bool:
+    """Return whether a uri is a folder or lies anywhere below it, by their names."""
+    return f"{uri}/".startswith(f"{folder}/")
+
+
 def _path_of(uri: str) -> str:
     rest = uri[len("file:") :]
     if rest.startswith("//"):

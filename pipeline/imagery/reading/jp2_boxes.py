@@ -74,17 +74,8 @@ def has_palette(path: str) -> bool:
 
 def is_georeferenced(path: str) -> bool:
     """Return whether it has a GeoJP2 box, or GML in an association box."""
-    if _uuid(path, _GEO_JP2) is not None:
-        return True
-    with open(path, "rb") as file:
-        if file.read(4) == CODESTREAM_MAGIC:
-            return False
-        for kind, begin, end in _boxes(file, 0, _size(file)):
-            if kind == b"asoc":
-                file.seek(begin)
-                if _GML in file.read(min(end - begin, _LABEL)):
-                    return True
-    return False
+    gml = any(_GML in file.read(min(length, _LABEL)) for file, length in _of_kind(path, b"asoc"))
+    return gml or _uuid(path, _GEO_JP2) is not None
 
 
 def has_exif(path: str) -> bool:
@@ -107,15 +98,21 @@ def xmp(path: str) -> bytes | None:
 
 def _uuid(path: str, wanted: bytes) -> bytes | None:
     """Return the content of the box with this UUID."""
+    for file, length in _of_kind(path, b"uuid"):
+        if file.read(len(wanted)) == wanted:
+            return file.read(min(length - len(wanted), _LARGEST_METADATA))
+    return None
+
+
+def _of_kind(path: str, wanted: bytes) -> Iterator[tuple[BinaryIO, int]]:
+    """Yield the file at the content of each outer box of a kind, and the length of that; none of a codestream."""
     with open(path, "rb") as file:
         if file.read(4) == CODESTREAM_MAGIC:
-            return None
+            return
         for kind, begin, end in _boxes(file, 0, _size(file)):
-            if kind == b"uuid":
+            if kind == wanted:
                 file.seek(begin)
-                if file.read(len(wanted)) == wanted:
-                    return file.read(min(end - begin - len(wanted), _LARGEST_METADATA))
-    return None
+                yield file, end - begin
 
 
 def _in_header(file: BinaryIO, wanted: bytes) -> Iterator[tuple[int, int]]:
