@@ -92,6 +92,29 @@ def test_what_is_refused_is_what_a_run_fails(
     assert after.cost.seconds == 0
 
 
+@pytest.mark.parametrize(("nodata", "suffix"), [("7", "tif"), ("-9999", "png"), ("0.5", "png"), ("none", "png")])
+def test_the_kinds_of_files_are_those_of_the_run(
+    tmp_path: Path, make_png: MakePng, tiny_config: MakeConfig, observer: Any, nodata: str, suffix: str
+) -> None:
+    """A PNG cannot say which number is nodata; one that its samples cannot have changes nothing."""
+    make_png(tmp_path / "a.png", height=12, width=16)
+    (tmp_path / "m.csv").write_text(f"uri,nodata\na.png,{nodata}\n")
+    config = tiny_config(form=Form(single=True))
+    assert told(config).kinds.results == {suffix: 1}
+    run(config, observer)
+    assert [path.suffix for path in (tmp_path / "out/images").iterdir()] == [f".{suffix}"]
+
+
+@pytest.mark.usefixtures("images")
+def test_what_a_killed_run_did_not_record_is_done_for_a_plan(tiny_config: MakeConfig, observer: Any) -> None:
+    """With a map of the disagreement too: the commits say whether they have one."""
+    config = tiny_config(disagreement=True)
+    run(config, observer)
+    for part in Path(config.output).rglob("*.parquet"):
+        part.unlink()
+    assert told(config).counts.to_do == 0
+
+
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("calibrate", [0, 2])
 def test_a_plan_writes_nothing(

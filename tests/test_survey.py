@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery import picture, survey
 from pipeline.imagery.header import Band, FileLimits, Header, Pixels
+from pipeline.imagery.nodata import with_nodata
 from pipeline.imagery.picture import Picture
 from pipeline.imagery.reading.decoders import open_image
-from pipeline.imagery.survey import Survey, with_nodata
+from pipeline.imagery.survey import Survey
 
 from .rasters import write_raster
 

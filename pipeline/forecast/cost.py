@@ -11,7 +11,7 @@ from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 from ..config import Device, Executor, Format, RunConfig
 from ..driver.capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
 from ..work.calibrating import GOLDEN, Measured
-from ..work.units import DIVISION, Row
+from ..work.units import Row
 from .calibration import Calibration, calibrate
 from .headers import Seen
 from .outlook import Asked, Looking, Outlook
@@ -183,14 +183,13 @@ def _duration(ahead: Outlook, seen: Sequence[Seen], line: Line, workers: int) ->
     seconds = {one.row.index: line.at(one.work) for one in seen}
     if ahead.shares > 1:
         return ahead.shares * sum(seconds.values()) / workers
-    divided = {one.row.index for one in seen if one.divided}
+    groups = {one.row.index: one.groups for one in seen if one.groups}
     pieces: list[float] = []
     for unit in ahead.units:
-        pieces.append(sum(seconds.get(row.index, 0.0) for row in unit if row.index not in divided))
+        pieces.append(sum(seconds.get(row.index, 0.0) for row in unit if row.index not in groups))
         for row in unit:
-            if row.index in divided:
-                count = max(1, round(seconds[row.index] / DIVISION.group_seconds))
-                pieces += [seconds[row.index] / count] * count
+            count = groups.get(row.index, 0)
+            pieces += [seconds[row.index] / count] * count if count else []
     return through_after(pieces, workers)
 
 

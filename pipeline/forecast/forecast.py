@@ -14,7 +14,7 @@ from ..driver.completing import completed
 from ..driver.preflight import check_input, check_options, check_output
 from ..errors import ErrorType, UsageError
 from ..manifest.manifest import open_manifest
-from ..work.units import DIVISION, Row
+from ..work.units import Row
 from .cost import Cost, cost_of
 from .headers import Refused, Seen, read_headers
 from .outlook import Asked, Looking, RowCounts, look_ahead
@@ -133,7 +133,7 @@ class _Surveyed:
 
 def _survey(rows: Sequence[Row], config: RunConfig, looking: Looking) -> _Surveyed:
     surveyed = _Surveyed()
-    for answer in read_headers(rows, config, DIVISION.pixels, lambda *counts: looking("looked at", *counts)):
+    for answer in read_headers(rows, config, lambda *counts: looking("looked at", *counts)):
         if isinstance(answer, Refused):
             surveyed.problems.add_refused(answer)
             continue

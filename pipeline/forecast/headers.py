@@ -3,25 +3,26 @@
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
 from sr_ops.image.grid import grid_of
-from sr_ops.settings import AUTO, NONE, Settings
+from sr_ops.settings import Settings
 
 from .. import storage
 from ..config import Format, RunConfig
 from ..driver.capacity import HALO
 from ..errors import ErrorType, ImageError
 from ..imagery.header import FileLimits, Header
+from ..imagery.nodata import with_nodata
 from ..imagery.reading.decoders import open_image
 from ..imagery.sizes import sized
 from ..output.target import make_target
 from ..storage.patience import Patience
 from ..work.estimates import enlarging_seconds, fitting_seconds
-from ..work.units import Row
+from ..work.units import DIVISION, Row, divide
 from ..work.unreachable import missing, unreadable
 
 _DECODED_AT_ONCE = 3
@@ -54,8 +55,8 @@ class Seen:
     """Seconds on a CPU core from `estimates`, which calibration corrects."""
     scale: int
     """The whole scale at which it is made."""
-    divided: bool
-    """Whether its tiles are distributed over workers."""
+    groups: int
+    """Groups in which its tiles are distributed over workers; 0 if one worker does it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +69,16 @@ class Refused:
 
 
 def read_headers(
-    rows: Sequence[Row], config: RunConfig, scene_pixels: int, looking: Callable[[int, int], None]
+    rows: Sequence[Row], config: RunConfig, looking: Callable[[int, int], None]
 ) -> Generator[Seen | Refused, None, None]:
     """Yield the outcome for each row, in order. When closed, it does not begin further rows.
 
     Args:
-        scene_pixels: images with more are divided.
         looking: called with the number read, and of all.
     """
     elsewhere = any(storage.scheme(row.uri) != "file" for row in rows)
     at_once = _FETCHED_AT_ONCE if elsewhere else _DECODED_AT_ONCE
-    reader = _Reader(config, scene_pixels)
+    reader = _Reader(config)
     with ThreadPoolExecutor(at_once, thread_name_prefix="headers") as pool:
         try:
             for done, answer in enumerate(_in_order(pool, reader, rows, at_once * _HANDED_OUT), 1):
@@ -101,9 +101,8 @@ def _in_order(pool: ThreadPoolExecutor, reader: "_Reader", rows: Sequence[Row], 
 class _Reader:
     """Reads the header of a row; called by several threads."""
 
-    def __init__(self, config: RunConfig, scene_pixels: int) -> None:
+    def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._scene_pixels = scene_pixels
         self._limits = FileLimits(config.max_pixels)
         self._patiently = Patience(config.retries)
         self._decoding = threading.Semaphore(_DECODED_AT_ONCE)
@@ -139,24 +138,23 @@ class _Reader:
     def _seen(self, row: Row, header: Header) -> Seen:
         """Raises ImageError, as a worker would on opening it."""
         config = self._config
-        header = _with_told_nodata(header, row.nodata)
+        header = with_nodata(header, row.nodata)
         settings = sized(row.settings(config.settings), header)
         grid = grid_of(settings, header.height, header.width)
         target = make_target(config.output, row.key, header, config.form, grid)
-        bands = len(header.bands) - header.has_alpha
-        pixels, made = header.height * header.width, target.header
+        height, width, bands, made = header.height, header.width, header.measured, target.header
         return Seen(
             row=row,
             format=header.format,
             dtype=header.dtype,
             bands=len(header.bands),
-            pixels=pixels,
+            pixels=height * width,
             kind=target.kind,
             result_pixels=made.height * made.width,
             result_bytes=made.height * made.width * len(made.bands) * np.dtype(made.dtype).itemsize,
-            work=guessed_seconds(header.height, header.width, bands, settings),
+            work=guessed_seconds(height, width, bands, settings),
             scale=settings.scale,
-            divided=pixels > self._scene_pixels and not target.one_file,
+            groups=0 if target.one_file else len(divide(height, width, bands, settings, DIVISION)),
         )
 
 
@@ -174,10 +172,3 @@ def _read_length(length: int, tile_size: int) -> int:
     """Return the pixels that all tiles together read along an axis."""
     tiles = ceil(length / tile_size)
     return length + (2 * tiles - 2) * min(HALO, tile_size)
-
-
-def _with_told_nodata(header: Header, told: str) -> Header:
-    """Apply the user's nodata as far as it affects the format of the result."""
-    if told == AUTO:
-        return header
-    return replace(header, nodata=None if told == NONE else float(told))

@@ -11,6 +11,7 @@ from sr_ops.settings import COLLECTION_KERNEL
 from .. import storage
 from ..config import RunConfig
 from ..driver.plan import FindKernels, is_done, pack, refuse, under, wanted_commit
+from ..driver.unworked import mapped_commits
 from ..manifest.checking import claim
 from ..manifest.claims import ALL, Rejected, claims, database_on_disk, name_of
 from ..manifest.manifest import OpenManifest
@@ -168,12 +169,14 @@ def _with_sources(
 @contextmanager
 def _committed(config: RunConfig, folds_case: bool) -> Iterator[IsDone]:
     """Yield a function that looks a row up in the output. Raises OSError if the output cannot be listed."""
-    mapped = records.mapped_commits(records.latest(config.output, "")) if config.disagreement else None
+    output, mapped = config.output, None
+    if config.disagreement:
+        mapped = mapped_commits(output, records.latest(output, ""), each_commit(output))
     with database_on_disk() as database:
         database.execute("CREATE TABLE commits (name TEXT, settings TEXT, key TEXT, source TEXT)")
         commits = (
             (name_of(commit.key, folds_case), commit.settings, commit.key, commit.source)
-            for commit in each_commit(config.output)
+            for commit in each_commit(output)
         )
         database.execute("BEGIN")
         database.executemany("INSERT INTO commits VALUES (?, ?, ?, ?)", commits)

@@ -15,7 +15,7 @@ from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 
 from ..errors import ErrorType, ImageError
 from .header import Header
-from .samples import Scaling, measured
+from .samples import Scaling
 
 TOO_SMALL = Guess(BICUBIC_KERNEL, 0.0, "it is smaller than the kernel of its camera", None)
 
@@ -40,7 +40,7 @@ def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degr
         ImageError: unsupported; the kernels are for another number of bands, or wider than the image. For bicubic, the
             default, any image is wide enough.
     """
-    scale, bands = settings.scale, measured(header)
+    scale, bands = settings.scale, header.measured
     kernels = from_spec(settings.kernel, scale)
     if len(kernels) not in (1, bands):
         raise ImageError(ErrorType.UNSUPPORTED, _other_number(settings.kernel, len(kernels), bands))

@@ -14,7 +14,7 @@ from .. import storage
 from .header import CMYK, RGB, FileLimits, Header
 from .images import Nodata
 from .reading.decoders import OpenImage, open_image
-from .samples import full_range, known_samples, measured
+from .samples import full_range, known_samples
 
 _PERCENTILES = (1.0, 99.0)
 
@@ -112,7 +112,7 @@ def _with_nodata(header: Header, nodata: Nodata) -> Header:
 
 def _stretch_at_hand(header: Header, stretch: Stretch | None) -> Stretch | None:
     """Return the stretch for which no pixel need be read: the given one if it fits, or that of plain pictures."""
-    if stretch is not None and max(stretch.bands) < measured(header) and stretch.dtype == header.dtype:
+    if stretch is not None and max(stretch.bands) < header.measured and stretch.dtype == header.dtype:
         return stretch
     if header.dtype != "uint8" and (header.dtype != "uint16" or header.georef is not None):
         return None
@@ -149,7 +149,7 @@ def _some_values(opened: OpenImage, header: Header) -> list[Values]:
 
 def _seen(header: Header) -> tuple[int, ...]:
     """Return red, green and blue by name, else the first three bands, or the first one."""
-    colours = header.colours[: measured(header)]
+    colours = header.colours[: header.measured]
     if set(RGB) <= set(colours):
         return tuple(colours.index(colour) for colour in RGB)
     return (0, 1, 2) if len(colours) >= 3 else (0,)

@@ -130,6 +130,11 @@ class Header:
     def has_alpha(self) -> bool:
         return len(self.bands) > 1 and self.colours[-1] == ALPHA
 
+    @property
+    def measured(self) -> int:
+        """The number of bands that networks enlarge: all but alpha, which is the last."""
+        return len(self.bands) - self.has_alpha
+
     def nodata_of(self, band: Band) -> float | None:
         """Return the nodata value of a band; alpha has none."""
         return None if band.colour == ALPHA else self.nodata

@@ -14,8 +14,8 @@ from sr_ops.settings import AUTO
 
 from . import survey
 from .header import Header, Pixels
-from .samples import Scaling, Window, find_scaling, known_samples, number_text, to_lr
-from .survey import with_fill, with_nodata
+from .nodata import number_text, with_fill, with_nodata
+from .samples import Scaling, Window, find_scaling, known_samples, to_lr
 
 HELD_WHOLE = 2048 * 2048
 """Most pixels of an image that is held in memory as a whole; with more than 3 bands, that many samples of 3 bands."""

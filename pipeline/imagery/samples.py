@@ -48,11 +48,6 @@ class Scaling:
         )
 
 
-def measured(header: Header) -> int:
-    """Return the number of bands that networks enlarge: all but alpha, which is the last."""
-    return len(header.bands) - header.has_alpha
-
-
 def blends(header: Header) -> bool:
     """Return whether alpha is opacity. In a georeferenced raster it marks valid pixels instead.
 
@@ -69,12 +64,6 @@ def may_be_unknown(header: Header) -> bool:
 def full_range(header: Header) -> float:
     """Return the largest value that a sample can have."""
     return float("inf") if header.dtype == "float32" else _limits(header)[1]
-
-
-def number_text(number: float) -> str:
-    """Write a number as users do: whole numbers without a point, floats with the digits of float32."""
-    whole = number.is_integer() and abs(number) < 1e15
-    return str(int(number)) if whole else str(np.float32(number))
 
 
 def find_scaling(
@@ -97,7 +86,7 @@ def find_scaling(
 
 def _lines(header: Header, windows: Sequence[Pixels]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return offsets and spans."""
-    bands = measured(header)
+    bands = header.measured
     if header.dtype == "uint8":
         return (0.0,) * bands, (full_range(header),) * bands
     offsets, spans = [], []
@@ -126,7 +115,7 @@ class Window:
 
 def to_lr(pixels: Pixels, header: Header, scaling: Scaling, device: torch.device) -> Window:
     """Convert the samples of a window for computation."""
-    bands = measured(header)
+    bands = header.measured
     known = None
     if may_be_unknown(header):
         here = known_samples(pixels, header)
@@ -185,7 +174,7 @@ def off_nodata(numbers: Tensor, header: Header) -> Tensor:
 
 def known_samples(pixels: Pixels, header: Header) -> NDArray[np.bool_]:
     """Return (C, h, w) bool, without alpha: which samples were measured."""
-    samples = pixels.samples[: measured(header)]
+    samples = pixels.samples[: header.measured]
     known: NDArray[np.bool_] = np.isfinite(samples)
     if header.nodata is not None:
         known &= samples != np.float64(header.nodata).astype(samples.dtype)

@@ -6,17 +6,16 @@ from all samples of the image, so that every tile and every group of tiles agree
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log10
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sr_ops.settings import AUTO, NONE
-
 from ..errors import ErrorType, ImageError
 from .header import Header, Pixels
-from .samples import known_samples, measured, number_text
+from .nodata import number_text
+from .samples import known_samples
 
 _ENDS = 4
 """Distinct values to check at each end of a band, since several may be fills."""
@@ -73,32 +72,6 @@ def places(height: int, width: int, bands: int) -> Iterator[tuple[slice, slice]]
             yield slice(top, min(height, top + _WINDOW)), slice(left, min(width, left + across))
 
 
-def with_nodata(header: Header, told: str) -> Header:
-    """Return the header with the user's nodata: the file's (AUTO), none (NONE), or the given number."""
-    if told == AUTO:
-        return header
-    declared = "" if header.nodata is None else number_text(header.nodata)
-    if told == NONE:
-        notes = (f"its nodata value {declared} is taken for a measurement, as --nodata none says",) if declared else ()
-        return replace(header, nodata=None, notes=(*header.notes, *notes))
-    value = float(told)
-    if not header.holds(value):
-        note = f"the given nodata value {number_text(value)} cannot occur in {header.dtype} and is left out"
-        return replace(header, notes=(*header.notes, note))
-    if header.nodata is None or header.nodata == value or header.nodata != header.nodata:
-        return replace(header, nodata=value)
-    note = f"its nodata value {declared} is taken for a measurement, as --nodata {number_text(value)} says"
-    return replace(header, nodata=value, notes=(*header.notes, note))
-
-
-def with_fill(header: Header, fill: float) -> Header:
-    """Return the header of an image in which a fill was detected."""
-    note = f"its samples of {number_text(fill)}, declared nowhere, are taken for nodata; --nodata none keeps them"
-    if header.nodata is not None and header.nodata == header.nodata:
-        note += f"; its nodata value {number_text(header.nodata)}, which none of them has, is not carried over"
-    return replace(header, nodata=fill, notes=(*header.notes, note))
-
-
 def survey(header: Header, windows: Iterable[Pixels], look_for_fill: bool) -> Survey:
     """Look at all samples of an image once.
 
@@ -110,7 +83,7 @@ def survey(header: Header, windows: Iterable[Pixels], look_for_fill: bool) -> Su
     Raises:
         ImageError: unsupported; there is more than one fill value, or one that may be a measurement elsewhere.
     """
-    bands = [_Values() for _ in range(measured(header))]
+    bands = [_Values() for _ in range(header.measured)]
     signed = header.dtype in ("float32", "int8", "int16")
     kept = _ENDS if look_for_fill and signed else 1
     declared_is_there = False

@@ -12,7 +12,7 @@ from sr_ops.measures.histogram import Histogram
 from sr_ops.measures.octaves import OctavePowers
 
 from ..imagery.header import Header, Pixels
-from ..imagery.samples import Scaling, Window, known_samples, measured
+from ..imagery.samples import Scaling, Window, known_samples
 
 
 def disagreement_in(
@@ -42,6 +42,6 @@ def octaves_of(pixels: Pixels, header: Header, grid: Grid) -> OctavePowers | Non
         header: of the image.
     """
     known = known_samples(pixels, header).all(0)
-    samples = pixels.samples[: measured(header)].astype(np.float32).mean(0)
+    samples = pixels.samples[: header.measured].astype(np.float32).mean(0)
     ratios = (grid.rows.ratio, grid.columns.ratio)
     return OctavePowers.of(torch.from_numpy(samples), torch.from_numpy(known), ratios)

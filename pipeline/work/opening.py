@@ -15,7 +15,6 @@ from ..config import RunConfig
 from ..errors import ErrorType, ImageError
 from ..imagery import world_files
 from ..imagery.picture import Picture
-from ..imagery.samples import measured
 from ..imagery.sizes import sized
 from ..output.layout import Commit
 from ..output.record import Record
@@ -47,7 +46,7 @@ class Image:
         if self.target.one_file:
             return ()
         header = self.picture.header
-        return divide(header.height, header.width, measured(header), settings, division)
+        return divide(header.height, header.width, header.measured, settings, division)
 
 
 @dataclass(frozen=True)
