@@ -3,14 +3,17 @@
 import json
 import math
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rasterio.errors import NotGeoreferencedWarning
 
 from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import read_kernel, to_text
@@ -302,6 +305,32 @@ def test_what_is_no_kernel_is_refused_with_what_was_found(tmp_path: Path) -> Non
         of_file(tmp_path / "long.csv")
     with pytest.raises(UsageError, match=r"folder\.npy: it is a folder, not a file; check access"):
         of_file(tmp_path / "folder.npy")
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': ((", b"{'descr': '<f8', 'fortran_order': False, 'shape': (4000000, 4000000), }", b""]
+)
+def test_damaged_arrays_are_no_kernels(tmp_path: Path, header: bytes) -> None:
+    """Brackets that are not closed, more numbers than memory has, and an archive: numpy has an error for each."""
+    start = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) if header else b"PK\3\4 no more"
+    (tmp_path / "k.npy").write_bytes(start + header)
+    with pytest.raises(UsageError, match="k.npy is not a table of numbers"):
+        of_file(tmp_path / "k.npy")
+
+
+def test_a_kernel_is_read_from_its_own_file_alone(tmp_path: Path) -> None:
+    """What names another file, or says that it has billions of pixels, is no kernel."""
+    write_raster(tmp_path / "other.tif", np.ones((1, 1, 1), np.float32))
+    (tmp_path / "named.tif").write_text(
+        "<VRTDataset rasterXSize='1' rasterYSize='1'><VRTRasterBand dataType='Float32' band='1'><SimpleSource>"
+        f"<SourceFilename>{tmp_path}/other.tif</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    profile = {"driver": "GTiff", "height": 30_000, "width": 30_000, "count": 1, "dtype": "uint8", "sparse_ok": True}
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(tmp_path / "vast.tif", "w", **profile):
+        pass
+    for name, said in (("named", "not recognized"), ("vast", "it has 30000 x 30000 pixels, too many")):
+        with pytest.raises(UsageError, match=f"{name}.tif is not a table of numbers .*{said}"):
+            of_file(tmp_path / f"{name}.tif")
 
 
 def test_a_sum_within_a_hundredth_is_made_1() -> None:

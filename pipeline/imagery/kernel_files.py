@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..storage.patience import Patience
 
 _LARGEST_FILE = 1 << 20
-"""In bytes; 65 x 65 numbers are about a hundred kilobytes as text."""
+"""In bytes, and in pixels; 65 x 65 numbers are about a hundred kilobytes as text."""
 
 
 def read_kernel(name: str, named_by: str, folder: str | None = None, patiently: Patience | None = None) -> str:
@@ -130,8 +130,9 @@ def _table(data: bytes, ending: str) -> NDArray[Any]:
         if ending == ".npy":
             return _numbers(np.load(BytesIO(data), allow_pickle=False))
         return _first_band(data)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"is not a table of numbers ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # numpy raises errors of many classes for a damaged file
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"is not a table of numbers ({reason})") from error
 
 
 def _numbers(array: Any) -> NDArray[Any]:
@@ -141,16 +142,19 @@ def _numbers(array: Any) -> NDArray[Any]:
 
 
 def _first_band(data: bytes) -> NDArray[Any]:
+    """Return the band of a TIFF of one band. Raises ValueError if it is none, or has far too many pixels."""
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     try:
         with warnings.catch_warnings(), rasterio.MemoryFile(data) as file:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a kernel has no georeference
-            with file.open() as raster:
+            with file.open(driver="GTiff") as raster:  # other drivers would open files, and addresses, that it names
                 if raster.count != 1:
                     raise ValueError(f"it has {raster.count} bands, where a kernel has one")
+                if raster.height * raster.width > _LARGEST_FILE:
+                    raise ValueError(f"it has {raster.height} x {raster.width} pixels, too many for a kernel")
                 band: NDArray[Any] = raster.read(1)
                 return band
-    except (RasterioIOError, RasterioError) as error:
+    except RasterioError as error:
         raise ValueError(str(error)) from error
