@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.config import Existing
 
 from . import json_log
+from .encoding import visible
 
 EXIT_FATAL = 1
 EXIT_USAGE = 2
@@ -62,7 +63,7 @@ def tell(line: str) -> None:
     if json_log.write_line("info", "note", line):
         return
     with suppress(OSError):  # the terminal is gone, and with it the reader
-        print(line, file=sys.stderr)  # noqa: T201
+        print(visible(line), file=sys.stderr)  # noqa: T201
 
 
 def tell_reason(sentence: str) -> None:

@@ -6,6 +6,13 @@ import os
 import sys
 from io import TextIOWrapper
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def visible(line: str) -> str:
+    """Spell out control characters, with which a file's name could draw on the terminal or add lines to the log."""
+    return line.translate(_CONTROLS)
+
 
 def use_utf8() -> None:
     """Restart this process in Python's UTF-8 mode if the locale has another encoding; its workers inherit that.

@@ -10,6 +10,7 @@ from rich.text import Text
 from pipeline.forecast.forecast import Forecast
 
 from .amounts import duration
+from .encoding import visible
 
 _SHOWN = 10
 """Most problems printed; the JSON has all, up to a limit."""
@@ -27,11 +28,11 @@ def print_forecast(told: Forecast) -> None:
     for problem in told.problems[:_SHOWN]:
         name = problem.key or problem.uri
         line = f"would fail: line {problem.line}{', ' if name else ''}{name}: {problem.message}"
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(visible(line), markup=False, soft_wrap=True)
     if told.failing > _SHOWN:
         console.print(f"{told.failing - _SHOWN} more would fail; --json and --save list the first thousand")
     for note in told.cost.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        console.print(visible(f"note: {note}"), markup=False, soft_wrap=True)
 
 
 def _asked(told: Forecast) -> Iterator[tuple[str, str]]:

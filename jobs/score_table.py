@@ -9,6 +9,8 @@ from rich.text import Text
 
 from pipeline.evaluate import Score
 
+from .encoding import visible
+
 
 def print_scores(scores: Sequence[Score]) -> None:
     """Print one line per image: its time, its likeness to the truth, and its consistency with the input."""
@@ -24,7 +26,7 @@ def print_scores(scores: Sequence[Score]) -> None:
     good = [score for score in scores if not score.problem]
     for score in scores:
         if score.problem:
-            console.print(f"{score.key}: {score.problem}", markup=False, soft_wrap=True)
+            console.print(visible(f"{score.key}: {score.problem}"), markup=False, soft_wrap=True)
     if good:
         psnr = sum(score.psnr_y for score in good) / len(good)
         bicubic = sum(score.bicubic_psnr_y for score in good) / len(good)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from . import json_log
+from .encoding import visible
 
 _MOST_OF_A_KIND = 10
 """Failures of one kind that are reported one by one, except with --verbose; the table has all of them."""
@@ -37,7 +38,7 @@ class TextLog:
             self.info(event, sentence)
 
     def info(self, event: str, sentence: str, **_: Any) -> None:  # noqa: ARG002 - used by JsonLog
-        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(visible(sentence), markup=False, highlight=False, soft_wrap=True)
 
     def failed(self, sentence: str, **fields: Any) -> None:
         kind = str(fields["error_type"])

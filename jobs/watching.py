@@ -17,6 +17,7 @@ from . import stopping
 from .amounts import duration
 from .answers import EXIT_FATAL, EXIT_SOME_FAILED, EXIT_STOPPED, tell
 from .bar import Bar, drawn, images, work
+from .encoding import visible
 
 _LOCAL_SECONDS = 1.0
 _S3_SECONDS = 5.0
@@ -166,7 +167,7 @@ def _shown(output: str, sight: _Sight) -> RenderableType:
 
 
 def _cut(line: str) -> Text:
-    return Text(line, no_wrap=True, overflow="ellipsis")
+    return Text(visible(line), no_wrap=True, overflow="ellipsis")
 
 
 def _line(sight: _Sight) -> str:

@@ -107,6 +107,30 @@ def test_no_secrets(s3_bucket: str, srpipe: Srpipe, monkeypatch: pytest.MonkeyPa
     assert not re.search("AKIAVERYPUBLIC|verysecret|Signature", text + out + err)
 
 
+def test_a_signed_address_is_told_without_its_signature(tmp_path: Path, srpipe: Srpipe) -> None:
+    """It is no address that can be read; the log, the table and progress.json hold the rest of it."""
+    (tmp_path / "m.csv").write_text("uri\nhttps://me:verysecret@b.s3.amazonaws.com/a.tif?X-Amz-Signature=deadbeef\n")
+    _, out, err = srpipe("run", "m.csv", "-o", "out", *TINY)
+    assert "https://b.s3.amazonaws.com/a.tif: the scheme 'https' is not supported" in err
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert not re.search("verysecret|deadbeef", out + err + written.decode(errors="replace"))
+
+
+def test_names_do_not_draw_on_the_terminal(tmp_path: Path, srpipe: Srpipe) -> None:
+    """Control characters of file names are spelt out, and add no line."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a\033[2J.png", "b\nfailed: c.png"):
+        (folder / name).write_bytes(b"")
+    (folder / "d\033[2J.txt").write_bytes(b"")
+    _, _, err = srpipe("run", "in", "-o", "out", *TINY)
+    assert "\033" not in err
+    assert sum(line.startswith("failed: ") for line in err.splitlines()) == 2
+    assert "d\\x1b[2J.txt" in err
+    _, out, _ = srpipe("plan", "in", "-o", "other", "--calibrate", "0", *TINY)
+    assert "\033" not in out
+
+
 def test_lines_of_others_are_kept_whole() -> None:
     """Text comes in pieces; a line is one object, an unfinished one is told at the end."""
     kept = sys.stderr

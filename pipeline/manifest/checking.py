@@ -45,7 +45,7 @@ def claim(
         try:
             row = check_row(index, cells, config.settings, manifest.folder, root, kernels.text)
         except (ValueError, UsageError) as error:
-            claimed.refuse(index, cells.line, printable(cells.uri), printable(str(error)))
+            claimed.refuse(index, cells.line, storage.without_secrets(printable(cells.uri)), printable(str(error)))
         else:
             claimed.add(row)
     claimed.settle()

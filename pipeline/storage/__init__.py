@@ -37,7 +37,7 @@ from .folders import (
 )
 from .outline import is_outlined, outline_on_disk
 from .sides import check_service, is_output, use
-from .uris import SCHEMES, absolute, is_below, is_file_uri, join, parent, resolved, scheme
+from .uris import SCHEMES, absolute, is_below, is_file_uri, join, parent, resolved, scheme, without_secrets
 
 __all__ = [
     "SCHEMES",
@@ -81,5 +81,6 @@ __all__ = [
     "stat_all",
     "upload",
     "use",
+    "without_secrets",
     "write",
 ]

@@ -4,7 +4,6 @@ botocore is imported only when S3 is used.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from fsspec.asyn import sync
 
 from ..errors import UsageError
 from ..storage_options import S3Options, check_endpoint
+from .uris import without_secrets
 
 PAGE = 1000
 """Names in one page of a listing, the most that S3 gives."""
@@ -247,6 +247,4 @@ def _sentence(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Remove user, password and query from urls, because signatures are there."""
-    text = re.sub(r"(https?://)(?:[^/@\s\"']*@)?([^?\s\"']*)(?:\?[^\s\"']*)?", r"\1\2", text)
-    return " ".join(text.split())
+    return " ".join(without_secrets(text).split())

@@ -16,8 +16,15 @@ def scheme(uri: str) -> str:
     if not separator or is_file_uri(uri):
         return "file"
     if name.lower() not in SCHEMES:
-        raise UsageError(f"{uri}: the scheme {name!r} is not supported; use a local path or an s3:// uri")
+        raise UsageError(
+            f"{without_secrets(uri)}: the scheme {name!r} is not supported; use a local path or an s3:// uri"
+        )
     return name.lower()
+
+
+def without_secrets(text: str) -> str:
+    """Remove user, password and query from the urls in a text, because signatures are there."""
+    return re.sub(r"(https?://)(?:[^/@\s\"']*@)?([^?\s\"']*)(?:\?[^\s\"']*)?", r"\1\2", text)
 
 
 def is_file_uri(uri: str) -> bool:
