@@ -37,7 +37,7 @@ def main(folder: Path, out: Path, scale: int) -> None:
     torch.set_num_threads(1)
     shipped = read_prior("shipped")
     assert shipped is not None
-    prior = weights(shipped.data)
+    prior = weights(shipped)
     settings = preset(Preset.BALANCED, from_prior=True)
     settings = replace(settings, scale=scale, width=shipped.largest.width, depth=shipped.largest.depth)
     settings = replace(settings, fit=replace(settings.fit, steps=STEPS))

@@ -12,7 +12,8 @@ from torch.nn.functional import conv2d, pixel_shuffle, relu
 
 from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import bicubic
-from sr_ops.networks.direct import PLANES, DirectNetwork
+from sr_ops.networks.body_shapes import PLANES
+from sr_ops.networks.direct import DirectNetwork
 from sr_ops.networks.layers import Addition, convolution, initialise
 from sr_ops.networks.residual_network import fastest_dtype
 from sr_ops.settings import Body, BodyKind

@@ -147,7 +147,7 @@ def compare(data: Path, scale: int, options: argparse.Namespace) -> Part:
     """One scale, all groups."""
     prior_file = read_prior(SHIPPED)
     assert prior_file is not None
-    prior = weights(prior_file.data)
+    prior = weights(prior_file)
     groups = {}
     for group in options.groups:
         levels = (middle(read_levels(str(path.resolve())), options.side, scale) for path in pictures(data, group))

@@ -97,7 +97,7 @@ def tiled_equals_untiled(data: Path) -> Promise:
     lr = from_levels(read_levels(str((data / "set5/LR_bicubic/X2/babyx2.png").resolve())))[:, :151, :137]
     shipped = read_prior(SHIPPED)
     assert shipped is not None
-    prior = weights(shipped.data)
+    prior = weights(shipped)
     before, after = 0.0, 0.0
     for threads, scale in itertools.product((1, 2), (2, 3, 4)):
         torch.set_num_threads(threads)

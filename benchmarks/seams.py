@@ -145,7 +145,7 @@ def _without_halo() -> NDArray[Any]:
     """(C, H, W) in counts: the scene in tiles that read nothing of their neighbours, less that in one."""
     shipped = read_prior(SHIPPED)
     assert shipped is not None
-    prior = weights(shipped.data)
+    prior = weights(shipped)
     settings = replace(preset(Preset.FAST, from_prior=True), width=shipped.largest.width, depth=shipped.largest.depth)
     settings = replace(settings, scale=SCALE)
     lr = torch.from_numpy(_scene().astype(np.float32)) / 65535

@@ -34,12 +34,7 @@ def demo(folder: Path) -> Summary:
     manifest = make_collection(folder)
     output = folder / "results"
     default = Quality(scale=str(_SCALE))
-    config = RunConfig(
-        manifest=str(manifest),
-        output=str(output.absolute()),
-        settings=default.settings(),
-        prior_name=default.start(),
-    )
+    config = RunConfig(manifest=str(manifest), output=str(output.absolute()), **default.of_run())
     summary = run_with_progress(config)
     scores = evaluate(str(output))
     print_scores(scores)

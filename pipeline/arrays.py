@@ -133,7 +133,7 @@ def load_prior(name: str | os.PathLike[str] = SHIPPED) -> Prior:
 
 @lru_cache(maxsize=2)
 def _weights(file: PriorFile) -> Prior:
-    return weights(file.data)
+    return weights(file)
 
 
 def _array_of(image: Any) -> NDArray[Any]:

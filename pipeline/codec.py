@@ -32,6 +32,21 @@ def from_plain(kind: type[Value], plain: object) -> Value:
         raise DamagedError(" ".join(str(error).split())) from error
 
 
+def from_plain_exactly(kind: type[Value], plain: dict[str, Any]) -> Value:
+    """Return the value as `from_plain` does. Raises DamagedError also if names are given that it does not have."""
+    value = from_plain(kind, plain)
+    unknown = _not_in(plain, to_plain(value))
+    if unknown:
+        raise DamagedError(f"{', '.join(unknown)} is not one of its keys")
+    return value
+
+
+def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
+    """Return the names in `given` that are not in `known`, at any depth."""
+    inside = [_not_in(value, known[name]) for name, value in given.items() if isinstance(value, dict) and name in known]
+    return [name for name in given if name not in known] + [name for names in inside for name in names]
+
+
 def to_json(value: object) -> bytes:
     return json.dumps(to_plain(value), ensure_ascii=False).encode(errors="surrogatepass")
 

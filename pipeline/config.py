@@ -12,7 +12,7 @@ from typing import Any
 from sr_ops.camera import kernel_spec
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_FIND, LATER, NO_PRIOR, NONE, Settings
 
-from .codec import DamagedError, from_plain, to_plain
+from .codec import from_plain_exactly
 from .storage_options import StorageOptions
 
 ALGORITHM_VERSION = 13
@@ -177,17 +177,7 @@ def parse_config(plain: dict[str, Any]) -> RunConfig:
     Raises:
         ValueError: it is none, or of a version with other fields.
     """
-    config = from_plain(RunConfig, plain)
-    unknown = _not_in(plain, to_plain(config))
-    if unknown:
-        raise DamagedError(f"unknown: {', '.join(unknown)}")
-    return config
-
-
-def _not_in(given: dict[str, Any], known: dict[str, Any]) -> list[str]:
-    """Return the names in `given` that are not in `known`, at any depth."""
-    inside = [_not_in(value, known[name]) for name, value in given.items() if isinstance(value, dict) and name in known]
-    return [name for name in given if name not in known] + [name for names in inside for name in names]
+    return from_plain_exactly(RunConfig, plain)
 
 
 @lru_cache

@@ -106,11 +106,8 @@ def config_of(manifest: str, output: str, options: Mapping[str, Any], **further:
     return RunConfig(
         manifest=manifest,
         output=output,
-        settings=quality.settings(),
-        prior_name=quality.start(),
-        weights_file=quality.weights,
-        kernel_file=quality.kernel_file(),
         form=form,
+        **quality.of_run(),
         **of_run,
         **further,
     )

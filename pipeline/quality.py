@@ -82,6 +82,15 @@ class Quality:
         """Return the value for RunConfig.kernel_file."""
         return self.kernel if names_kernel_file(self.kernel) else None
 
+    def of_run(self) -> dict[str, Any]:
+        """Return the fields of RunConfig that the options decide. Raises UsageError as `settings` does."""
+        return {
+            "settings": self.settings(),
+            "prior_name": self.start(),
+            "weights_file": self.weights,
+            "kernel_file": self.kernel_file(),
+        }
+
     def settings(self) -> Settings:
         """Return the preset's settings with the given values; the kernel of a file is read later.
 

@@ -82,7 +82,7 @@ def test_round_trip(bands: tuple[int, ...], body: Body) -> None:
     held = parse_prior(to_bytes(prior))
     assert held.body == body
     assert held.heads == tuple((scale, count) for scale in (2, 3, 4) for count in bands)
-    read = weights(held.data)
+    read = weights(held)
     assert read.body == body
     assert read.heads.keys() == prior.heads.keys()
     for head, state in prior.heads.items():
@@ -106,7 +106,7 @@ def test_heads_for_clean_images_have_a_body_of_their_own() -> None:
     held = parse_prior(to_bytes(Prior(TINY, _prior().heads, clean)))
     assert (held.body, held.clean_body, held.clean) == (TINY, Body(8, 5), (2, 4))
     assert held.largest == Body(8, 5)
-    read = weights(held.data)
+    read = weights(held)
     assert read.heads.keys() == _prior().heads.keys()
     assert {scale: body_of(state) for scale, state in read.clean.items()} == {2: Body(8, 5), 4: Body(8, 5)}
     for scale, state in clean.items():
@@ -230,7 +230,7 @@ def test_the_shipped_prior_knows_more_than_the_base(scale: int, bands: int) -> N
     """Without a step of fitting it enlarges a picture it never saw better than the data step does."""
     held = read_prior("shipped")
     assert held is not None
-    prior = weights(held.data)
+    prior = weights(held)
     network = DirectNetwork(bands, scale, prior.body, torch.float32)
     network.load_state_dict(prior.heads[scale, bands])
     truth = torch.from_numpy(satellite_view(144)).permute(2, 0, 1)[:bands] / 255
@@ -423,7 +423,7 @@ def _check_any(data: bytes) -> None:
         held = parse_prior(data)
     except ValueError:
         return
-    for (scale, bands), state in weights(held.data).heads.items():
+    for (scale, bands), state in weights(held).heads.items():
         assert {name: tuple(tensor.shape) for name, tensor in state.items()} == shapes(scale, bands, held.body)
     assert {(2, 1), (3, 1), (4, 1)} <= set(held.heads)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.errors import UsageError
 from pipeline.priors import course
 from pipeline.priors.pictures import TrainingImages, read_pictures
-from pipeline.priors.prior_file import parse_prior, to_bytes, weights
+from pipeline.priors.prior_file import parse_prior, to_bytes
 from pipeline.priors.training import Request, Trained, train_prior_file
 from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import gaussian
@@ -26,6 +26,7 @@ from sr_ops.priors.prior import Head, Prior
 from sr_ops.settings import Body, BodyKind
 
 from .fixture_types import MakePrior
+from .weights import prior_in
 
 BRIEF = Request(
     start="none",
@@ -126,7 +127,7 @@ def test_equal_requests_give_equal_bytes(train: Callable[..., bytes], monkeypatc
 def test_the_seed_draws_the_first_weights(train: Callable[..., bytes]) -> None:
     """Of a head that begins from none; those for other scales have its body."""
     still = {"steps": 1, "learning_rate": 1e-6}
-    one, other = (weights(train(seed=seed, **still)).heads for seed in (0, 1))
+    one, other = (prior_in(train(seed=seed, **still)).heads for seed in (0, 1))
     hidden = "body.1.convolution.weight"
     assert float((one[4, 3][hidden] - other[4, 3][hidden]).abs().max()) > 0.01
     torch.testing.assert_close(one[2, 3][hidden], one[4, 3][hidden], atol=1e-3, rtol=1e-2)
@@ -158,8 +159,8 @@ def test_heads_that_are_not_trained_are_kept(
 ) -> None:
     """Bit for bit, and the others are not: --scales says which."""
     (tmp_path / "start").write_bytes(make_prior())
-    before = weights(make_prior()).heads
-    after = weights(train(start=str(tmp_path / "start"), scales=(3,), width=None, depth=None)).heads
+    before = prior_in(make_prior()).heads
+    after = prior_in(train(start=str(tmp_path / "start"), scales=(3,), width=None, depth=None)).heads
     assert after.keys() == before.keys()
     for head, state in before.items():
         same = all(torch.equal(after[head][name], tensor) for name, tensor in state.items())
@@ -171,18 +172,18 @@ def test_heads_for_clean_images(tmp_path: Path, train: Callable[..., bytes], mak
     (tmp_path / "start").write_bytes(make_prior())
     clean: dict[str, Any] = {"clean": True, "width": None, "depth": 5, "scales": (2,)}
     still = train(start=str(tmp_path / "start"), steps=1, learning_rate=1e-6, **clean)
-    start, made = weights(make_prior()), weights(still)
+    start, made = prior_in(make_prior()), prior_in(still)
     for head, state in start.heads.items():
         assert all(torch.equal(made.heads[head][name], tensor) for name, tensor in state.items())
     assert made.clean.keys() == {2}
     for name, tensor in deeper(start.heads[2, 3], 5).items():
         torch.testing.assert_close(made.clean[2][name], tensor, atol=1e-4, rtol=1e-3)
     (tmp_path / "start").write_bytes(train(start=str(tmp_path / "start"), learning_rate=0.01, **clean))
-    before = weights((tmp_path / "start").read_bytes())
-    both = weights(train(start=str(tmp_path / "start"), **(clean | {"scales": (3,), "depth": None})))
+    before = prior_in((tmp_path / "start").read_bytes())
+    both = prior_in(train(start=str(tmp_path / "start"), **(clean | {"scales": (3,), "depth": None})))
     assert both.clean.keys() == {2, 3}
     assert all(torch.equal(both.clean[2][name], tensor) for name, tensor in before.clean[2].items())
-    again = weights(train(start=str(tmp_path / "start"), steps=1, learning_rate=1e-6, **clean))
+    again = prior_in(train(start=str(tmp_path / "start"), steps=1, learning_rate=1e-6, **clean))
     for name, tensor in before.clean[2].items():
         torch.testing.assert_close(again.clean[2][name], tensor, atol=1e-4, rtol=1e-3)
 
@@ -192,7 +193,7 @@ def test_heads_of_other_bodies(tmp_path: Path, train: Callable[..., bytes], body
     """From none by name; then the prior says what it is of, also of heads for clean images."""
     made = train(body=body, learning_rate=0.01)
     assert parse_prior(made).body == Body(8, 3, body)
-    moved = [name for name, tensor in weights(made).heads[2, 1].items() if "gate.weight" in name and tensor.any()]
+    moved = [name for name, tensor in prior_in(made).heads[2, 1].items() if "gate.weight" in name and tensor.any()]
     assert moved == ["body.1.gate.weight"]
     (tmp_path / "start").write_bytes(made)
     onward: dict[str, Any] = {"start": str(tmp_path / "start"), "width": None, "depth": None}
@@ -206,7 +207,7 @@ def test_a_head_for_clean_images_goes_where_that_for_any_camera_was_trained(
     tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior
 ) -> None:
     """Else it would enlarge clean images in the place of what was just learned."""
-    start = weights(make_prior())
+    start = prior_in(make_prior())
     clean = {scale: deeper(start.heads[scale, 3], 4) for scale in (2, 3, 4)}
     (tmp_path / "start").write_bytes(to_bytes(Prior(start.body, start.heads, clean)))
     made = parse_prior(train(start=str(tmp_path / "start"), scales=(3,), width=None, depth=None))
@@ -255,9 +256,9 @@ def test_training_goes_on_from_a_start(tmp_path: Path, train: Callable[..., byte
     """A tiny step leads nowhere far from it."""
     (tmp_path / "start").write_bytes(make_prior())
     still = train(start=str(tmp_path / "start"), width=8, depth=None, steps=1, learning_rate=1e-6)
-    for head, state in weights(make_prior()).heads.items():
+    for head, state in prior_in(make_prior()).heads.items():
         for name, tensor in state.items():
-            torch.testing.assert_close(weights(still).heads[head][name], tensor, atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(prior_in(still).heads[head][name], tensor, atol=1e-4, rtol=1e-3)
 
 
 def test_without_colour_there_are_heads_for_one_band_only(
@@ -268,8 +269,8 @@ def test_without_colour_there_are_heads_for_one_band_only(
         Image.open(uri).convert("L").save(uri)
     assert parse_prior(train()).heads == ((2, 1), (3, 1), (4, 1))
     (tmp_path / "start").write_bytes(make_prior())
-    before = weights(make_prior()).heads
-    after = weights(train(start=str(tmp_path / "start"), width=None, depth=None)).heads
+    before = prior_in(make_prior()).heads
+    after = prior_in(train(start=str(tmp_path / "start"), width=None, depth=None)).heads
     assert all(torch.equal(after[4, 3][name], tensor) for name, tensor in before[4, 3].items())
     assert not torch.equal(after[4, 1]["body.0.weight"], before[4, 1]["body.0.weight"])
 
@@ -286,7 +287,7 @@ def test_a_prior_is_better_than_the_base(tmp_path: Path, train: Callable[..., by
     for number, uri in enumerate(uris):
         Image.fromarray(_blocks(number, 192)).save(uri)
     images = TrainingImages("in", dict.fromkeys(uris, 1.0), ())
-    prior = weights(train(images=images, steps=60, batch=4, width=16, learning_rate=4e-3))
+    prior = prior_in(train(images=images, steps=60, batch=4, width=16, learning_rate=4e-3))
     truth = torch.from_numpy(_blocks(9, 96)[None]) / 255
     errors = {"prior": 0.0, "base": 0.0}
     for scale in (2, 3, 4):

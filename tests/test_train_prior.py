@@ -124,13 +124,13 @@ def test_it_goes_on_from_the_shipped_prior(srpipe: Srpipe, taught: list[dict[str
     shipped = read_prior("shipped")
     assert shipped is not None
     assert srpipe("prior", "in", "-o", "p", "--scales", "3", "--crop", "16")[0] == 0
-    expected, made = weights(shipped.data), read_prior("p")
+    expected, made = weights(shipped), read_prior("p")
     assert made is not None
     assert taught[0]["start"].body == expected.body == taught[0]["course"].body
     for head, state in expected.heads.items():
         for name, tensor in state.items():
             assert torch.equal(taught[0]["start"].heads[head][name], tensor)
-            assert head[0] == 3 or torch.equal(weights(made.data).heads[head][name], tensor)
+            assert head[0] == 3 or torch.equal(weights(made).heads[head][name], tensor)
 
 
 @pytest.mark.usefixtures("pictures")
@@ -526,7 +526,7 @@ def test_the_file_may_lie_on_s3(
         storage.write(f"{s3_bucket}/in/{path.name}", path.read_bytes())
     here = _result(srpipe("prior", "in", "-o", "p", "--json", *TINY))
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.priors.training, "_to_bytes", lambda *_: sys.exit(7))
+        patch.setattr(pipeline.priors.training, "_file_of", lambda *_: sys.exit(7))
         assert srpipe("prior", "in", "-o", f"{s3_bucket}/priors/p", *TINY)[0] == 7
     assert list(storage.find(f"{s3_bucket}/priors")) == [f"{s3_bucket}/priors/p.checkpoint"]
     with monkeypatch.context() as patch:

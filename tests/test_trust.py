@@ -17,7 +17,6 @@ from rasterio.transform import Affine
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.output import layout
-from pipeline.priors.prior_file import weights
 from pipeline.work.units import Division
 from pipeline.work.worker import Worker
 from sr_ops.enlarging.model import degradation_of
@@ -31,6 +30,7 @@ from sr_ops.settings import FitSettings, Method, Settings
 
 from .fixture_types import ReadRecords
 from .rasters import write_raster
+from .weights import prior_in
 
 Make = Callable[..., Any]
 
@@ -54,7 +54,7 @@ def manifest(tmp_path: Path, *names: str) -> None:
 def members(prior: bytes, lr: torch.Tensor, settings: Settings) -> torch.Tensor:
     """(8, C, H, W): what the network makes of the turned images, turned back."""
     degradation = degradation_of(settings)
-    model = fit_stages(Observation(lr, degradation), settings, weights(prior)).model
+    model = fit_stages(Observation(lr, degradation), settings, prior_in(prior)).model
     (network,), (stage,) = model.networks, stages_of(settings, model.degradation)
     base, told = stage.base(lr), model.told
     assert told is not None

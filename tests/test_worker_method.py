@@ -12,7 +12,7 @@ from PIL import Image
 
 from jobs.sample_pictures import satellite_view
 from pipeline.config import RunConfig
-from pipeline.priors.prior_file import parse_prior, read_prior, weights
+from pipeline.priors.prior_file import parse_prior, read_prior
 from pipeline.work.assignment import Assignment
 from pipeline.work.worker import Worker
 from sr_ops.camera.base import make_base
@@ -23,6 +23,7 @@ from sr_ops.settings import FitSettings, Method, Network, Preset, Settings, pres
 
 from .fixture_types import MakePng, MakePrior, MakeRow, MakeWorker, ReadTiles
 from .results import answer
+from .weights import prior_in
 
 
 @pytest.mark.parametrize("method", ["auto", "zssr"])
@@ -186,7 +187,7 @@ def test_fits_start_from_the_prior(
     written = np.asarray(Image.open(io.BytesIO(read_tiles(str(tmp_path / "out"))[f"{key}/r0000_c0000.png"])))
     lr = torch.from_numpy(np.atleast_3d(images[key]).astype(np.float32)).permute(2, 0, 1) / 255
     settings = Settings(scale=2, network=Network.DIRECT, width=8, depth=3)
-    network = network_of(weights(data).heads[2, len(lr)], len(lr), 2, settings, torch.device("cpu"))
+    network = network_of(prior_in(data).heads[2, len(lr)], len(lr), 2, settings, torch.device("cpu"))
     base = make_base(degradation_of(settings), lr)
     with torch.inference_mode():
         made = network(lr[None], base[None], torch.zeros(1, len(lr), 2))[0]

@@ -135,14 +135,7 @@ def _way(config: RunConfig, quality: Quality, name: str) -> RunConfig:
     Raises UsageError, with its name, for options that it does not take.
     """
     try:
-        settings = quality.settings()
+        of_run = quality.of_run()
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
-    return replace(
-        config,
-        settings=settings,
-        disagreement=config.disagreement and settings.by_networks,
-        prior_name=quality.start(),
-        weights_file=quality.weights,
-        kernel_file=quality.kernel_file(),
-    )
+    return replace(config, disagreement=config.disagreement and of_run["settings"].by_networks, **of_run)

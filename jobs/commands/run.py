@@ -74,18 +74,14 @@ def run_config(
     storage: StorageFlags,
 ) -> RunConfig:
     """Return the run that the options describe. Raises UsageError."""
-    asked = quality.asked()
     return RunConfig(
         manifest=manifest,
         output=output_for(output.output, manifest, quality.ending()),
-        settings=asked.settings(),
-        prior_name=asked.start(),
-        weights_file=asked.weights,
-        kernel_file=asked.kernel_file(),
         form=output.form(),
         disagreement=output.disagreement,
         existing=output.existing,
         storage=storage.options(),
+        **quality.asked().of_run(),
         **vars(what),
         **vars(machine),
         **vars(limits),

@@ -9,7 +9,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sr_ops.camera.blur_shapes import BlurShape
 from sr_ops.camera.kernels import from_spec
@@ -17,7 +18,7 @@ from sr_ops.estimation.estimate import Estimate
 from sr_ops.estimation.guess import Guess, guess, guess_together
 
 from .. import storage
-from ..codec import DamagedError, from_json, from_plain, to_plain
+from ..codec import DamagedError, from_json, from_plain_exactly, to_plain
 from ..config import VERSION
 from ..errors import UsageError
 from ..imagery.kernel_picture import draw
@@ -95,7 +96,7 @@ def read_saved(output: str, camera: str) -> SavedKernel | None:
     """
     uri = layout.kernel_json(output, camera)
     try:
-        saved = _parsed(storage.read(uri))
+        saved = from_plain_exactly(SavedKernel, from_json(dict[str, Any], storage.read(uri)))
         if saved.camera != camera:
             raise DamagedError(f"it is for the camera {saved.camera!r}, not {camera!r}")
         _check(saved)
@@ -121,20 +122,6 @@ def save(output: str, saved: SavedKernel, scale: int) -> None:
         storage.write(uri, json.dumps(to_plain(saved), indent=2, ensure_ascii=False).encode())
     except OSError as error:
         raise UsageError(f"cannot write {uri}: {storage.reason(error)}; check space and access") from error
-
-
-def _parsed(data: bytes) -> SavedKernel:
-    plain = from_json(dict[str, object], data)
-    saved = from_plain(SavedKernel, plain)
-    known = {field.name for field in fields(SavedKernel)}
-    unknown = [*(plain.keys() - known)]
-    if isinstance(plain["estimate"], dict):
-        unknown += plain["estimate"].keys() - {field.name for field in fields(Estimate)}
-        shape = plain["estimate"].get("shape")
-        unknown += shape.keys() - {field.name for field in fields(BlurShape)} if isinstance(shape, dict) else []
-    if unknown:
-        raise DamagedError(f"{', '.join(sorted(unknown))} is not one of its keys")
-    return saved
 
 
 def _check(saved: SavedKernel) -> None:

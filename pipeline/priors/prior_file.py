@@ -155,17 +155,17 @@ def check_fits(prior: PriorFile, settings: Settings, option: str = "--prior") ->
         )
 
 
-def weights(data: bytes) -> Prior:
-    """Return the float32 weights of a checked prior file."""
+def weights(file: PriorFile) -> Prior:
+    """Return the float32 weights in a prior file."""
     from safetensors.torch import load as load_tensors
 
     heads: dict[Head, dict[str, Any]] = {}
     clean: dict[int, dict[str, Any]] = {}
-    for key, tensor in load_tensors(data).items():
+    for key, tensor in load_tensors(file.data).items():
         scale, bands, name = key.split(".", 2)
         head = clean.setdefault(int(scale), {}) if bands == _CLEAN else heads.setdefault((int(scale), int(bands)), {})
         head[name] = tensor.float()
-    return Prior(parse_prior(data).body, heads, clean)
+    return Prior(file.body, heads, clean)
 
 
 def to_bytes(prior: Prior) -> bytes:

@@ -89,7 +89,7 @@ def train_prior_file(offered: TrainingImages, output: str, request: Request, tel
         raise UsageError(f"--max-images: {request.max_images} is too few; a prior needs at least {MIN_IMAGES} images")
     _check_crop(request)
     start_file = prior_file.read_prior(request.start, "--from")
-    start = None if start_file is None else prior_file.weights(start_file.data)
+    start = None if start_file is None else prior_file.weights(start_file)
     body = _body(request, start)
     storage.check_file(output, "--output")
     device = torch.device(request.device)
@@ -104,13 +104,12 @@ def train_prior_file(offered: TrainingImages, output: str, request: Request, tel
     try:
         with _enough_memory(beside):
             train(course, _albums(course, pictures, device), start, progress, device, save, tell)
-        data = _to_bytes(_trained(course, start, progress))
+        made = _file_of(_trained(course, start, progress))
     except DivergedError as error:
         storage.remove(beside)
         raise UsageError(f"the training diverged ({error}); use a lower --learning-rate") from error
-    storage.write(output, data)
+    storage.write(output, made.data)
     storage.remove(beside)
-    made = prior_file.parse_prior(data)
     return Trained(output, made.sha256, course.heads, pictures.images, pictures.left_out)
 
 
@@ -236,10 +235,9 @@ def _trained(course: Course, start: Prior | None, progress: Progress) -> Prior:
     return Prior(course.body, {**start.heads, **progress.done}, clean)
 
 
-def _to_bytes(prior: Prior) -> bytes:
-    data = prior_file.to_bytes(prior)
+def _file_of(prior: Prior) -> prior_file.PriorFile:
+    """Return the file of a prior. Raises DivergedError if its weights are not finite as float16."""
     try:
-        prior_file.parse_prior(data)
+        return prior_file.parse_prior(prior_file.to_bytes(prior))
     except ValueError as error:
         raise DivergedError(f"the file {error}") from error
-    return data

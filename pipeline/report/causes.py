@@ -43,7 +43,7 @@ def causes(table: pa.Table) -> tuple[Cause, ...]:
     columns = (table[name].to_pylist() for name in ("status", "error_type", "error_message", "key", "source_uri"))
     grouped: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for status, kind, message, key, uri in zip(*columns, strict=True):
-        if status in (Status.FAILED, "degraded"):
+        if status in (Status.FAILED, Status.DEGRADED):
             what, _, remedy = (message or "no reason was recorded").rpartition("; ")
             grouped.setdefault((kind or status, remedy if what else ""), []).append((key or uri, message or remedy))
     found = [
@@ -54,7 +54,7 @@ def causes(table: pa.Table) -> tuple[Cause, ...]:
 
 
 def _meaning(kind: str) -> str:
-    if kind == "degraded":
+    if kind == Status.DEGRADED:
         return "Written, but over a limit that was set"
     return _MEANING[ErrorType(kind)] if kind in set(ErrorType) else kind
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from ..output.status import WRITTEN
 from .measures import RANKING, Measure, Numbers, of_done
 
 
@@ -36,7 +37,7 @@ class Choice:
 def choose(table: pa.Table, many: int, seed: int) -> Choice:
     """Choose `many` images for each group among those done; the same seed and table give the same choice."""
     measure, values = _ranking(table)
-    done = np.flatnonzero([status in ("done", "degraded") for status in table["status"].to_pylist()])
+    done = np.flatnonzero([status in WRITTEN for status in table["status"].to_pylist()])
     ranked = [int(row) for row in done[np.argsort(values[done], kind="stable")] if not np.isnan(values[row])]
     if measure is not None and measure.higher_is_better:
         ranked.reverse()

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..output.status import Status
+from ..output.status import WRITTEN
 
 Numbers = NDArray[np.float64]
 """One per record, in the order of the table; NaN if it has none."""
@@ -91,7 +91,7 @@ RANKING = (GAIN, DISAGREEMENT, CONSISTENCY)
 def of_done(measure: Measure, table: pa.Table) -> Numbers:
     """Return the measure of each record, NaN for those that are not done or have none."""
     values = measure.values(table)
-    written = pc.is_in(table["status"], pa.array([Status.DONE.value, "degraded"]))
+    written = pc.is_in(table["status"], pa.array([*WRITTEN]))
     return np.where(np.array(written.to_pylist(), bool), values, np.nan)
 
 

@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform as reproject
 
-from ..output.status import Status
+from ..output.status import WRITTEN
 
 DRAWN = 1_000
 """Most footprints drawn; if there are more, every n-th is drawn."""
@@ -96,7 +96,7 @@ def _rings(table: pa.Table) -> dict[int, Ring]:
     columns = (table[name].to_pylist() for name in ("status", "crs", "transform", "sr_width", "sr_height"))
     rows: dict[str, list[tuple[int, Sequence[float], int, int]]] = {}
     for row, (status, crs, transform, width, height) in enumerate(zip(*columns, strict=True)):
-        if status in (Status.DONE, "degraded") and crs and transform and width and height:
+        if status in WRITTEN and crs and transform and width and height:
             rows.setdefault(crs, []).append((row, transform, width, height))
     rings: dict[int, Ring] = {}
     for crs, placed in rows.items():

@@ -1,5 +1,9 @@
-"""Rough estimates of computing time. Only the order of rows and the size of units and groups depend on them."""
+"""Rough estimates of computing time: for the order of rows, the size of units and groups, and the time a run takes.
 
+No pixel depends on them.
+"""
+
+from sr_ops.networks.body_shapes import PLANES
 from sr_ops.settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
 
 _FLOP_PER_SECOND = 0.2e12
@@ -10,10 +14,6 @@ _SECONDS_PER_WRITTEN_PIXEL = 0.8e-6
 
 _TRAINING = 3
 """Cost of a pixel in a training step, relative to inference: forward, and backward for weights and for inputs."""
-
-_TOLD = 2
-"""Constant planes that a direct network gets besides the image and its base."""
-
 
 _FLOP_OF_MODELS = 1e7
 """For a third party's model, per LR pixel in colour, roughly: light ones take 1e6, the largest 1e8."""
@@ -71,7 +71,7 @@ def _flop(settings: Settings, ratio: int, bands: int) -> float:
     Three bands go through together, any other number one by one.
     """
     together = 3 if bands == 3 else 1
-    seen = together * (1 + ratio**2) + _TOLD if settings.network == Network.DIRECT else together
+    seen = together * (1 + ratio**2) + PLANES if settings.network == Network.DIRECT else together
     made = together * ratio**2
     weights = 9 * settings.width * (seen + (settings.depth - 2) * settings.width + made)
     return 2.0 * weights * bands / together

@@ -57,7 +57,7 @@ class Worker:
         storage.use(config.storage, config.output)  # credentials are looked up in this process, which uses them
         leftovers.sweep_temporary()
         self._config = config
-        self._prior = None if assignment.prior is None else weights(assignment.prior.data)
+        self._prior = None if assignment.prior is None else weights(assignment.prior)
         self._device = torch.device(device)
         self._restarted = ledger is not None
         self._ledger = ledger or NoLedger()

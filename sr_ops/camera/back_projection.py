@@ -17,6 +17,15 @@ _NOTHING = 1e-14
 """Of an inverse whose largest elements are about 1."""
 
 
+BICUBIC_REACH = 16
+"""LR pixels beyond which `back_project` with MATLAB's bicubic carries less than 1e-7 of a change."""
+
+
+def reach_of(degradation: Degradation) -> int:
+    """Return how far a change of the image reaches in `back_project`, in LR pixels."""
+    return BICUBIC_REACH if degradation.is_bicubic else degradation.reach
+
+
 def back_project(
     sr: Tensor, lr: Tensor, degradation: Degradation, iterations: int, domain: Domain = UNIT, doubt: float = _DOUBT
 ) -> Tensor:
@@ -35,8 +44,8 @@ def back_project(
         doubt: multiplies the noise's share of the weight: 1 where `sr` is interpolation.
 
     Returns:
-        A new tensor like `sr` in the range of `domain`. A change of `lr` reaches 16 LR pixels far by 1e-7 of its size,
-        for other kernels `degradation.reach` by 1e-4.
+        A new tensor like `sr` in the range of `domain`. A change of `lr` reaches `BICUBIC_REACH` far by 1e-7 of its
+        size, for other kernels `degradation.reach` by 1e-4.
     """
     if degradation.is_bicubic and not degradation.is_noisy:
         rows, columns = (_inverse(length, degradation.scale).to(lr) for length in lr.shape[-2:])

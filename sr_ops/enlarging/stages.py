@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from torch import Tensor
 
+from ..camera.back_projection import BICUBIC_REACH, reach_of
 from ..camera.base import base_reach, make_base
 from ..camera.conservation import passes
 from ..camera.degradation import Degradation
@@ -20,9 +21,6 @@ from ..settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
 
 _CONSERVATION_REACH = 8
 """LR pixels from which `conservation.conserve` can move what was cut off."""
-
-_EXACT_REACH = 16
-"""LR pixels beyond which back-projection with MATLAB's bicubic carries less than 1e-7 of a change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +79,9 @@ def halo(settings: Settings, degradation: Degradation) -> int:
     """
     if settings.by_networks and settings.network != Network.DIRECT:
         # Stage i works at 2^i times the LR size, so all stages together reach less than twice as far as the first.
-        return 2 * network_class(settings.network).reach_of(settings.depth) + _EXACT_REACH + _CONSERVATION_REACH
+        return 2 * network_class(settings.network).reach_of(settings.depth) + BICUBIC_REACH + _CONSERVATION_REACH
     clear = Degradation(degradation.kernels, degradation.scale) if degradation.is_noisy else degradation
-    back = _EXACT_REACH if clear.is_bicubic else clear.reach
+    back = reach_of(clear)
     conserved = passes(clear) * _CONSERVATION_REACH
     if settings.method == Method.MODEL:
         return settings.model_halo + back + conserved

@@ -19,8 +19,8 @@ SPATIAL_CHANNELS = 4
 _CHANNELS_TO_ONE = 4
 """Factor by which channel attention squeezes the channels. Its paper has 16, for much wider networks."""
 
-_PLANES = 2
-"""Inputs besides image and base; equals `direct.PLANES`."""
+PLANES = 2
+"""Inputs of a direct network besides image and base: noise and JPEG loss, each a constant over an image."""
 
 _REACHES = {
     BodyKind.ADDITIVE: 1,
@@ -48,7 +48,7 @@ def reach(body: Body) -> int:
 
 def shapes(scale: int, bands: int, body: Body) -> Shapes:
     """Return names and shapes of the weights of a head."""
-    first = _convolution("body.0", bands * (1 + scale**2) + _PLANES, body.width)
+    first = _convolution("body.0", bands * (1 + scale**2) + PLANES, body.width)
     last = _convolution(f"body.{body.depth}", body.width, bands * scale**2)
     hidden = {
         f"body.{layer}.{name}": shape

@@ -10,12 +10,9 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from ..settings import Body
 from .bodies import hidden_layers
-from .body_shapes import reaches
+from .body_shapes import PLANES, reaches
 from .layers import convolution
 from .residual_network import ResidualNetwork
-
-PLANES = 2
-"""Noise and JPEG loss, each a constant over an image."""
 
 BASE_RANGE = (-0.2, 1.2)
 """Beyond, a base is not what the network learned from: it sees these."""

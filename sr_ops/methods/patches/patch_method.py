@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...camera.back_projection import back_project
+from ...camera.back_projection import back_project, reach_of
 from ...camera.base import base_reach
 from ...camera.degradation import Degradation
 from ...camera.kernels import bicubic
@@ -28,9 +28,6 @@ _AT_ONCE = 16384
 
 _BACK_PROJECTIONS = 2
 """Iterations after each step but the last, which is followed by the caller's."""
-
-_EXACT_REACH = 16
-"""In LR pixels, as in `stages`."""
 
 _FIRST, _LATER = "first", "later"
 """Kinds of steps. Later steps enlarge the result of the first, which has bicubic's blur, whatever the camera."""
@@ -54,7 +51,7 @@ class PatchMethod(EnlargingMethod):
         for number, step in enumerate(steps):
             total += (base_reach(step.learned) + PATCH_REACH) / STAGE_SCALE**number
             if number < len(steps) - 1:
-                total += _EXACT_REACH if step.seen.is_bicubic else step.seen.reach
+                total += reach_of(step.seen)
         return ceil(total) + 1  # for reducing the last step to the scale
 
     def learn(self, lr: Tensor, degradation: Degradation, domain: Domain, settings: Settings) -> Learned:
