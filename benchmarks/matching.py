@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d
 
-from sr_ops.camera.degradation import mirrored
+from sr_ops.image.borders import mirrored
 
 REACH = 2
 """Pixels by which pictures may lie beside each other."""

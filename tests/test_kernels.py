@@ -393,6 +393,14 @@ def test_a_gaussian_is_like_itself(scale: int) -> None:
         assert unlike_gaussian(from_spec(name, scale)[0]) == 0
 
 
+@pytest.mark.parametrize("sharper", [1 / 24, 0.1])
+def test_blur_along_one_axis_and_sharpening_along_the_other_is_like_a_gaussian(sharper: float) -> None:
+    """As makers leave it; of the axis that is narrower than a pixel there is no Gaussian to be unlike."""
+    down, across = gaussian(3.0, 3.0, 0, 2).taps.sum(1), torch.tensor([-sharper, 1 + 2 * sharper, -sharper]).double()
+    taps = down[:, None] * torch.nn.functional.pad(across, ((len(down) - 3) // 2,) * 2)
+    assert unlike_gaussian(Kernel(taps / taps.sum())) < 0.3
+
+
 def test_lines_curves_and_rings_are_unlike_a_gaussian() -> None:
     """So is a lens out of focus, by less; a line by however it lies, and however short its other side is."""
     line, ring = torch.zeros(9, 9, dtype=torch.float64), torch.ones(9, 9, dtype=torch.float64)

@@ -44,7 +44,10 @@ class QualityOptions(FitOptions):
     back_projections: Annotated[
         int | None,
         typer.Option(
-            "--back-projection", metavar="N", min=0, help="Correct the result by the input N times; 0 leaves this out."
+            "--back-projection",
+            metavar="N",
+            min=0,
+            help="Correct the result by the input, N times for the bicubic kernel, once for others; 0 leaves this out.",
         ),
     ] = None
     tile_size: Annotated[

@@ -93,7 +93,7 @@ class Record(TrustColumns):
     steps: int | None = None
     """Optimiser updates per stage, of a fit that was not kept, too."""
     final_loss: float | None = None
-    """Mean L1, in units of the full range, over the first stage's last tenth of steps."""
+    """Mean loss over the first stage's last tenth of steps; L1, in units of the full range, if no other was chosen."""
     reconstruction_psnr: float | None = None
     """dB over parts of the input held out of the fit: the first stage's network on them shrunk, against themselves."""
     prior_reconstruction_psnr: float | None = None

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad, pixel_shuffle
 
+from ..image.borders import mirrored
 from ..image.domain import largest_near, nearest, only_known
 from ..image.resample import axis_matrix
-from .degradation import Degradation, mirrored
+from .degradation import Degradation
 
 _INTERPOLATION_REACH = 3
 """LR pixels on each side that bicubic enlargement reads, plus one."""

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
+from ..image.borders import mirrored
 from ..image.domain import only_known
 from ..image.resample import downscale, upscale
-from .kernels import Kernel, bicubic, middle
+from .fourier import fast_length, spectrum
+from .kernels import UNLIKE_GAUSSIAN, Kernel, bicubic, middle, unlike_gaussian
 
 _LEAST_WEIGHT = 1e-3
 """Weight of the start in a data step at x2 without noise; a smaller one would amplify rounding to 8 bits."""
@@ -26,6 +28,13 @@ _NOISE_WEIGHT = 3.0
 
 _CARRIED = 1e-4
 """Share of a change that is too small to be seen in a tile."""
+
+_FARTHEST, _UNSEEN = 96, 1e-3
+"""LR pixels that `reach` may have, and the share of a change that may be carried beyond: with twice as much, tiles of a
+picture blurred by long motions differed from the whole by a grey level."""
+
+_MIDDLE = 128
+"""LR pixels to each side for which it is computed how far a change is carried."""
 
 _NO_SHIFT = 1e-3
 """In HR pixels."""
@@ -66,7 +75,20 @@ class Degradation:
     def weight_at(self, doubt: float) -> Tensor:
         """Return `weight` for `doubt` times the variance of the noise."""
         variance = doubt * torch.tensor(self.noise, dtype=torch.float64).square()
-        return data_weight(self.scale, variance)[:, None, None]
+        return torch.maximum(data_weight(self.scale, variance)[:, None, None], self._least_weight)
+
+    @cached_property
+    def _least_weight(self) -> Tensor:
+        """(1 or C, 1, 1): more than without noise where a step would carry too far, as for a motion of 20 HR pixels."""
+        weight = torch.full((len(self.kernels), 1, 1), data_weight(self.scale, 0.0), dtype=torch.float64)
+        near = slice(_MIDDLE - _FARTHEST, _MIDDLE + _FARTHEST + 1)
+        while True:
+            carried = self._carried(weight)
+            carried[:, near, near] = 0
+            far = carried.amax((1, 2), keepdim=True) > _UNSEEN
+            if not far.any():
+                return weight
+            weight = torch.where(far, 2 * weight, weight)
 
     @cached_property
     def is_bicubic(self) -> bool:
@@ -79,6 +101,11 @@ class Degradation:
         """Whether no kernel shifts the image."""
         middles = [at - middle(self.scale) for kernel in self.kernels for at in kernel.centre]
         return max(map(abs, middles)) < _NO_SHIFT
+
+    @cached_property
+    def is_unlike_gaussian(self) -> bool:
+        """Whether a kernel is, as motions and lenses out of focus are: some waves it does not show at all."""
+        return any(unlike_gaussian(kernel) > UNLIKE_GAUSSIAN for kernel in self.kernels)
 
     @property
     def is_noisy(self) -> bool:
@@ -112,7 +139,7 @@ class Degradation:
 
         Zhang, Van Gool, Timofte 2020 (USRNet), eq. 7, in the form x = start + D'(D D' + weight)^-1 (lr - D start),
         where D D' is a convolution on the LR grid. Beyond the image and where `known` is False the data are taken to
-        agree with the start, so that they change nothing.
+        agree with the start, so that they change nothing; near the border, which `apply` mirrors, it is not exact.
 
         Args:
             lr: (..., C, h, w) floating point.
@@ -192,7 +219,7 @@ class Degradation:
         """Return (D D' + weight)^-1 of (..., C, h, w), which is 0 outside; the result has `_rim` more on each side."""
         height, width = missing.shape[-2:]
         margin = self.reach
-        size = (_fast(height + 2 * margin), _fast(width + 2 * margin))
+        size = (fast_length(height + 2 * margin), fast_length(width + 2 * margin))
         padded = pad(missing, (margin, size[1] - width - margin, margin, size[0] - height - margin))
         divisor = (self._gram(size) + weight).to(missing)
         if missing.ndim == 2:
@@ -203,13 +230,19 @@ class Degradation:
 
     @cached_property
     def reach(self) -> int:
-        """LR pixels beyond which `data_step` carries less than 1e-4 of a change in one LR pixel, kernel included."""
-        size = (256, 256)
-        response = torch.fft.irfft2(1 / (self._gram(size) + self.weight), s=size).abs()
-        response = torch.fft.fftshift(response / response.amax((1, 2), keepdim=True), dim=(1, 2))
-        carries = (response > _CARRIED).nonzero()[:, 1:] - 128
+        """LR pixels beyond which `data_step` carries less than 1e-4 of a change in one LR pixel, kernel included.
+
+        If it carries more than that farther than 96, they are 96, and it carries less than 1e-3 beyond.
+        """
+        carries = (self._carried(self.weight) > _CARRIED).nonzero()[:, 1:] - _MIDDLE
         own = math.ceil((self.side // 2) / self.scale)
-        return max(self._rim, min(96, int(carries.abs().max()) + own))
+        return max(self._rim, min(_FARTHEST, int(carries.abs().max()) + own))
+
+    def _carried(self, weight: Tensor) -> Tensor:
+        """Return the share of a change in the middle LR pixel that a step carries to others, (1 or C, 256, 256)."""
+        size = (2 * _MIDDLE, 2 * _MIDDLE)
+        response = torch.fft.irfft2(1 / (self._gram(size) + weight), s=size).abs()
+        return torch.fft.fftshift(response / response.amax((1, 2), keepdim=True), dim=(1, 2))
 
     def response(self, around: int) -> Tensor:
         """Return the change by `data_step` for a residual of 1 in one LR pixel: (1 or C, n s, n s) float64.
@@ -239,7 +272,7 @@ class Degradation:
         """
         gram = self._grams.pop(size, None)
         if gram is None:
-            gram = torch.stack([_gram(correlation, size) for correlation in self._correlations])
+            gram = torch.stack([spectrum(correlation, size) for correlation in self._correlations])
         self._grams[size] = gram  # as the youngest
         for oldest in list(self._grams)[:-_SIZES]:
             self._grams.pop(oldest, None)
@@ -253,38 +286,3 @@ class Degradation:
         auto: Tensor = conv2d(wide[None], self._taps[:, None], groups=bands)[0]  # (2 side - 1) squared
         first = (side - 1) % self.scale
         return auto[:, first :: self.scale, first :: self.scale]
-
-
-def _gram(sampled: Tensor, size: tuple[int, int]) -> Tensor:
-    half = len(sampled) // 2
-    grid = torch.zeros(size, dtype=torch.float64)
-    rows = (torch.arange(len(sampled)) - half) % size[0]
-    columns = (torch.arange(len(sampled)) - half) % size[1]
-    grid.index_put_((rows[:, None], columns[None, :]), sampled, accumulate=True)
-    transform: Tensor = torch.fft.rfft2(grid)
-    return transform.real.clamp_min(0)
-
-
-def mirrored(image: Tensor, margin: int) -> Tensor:
-    """Pad (..., H, W) by `margin` pixels on each side, mirrored, the edge sample repeated."""
-    for axis in (-2, -1):
-        length = image.shape[axis]
-        if margin <= length:  # the usual case needs no gather
-            ends = image.narrow(axis, 0, margin), image.narrow(axis, length - margin, margin)
-            image = torch.cat([ends[0].flip(axis), image, ends[1].flip(axis)], axis)
-            continue
-        index = torch.arange(-margin, length + margin, device=image.device) % (2 * length)
-        image = image.index_select(axis, torch.minimum(index, 2 * length - 1 - index))
-    return image
-
-
-def _fast(length: int) -> int:
-    """Return the next length with a fast Fourier transform: 2^a 3^b 5^c."""
-    while True:
-        rest = length
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
-        length += 1

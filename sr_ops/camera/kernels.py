@@ -58,13 +58,17 @@ def unlike_gaussian(kernel: Kernel) -> float:
     covariance = torch.einsum("ihw,jhw,hw->ij", apart, apart, kernel.taps)
     if float(torch.linalg.eigvalsh(covariance)[-1]) < _WIDENS:
         return 0.0
-    around = torch.linalg.inv(covariance + torch.eye(2, dtype=torch.float64) / 12)  # a tap is a pixel wide
+    variances, axes = torch.linalg.eigh(covariance)
+    around = axes / (variances.clamp_min(0) + 1 / 12) @ axes.T  # a tap is a pixel wide; sharpening has no Gaussian
     bell = torch.exp(-0.5 * torch.einsum("ihw,ij,jhw->hw", apart, around, apart))
     return float(torch.linalg.norm(kernel.taps - bell / bell.sum()) / torch.linalg.norm(kernel.taps))
 
 
 _WIDENS = 0.1
 """Variance, in HR pixels squared."""
+
+UNLIKE_GAUSSIAN = 0.3
+"""What motions and most lenses out of focus reach in `unlike_gaussian`."""
 
 
 def _border(taps: Tensor, edge: int) -> Tensor:

@@ -1,16 +1,18 @@
 """Enlarging a window of the LR image by a model: stage after stage, each held to what the camera saw."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import ceil
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from ..camera.back_projection import back_project, iterate
 from ..camera.conservation import conserve, passes
 from ..camera.degradation import Degradation
+from ..image.borders import mirrored
 from ..image.dihedral import ORDER, median_and_variance, median_of_twelve
 from ..image.domain import UNIT, Domain, fill, flat, keep_flat
 from ..image.resample import resize
@@ -132,13 +134,29 @@ def _held_to(window: Tensor, image: Tensor, seen: Degradation, settings: Setting
 
 def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
     method = method_of(model.method)
+    seen = model.degradation
+    margin = 2 + seen.side // 2 // seen.scale if method.knows_camera and seen.is_unlike_gaussian else 0
     with phase("infer"):
         learned = {name: tensor.to(window.device) for name, tensor in model.learned.items()}
-        image = method.enlarge(window, model.degradation, domain, learned)
+        image = method.enlarge(mirrored(window, margin), seen, _unknown_around(domain, window, margin), learned)
+        edge, (height, width) = margin * seen.scale, image.shape[-2:]
+        image = image[:, edge : height - edge, edge : width - edge]
     if method.knows_camera:
         return image.clamp(*domain.bounds(image))
     with phase("back_project"):
-        return back_project(image, window, model.degradation, settings.back_projections, domain, doubt=1.0)
+        return back_project(image, window, seen, settings.back_projections, domain, doubt=1.0)
+
+
+def _unknown_around(domain: Domain, window: Tensor, margin: int) -> Domain:
+    """The domain of a window with a margin of which nothing is known.
+
+    What lies beyond the border is a mirror image for programs that shrink, but not for a camera that moved. Methods
+    that mirror it anew in each of many iterations drift away from the image there, or diverge.
+    """
+    if not margin:
+        return domain
+    known = torch.ones_like(window, dtype=torch.bool) if domain.known is None else domain.known
+    return replace(domain, known=pad(known, (margin,) * 4, value=False))
 
 
 def _by_model(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:

@@ -65,7 +65,7 @@ class Fitted:
     noise_lines: tuple[NoiseLine | None, ...] = ()
     """How the noise grows with the level, one per band; empty if not measured."""
     final_loss: float = nan
-    """Mean L1 over the last tenth of the first stage's steps; nan without a fit."""
+    """Mean loss over the last tenth of the first stage's steps; nan without a fit."""
     steps: int = 0
     """Steps of each stage's fit, even if the fit was not kept; 0 without a fit."""
     fit_curve: tuple[float, ...] = ()

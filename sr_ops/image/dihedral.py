@@ -29,7 +29,7 @@ def inverse(image: Tensor, element: int) -> Tensor:
 def median_and_variance(operator: Callable[..., Tensor], *images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the median and the variance over the 8 transforms of `inverse(operator(transform(image)))`.
 
-    This is the self-ensemble of ZSSR (Shocher et al. 2018, section 3.2).
+    This is the self-ensemble of ZSSR (Shocher et al. 2018, section 3.1).
 
     Args:
         operator: maps (..., h, w), and further images of it, to (..., s h, s w) for one fixed s.

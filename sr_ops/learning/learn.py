@@ -1,7 +1,7 @@
 """What is learned from one image: a network fitted per stage, and whether it is to be trusted.
 
 The first network is asked for parts of the image that it did not learn from. There it competes with the prior as it is
-and with the base alone, and the best enlarges the image. Later stages of a prior stay as they are; from scratch they
+and with the base alone, by the rules of `candidates`. Later stages of a prior stay as they are; from scratch they
 learn from what the earlier ones made of the image, or of windows of a large one.
 """
 

@@ -14,7 +14,7 @@ def triangle(x: Tensor) -> Tensor:
 
 
 class Bilinear(EnlargingMethod):
-    """Pillow's BILINEAR and MATLAB's `imresize(image, scale, "bilinear")`, except at the border."""
+    """Pillow's BILINEAR and MATLAB's `imresize(image, scale, "bilinear")`."""
 
     line = "Bilinear interpolation."
     source = "Keys 1981"

@@ -12,10 +12,11 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import fold, pad, unfold
 
-from ...camera.degradation import Degradation, mirrored
+from ...camera.degradation import Degradation
 from ...camera.kernels import Kernel
 from ...enlarging.stages import Stage
 from ...image import dihedral
+from ...image.borders import mirrored
 from ...image.domain import Domain, largest_near
 from ...learning.damage import CLEAN, Damage
 from ...learning.pairs import Pair, father_son_pyramid, shortest_side
