@@ -242,7 +242,8 @@ class Degradation:
         """Return the share of a change in the middle LR pixel that a step carries to others, (1 or C, 256, 256)."""
         size = (2 * _MIDDLE, 2 * _MIDDLE)
         response = torch.fft.irfft2(1 / (self._gram(size) + weight), s=size).abs()
-        return torch.fft.fftshift(response / response.amax((1, 2), keepdim=True), dim=(1, 2))
+        share: Tensor = torch.fft.fftshift(response / response.amax((1, 2), keepdim=True), dim=(1, 2))
+        return share
 
     def response(self, around: int) -> Tensor:
         """Return the change by `data_step` for a residual of 1 in one LR pixel: (1 or C, n s, n s) float64.
