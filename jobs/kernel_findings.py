@@ -1,9 +1,10 @@
 """The kernels of images, for `srpipe kernel`: as text and as objects."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from .answers import finite
 
 if TYPE_CHECKING:
     from pipeline.driver.kernel_report import ImageKernel
@@ -68,7 +69,7 @@ def object_of_image(told: "ImageKernel") -> dict[str, Any]:
         "name": told.name,
         "scale": told.scale,
         **guess,
-        "noise": _finite(told.noise),
+        "noise": finite(told.noise),
         "error_type": told.error_type,
         "error_message": told.error_message,
     }
@@ -84,18 +85,11 @@ def as_object(guess: "Guess") -> dict[str, Any]:
     """Return a guess and its evidence."""
     measured = None
     if guess.estimate is not None:
-        values = asdict(guess.estimate) | {"degrees": guess.estimate.degrees}
-        measured = {name: _finite(value) if isinstance(value, float) else value for name, value in values.items()}
-        measured["variances"] = [_finite(variance) for variance in guess.estimate.variances]
-        measured["covariance"] = [_finite(value) for value in guess.estimate.covariance]
+        derived = {name: getattr(guess.estimate, name) for name in ("degrees", "variances")}
+        measured = finite(asdict(guess.estimate) | derived)
     return {
         "kernel": guess.kernel,
         "confidence": guess.confidence,
         "reason": guess.reason or None,
         "estimate": measured,
     }
-
-
-def _finite(value: float | None) -> float | None:
-    """Return None for nan and infinity, which JSON does not have."""
-    return value if value is not None and math.isfinite(value) else None

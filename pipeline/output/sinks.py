@@ -7,7 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from functools import reduce
 from operator import add
 from types import TracebackType
@@ -159,16 +159,14 @@ class OneCog(Sink):
         """Raises ImageError if the disk is full."""
         super().__init__(target, watch, patiently)
         self._measures: list[Measures] = []
-        with ExitStack() as stack:
-            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()))
-            self._file = stack.enter_context(CogFile(target.header, self._folder))
-            self._scratch = stack.pop_all()
+        self._scratch = tempfile.TemporaryDirectory(prefix=processes.temporary_prefix())
+        self._file = CogFile(target.header, self._scratch.name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)
-        self._scratch.close()
+        self._scratch.cleanup()
 
     def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
         rows, columns = places(tile, self.target.grid)
@@ -176,7 +174,7 @@ class OneCog(Sink):
         self._measures.append(measures)
 
     def _end(self) -> tuple[WrittenTile, ...]:
-        path = os.path.join(self._folder, "cog.tif")
+        path = os.path.join(self._scratch.name, "cog.tif")
         self._file.finish(path)
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,9 @@
 """A cloud optimized GeoTIFF from tiles that arrive one by one, in memory that does not grow with the picture."""
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -38,12 +36,12 @@ _OPTIONS = {
 
 
 class CogFile:
-    """Use as a context manager: its scratch folder, which grows to about the size of the file, is deleted then."""
+    """Its tiles lie in a folder until it is written; they grow to about the size of the file."""
 
     def __init__(self, header: Header, folder: str) -> None:
-        """`header` must be returned by `formats.held` for COG; `folder` must be on a local disk. Raises OSError."""
+        """`header` must be returned by `formats.held` for COG; `folder` must be empty, and on a local disk."""
         self._header = header
-        self._scratch = tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder)
+        self._folder = folder
         self._tiles: list[Placed] = []
 
     def add(self, top: int, left: int, samples: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
@@ -57,7 +55,7 @@ class CogFile:
         _, height, width = samples.shape
         tile = Placed(f"{len(self._tiles)}.tif", top, left, height, width)
         data = encode_tif(samples, mask, part(self._header, top, left, height, width))
-        path = os.path.join(self._scratch.name, tile.name)
+        path = os.path.join(self._folder, tile.name)
         with _writing(path), open(path, "xb") as file:
             file.write(data)
         self._tiles.append(tile)
@@ -68,34 +66,17 @@ class CogFile:
         Raises:
             ImageError: write; for example because the disk is full.
         """
-        write_cog(self._header, self._scratch.name, self._tiles, path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._scratch.cleanup()
-
-
-def write_cog(header: Header, folder: str, tiles: Sequence[Placed], path: str) -> None:
-    """Combine GeoTIFFs in a folder on a local disk into one file. On failure half a file may remain.
-
-    Raises:
-        ImageError: write; for example because the disk is full.
-    """
-    mosaic = os.path.join(folder, "mosaic.vrt")
-    limits = {"GDAL_CACHEMAX": _CACHE, "GDAL_MAX_DATASET_POOL_SIZE": _OPEN}
-    with _writing(path), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, **limits):
-        with open(mosaic, "wb") as file:
-            file.write(vrt(header, tiles))
-        with rasterio.open(mosaic, "r+") as whole:
-            describe_print(whole, header)
-            rasterio.shutil.copy(whole, path, driver="COG", **_OPTIONS)
-        with rasterio.open(mosaic) as whole, rasterio.open(path) as written:
-            if not _equal(whole, written, header.mask):
-                raise OSError("what was written is not what is read")
+        mosaic = os.path.join(self._folder, "mosaic.vrt")
+        limits = {"GDAL_CACHEMAX": _CACHE, "GDAL_MAX_DATASET_POOL_SIZE": _OPEN}
+        with _writing(path), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, **limits):
+            with open(mosaic, "wb") as file:
+                file.write(vrt(self._header, self._tiles))
+            with rasterio.open(mosaic, "r+") as whole:
+                describe_print(whole, self._header)
+                rasterio.shutil.copy(whole, path, driver="COG", **_OPTIONS)
+            with rasterio.open(mosaic) as whole, rasterio.open(path) as written:
+                if not _equal(whole, written, self._header.mask):
+                    raise OSError("what was written is not what is read")
 
 
 def _equal(one: DatasetReader, other: DatasetReader, masked: bool) -> bool:
