@@ -20,8 +20,8 @@ from rasterio.io import DatasetReader
 LARGEST = 2**30
 """Pixels that are read: what claims more is not decoded."""
 
-_CALCULATED = {"AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT"}
-"""Tags that GDAL makes of what the file says otherwise."""
+_CALCULATED = {"AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT", "NODATA_VALUES"}
+"""Tags that GDAL makes of what the file says otherwise, or makes a mask of."""
 
 _OF_PIXELS = {
     *(ExifTags.Base.Orientation, ExifTags.Base.XResolution, ExifTags.Base.YResolution, ExifTags.Base.ResolutionUnit),
@@ -234,7 +234,7 @@ def _exif(image: Image.Image) -> dict[int, str]:
 
 def said_by_rasterio(raster: DatasetReader) -> Said:
     points, points_crs = raster.gcps
-    places = not raster.transform.is_degenerate and (raster.crs or not raster.transform.is_identity)
+    places = not raster.transform.is_degenerate and not raster.transform.is_identity
     bands = range(1, raster.count + 1)
     carried = {
         "descriptions": tuple(raster.descriptions),

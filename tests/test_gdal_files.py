@@ -12,10 +12,13 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 from rasterio.transform import from_gcps, from_origin
 
+from pipeline.config import Format
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import Band, FileLimits, Georef, Transform
 from pipeline.imagery.reading import routing
 from pipeline.imagery.reading.routing import open_file
+from pipeline.imagery.writing.formats import held
+from pipeline.imagery.writing.geotiff import encode_tif
 
 from .picture_bytes import tiff
 from .raster_files import (
@@ -29,6 +32,7 @@ from .raster_files import (
     read_raster,
     write_values,
 )
+from .test_georef import RPCS
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -361,6 +365,7 @@ def test_classes_are_not_enlarged(tmp_path: Path) -> None:
     error = error_of(edited(path, lambda raster: raster.write_colormap(1, colours)))
     assert error.error_type is ErrorType.UNSUPPORTED
     assert "nearest-neighbour" in str(error)
+    assert "-expand rgb" in str(error)
     values = random_values("uint8", 1, 4, 4) % 4
     path = write_values(tmp_path / "b.tif", values, photometric="palette")
     header, pixels = read_raster(edited(path, lambda raster: raster.write_colormap(1, colours)))
@@ -466,4 +471,95 @@ def test_a_part_that_is_not_in_the_file_is_black(tmp_path: Path, compress: str |
     np.testing.assert_array_equal(image.window(slice(0, 64), slice(0, 48)).samples, expected)
 
 
-# ---- which way up a JPEG 2000 is -------------------------------------------------------------------------------------
+def _gdal_items(path: Path, *items: str) -> str:
+    """A raster on Earth whose GDAL metadata is these items of XML."""
+    metadata = f"<GDALMetadata>{''.join(items)}</GDALMetadata>\0".encode()
+    path.write_bytes(tiff({**plain_tags(4, 4, 8), **_PLACED, 42112: (2, metadata)}, bytes(range(16))))
+    return str(path)
+
+
+def test_a_coordinate_system_without_a_transform(tmp_path: Path) -> None:
+    """A raster placed by RPCs beside a CRS gets no transform made up: GDAL would believe it instead of the RPCs."""
+    rpc = RPC(10, 2, 30, 1, [0.5] * 20, [0.25] * 20, 100, 50, 20, 3, [0.125] * 20, [1.5] * 20, 200, 100, 1, 1)
+    path = write_values(tmp_path / "a.tif", random_values("uint8", 1, 4, 4), crs=UTM)
+    georef = _on_earth(edited(path, lambda raster: setattr(raster, "rpcs", rpc)))
+    assert (georef.transform, georef.crs is None, georef.rpcs is None) == (None, False, False)
+
+
+def test_nodata_values_of_bands_are_a_mask(tmp_path: Path) -> None:
+    """GDAL reports the tag NODATA_VALUES as a mask, which is carried in its place; a result could not hold both."""
+    values = np.ones((3, 4, 4), np.uint8)
+    values[:, 1, 1] = 0
+    path = write_values(tmp_path / "a.tif", values, crs=UTM, transform=PLACE, photometric="rgb")
+    header, pixels = read_raster(edited(path, lambda raster: raster.update_tags(NODATA_VALUES="0 0 0")))
+    assert (header.mask, header.tags) == (True, None)
+    np.testing.assert_array_equal(pixels.mask, values[0] == 1)
+    (tmp_path / "b.tif").write_bytes(encode_tif(pixels.samples, pixels.mask, held(header, Format.TIF)))
+    np.testing.assert_array_equal(read_raster(str(tmp_path / "b.tif"))[1].mask, pixels.mask)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [{"LINE_OFF": "7"}, {**RPCS, "LINE_SCALE": "abc"}, {**RPCS, "LINE_NUM_COEFF": "1 2"}, {"ns": "x"}],
+    ids=["incomplete", "no number", "too few", "foreign"],
+)
+def test_rational_polynomials_that_are_none(tmp_path: Path, items: dict[str, str]) -> None:
+    """They are left out, and the notes say so."""
+    domain = (f'<Item name="{name}" domain="RPC">{text}</Item>' for name, text in items.items())
+    header, _ = read_raster(_gdal_items(tmp_path / "a.tif", *domain))
+    assert header.georef is not None
+    assert header.georef.rpcs is None
+    assert header.notes == ("its RPCs, which are incomplete or no numbers, are not carried over",)
+
+
+def test_what_is_foreign_among_rational_polynomials(tmp_path: Path) -> None:
+    """Names that are not GDAL's are left out alone."""
+    domain = (f'<Item name="{name}" domain="RPC">{text}</Item>' for name, text in {**RPCS, "ns": "x"}.items())
+    header, _ = read_raster(_gdal_items(tmp_path / "a.tif", *domain))
+    assert header.georef is not None
+    assert header.georef.rpcs is not None
+    assert header.georef.rpcs.keys() == RPCS.keys()
+    assert header.notes == ("its RPC items ns are not carried over",)
+
+
+@pytest.mark.parametrize("names", [("actual_range", "band#actual_range"), ("ACTUAL_RANGE", "NC_GLOBAL#actual_range")])
+def test_the_range_of_other_pixels_is_not_carried(tmp_path: Path, names: tuple[str, str]) -> None:
+    """It is a statistic of the input's samples, under whatever name NetCDF gave it."""
+    path = write_values(tmp_path / "a.tif", random_values("int16", 1, 4, 4), crs=UTM, transform=PLACE)
+
+    def describe(raster: Any) -> None:
+        raster.update_tags(**dict.fromkeys(names, "0, 7"), a="b")
+        raster.update_tags(1, **dict.fromkeys(names, "0, 7"), a="b")
+
+    header, _ = read_raster(edited(path, describe))
+    assert (header.tags, header.bands[0].tags, header.notes) == ({"a": "b"}, {"a": "b"}, ())
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_a_range_that_the_result_may_leave_is_told(tmp_path: Path, dtype: str) -> None:
+    """A tag of valid values is carried, and the notes name the option that keeps integers within them."""
+    path = write_values(tmp_path / "a.tif", random_values(dtype, 1, 4, 4), crs=UTM, transform=PLACE)
+    said = {"VALID_RANGE": "0,7", "ndvi#valid_min": "0"}
+    header, _ = read_raster(edited(path, lambda raster: raster.update_tags(1, **said)))
+    assert header.bands[0].tags == said
+    note = "the result may leave the range that its tags VALID_RANGE, ndvi#valid_min tell; give it as --range LOW,HIGH"
+    assert header.notes == (() if dtype == "float32" else (note,))
+
+
+def test_classes_without_a_palette_are_not_enlarged(tmp_path: Path) -> None:
+    """A raster that calls itself thematic holds classes as one with a palette does."""
+    path = write_values(tmp_path / "a.tif", random_values("uint8", 2, 4, 4), crs=UTM, transform=PLACE)
+    assert read_raster(edited(path, lambda raster: raster.update_tags(1, LAYER_TYPE="athematic")))
+    error = error_of(edited(path, lambda raster: raster.update_tags(2, LAYER_TYPE="thematic")))
+    assert error.error_type is ErrorType.UNSUPPORTED
+    assert "holds classes" in str(error)
+    assert "nearest-neighbour" in str(error)
+
+
+def test_one_bit_on_earth_is_told(tmp_path: Path) -> None:
+    """0 and 1 become black and white there, too, and the notes say so."""
+    values = random_values("uint8", 1, 8, 8) % 2
+    header, pixels = read_raster(write_values(tmp_path / "a.tif", values, nbits=1, crs=UTM, transform=PLACE))
+    np.testing.assert_array_equal(pixels.samples, values * 255)
+    assert header.notes == ("its 1-bit values 0 and 1 become 0 and 255",)
+    assert read_raster(write_values(tmp_path / "b.tif", values, nbits=1))[0].notes == ()

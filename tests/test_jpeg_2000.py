@@ -41,6 +41,17 @@ def test_what_lies_on_earth_keeps_its_place(tmp_path: Path) -> None:
         read_raster(str(path))
 
 
+def test_a_place_in_gml_is_no_loss(tmp_path: Path) -> None:
+    """The place of a JPEG 2000 may be told in GML (GMLJP2); it is carried over, and no note says otherwise."""
+    path = Path(
+        write_values(tmp_path / "a.jp2", random_values("uint8", 3, 16, 16), "JP2OpenJPEG", crs=UTM, transform=PLACE)
+    )
+    assert b"gml.root-instance" in path.read_bytes()
+    header, _ = read_raster(str(path))
+    assert header.georef is not None
+    assert header.notes == ()
+
+
 def test_exif_of_jpeg_2000_is_told(tmp_path: Path) -> None:
     """In the box that programs use for it."""
     path = Path(write_values(tmp_path / "a.jp2", random_values("uint8", 3, 16, 16), "JP2OpenJPEG"))

@@ -16,7 +16,17 @@ from rasterio.windows import Window
 from ...errors import ErrorType, ImageError
 from ..header import ALPHA, CMYK, DTYPES, GRAY, FileLimits, Georef, Header, Pixels, holds
 from . import jp2_boxes, orientation, tiff_tags
-from .gdal_metadata import RESOLUTION, jp2_dpi, lasting_tags, read_band, read_bits, read_georef
+from .gdal_metadata import (
+    RESOLUTION,
+    is_thematic,
+    jp2_dpi,
+    lasting_tags,
+    lost_notes,
+    range_notes,
+    read_band,
+    read_bits,
+    read_georef,
+)
 from .size_limits import check_size, pages_note
 
 _OPTIONS: dict[str, Any] = {
@@ -32,16 +42,14 @@ _OPTIONS: dict[str, Any] = {
     "CPL_DEBUG": "OFF",
 }
 
-_CARRIED_DOMAINS = {"", "RPC", "EXIF", "xml:XMP"}
-
 _CARRIED_TAGS = {269, 270, 305, 306, 315, 316, 33432}
 """TIFF tags that GDAL turns into metadata, such as DocumentName, Artist and Copyright."""
 
 _OF_OTHER_PIXELS = ("TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE")
 """Others of them: a result may go beyond."""
 
-_OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "rio_creation_kwds"}
-"""Metadata domains that GDAL derives from the file's structure."""
+_AS_MASK = "NODATA_VALUES"
+"""Nodata values of the bands in one tag, of which GDAL makes a mask; a result with the tag could not hold the mask."""
 
 _STRETCHED = {1: 255, 2: 85, 4: 17}
 """Factors that stretch samples of few bits to 8 bits."""
@@ -117,7 +125,7 @@ class GdalFile:
         self._white = _largest(dtype, fewer)
         if tiff is not None and tiff.photometric != tiff_tags.PALETTE and (self._bits == 1 or white_is_0):
             colours[0] = GRAY[0]  # GDAL reports a palette, or nothing
-        _check_colours(colours, georef, tiff)
+        _check_colours(colours, georef, tiff, is_thematic(dataset))
         self._order, notes = _alpha_last(colours)
         colours = [colours[index - 1] for index in self._order]
         self._premultiplied = tiff is not None and 1 in tiff.extra and colours[-1] == ALPHA
@@ -139,9 +147,9 @@ class GdalFile:
             nodata=nodata,
             mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
             georef=georef,
-            tags=lasting_tags(dataset.tags(), (*RESOLUTION, *_OF_OTHER_PIXELS)) or None,
+            tags=lasting_tags(dataset.tags(), (*RESOLUTION, *_OF_OTHER_PIXELS, _AS_MASK)) or None,
             **self._metadata(),
-            notes=(*notes, *nodata_notes, *self._notes()),
+            notes=(*notes, *nodata_notes, *self._notes(georef)),
         )
 
     def _metadata(self) -> dict[str, Any]:
@@ -171,7 +179,7 @@ class GdalFile:
         nodata *= self._stretch
         return (self._white - nodata if self._inverted else nodata), ()
 
-    def _notes(self) -> tuple[str, ...]:
+    def _notes(self, georef: Georef | None) -> tuple[str, ...]:
         notes, tiff = [], self._tiff
         if self._said != self._orientation:
             notes.append(f"its orientation tag {self._said} is ignored, for its georeference says how it lies")
@@ -190,11 +198,10 @@ class GdalFile:
             notes.append("its EXIF data, in a box of JPEG 2000, is not carried over")
         if self._bits is not None and self._stretch == 1:
             notes.append(f"its {self._bits}-bit values are kept as they are in {self._dataset.dtypes[0]}")
-        of_bands = (self._dataset.tag_namespaces(index) for index in range(self._dataset.count + 1))
-        domains = sorted(set().union(*of_bands) - _CARRIED_DOMAINS - _OWN_DOMAINS)
-        if domains:
-            notes.append(f"its metadata of the domains {', '.join(domains)} is not carried over")
-        return tuple(notes)
+        if self._bits == 1 and georef is not None:
+            notes.append("its 1-bit values 0 and 1 become 0 and 255")
+        dtype = self._dataset.dtypes[0]
+        return (*notes, *lost_notes(self._dataset, georef), *range_notes(self._dataset, dtype))
 
 
 def read_png(path: str) -> NDArray[Any]:
@@ -233,10 +240,13 @@ def _dtype(dtypes: tuple[str, ...]) -> str:
     return dtypes[0]
 
 
-def _check_colours(colours: list[str], georef: Georef | None, tiff: tiff_tags.TiffTags | None) -> None:
+def _check_colours(colours: list[str], georef: Georef | None, tiff: tiff_tags.TiffTags | None, thematic: bool) -> None:
     """Raise ImageError for colours that are no intensities, or that GDAL does not return as stored."""
-    if "palette" in colours and georef is not None:
-        message = "the raster holds classes, and enlarging would mix them; use nearest-neighbour resampling instead"
+    classes = "the raster holds classes, and enlarging would mix them; use nearest-neighbour resampling instead"
+    if thematic:
+        message = classes
+    elif "palette" in colours and georef is not None:
+        message = f"{classes}, or, for a picture such as a scanned map, gdal_translate -expand rgb first"
     elif "palette" in colours:
         message = "the picture has a palette that only GDAL can read; convert it to RGB first"
     elif tiff is not None and tiff.photometric == tiff_tags.CMYK and colours[0] != CMYK[0]:

@@ -1,5 +1,6 @@
 """Metadata of a raster from GDAL: its georeference, and the meaning of its bands."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,34 @@ from ..header import Band, Georef, GroundPoint, Transform
 RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
 
+_CARRIED_DOMAINS = {"", "RPC", "EXIF", "xml:XMP"}
+
+_OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "rio_creation_kwds"}
+"""Metadata domains that GDAL derives from the file's structure."""
+
+_GML = "xml:gml.root-instance"
+"""The domain of the GML from which GDAL reads the place of a JPEG 2000."""
+
+_RPC_NUMBERS = {
+    **{f"{axis}_{kind}": 1 for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT") for kind in ("OFF", "SCALE")},
+    **{f"{axis}_{part}_COEFF": 20 for axis in ("LINE", "SAMP") for part in ("NUM", "DEN")},
+}
+"""How many numbers each item of RPCs has, by GDAL's names."""
+
+_MORE_OF_RPCS = {"ERR_BIAS", "ERR_RAND", "MIN_LONG", "MIN_LAT", "MAX_LONG", "MAX_LAT"}
+"""Items that RPCs may have besides."""
+
+_VALID_RANGE = {"valid_range", "valid_min", "valid_max"}
+"""NetCDF's names for the range of valid samples, and below that of the samples in the file, in lower case."""
+
+_ACTUAL_RANGE = "actual_range"
+
+
 def read_georef(dataset: Any) -> Georef | None:
     points, points_crs = dataset.gcps
-    rpcs = dict(dataset.tags(ns="RPC"))
+    rpcs = _rpcs(dataset)
     crs = dataset.crs.to_wkt() if dataset.crs else None
-    transform = None if dataset.transform.is_identity and not crs else Transform(*dataset.transform[:6])
+    transform = None if dataset.transform.is_identity else Transform(*dataset.transform[:6])  # GDAL's word for none
     if not (points or rpcs or crs or transform):
         return None
     return Georef(
@@ -26,6 +50,51 @@ def read_georef(dataset: Any) -> Georef | None:
         gcps_crs=points_crs.to_wkt() if points and points_crs else None,
         rpcs=rpcs or None,
     )
+
+
+def _rpcs(dataset: Any) -> dict[str, str]:
+    """Return the RPCs by GDAL's names, and nothing if they are incomplete or not made of numbers."""
+    rpcs = dict(dataset.tags(ns="RPC"))
+    for name, count in _RPC_NUMBERS.items():
+        try:
+            numbers = [
+                float(word) for word in rpcs.get(name, "").split()[:count]
+            ]  # a unit may follow: "2199.00 pixels"
+        except ValueError:
+            return {}
+        if len(numbers) < count or not all(map(math.isfinite, numbers)):
+            return {}
+    return {name: text for name, text in rpcs.items() if name in {*_RPC_NUMBERS, *_MORE_OF_RPCS}}
+
+
+def is_thematic(dataset: Any) -> bool:
+    """Return whether a band says that it holds classes, by the tag that ERDAS and GDAL use."""
+    return any(dataset.tags(index).get("LAYER_TYPE", "").lower() == "thematic" for index in dataset.indexes)
+
+
+def lost_notes(dataset: Any, georef: Georef | None) -> tuple[str, ...]:
+    """Return notes about the metadata that is not carried over."""
+    notes = []
+    rpcs, carried = dataset.tags(ns="RPC"), (georef and georef.rpcs) or {}
+    if rpcs and not carried:
+        notes.append("its RPCs, which are incomplete or no numbers, are not carried over")
+    elif rpcs.keys() > carried.keys():
+        notes.append(f"its RPC items {', '.join(sorted(rpcs.keys() - carried.keys()))} are not carried over")
+    of_bands = (dataset.tag_namespaces(index) for index in range(dataset.count + 1))
+    told = {_GML} if georef is not None else set[str]()
+    domains = sorted(set().union(*of_bands) - _CARRIED_DOMAINS - _OWN_DOMAINS - told)
+    if domains:
+        notes.append(f"its metadata of the domains {', '.join(domains)} is not carried over")
+    return tuple(notes)
+
+
+def range_notes(dataset: Any, dtype: str) -> tuple[str, ...]:
+    """Return a note about tags that tell a range of integers; results of floats stay in that of their image."""
+    of_bands = (dataset.tags(index) for index in range(dataset.count + 1))
+    names = sorted({name for tags in of_bands for name in tags if _of_netcdf(name) in _VALID_RANGE})
+    if not names or dtype.startswith("float"):
+        return ()
+    return (f"the result may leave the range that its tags {', '.join(names)} tell; give it as --range LOW,HIGH",)
 
 
 def read_bits(dataset: Any, dtype: str) -> int | None:
@@ -57,7 +126,16 @@ def _text(dataset: Any, field: str, index: int) -> str | None:
 def lasting_tags(tags: Mapping[str, str], without: tuple[str, ...]) -> dict[str, str]:
     """Return the tags that also hold for the enlarged picture: no statistics, and none that are header fields."""
     dropped = (*without, "AREA_OR_POINT")
-    return {name: text for name, text in tags.items() if name not in dropped and not name.startswith("STATISTICS_")}
+    return {name: text for name, text in tags.items() if name not in dropped and not _is_statistic(name)}
+
+
+def _is_statistic(name: str) -> bool:
+    return name.startswith("STATISTICS_") or _of_netcdf(name) == _ACTUAL_RANGE
+
+
+def _of_netcdf(name: str) -> str:
+    """Return a tag's name without the variable that GDAL puts before it, in lower case."""
+    return name.rpartition("#")[2].lower()
 
 
 def jp2_dpi(tags: Mapping[str, str]) -> tuple[float, float] | None:
