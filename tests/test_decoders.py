@@ -408,13 +408,14 @@ def test_recipes_are_no_pictures(tmp_path: Path) -> None:
         f'<VRTRasterBand band="1"><SimpleSource><SourceFilename>{name}</SourceFilename></SimpleSource></VRTRasterBand>'
     )
     path = tmp_path / "a.tif"
-    for text in (
-        f'<VRTDataset rasterXSize="60" rasterYSize="40">{band}</VRTDataset>',
-        '<GDAL_WMS><Service name="TMS"><ServerUrl>http://localhost/</ServerUrl></Service></GDAL_WMS>',
-        f"{name}\n",
+    web = '<GDAL_WMS><Service name="TMS"><ServerUrl>http://localhost/</ServerUrl></Service></GDAL_WMS>'
+    for text, error_type in (
+        (f'<VRTDataset rasterXSize="60" rasterYSize="40">{band}</VRTDataset>', ErrorType.UNSUPPORTED),
+        (web, ErrorType.CORRUPT),
+        (f"{name}\n", ErrorType.CORRUPT),
     ):
         path.write_text(text)
-        assert _error(str(path)).error_type is ErrorType.CORRUPT
+        assert _error(str(path)).error_type is error_type
 
 
 def test_ends_with_its_owner(tmp_path: Path) -> None:

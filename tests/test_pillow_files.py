@@ -615,6 +615,12 @@ def test_not_an_image(read: Read, data: bytes) -> None:
     assert str(error).endswith("replace it")
 
 
+@pytest.mark.parametrize("data", [bytes(600), b"\xfe\xdc" * 300])
+def test_raw_rasters(read: Read, data: bytes) -> None:
+    """They begin with anything; whoever has one is told what to do."""
+    assert "ENVI, BIL, HGT), convert it with gdal_translate" in str(_error(read, data))
+
+
 @pytest.mark.parametrize(("offset", "wrong"), [(0, b"IDAX"), (0, b"\0\1\2\3"), (100, b"\xff" * 64)])
 def test_damaged_png(read: Read, offset: int, wrong: bytes) -> None:
     """A PNG whose data or whose chunk names are hit by wrong bytes is damaged, not of an unknown kind."""

@@ -97,6 +97,8 @@ KINDS = {
     "film without a brand": (b"\0\0\0\x08wide\0\0\0\0mdat", "film"),
     "film": (b"RIFF\0\0\0\0AVI LIST", "film"),
     "Motion JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypmjp2\0\0\0\0", "film"),
+    "VRT": (b'<VRTDataset rasterXSize="6" rasterYSize="4">', "gdal_translate x.vrt x.tif"),
+    "VRT with a prolog": (b"<?xml version='1.0'?>\n<VRTDataset>", "virtual raster"),
     "7-Zip": (b"7z\xbc\xaf\x27\x1c", "7-Zip archive; unpack"),
     "tar": (b"a.png" + bytes(252) + b"ustar\00000", "tar archive; unpack"),
 }

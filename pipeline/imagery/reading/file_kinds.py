@@ -37,6 +37,9 @@ _JPEG2000_BRANDS = {
     b"jpm ": "a compound document of JPEG 2000; convert it to TIFF",
 }
 
+IF_RAW = "if it is a raw raster (ENVI, BIL, HGT), convert it with gdal_translate, or else replace it"
+"""The remedy for a file that begins with anything."""
+
 HEAD = 1024
 """Bytes at the beginning that are needed."""
 
@@ -49,8 +52,8 @@ def kind_of(head: bytes) -> str:
     """
     _refuse(foreign_kinds.by_magic(head))
     if not head.strip(b"\0"):
-        what = f"begins with {len(head)} zero bytes" if head else "is empty"
-        raise ImageError(ErrorType.CORRUPT, f"the file {what}; replace it")
+        what = f"begins with {len(head)} zero bytes; {IF_RAW}" if head else "is empty; replace it"
+        raise ImageError(ErrorType.CORRUPT, f"the file {what}")
     for kind, magics in _MAGICS.items():
         if head.startswith(magics) and not (kind == "PPM" and not re.match(rb"P\d[\s#]|P[fy]\s", head)):
             return _checked(kind, head)
@@ -104,8 +107,6 @@ def _is_text(head: bytes) -> bool:
 
 def _markup(head: bytes) -> str:
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:100].lower()
-    if start.startswith(b"<vrtdataset"):
-        return "a virtual raster that only names other files"
     if start.startswith((b"<!doctype html", b"<html")):
         return "a web page"
     return "a drawing or text in XML" if start.startswith(b"<") else "text"

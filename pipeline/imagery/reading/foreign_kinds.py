@@ -137,6 +137,10 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"ObjectType\s*=\s*Image"), _TO_FLOAT.format("a MetaImage volume")),
     (re.compile(rb"(?s)\x00{512}.{10}\x00\x11\x02\xff"), _TO_PNG.format("a QuickDraw picture (PICT)")),
     (re.compile(rb"\s*#define\s+\w+_width\s"), _TO_PNG.format("an X bitmap (XBM)")),
+    (
+        re.compile(rb"(?is)(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?<vrtdataset"),
+        "a virtual raster, which only names other files; convert it with gdal_translate x.vrt x.tif",
+    ),
     (re.compile(rb"(?i)\s*ncols\s+\d+\s+nrows\s"), _TO_RASTER.format("an ASCII grid")),
     (
         re.compile(

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ...errors import ErrorType, ImageError
 from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
-from . import jp2_boxes, jpeg_segments, netpbm, orientation, png_chunks, psd_resources, tiff_tags
+from . import file_kinds, jp2_boxes, jpeg_segments, netpbm, orientation, png_chunks, psd_resources, tiff_tags
 from .pillow_metadata import note_frames, note_lost, read_dpi, read_exif, read_xmp
 from .size_limits import check_size
 
@@ -169,7 +169,11 @@ def _open(path: str, kind: str, limits: FileLimits) -> tuple[ImageFile.ImageFile
     try:
         try:
             return Image.open(path, formats=(kind,)), ()
-        except UnidentifiedImageError:
+        except UnidentifiedImageError as error:
+            if kind == file_kinds.TGA:
+                raise ImageError(
+                    ErrorType.CORRUPT, f"the file is not a readable picture; {file_kinds.IF_RAW}"
+                ) from error
             if kind != "JPEG":
                 raise
             with open(path, "rb") as file:
