@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.rpc import RPC
 from rasterio.transform import Affine, GCPTransformer, RPCTransformer
 
 from pipeline.imagery.header import Band, Georef, GroundPoint, Header, Transform
-from pipeline.imagery.writing.georef import enlarged, part
+from pipeline.imagery.writing.georef import enlarged, name_of_crs, part
+from pipeline.imagery.writing.png import encode_png
 
 HEIGHT, WIDTH = 70, 90
 
@@ -184,6 +186,15 @@ def test_resolution_grows_with_the_picture_unless_it_is_kept(keep_dpi: bool, den
     assert dict(exif.get_ifd(0x8769)) == {0xA002: 4 * WIDTH, 0xA003: 4 * HEIGHT, 0x9003: "2020:02:02 02:02:02"}
 
 
+@pytest.mark.parametrize("dpi", [(1e308, 72.0), (72.0, 5e307), (1e300, 1e300)])
+def test_an_absurd_resolution_is_left_out(dpi: tuple[float, float]) -> None:
+    """One beyond what any file can say once it is multiplied; the notes say so, and a PNG can be written."""
+    after = enlarged(replace(HEADER, dpi=dpi), times(8), keep_dpi=False)
+    assert after.dpi is None
+    assert after.notes == (f"its resolution of {dpi[0]:g} x {dpi[1]:g} pixels per inch is absurd and left out",)
+    assert encode_png(np.zeros((1, 3, 3), np.uint16), after)
+
+
 def test_numbers_in_xmp_are_those_of_the_result() -> None:
     """As in EXIF, in attributes and in elements; all else stays as it is, to the byte."""
     xmp = (
@@ -228,11 +239,16 @@ def test_nothing_is_made_up() -> None:
     assert part(full, 1, 2, 3, 4) == replace(full, height=3, width=4)
 
 
-def test_statistics_of_other_pixels_are_not_repeated() -> None:
-    """What GDAL noted of the input's values is left out of the output's tags, and no other tag."""
-    band = Band("gray", tags={"STATISTICS_MEAN": "3.5", "wavelength": "550"})
-    after = enlarged(replace(HEADER, bands=(band,)), times(2), keep_dpi=False)
-    assert after.bands == (replace(band, tags={"wavelength": "550"}),)
+@pytest.mark.parametrize("code", [32633, 2154, 4326, 3857])
+def test_a_coordinate_system_has_its_number(code: int) -> None:
+    """That of EPSG, from its WKT."""
+    assert name_of_crs(_located(Georef(crs=CRS.from_epsg(code).to_wkt()))) == f"EPSG:{code}"
+
+
+def test_a_system_that_is_only_like_another_has_no_number() -> None:
+    """A datum that is not said may be hundreds of metres from any that is."""
+    wkt = CRS.from_string("+proj=utm +zone=33 +ellps=intl").to_wkt()
+    assert name_of_crs(_located(Georef(crs=wkt))) == CRS.from_wkt(wkt).to_wkt()
 
 
 def test_pixel_sizes_divide_without_loss() -> None:

@@ -77,7 +77,7 @@ class Record(TrustColumns):
     sr_height: int | None = None
     """Pixels of the result."""
     crs: str | None = None
-    """As EPSG:<number> where it has one, else as WKT."""
+    """As EPSG:<number> where it is surely that, else as WKT."""
     transform: tuple[float, ...] | None = None
     """Of the result: x = t[0] * column + t[1] * row + t[2], y = t[3] * column + t[4] * row + t[5], of pixel corners."""
     nodata: float | None = None

@@ -10,8 +10,6 @@ from ..header import Band, GroundPoint, Header
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
-
 _COLOURS = {"y": "YCbCr_Y", "cb": "YCbCr_Cb", "cr": "YCbCr_Cr", "other_ir": "OtherIR"}
 """Colours whose names in XML differ from the short ones."""
 
@@ -22,9 +20,8 @@ def number(value: float) -> str:
 
 
 def dataset_tags(header: Header) -> dict[str, str]:
-    """Return the picture's tags, except those that are header fields: resolution, and pixel centres or corners."""
-    tags = {name: value for name, value in (header.tags or {}).items() if name not in _RESOLUTION}
-    tags.pop("AREA_OR_POINT", None)
+    """Return the picture's tags, and whether coordinates are of pixel centres or corners."""
+    tags = dict(header.tags or {})
     if header.georef is not None:
         tags["AREA_OR_POINT"] = "Point" if header.georef.point else "Area"
     return tags

@@ -10,10 +10,10 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from ..exif import as_bytes
-from ..header import Band, Georef, Header, Transform
+from ..header import Georef, Header, Transform
 
-_STATISTICS = "STATISTICS_"
-"""Prefix of the tags in which GDAL keeps a band's minimum, mean and so on."""
+_ABSURD = 1e9
+"""Pixels per inch from which a resolution says nothing, and which some file formats cannot hold."""
 
 _EXIF_IFD = 0x8769
 _IMAGE_WIDTH, _IMAGE_LENGTH = 0x0100, 0x0101
@@ -28,19 +28,22 @@ _PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 0xA002, 0xA003
 def enlarged(header: Header, size: tuple[int, int], keep_dpi: bool) -> Header:
     """Return the header for `size` pixels down and across, for the same ground and the same size on paper.
 
-    With `keep_dpi` the size on paper grows instead. Statistics in the tags of bands are dropped: they were of other
-    pixels.
+    With `keep_dpi` the size on paper grows instead. An absurd resolution is left out, and the notes say so.
     """
     height, width = size
     down, across = height / header.height, width / header.width
     denser = (1.0, 1.0) if keep_dpi else (across, down)
+    dpi, notes = header.dpi and (header.dpi[0] * denser[0], header.dpi[1] * denser[1]), header.notes
+    if dpi and header.dpi and max(dpi) >= _ABSURD:
+        said = f"{header.dpi[0]:g} x {header.dpi[1]:g}"
+        dpi, notes = None, (*notes, f"its resolution of {said} pixels per inch is absurd and left out")
     return replace(
         header,
         height=height,
         width=width,
-        bands=tuple(_without_statistics(band) for band in header.bands),
         georef=header.georef and _finer(header.georef, down, across),
-        dpi=header.dpi and (header.dpi[0] * denser[0], header.dpi[1] * denser[1]),
+        dpi=dpi,
+        notes=notes,
         exif=header.exif and _resized_exif(header.exif, height, width, denser),
         xmp=header.xmp and _resized_xmp(header.xmp, height, width, denser),
     )
@@ -94,11 +97,6 @@ def _number(rpcs: Mapping[str, str], name: str) -> float:
     return float(rpcs[name].split()[0])  # some files add the unit: "2199.00 pixels"
 
 
-def _without_statistics(band: Band) -> Band:
-    tags = {name: value for name, value in (band.tags or {}).items() if not name.startswith(_STATISTICS)}
-    return replace(band, tags=tags or None)
-
-
 def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, float]) -> bytes:
     """Return EXIF with the new size, and with the resolution multiplied across and down, where it has them."""
     exif = Image.Exif()
@@ -134,6 +132,10 @@ def _resized_xmp(data: bytes, height: int, width: int, denser: tuple[float, floa
 
 
 def name_of_crs(header: Header) -> str | None:
-    """Return EPSG:<number> if it has one, else WKT; None without a CRS."""
+    """Return EPSG:<number> if it is surely that, else WKT; None without a CRS."""
     wkt = header.georef and (header.georef.crs or header.georef.gcps_crs)
-    return str(CRS.from_wkt(wkt).to_string()) if wkt else None
+    if not wkt:
+        return None
+    crs = CRS.from_wkt(wkt)
+    code = crs.to_epsg(confidence_threshold=100)  # a likely one may be hundreds of metres away
+    return str(crs.to_wkt()) if code is None else f"EPSG:{code}"
