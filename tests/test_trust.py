@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.transform import Affine
 
+from pipeline.config import Format
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
+from pipeline.imagery.header import ALPHA, Band, Header
 from pipeline.output import layout
+from pipeline.output.maps import map_header
 from pipeline.work.units import Division
 from pipeline.work.worker import Worker
 from sr_ops.enlarging.model import degradation_of
@@ -147,6 +150,21 @@ def test_map_of_a_picture(
     run(plain, observer)
     assert read_tiles(f"{tmp_path}/plain") == read_tiles(str(out))
     assert not (tmp_path / "plain/disagreement").exists()
+
+
+@pytest.mark.parametrize(
+    ("bands", "said"),
+    [
+        ((Band("gray", scale=0.1, offset=-3, unit="K"),) * 2, (0.1, 0.0, "K")),
+        ((Band("gray", scale=0.1, unit="K"), Band(ALPHA)), (0.1, 0.0, "K")),
+        ((Band("gray", scale=0.1, unit="K"), Band("gray", scale=0.2, unit="K")), (1.0, 0.0, None)),
+        ((Band("gray", unit="K"), Band("gray", unit="m")), (1.0, 0.0, None)),
+    ],
+)
+def test_unit_of_a_map(bands: tuple[Band, ...], said: tuple[float, float, str | None]) -> None:
+    """Of the differences of stored numbers: scale and unit of all bands, but no offset; none where bands differ."""
+    (band,) = map_header(Header("GTiff", 8, 8, "uint16", bands), Format.TIF).bands
+    assert (band.scale, band.offset, band.unit) == said
 
 
 @pytest.mark.parametrize("settings", [{}, {"result_size": "times:1.5x1.5"}, {"scale": 8}], ids=str)

@@ -33,7 +33,10 @@ def map_header(made: Header, kind: Format) -> Header:
         kind: PNG or TIF.
     """
     is_png = kind is Format.PNG
-    band = Band("gray", description=None if is_png else "disagreement", unit=None if is_png else made.bands[0].unit)
+    meanings = {(band.scale, band.unit) for band in made.bands[: made.measured]}
+    scale, unit = meanings.pop() if len(meanings) == 1 else (1.0, None)
+    # of differences, which have no offset
+    band = Band("gray") if is_png else Band("gray", description="disagreement", scale=scale, unit=unit)
     return Header(
         format=made.format,
         height=made.height,
