@@ -355,6 +355,15 @@ def test_lengths_of_pixels() -> None:
     assert pixel_length(HEADER) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "across", "down"), [("+R=1737400", 30_323.35, 30_323.35), ("+a=3396190 +b=3376200", 59_274.70, 58_578.97)]
+)
+def test_lengths_of_pixels_on_other_planets(body: str, across: float, down: float) -> None:
+    """A degree of the Moon, or of Mars at its equator, is that of its own ellipsoid."""
+    header = located(f"+proj=longlat {body} +no_defs", Transform(1e-4, 0, 7, 0, -1e-4, 50e-4))
+    assert pixel_length(header) == pytest.approx((across * 1e-4, down * 1e-4), rel=1e-5)
+
+
 HEADER = Header("GTiff", 70, 90, "uint8", (Band("gray"),))
 
 

@@ -1,6 +1,7 @@
 """The size of an image's result, from the size in the settings and the image's header."""
 
 import math
+import re
 from dataclasses import replace
 
 from rasterio.crs import CRS
@@ -13,8 +14,8 @@ from ..config import check_kernel
 from ..errors import ErrorType, ImageError
 from .header import Header, Transform
 
-_EQUATOR, _FLATTENING = 6378137.0, 1 / 298.257223563
-"""Semi-major axis, in metres, and flattening of the ellipsoid WGS 84."""
+_ELLIPSOID = re.compile(r'(?:SPHEROID|ELLIPSOID)\s*\[\s*"(?:[^"]|"")*"\s*,\s*([\d.eE+-]+)\s*,\s*([\d.eE+-]+)')
+"""Semi-major axis, in metres, and inverse flattening in WKT; 0 means a sphere."""
 
 _SAME = 1e-6
 """How far a ratio may be from 1, because of rounded degrees or feet."""
@@ -45,7 +46,7 @@ def pixel_length(header: Header) -> tuple[float, float] | None:
     """Return the distance of neighbouring pixel centres, across and down, in metres; None if the file does not say.
 
     It is in the units of the map, whose metres are not those of the ground, least of all in Mercator's projection.
-    Degrees are converted at the latitude of the image's centre on the ellipsoid WGS 84.
+    Degrees are converted at the latitude of the image's centre on the ellipsoid of the CRS.
     """
     georef = header.georef
     if georef is None or georef.crs is None or georef.transform is None:
@@ -55,20 +56,28 @@ def pixel_length(header: Header) -> tuple[float, float] | None:
         unit = crs.units_factor[1]
     except CRSError:
         return None
-    across, down = (unit, unit) if not crs.is_geographic else _arcs(georef.transform, header, unit)
+    across = down = unit
+    if crs.is_geographic:
+        ellipsoid = _ELLIPSOID.search(georef.crs)
+        if ellipsoid is None:
+            return None
+        across, down = _arcs(georef.transform, header, unit, float(ellipsoid[1]), float(ellipsoid[2]))
     a, b, _, d, e, _ = georef.transform
     lengths = math.hypot(a * across, d * down), math.hypot(b * across, e * down)
     return lengths if all(0 < length < math.inf for length in lengths) else None
 
 
-def _arcs(transform: Transform, header: Header, unit: float) -> tuple[float, float]:
+def _arcs(
+    transform: Transform, header: Header, unit: float, equator: float, inverse_flattening: float
+) -> tuple[float, float]:
     """Return the metres per unit of longitude and of latitude at the centre of an image."""
     _, _, _, d, e, f = transform
     latitude = (f + d * header.width / 2 + e * header.height / 2) * unit
-    squared = _FLATTENING * (2 - _FLATTENING)
+    flattening = 1 / inverse_flattening if inverse_flattening else 0.0
+    squared = flattening * (2 - flattening)
     bend = 1 - squared * math.sin(latitude) ** 2
-    meridian = _EQUATOR * (1 - squared) / bend**1.5
-    return _EQUATOR / math.sqrt(bend) * math.cos(latitude) * unit, meridian * unit
+    meridian = equator * (1 - squared) / bend**1.5
+    return equator / math.sqrt(bend) * math.cos(latitude) * unit, meridian * unit
 
 
 def _by_ground(told: str, header: Header) -> tuple[int, int]:
