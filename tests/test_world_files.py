@@ -15,6 +15,7 @@ from pipeline.imagery.world_files import names
 from sr_ops.settings import Method, Settings
 
 from .fixture_types import MakeConfig
+from .rasters import write_raster
 
 NUMBERS = "10\n0\n0\n-10\n500000\n5000000\n"
 
@@ -59,16 +60,37 @@ def test_a_world_file_is_told(tmp_path: Path, notes: Callable[[str], dict[str, A
     for name in ("a.jgw", "b.PGW", "cc.pgw", "d.tfw", "e.tfw"):
         (tmp_path / "in" / name).write_text(NUMBERS)
     said = notes(str(tmp_path / "in"))
-    assert said["a.jpg"] == "the world file a.jgw beside it is not read; a GeoTIFF would keep its place"
+    assert (
+        said["a.jpg"] == "the world file a.jgw beside it is not read; gdal_translate makes a GeoTIFF with what it says"
+    )
     assert ("b.PGW" in said["b.PNG"], said["c.png"], "d.tfw" in said["d.tif"]) == (True, None, True)
     assert "world file" not in (said["e.tif"] or "")
+
+
+def test_sidecars_are_told(tmp_path: Path, notes: Callable[[str], dict[str, Any]]) -> None:
+    """Whatever GIS programs would read with a file, whether or not it has a place of its own; and a CRS is no place."""
+    (tmp_path / "in").mkdir()
+    system = {"crs": "EPSG:32633"}
+    place = {**system, "transform": (10, 0, 5e5, 0, -10, 5e6)}
+    for name, told in (("a.tif", place), ("b.tif", place), ("c.tif", system), ("d.tif", place)):
+        write_raster(tmp_path / "in" / name, np.zeros((1, 20, 20), np.uint8), **told)
+    for name in ("a.tif.msk", "a.tif.aux.xml", "b_RPC.TXT", "c.tfw", "c.RPB", "d.tif.ovr", "dd.RPB"):
+        (tmp_path / "in" / name).write_text(NUMBERS)
+    said = notes(str(tmp_path / "in"))
+    remedy = "not read; gdal_translate makes a GeoTIFF with what it says"
+    assert said["a.tif"] == f"the files a.tif.aux.xml, a.tif.msk beside it are {remedy}"
+    assert said["b.tif"] == f"the file b_RPC.TXT beside it is {remedy}"
+    assert f"the file c.RPB beside it is {remedy}" in said["c.tif"]
+    assert "the world file c.tfw beside it is not read" in said["c.tif"]
+    assert said["d.tif"] is None
 
 
 def test_a_world_file_on_s3_is_told(s3_bucket: str, notes: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
     """There, too."""
     Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.jpg")
     data = (tmp_path / "a.jpg").read_bytes()
-    for name, content in {"a.jpg": data, "a.jgw": b"1", "b.jpg": data, "bb.jgw": b"1", "b.jgw/x": b"1"}.items():
+    beside = {"a.jgw": b"1", "a.jpg.aux.xml": b"1", "bb.jgw": b"1", "b.jgw/x": b"1", "b_RPC.TXT": b"1"}
+    for name, content in {"a.jpg": data, "b.jpg": data, **beside}.items():
         storage.write(f"{s3_bucket}/in/{name}", content)
     said = notes(f"{s3_bucket}/in")
-    assert ("a.jgw" in said["a.jpg"], said["b.jpg"]) == (True, None)
+    assert ("a.jgw" in said["a.jpg"], "a.jpg.aux.xml" in said["a.jpg"], said["b.jpg"]) == (True, True, None)

@@ -1,9 +1,20 @@
-"""World files: six numbers beside a picture that give its place. They are not read, but noted."""
+"""Files beside a picture that GIS programs read with it, such as the six numbers of a world file that give its place.
+
+They are not read, but noted.
+"""
 
 import os
 from collections.abc import Callable, Sequence
 
 from .header import Header
+
+_OF_THE_FILE = (".aux.xml", ".msk")
+"""Endings of GDAL's files of metadata and of a mask."""
+
+_OF_THE_STEM = (".RPB", ".rpb", "_RPC.TXT", "_rpc.txt")
+"""Endings of files of RPCs, in place of the picture's."""
+
+_REMEDY = "gdal_translate makes a GeoTIFF with what it says"
 
 
 def names(uri: str) -> tuple[str, ...]:
@@ -16,9 +27,16 @@ def names(uri: str) -> tuple[str, ...]:
     return tuple(stem + ending for ending in dict.fromkeys((*plain, *map(str.upper, plain))))
 
 
-def note(uri: str, header: Header, lies_beside: Callable[[str, Sequence[str]], tuple[str, ...]]) -> tuple[str, ...]:
-    """Return a note about a world file beside a picture without a georeference; looks for one only then."""
-    if header.georef is not None:
-        return ()
-    found = lies_beside(uri, names(uri))
-    return (f"the world file {found[0]} beside it is not read; a GeoTIFF would keep its place",) if found else ()
+def notes(uri: str, header: Header, lies_beside: Callable[[str, Sequence[str]], tuple[str, ...]]) -> tuple[str, ...]:
+    """Return notes about a world file beside a picture without a place, and about other sidecars beside any picture."""
+    georef = header.georef
+    worlds = () if georef is not None and (georef.transform is not None or georef.gcps) else names(uri)
+    name = os.path.basename(uri)
+    stem = os.path.splitext(name)[0]
+    found = lies_beside(uri, (*worlds, *(name + end for end in _OF_THE_FILE), *(stem + end for end in _OF_THE_STEM)))
+    told = [f"the world file {beside} beside it is not read; {_REMEDY}" for beside in found if beside in worlds][:1]
+    others = [beside for beside in found if beside not in worlds]
+    if others:
+        subject = f"the files {', '.join(others)} beside it are" if others[1:] else f"the file {others[0]} beside it is"
+        told.append(f"{subject} not read; {_REMEDY}")
+    return tuple(told)

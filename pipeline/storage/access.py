@@ -97,9 +97,10 @@ def is_read_once(uri: str) -> bool:
 
 
 def lies_beside(uri: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return those of `names` that exist in the folder of `uri`; all must begin as its name does up to its last dot.
+    """Return those of `names` that exist in the folder of `uri`.
 
-    Makes one request to S3. Raises OSError.
+    Makes one request to S3, which tells of those alone that begin as its name does, up to and with its last dot. Raises
+    OSError.
     """
     folder = parent(uri)
     if scheme(uri) == "file":
