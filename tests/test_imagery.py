@@ -181,6 +181,22 @@ def test_georeferenced_alpha_is_a_mask(tmp_path: Path, work: Any) -> None:
     assert sr[:3, :, 52:60].min() > 10  # no dark rim
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_near_infrared_that_is_called_alpha(tmp_path: Path, work: Any, dtype: str) -> None:
+    """A georeferenced alpha that is hardly anywhere 0 or opaque is told of; a mask, and a picture's alpha, are not."""
+    full = 1 if dtype == "float32" else np.iinfo(dtype).max
+    rgb = waves(dtype, 3, 40, 40)
+    mask = np.full((1, 40, 40), full, dtype)
+    mask[:, :, 30:] = 0
+    infrared = (waves("uint8", 1, 40, 40).clip(5, 250) / 255 * full).astype(dtype)
+    nowhere = {"crs": None, "transform": None}
+    for name, alpha, place in (("mask.tif", mask, {}), ("nir.tif", infrared, {}), ("b.tif", infrared, nowhere)):
+        write_located(tmp_path / name, np.concatenate([rgb, alpha]), photometric="RGB", alpha="YES", **place)
+    notes = {name: work(name)[0].notes for name in ("mask.tif", "nir.tif", "b.tif")}
+    assert "gdal_edit.py -colorinterp_4 undefined" in notes["nir.tif"]
+    assert [name for name, note in notes.items() if "infrared" in (note or "")] == ["nir.tif"]
+
+
 @pytest.mark.parametrize("tile_size", [16, 512])
 def test_alpha_over_a_fill_is_that_of_any_tiles(
     tmp_path: Path, work: Any, tiny_settings: Settings, tile_size: int
@@ -508,6 +524,28 @@ def test_another_form_takes_the_place_of_the_first(tmp_path: Path, work: Any) ->
     ]:
         work("a.png", form=form)
         assert list(files()) == expected
+
+
+SUFFIXES = (".tif", ".png", ".vrt")
+
+
+@pytest.mark.parametrize("form", [Form(), Form(Format.TIF), Form(single=True), Form(Format.COG)])
+def test_what_a_gis_left_beside_a_result_goes_with_it(tmp_path: Path, work: Any, form: Form) -> None:
+    """Statistics, overviews and masks are of the file that is replaced; what has another name stays."""
+    write_located(tmp_path / "a.tif", waves("uint8", 1, 20, 20))
+    work("a.tif", form=form)
+    made = [path for path in (tmp_path / "out").glob("*s/**/*") if path.is_file() and path.suffix in SUFFIXES]
+    assert made
+    for path in made:
+        for ending in (".aux.xml", ".ovr", ".msk"):
+            Path(f"{path}{ending}").write_text("x")
+        Path(f"{path}.txt").write_text("mine")
+    write_located(tmp_path / "a.tif", waves("uint8", 1, 22, 22))
+    work("a.tif", form=form)
+    for path in made:
+        assert [Path(f"{path}{ending}").exists() for ending in (".ovr", ".msk", ".txt")] == [False, False, True]
+        aux = Path(f"{path}.aux.xml")
+        assert not aux.exists() or aux.read_text() != "x"
 
 
 def test_files_that_would_be_one_are_refused(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:

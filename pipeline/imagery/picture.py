@@ -14,7 +14,7 @@ from sr_ops.settings import AUTO
 
 from . import survey
 from .header import Header, Pixels
-from .nodata import number_text, with_fill, with_nodata
+from .nodata import alpha_notes, number_text, with_fill, with_nodata
 from .samples import Scaling, Window, find_scaling, known_samples, to_lr
 
 HELD_WHOLE = 2048 * 2048
@@ -125,6 +125,7 @@ class Picture:
             known = ((float(known_samples(pixels, self.header).mean()), pixels) for pixels in drawn)
             self._sampled = sheet.pick(known, sheet.windows_on(bands))
         at_hand = self._sampled if self._whole is None else [self._whole]
+        self.note(*alpha_notes(self.header, at_hand))
         scaling = find_scaling(self.header, at_hand, seen.least, seen.largest, seen.fill, value_range)
         if scaling.cuts:
             ends = f"{number_text(min(seen.least))} to {number_text(max(seen.largest))}"

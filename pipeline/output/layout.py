@@ -12,7 +12,10 @@ VERSION = 1
 
 _TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.(png|tif)")
 
-_SIDECAR = re.compile(r"r\d{4,}_c\d{4,}\.(pgw|png\.aux\.xml)")
+_LEFT_BY_GIS = (".aux.xml", ".ovr", ".msk")
+"""What GIS programs put behind the name of a file that they open, for what they found out about its pixels."""
+
+_SIDECAR = re.compile(r"r\d{4,}_c\d{4,}\.(pgw|(png|tif)\.(aux\.xml|ovr|msk))|mosaic\.vrt\.(aux\.xml|ovr|msk)")
 
 MOSAIC = "mosaic.vrt"
 """Beside the tiles; shows all of them as one picture."""
@@ -59,6 +62,8 @@ def aux_name(tile: str) -> str:
 def remove_other_tiles(folder: str, kept: Collection[str]) -> None:
     """Delete what earlier runs left: tiles, files beside tiles and the mosaic, except the names in `kept`.
 
+    Files beside them are those of srpipe, and those of GIS programs about other pixels.
+
     Raises OSError.
     """
     for uri in storage.list_folder(folder):
@@ -84,11 +89,17 @@ def single_names(key: str) -> list[str]:
 
 
 def remove_other_files(output: str, key: str, kept: str | None) -> None:
-    """Delete what earlier runs left as the one file of an image, except the uri `kept`. Raises OSError."""
+    """Delete what earlier runs left as the one file of an image, except the uri `kept`.
+
+    With it goes what GIS programs left beside it about other pixels; they leave nothing on S3. Raises OSError.
+    """
     for extension in _EXTENSIONS:
         uri = single(output, key, extension)
         if uri != kept:
             storage.remove(uri)
+        if storage.scheme(uri) == "file":
+            for ending in _LEFT_BY_GIS:
+                storage.remove(f"{uri}{ending}")
 
 
 def parts_folder(output: str) -> str:
