@@ -535,17 +535,6 @@ def test_the_range_of_other_pixels_is_not_carried(tmp_path: Path, names: tuple[s
     assert (header.tags, header.bands[0].tags, header.notes) == ({"a": "b"}, {"a": "b"}, ())
 
 
-@pytest.mark.parametrize("dtype", ["int16", "float32"])
-def test_a_range_that_the_result_may_leave_is_told(tmp_path: Path, dtype: str) -> None:
-    """A tag of valid values is carried, and the notes name the option that keeps integers within them."""
-    path = write_values(tmp_path / "a.tif", random_values(dtype, 1, 4, 4), crs=UTM, transform=PLACE)
-    said = {"VALID_RANGE": "0,7", "ndvi#valid_min": "0"}
-    header, _ = read_raster(edited(path, lambda raster: raster.update_tags(1, **said)))
-    assert header.bands[0].tags == said
-    note = "the result may leave the range that its tags VALID_RANGE, ndvi#valid_min tell; give it as --range LOW,HIGH"
-    assert header.notes == (() if dtype == "float32" else (note,))
-
-
 def test_classes_without_a_palette_are_not_enlarged(tmp_path: Path) -> None:
     """A raster that calls itself thematic holds classes as one with a palette does."""
     path = write_values(tmp_path / "a.tif", random_values("uint8", 2, 4, 4), crs=UTM, transform=PLACE)

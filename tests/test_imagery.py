@@ -21,7 +21,7 @@ from pipeline.output.record import Record
 from pipeline.work.units import Division
 from sr_ops.image import sheet
 from sr_ops.image.resample import downscale
-from sr_ops.settings import Method, Settings
+from sr_ops.settings import AUTO, Method, Settings
 
 from .fixture_types import MakeConfig
 from .rasters import write_raster
@@ -193,8 +193,22 @@ def test_near_infrared_that_is_called_alpha(tmp_path: Path, work: Any, dtype: st
     for name, alpha, place in (("mask.tif", mask, {}), ("nir.tif", infrared, {}), ("b.tif", infrared, nowhere)):
         write_located(tmp_path / name, np.concatenate([rgb, alpha]), photometric="RGB", alpha="YES", **place)
     notes = {name: work(name)[0].notes for name in ("mask.tif", "nir.tif", "b.tif")}
-    assert "gdal_edit.py -colorinterp_4 undefined" in notes["nir.tif"]
+    assert "gdal_edit.py -colorinterp_N undefined" in notes["nir.tif"]
     assert [name for name, note in notes.items() if "infrared" in (note or "")] == ["nir.tif"]
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_a_range_that_the_result_may_leave(tmp_path: Path, work: Any, tiny_settings: Settings, dtype: str) -> None:
+    """Tags of valid values stay, and the notes name the option that keeps integers within them, unless it is given."""
+    write_located(tmp_path / "a.tif", waves(dtype, 1, 20, 20))
+    said = {"VALID_RANGE": "-30000,30000", "ndvi#valid_min": "-30000"}
+    with rasterio.open(tmp_path / "a.tif", "r+") as raster:
+        raster.update_tags(1, **said)
+    notes = [work("a.tif", settings=replace(tiny_settings, value_range=ends))[0].notes for ends in (AUTO, "-3e4,3e4")]
+    told = "the result may leave the range that its tags VALID_RANGE, ndvi#valid_min tell; give it as --range LOW,HIGH"
+    assert notes == [None if dtype == "float32" else told, None]
+    with rasterio.open(mosaic(tmp_path, "a.tif").with_name("r0000_c0000.tif")) as result:
+        assert result.tags(1) == said
 
 
 @pytest.mark.parametrize("tile_size", [16, 512])

@@ -353,6 +353,7 @@ def test_lengths_of_pixels() -> None:
         assert pixel_length(header) == pytest.approx((across * step, down * step), rel=1e-6)
     assert pixel_length(replace(HEADER, georef=Georef(transform=Transform(1, 0, 0, 0, -1, 0)))) is None
     assert pixel_length(HEADER) is None
+    assert pixel_length(located("EPSG:4326", Transform(1, 0, 0, 0, -1, math.inf))) is None
 
 
 @pytest.mark.parametrize(

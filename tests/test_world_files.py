@@ -60,9 +60,7 @@ def test_a_world_file_is_told(tmp_path: Path, notes: Callable[[str], dict[str, A
     for name in ("a.jgw", "b.PGW", "cc.pgw", "d.tfw", "e.tfw"):
         (tmp_path / "in" / name).write_text(NUMBERS)
     said = notes(str(tmp_path / "in"))
-    assert (
-        said["a.jpg"] == "the world file a.jgw beside it is not read; gdal_translate makes a GeoTIFF with what it says"
-    )
+    assert said["a.jpg"] == "the world file a.jgw beside it is not read; gdal_translate puts all into one GeoTIFF"
     assert ("b.PGW" in said["b.PNG"], said["c.png"], "d.tfw" in said["d.tif"]) == (True, None, True)
     assert "world file" not in (said["e.tif"] or "")
 
@@ -77,7 +75,7 @@ def test_sidecars_are_told(tmp_path: Path, notes: Callable[[str], dict[str, Any]
     for name in ("a.tif.msk", "a.tif.aux.xml", "b_RPC.TXT", "c.tfw", "c.RPB", "d.tif.ovr", "dd.RPB"):
         (tmp_path / "in" / name).write_text(NUMBERS)
     said = notes(str(tmp_path / "in"))
-    remedy = "not read; gdal_translate makes a GeoTIFF with what it says"
+    remedy = "not read; gdal_translate puts all into one GeoTIFF"
     assert said["a.tif"] == f"the files a.tif.aux.xml, a.tif.msk beside it are {remedy}"
     assert said["b.tif"] == f"the file b_RPC.TXT beside it is {remedy}"
     assert f"the file c.RPB beside it is {remedy}" in said["c.tif"]

@@ -1,13 +1,12 @@
 """The number that means "nothing was measured here", as the user or the samples tell it. This loads no torch."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from sr_ops.settings import AUTO, NONE
 
-from .header import Header, Pixels, type_range
+from .header import Header
 
 
 def with_nodata(header: Header, told: str) -> Header:
@@ -34,22 +33,6 @@ def with_fill(header: Header, fill: float) -> Header:
     if header.nodata is not None and header.nodata == header.nodata:
         note += f"; its nodata value {number_text(header.nodata)}, which none of them has, is not carried over"
     return replace(header, nodata=fill, notes=(*header.notes, note))
-
-
-def alpha_notes(header: Header, windows: Sequence[Pixels]) -> tuple[str, ...]:
-    """Return a note if the alpha of a georeferenced raster is hardly anywhere 0 or opaque, as near infrared would be.
-
-    GDAL calls the fourth of four bands alpha if it is not told otherwise.
-    """
-    if header.georef is None or not header.has_alpha:
-        return ()
-    opaque = 1.0 if header.dtype == "float32" else type_range(header.dtype)[1]
-    alphas = [pixels.samples[-1] for pixels in windows]
-    between = sum(int(((alpha != 0) & (alpha < opaque)).sum()) for alpha in alphas)
-    if 2 * between <= sum(alpha.size for alpha in alphas):
-        return ()
-    remedy = f"if it is near infrared, tell so with gdal_edit.py -colorinterp_{len(header.bands)} undefined"
-    return (f"its last band is declared alpha, though it is neither 0 nor opaque in most pixels; {remedy}",)
 
 
 def number_text(number: float) -> str:

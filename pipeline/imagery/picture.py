@@ -13,8 +13,9 @@ from sr_ops.image.domain import Domain
 from sr_ops.settings import AUTO
 
 from . import survey
+from .doubts import alpha_notes, range_notes
 from .header import Header, Pixels
-from .nodata import alpha_notes, number_text, with_fill, with_nodata
+from .nodata import number_text, with_fill, with_nodata
 from .samples import Scaling, Window, find_scaling, known_samples, to_lr
 
 HELD_WHOLE = 2048 * 2048
@@ -126,6 +127,8 @@ class Picture:
             self._sampled = sheet.pick(known, sheet.windows_on(bands))
         at_hand = self._sampled if self._whole is None else [self._whole]
         self.note(*alpha_notes(self.header, at_hand))
+        if value_range == AUTO:
+            self.note(*range_notes(self.header))
         scaling = find_scaling(self.header, at_hand, seen.least, seen.largest, seen.fill, value_range)
         if scaling.cuts:
             ends = f"{number_text(min(seen.least))} to {number_text(max(seen.largest))}"

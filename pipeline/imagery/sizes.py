@@ -73,6 +73,8 @@ def _arcs(
     """Return the metres per unit of longitude and of latitude at the centre of an image."""
     _, _, _, d, e, f = transform
     latitude = (f + d * header.width / 2 + e * header.height / 2) * unit
+    if not math.isfinite(latitude):
+        return math.nan, math.nan
     flattening = 1 / inverse_flattening if inverse_flattening else 0.0
     squared = flattening * (2 - flattening)
     bend = 1 - squared * math.sin(latitude) ** 2

@@ -14,7 +14,7 @@ _OF_THE_FILE = (".aux.xml", ".msk")
 _OF_THE_STEM = (".RPB", ".rpb", "_RPC.TXT", "_rpc.txt")
 """Endings of files of RPCs, in place of the picture's."""
 
-_REMEDY = "gdal_translate makes a GeoTIFF with what it says"
+_REMEDY = "gdal_translate puts all into one GeoTIFF"
 
 
 def names(uri: str) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ from .gdal_metadata import (
     jp2_dpi,
     lasting_tags,
     lost_notes,
-    range_notes,
     read_band,
     read_bits,
     read_georef,
@@ -200,8 +199,7 @@ class GdalFile:
             notes.append(f"its {self._bits}-bit values are kept as they are in {self._dataset.dtypes[0]}")
         if self._bits == 1 and georef is not None:
             notes.append("its 1-bit values 0 and 1 become 0 and 255")
-        dtype = self._dataset.dtypes[0]
-        return (*notes, *lost_notes(self._dataset, georef), *range_notes(self._dataset, dtype))
+        return (*notes, *lost_notes(self._dataset, georef))
 
 
 def read_png(path: str) -> NDArray[Any]:

@@ -8,7 +8,6 @@ from ..header import Band, Georef, GroundPoint, Transform
 
 RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
-
 _CARRIED_DOMAINS = {"", "RPC", "EXIF", "xml:XMP"}
 
 _OWN_DOMAINS = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "rio_creation_kwds"}
@@ -26,10 +25,8 @@ _RPC_NUMBERS = {
 _MORE_OF_RPCS = {"ERR_BIAS", "ERR_RAND", "MIN_LONG", "MIN_LAT", "MAX_LONG", "MAX_LAT"}
 """Items that RPCs may have besides."""
 
-_VALID_RANGE = {"valid_range", "valid_min", "valid_max"}
-"""NetCDF's names for the range of valid samples, and below that of the samples in the file, in lower case."""
-
 _ACTUAL_RANGE = "actual_range"
+"""NetCDF's name for the least and the largest sample in the file, in lower case."""
 
 
 def read_georef(dataset: Any) -> Georef | None:
@@ -56,10 +53,9 @@ def _rpcs(dataset: Any) -> dict[str, str]:
     """Return the RPCs by GDAL's names, and nothing if they are incomplete or not made of numbers."""
     rpcs = dict(dataset.tags(ns="RPC"))
     for name, count in _RPC_NUMBERS.items():
+        words = rpcs.get(name, "").split()[:count]  # a unit may follow: "2199.00 pixels"
         try:
-            numbers = [
-                float(word) for word in rpcs.get(name, "").split()[:count]
-            ]  # a unit may follow: "2199.00 pixels"
+            numbers = [float(word) for word in words]
         except ValueError:
             return {}
         if len(numbers) < count or not all(map(math.isfinite, numbers)):
@@ -86,15 +82,6 @@ def lost_notes(dataset: Any, georef: Georef | None) -> tuple[str, ...]:
     if domains:
         notes.append(f"its metadata of the domains {', '.join(domains)} is not carried over")
     return tuple(notes)
-
-
-def range_notes(dataset: Any, dtype: str) -> tuple[str, ...]:
-    """Return a note about tags that tell a range of integers; results of floats stay in that of their image."""
-    of_bands = (dataset.tags(index) for index in range(dataset.count + 1))
-    names = sorted({name for tags in of_bands for name in tags if _of_netcdf(name) in _VALID_RANGE})
-    if not names or dtype.startswith("float"):
-        return ()
-    return (f"the result may leave the range that its tags {', '.join(names)} tell; give it as --range LOW,HIGH",)
 
 
 def read_bits(dataset: Any, dtype: str) -> int | None:
@@ -130,12 +117,8 @@ def lasting_tags(tags: Mapping[str, str], without: tuple[str, ...]) -> dict[str,
 
 
 def _is_statistic(name: str) -> bool:
-    return name.startswith("STATISTICS_") or _of_netcdf(name) == _ACTUAL_RANGE
-
-
-def _of_netcdf(name: str) -> str:
-    """Return a tag's name without the variable that GDAL puts before it, in lower case."""
-    return name.rpartition("#")[2].lower()
+    """Return whether a tag tells of the input's samples; GDAL may put NetCDF's variable and # before its name."""
+    return name.startswith("STATISTICS_") or name.rpartition("#")[2].lower() == _ACTUAL_RANGE
 
 
 def jp2_dpi(tags: Mapping[str, str]) -> tuple[float, float] | None:
