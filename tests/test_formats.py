@@ -81,6 +81,13 @@ def test_a_mask_becomes_the_alpha_of_a_png() -> None:
     assert held(_header(*RGB), Format.PNG) == _header(*RGB)
 
 
+@pytest.mark.parametrize("xmp", [b"ns=1", b"bidx=1", b"self=1", b"no attribute"])
+def test_xmp_that_is_none_costs_no_image(xmp: bytes) -> None:
+    """Least of all where it begins like an argument of the library that writes it."""
+    in_tif = held(replace(_header("gray"), xmp=xmp), Format.TIF)
+    assert (in_tif.xmp, in_tif.notes) == (None, ("XMP that is not XML in UTF-8: not in a GeoTIFF",))
+
+
 @pytest.mark.parametrize("chosen", [Format.TIF, Format.COG])
 def test_what_a_geotiff_cannot_say_is_noted(chosen: Format) -> None:
     """What is left out of a GeoTIFF is named in the notes, after those that were there, and the rest stays."""

@@ -86,8 +86,9 @@ def _not_in_png(header: Header) -> str | None:
 
 
 def _is_xml(xmp: bytes) -> bool:
-    """Return whether it is XML, as far as needed: text with an attribute."""
+    """Return whether it is XML, as far as needed: text with an attribute, and no name of NO_TAGS before it."""
     try:
-        return "=" in xmp.decode()
+        name, equals, _ = xmp.decode().partition("=")
     except UnicodeDecodeError:
         return False
+    return bool(equals) and name not in NO_TAGS
