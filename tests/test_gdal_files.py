@@ -543,12 +543,3 @@ def test_classes_without_a_palette_are_not_enlarged(tmp_path: Path) -> None:
     assert error.error_type is ErrorType.UNSUPPORTED
     assert "holds classes" in str(error)
     assert "nearest-neighbour" in str(error)
-
-
-def test_one_bit_on_earth_is_told(tmp_path: Path) -> None:
-    """0 and 1 become black and white there, too, and the notes say so."""
-    values = random_values("uint8", 1, 8, 8) % 2
-    header, pixels = read_raster(write_values(tmp_path / "a.tif", values, nbits=1, crs=UTM, transform=PLACE))
-    np.testing.assert_array_equal(pixels.samples, values * 255)
-    assert header.notes == ("its 1-bit values 0 and 1 become 0 and 255",)
-    assert read_raster(write_values(tmp_path / "b.tif", values, nbits=1))[0].notes == ()

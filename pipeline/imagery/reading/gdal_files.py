@@ -198,7 +198,7 @@ class GdalFile:
         if self._bits is not None and self._stretch == 1:
             notes.append(f"its {self._bits}-bit values are kept as they are in {self._dataset.dtypes[0]}")
         if self._bits == 1 and georef is not None:
-            notes.append("its 1-bit values 0 and 1 become 0 and 255")
+            notes.append(f"its 1-bit values 0 and 1 become {'255 and 0' if self._inverted else '0 and 255'}")
         return (*notes, *lost_notes(self._dataset, georef))
 
 
