@@ -22,7 +22,7 @@ from .evaluate import evaluate
 from .imagery.display import open_display
 from .imagery.header import FileLimits
 from .imagery.images import Shown
-from .manifest.manifest import PREFIX
+from .manifest.carried import PREFIX
 from .output import layout, records
 from .output.mixed_columns import concatenated
 from .output.results import open_displayed

@@ -5,14 +5,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import Executor, Existing, RunConfig
+from pipeline.config import Executor, Existing, Form, RunConfig
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
+from pipeline.forecast.forecast import forecast
+from pipeline.forecast.outlook import Asked
 from sr_ops.settings import Settings
 
-from .fixture_types import MakeConfig, MakePrior
+from .fixture_types import MakeConfig, MakePng, MakePrior
 from .results import files_below, numbers
 
 pytestmark = pytest.mark.usefixtures("images")
@@ -95,6 +99,41 @@ def test_full_disk(tmp_path: Path, tiny_config: MakeConfig, observer: Any, monke
 def test_output_inside_the_input(tmp_path: Path, tiny_config: MakeConfig, observer: Any, manifest: str) -> None:
     """Results that the next run would take for images are refused."""
     _refused(tiny_config(manifest=str(tmp_path / manifest)), observer, "lies inside the input", tmp_path)
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("manifest", ["images", "images/*.png", "images/a.png", "m.csv", "linked.csv", "m.parquet"])
+def test_an_image_where_results_go(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_png: MakePng, manifest: str, single: bool
+) -> None:
+    """Its result would replace it, or the next run remove it as an older form of the result; links hide nothing."""
+    make_png(tmp_path / "images/a.png")
+    (tmp_path / "m.csv").write_text("uri\nb.png\nimages/a.png\n")
+    (tmp_path / "link.png").symlink_to(tmp_path / "images/a.png")
+    (tmp_path / "linked.csv").write_text("uri\nlink.png\n")
+    pq.write_table(pa.table({"uri": ["b.png"], "reference": ["images/a.png"]}), tmp_path / "m.parquet")
+    config = tiny_config(manifest=str(tmp_path / manifest), output=str(tmp_path), form=Form(single=single))
+    _refused(config, observer, "where the run would write its results.*choose another --output", tmp_path)
+    with pytest.raises(UsageError, match="where the run would write its results"):
+        forecast(config, Asked(), lambda *_: None)
+
+
+@pytest.mark.parametrize("manifest", ["manifest.parquet", "manifest/a.parquet"])
+def test_a_manifest_where_the_table_goes(tmp_path: Path, tiny_config: MakeConfig, observer: Any, manifest: str) -> None:
+    """The table of records would replace it."""
+    place = tmp_path / manifest
+    place.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"uri": [str(tmp_path / "a.png")]}), place)
+    config = tiny_config(manifest=str(place), output=str(tmp_path))
+    _refused(config, observer, "where the run would write its results.*choose another --output", tmp_path)
+
+
+def test_results_are_images_of_another_output(tmp_path: Path, tiny_config: MakeConfig) -> None:
+    """Also of an output below the first one's."""
+    form = Form(single=True)
+    run(tiny_config(form=form))
+    again = tiny_config(manifest=str(tmp_path / "out/images"), output=str(tmp_path / "out/again"), form=form)
+    assert run(again).done == 3
 
 
 @pytest.mark.parametrize("option", [{"workers": 2}, {"address": "auto"}, {"gpus_per_worker": 1.0}])

@@ -1,6 +1,8 @@
 """Checks before anything starts, so that a refused run has written nothing."""
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 
 from sr_ops.settings import COLLECTION_KERNEL
@@ -60,6 +62,7 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
         )
     if _reads_results(manifest, config):
         raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
+    _refuse_own_places(manifest, config)
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
     storage.check_service(config.output)
     uri = layout.run_json(config.output)
@@ -90,6 +93,26 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
             f" {relative_to}; choose another --output or give every row an id"
         )
     return relative_to or earlier
+
+
+def _refuse_own_places(manifest: OpenManifest, config: RunConfig) -> None:
+    """Raise UsageError if the manifest, an image or a reference lies where results would replace or remove it."""
+    places = [storage.resolved(place) for place in layout.own_places(config.output)]
+    for uri, leads_to in storage.each_resolved(_files_to_keep(manifest)):
+        if any(storage.is_below(leads_to, place) for place in places):
+            raise UsageError(
+                f"{printable(uri)} lies where the run would write its results, in {config.output}, and could be"
+                " replaced; choose another --output"
+            )
+
+
+def _files_to_keep(manifest: OpenManifest) -> Iterator[str]:
+    """Yield the uris of the manifest, its images and its references, without those that name no file."""
+    yield manifest.uri
+    for uri in chain((row.uri for row in manifest.rows), manifest.references()):
+        with suppress(UsageError):
+            if uri and "\0" not in uri and uri == printable(uri):
+                yield storage.absolute(uri, manifest.folder)
 
 
 def _has_relative_keys(manifest: OpenManifest) -> bool:

@@ -1,17 +1,17 @@
 """Reading what is asked for: a table, a plain list, a folder, a glob or one image becomes rows and user columns."""
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 
 from .. import storage
 from ..errors import UsageError
-from ..output.mixed_columns import cell_text
-from ..output.record import COLUMNS
 from ..storage import Source
+from .carried import carried, reference_among, references_in
 from .table import Column, Table, as_text
 from .table_files import SUFFIXES, open_table
 
@@ -20,12 +20,6 @@ URI_COLUMNS = ("uri", "path", "url", "image")
 
 _OWN = ("id", "scale", "nodata", "kernel", "noise", "camera")
 """Columns that say how a row is done."""
-
-PREFIX = "manifest_"
-"""Under which a user's column is carried that is named like one of a record."""
-
-REFERENCE = "reference"
-"""The user's column that `srpipe eval` reads."""
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".gif"),
@@ -74,6 +68,9 @@ class OpenManifest:
     """What a listing already told about the files; empty for tables."""
     ignored: tuple[str, ...] = ()
     """Files of a folder that were left out because their names do not end like an image's."""
+    references: Callable[[], Iterable[str]] = tuple
+    """Gives the cells of the column that `srpipe eval` reads, as `rows` are read; none where there is no such column.
+    """
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,9 @@ def read_manifest(manifest: str) -> Manifest:
     """
     with open_manifest(manifest) as held:
         rows = tuple(held.rows)
-        carried = _carried(held.rows.others) if isinstance(held.rows, _TableCells) else {}
-        columns = pa.table(carried) if carried else _no_columns(len(rows))
-        return Manifest(held.uri, held.folder, held.root, rows, held.sources, held.ignored, user_columns=columns)
+        columns = carried(held.rows.others if isinstance(held.rows, _TableCells) else {}, len(rows))
+        values = (held.uri, held.folder, held.root, rows, held.sources, held.ignored)
+        return Manifest(*values, partial(references_in, columns), user_columns=columns)
 
 
 @contextmanager
@@ -203,7 +200,8 @@ def _open_table(uri: str, suffix: str, path: str) -> OpenManifest:
             f"the manifest {uri} has no column {URI_COLUMNS[0]!r} (or {', '.join(URI_COLUMNS[1:])}); it has: {held}"
         )
     own = {name: names[name] for name in _OWN if name in names}
-    return OpenManifest(uri, storage.parent(uri), "", _TableCells(uri, table, {"uri": uri_name, **own}))
+    cells = _TableCells(uri, table, {"uri": uri_name, **own})
+    return OpenManifest(uri, storage.parent(uri), "", cells, references=cells.references)
 
 
 class _TableCells:
@@ -217,57 +215,25 @@ class _TableCells:
     @property
     def others(self) -> dict[str, Column]:
         """The columns that say nothing of how a row is done, by name, whole."""
-        names = [name for name in self._table.names if name not in self._names]
+        names = self._other_names()
         with _refusing(self._uri):
             return self._table.columns(names) if names else {}
+
+    def references(self) -> Iterator[str]:
+        """Yield the cells of the user's column of references."""
+        name = reference_among(self._other_names())
+        if name is not None:
+            with _refusing(self._uri):
+                yield from (as_text(cell) for _, _, (cell,) in self._table.rows([name]))
+
+    def _other_names(self) -> list[str]:
+        return [name for name in self._table.names if name not in self._names]
 
     def __iter__(self) -> Iterator[Cells]:
         with _refusing(self._uri):
             for line, problem, cells in self._table.rows(self._names):
                 said = dict(zip(self._fields, map(as_text, cells), strict=True))
                 yield Cells(line, problem=problem, **{"id": "", "scale": "", **said})
-
-
-def _carried(columns: Mapping[str, Column]) -> dict[str, pa.Array]:
-    """The user's columns by the names under which records have them: none is that of a record's own column.
-
-    Those are told apart without regard to case, as most readers of Parquet do; so is REFERENCE.
-    """
-    taken = {*COLUMNS, REFERENCE, *(name.strip().lower() for name in columns)}
-    references = [name for name in columns if name.strip().lower() == REFERENCE]
-    reference = min(references, key=lambda name: name.strip() != REFERENCE, default=None)
-    carried = {}
-    for name, values in columns.items():
-        plain = name.strip()
-        if name == reference:
-            carried[REFERENCE] = _column(_texts(values))
-            continue
-        if plain.lower() in (*COLUMNS, REFERENCE):
-            while plain.lower() in taken:
-                plain = PREFIX + plain
-            taken.add(plain.lower())
-        carried[plain] = _column(values)
-    return carried
-
-
-def _texts(values: Column) -> list[str | None]:
-    cells = values.to_pylist() if isinstance(values, pa.Array) else values
-    return [as_text(cell) or None for cell in cells]
-
-
-def _column(values: Column) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    if any(isinstance(value, dict | list) for value in values):
-        return pa.array([None if value is None else cell_text(value) for value in values])
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):  # jsonl cells that no one type can hold
-        return pa.array([None if value is None else cell_text(value) for value in values])
-
-
-def _no_columns(rows: int) -> pa.Table:
-    return pa.table({"row": pa.nulls(rows)}).select([])
 
 
 def _is_hidden(relative: str) -> bool:

@@ -73,6 +73,14 @@ def remove_other_tiles(folder: str, kept: Collection[str]) -> None:
             storage.remove(uri)
 
 
+def own_places(output: str) -> tuple[str, ...]:
+    """Return the files and folders of an output that runs write, replace and remove."""
+    folders = (parts_folder, kernels_folder, scenes_folder, locks_folder, _commits_folder)
+    files = (table, run_json, progress, success)
+    of_images = (storage.join(output, name) for name in ("tiles", "images", "disagreement"))
+    return (*of_images, *(place(output) for place in (*folders, *files)))
+
+
 def single(output: str, key: str, extension: str) -> str:
     """Return the uri of an image's one file: under its own name, with another extension only if the kind changes."""
     return storage.join(output, "images", single_name(key, extension))

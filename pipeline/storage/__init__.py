@@ -37,7 +37,18 @@ from .folders import (
 )
 from .outline import is_outlined, outline_on_disk
 from .sides import check_service, is_output, use
-from .uris import SCHEMES, absolute, is_below, is_file_uri, join, parent, resolved, scheme, without_secrets
+from .uris import (
+    SCHEMES,
+    absolute,
+    each_resolved,
+    is_below,
+    is_file_uri,
+    join,
+    parent,
+    resolved,
+    scheme,
+    without_secrets,
+)
 
 __all__ = [
     "SCHEMES",
@@ -49,6 +60,7 @@ __all__ = [
     "content_source",
     "content_sources",
     "create",
+    "each_resolved",
     "exists",
     "find",
     "folds_case",

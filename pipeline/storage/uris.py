@@ -3,6 +3,8 @@
 import os
 import posixpath
 import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import unquote
 
 from ..errors import UsageError
@@ -55,6 +57,14 @@ def absolute(uri: str, folder: str | None = None) -> str:
 def resolved(uri: str) -> str:
     """Return where an absolute uri leads: a path without symbolic links; any other uri as it is."""
     return os.path.realpath(uri) if scheme(uri) == "file" else uri
+
+
+def each_resolved(uris: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield absolute uris, each with where it leads; the links of a folder are followed once for all of its files."""
+    folder_of = lru_cache(1000)(resolved)
+    for uri in uris:
+        folder, _, name = uri.rpartition("/")
+        yield uri, resolved(uri) if "://" in uri or os.path.islink(uri) else join(folder_of(folder or "/"), name)
 
 
 def is_below(uri: str, folder: str) -> bool:

@@ -1,0 +1,65 @@
+"""The columns of a manifest that srpipe only carries along."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow as pa
+
+from ..output.mixed_columns import cell_text
+from ..output.record import COLUMNS
+from .table import Column, as_text
+
+PREFIX = "manifest_"
+"""Under which a user's column is carried that is named like one of a record."""
+
+REFERENCE = "reference"
+"""The user's column that `srpipe eval` reads."""
+
+
+def carried(columns: Mapping[str, Column], rows: int) -> pa.Table:
+    """Return the user's columns, of so many rows, under the names that they have in records.
+
+    None is that of a record's own column. Those are told apart without regard to case, as most readers of Parquet do;
+    so is REFERENCE.
+    """
+    taken = {*COLUMNS, REFERENCE, *(name.strip().lower() for name in columns)}
+    reference = reference_among(columns)
+    table: dict[str, pa.Array] = {}
+    for name, values in columns.items():
+        plain = name.strip()
+        if name == reference:
+            table[REFERENCE] = _column(_texts(values))
+            continue
+        if plain.lower() in (*COLUMNS, REFERENCE):
+            while plain.lower() in taken:
+                plain = PREFIX + plain
+            taken.add(plain.lower())
+        table[plain] = _column(values)
+    return pa.table(table) if table else pa.table({"row": pa.nulls(rows)}).select([])
+
+
+def references_in(columns: pa.Table) -> Iterator[str]:
+    """Yield the references among the user's columns, "" where a row has none."""
+    if REFERENCE in columns.column_names:
+        yield from (cell or "" for cell in columns[REFERENCE].to_pylist())
+
+
+def reference_among(names: Iterable[str]) -> str | None:
+    """Return the name of the column that is carried as REFERENCE."""
+    references = [name for name in names if name.strip().lower() == REFERENCE]
+    return min(references, key=lambda name: name.strip() != REFERENCE, default=None)
+
+
+def _texts(values: Column) -> list[str | None]:
+    cells = values.to_pylist() if isinstance(values, pa.Array) else values
+    return [as_text(cell) or None for cell in cells]
+
+
+def _column(values: Column) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    if any(isinstance(value, dict | list) for value in values):
+        return pa.array([None if value is None else cell_text(value) for value in values])
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):  # jsonl cells that no one type can hold
+        return pa.array([None if value is None else cell_text(value) for value in values])
