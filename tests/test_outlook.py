@@ -20,7 +20,7 @@ from pipeline.forecast.forecast import Forecast, forecast
 from pipeline.forecast.outlook import Asked, Outlook, look_ahead
 from pipeline.manifest.claims import claims, name_of
 from pipeline.manifest.manifest import open_manifest, read_manifest
-from pipeline.output.layout import Commit, list_commits, single_names, tile_position
+from pipeline.output.layout import Commit, list_commits, single_names
 from pipeline.work.units import Row
 
 from .fixture_types import MakeConfig, MakePng
@@ -37,14 +37,21 @@ def ahead(config: RunConfig, drawn: int = 1000) -> Outlook:
 
 
 _KEYS = st.sampled_from(
-    ["a", "A", "b", "a/b", "A/B", "a.png", "a.PNG/c", "a/r0000_c0001.png", "b/r0000_c0000.tif", "é"]
+    [
+        *("a", "A", "b", "a/b", "A/B", "a.png", "a.PNG/c", "a/r0000_c0001.png", "b/r0000_c0000.tif", "é"),
+        *("a/mosaic.vrt", "a/r0000_c0001.png/mosaic.vrt", "b/r0000_c0000.pgw/c", "a/b/r0000_c0000.png.aux.xml"),
+    ]
 )
+_AMONG_TILES = ("r0000_c0001.png", "r0000_c0000.tif", "mosaic.vrt", "r0000_c0000.pgw", "r0000_c0000.png.aux.xml")
 _ROWS = st.lists(st.tuples(_KEYS, st.sampled_from([2, 3])), max_size=9)
 
 
-def _reference(rows: list[tuple[str, int]], folds_case: bool, one_file: bool) -> tuple[list[int], list[int]]:
+def _reference(
+    rows: list[tuple[str, int]], done: list[str], folds_case: bool, one_file: bool
+) -> tuple[list[int], list[int]]:
     """Positions of the rows that are kept and of those that are rejected, said pair by pair."""
     names = [name_of(key, folds_case) for key, _ in rows]
+    all_names = [*names, *(name_of(key, folds_case) for key in done)]
 
     def folders(name: str) -> set[str]:
         parts = name.split("/")
@@ -56,11 +63,13 @@ def _reference(rows: list[tuple[str, int]], folds_case: bool, one_file: bool) ->
 
     kept, rejected = [], []
     for place, name in enumerate(names):
-        folder, _, last = name.rpartition("/")
+        parts = name.split("/")
         alike = [rows[other] for other, named in enumerate(names) if named == name]
         bad = len(set(alike)) > 1
-        bad |= one_file and any(clash(name, other) for other in names)
-        bad |= not one_file and tile_position(last) is not None and folder in names
+        bad |= one_file and any(clash(name, other) for other in all_names)
+        bad |= not one_file and any(
+            part in _AMONG_TILES and "/".join(parts[:depth]) in names for depth, part in enumerate(parts)
+        )
         if bad:
             rejected.append(place)
         elif names.index(name) == place:
@@ -68,11 +77,15 @@ def _reference(rows: list[tuple[str, int]], folds_case: bool, one_file: bool) ->
     return kept, rejected
 
 
-@given(rows=_ROWS, folds_case=st.booleans(), one_file=st.booleans())
-def test_claims_are_told_apart(rows: list[tuple[str, int]], folds_case: bool, one_file: bool) -> None:
-    """Of rows that claim one name or one place all are rejected, of equal ones the first is kept."""
-    kept, rejected = _reference(rows, folds_case, one_file)
+@given(rows=_ROWS, done=st.lists(_KEYS, max_size=3), folds_case=st.booleans(), one_file=st.booleans())
+def test_claims_are_told_apart(rows: list[tuple[str, int]], done: list[str], folds_case: bool, one_file: bool) -> None:
+    """Of rows that claim one name or one place all are rejected, of equal ones the first is kept.
+
+    The place of the one file of another key that is done is claimed, too.
+    """
+    kept, rejected = _reference(rows, done, folds_case, one_file)
     with claims(folds_case=folds_case, one_file=one_file) as claimed:
+        claimed.add_done(done)
         for index, (key, scale) in enumerate(rows):
             claimed.add(Row(index, index + 1, key, "/in/x.png", scale, 0))
         claimed.settle()
@@ -117,14 +130,15 @@ def test_counts_are_those_of_a_run(tmp_path: Path, tiny_config: MakeConfig, one_
     for number in (8, 9):
         source = storage.stat(str(tmp_path / f"{number}.png")).fingerprint
         storage.write(Commit(config.fingerprint(), f"{number}.png", source).uri(config.output), b"")
-    storage.write(Commit(config.fingerprint(), "10.png", "0" * 16).uri(config.output), b"")
+    for key in ("10.png", "11"):
+        storage.write(Commit(config.fingerprint(), key, "0" * 16).uri(config.output), b"")
     plan = make_plan(config, read_manifest(config.manifest), "", list_commits(config.output))
     found = ahead(config)
     counts = found.counts
     assert (counts.to_do, counts.already_done, counts.duplicates) == (plan.todo, len(plan.committed), plan.duplicates)
     assert (counts.already_done, counts.duplicates, counts.skipped) == (2, 1, len(plan.skipped))
     assert found.rejected == plan.rejected
-    assert (counts.bad_rows, counts.collisions) == (len(plan.rejected), 2)
+    assert (counts.bad_rows, counts.collisions) == (len(plan.rejected), 2 + one_file)
     assert [[row.index for row in unit] for unit in found.units] == [[row.index for row in unit] for unit in plan.units]
     assert found.input_bytes == sum(row.size for unit in plan.units for row in unit)
     part = ahead(config, drawn=5)

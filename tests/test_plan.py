@@ -161,7 +161,7 @@ def test_places_that_differ_in_case_alone(plan: Plans) -> None:
     """A place of a tile, or of one file an image, is the same in either case where the output ignores it."""
     tile = "uri,id\na.png,A\nb.png,a/R0000_C0001.PNG\n"
     assert len(_keys(plan(tile))) == 2
-    assert "place of a tile" in plan(tile, folds_case=True).rejected[0].message
+    assert "among the tiles of 'a'" in plan(tile, folds_case=True).rejected[0].message
     one_file = "uri,id\na.png,A\nb.png,a.TIF\n"
     assert len(_keys(plan(one_file, form=Form(single=True)))) == 2
     rejected = plan(one_file, form=Form(single=True), folds_case=True).rejected

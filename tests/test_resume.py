@@ -16,6 +16,7 @@ from pipeline import storage
 from pipeline.config import Existing, Form
 from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
+from pipeline.errors import UsageError
 from pipeline.output.layout import list_commits
 from pipeline.output.record import Record
 
@@ -111,6 +112,31 @@ def test_another_form_after_one_that_could_not_be_written(
     assert run(then, observer).done == 3
     kept, removed = ("images", "tiles") if then.form.single else ("tiles", "images")
     assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
+
+
+def test_the_file_of_another_manifest_is_not_replaced(tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:
+    """A key whose one file would lie where that of a key of an earlier manifest does is a bad row."""
+    config = tiny_config(form=Form(single=True))
+    run(config)
+    before = files_below(out / "images")
+    (tmp_path / "m.csv").write_text("uri,id\nb.png,a\nb.png,b.png\n")
+    with pytest.raises(
+        UsageError, match=r"key 'a' would lie where that of 'a\.png' does, which an earlier run has done"
+    ):
+        run(replace(config, strict=True))
+    assert numbers(run(config)) == (2, 0, 1, 1, 0)
+    assert files_below(out / "images") == before
+
+
+def test_the_file_of_another_key_is_not_removed(tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:
+    """An image in tiles whose key is `a` looks for a file of its own that it may have been, and `a.png` is another's."""
+    (tmp_path / "m.csv").write_text("uri\na.png\n")
+    run(tiny_config(form=Form(single=True)))
+    before = files_below(out / "images")
+    (tmp_path / "m.csv").write_text("uri,id\nb.png,a\n")
+    for existing in (Existing.RESUME, Existing.OVERWRITE):
+        assert run(tiny_config(existing=existing)).done == 1
+    assert files_below(out / "images") == before
 
 
 def test_overwrite_does_everything_again(

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..manifest.checking import claim
 from ..manifest.claims import Rejected, claims, name_of
 from ..manifest.manifest import Manifest
-from ..output.layout import Commit
+from ..output.layout import Commit, file_rivals
 from ..storage import Source
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import Row
@@ -86,7 +86,7 @@ def make_plan(
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
     """
     limit = len(manifest.rows) if config.limit is None else config.limit
-    rows, all_rejected, duplicates = _check_rows(config, manifest, root, folds_case)
+    rows, all_rejected, duplicates = _check_rows(config, manifest, root, commits, folds_case)
     rejected = [row for row in all_rejected if row.index < limit]
     if config.strict and rejected:
         refuse(config, rejected[0], len(rejected))
@@ -111,7 +111,9 @@ def make_plan(
         for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
-        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, recorded=row.key in recorded))
+        rivalled = any(name_of(rival, folds_case) in done for rival in file_rivals(row.key))
+        told = {"redo": redo, "recorded": row.key in recorded, "rivalled": rivalled}
+        todo.append(replace(row, size=size, stale=tuple(stale), **told))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),
@@ -139,9 +141,10 @@ def under(key: str, commit: Commit) -> Commit:
 
 
 def _check_rows(
-    config: RunConfig, manifest: Manifest, root: str, folds_case: bool
+    config: RunConfig, manifest: Manifest, root: str, done: Iterable[str], folds_case: bool
 ) -> tuple[list[Row], list[Rejected], int]:
     with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
+        claimed.add_done(done)
         claim(claimed, config, manifest, root, lambda _done, _todo: None)
         return [*claimed.kept()], [*claimed.rejected()], claimed.repeated()
 

@@ -122,6 +122,8 @@ def look_ahead(
     limit = ALL if config.limit is None else config.limit
     with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
         root = config.root or manifest.root
+        if config.form.one_file:
+            claimed.add_done(commit.key for commit in each_commit(config.output))
         number = claim(claimed, config, manifest, root, lambda *counts: looking("checked", *counts))
         collisions = claimed.disputed(limit)
         bad_rows = claimed.refused(limit) + collisions

@@ -2,7 +2,7 @@
 
 import sqlite3
 import unicodedata
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,22 +13,22 @@ from typing import Any, Literal
 from sr_ops.settings import COLLECTION_KERNEL
 
 from ..errors import UsageError
-from ..output.layout import single_names, tile_position
+from ..output.layout import is_beside_tiles, single_names
 from ..work.units import Row
 
 _TABLES = """
 CREATE TABLE rows (
     place INTEGER PRIMARY KEY, line INTEGER, key TEXT, uri TEXT, scale INTEGER, nodata TEXT, kernel INTEGER,
-    noise TEXT, result_size TEXT, camera TEXT, name TEXT, asked BLOB, tile_of TEXT, problem TEXT
+    noise TEXT, result_size TEXT, camera TEXT, name TEXT, asked BLOB, problem TEXT
 );
 CREATE TABLE kernels (number INTEGER PRIMARY KEY, kernel TEXT UNIQUE);
 CREATE TABLE paths (path TEXT, is_file INTEGER, name TEXT, PRIMARY KEY (path, is_file, name)) WITHOUT ROWID;
+CREATE TABLE tiles (tile_of TEXT, name TEXT, PRIMARY KEY (tile_of, name)) WITHOUT ROWID;
 CREATE TABLE conflicts (name TEXT PRIMARY KEY, kind TEXT, other TEXT) WITHOUT ROWID;
 """
 
 _CONFLICTS = """
 CREATE INDEX by_name ON rows (name, place, asked) WHERE name IS NOT NULL;
-CREATE INDEX by_tile ON rows (tile_of) WHERE tile_of IS NOT NULL;
 INSERT OR IGNORE INTO conflicts
     SELECT mine.name, 'file', min(others.name) FROM paths others CROSS JOIN paths mine
     ON mine.path = others.path AND mine.name <> others.name WHERE others.is_file = 1 GROUP BY mine.name;
@@ -36,8 +36,7 @@ INSERT OR IGNORE INTO conflicts
     SELECT mine.name, 'file', min(others.name) FROM paths mine CROSS JOIN paths others
     ON mine.path = others.path AND others.is_file = 0 WHERE mine.is_file = 1 GROUP BY mine.name;
 INSERT OR IGNORE INTO conflicts
-    SELECT name, 'tile', tile_of FROM rows WHERE tile_of IS NOT NULL
-    AND EXISTS (SELECT 1 FROM rows others WHERE others.name = rows.tile_of);
+    SELECT name, 'tile', tile_of FROM tiles WHERE EXISTS (SELECT 1 FROM rows WHERE rows.name = tile_of);
 INSERT OR IGNORE INTO conflicts
     SELECT name, 'claim', NULL FROM rows WHERE name IS NOT NULL GROUP BY name HAVING min(asked) <> max(asked);
 """
@@ -137,6 +136,7 @@ class Claims:
         self._folds_case, self._one_file = folds_case, one_file
         self._rows: list[tuple[object, ...]] = []
         self._paths: list[tuple[str, bool, str]] = []
+        self._tiles: list[tuple[str, str]] = []
         self._kernel_number = lru_cache(_AT_ONCE)(self._numbered)
         self._kernel = lru_cache(_AT_ONCE)(self._of_number)
         self._why = lru_cache(_AT_ONCE)(self._told)
@@ -144,21 +144,28 @@ class Claims:
     def add(self, row: Row) -> None:
         """Add a row that is valid by itself."""
         name = name_of(row.key, self._folds_case)
-        folder, _, last = name.rpartition("/")
-        tile_of = folder if not self._one_file and tile_position(last) else None
         kernel = self._kernel_number(row.kernel)
         asked = blake2b(repr(_asked(row, kernel)).encode(), digest_size=16).digest()
         told = (row.scale, row.nodata, kernel, row.noise, row.result_size, row.camera)
-        self._rows.append((row.index, row.line, row.key, row.uri, *told, name, asked, tile_of, None))
+        self._rows.append((row.index, row.line, row.key, row.uri, *told, name, asked, None))
         if self._one_file:
+            self._claim_file(name)
+        else:
             parts = name.split("/")
-            self._paths += [(path, True, name) for path in single_names(name)]
-            self._paths += [("/".join(parts[:depth]), False, name) for depth in range(1, len(parts))]
+            within = [depth for depth in range(1, len(parts)) if is_beside_tiles(parts[depth])]
+            self._tiles += [("/".join(parts[:depth]), name) for depth in within]
         self._write(_AT_ONCE)
+
+    def add_done(self, keys: Iterable[str]) -> None:
+        """Add keys that earlier runs have done: no row of another key may take the place of their files."""
+        if self._one_file:
+            for key in keys:
+                self._claim_file(name_of(key, self._folds_case))
+                self._write(_AT_ONCE)
 
     def refuse(self, index: int, line: int, uri: str, problem: str) -> None:
         """Add a row that is invalid by itself, and say why."""
-        self._rows.append((index, line, None, uri, *(None,) * 9, problem))
+        self._rows.append((index, line, None, uri, *(None,) * 8, problem))
         self._write(_AT_ONCE)
 
     def settle(self) -> None:
@@ -209,6 +216,11 @@ class Claims:
         """Return the number of rows before a position that claim the key or the place of another row."""
         return self._count("SELECT count(*) FROM rows JOIN conflicts USING (name) WHERE place < ?", below)
 
+    def _claim_file(self, name: str) -> None:
+        parts = name.split("/")
+        self._paths += [(path, True, name) for path in single_names(name)]
+        self._paths += [("/".join(parts[:depth]), False, name) for depth in range(1, len(parts))]
+
     def _ask(self, question: str, *values: object) -> Iterator[tuple[Any, ...]]:
         return iter(self._database.execute(question, values))
 
@@ -217,13 +229,15 @@ class Claims:
         return int(number)
 
     def _write(self, least: int) -> None:
-        if len(self._rows) < least:
+        if max(len(self._rows), len(self._paths)) < least:
             return
         self._database.execute("BEGIN")
-        self._database.executemany(f"INSERT INTO rows VALUES ({', '.join('?' * 14)})", self._rows)
+        self._database.executemany(f"INSERT INTO rows VALUES ({', '.join('?' * 13)})", self._rows)
         self._database.executemany("INSERT OR IGNORE INTO paths VALUES (?, ?, ?)", self._paths)
+        self._database.executemany("INSERT OR IGNORE INTO tiles VALUES (?, ?)", self._tiles)
         self._database.execute("COMMIT")
         self._rows.clear()
+        self._tiles.clear()
         self._paths.clear()
 
     def _numbered(self, kernel: str) -> int:
@@ -238,10 +252,16 @@ class Claims:
         """Return the message for all rows of a name in conflict."""
         ((kind, other),) = self._ask("SELECT kind, other FROM conflicts WHERE name = ?", name)
         if kind == "file":
-            return f"the file of the key {name!r} would lie where that of {other!r} does; give the row another id"
+            told = f"the file of the key {name!r} would lie where that of {other!r} does"
+            if self._count("SELECT count(*) FROM rows WHERE name = ?", other):
+                return f"{told}; give the row another id"
+            return f"{told}, which an earlier run has done; give the row another id, or choose another --output"
         keys = [key for (key,) in self._ask(_KEYS, name)]
         if kind == "tile":
-            return f"the key {keys[0]!r} is the place of a tile of {other!r}; give the row another id"
+            return (
+                f"the key {keys[0]!r} takes a name that a file among the tiles of {other!r} may have; give the row"
+                " another id"
+            )
         lines = [str(line) for (line,) in self._ask(_LINES, name)]
         told = _and(lines, self._count("SELECT count(*) FROM rows WHERE name = ?", name))
         if len(keys) > 1:

@@ -59,6 +59,11 @@ def aux_name(tile: str) -> str:
     return f"{tile}.aux.xml"
 
 
+def is_beside_tiles(name: str) -> bool:
+    """Return whether a file of the folder of an image's tiles may have this name."""
+    return bool(name == MOSAIC or _TILE_NAME.fullmatch(name) or _SIDECAR.fullmatch(name))
+
+
 def remove_other_tiles(folder: str, kept: Collection[str]) -> None:
     """Delete what earlier runs left: tiles, files beside tiles and the mosaic, except the names in `kept`.
 
@@ -68,8 +73,7 @@ def remove_other_tiles(folder: str, kept: Collection[str]) -> None:
     """
     for uri in storage.list_folder(folder):
         name = uri.rpartition("/")[2]
-        is_ours = name == MOSAIC or _TILE_NAME.fullmatch(name) or _SIDECAR.fullmatch(name)
-        if is_ours and name not in kept:
+        if is_beside_tiles(name) and name not in kept:
             storage.remove(uri)
 
 
@@ -94,6 +98,13 @@ def single_name(key: str, extension: str) -> str:
 def single_names(key: str) -> list[str]:
     """Return all possible names of an image's one file."""
     return [single_name(key, extension) for extension in _EXTENSIONS]
+
+
+def file_rivals(key: str) -> set[str]:
+    """Return the other keys whose one file may have a name that this key's may have: `a.png` of `a`."""
+    names = single_names(key)
+    others = {other for name in names for other in (name, name[: -len(".png")])} - {key}
+    return {other for other in others if not {*names}.isdisjoint(single_names(other))}
 
 
 def remove_other_files(output: str, key: str, kept: str | None) -> None:

@@ -221,7 +221,7 @@ class ImageWork:
                 self._patiently(lambda: finish_tiles(self._output, row.key, tiling, names))
             if written.map_names or row.may_have_other_forms:
                 place_of_map = self._patiently(lambda: finish_map(self._output, row.key, tiling, written.map_names))
-            if row.may_have_other_forms:
+            if row.may_have_a_file:
                 self._patiently(lambda: remove_other_forms(self._output, row.key, kept))
             return place_of_map
         except OSError as error:

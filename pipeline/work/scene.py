@@ -127,7 +127,7 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
         return _failed(scene, ErrorType.READ, message)
     try:
         patiently(lambda: finish_tiles(output, commit.key, tiling, names))
-        if scene.row.may_have_other_forms:
+        if scene.row.may_have_a_file:
             patiently(lambda: remove_other_forms(output, commit.key, None))
         map_uri = patiently(lambda: finish_map(output, commit.key, tiling, _map_names(groups)))
         record = replace(record, disagreement_uri=map_uri)

@@ -51,11 +51,18 @@ class Row:
     """How the kernel was found, if it is that of the camera."""
     recorded: bool = False
     """Whether a run before left a record of it, and so perhaps another form."""
+    rivalled: bool = False
+    """Whether a file under a name of its one file may be that of another key, which an earlier run has done."""
 
     @property
     def may_have_other_forms(self) -> bool:
         """Whether to look for them; a run that was broken off may have removed what was stale, and no more."""
         return self.recorded or bool(self.stale)
+
+    @property
+    def may_have_a_file(self) -> bool:
+        """Whether to look for the one file that it was before."""
+        return self.may_have_other_forms and not self.rivalled
 
     @property
     def told_scale(self) -> float | None:
