@@ -121,7 +121,7 @@ def test_the_file_of_another_manifest_is_not_replaced(tmp_path: Path, out: Path,
     before = files_below(out / "images")
     (tmp_path / "m.csv").write_text("uri,id\nb.png,a\nb.png,b.png\n")
     with pytest.raises(
-        UsageError, match=r"key 'a' would lie where that of 'a\.png' does, which an earlier run has done"
+        UsageError, match=r"key 'a' would lie where that of 'a\.png' does, which an earlier run"
     ):
         run(replace(config, strict=True))
     assert numbers(run(config)) == (2, 0, 1, 1, 0)
@@ -129,7 +129,7 @@ def test_the_file_of_another_manifest_is_not_replaced(tmp_path: Path, out: Path,
 
 
 def test_the_file_of_another_key_is_not_removed(tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:
-    """An image in tiles whose key is `a` looks for a file of its own that it may have been, and `a.png` is another's."""
+    """An image in tiles, `a`, looks for a file that it may have been before, and `a.png` is another's."""
     (tmp_path / "m.csv").write_text("uri\na.png\n")
     run(tiny_config(form=Form(single=True)))
     before = files_below(out / "images")

@@ -495,6 +495,24 @@ def test_leftovers_of_a_committed_scene(
     assert not (tmp_path / "out/_scene").exists()
 
 
+@pytest.mark.usefixtures("divided", "big")
+@pytest.mark.parametrize("existing", [Existing.RESUME, Existing.OVERWRITE])
+def test_links_lead_no_removal_out_of_the_output(tmp_path: Path, tiny_config: MakeConfig, existing: Existing) -> None:
+    """A scene's working folder is emptied, and a folder that a link in it leads to stays as it is."""
+    config = tiny_config()
+    run(config)
+    ((commit,),) = list_commits(config.output).values()
+    folder = Path(commit.scene_folder(config.output))
+    folder.mkdir(parents=True)
+    mine = tmp_path / "mine/notes.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    (folder / "link").symlink_to(mine.parent)
+    run(replace(config, existing=existing))
+    assert mine.read_text() == "mine"
+    assert not folder.exists()
+
+
 @pytest.mark.usefixtures("scenes", "divided")
 def test_scenes_on_s3(
     tmp_path: Path, s3_bucket: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles

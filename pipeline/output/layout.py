@@ -216,10 +216,10 @@ def scenes_folder(output: str) -> str:
 
 
 def list_scenes(output: str) -> dict[Commit, list[str]]:
-    """Return the files of every scene in progress, by its future commit, from one listing of names."""
+    """Return the files of every scene in progress, by its future commit, in order, from one listing of names."""
     folder = scenes_folder(output)
     scenes: dict[Commit, list[str]] = {}
-    for uri in storage.find(folder):
+    for uri in sorted(storage.names_below(folder)):
         settings, _, path = uri.removeprefix(folder + "/").partition("/")
         key, _, source = path.rpartition("/")[0].rpartition(".")
         if key:
