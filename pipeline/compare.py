@@ -179,7 +179,7 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
             by_key[row["key"]].append(row)
     uris, problems = [], []
     for key, rows in by_key.items():
-        uri = storage.join(output, "sheets", layout.single_name(key, "png"))
+        uri = storage.join(output, "sheets", f"{key}.png")
         try:
             storage.write(uri, _drawn(key, rows, folder))
             uris.append(uri)

@@ -50,6 +50,14 @@ def test_methods_side_by_side(pictures: Path, srpipe: Srpipe) -> None:
     assert sorted(file.name for file in (pictures / "out/sheets").iterdir()) == ["a.png", "b.png"]
 
 
+def test_every_key_has_a_sheet_of_its_own(pictures: Path, srpipe: Srpipe) -> None:
+    """Also `a` and `a.png`."""
+    (pictures / "m.csv").write_text("uri,id\na.png,a\nb.png,a.png\n")
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE, "--json")
+    assert code == 0
+    assert len(set(json.loads(out)["sheets"])) == len([*(pictures / "out/sheets").iterdir()]) == 2
+
+
 def test_again_nothing_is_done(pictures: Path, srpipe: Srpipe) -> None:
     """It goes on where it stopped, a method more costs that method alone, and figures are those of before."""
     srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE)

@@ -120,9 +120,7 @@ def test_the_file_of_another_manifest_is_not_replaced(tmp_path: Path, out: Path,
     run(config)
     before = files_below(out / "images")
     (tmp_path / "m.csv").write_text("uri,id\nb.png,a\nb.png,b.png\n")
-    with pytest.raises(
-        UsageError, match=r"key 'a' would lie where that of 'a\.png' does, which an earlier run"
-    ):
+    with pytest.raises(UsageError, match=r"key 'a' would lie where that of 'a\.png' does, which an earlier run"):
         run(replace(config, strict=True))
     assert numbers(run(config)) == (2, 0, 1, 1, 0)
     assert files_below(out / "images") == before
