@@ -435,6 +435,26 @@ def test_the_column_of_true_images_in_any_case(
     assert {name: str(cells[0]) for name, cells in columns.items()} == carried
 
 
+def test_times_that_python_has_not(read: Callable[..., Manifest]) -> None:
+    """Those of a column that says what to do refuse the manifest in a sentence; a reference is then only missing."""
+    late = pa.array([253_402_300_800], pa.timestamp("s"))
+    for name in ("id", "reference"):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"uri": ["a.png"], name: late}), sink)
+        if name == "id":
+            with pytest.raises(UsageError, match="cannot read the manifest"):
+                read("m.parquet", sink.getvalue().to_pybytes())
+        else:
+            carried = read("m.parquet", sink.getvalue().to_pybytes()).user_columns
+            assert carried["reference"].to_pylist() == ["10000-01-01 00:00:00.000"]
+
+
+def test_names_of_columns_that_are_no_text(read: Callable[..., Manifest]) -> None:
+    """Half a character is spelt out, and no column is lost to one that is named so."""
+    columns = read("m.jsonl", r'{"uri": "a.png", "n\ud800": 1, "n\\ud800": 2}').user_columns
+    assert columns.to_pydict() == {r"manifest_n\ud800": [1], r"n\ud800": [2]}
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_columns_named_like_a_record_s(read: Callable[..., Manifest], suffix: str) -> None:
     """They are carried under a prefix, and again under it where that name is taken; upper case makes no other name."""

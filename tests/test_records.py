@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pipeline import storage
 from pipeline.codec import DamagedError, from_json, from_plain, to_json, to_plain
 from pipeline.errors import ErrorType
-from pipeline.output import records
+from pipeline.output import layout, records
 from pipeline.output.layout import Commit, list_commits
 from pipeline.output.record import COLUMNS, SCHEMA, Record
-from pipeline.output.records import RecordSink, recorded_commits, to_table
+from pipeline.output.records import RecordSink, read_table, recorded_commits, to_table, write_table
 from pipeline.output.status import Status
 from pipeline.storage.patience import Patience
 
@@ -214,6 +214,33 @@ def test_user_column_of_another_type(
     add_run("20260101-a", [_record("x")], pa.table({"n": first}))
     add_run("20260102-a", [_record("y")], pa.table({"n": then}))
     assert _merged(tmp_path, "key", "n") == list(zip(["x", "y"], merged, strict=True))
+
+
+_LATE = 253_402_300_800_000
+"""Milliseconds since 1970 at which the year 10000 begins."""
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (pa.array([_LATE], pa.timestamp("ms")), "10000-01-01 00:00:00.000"),
+        (pa.array([_LATE], pa.timestamp("ms", "Europe/Berlin")), "10000-01-01 00:00:00.000Z"),
+        (pa.array([0], pa.timestamp("ms", "Nowhere")), "1970-01-01 00:00:00.000Z"),
+        (pa.array([_LATE // 86_400_000], pa.date32()), "10000-01-01"),
+        (pa.array([[_LATE]], pa.list_(pa.timestamp("ms"))), ["10000-01-01 00:00:00.000"]),
+        (pa.array([{"a": _LATE}], pa.struct({"a": pa.timestamp("ms")})), {"a": "10000-01-01 00:00:00.000"}),
+        (pa.array([0], pa.timestamp("us", "UTC")), datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else None,
+)
+def test_times_that_python_has_not(
+    tmp_path: Path, add_run: Callable[..., None], column: pa.Array, told: object
+) -> None:
+    """They are carried as text, so that every command can read the records; other times stay times."""
+    add_run("20260101-a", [_record("x")], pa.table({"n": column}))
+    assert _merged(tmp_path, "key", "n") == [("x", told)]
+    write_table(layout.table(str(tmp_path)), pa.table({"key": ["x"], "n": column}))
+    assert read_table(layout.table(str(tmp_path)))["n"].to_pylist() == [told]
 
 
 def test_rows_out_of_order(tmp_path: Path) -> None:

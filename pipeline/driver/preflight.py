@@ -10,8 +10,8 @@ from sr_ops.settings import COLLECTION_KERNEL
 from .. import storage
 from ..config import Device, Executor, Existing, Format, RunConfig
 from ..errors import UsageError
-from ..manifest.checking import printable
 from ..manifest.manifest import OpenManifest
+from ..manifest.table import printable
 from ..output import layout
 
 

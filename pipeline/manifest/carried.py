@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
-from ..output.mixed_columns import cell_text
+from ..output.mixed_columns import cell_text, concatenated
 from ..output.record import COLUMNS
-from .table import Column, as_text
+from .table import Column, as_text, printable
 
 PREFIX = "manifest_"
 """Under which a user's column is carried that is named like one of a record."""
@@ -25,11 +25,11 @@ def carried(columns: Mapping[str, Column], rows: int) -> pa.Table:
     reference = reference_among(columns)
     table: dict[str, pa.Array] = {}
     for name, values in columns.items():
-        plain = name.strip()
+        plain = printable(name.strip())
         if name == reference:
             table[REFERENCE] = _column(_texts(values))
             continue
-        if plain.lower() in (*COLUMNS, REFERENCE):
+        if plain.lower() in (*COLUMNS, REFERENCE) or plain != name.strip():
             while plain.lower() in taken:
                 plain = PREFIX + plain
             taken.add(plain.lower())
@@ -50,7 +50,7 @@ def reference_among(names: Iterable[str]) -> str | None:
 
 
 def _texts(values: Column) -> list[str | None]:
-    cells = values.to_pylist() if isinstance(values, pa.Array) else values
+    cells = concatenated([pa.table({"": values})])[""].to_pylist() if isinstance(values, pa.Array) else values
     return [as_text(cell) or None for cell in cells]
 
 

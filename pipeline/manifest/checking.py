@@ -18,6 +18,7 @@ from ..work.units import Row
 from .claims import Claims
 from .kernel_cells import KernelCells
 from .manifest import Cells, OpenManifest
+from .table import printable
 
 _TOLD_ROWS = 1000
 """Rows between two reports of progress."""
@@ -106,11 +107,6 @@ def _check_kernel(settings: Settings) -> None:
             f"the kernel {described(settings.kernel)} cannot be used with the network {settings.network}, which knows"
             " bicubic alone; leave out --network, --prior none and --preset paper, or use --method bicubic"
         )
-
-
-def printable(name: str) -> str:
-    """A file name as text: bytes that are not UTF-8, which Python keeps as lone surrogates, spelt out."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _key_text(written: str, uri: str, root: str) -> str:

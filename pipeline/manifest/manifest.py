@@ -102,7 +102,7 @@ def open_manifest(manifest: str) -> Generator[OpenManifest, None, None]:
     Raises:
         UsageError: as for `read_manifest`; an error far down in a table is raised when you reach its row.
     """
-    uri = storage.absolute(manifest)
+    uri = storage.absolute(manifest, what="the manifest")
     if not storage.check_service(uri):
         raise UsageError(f"the manifest {manifest} cannot be read: there is no such bucket; correct its name")
     refuse_stream(manifest, uri)

@@ -42,7 +42,7 @@ class Table(ABC):
         """Turn an error of reading into a UsageError with a sentence."""
         try:
             yield
-        except (UnicodeError, csv.Error, pa.ArrowException) as error:
+        except (csv.Error, pa.ArrowException, OverflowError, ValueError) as error:
             raise UsageError(f"cannot read the manifest {self._uri}: {error}; is it really {self._kind}?") from error
 
     def refuse_twins(self, names: Sequence[str]) -> None:
@@ -56,6 +56,11 @@ class Table(ABC):
 
     @abstractmethod
     def _rows(self, names: Sequence[str]) -> Iterator[TableRow]: ...
+
+
+def printable(name: str) -> str:
+    """Return a name as text: bytes that are not UTF-8, which Python keeps as lone surrogates, spelt out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def as_text(value: Any) -> str:

@@ -1,16 +1,21 @@
 """Concatenation of the tables of several runs, even if a user's column has different types."""
 
 import json
+from collections.abc import Callable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def concatenated(tables: list[pa.Table]) -> pa.Table:
     """Return one table with all columns; a column without a type that holds all of its cells becomes text.
 
+    So does one with times that Python has not, such as those beyond the year 9999.
+
     Args:
         tables: at least one.
     """
+    tables = [_readable(table) for table in tables]
     for name in dict.fromkeys(name for table in tables for name in table.column_names):
         if not _have_a_type([table.select([name]) for table in tables if name in table.column_names]):
             tables = [_as_text(table, name) for table in tables]
@@ -27,6 +32,41 @@ def _have_a_type(columns: list[pa.Table]) -> bool:
     except (pa.ArrowTypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
     return True
+
+
+def _readable(table: pa.Table) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        if not _is_readable(table[field.name]):
+            table = table.set_column(place, field.name, _told(table[field.name]))
+    return table
+
+
+def _is_readable(column: pa.ChunkedArray) -> bool:
+    """Return whether Python has all values of a column; of dates and plain times the first and the last tell."""
+    kind = column.type
+    try:
+        if pa.types.is_nested(kind) or getattr(kind, "unit", "") == "ns":  # without pandas, not all of ns can be read
+            column.to_pylist()
+        elif pa.types.is_temporal(kind):
+            pc.min_max(column).as_py()
+    except (OverflowError, ValueError):  # pyarrow's own are ValueErrors, too
+        return False
+    return True
+
+
+def _told(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column with its times as text, those with a zone in UTC, whose zone Arrow need not know."""
+    in_utc = _each(column.type, lambda kind: pa.timestamp(kind.unit, "UTC") if getattr(kind, "tz", None) else kind)
+    return column.cast(in_utc).cast(_each(in_utc, lambda kind: pa.string() if pa.types.is_temporal(kind) else kind))
+
+
+def _each(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """Return a type in which every type that holds no others is changed."""
+    if pa.types.is_list(kind):
+        return pa.list_(_each(kind.value_type, change))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_each(field.type, change)) for field in kind])
+    return change(kind)
 
 
 def _as_text(table: pa.Table, name: str) -> pa.Table:
