@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +155,19 @@ def test_a_pickle_that_runs_code_is_not_opened(what: str, capsys: pytest.Capture
     with pytest.raises(ValueError, match="is a pickle that runs code when it is opened"):
         parse_model(CALLS[what]())
     assert "this was run" not in capsys.readouterr().out
+
+
+def test_a_damaged_archive_is_no_checkpoint() -> None:
+    """Whatever the method of its compression."""
+    for method, damaged in ((zipfile.ZIP_DEFLATED, b"\xff"), (zipfile.ZIP_BZIP2, b"x"), (zipfile.ZIP_LZMA, b"\xff")):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", method) as archive:
+            archive.writestr("a/data.pkl", bytes(1000))
+        data = bytearray(stream.getvalue())
+        start = 30 + len("a/data.pkl")
+        data[start : start + 12] = damaged * 12
+        with pytest.raises(ValueError, match="is not a complete checkpoint of PyTorch"):
+            parse_model(bytes(data))
 
 
 @pytest.mark.parametrize("old", [False, True])

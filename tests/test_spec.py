@@ -150,6 +150,7 @@ REFUSED = {
     "no such scale": ("scale = 9", ("job.toml: ", "'--scale'", "'9' cannot be made")),
     "no such share": ('gpus-per-worker = "1/3"', ("job.toml: ", "'--gpus-per-worker'", "'1/3' is not 1, 1/2 or 1/4")),
     "not TOML": ("scale =", ("job.toml is not TOML",)),
+    "too deep": ("a = " + "[" * 5000, ("job.toml is not TOML",)),
     "no text at all": ("\udcff", ("job.toml is not TOML",)),
 }
 

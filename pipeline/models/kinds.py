@@ -3,7 +3,9 @@
 import io
 import pickletools
 import zipfile
+import zlib
 from enum import StrEnum
+from lzma import LZMAError
 
 GIVE = "give an ONNX file, or weights that spandrel knows"
 """The remedy where a file is no model that can be run."""
@@ -46,7 +48,7 @@ def _check_pickle(data: bytes) -> None:
                 (name,) = (name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
                 pickled = archive.read(name)
         called = _called_by(pickled)
-    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, LZMAError, OSError, ValueError, EOFError, RuntimeError) as error:
         raise ValueError(f"is not a complete checkpoint of PyTorch ({error}); {GIVE}") from error
     others = sorted(called - _HARMLESS - {name for name in called if _is_storage(name)})
     if others:
