@@ -259,3 +259,18 @@ def test_packed_records_are_the_records() -> None:
     assert columns["mine"] == ['{"x": 1}', None]
     assert columns["id"] == [str(2**60), 1]
     assert "final_loss" not in columns
+
+
+def test_times_tell_their_zone() -> None:
+    """Where they have one: a clock without a zone may be anywhere."""
+    seconds = 1_700_000_000
+    zones = {"utc": "UTC", "berlin": "Europe/Berlin", "mine": None}
+    table = a_table(a_record())
+    for name, zone in zones.items():
+        table = table.append_column(name, pa.array([seconds], pa.timestamp("s", zone)))
+    columns = json.loads(gzip.decompress(base64.b64decode(pack(table, [0]))))["columns"]
+    assert {name: columns[name]["all"] for name in zones} == {
+        "utc": "2023-11-14 22:13:20 UTC",
+        "berlin": "2023-11-14 23:13:20 CET",
+        "mine": "2023-11-14 22:13:20",
+    }

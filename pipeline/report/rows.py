@@ -62,11 +62,11 @@ def pack(table: pa.Table, rows: list[int]) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a cell for people: numbers with the digits that matter, times to the second, NaN as None."""
+    """Return a cell for people: numbers with the digits that matter, times to the second in their zone, NaN as None."""
     if isinstance(value, float):
         return None if value != value else float(f"{value:.{_DIGITS}g}") if abs(value) < 1e300 else str(value)
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{value:%Y-%m-%d %H:%M:%S %Z}".rstrip()
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
