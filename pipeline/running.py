@@ -58,6 +58,6 @@ def run(
         LostLockError: another run has taken over the output.
     """
     check_names("run", options, (*names_of_quality(), *names_of_run()))
-    output = storage.absolute(os.fspath(output))
+    output = storage.absolute(os.fspath(output), what="the output")
     config = config_of(os.fspath(manifest), output, options, storage=storage_options or StorageOptions())
     return run_config(config, observer or Observer())

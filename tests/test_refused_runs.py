@@ -16,7 +16,7 @@ from pipeline.forecast.forecast import forecast
 from pipeline.forecast.outlook import Asked
 from sr_ops.settings import Settings
 
-from .fixture_types import MakeConfig, MakePng, MakePrior
+from .fixture_types import MakeConfig, MakePng, MakePrior, Refusal
 from .results import files_below, numbers
 
 pytestmark = pytest.mark.usefixtures("images")
@@ -142,6 +142,21 @@ def test_option_without_effect(
 ) -> None:
     """An option that would change nothing is refused, never ignored."""
     _refused(tiny_config(executor=Executor.INLINE, **option), observer, "has no effect", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("run", ""), "the manifest"),
+        (("plan", ""), "the manifest"),
+        (("run", "m.csv", "-o", ""), "--output"),
+        (("run", "m.csv", "--root", ""), "--root"),
+        (("retry", ""), "a path"),
+    ],
+)
+def test_an_empty_text_is_no_place(refusal: Refusal, arguments: tuple[str, ...], named: str) -> None:
+    """A variable of the shell that is not set never means the working directory."""
+    assert f"{named} is an empty text" in refusal(*arguments)
 
 
 def test_unusable_prior(

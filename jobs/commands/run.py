@@ -126,7 +126,7 @@ def output_for(given: str | None, manifest: str, ending: str) -> str:
     from pipeline.manifest.table_files import SUFFIXES
 
     if given is not None:
-        return storage.absolute(given)
+        return storage.absolute(given, what="--output")
     fixed = manifest if os.path.exists(manifest) else re.split(r"[*?[]", manifest, maxsplit=1)[0]
     place = fixed if fixed == manifest else os.path.dirname(fixed)
     name = os.path.basename(place.rstrip("/") if "://" in place else os.path.abspath(place))

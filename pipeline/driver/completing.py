@@ -29,7 +29,7 @@ def completed(config: RunConfig) -> Assignment:
 
 def _with_whole_paths(config: RunConfig) -> RunConfig:
     """Make paths absolute for run.json, since `srpipe retry` may be started from another folder."""
-    root = storage.absolute(config.root) if config.root else None
+    root = None if config.root is None else storage.absolute(config.root, what="--root")
     named = config.prior_name in (SHIPPED, NO_PRIOR)
     prior_name = config.prior_name if named else storage.absolute(config.prior_name)
     kernel_file = storage.absolute(config.kernel_file) if config.kernel_file else None

@@ -34,14 +34,19 @@ def is_file_uri(uri: str) -> bool:
     return re.match("file:/", uri, re.IGNORECASE) is not None
 
 
-def absolute(uri: str, folder: str | None = None) -> str:
+def absolute(uri: str, folder: str | None = None, what: str = "a path") -> str:
     """Return the absolute form of a uri; a relative path is relative to `folder`, by default the working directory.
 
     A file: uri is decoded to the path that it names: %20 is a space, and `localhost` is this machine.
 
+    Args:
+        what: names the uri in messages.
+
     Raises:
-        UsageError: unknown scheme, or a file: uri of another machine.
+        UsageError: an empty text, unknown scheme, or a file: uri of another machine.
     """
+    if not uri:
+        raise UsageError(f"{what} is an empty text, as of a variable that is not set; name a file or folder")
     if scheme(uri) != "file":
         return f"{scheme(uri)}://{uri.partition('://')[2].rstrip('/')}"
     path = _path_of(uri) if is_file_uri(uri) else uri
