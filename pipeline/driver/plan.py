@@ -91,8 +91,7 @@ def make_plan(
     if config.strict and rejected:
         refuse(config, rejected[0], len(rejected))
     chosen = [row for row in rows if row.index < limit]
-    uris = [row.uri for row in chosen]
-    sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+    sources = _sources(config, manifest, [row.uri for row in chosen])
     if find_kernels is not None and any(row.kernel == COLLECTION_KERNEL for row in chosen):
         chosen = find_kernels(chosen, sources)
 
@@ -111,9 +110,8 @@ def make_plan(
         for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
-        rivalled = any(name_of(rival, folds_case) in done for rival in file_rivals(row.key))
-        told = {"redo": redo, "recorded": row.key in recorded, "rivalled": rivalled}
-        todo.append(replace(row, size=size, stale=tuple(stale), **told))
+        asked = replace(row, recorded=row.key in recorded, rivalled=_is_rivalled(row, done, folds_case))
+        todo.append(replace(asked, size=size, stale=tuple(stale), redo=redo))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),
@@ -133,6 +131,14 @@ def _by_name(commits: Iterable[Commit], folds_case: bool) -> dict[str, list[Comm
     for commit in commits:
         named[name_of(commit.key, folds_case)].append(commit)
     return named
+
+
+def _sources(config: RunConfig, manifest: Manifest, uris: Sequence[str]) -> Mapping[str, Source]:
+    return storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+
+
+def _is_rivalled(row: Row, done: Container[str], folds_case: bool) -> bool:
+    return any(name_of(rival, folds_case) in done for rival in file_rivals(row.key))
 
 
 def under(key: str, commit: Commit) -> Commit:
