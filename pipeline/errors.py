@@ -47,6 +47,10 @@ class ErrorType(StrEnum):
     """A bug in srpipe."""
 
 
+RETRIED = tuple(error_type for error_type in ErrorType if error_type is not ErrorType.BAD_ROW)
+"""Failures that `srpipe retry` repeats; it does not know which result a bad row would be."""
+
+
 class ImageError(Exception):
     """One image cannot be processed; the error becomes its record. The message is a sentence that says what to do."""
 

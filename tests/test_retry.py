@@ -92,6 +92,20 @@ def test_retry_on_the_command_line(tmp_path: Path, srpipe: Srpipe) -> None:
 
 
 @pytest.mark.usefixtures("images")
+def test_bad_rows_are_left_to_run(tmp_path: Path, srpipe: Srpipe) -> None:
+    """A bad row has no place in the output: the run's last line and retry itself say which command does it."""
+    (tmp_path / "m.csv").write_text("uri,scale\na.png,9\n")
+    run_it = ("run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--method", "bicubic")
+    code, _, err = srpipe(*run_it)
+    assert (code, "give the same srpipe run command again" in err, "srpipe retry" in err) == (3, True, False)
+    for words in ((), ("--error-type", "bad_row")):
+        code, _, err = srpipe("retry", "out", *words)
+        assert (code, "give the same srpipe run command again" in err) == (2, True)
+    (tmp_path / "m.csv").write_text("uri,scale\na.png,2\n")
+    assert srpipe(*run_it)[0] == 0
+
+
+@pytest.mark.usefixtures("images")
 def test_retry_refuses_what_it_would_not_do_alike(
     tmp_path: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.config import Device, Executor
-from pipeline.errors import ErrorType
+from pipeline.errors import RETRIED, ErrorType
+from sr_ops.registry import unknown
 
 from ..json_log import LogFormat, Shown
 from ..panels import with_panels
@@ -15,13 +16,31 @@ from .run import carry_out
 
 _AS_BEFORE = "as in the run"
 
+_KINDS = tuple(error_type.value for error_type in RETRIED)
+
+
+def _kinds(names: list[str] | None) -> list[str] | None:
+    for name in names or ():
+        if name == ErrorType.BAD_ROW:
+            raise typer.BadParameter("bad rows are not retried; correct them and give the same srpipe run command again")
+        if name not in _KINDS:
+            raise typer.BadParameter(unknown("kind of failure", name, _KINDS))
+    return names
+
 
 @with_panels
 def retry(
     output: Annotated[str, typer.Argument(metavar="OUT", help="Retry in this output, in which images failed.")],
     error_type: Annotated[
-        list[ErrorType] | None,
-        typer.Option(help="Retry only failures of this kind; may be given more than once.", show_default="all"),
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            callback=_kinds,
+            autocompletion=lambda: list(_KINDS),
+            help=f"Retry only failures of this kind: {', '.join(_KINDS)}; may be given more than once. Bad rows are"
+            " done by `srpipe run`.",
+            show_default="all",
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Start N worker processes.", show_default=_AS_BEFORE)
@@ -55,7 +74,7 @@ def retry(
     from pipeline.driver.retry import failed_work
     from pipeline.storage import absolute
 
-    config, keys = failed_work(absolute(output), error_type or [], storage.options())
+    config, keys = failed_work(absolute(output), [ErrorType(name) for name in error_type or ()], storage.options())
     if executor is Executor.INLINE:  # the run's options for its pool do not apply
         config = replace(config, workers=None, address=None, gpus_per_worker=None)
     if device is Device.CPU:  # nor do those for its GPUs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.config import RunConfig
-from pipeline.errors import UsageError
+from pipeline.errors import ErrorType, UsageError
 from pipeline.storage_options import with_flags
 
 from .. import json_log, spec, stopping
@@ -100,11 +100,15 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
         tell(how_to_resume(config.existing))
         return EXIT_STOPPED
     if summary.failed:
-        tell(
-            "the column error_message says what to correct; "
-            f"then run the same command, or: srpipe retry {with_flags(config.output, config.storage)}"
-        )
+        tell(f"the column error_message says what to correct; then {_again(summary, config)}")
     return EXIT_SOME_FAILED if summary.failed or summary.degraded else 0
+
+
+def _again(summary: "Summary", config: RunConfig) -> str:
+    """Return what does the failed rows: of a bad row the output does not say which image it would be."""
+    if summary.errors.keys() == {ErrorType.BAD_ROW}:
+        return "give the same srpipe run command again"
+    return f"run the same command, or: srpipe retry {with_flags(config.output, config.storage)}"
 
 
 def _report(config: RunConfig) -> None:

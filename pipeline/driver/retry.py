@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import storage
 from ..config import Existing, RunConfig, parse_config
-from ..errors import ErrorType, UsageError
+from ..errors import RETRIED, ErrorType, UsageError
 from ..models.model_file import read_model
 from ..output import layout, records
 from ..output.judging import degraded_keys
@@ -22,7 +22,7 @@ def failed_work(
     """Return the configuration of the last run on an output, and the keys that failed in it.
 
     Args:
-        error_types: only failures of these kinds; empty for all.
+        error_types: only failures of these kinds, of `RETRIED`; empty for all of them.
         options: access to S3; what they do not say is as in the run.
 
     Raises:
@@ -50,10 +50,17 @@ def failed_work(
     if model is not None and model.sha256 != config.settings.weights:
         raise UsageError(f"{config.weights_file} is another model than when {output} was made; use srpipe run")
     table = records.latest(output, str(held["run_id"]))
-    wanted = {error_type.value for error_type in error_types or ErrorType}
+    wanted = {error_type.value for error_type in error_types or RETRIED}
     rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)
-    keys = frozenset(key for key, status, error in rows if status == Status.FAILED and error in wanted and key)
+    failed = [(key, error) for key, status, error in rows if status == Status.FAILED]
+    keys = frozenset(key for key, error in failed if error in wanted)
     if not keys:
+        bad_rows = sum(error == ErrorType.BAD_ROW for _, error in failed)
+        if bad_rows and not error_types:
+            raise UsageError(
+                f"all that failed in {output} are bad rows ({bad_rows}), which have no place there yet; correct them in"
+                " the manifest and give the same srpipe run command again"
+            )
         kinds = f" as {', '.join(sorted(wanted))}" if error_types else ""
         if degraded_keys(table):
             message = f"no image of {output} failed{kinds}, but some are degraded, which would come out the same"
