@@ -8,6 +8,7 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
@@ -15,7 +16,8 @@ from pipeline.config import VERSION
 from pipeline.errors import LostLockError, UsageError
 
 from . import encoding, json_log, spec, stopping
-from .answers import EXIT_FATAL, EXIT_USAGE, RESUME, RESUMING, print_result, tell_reason
+from .answers import EXIT_FATAL, EXIT_USAGE, RESUME, RESUMING, print_result, tell, tell_reason
+from .command_line import Command, given, place_of_help, sentence
 from .commands.compare import compare
 from .commands.demo import demo
 from .commands.evaluate import evaluate
@@ -45,21 +47,22 @@ app = typer.Typer(
     cls=_Program,
     help="Upscale image collections: undo what each image's camera did, and hold every result to its input.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 app.command("run", cls=spec.JobCommand)(run)
 app.command("plan", cls=spec.JobCommand)(plan)
-app.command("watch")(watch)
-app.command("retry")(retry)
-app.command("submit")(submit)
-app.command("eval")(evaluate)
-app.command("report")(report)
-app.command("compare")(compare)
-app.command("prior")(prior)
-app.command("kernel")(kernel)
-app.command("methods")(methods)
-app.command("demo")(demo)
+app.command("watch", cls=Command)(watch)
+app.command("retry", cls=Command)(retry)
+app.command("submit", cls=Command)(submit)
+app.command("eval", cls=Command)(evaluate)
+app.command("report", cls=Command)(report)
+app.command("compare", cls=Command)(compare)
+app.command("prior", cls=Command)(prior)
+app.command("kernel", cls=Command)(kernel)
+app.command("methods", cls=Command)(methods)
+app.command("demo", cls=Command)(demo)
 
 
 @app.callback(invoke_without_command=True)
@@ -84,17 +87,12 @@ def main() -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - unknown errors are raised again
         asked = stopping.asked()  # the exception of a signal may arrive as another one: Ray wraps it
         if asked:
-            again = RESUME if _given() in RESUMING else "run the same command to begin anew"
+            again = RESUME if given() in RESUMING else "run the same command to begin anew"
             tell_reason(f"stopped; {stopping.advice() or again}")
         code = asked.exit_code if asked else _told(error)
     json_log.end()
     _drop_what_nobody_reads()
     sys.exit(code)
-
-
-def _given() -> str:
-    """Return the name of the command that was given: srpipe itself has no option with a value."""
-    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
 
 
 def _open_standard_streams() -> None:
@@ -122,21 +120,16 @@ def _told(error: BaseException) -> int:
     """Report an error that users can act on in one sentence; raise others."""
     if isinstance(error, UsageError):
         return _end(str(error), EXIT_USAGE)
+    if isinstance(error, NoArgsIsHelpError):
+        tell(error.message)
+        return EXIT_USAGE
     if isinstance(error, TyperException):
-        return _end(
-            f"{spec.origin(error)}{error.format_message().rstrip('.')}; see {_command(error)} --help", EXIT_USAGE
-        )
+        return _end(f"{spec.origin(error)}{sentence(error)}; see {place_of_help(error)} --help", EXIT_USAGE)
     if isinstance(error, LostLockError):
         return _end(str(error), EXIT_FATAL)
     if isinstance(error, OSError):
         return _end(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
     raise error
-
-
-def _command(error: TyperException) -> str:
-    """As it was called, `srpipe run`: the help of that command lists the options that were wrong."""
-    context = getattr(error, "ctx", None)
-    return context.command_path if context is not None else "srpipe"
 
 
 def _end(sentence: str, code: int) -> int:

@@ -7,12 +7,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline import storage
 from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
 from pipeline.evaluate import evaluate
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
 from pipeline.quality import Quality
+from pipeline.storage.folders import check_writable
 from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import from_spec
 from sr_ops.image.resample import downscale, upscale
@@ -30,7 +32,12 @@ _KERNELS = {"satellite.tif": "gaussian:1.4"}
 
 
 def demo(folder: Path) -> Summary:
-    """Write the collection to `folder`, run it, print the table of results and where the pictures are."""
+    """Write the collection to `folder`, run it, print the table of results and where the pictures are.
+
+    Raises:
+        UsageError: `folder` cannot be written.
+    """
+    check_writable(storage.absolute(str(folder)))
     manifest = make_collection(folder)
     output = folder / "results"
     default = Quality(scale=str(_SCALE))

@@ -21,6 +21,8 @@ from pipeline.errors import UsageError
 from pipeline.storage_options import S3Options, parse_further
 from sr_ops.settings import NO_PRIOR
 
+from .command_line import Command
+
 _PREFIX = "SRPIPE_"
 
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)")
@@ -40,7 +42,7 @@ _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _META = "srpipe.job_file"
 
 
-class JobCommand(TyperCommand):
+class JobCommand(Command):
     """A command whose parameters all have a variable, SRPIPE_<NAME>, and a key in the job file.
 
     Order of precedence: command line, environment, job file, default. One of its options reads the job file, with

@@ -1,10 +1,31 @@
 """The errors that users meet: some stop the command, ImageError is the result of one image."""
 
-from enum import StrEnum
+import math
+from enum import Enum, EnumType, StrEnum
+from types import NoneType
+from typing import Any, get_args
+
+from sr_ops.registry import unknown
 
 
 class UsageError(Exception):
     """The command cannot be carried out as given. One sentence that names the problem and the remedy. Exit code 2."""
+
+
+def not_taken(name: str, value: object, kind: Any, low: float = -math.inf, high: float = math.inf) -> str:
+    """Return the sentence that an option does not take `value`, and what it takes.
+
+    Args:
+        kind: the option's type: an Enum, bool, int, float or str, or such a type or None.
+    """
+    (kind,) = (one for one in get_args(kind) or (kind,) if one is not NoneType)
+    if isinstance(kind, EnumType):
+        words: list[Enum] = list(kind)
+        return unknown(name, str(value), [str(word.value) for word in words])
+    wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a text")
+    wanted += f" from {low:g}" if low > -math.inf else ""
+    wanted += f" to {high:g}" if high < math.inf else ""
+    return f"{value!r} cannot be taken; give {wanted}"
 
 
 class LostLockError(Exception):

@@ -14,7 +14,7 @@ from sr_ops.settings import ALL_METHODS, ALL_NETWORKS
 
 from .codec import DamagedError, from_plain
 from .config import Form, RunConfig, names_kernel_file, parse_kernel, parse_nodata, parse_noise, parse_range
-from .errors import UsageError
+from .errors import UsageError, not_taken
 from .imagery.kernel_files import to_text
 from .quality import Quality
 
@@ -133,14 +133,13 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
             return _PARSERS[name](value)
         except ValueError as error:
             raise UsageError(f"{name}: {error}") from error
+    bounds = BOUNDS.get(name, (-np.inf, np.inf))
     try:
         checked = from_plain(kind, value)
     except DamagedError as error:
-        raise UsageError(f"{name}: {value!r} cannot be taken: {error}") from error
-    least, most = BOUNDS.get(name, (-np.inf, np.inf))
-    if name in BOUNDS and not least <= checked <= most:
-        remedy = f"from {least:g} to {most:g}" if most < np.inf else f"from {least:g}"
-        raise UsageError(f"{name}: {value!r} is not in the range; give a number {remedy}")
+        raise UsageError(f"{name}: {not_taken(name, value, kind, *bounds)}") from error
+    if name in BOUNDS and not bounds[0] <= checked <= bounds[1]:
+        raise UsageError(f"{name}: {not_taken(name, value, kind, *bounds)}")
     return checked
 
 

@@ -48,5 +48,5 @@ def _loaded(package: str, name: str) -> ModuleType:
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:
     """Return a sentence that says that `name` is unknown, and which names exist."""
     names = tuple(names)
-    near = "".join(f"; did you mean {match}" for match in get_close_matches(name, names, 1))
+    near = "".join(f"; did you mean {match}" for match in get_close_matches(name, names, 1, 0.7))
     return f"there is no {kind} {name!r}{near}; use one of {', '.join(names)}"

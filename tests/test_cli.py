@@ -151,6 +151,26 @@ REFUSED = {
     "strict about rows": (("run", "bad_row.csv", "--strict"), "line 3"),
     "no manifest": (("run",), "MANIFEST"),
     "no such command": (("upscale",), "upscale"),
+    "no number": (("run", "good.csv", "--steps", "many"), "'many' cannot be taken; give a whole number from 0; see"),
+    "no worker": (("run", "good.csv", "--workers", "0"), "'0' cannot be taken; give a whole number from 1; see"),
+    "no share": (("run", "good.csv", "--max-failure-rate", "2"), "'2' cannot be taken; give a number from 0 to 1; see"),
+    "a word nearly right": (
+        ("run", "good.csv", "--preset", "fats"),
+        "there is no preset 'fats'; did you mean fast; use one of fast, balanced",
+    ),
+    "a short word that is another": (
+        ("run", "good.csv", "--device", "gpu"),
+        "there is no device 'gpu'; use one of auto, cpu, cuda",
+    ),
+    "one dash": (("run", "good.csv", "-scale", "2"), "-scale is no option; write --scale"),
+    "one dash, and =": (("run", "good.csv", "-output=out"), "-output is no option; write --output"),
+    "what the shell made of a pattern": (
+        ("run", "good.csv", "pictures/a.png", "-s", "2"),
+        "one MANIFEST is taken, and 'pictures/a.png' is another; quote a pattern",
+    ),
+    "two outputs": (("eval", "folder", "pictures"), "one OUT is taken, and 'pictures' is another; leave it out"),
+    "a word for the demo": (("demo", "x"), "srpipe demo takes no 'x'"),
+    "a demo onto a file": (("demo", "-o", "notes.md"), "notes.md: File exists; choose another with --output"),
     "no such option": (("run", "good.csv", "--turbo"), "--turbo"),
     "eval of nothing": (("eval", "folder"), "folder"),
     "missing prior": (("run", "good.csv", "--prior", "nothing"), "--prior: nothing is at"),
@@ -191,11 +211,14 @@ REFUSED = {
         ("run", "good.csv", "--method", "prior", "--steps", "3"),
         "--steps has no effect with --method prior, which fits nothing",
     ),
-    "unknown preset": (("run", "good.csv", "--preset", "turbo"), "'best', 'paper', 'classic', 'real'"),
-    "an unknown loss": (("run", "good.csv", "--loss", "l3"), "'l1', 'l2', 'charbonnier'"),
+    "unknown preset": (
+        ("run", "good.csv", "--preset", "turbo"),
+        "use one of fast, balanced, best, paper, classic, real",
+    ),
+    "an unknown loss": (("run", "good.csv", "--loss", "l3"), "use one of l1, l2, charbonnier"),
     "instance normalisation": (
         ("run", "good.csv", "--network", "superresnet", "--normalisation", "instance"),
-        "'none', 'batch', 'layer'",
+        "use one of none, batch, layer",
     ),
     "a loss where nothing is fitted": (
         ("run", "good.csv", "--method", "prior", "--loss", "l2"),
@@ -247,6 +270,15 @@ def test_bad_input_is_refused_in_one_sentence(
     (tmp_path / "bad_row.csv").write_text("uri,id\npictures/a.png,a\n,b\n")
     arguments, named = REFUSED[case]
     assert named in refusal(*arguments)
+
+
+def test_srpipe_alone_shows_its_help(srpipe: Srpipe) -> None:
+    """As it is, not as an error; -h is --help, of every command."""
+    code, out, err = srpipe()
+    assert (code, out, err.split("\n")[0]) == (2, "", "Usage: srpipe [OPTIONS] COMMAND [ARGS]...")
+    assert "--help" not in err.rstrip().splitlines()[-1]
+    assert srpipe("-h") == (0, err, "")
+    assert srpipe("retry", "-h") == srpipe("retry", "--help")
 
 
 def test_version(srpipe: Srpipe) -> None:

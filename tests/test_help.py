@@ -142,6 +142,7 @@ def test_help_tells_the_choices(srpipe: Srpipe) -> None:
         (("run", "scans", "--limit", "0"), "srpipe run --help"),
         (("watch", "--no"), "srpipe watch --help"),
         (("no",), "srpipe --help"),
+        (("run", "scans", "--scale"), "srpipe run --help"),
     ],
 )
 def test_a_wrong_option_leads_to_the_help_of_its_command(words: tuple[str, ...], place: str, srpipe: Srpipe) -> None:

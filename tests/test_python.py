@@ -341,9 +341,19 @@ def test_numbers_are_in_the_ranges_of_the_command() -> None:
 WRONG_OPTIONS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "none of them": ({"turbo": True}, TypeError, "no option 'turbo'"),
     "a word for a number": ({"steps": "many"}, UsageError, "steps: 'many'"),
-    "too small": ({"tile_size": 4}, UsageError, "tile_size: 4 is not in the range; give a number from 16"),
+    "too small": ({"tile_size": 4}, UsageError, "tile_size: 4 cannot be taken; give a whole number from 16"),
+    "text for a size": (
+        {"tile_size": "big"},
+        UsageError,
+        "'big' cannot be taken; give a whole number",
+    ),
+    "a preset nearly right": (
+        {"preset": "fats"},
+        UsageError,
+        "no preset 'fats'; did you mean fast; use one of fast",
+    ),
     "no number": ({"learning_rate": math.nan}, UsageError, "learning_rate: nan"),
-    "no such preset": ({"preset": "better"}, UsageError, "preset: 'better'"),
+    "no such preset": ({"preset": "better"}, UsageError, "preset: there is no preset 'better'"),
     "no such method": ({"method": "magic"}, UsageError, "method: .*magic"),
     "no such network": ({"network": "magic", "depth": 3}, UsageError, "network: .*magic"),
     "no such kernel": ({"kernel": "gauss:1"}, UsageError, "kernel: 'gauss:1' is not a kernel"),

@@ -384,7 +384,10 @@ REFUSED = {
     "another width than the start's": (("prior", "in", "-o", "p", "--width", "8"), "has 96, not 8; use --from none"),
     "another depth": (("prior", "in", "-o", "p", "--from", "start", "--depth", "4"), "has 3, not 4; use --from none"),
     "another body": (("prior", "in", "-o", "p", "--body", "pixel-attention"), "has additive, not pixel-attention; use"),
-    "a body that is none": (("prior", "in", "-o", "p", "--body", "mamba"), "'mamba' is not one of 'additive'"),
+    "a body that is none": (
+        ("prior", "in", "-o", "p", "--body", "mamba"),
+        "no body 'mamba'; use one of additive",
+    ),
     "from none not all scales": (("prior", "in", "-o", "p", *TINY, "--scales", "2"), "--scales: from none all heads"),
     "a scale without heads": (("prior", "in", "-o", "p", "--scales", "2,5"), "--scales: '2,5' is not a list of scales"),
     "no scales": (("prior", "in", "-o", "p", "--scales", ""), "--scales: '' is not a list of scales"),

@@ -22,7 +22,7 @@ _KINDS = tuple(error_type.value for error_type in RETRIED)
 def _kinds(names: list[str] | None) -> list[str] | None:
     for name in names or ():
         if name == ErrorType.BAD_ROW:
-            raise typer.BadParameter("bad rows are not retried; correct them and give the same srpipe run command again")
+            raise typer.BadParameter("bad rows are not retried; correct them, give the same srpipe run command again")
         if name not in _KINDS:
             raise typer.BadParameter(unknown("kind of failure", name, _KINDS))
     return names

@@ -27,7 +27,7 @@ class Record(TrustColumns):
     status: str
     """done; degraded: written, but over --max-consistency-error; failed; skipped: not attempted."""
     error_type: str | None = None
-    """What kind of failure it was, as `--error-type` of `srpipe retry` takes it."""
+    """What kind of failure it was; `srpipe retry --error-type` takes it, except bad_row."""
     error_message: str | None = None
     """What went wrong, and what to do about it."""
     attempt: int = 1
