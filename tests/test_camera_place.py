@@ -136,3 +136,18 @@ def test_a_phase_is_honoured_in_a_picture(scale: int, prior: bool, enlarged: Enl
     image = write(tmp_path / "a.png", correlated(hr, with_a_phase(), scale), georeferenced=False)
     sr, _ = enlarged(image, str(tmp_path / "k.npy"), scale, prior)
     assert np.abs(found(sr) - place).max() < NEAR
+
+
+@pytest.mark.parametrize("georeferenced", [False, True])
+def test_a_phase_that_moves_the_result_is_told(
+    georeferenced: bool, enlarged: Enlarged, read_records: Callable[[str], dict[Any, Any]], tmp_path: Path
+) -> None:
+    """By how much, in HR pixels: four equal taps lie around the corner of the first HR pixel, unlike box."""
+    np.save(tmp_path / "k.npy", np.ones((2, 2)) / 4)
+    lr = correlated(dot(2)[0], np.pad(np.ones((2, 2)) / 4, ((0, 1), (0, 1))), 2)
+    sr, _ = enlarged(write(tmp_path / "a", lr, georeferenced), str(tmp_path / "k.npy"), 2, False)
+    moved = 0.0 if georeferenced else -0.5
+    assert np.abs(found(sr) - found(lr) - moved).max() < NEAR
+    (record,) = read_records(str(tmp_path / "False-2")).values()
+    told = "moves the result by -1.00 HR pixels along x and -1.00 along y" in (record["notes"] or "")
+    assert told is not georeferenced

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernel_spec import parse
-from sr_ops.camera.kernels import bicubic, from_spec, recentred
+from sr_ops.camera.kernels import bicubic, from_spec, middle, recentred
 from sr_ops.estimation.guess import Guess
 from sr_ops.estimation.noise_line import NoiseLine
 from sr_ops.estimation.signs import Signs
@@ -18,6 +18,10 @@ from .header import Header
 from .samples import Scaling
 
 TOO_SMALL = Guess(BICUBIC_KERNEL, 0.0, "it is smaller than the kernel of its camera", None)
+
+
+_LEAST_TOLD_SHIFT = 0.01
+"""In HR pixels."""
 
 
 def signs_of(lr: Tensor, domain: Domain, header: Header, scaling: Scaling) -> Signs:
@@ -54,6 +58,17 @@ def degradation_of(settings: Settings, header: Header, scaling: Scaling) -> Degr
     sigma = 0.0 if settings.noise == AUTO else float(settings.noise)
     noise = tuple(sigma / span for span in scaling.span) if sigma else (0.0,)
     return _degradation(settings.kernel, scale, header.georef is not None, noise)
+
+
+def shift_notes(degradation: Degradation) -> tuple[str, ...]:
+    """Return a note if the kernel lies off the middle of the LR pixel, as taps of a file may: the result then moves."""
+    down, across = (at - middle(degradation.scale) for at in degradation.kernels[0].centre)
+    if max(abs(down), abs(across)) < _LEAST_TOLD_SHIFT:
+        return ()
+    return (
+        "the kernel's centre lies off the middle of an LR pixel, and moves the result by"
+        f" {across:+.2f} HR pixels along x and {down:+.2f} along y",
+    )
 
 
 def is_too_wide(settings: Settings, header: Header) -> bool:

@@ -167,6 +167,7 @@ class ImageWork:
         header, made, fitted = image.picture.header, image.target.header, fit.fitted
         model = fitted.model
         by_networks = bool(model.networks)
+        notes = (*made.notes, *_of_model(header, opened.settings), *camera.shift_notes(model.degradation))
         rows, columns = image.target.grid.rows, image.target.grid.columns
         noise_offset, noise_slope = camera.lines_in_native_units(fitted.noise_lines, image.picture.scaling)
         return replace(
@@ -191,7 +192,7 @@ class ImageWork:
             crs=name_of_crs(made),
             transform=None if made.georef is None else made.georef.transform,
             nodata=made.nodata,
-            notes="; ".join((*made.notes, *_of_model(header, opened.settings))) or None,
+            notes="; ".join(notes) or None,
             prior_bands=model.networks[0].bands if by_networks and self._prior is not None else None,
             steps=fitted.steps,
             final_loss=_finite(fitted.final_loss),
