@@ -12,7 +12,15 @@ from pipeline.errors import UsageError, not_taken
 
 
 class Command(TyperCommand):
-    """A command that refuses two words that look right: an option with one dash, and a second manifest."""
+    """A command that also refuses an option with one dash, and says what it makes of a second manifest."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters. In --help no type stands beside those that take no value."""
+        parameters: list[Any] = super().get_params(ctx)
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as Typer does. Raises UsageError for such words, TyperException for all others that are wrong."""

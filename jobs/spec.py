@@ -136,7 +136,7 @@ def _read(job_file: str, command: Any) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError(f"the job file {job_file} does not exist; give a TOML file, local or s3://") from error
     except OSError as error:
-        raise UsageError(f"cannot read the job file {job_file}: {storage.reason(error)}; check access") from error
+        raise UsageError(f"cannot read the job file {job_file}: {storage.to_correct(error)}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{job_file} is not TOML: {error}; correct it") from error
     parameters = {_key(parameter): parameter for parameter in _parameters(command) if not parameter.is_eager}

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sr_ops.camera import kernel_spec
+from sr_ops.image.grid import refuse_comma
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_FIND, LATER, NO_PRIOR, NONE, Settings
 
 from .codec import from_plain_exactly
@@ -191,6 +192,7 @@ def parse_nodata(text: str) -> str:
     word = text.strip().lower()
     if word in (AUTO, NONE):
         return word
+    refuse_comma("nodata value", text)
     value = _number(word)
     if value is None or math.isinf(value):
         raise ValueError(f"the nodata value {text!r} is no number; give a number, nan, none or auto")
@@ -232,6 +234,7 @@ def parse_noise(text: str) -> str:
     word = text.strip().lower()
     if word == AUTO:
         return word
+    refuse_comma("noise", text)
     value = _number(word)
     if value is None or not 0 <= value <= LARGEST_FLOAT:
         raise ValueError(f"the noise {text!r} is none; give a number from 0, in the units of the file, or auto")
@@ -245,6 +248,8 @@ def parse_range(text: str) -> str:
         return word
     ends = [_number(end) for end in word.split(",")]
     low, high = ends if len(ends) == 2 else (None, None)
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"the range {text!r} is none, for {low:g} is above {high:g}; give the lower number first")
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"the range {text!r} is none; give auto, none or LOW,HIGH, as in 0,100")
     if max(abs(low), abs(high)) > LARGEST_FLOAT:

@@ -100,7 +100,8 @@ class Quality:
         fit = _given(self, "steps", "crop", "batch", "learning_rate", "loss", "adversarial")
         network = _given(self, "network", "width", "depth", "dropout", "normalisation")
         if self.method not in BY_NETWORKS:
-            self._refuse_for_method([*_given(self, "prior"), *fit, *network])
+            members = {None: [], True: ["self-ensemble"], False: ["no-self-ensemble"]}[self.ensemble]
+            self._refuse_for_method([*_given(self, "prior"), *fit, *network, *members])
         self._check_weights()
         if self.method == Method.PRIOR:
             _refuse_for("--method prior, which fits nothing", fit)

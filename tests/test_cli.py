@@ -136,14 +136,22 @@ REFUSED = {
     "unknown scheme": (("run", "ftp://host/list.csv"), "ftp"),
     "unknown output scheme": (("run", "good.csv", "-o", "ftp://host/out"), "ftp"),
     "unwritable output": (("run", "good.csv", "-o", "good.csv/out"), "--output"),
-    "output inside the input": (("run", "pictures", "-o", "pictures/out"), "--output"),
+    "output inside the input": (
+        ("run", "pictures", "-o", "pictures/out"),
+        "choose another --output, such as {tmp_path}/out\n",
+    ),
     **{f"scale {scale}": (("run", "good.csv", "-s", scale), scale) for scale in ("0", "1", "-2", "2.5e9", "9", "two")},
     "negative steps": (("run", "good.csv", "--steps", "-1"), "--steps"),
     "useless workers": (("run", "good.csv", "--executor", "inline", "--workers", "2"), "--workers"),
     "a rate that is no number": (("run", "good.csv", "--learning-rate", "nan"), "--learning-rate"),
     "a seed beyond 63 bits": (("run", "good.csv", "--seed", str(2**63)), "--seed"),
     "a nodata value that is none": (("run", "good.csv", "--nodata", "x"), "--nodata"),
-    "a range that is none": (("run", "good.csv", "--range", "5,1"), "--range"),
+    "a range that is none": (("run", "good.csv", "--range", "5,1"), "5 is above 1; give the lower number first"),
+    "a decimal comma": (("run", "good.csv", "-s", "2,5"), "the scale '2,5' has a decimal comma; write 2.5"),
+    "a comma in a length": (("run", "good.csv", "--target-gsd", "0,5"), "has a decimal comma; write 0.5"),
+    "a comma in the noise": (("run", "good.csv", "--noise", "1,5"), "the noise '1,5' has a decimal comma; write 1.5"),
+    "a comma in nodata": (("run", "good.csv", "--nodata", "-0,5"), "has a decimal comma; write -0.5"),
+    "no header": (("run", "headless.csv"), "it has: x.tif; its first line must name the columns: put 'uri' there"),
     "a range of one end": (("run", "good.csv", "--range", "5"), "LOW,HIGH"),
     "odd share of a GPU": (("run", "good.csv", "--gpus-per-worker", "0.3"), "0.3"),
     "no such GPU": (("run", "good.csv", "--executor", "inline", "--device", "cuda"), "--device"),
@@ -174,13 +182,17 @@ REFUSED = {
     "no such option": (("run", "good.csv", "--turbo"), "--turbo"),
     "eval of nothing": (("eval", "folder"), "folder"),
     "missing prior": (("run", "good.csv", "--prior", "nothing"), "--prior: nothing is at"),
-    "a folder as prior": (("run", "good.csv", "--prior", "folder"), "check access"),
+    "a folder as prior": (("run", "good.csv", "--prior", "folder"), "it is a folder; name a file in it"),
     "an image as prior": (("run", "good.csv", "--prior", "pictures/a.png"), "is not a complete safetensors file"),
     "a prior of unknown scheme": (("run", "good.csv", "--prior", "ftp://host/p"), "ftp"),
     "steps where nothing is fitted": (("run", "good.csv", "--method", "bicubic", "--steps", "9"), "--steps"),
     "a rate where nothing is fitted": (
         ("run", "good.csv", "--method", "bicubic", "--learning-rate", "0.1"),
         "--learning-rate has no effect",
+    ),
+    "a self-ensemble of no network": (
+        ("run", "good.csv", "--method", "bicubic", "--no-self-ensemble"),
+        "--no-self-ensemble has no effect with --method bicubic, which fits no network; leave one of them out",
     ),
     "an empty prior": (("run", "good.csv", "--prior", ""), "--prior"),
     "another width than the prior's": (
@@ -265,11 +277,12 @@ def test_bad_input_is_refused_in_one_sentence(
     (tmp_path / "notes.md").write_text("notes")
     (tmp_path / "columns.csv").write_text("name,size\na,1\n")
     (tmp_path / "empty.csv").write_text("uri\n")
+    (tmp_path / "headless.csv").write_text("x.tif\ny.tif\n")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 not really")
     (tmp_path / "good.csv").write_text("uri\npictures/a.png\n")
     (tmp_path / "bad_row.csv").write_text("uri,id\npictures/a.png,a\n,b\n")
     arguments, named = REFUSED[case]
-    assert named in refusal(*arguments)
+    assert named.replace("{tmp_path}", str(tmp_path)) in refusal(*arguments)
 
 
 def test_srpipe_alone_shows_its_help(srpipe: Srpipe) -> None:

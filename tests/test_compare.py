@@ -143,6 +143,7 @@ def test_options_of_fits_are_for_those_that_fit(pictures: Path, srpipe: Srpipe) 
     """--steps says nothing to bicubic and something to a network that is fitted."""
     (pictures / "m.csv").write_text("uri,id\nb.png,b\n")
     options = ("--methods", "bicubic,subpixel", "--steps", "2", "--width", "4", "--depth", "3", "--crop", "16")
+    options += ("--no-self-ensemble",)
     assert srpipe("compare", "m.csv", *options, *INLINE)[0] == 0
     rows = {row["compared"]: row for row in pq.read_table(pictures / "out/compare.parquet").to_pylist()}
     assert (rows["bicubic"]["steps"], rows["subpixel"]["steps"]) == (0, 2)

@@ -317,7 +317,7 @@ BAD_CELLS = {
     "text.CSV": "text.CSV is not a table of numbers",
     "image.TIF": "is not a table of numbers (it has 3 bands, where a kernel has one)",
     "axes.npy": "holds an array of 3 axes, shape (1, 3, 3); a kernel has two, rows and columns",
-    "folder.npy": "folder.npy: it is a folder, not a file; check access",
+    "folder.npy": "folder.npy: it is a folder; name a file in it",
     "ftp://host/k.npy": "the scheme 'ftp' is not supported",
     "a\0.npy": "names a file whose name is no UTF-8 text; rename the file",
     "file:///a%00.npy": "names a file whose name is no UTF-8 text; rename the file",
@@ -372,7 +372,7 @@ def test_a_bad_option_is_refused_before_anything_is_written(
     assert sentence.format(folder=tmp_path) in err
 
 
-@pytest.mark.parametrize("text", ["-1", "x", "", "nan", "inf", "1e39", "none", "1,2"])
+@pytest.mark.parametrize("text", ["-1", "x", "", "nan", "inf", "1e39", "none", "1,2,3"])
 def test_a_bad_noise_is_refused(refusal: Refusal, text: str) -> None:
     """Exit 2 with the option's name."""
     err = refusal("run", "a.png", *BICUBIC, "--noise", text)

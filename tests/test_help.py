@@ -76,6 +76,14 @@ def test_panels_and_whole_names_are_shown(srpipe: Srpipe, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_no_type_stands_beside_what_takes_no_value(command: str, srpipe: Srpipe) -> None:
+    """A flag is given alone; and what may be given more than once is no list in brackets."""
+    _, out, _ = srpipe(command, "--help")
+    assert "<bool>" not in out
+    assert "list[" not in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_sentences_that_begin_with_a_verb(command: str) -> None:
     """Help texts are read one by one: "Refuse images of more than ...", not "Of an input"."""
     texts = [COMMANDS[command].help, *(parameter.help for parameter in COMMANDS[command].params)]

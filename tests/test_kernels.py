@@ -16,7 +16,7 @@ from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
 from pipeline.errors import UsageError
-from pipeline.imagery.kernel_files import read_kernel, to_text
+from pipeline.imagery.kernel_files import holds_kernel, read_kernel, to_text
 from sr_ops.camera.kernel_spec import LEAST_SIGMA, MAX_SIDE, check_scale, described, parse, widest
 from sr_ops.camera.kernels import NAMED, Kernel, describe, from_spec, gaussian, middle, transfer, unlike_gaussian
 
@@ -251,6 +251,9 @@ def test_a_csv_of_a_spreadsheet(tmp_path: Path) -> None:
     """Excel marks UTF-8; a table of nothing is refused without a warning beside."""
     (tmp_path / "k.csv").write_text("\ufeff0,0,0\n0,1,0\n0,0,0\n")
     assert float(of_file(tmp_path / "k.csv").taps[1, 1]) == 1
+    (tmp_path / "k.csv").write_text("0;0;0\n0;0.5;0.5\n0;0;0\n")
+    assert float(of_file(tmp_path / "k.csv").taps[1, 2]) == 0.5
+    assert holds_kernel(str(tmp_path / "k.csv"))
     (tmp_path / "k.csv").write_text("\n")
     with pytest.raises(UsageError, match="it is empty"):
         of_file(tmp_path / "k.csv")
@@ -303,7 +306,7 @@ def test_what_is_no_kernel_is_refused_with_what_was_found(tmp_path: Path) -> Non
         of_file(tmp_path / "gone.npy")
     with pytest.raises(UsageError, match=r"long\.csv has 1048577 bytes; a kernel has at most 1048576"):
         of_file(tmp_path / "long.csv")
-    with pytest.raises(UsageError, match=r"folder\.npy: it is a folder, not a file; check access"):
+    with pytest.raises(UsageError, match=r"folder\.npy: it is a folder; name a file in it"):
         of_file(tmp_path / "folder.npy")
 
 

@@ -1,5 +1,6 @@
 """Every kind of manifest becomes rows; what cannot be read is said, line by line or as one sentence."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -222,7 +223,7 @@ def test_relative_to_the_working_directory(
         ("m.txt", b"# nothing\n", "holds no rows; there is nothing to do"),
         ("m.jsonl", b"\n", "holds no rows; there is nothing to do"),
         ("m.csv", b"file,note\na.png,x\n", r"has no column 'uri' \(or path, url, image\); it has: file, note"),
-        ("m.jsonl", b'{"file": "a.png"}\n', r"has no column 'uri' .*it has: file"),
+        ("m.jsonl", b'{"file": "a.png"}\n', r"has no column 'uri' .*it has: file; give the one with the"),
         ("m.csv", "uri\na.png\n".encode("utf-16-le"), "every other byte is 0.*; save it as UTF-8"),
         ("m.csv", "uri\na.png\n".encode("utf-16")[:-1], "begins like utf-16, but is damaged; save it as UTF-8"),
         ("m.csv", "uri,t\na.png,x\nb.png,é\n".encode("cp1252"), "byte 0xe9 in line 3 is not UTF-8; save it as UTF-8"),
@@ -467,3 +468,18 @@ def test_columns_named_like_a_record_s(read: Callable[..., Manifest], suffix: st
         "manifest_key": "4",
         "site": "5",
     }
+
+
+def test_the_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It, and not the folder above it, whose rights are as they should be."""
+    (tmp_path / "open/closed").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(UsageError, match=f"cannot read {tmp_path}/open/closed in the manifest .*: Permission denied"):
+        read_manifest(str(tmp_path))

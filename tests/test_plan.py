@@ -93,7 +93,10 @@ def _keys(plan: Plan) -> list[str]:
         (",x,", "the uri is empty; say where the image is"),
         ("a.png,../x,", "the id '../x' .* would point outside the output; give a plain id"),
         ("a.png,/x,", "the id '/x' is an absolute path; give a plain id"),
-        ("../a.png,,", "the uri '../a.png' .*; give the row an id, or .* --root"),
+        (
+            "../../s/a.png,,",
+            "the key would be '../../s/a.png', which leads out of the output; give the row an id, or use --root /.*",
+        ),
         ("http://host/a.png,,", "http://host/a.png: the scheme 'http' is not supported"),
         *(
             (f"a.png,,{scale}", f"the scale '{scale}' cannot be made; give a number from 1.01 to 8, or one across and")
@@ -110,6 +113,14 @@ def test_bad_row_is_rejected_alone(plan: Plans, row: str, sentence: str) -> None
     assert [(rejected.index, rejected.line) for rejected in made.rejected] == [(0, 2)]
     with pytest.raises(UsageError, match=rf"line 2 of .*m\.csv: {sentence}.* \(1 bad rows, --strict\)"):
         plan(f"uri,id,scale\n{row}\ngood.png,,\n", strict=True)
+
+
+def test_the_root_of_a_path_that_leads_out(plan: Plans, tmp_path: Path) -> None:
+    """What the message names as the root is one with which the row is done."""
+    cells = "uri\n../../s/a.png\n"
+    root = str(tmp_path.parent.parent)
+    assert plan(cells).rejected[0].message.endswith(f"use --root {root}")
+    assert _keys(plan(cells, root=root)) == ["s/a.png"]
 
 
 def test_rows_that_claim_one_key(plan: Plans) -> None:

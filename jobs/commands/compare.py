@@ -26,6 +26,7 @@ _NAMES = (*ALL_METHODS, *(name for name in NETWORKS if name not in ALL_METHODS))
 
 _OF_FITS = ("steps", "crop", "batch", "learning_rate", "loss")
 _OF_MODELS = ("weights", "model_halo")
+_OF_NETWORKS = ("prior", "ensemble")
 _OF_SCRATCH = ("width", "depth", "dropout", "normalisation", "adversarial")
 
 
@@ -125,8 +126,9 @@ def _quality(quality: Quality, name: str) -> Quality:
         return replace(quality, method=Method.ZSSR.value, network=name, prior=None, weights=None, model_halo=None)
     without = (*_OF_SCRATCH, *(_OF_FITS if name not in (Method.AUTO, Method.ZSSR) else ()))
     without += _OF_MODELS if name != Method.MODEL else ()
+    without += _OF_NETWORKS if name not in BY_NETWORKS else ()
     changes: dict[str, Any] = dict.fromkeys(without)
-    return replace(quality, method=name, prior=quality.prior if name in BY_NETWORKS else None, **changes)
+    return replace(quality, method=name, **changes)
 
 
 def _way(config: RunConfig, quality: Quality, name: str) -> RunConfig:

@@ -28,7 +28,7 @@ class WhatOptions:
 
     panel: ClassVar = "What"
 
-    root: Annotated[str | None, typer.Option(help="Make keys relative to this folder.")] = None
+    root: Annotated[str | None, typer.Option(help="Name results by their paths below this folder.")] = None
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Do only the first N rows.")] = None
     strict: Annotated[bool, typer.Option("--strict", help="Refuse to start if any row is bad.")] = False
     deep: Annotated[

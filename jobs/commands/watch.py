@@ -15,7 +15,8 @@ def watch(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Show the progress of a run, from another terminal or machine. Ends with 0 or 3 like the run, 4 if it stopped."""
+    """Show the progress of a run, from another terminal or machine. The exit code is 0 or 3 as
+    that of the run, 4 if the run was stopped, 1 if it died, 2 if there is none."""
     from pipeline.storage import absolute, use
 
     from ..watching import watch

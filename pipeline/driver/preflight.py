@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
+from pathlib import PurePosixPath
 
 from sr_ops.settings import COLLECTION_KERNEL
 
@@ -61,7 +62,11 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
             " choose another --output"
         )
     if _reads_results(manifest, config):
-        raise UsageError(f"the output {config.output} lies inside the input {manifest.root}; choose another --output")
+        beside = storage.join(storage.parent(manifest.root), PurePosixPath(config.output).name)
+        such = f", such as {beside}" if storage.scheme(beside) == "file" and beside != config.output else ""
+        raise UsageError(
+            f"the output {config.output} lies inside the input {manifest.root}; choose another --output{such}"
+        )
     _refuse_own_places(manifest, config)
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
     storage.check_service(config.output)

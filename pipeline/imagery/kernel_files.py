@@ -41,7 +41,7 @@ def read_kernel(name: str, named_by: str, folder: str | None = None, patiently: 
     except FileNotFoundError as error:
         raise UsageError(f"{named_by}: nothing is at {uri}; correct the name, or name a kernel") from error
     except OSError as error:
-        raise UsageError(f"{named_by}: cannot read {uri}: {storage.reason(error)}; check access") from error
+        raise UsageError(f"{named_by}: cannot read {uri}: {storage.to_correct(error)}") from error
     except ValueError as error:
         raise UsageError(f"{named_by}: {uri} {error}") from error
 
@@ -71,9 +71,14 @@ def _is_numbers(data: bytes) -> bool:
     text = data.decode("utf-8-sig", "replace")
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     try:
-        return bool([float(cell) for cell in first.split(",")])
+        return bool([float(cell) for cell in first.split(_separator(first))])
     except ValueError:
         return False
+
+
+def _separator(text: str) -> str:
+    """Return what separates the taps of a .csv: commas, or semicolons, as some spreadsheets write."""
+    return ";" if ";" in text else ","
 
 
 def _is_text(name: str) -> bool:
@@ -126,7 +131,7 @@ def _table(data: bytes, ending: str) -> NDArray[Any]:
             text = data.decode("utf-8-sig")
             if not text.strip():
                 raise ValueError("it is empty")
-            return np.loadtxt(StringIO(text), delimiter=",", ndmin=2, dtype=np.float64)
+            return np.loadtxt(StringIO(text), delimiter=_separator(text), ndmin=2, dtype=np.float64)
         if ending == ".npy":
             return _numbers(np.load(BytesIO(data), allow_pickle=False))
         return _first_band(data)

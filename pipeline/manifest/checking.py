@@ -87,6 +87,12 @@ def check_row(
 def key_of(cells: Cells, uri: str, root: str) -> str:
     """Return the key of a row. Raises ValueError with the message for the row's record."""
     named, text = ("id", cells.id) if cells.id else ("uri", _key_text(cells.uri, uri, root))
+    above = re.match(r"(\.\./)+", text)
+    if above and not cells.id:
+        top = uri.removesuffix(text[above.end() - 1 :]) or "/"
+        raise ValueError(
+            f"the key would be {text!r}, which leads out of the output; give the row an id, or use --root {top}"
+        )
     try:
         return make_key(text)
     except ValueError as error:

@@ -18,6 +18,8 @@ from .table_files import SUFFIXES, open_table
 URI_COLUMNS = ("uri", "path", "url", "image")
 """Names of the column that says where the image is; the first that a table has counts."""
 
+_NAME_COLUMNS = "its first line must name the columns: put 'uri' there, or save a list of paths as .txt"
+
 _OWN = ("id", "scale", "nodata", "kernel", "noise", "camera")
 """Columns that say how a row is done."""
 
@@ -133,7 +135,9 @@ def _refusing(manifest: str) -> Generator[None, None, None]:
     except FileNotFoundError as error:
         raise UsageError(f"the manifest {manifest} does not exist; give a table, a folder or a glob") from error
     except OSError as error:
-        raise UsageError(f"cannot read the manifest {manifest}: {storage.reason(error)}; check access") from error
+        folder = error.filename if error.filename and error.filename != storage.absolute(manifest) else None
+        named = f"{folder} in the manifest {manifest}" if folder else f"the manifest {manifest}"
+        raise UsageError(f"cannot read {named}: {storage.reason(error)}; check access") from error
 
 
 def _listed(manifest: str, uri: str, suffix: str) -> OpenManifest:
@@ -198,6 +202,7 @@ def _open_table(uri: str, suffix: str, path: str) -> OpenManifest:
         held = ", ".join(table.names) or "none"
         raise UsageError(
             f"the manifest {uri} has no column {URI_COLUMNS[0]!r} (or {', '.join(URI_COLUMNS[1:])}); it has: {held}"
+            f"; {_NAME_COLUMNS if suffix == '.csv' else 'give the one with the images that name'}"
         )
     own = {name: names[name] for name in _OWN if name in names}
     cells = _TableCells(uri, table, {"uri": uri_name, **own})

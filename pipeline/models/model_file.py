@@ -58,7 +58,7 @@ def read_model(config: RunConfig) -> ModelFile | None:
     except FileNotFoundError as error:
         raise UsageError(f"--weights: nothing is at {uri}; {GIVE}") from error
     except OSError as error:
-        raise UsageError(f"--weights: cannot read {uri}: {storage.reason(error)}; check access") from error
+        raise UsageError(f"--weights: cannot read {uri}: {storage.to_correct(error)}") from error
     try:
         model = parse_model(data, config.threads)
         check_scale(model, config.settings)

@@ -82,7 +82,7 @@ def read_prior(choice: str, option: str = "--prior") -> PriorFile | None:
     except FileNotFoundError as error:
         raise UsageError(f"{option}: nothing is at {uri}; {_MAKE_ONE}, or use {option} shipped or none") from error
     except OSError as error:
-        raise UsageError(f"{option}: cannot read {uri}: {storage.reason(error)}; check access") from error
+        raise UsageError(f"{option}: cannot read {uri}: {storage.to_correct(error)}") from error
     try:
         return parse_prior(data)
     except ValueError as error:

@@ -25,7 +25,7 @@ from .access import (
     upload,
     write,
 )
-from .failures import is_transient, reason
+from .failures import is_transient, reason, to_correct
 from .folders import (
     check_file,
     check_writable,
@@ -91,6 +91,7 @@ __all__ = [
     "scheme",
     "stat",
     "stat_all",
+    "to_correct",
     "upload",
     "use",
     "without_secrets",

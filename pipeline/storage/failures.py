@@ -17,6 +17,13 @@ def reason(error: OSError) -> str:
     return s3.code_without_words(error) or error.strerror or str(error) or type(error).__name__
 
 
+def to_correct(error: OSError) -> str:
+    """Return the reason why a file cannot be read, and what to do about it."""
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; name a file in it"
+    return f"{reason(error)}; check access"
+
+
 def is_transient(error: OSError) -> bool:
     """Return whether the same call may succeed later: no answer, an overloaded store, a hanging network disk.
 

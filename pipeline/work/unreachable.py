@@ -5,7 +5,7 @@ from ..errors import ErrorType, ImageError
 
 
 def unreadable(uri: str, error: OSError) -> ImageError:
-    message = f"cannot read {uri}: {storage.reason(error)}; check access, then run again"
+    message = f"cannot read {uri}: {storage.to_correct(error)}, then run again"
     return ImageError(ErrorType.READ, message)
 
 

@@ -118,12 +118,19 @@ def whole_scale(grid: Grid) -> int:
     return max(MIN_SCALE, *(-(-axis.sr // axis.lr) for axis in (grid.rows, grid.columns)))
 
 
+def refuse_comma(what: str, text: str) -> None:
+    """Raise ValueError with a sentence for a number with a decimal comma, which many spreadsheets write."""
+    if re.fullmatch(r"\s*[-+]?[0-9]+,[0-9]+\s*", text):
+        raise ValueError(f"the {what} {text!r} has a decimal comma; write {text.strip().replace(',', '.')}")
+
+
 def parse_scale(text: str) -> tuple[int, str]:
     """Return `Settings.scale` and `Settings.result_size` for a scale, or one across and one down: "2", "2.5", "2x1.5".
 
     Raises:
         ValueError: the scale cannot be made; the message is a sentence.
     """
+    refuse_comma("scale", text)
     told = text.strip().lower().split("x")
     numbers = [float(part) if re.fullmatch(r"[0-9]+(\.[0-9]*)?", part) else math.nan for part in told]
     across, down = numbers if len(numbers) == 2 else (numbers[0], numbers[0])
@@ -141,6 +148,7 @@ def parse_scale(text: str) -> tuple[int, str]:
 
 def parse_gsd(text: str) -> str:
     """Return `Settings.result_size` for a length in metres. Raises ValueError with a sentence if it is none."""
+    refuse_comma("length", text)
     try:
         metres = float(text)
     except ValueError:
