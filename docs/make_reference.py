@@ -5,7 +5,7 @@ import re
 import sys
 import typing
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from typer.main import get_group  # noqa: E402 - of this checkout, installed or 
 
 from jobs.answers import EXIT_CODES  # noqa: E402
 from jobs.cli import app  # noqa: E402
-from pipeline.output.record import Record  # noqa: E402
+from pipeline.output.record import COLUMNS, Record  # noqa: E402
 from sr_ops import Preset, preset  # noqa: E402
 
 PAGE = HERE / "reference.md"
@@ -57,8 +57,8 @@ def page() -> str:
         "## Exit codes",
         _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()]),
         "## Record columns",
-        "`OUT/manifest.parquet` has one row for every row of the manifest; rows that are the same share one."
-        " Seconds are wall-clock, sizes bytes, times"
+        "`OUT/manifest.parquet` has one row for every row of the manifest; rows that are the same share one, and rows"
+        " of earlier manifests stay. Seconds are wall-clock, sizes bytes, times"
         " are UTC; a column is empty where it does not apply. Columns of your manifest follow these.",
         _table(["column", "type", "meaning"], list(_columns())),
     ]
@@ -122,10 +122,10 @@ def _word(value: Any) -> str:
 def _columns() -> Iterator[list[str]]:
     told = {name: text for kind in reversed(Record.__mro__) for name, text in _docstrings(kind).items()}
     hints = typing.get_type_hints(Record)
-    for field in fields(Record):
-        kind = re.sub(r"<class '(\w+)'>", r"\1", str(hints[field.name])).replace("datetime.datetime", "datetime")
+    for name in COLUMNS:
+        kind = re.sub(r"<class '(\w+)'>", r"\1", str(hints[name])).replace("datetime.datetime", "datetime")
         kind = kind.replace(" | None", "").replace("tuple[float, ...]", "list of floats").replace("tuple", "list")
-        yield [f"`{field.name}`", kind.removeprefix("typing."), told.get(field.name, "")]
+        yield [f"`{name}`", kind.removeprefix("typing."), told.get(name, "")]
 
 
 def _docstrings(kind: type) -> dict[str, str]:

@@ -7,8 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.compare import Comparison
+from sr_ops.settings import Method
 
 _WIDTH = 100
+
+_BICUBIC = "bicubic: interpolation and the data step; the bicubic of srpipe eval is interpolation alone"
 
 
 def as_text(comparison: Comparison) -> str:
@@ -39,6 +42,7 @@ def as_text(comparison: Comparison) -> str:
         [
             *(line.rstrip() for line in printed.get().splitlines()),
             *comparison.problems,
+            *([_BICUBIC] if any(line.name == Method.BICUBIC for line in comparison.lines) else []),
             "consistency: mean of |result shrunk again - input|, in the units of the files",
             f"table: {comparison.table}{sheets}",
         ]

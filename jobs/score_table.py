@@ -31,6 +31,7 @@ def print_scores(scores: Sequence[Score]) -> None:
         psnr = sum(score.psnr_y for score in good) / len(good)
         bicubic = sum(score.bicubic_psnr_y for score in good) / len(good)
         console.print(f"mean of {len(good)}: {psnr:.2f} dB, bicubic {bicubic:.2f} dB")
+    console.print("bicubic: interpolation alone; the method bicubic of run and compare is followed by the data step")
     console.print("mean, max: of |result shrunk again - input| in grey levels, the consistency error")
 
 

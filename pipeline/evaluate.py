@@ -193,9 +193,13 @@ def _check_sizes(row: dict[str, Any], reference: str, sr: Shown, truth: Shown, l
 
     The field crops to multiples of the scale in the same way. Raises ImageError.
     """
-    made, true = ((shown.bands, shown.height, shown.width) for shown in (sr, truth))
+    made = (sr.bands, sr.height, sr.width)
     if truth.bands != sr.bands or truth.height < sr.height or truth.width < sr.width:
-        message = f"the reference {reference} is {true}, the result {made}; give the true image"
+        of_truth, of_result = (
+            f"{shown.width} x {shown.height} pixels of {shown.bands} band{'s' if shown.bands > 1 else ''}"
+            for shown in (truth, sr)
+        )
+        message = f"the reference {reference} has {of_truth}, the result {of_result}; give the true image"
         raise ImageError(ErrorType.UNSUPPORTED, message)
     of_image = (lr.bands, lr.height, lr.width, row["sr_height"], row["sr_width"])
     if of_image != (made[0], row["height"], row["width"], *made[1:]):

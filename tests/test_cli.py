@@ -123,7 +123,9 @@ def test_eval_scores_and_fills_the_table(srpipe: Srpipe, collection: Path) -> No
         assert records[key]["psnr_y"] == score["psnr_y"] > 5
         assert records[key]["ssim_y"] == score["ssim_y"]
     assert records["gone.png"]["psnr_y"] is None
-    assert "a.png" in srpipe("eval", "out")[1]
+    table = srpipe("eval", "out")[1]
+    assert "a.png" in table
+    assert "\nbicubic: interpolation alone; " in table
 
 
 REFUSED = {

@@ -41,6 +41,7 @@ def test_methods_side_by_side(pictures: Path, srpipe: Srpipe) -> None:
     first, second = out.splitlines()[1:3]
     assert first.split()[:4] == ["bicubic", "2", "0", "1"]
     assert second.split()[:4] == ["prior", "2", "0", "1"]
+    assert out.splitlines()[3].startswith("bicubic: interpolation and the data step")
     table = pq.read_table(pictures / "out/compare.parquet").to_pylist()
     assert [(row["compared"], row["key"]) for row in table] == [
         (m, k) for m in ("bicubic", "prior") for k in ["a", "b", "none"]
@@ -72,7 +73,11 @@ def test_again_nothing_is_done(pictures: Path, srpipe: Srpipe) -> None:
 
 @pytest.mark.parametrize(
     ("reference", "problem"),
-    [("b.png", "give the true image"), ("https://example.org/a.png", "https"), ("gone.png", "cannot be read")],
+    [
+        ("b.png", "has 30 x 30 pixels of 3 bands, the result 48 x 48 pixels"),
+        ("https://example.org/a.png", "https"),
+        ("gone.png", "cannot be read"),
+    ],
 )
 def test_a_reference_that_gives_no_score_is_left_out_of_the_sheet(
     pictures: Path, srpipe: Srpipe, reference: str, problem: str

@@ -9,6 +9,7 @@ import pytest
 from typer.main import get_group
 
 from jobs.cli import app
+from pipeline.output.record import COLUMNS
 
 from .fixture_types import Srpipe
 
@@ -125,9 +126,10 @@ def test_the_reference_is_what_the_code_says() -> None:
 
 
 def test_every_column_is_explained() -> None:
-    """None stands in the reference without a word of what it means."""
+    """None stands in the reference without a word of what it means; they are in the order of the table."""
     _, _, columns = (DOCS / "reference.md").read_text().partition("## Record columns")
     assert re.findall(r"^\| `(\w+)` \| [\w ]+ \|  \|$", columns, re.MULTILINE) == []
+    assert re.findall(r"^\| `(\w+)` \|", columns, re.MULTILINE) == list(COLUMNS)
 
 
 def test_every_command_is_told_at_length() -> None:

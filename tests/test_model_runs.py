@@ -180,6 +180,7 @@ REFUSED = {
     "a kernel that nothing undoes": ((*AS_IT_IS, "--kernel", "box"), "--kernel box has no effect"),
     "a map of members": ((*MODEL, "--disagreement"), "--disagreement with --method model has no effect"),
     "another scale": ((*MODEL, "--scale", "3"), "m.onnx enlarges by 2, not by 3; use --scale 2"),
+    "a scale between": ((*MODEL, "--scale", "2.5"), "not by 3, at which this size is made; use --scale 2"),
     "nothing there": ((*MODEL, "--weights", "none.onnx"), "nothing is at"),
     "no model": ((*MODEL, "--weights", "a.png"), "a.png is not a complete ONNX model"),
     "four bands": ((*MODEL, "--weights", "four.onnx"), "four.onnx is for pictures of 4 bands"),

@@ -57,7 +57,9 @@ class OutputOptions:
     existing: Annotated[
         Existing,
         typer.Option(
-            help="Keep what is done (resume), do all again (overwrite), or refuse an output that holds a run (error)."
+            help="Keep what is done with the same options (resume), do all again (overwrite), or refuse an output that"
+            " holds a run (error). Options that change results or their files, such as --single, --dpi and --format,"
+            " replace what is there; give another -o to keep both."
         ),
     ] = RunConfig.existing
     format: Annotated[

@@ -71,9 +71,9 @@ def check_scale(model: ModelFile, settings: Settings) -> None:
     """Raise ValueError, worded to follow "the file ...", if the model's scale differs from the requested one."""
     known = times_of(settings) is not None  # otherwise a worker checks it, once it knows the image's scale
     if settings.method == Method.MODEL and known and model.takes.scale != settings.scale:
+        whole = f"{settings.scale}, at which this size is made" if settings.result_size else f"{settings.scale}"
         raise ValueError(
-            f"enlarges by {model.takes.scale}, not by {settings.scale}; use --scale {model.takes.scale}, or another"
-            " model"
+            f"enlarges by {model.takes.scale}, not by {whole}; use --scale {model.takes.scale}, or another model"
         )
 
 
