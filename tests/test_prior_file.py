@@ -366,7 +366,7 @@ def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     [
         ("missing.safetensors", r"--prior: nothing is at /.*/missing\.safetensors; make one with `srpipe prior`"),
         ("missing/p.safetensors", r"--prior: nothing is at /.*/missing/p\.safetensors; .*--prior shipped or none"),
-        (".", r"--prior: cannot read /.*: Is a directory; check access"),
+        (".", r"--prior: cannot read /.*: it is a folder; name a file in it"),
         ("mine", r"--prior: cannot read /.*/mine: Permission denied; check access"),
         ("ftp://host/p", r"ftp://host/p: the scheme 'ftp' is not supported; use a local path or an s3:// uri"),
     ],

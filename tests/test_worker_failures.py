@@ -72,7 +72,7 @@ def test_how_long_a_decoder_may_take(tiny_config: MakeConfig, told: float | None
     ("content", "error_type", "sentence"),
     [
         (None, "missing", r"nothing is at .*/x\.png; correct the uri or put the file back"),
-        ("folder", "read", r"cannot read .*/x\.png: it is a folder.*; check access"),
+        ("folder", "read", r"cannot read .*/x\.png: it is a folder; name a file in it, then run again"),
         (b"", "corrupt", "the file is empty; replace it"),
         (
             b"P6 2 1 65535\n" + bytes(12),
