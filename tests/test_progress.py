@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -503,3 +504,20 @@ def test_divided_runs_tell_groups(
 def test_how_often_a_heartbeat_is_written() -> None:
     """As docs/progress.md says: on S3 every one costs money."""
     assert (interval("/data/out"), interval("s3://bucket/out")) == (3.0, 15.0)
+
+
+@pytest.mark.usefixtures("fast")
+def test_waiting_for_workers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While none is alive, again and again; not while one lives, and not while nobody knows."""
+    monkeypatch.setattr("pipeline.driver.beating._WAIT_SECONDS", 0.05)
+    for alive, told in ((1, 0), (None, 0), (0, 2)):
+        pool = Pool(lambda _: iter(()), Workers(8, ""), lambda alive=alive: alive)  # type: ignore[misc]
+        caplog.clear()
+        ends = time.monotonic() + (10 if told else 0.5)
+        with beating(str(tmp_path), progress_of([row(0, 1)]), lambda: None) as heart, heart.watching(pool):
+            while len(caplog.messages) < max(told, 1) and time.monotonic() < ends:
+                time.sleep(0.01)
+        assert caplog.messages[:told] == ["0 of 8 workers alive; waiting for the cluster"] * told
+        assert bool(caplog.messages) == bool(told)

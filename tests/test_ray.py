@@ -115,6 +115,62 @@ def test_nothing_to_do_starts_nothing(
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"set()\n", b"")
 
 
+@pytest.mark.usefixtures("images")
+def test_a_worker_that_does_not_start_is_replaced(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node on which a process cannot begin ends nothing."""
+    from pipeline.driver import dataflow
+
+    fallen = tmp_path / "fallen"
+
+    class Falling(dataflow._UnitWorker):
+        def __init__(self, **arguments: Any) -> None:
+            if not fallen.exists():
+                fallen.write_text("")
+                raise ImportError("a damaged node")
+            super().__init__(**arguments)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(dataflow, "_UnitWorker", Falling)
+    assert run(tiny_config(executor=Executor.RAY, workers=1), observer).done == 3
+    assert fallen.exists()
+
+
+def test_an_output_that_workers_do_not_share_ends_the_run(tmp_path: Path, tiny_config: MakeConfig, images: Any) -> None:  # noqa: ARG001
+    """As on a node with a disk of its own, where no run.json is. No token is left in the user's home."""
+    program = """if True:
+        import pickle, sys
+        from pathlib import Path
+        from pipeline.driver.observer import Observer
+        from pipeline.driver.run import run
+        from pipeline.errors import UsageError
+
+        config = pickle.load(sys.stdin.buffer)
+
+        class Elsewhere(Observer):
+            def working(self, heartbeat):
+                Path(config.output, "run.json").unlink()
+
+        try:
+            run(config, Elsewhere())
+        except UsageError as error:
+            print(error)
+    """
+    home = tmp_path / "home"
+    given = pickle.dumps(tiny_config(executor=Executor.RAY, workers=2))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, input=given, capture_output=True, check=False, env=environment)
+    said = ended.stdout.decode()
+    assert said.startswith(f"the output {tmp_path}/out on node "), ended.stderr.decode()
+    assert "give one that all nodes share" in said
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    assert not (tmp_path / "out" / "tiles").exists()
+    assert not home.exists()
+
+
 def test_metrics_and_signs_of_life(tmp_path: Path, tiny_config: MakeConfig, images: Any) -> None:  # noqa: ARG001
     """A run with Ray shows its figures at the exporter of its node, and both its workers as alive."""
     program = """if True:

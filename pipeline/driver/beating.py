@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,10 @@ def interval(output: str) -> float:
     return _LOCAL_SECONDS if storage.scheme(output) == "file" else _S3_SECONDS
 
 
+_WAIT_SECONDS = 60.0
+"""Time without a living worker after which the log says so, and then again and again."""
+
+
 class Heart:
     """Writes heartbeats in a thread. One that cannot be written is logged once, and fails nothing."""
 
@@ -35,6 +40,7 @@ class Heart:
         self._pool: Pool | None = None
         self._asking = threading.Lock()  # a question after Ray's end would start it again
         self._told = False
+        self._waiting_since = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
         self.stopped_by: str | None = None
@@ -70,9 +76,19 @@ class Heart:
     def _beat(self) -> None:
         with self._asking:
             if self._pool is not None:
-                self._progress.living_workers(self._pool.alive())
+                alive = self._pool.alive()
+                self._progress.living_workers(alive)
+                self._tell_of_waiting(alive, self._pool.workers.count)
                 self._pool.publish(self._progress.now())
         self._write(self._progress.now())
+
+    def _tell_of_waiting(self, alive: int | None, planned: int) -> None:
+        moment = time.monotonic()
+        if alive != 0:
+            self._waiting_since = moment
+        elif moment - self._waiting_since >= _WAIT_SECONDS:
+            self._waiting_since = moment
+            _log.warning("0 of %d workers alive; waiting for the cluster", planned)
 
     def _write(self, heartbeat: Heartbeat) -> None:
         try:

@@ -64,6 +64,12 @@ def workers_for(nodes: Sequence[tuple[int, float | None]], what: str, each: floa
     return Workers(max(1, sum(fitting)), why)
 
 
+def workers_here(places: int, what: str, each: float) -> Workers:
+    """Return how many workers fit on this machine, beside the run itself; arguments as for `workers_for`."""
+    memory = room_here().memory
+    return workers_for([(places, None if memory is None else memory - RUN_BYTES)], what, each)
+
+
 def _whole(number: float) -> int:
     return max(0, int(number))
 

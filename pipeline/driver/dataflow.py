@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 import pyarrow as pa
 
 _ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",  # the local cluster listens on the machine's network address
+    "RAY_AUTH_MODE": "token",  # the local cluster listens on the machine's network address; see provide_token
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # notices of the local scheduler would go to stdout
@@ -29,11 +29,13 @@ os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name n
 
 import ray  # noqa: E402 - Ray reads its environment when it is imported
 import ray.data  # noqa: E402
+import ray.data.exceptions  # noqa: E402
 import ray.exceptions  # noqa: E402
 from ray.util.metrics import Counter, Gauge  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-from ..config import Device, RunConfig  # noqa: E402
+from .. import storage  # noqa: E402
+from ..config import RunConfig  # noqa: E402
 from ..errors import UsageError  # noqa: E402
 from ..output.heartbeat import Heartbeat  # noqa: E402
 from ..storage.patience import Patience  # noqa: E402
@@ -41,10 +43,12 @@ from ..work.assignment import Assignment  # noqa: E402
 from ..work.ledger import Book  # noqa: E402
 from ..work.units import Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
 from . import figures  # noqa: E402
-from .capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for  # noqa: E402
+from .capacity import room_here, worker_bytes  # noqa: E402
+from .limits import LimitReachedError  # noqa: E402
 from .pool import Pool, Told, nothing_told  # noqa: E402
 from .ray_folder import ray_folder  # noqa: E402
-from .ray_start import check_reachable, sigterm_kept, stderr_discarded  # noqa: E402
+from .ray_start import check_reachable, provide_token, sigterm_kept, stderr_discarded  # noqa: E402
+from .shares import Share, cluster_address, share_of  # noqa: E402
 from .waves import in_waves  # noqa: E402
 
 _WAVE = 2000
@@ -63,13 +67,22 @@ _NO_PROGRESS_SECONDS = 6 * 3600
 class _UnitWorker:
     """A Worker as Ray Data calls it: a batch with one unit in, a batch per answer out, both as JSON."""
 
-    def __init__(self, ledger: "_RayLedger", **arguments: object) -> None:
+    def __init__(self, ledger: "_RayLedger", assignment: Assignment, device: str) -> None:
+        from ..work.joining import check_output, usable_device
         from ..work.worker import Worker
 
-        self._worker = Worker(ledger=ledger, **arguments)  # type: ignore[arg-type]
+        self._refusal: str | None = None
+        try:
+            self._worker = Worker(assignment, usable_device(device, assignment.config.device), ledger)
+            check_output(assignment)
+        except UsageError as error:  # ends the run; any other error only means another process in place of this one
+            self._refusal = str(error)
         threading.Thread(target=ledger.show_life, name="signs of life", daemon=True).start()
 
     def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
+        if self._refusal is not None:
+            yield {"refusal": [self._refusal]}
+            return
         for answer in self._worker(unit_from_json(batch["unit"][0])):
             yield {"answer": [answer_to_json(answer)]}
 
@@ -140,17 +153,6 @@ def _living_machines() -> set[str]:
     return {node["NodeID"] for node in _nodes() if node["Alive"]}
 
 
-@dataclass(frozen=True)
-class _Share:
-    """What one worker takes of the cluster."""
-
-    device: str
-    cpus: float | None
-    gpus: float | None
-    memory: float | None
-    """Bytes for Ray to reserve; None if it need not."""
-
-
 @contextmanager
 def ray_executor(
     assignment: Assignment,
@@ -164,19 +166,21 @@ def ray_executor(
         scale: the largest of any image, on which a worker's memory depends.
 
     Raises:
-        UsageError: the cluster cannot be joined, or lacks a GPU that was requested.
+        UsageError: the cluster cannot be joined, lacks a GPU that was requested, or has a node that cannot take part.
     """
     config = assignment.config
     with _cluster(config):
-        share, workers = _share(config, worker_bytes(config.settings, scale))
+        nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
+        share, workers = share_of(config, worker_bytes(config.settings, scale), nodes)
         ledger = _RayLedger.start()
+        assignment = replace(assignment, config=replace(config, storage=storage.as_here(config.storage)))
         arguments: dict[str, object] = {"assignment": assignment, "device": share.device, "ledger": ledger}
         work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
         execute = in_waves(work_off, config.output, _WAVE, Patience(config.retries), check, told)
         yield Pool(execute, workers, ledger.alive, _Metrics().publish)
 
 
-def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[str, object]) -> Iterator[Answer]:
+def _wave(units: Sequence[Unit], workers: int, share: Share, arguments: dict[str, object]) -> Iterator[Answer]:
     pool_size = min(workers, len(units))
     pool = ray.data.ActorPoolStrategy(
         min_size=1,
@@ -194,66 +198,32 @@ def _wave(units: Sequence[Unit], workers: int, share: _Share, arguments: dict[st
         num_gpus=share.gpus,
         memory=share.memory,
     )
-    # With prefetching, a finished record would wait for the next one.
-    for table in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
-        yield from map(answer_from_json, cast("pa.Table", table)["answer"].to_pylist())
+    try:
+        # With prefetching, a finished record would wait for the next one.
+        for batch in answers.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+            table = cast("pa.Table", batch)
+            if "refusal" in table.column_names:
+                raise UsageError(table["refusal"][0].as_py())
+            yield from map(answer_from_json, table["answer"].to_pylist())
+    except ray.data.exceptions.ExecutionTimeoutError as error:
+        raise LimitReachedError(
+            f"no worker gave an answer for {_NO_PROGRESS_SECONDS / 3600:g} hours; ask `ray status` what the cluster"
+            " waits for"
+        ) from error
     gc.collect()  # a Dataset is part of reference cycles, which would otherwise live for many waves
-
-
-def _share(config: RunConfig, each: float) -> tuple[_Share, Workers]:
-    """Return what a worker of `each` bytes takes, and how many there may be.
-
-    Uses CUDA if there is a GPU, or if one is requested of a cluster that may still add it.
-    """
-    gpus = _total("GPU")
-    expected = config.device is Device.CUDA and config.workers is not None and _address(config) is not None
-    if expected or (gpus and config.device is not Device.CPU):
-        share = config.gpus_per_worker or 1.0
-        memory, workers = _fitting(config, "GPU", share, each)
-        return _Share("cuda", None, share, memory), workers
-    if config.device is Device.CUDA:
-        raise UsageError("--device cuda: there is no GPU now; use --device cpu, or --workers N if the cluster grows")
-    if config.gpus_per_worker is not None:
-        raise UsageError("--gpus-per-worker: there is no GPU here; leave it out")
-    memory, workers = _fitting(config, "CPU", config.threads, each)
-    return _Share("cpu", config.threads, None, memory), workers
-
-
-def _fitting(config: RunConfig, resource: str, share: float, each: float) -> tuple[float | None, Workers]:
-    """Return the bytes for Ray to reserve per worker, and how many workers fit.
-
-    On a joined cluster Ray knows each node's memory, at most 70 % of it for workers, and places no more workers on a
-    node than fit, also on nodes that join later. For this machine we know what is free now. A requested number is
-    always granted.
-    """
-    if config.workers is not None:
-        return None, Workers(config.workers, "--workers")
-    what = {"CPU": "processors", "GPU": "GPUs"}[resource]
-    if _address(config) is None:
-        room = room_here()
-        memory = None if room.memory is None else room.memory - RUN_BYTES
-        return None, workers_for([(int(_total(resource) / share), memory)], what, each)
-    nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
-    offered = [(int(node.get(resource, 0) / share), node.get("memory")) for node in nodes]
-    fits_somewhere = any(places and memory and memory >= each for places, memory in offered)
-    return each if fits_somewhere else None, workers_for(offered, what, each)
-
-
-def _total(resource: str) -> float:
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources.get(resource, 0)
 
 
 @contextmanager
 def _cluster(config: RunConfig) -> Iterator[None]:
     """Join the named cluster, or start a silent local one; leave it at the end."""
-    address = _address(config)
+    address = cluster_address(config)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with ExitStack() as stack:
         with stderr_discarded(), sigterm_kept():
             if address:
                 _join(address)
             else:
+                provide_token()
                 folder = stack.enter_context(ray_folder())
                 ray.init(
                     address="local",
@@ -277,14 +247,11 @@ def _join(address: str) -> None:
         raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
 
 
-def _address(config: RunConfig) -> str | None:
-    return config.address or os.environ.get("RAY_ADDRESS")
-
-
 def _set_data_context() -> None:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = 1  # every yielded record leaves at once
     context.execution_no_progress_timeout_s = _NO_PROGRESS_SECONDS
+    context.max_consecutive_actor_init_deaths = 3  # a damaged node must not end what other nodes can do
     context.max_errored_blocks = 0  # the Worker catches everything; anything else is a bug
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # otherwise the pool never grows
     context.enable_progress_bars = False

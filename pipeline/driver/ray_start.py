@@ -1,6 +1,7 @@
-"""Helpers for the start of Ray that do not import it: a silent stderr, a preserved handler, a reachable address."""
+"""Helpers for the start of Ray that do not import it: a silent stderr, a kept handler, a token, a reachable address."""
 
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -15,6 +16,16 @@ def check_reachable(address: str) -> None:
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if separator and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+def provide_token() -> None:
+    """Give a local Ray a token of this process, unless the user has one.
+
+    Ray would write one into the home directory, where others may read it, or which cannot be written.
+    """
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not given and not os.path.exists(os.path.expanduser("~/.ray/auth_token")):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager

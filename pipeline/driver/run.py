@@ -95,7 +95,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
-    assignment = completed(config)
+    assignment = replace(completed(config), run_id=run_id)
     config = assignment.config
     manifest = read_manifest(config.manifest)
     check_input(config, manifest)

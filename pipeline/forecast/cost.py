@@ -9,7 +9,7 @@ from itertools import accumulate, count
 from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 
 from ..config import Device, Executor, Format, RunConfig
-from ..driver.capacity import RUN_BYTES, Workers, room_here, worker_bytes, workers_for
+from ..driver.capacity import Workers, room_here, worker_bytes, workers_here
 from ..work.calibrating import GOLDEN, Measured
 from ..work.units import Row
 from .calibration import Calibration, calibrate
@@ -120,9 +120,7 @@ def _workers_here(config: RunConfig, each: float) -> Workers:
         return Workers(1, "--executor inline")
     if config.workers is not None:
         return Workers(config.workers, "--workers")
-    room = room_here()
-    memory = None if room.memory is None else room.memory - RUN_BYTES
-    return workers_for([(max(1, int(room.processors / config.threads)), memory)], "processors", each)
+    return workers_here(max(1, int(room_here().processors / config.threads)), "processors", each)
 
 
 def _on_gpus(config: RunConfig, gpus: int | None, calibration: Calibration | None) -> Workers:

@@ -3,7 +3,6 @@
 Neither torch nor Ray is loaded in this process: measurements run in others.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from .. import storage
 from ..config import Device, Executor, RunConfig
 from ..driver.completing import completed
 from ..driver.preflight import check_input, check_options, check_output
+from ..driver.shares import cluster_address
 from ..errors import ErrorType, UsageError
 from ..manifest.manifest import open_manifest
 from ..work.units import Row
@@ -107,7 +107,7 @@ def _check_asked(config: RunConfig, asked: Asked) -> None:
     for options, applies in useless.items():
         if asked.gpus is not None and applies:
             raise UsageError(f"{options} has no effect; leave one of them out")
-    address = config.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(config)
     if address and config.executor is Executor.RAY and config.workers is None and asked.gpus is None:
         raise UsageError(f"a plan does not ask the cluster at {address} what it has; give --workers N or --gpus N")
 

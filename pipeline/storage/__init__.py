@@ -36,7 +36,7 @@ from .folders import (
     remove_empty_folders,
 )
 from .outline import is_outlined, outline_on_disk
-from .sides import check_service, is_output, use
+from .sides import as_here, check_service, is_output, use
 from .uris import (
     SCHEMES,
     absolute,
@@ -54,6 +54,7 @@ __all__ = [
     "SCHEMES",
     "Source",
     "absolute",
+    "as_here",
     "check_file",
     "check_service",
     "check_writable",

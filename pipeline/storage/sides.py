@@ -4,6 +4,7 @@
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from ..storage_options import S3Options, StorageOptions
@@ -23,6 +24,12 @@ def use(options: StorageOptions, output: str | None) -> None:
     """
     global _options, _output
     _options, _output = options, output
+
+
+def as_here(options: StorageOptions) -> StorageOptions:
+    """Return the options with the stores that this process's environment names, for processes on other machines."""
+    sides = (replace(side, endpoint_url=s3.endpoint(side)) for side in (options.input, options.output))
+    return StorageOptions(*sides)
 
 
 def is_output(uri: str) -> bool:

@@ -18,3 +18,5 @@ class Assignment:
     model: ModelFile | None = None
     """The model whose sha256 is in the settings as their weights."""
     division: Division = DIVISION
+    run_id: str | None = None
+    """As in the output's run.json; None for work without a run."""

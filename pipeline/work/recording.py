@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self._config = config
         self._device = device
+        self._device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
     def begun(self, row: Row, started_at: datetime) -> Record:
         """Return the initial record, with status failed."""
@@ -36,7 +37,7 @@ class Recorder:
             status=Status.FAILED,
             scale=row.told_scale,
             camera=row.camera or None,
-            device=torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu",
+            device=self._device_name,
             threads=self._config.threads,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             seed=self._config.settings.seed,

@@ -1,0 +1,58 @@
+"""What the driver makes of what Ray does, and what it hands to workers; no Ray is started here."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.driver import dataflow
+from pipeline.driver.limits import LimitReachedError
+from pipeline.driver.shares import Share
+from pipeline.storage_options import S3Options, StorageOptions
+from pipeline.work.assignment import Assignment
+
+from .fixture_types import MakeConfig, MakeRow
+
+ray = dataflow.ray
+
+
+def test_a_cluster_that_stands_still_stops_the_run(row: MakeRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a limit does: records are kept, and the sentence says whom to ask."""
+
+    class Still:
+        def map_batches(self, *_: Any, **_options: Any) -> "Still":
+            return self
+
+        def iter_batches(self, **_options: Any) -> Any:
+            raise ray.data.exceptions.ExecutionTimeoutError("no progress")
+
+    monkeypatch.setattr(ray.data, "from_items", lambda *_, **_options: Still())
+    answers = dataflow._wave([(row("a.png"),)], 1, Share("cpu", 1, None, None), {})
+    with pytest.raises(LimitReachedError, match=r"no worker gave an answer for 6 hours; ask `ray status`"):
+        next(answers)
+
+
+def test_workers_are_told_of_the_driver_s_store(
+    tiny_config: MakeConfig, row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their environment may name another or none; what an option says stays."""
+    given: list[Assignment] = []
+
+    def wave(_units: Any, arguments: dict[str, Any], **_others: Any) -> Any:
+        given.append(arguments["assignment"])
+        return ()
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://of.the.driver")
+    monkeypatch.setattr(dataflow, "_cluster", lambda _config: nullcontext())
+    monkeypatch.setattr(dataflow, "_nodes", list)
+    monkeypatch.setattr(dataflow._RayLedger, "start", lambda: SimpleNamespace(alive=None))
+    monkeypatch.setattr(dataflow, "_Metrics", lambda: SimpleNamespace(publish=None))
+    monkeypatch.setattr(dataflow, "_wave", wave)
+    config = tiny_config(storage=StorageOptions(output=S3Options("https://of.the.option")))
+    with dataflow.ray_executor(Assignment(config), 2, lambda: None) as pool:
+        list(pool.execute([(row("a.png"),)]))
+    (assignment,) = given
+    assert assignment.config.storage.input.endpoint_url == "https://of.the.driver"
+    assert assignment.config.storage.output.endpoint_url == "https://of.the.option"
+    assert assignment.config.fingerprint() == config.fingerprint()
