@@ -1,6 +1,7 @@
 """What a worker tries again, and what it gives up: with the real parts, and faults at their edges."""
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -300,6 +301,12 @@ class Book:
     def end(self, key: str) -> None:
         self.told.append(f"end {key}")
 
+    def dying(self, key: str, words: str) -> None:
+        self.told.append(f"{key}: {words}")
+
+    def last_words(self, key: str) -> str | None:
+        return f"{key} as it said" if key == "y" else None
+
 
 @pytest.mark.parametrize("stack", [1, 3])
 def test_after_a_death_images_are_done_one_by_one(
@@ -344,5 +351,21 @@ def test_a_broken_gpu_ends_the_process(
     monkeypatch.setattr(image_work, "fit_stages", broken)
     monkeypatch.setattr(os, "_exit", exit_process)
     assert answer(make_worker(), row(tmp_path, "x")).error_type == "internal"
+    book = Book()
     with pytest.raises(Ended):
-        answer(make_worker(ledger=Book()), row(tmp_path, "x"))
+        answer(make_worker(ledger=book), row(tmp_path, "x"))
+    said = f"x: CUDA error: an illegal memory access was encountered on node {socket.gethostname()}"
+    assert book.told == ["begin x", said]
+
+
+def test_what_the_last_process_said_is_in_the_record(tmp_path: Path, make_worker: Callable[..., Worker]) -> None:
+    """It was the GPU, not the image; what says nothing died of pixels or for want of memory."""
+    records = list(make_worker(ledger=Book(x=2, y=2))([row(tmp_path, name) for name in "xy"]))
+    silent, told = (record.error_message or "" for record in records)
+    assert "of its pixels or for want of memory" in silent
+    assert told == "2 worker processes died at work on it, the last of y as it said; check that GPU, then run again"
+    ledger = CrashLedger(lambda: {"n"})
+    ledger.dying("x", "so")
+    assert (ledger.last_words("x"), ledger.last_words("y")) == ("so", None)
+    ledger.end("x")
+    assert ledger.last_words("x") is None

@@ -149,6 +149,10 @@ def test_errors_inside(
         record = answer(make_worker(), row("a.png"))
     assert (record.status, record.error_type) == ("failed", error_type)
     assert sentence in (record.error_message or "")
+    if error_type == "internal":  # whom it called, from outside in
+        places = re.search(r"\(at ([^)]*)\)", record.error_message or "")
+        assert places is not None
+        assert re.fullmatch(r"\w+\.py:\d+, \w+\.py:\d+, test_worker_failures\.py:\d+", places[1])
     assert ("Traceback" in capsys.readouterr().err) == (error_type == "internal")
     assert answer(make_worker(), row("a.png")).status == "done"
 

@@ -107,6 +107,13 @@ class _RayLedger:
     def end(self, key: str) -> None:
         ray.get(self._book.end.remote(key))
 
+    def dying(self, key: str, words: str) -> None:
+        ray.get(self._book.dying.remote(key, words))
+
+    def last_words(self, key: str) -> str | None:
+        words: str | None = ray.get(self._book.last_words.remote(key))
+        return words
+
     def show_life(self) -> None:
         """Send signs of life for as long as this process lives."""
         name = ray.get_runtime_context().get_worker_id()

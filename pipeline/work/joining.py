@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..output import layout
 from ..storage.patience import Patience
 from .assignment import Assignment
+from .recording import first_line
 
 
 def usable_device(given: str, wanted: Device) -> str:
@@ -26,10 +27,9 @@ def usable_device(given: str, wanted: Device) -> str:
     except (RuntimeError, AssertionError) as error:  # an AssertionError says that this torch has no CUDA
         if wanted is not Device.CUDA:
             return "cpu"
-        what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UsageError(
-            f"--device cuda: the GPU of node {socket.gethostname()} cannot be used: {what}; take the node out of the"
-            " cluster, or use --device auto"
+            f"--device cuda: the GPU of node {socket.gethostname()} cannot be used: {first_line(error)}; take the"
+            " node out of the cluster, or use --device auto"
         ) from error
     return given
 

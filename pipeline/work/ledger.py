@@ -26,6 +26,12 @@ class Ledger(Protocol):
     def end(self, key: str) -> None:
         """Record that the process survived it."""
 
+    def dying(self, key: str, words: str) -> None:
+        """Record why the process is about to end itself at work on it."""
+
+    def last_words(self, key: str) -> str | None:
+        """Return what the last such process said; None if none did."""
+
 
 class NoLedger:
     """For a process that is not restarted."""
@@ -39,6 +45,12 @@ class NoLedger:
     def end(self, key: str) -> None:
         pass
 
+    def dying(self, key: str, words: str) -> None:
+        pass
+
+    def last_words(self, key: str) -> str | None:  # noqa: ARG002
+        return None
+
 
 class CrashLedger:
     """The ledger itself, one for all workers of a run."""
@@ -47,6 +59,7 @@ class CrashLedger:
         """`living` returns the machines that still exist."""
         self._living = living
         self._begun: defaultdict[str, list[str]] = defaultdict(list)
+        self._words: dict[str, str] = {}
 
     def suspects(self, keys: Iterable[str]) -> bool:
         return any(self._deaths(key) for key in keys)
@@ -59,6 +72,13 @@ class CrashLedger:
 
     def end(self, key: str) -> None:
         self._begun.pop(key, None)
+        self._words.pop(key, None)
+
+    def dying(self, key: str, words: str) -> None:
+        self._words[key] = words
+
+    def last_words(self, key: str) -> str | None:
+        return self._words.get(key)
 
     def _deaths(self, key: str) -> int:
         if key not in self._begun:

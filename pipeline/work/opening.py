@@ -31,6 +31,8 @@ from .unreachable import unreadable
 
 _CRASHED = "{} worker processes died at work on it, of its pixels or for want of memory; check the file, or cut it"
 
+_LAST_WORDS = "{} worker processes died at work on it, the last of {}; check that GPU, then run again"
+
 
 @dataclass(frozen=True)
 class Image:
@@ -143,7 +145,8 @@ class Opener:
         """Return how many processes died of it before. Raises ImageError if they were too many."""
         deaths = self._ledger.begin(key)
         if deaths >= MOST_DEATHS:
-            raise ImageError(ErrorType.CRASHED, _CRASHED.format(deaths))
+            words = self._ledger.last_words(key)
+            raise ImageError(ErrorType.CRASHED, (_LAST_WORDS if words else _CRASHED).format(deaths, words))
         return deaths
 
     def _begun(self, row: Row, settings: Settings, commit: Commit, image: Image) -> Scene | None:

@@ -19,6 +19,9 @@ from ..output.status import Status
 from .stopwatch import Stopwatch
 from .units import Row
 
+_PLACES = 3
+"""Calls of a bug's traceback that its record names: the traceback itself stays on the node."""
+
 
 class Recorder:
     """Fills in what records say about the worker."""
@@ -72,13 +75,18 @@ def failed(begun: Record, error_type: ErrorType, message: str) -> Record:
 
 
 def failed_by_bug(begun: Record, error: Exception) -> Record:
-    """Return a failed record; the traceback goes to stderr, its last place into the message."""
+    """Return a failed record; the traceback goes to stderr, its last places into the message."""
     traceback.print_exception(error, file=sys.stderr)
     what = " ".join(str(error).split())
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)[-_PLACES:]
+    where = ", ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)
     message = f"a bug in srpipe, please report it: {type(error).__name__}: {what} (at {where})"
     return failed(begun, ErrorType.INTERNAL, message)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, without a full stop; its name if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -4,6 +4,7 @@ A scene is fitted as one unit, and its tiles are done in groups, each of which i
 """
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -28,7 +29,7 @@ from .image_work import Attempt, ImageWork
 from .ledger import Ledger, NoLedger
 from .memory import OUT_OF_MEMORY, in_smaller_pieces
 from .opening import Opened, Opener, ledger_name
-from .recording import Recorder, failed, failed_by_bug
+from .recording import Recorder, failed, failed_by_bug, first_line
 from .stacked_fits import stacked_fits
 from .stopwatch import DeadlineError
 from .units import Answer, Group, Row, Unit
@@ -113,7 +114,8 @@ class Worker:
     def _group(self, group: Group) -> Answer:
         begun = self._recorder.begun(group.row, now())
         with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
-            answer = self._answer(group.row, reader.submit(self._opener.open_group, group), None, begun)
+            opened = reader.submit(self._opener.open_group, group)
+            answer = self._answer(group.row, opened, None, begun, ledger_name(group))
         self._ended(ledger_name(group), answer)
         return answer
 
@@ -125,11 +127,11 @@ class Worker:
             fits = stacked_fits(images, self._prior, self._device, self._config.max_seconds)
         for row, opened in jobs:
             begun = self._recorder.begun(row, started if row.key in fits else now())
-            answer = self._answer(row, opened, fits.get(row.key), begun)
+            answer = self._answer(row, opened, fits.get(row.key), begun, row.key)
             self._ended(row.key, answer)
             yield answer
 
-    def _answer(self, row: Row, opened: Future[Opened], fit: ImageFit | None, begun: Record) -> Answer:
+    def _answer(self, row: Row, opened: Future[Opened], fit: ImageFit | None, begun: Record, in_ledger: str) -> Answer:
         """Return the answer; anything that goes wrong with an image becomes its record."""
         try:
             found = opened.result()
@@ -146,6 +148,7 @@ class Worker:
             return failed(begun, ErrorType.MEMORY, OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - a bug in one image must not stop the others; it is reported in full
             if self._restarted and _is_broken_gpu(error):
+                self._ledger.dying(in_ledger, f"{first_line(error)} on node {socket.gethostname()}")
                 os._exit(1)  # this process could do no later image; a new one is started in its place
             return failed_by_bug(begun, error)
 
