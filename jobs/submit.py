@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import secrets
 import signal
 import tempfile
 import time
@@ -35,6 +36,12 @@ _TRAVELS = (
 """The only environment variables that are sent: where things are. Anybody with access to the dashboard can read them,
 so the cluster uses its own credentials, from its instances' role."""
 
+_SENT = {"RAY_JOB_STOP_WAIT_TIME_S": "30"}
+"""What is sent besides: `ray job stop` would kill a run after 3 s, before its records are stored."""
+
+_MARK = "srpipe-submission"
+"""Name of the metadata by which a job is known as that of this call, if the answer to it was lost."""
+
 _TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 """Loggers that report each upload."""
 
@@ -50,6 +57,9 @@ _LOG_LINES = 20
 
 class AlreadySubmittedError(Exception):
     """The cluster already has a job with this submission id: it is not started twice."""
+
+    def __init__(self, submission_id: str, status: str) -> None:
+        super().__init__(f"{submission_id} was submitted before and is {status}; it is not started twice")
 
 
 @dataclass(frozen=True)
@@ -122,23 +132,22 @@ def submit(cluster: Cluster, job_file: str, submission_id: str) -> None:
         AlreadySubmittedError: the cluster has a job with this id, whatever its outcome.
         UsageError: the cluster rejects it; or a variable that would be sent holds a password.
     """
-    variables = travelling_variables()
+    variables, mark = travelling_variables(), secrets.token_hex(8)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "job.toml").write_bytes(storage.read(storage.absolute(job_file)))
         try:
             cluster.submit_job(
                 entrypoint=_ENTRYPOINT,
                 submission_id=submission_id,
-                runtime_env={"working_dir": folder, "env_vars": variables},
+                runtime_env={"working_dir": folder, "env_vars": variables | _SENT},
+                metadata={_MARK: mark},
             )
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, AuthenticationError) as error:
             known = _details(cluster, submission_id)  # the message of the error is a traceback of the server
             if known is None:
                 raise UsageError(f"the cluster does not take the job: {_first_sentence(error)}") from error
-            raise AlreadySubmittedError(
-                f"{submission_id} was submitted before and is {known.status}; it is not started twice. To do a slot"
-                " again, give it another --slot: finished images are not done again"
-            ) from error
+            if (known.metadata or {}).get(_MARK) != mark:
+                raise AlreadySubmittedError(submission_id, known.status) from error
 
 
 def travelling_variables() -> dict[str, str]:
@@ -173,10 +182,10 @@ def wait(cluster: Cluster, submission_id: str, said: Callable[[str], None]) -> O
 
 
 def _details(cluster: Cluster, submission_id: str) -> JobDetails | None:
-    """Return None if there is no such job or no answer."""
+    """Return None if there is no such job or no answer; a proxy that asks for another login gives none, either."""
     try:
         return cluster.get_job_info(submission_id)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, AuthenticationError):
         return None
 
 
@@ -194,7 +203,7 @@ def _exit_code(details: JobDetails) -> int:
 def _log(cluster: Cluster, submission_id: str) -> tuple[str, ...]:
     try:
         lines: list[str] = cluster.get_job_logs(submission_id).splitlines()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, AuthenticationError):
         return ()
     return tuple(lines[-_LOG_LINES:])
 

@@ -28,6 +28,9 @@ from pipeline.errors import UsageError
 from jobs import submit
 from jobs.stopping import Stopped
 
+# isort: split
+from ray.exceptions import AuthenticationError
+
 from .fixture_types import Srpipe
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.ray]
@@ -148,7 +151,7 @@ def test_a_job_succeeds_on_the_cluster(head: Head, job_file: Path) -> None:
     assert "INFO dashboard_sdk" not in err
     assert pq.read_table(job_file.parent / "out" / "manifest.parquet")["status"].to_pylist() == ["done"]
     (job,) = (job for job in head.jobs() if job["submission_id"] is not None and "night-2026" in job["submission_id"])
-    assert job["runtime_env"]["env_vars"] == {"AWS_REGION": "eu-west-9"}
+    assert job["runtime_env"]["env_vars"] == {"AWS_REGION": "eu-west-9", "RAY_JOB_STOP_WAIT_TIME_S": "30"}
     assert "hidden" not in json.dumps(job)
     assert TOKEN not in json.dumps(job)
 
@@ -166,7 +169,7 @@ def test_the_exit_code_of_the_run_comes_back(head: Head, job_file: Path) -> None
 
 
 def test_a_slot_is_started_once(head: Head, job_file: Path) -> None:
-    """A second submission of a slot is refused with exit 5 and starts nothing; another slot is another job."""
+    """A second submission of a slot starts nothing: exit 5, or that of the job if it is waited for."""
     arguments = (str(job_file), "--no-wait", "--slot")
     assert head.submit(*arguments, "first")[:2] == (0, "srpipe-night-first\n")
     before = len(head.jobs())
@@ -175,7 +178,41 @@ def test_a_slot_is_started_once(head: Head, job_file: Path) -> None:
     assert "srpipe-night-first was submitted before" in err
     assert "--slot" in err
     assert len(head.jobs()) == before
+    code, out, err = head.submit(str(job_file), "--slot", "first")
+    assert (code, out.partition(";")[0]) == (0, "srpipe-night-first: SUCCEEDED, exit code 0")
+    assert "srpipe-night-first was submitted before" in err
+    assert len(head.jobs()) == before
     assert head.submit(*arguments, "second")[0] == 0
+
+
+@pytest.mark.parametrize("answers", [(), ("RUNNING",)], ids=["ended", "running"])
+def test_who_waits_for_a_known_slot_gets_its_exit_code(
+    answers: tuple[str, ...], job_file: Path, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a job that goes on, and of one that has ended: a failed attempt is never taken for success."""
+    monkeypatch.setattr(submit, "_POLL_SECONDS", 0)
+    cluster = Taken(details("FAILED", 3), *map(details, answers), details("FAILED", 3))
+    monkeypatch.setattr(submit, "connect", lambda _: cluster)
+    arguments = ("submit", str(job_file), "--address", "http://head:8265", "--submission-id", "mine")
+    code, out, err = srpipe(*arguments)
+    assert (code, out.partition(";")[0]) == (3, "mine: FAILED, exit code 3")
+    assert "mine was submitted before and is FAILED" in err
+
+
+def test_a_job_whose_answer_was_lost_is_one_s_own(job_file: Path) -> None:
+    """The server took it and the answer did not arrive: the mark in it says whose it is."""
+    lost: Any = Taken(details("PENDING"), keeps_mark=True)
+    submit.submit(lost, str(job_file), "mine")
+    strangers: Any = Taken(details("PENDING"))
+    with pytest.raises(submit.AlreadySubmittedError, match="mine was submitted before and is PENDING"):
+        submit.submit(strangers, str(job_file), "mine")
+
+
+def test_a_stopped_job_has_time_to_store_its_records(job_file: Path) -> None:
+    """Ray alone kills it after three seconds; its supervisor has the job's environment."""
+    cluster: Any = Taken(details("PENDING"), keeps_mark=True)
+    submit.submit(cluster, str(job_file), "mine")
+    assert cluster.sent["runtime_env"]["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"] == "30"
 
 
 @pytest.mark.parametrize("case", ["wrong token", "no token", "no authentication"])
@@ -276,8 +313,24 @@ class FakeCluster:
         return "http://head:8265"
 
 
+class Taken(FakeCluster):
+    """A job server that has the id already, or whose answer to a submission is lost after it took the job."""
+
+    def __init__(self, *answers: Any, keeps_mark: bool = False) -> None:
+        super().__init__(*answers)
+        self._keeps_mark = keeps_mark
+
+    def submit_job(self, **job: Any) -> None:
+        self.sent = job
+        if self._keeps_mark:
+            self._answers[0].metadata = job["metadata"]
+        raise RuntimeError("Request failed with status code 500")
+
+
 def details(status: str, code: int | None = None) -> SimpleNamespace:
-    return SimpleNamespace(status=submit.JobStatus(status), driver_exit_code=code, message="so it went")
+    return SimpleNamespace(
+        status=submit.JobStatus(status), driver_exit_code=code, message="so it went", metadata={"job": "x"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -294,7 +347,9 @@ def test_exit_codes_of_jobs(status: str, code: int | None, expected: int, monkey
     """The run's own code where there is one; 143 for a stopped job, 1 for one that never ran; gaps are waited over."""
     monkeypatch.setattr(submit, "_POLL_SECONDS", 0)
     heard: list[str] = []
-    cluster: Any = FakeCluster(details("PENDING"), ConnectionError(), details("PENDING"), details(status, code))
+    cluster: Any = FakeCluster(
+        details("PENDING"), ConnectionError(), AuthenticationError("401"), details("PENDING"), details(status, code)
+    )
     outcome = submit.wait(cluster, "id", heard.append)
     assert (outcome.status, outcome.exit_code) == (status, expected)
     assert heard == ["PENDING", status]

@@ -39,7 +39,11 @@ def submit(
         ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended, and exit with its exit code.")
+        bool,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait until the job has ended, of an earlier call too, and exit with its exit code.",
+        ),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> int:
@@ -54,10 +58,12 @@ def submit(
     cluster = submit.connect(address)
     try:
         submit.submit(cluster, job_file, job_id)
+        tell(f"{job_id} is submitted to {address}")
     except submit.AlreadySubmittedError as error:
-        tell_reason(str(error))
-        return EXIT_ALREADY_SUBMITTED
-    tell(f"{job_id} is submitted to {address}")
+        if not wait:
+            tell_reason(f"{error}. To do a slot again, give it another --slot: finished images are not done again")
+            return EXIT_ALREADY_SUBMITTED
+        tell(f"{error}; its exit code is this command's")
     try:
         outcome = submit.wait(cluster, job_id, tell) if wait else submit.Outcome(job_id, address)
     except stopping.Stopped as stopped:
