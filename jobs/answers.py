@@ -33,7 +33,7 @@ EXIT_CODES = {
     0: "Everything that was asked for is done.",
     EXIT_FATAL: "It was broken off, because the output's storage failed, another run took the output over, or by a bug;"
     " run it again.",
-    EXIT_USAGE: "It could not begin, and nothing was written; the sentence on stderr says what to change."
+    EXIT_USAGE: "It could not begin, and no result was written; the sentence on stderr says what to change."
     " Of `retry`, also: nothing failed that it repeats.",
     EXIT_SOME_FAILED: "It finished, and some rows failed or are over a limit that you set; their records say why."
     " Of `report`: a result that it shows is missing or damaged; the page says which.",

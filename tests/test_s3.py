@@ -387,3 +387,16 @@ def test_cogs_from_store_to_store(remote: str, tiny_config: MakeConfig, observer
     for name in ("a.png", "b.png", "sub/c.png"):
         assert storage.read(f"{remote}-out/images/{name}.tif") == (tmp_path / f"out/images/{name}.tif").read_bytes()
     assert not list(scratch.iterdir())
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20], ids=["whole", "both ends"])
+def test_a_temporary_folder_that_is_gone_is_no_missing_image(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """The image is where it was; the error names the folder and what to do."""
+    storage.write(f"{s3_bucket}/a.png", b"x" * (1 << 20))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    there = storage.outline_on_disk(f"{s3_bucket}/a.png", size)
+    with pytest.raises(OSError, match=r"there is no temporary folder .*gone; set TMPDIR") as caught, there:
+        pass
+    assert not isinstance(caught.value, FileNotFoundError)

@@ -184,5 +184,6 @@ class LimitOptions:
         ),
     ] = None
     max_hours: Annotated[
-        float | None, typer.Option(metavar="X", min=0.0, help="Stop the run (exit code 4) after X hours.")
+        float | None,
+        typer.Option(metavar="X", min=0.0, help="Stop the run (exit code 4) after X hours of work."),
     ] = None

@@ -152,6 +152,14 @@ def read(uri: str) -> bytes:
         return data
 
 
+def temporary_file() -> tuple[int, str]:
+    """Create a file in the temporary folder, as `mkstemp` does. Raises OSError, but never that the image is missing."""
+    try:
+        return tempfile.mkstemp(prefix=processes.temporary_prefix())
+    except FileNotFoundError as error:
+        raise OSError(None, f"there is no temporary folder {tempfile.gettempdir()}; set TMPDIR to one") from error
+
+
 @contextmanager
 def on_disk(uri: str) -> Iterator[str]:
     """Yield the path of a local file with the content of `uri`: the file itself, or a copy that is deleted later."""
@@ -163,7 +171,7 @@ def on_disk(uri: str) -> Iterator[str]:
                 pass
             yield uri
             return
-        handle, path = tempfile.mkstemp(prefix=processes.temporary_prefix())
+        handle, path = temporary_file()
         os.close(handle)
         try:
             filesystem(uri).get_file(uri, path)

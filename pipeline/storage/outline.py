@@ -1,12 +1,10 @@
 """The beginning and the end of a remote file, which suffice for a picture's header."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import processes
-from .access import on_disk
+from .access import on_disk, temporary_file
 from .sides import as_os_errors, filesystem
 from .uris import scheme
 
@@ -31,7 +29,7 @@ def outline_on_disk(uri: str, size: int) -> Iterator[str]:
         return
     with as_os_errors(uri):
         files = filesystem(uri)
-        handle, path = tempfile.mkstemp(prefix=processes.temporary_prefix())
+        handle, path = temporary_file()
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(files.cat_file(uri, start=0, end=_BEGINNING))
