@@ -121,7 +121,8 @@ def _told(error: BaseException) -> int:
     if isinstance(error, UsageError):
         return _end(str(error), EXIT_USAGE)
     if isinstance(error, NoArgsIsHelpError):
-        tell(error.message)
+        for line in error.message.splitlines():
+            tell(line)
         return EXIT_USAGE
     if isinstance(error, TyperException):
         return _end(f"{spec.origin(error)}{sentence(error)}; see {place_of_help(error)} --help", EXIT_USAGE)

@@ -303,7 +303,7 @@ def test_heartbeat_of_a_run(
     output = str(tmp_path / "out") if place == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
     (tmp_path / "m.csv").write_text("uri\na.png\ngone.png\nb.png\n../../x\nsub/c.png\n")
     reader = Reader(output)
-    summary = run(tiny_config(output=output, limit=4, root=""), reader)
+    summary = run(tiny_config(output=output, limit=4), reader)
     assert len(reader.beats) == 3
     assert all(is_sound(beat) for beat in reader.beats)
     assert {beat.state for beat in reader.beats} == {State.RUNNING}
@@ -316,7 +316,7 @@ def test_heartbeat_of_a_run(
     assert (last.failed_by, last.run_id) == (summary.errors, summary.run_id)
     sides = ((20, 24), (33, 17))
     assert last.megapixels.done == pytest.approx(sum(4 * height * width for height, width in sides) / 1e6)
-    again = run(tiny_config(output=output, root=""), Observer())
+    again = run(tiny_config(output=output), Observer())
     then = read_heartbeat(output)
     assert then is not None
     assert (then.images.already_done, then.images.done, then.run_id) == (2, 1, again.run_id)

@@ -179,7 +179,10 @@ def test_committed_work_is_answered_from_its_record(
 def test_order_of_writes(
     make_worker: MakeWorker, row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old commits go before the first tile comes; the new one comes last, after old tiles and other forms went."""
+    """Old commits go before the first tile comes; the new one comes last, after old tiles and other forms went.
+
+    Of other forms there are two, each with three files that GIS programs may have left beside it.
+    """
     answer(make_worker(tile_size=8), row("a.png"))
     stale = _commits(tmp_path, "a.png")
     events: list[tuple[str, str]] = []
@@ -194,7 +197,7 @@ def test_order_of_writes(
     for name in ("write", "remove"):
         monkeypatch.setattr(storage, name, log(name, getattr(storage, name)))
     answer(make_worker(), row("a.png", stale=stale))
-    tiles_and_mosaic, old_files = [("write", "tiles")] * 5, [("remove", "tiles")] * 5 + [("remove", "images")] * 2
+    tiles_and_mosaic, old_files = [("write", "tiles")] * 5, [("remove", "tiles")] * 5 + [("remove", "images")] * 8
     assert events == [("remove", "_commit"), *tiles_and_mosaic, *old_files, ("write", "_commit")]
     assert sorted(os.listdir(tmp_path / "out/tiles/a.png")) == [
         "mosaic.vrt",

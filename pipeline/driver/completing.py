@@ -31,7 +31,7 @@ def _with_whole_paths(config: RunConfig) -> RunConfig:
     """Make paths absolute for run.json, since `srpipe retry` may be started from another folder."""
     root = None if config.root is None else storage.absolute(config.root, what="--root")
     named = config.prior_name in (SHIPPED, NO_PRIOR)
-    prior_name = config.prior_name if named else storage.absolute(config.prior_name)
+    prior_name = config.prior_name if named else storage.absolute(config.prior_name, what="--prior")
     kernel_file = storage.absolute(config.kernel_file) if config.kernel_file else None
     weights_file = storage.absolute(config.weights_file) if config.weights_file else None
     return replace(config, root=root, prior_name=prior_name, weights_file=weights_file, kernel_file=kernel_file)

@@ -75,7 +75,7 @@ def read_prior(choice: str, option: str = "--prior") -> PriorFile | None:
     """
     if choice == NO_PRIOR:
         return None
-    uri = str(_SHIPPED_FILE) if choice == SHIPPED else storage.absolute(choice)
+    uri = str(_SHIPPED_FILE) if choice == SHIPPED else storage.absolute(choice, what=option)
     storage.check_service(uri)
     try:
         data = storage.read(uri)
