@@ -386,7 +386,7 @@ def test_cogs_from_store_to_store(remote: str, tiny_config: MakeConfig, observer
     assert (summary.done, summary.failed) == (3, 0)
     for name in ("a.png", "b.png", "sub/c.png"):
         assert storage.read(f"{remote}-out/images/{name}.tif") == (tmp_path / f"out/images/{name}.tif").read_bytes()
-    assert not list(scratch.iterdir())
+    assert not [left for left in scratch.iterdir() if "torch" not in left.name]  # torch may make its cache there
 
 
 @pytest.mark.parametrize("size", [0, 1 << 20], ids=["whole", "both ends"])
