@@ -1,5 +1,6 @@
 """What many tests need: small pictures, a run that takes milliseconds, and S3 on this machine."""
 
+import errno
 import logging
 import os
 import secrets
@@ -84,6 +85,22 @@ def make_png(pixels: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         return drawn
 
     return make
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder two levels below tmp_path that nobody may list, whoever runs the tests."""
+    folder = tmp_path / "open/closed"
+    folder.mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if path == str(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    return folder
 
 
 @pytest.fixture

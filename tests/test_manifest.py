@@ -1,6 +1,5 @@
 """Every kind of manifest becomes rows; what cannot be read is said, line by line or as one sentence."""
 
-import errno
 import json
 import os
 from collections.abc import Callable
@@ -470,16 +469,7 @@ def test_columns_named_like_a_record_s(read: Callable[..., Manifest], suffix: st
     }
 
 
-def test_the_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_that_cannot_be_listed_is_named(tmp_path: Path, closed_folder: Path) -> None:
     """It, and not the folder above it, whose rights are as they should be."""
-    (tmp_path / "open/closed").mkdir(parents=True)
-    scandir = os.scandir
-
-    def refusing(path: str) -> object:
-        if path.endswith("closed"):
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(UsageError, match=f"cannot read {tmp_path}/open/closed in the manifest .*: Permission denied"):
+    with pytest.raises(UsageError, match=f"cannot read {closed_folder} in the manifest .*: Permission denied"):
         read_manifest(str(tmp_path))

@@ -210,19 +210,9 @@ def test_a_link_to_a_folder_is_a_folder(tmp_path: Path, pattern: str) -> None:
 
 
 @pytest.mark.parametrize("ask", [storage.find, lambda folder: storage.glob(f"{folder}/**/*.png")], ids=["find", "glob"])
-def test_a_folder_that_cannot_be_listed_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], object]
-) -> None:
+@pytest.mark.usefixtures("closed_folder")
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, ask: Callable[[str], object]) -> None:
     """Its files would be missing from the result, and nobody would know."""
-    (tmp_path / "open/closed").mkdir(parents=True)
-    scandir = os.scandir
-
-    def refusing(path: str) -> object:
-        if path.endswith("closed"):
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(PermissionError, match="closed"):
         ask(str(tmp_path))
 
