@@ -1,6 +1,5 @@
 """Comparison of several methods on the same images: a run of each in its own folder, one table, contact sheets."""
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from .manifest.carried import PREFIX
 from .output import layout, records
 from .output.mixed_columns import concatenated
 from .output.results import open_displayed
+from .output.run_file import read_run_file
 from .output.status import WRITTEN, Status
 from .storage_options import StorageOptions
 
@@ -191,7 +191,7 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
 def _folder_of_manifest(output: str, together: pa.Table) -> str:
     """Return the base of relative references."""
     names = together[COLUMN].to_pylist()
-    return str(json.loads(storage.read(layout.run_json(output_of(output, names[0]))))["folder"])
+    return read_run_file(output_of(output, names[0])).folder
 
 
 def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:

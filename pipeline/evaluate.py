@@ -1,6 +1,5 @@
 """Scores of a finished run against the ground truth in the manifest's column `reference`."""
 
-import json
 import math
 import secrets
 from collections.abc import Collection, Iterator
@@ -22,11 +21,12 @@ from .imagery.header import FileLimits
 from .imagery.images import Shown, from_levels, open_shown, to_levels
 from .output import records
 from .output.clock import now
-from .output.layout import Commit, list_commits, run_json
+from .output.layout import Commit, list_commits
 from .output.layout import table as table_uri
 from .output.lock import SCORING, locked
 from .output.record import COLUMNS
 from .output.results import open_result
+from .output.run_file import read_run_file
 from .output.status import WRITTEN
 from .storage_options import NOTHING_GIVEN, StorageOptions, of_run
 
@@ -107,14 +107,14 @@ def _read_run(output: str) -> _Run:
     """Return the last run on an output. Raises UsageError."""
     try:
         table = records.read_table(table_uri(output))
-        run = json.loads(storage.read(run_json(output)))
-        return _Run(table, str(run["run_id"]), str(run["folder"]), of_run(run.get("config", {})))
+        run = read_run_file(output)
+        return _Run(table, run.run_id, run.folder, of_run(run.config))
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no finished run; give the --output of one") from error
     except OSError as error:
         raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
-    except (KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors, too
-        raise UsageError(f"the run data of {output} are damaged ({error}); run again, which repairs it") from error
+    except pa.ArrowException as error:
+        raise UsageError(f"{table_uri(output)} is damaged ({error}); run again, which merges it again") from error
 
 
 def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:

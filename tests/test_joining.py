@@ -1,6 +1,5 @@
 """A process takes part in a run only if its GPU works and it sees the run's output."""
 
-import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,22 +8,25 @@ import pytest
 import torch
 
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import Device
 from pipeline.errors import UsageError
 from pipeline.output import layout
+from pipeline.output.run_file import write_run_file
 from pipeline.work.assignment import Assignment
 from pipeline.work.joining import check_output, usable_device
 from pipeline.work.recording import Recorder
 from pipeline.work.units import Row
 
 from .fixture_types import MakeConfig, MakeRow
+from .run_files import run_file
 
 
-@pytest.mark.parametrize("told", [None, {"run_id": "another"}, {}, [], "no json"])
-def test_another_output_is_refused(told: Any, tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:
+@pytest.mark.parametrize("told", [None, to_json(run_file("another")), b"{}", b"[]", b"{"])
+def test_another_output_is_refused(told: bytes | None, tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:
     """On a disk of the node's own there is nothing, or what an earlier run left; the sentence names node and remedy."""
     if told is not None:
-        storage.write(layout.run_json(str(out)), b"{" if told == "no json" else json.dumps(told).encode())
+        storage.write(layout.run_json(str(out)), told)
     with pytest.raises(UsageError, match="that all nodes share") as refused:
         check_output(Assignment(tiny_config(), run_id="this"))
     assert f"{tmp_path}/out on node {socket.gethostname()} " in str(refused.value)
@@ -32,7 +34,7 @@ def test_another_output_is_refused(told: Any, tmp_path: Path, out: Path, tiny_co
 
 def test_the_output_of_the_run_is_taken(out: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if it cannot be read: that is told by the images to be written there."""
-    storage.write(layout.run_json(str(out)), json.dumps({"run_id": "this"}).encode())
+    write_run_file(str(out), run_file("this"))
     check_output(Assignment(tiny_config(), run_id="this"))
 
     def denied(_uri: str) -> bytes:

@@ -74,7 +74,7 @@ def test_damaged_run_json(tmp_path: Path, out: Path, tiny_config: MakeConfig, ob
     """A run.json that cannot be understood is refused with the remedy, not passed over."""
     out.mkdir()
     (out / "run.json").write_bytes(b"{")
-    _refused(tiny_config(), observer, r"run\.json .*choose another --output", tmp_path)
+    _refused(tiny_config(), observer, r"run\.json is damaged .*remove it", tmp_path)
 
 
 def test_impossible_output(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:

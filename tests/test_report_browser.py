@@ -4,7 +4,6 @@ AXE names axe-core's file; CHROMIUM the browser, where it is not /usr/bin/chromi
 """
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -19,7 +18,10 @@ from PIL import Image
 
 from pipeline.output import records
 from pipeline.output.record import Record
+from pipeline.output.run_file import write_run_file
 from pipeline.report.making import make_report
+
+from .run_files import run_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -64,8 +66,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An output of 10,000 records, of which one in a hundred failed."""
     output = tmp_path_factory.mktemp("many")
     random = np.random.default_rng(0)
-    held = {"run_id": "r", "config_fingerprint": "f" * 16, "config": {"settings": {"scale": 2}}}
-    (output / "run.json").write_text(json.dumps(held))
+    write_run_file(str(output), run_file("r", config_fingerprint="f" * 16, config={"settings": {"scale": 2}}))
     told: dict[str, Any] = {"method_used": "prior", "scale": 2.0, "dtype": "uint8", "bands": 3, "kernel": "bicubic"}
     table = records.to_table(
         Record(

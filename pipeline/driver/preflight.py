@@ -1,6 +1,5 @@
 """Checks before anything starts, so that a refused run has written nothing."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
@@ -14,6 +13,7 @@ from ..errors import UsageError
 from ..manifest.manifest import OpenManifest
 from ..manifest.table import printable
 from ..output import layout
+from ..output.run_file import read_run_file
 
 
 def check_options(config: RunConfig) -> None:
@@ -70,34 +70,26 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
     _refuse_own_places(manifest, config)
     relative_to = manifest.folder if _has_relative_keys(manifest) else None
     storage.check_service(config.output)
-    uri = layout.run_json(config.output)
     try:
-        held = dict(json.loads(storage.read(uri)))
+        held = read_run_file(config.output)
     except FileNotFoundError:
         return relative_to
     except OSError as error:
+        uri = layout.run_json(config.output)
         raise UsageError(f"cannot read {uri}: {storage.reason(error)}; choose another --output") from error
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{uri} is damaged ({error}); remove it or choose another --output") from error
     if config.existing is Existing.ERROR:
         raise UsageError(f"{config.output} already holds a run; choose another --output or --existing resume")
-    if held.get("layout", 1) != layout.VERSION:
+    if held.root != root:
         raise UsageError(
-            f"{config.output} is laid out as version {held['layout']}, this srpipe knows version {layout.VERSION};"
-            " use the srpipe that made it, or choose another --output"
-        )
-    if held.get("root") != root:
-        raise UsageError(
-            f"{config.output} was made with keys relative to {held.get('root')!r}, this run's are relative to {root!r};"
+            f"{config.output} was made with keys relative to {held.root!r}, this run's are relative to {root!r};"
             " choose another --output or the old --root"
         )
-    earlier = held.get("relative_to")
-    if relative_to and earlier not in (None, relative_to):
+    if relative_to and held.relative_to not in (None, relative_to):
         raise UsageError(
-            f"{config.output} holds results for uris relative to {earlier}, this manifest's are relative to"
+            f"{config.output} holds results for uris relative to {held.relative_to}, this manifest's are relative to"
             f" {relative_to}; choose another --output or give every row an id"
         )
-    return relative_to or earlier
+    return relative_to or held.relative_to
 
 
 def _refuse_own_places(manifest: OpenManifest, config: RunConfig) -> None:

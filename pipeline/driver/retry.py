@@ -1,9 +1,7 @@
 """Repetition of what failed in a run, with manifest and settings from the output itself."""
 
-import json
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 from .. import storage
 from ..config import Existing, RunConfig, parse_config
@@ -11,6 +9,7 @@ from ..errors import RETRIED, ErrorType, UsageError
 from ..models.model_file import read_model
 from ..output import layout, records
 from ..output.judging import degraded_keys
+from ..output.run_file import RunFile, read_run_file
 from ..output.status import Status
 from ..priors.prior_file import read_prior
 from ..storage_options import NOTHING_GIVEN, StorageOptions
@@ -29,14 +28,12 @@ def failed_work(
         UsageError: there is no readable run; it was made by another version, prior or model; or nothing failed so.
     """
     storage.use(options, output)
-    held = _held_run(output)
+    held = _last_run(output)
     try:
-        config = parse_config(held["config"])
-        same = config.fingerprint() == held["config_fingerprint"]
-        manifest = str(held["manifest"])
-    except (KeyError, ValueError) as error:
+        config = parse_config(held.config)
+    except ValueError as error:
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
-    if not same:
+    if config.fingerprint() != held.config_fingerprint:
         raise UsageError(
             f"{output} was made by a version that gave other pixels; use srpipe run, which does everything again"
         )
@@ -49,7 +46,7 @@ def failed_work(
     model = read_model(config)
     if model is not None and model.sha256 != config.settings.weights:
         raise UsageError(f"{config.weights_file} is another model than when {output} was made; use srpipe run")
-    table = records.latest(output, str(held["run_id"]))
+    table = records.latest(output, held.run_id)
     wanted = {error_type.value for error_type in error_types or RETRIED}
     rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)
     failed = [(key, error) for key, status, error in rows if status == Status.FAILED]
@@ -67,16 +64,14 @@ def failed_work(
             raise UsageError(f"{message}; run with another --kernel, --noise or --max-consistency-error")
         raise UsageError(f"no image of {output} failed{kinds}; there is nothing to retry")
     # a failure rate means nothing if everything that is tried failed before
-    return replace(config, manifest=manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys
+    return replace(config, manifest=held.manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys
 
 
-def _held_run(output: str) -> dict[str, Any]:
+def _last_run(output: str) -> RunFile:
     uri = layout.run_json(output)
     try:
-        return dict(json.loads(storage.read(uri)))
+        return read_run_file(output)
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no run ({uri} is missing); give the output of a run") from error
     except OSError as error:
         raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{uri} is damaged ({error}); use srpipe run, which writes it again") from error

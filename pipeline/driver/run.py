@@ -1,6 +1,5 @@
 """The run, from manifest to plan to workers to records, in an order that leaves nothing behind if it is refused."""
 
-import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
@@ -24,6 +23,7 @@ from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
 from ..output.record import Record
 from ..output.records import RecordSink
+from ..output.run_file import RunFile, read_run_file, write_run_file
 from ..output.status import Status
 from ..storage import Source
 from ..storage.patience import Patience
@@ -115,7 +115,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             workers = pool.workers if pool else Workers(0, "nothing to do")
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
-            _write_run_json(config, run_id, manifest, root, relative_to, workers, only is not None)
+            _tell(config, run_id, manifest, root, relative_to, workers, only is not None)
             stack.enter_context(heart.watching(pool))
             observer.working(progress.now)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns, patience))
@@ -267,7 +267,7 @@ def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None,
         yield unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
 
 
-def _write_run_json(
+def _tell(
     config: RunConfig,
     run_id: str,
     manifest: Manifest,
@@ -276,24 +276,22 @@ def _write_run_json(
     workers: Workers,
     repeats: bool,
 ) -> None:
-    """Tell what is run.
+    """Write the run file.
 
     Args:
         repeats: what failed is tried again, and options that were given for that once are no part of the run.
     """
-    place = layout.run_json(config.output)
     libraries = ("srpipe", "torch", "ray", "pyarrow", "pillow", "rasterio", "numpy")
-    held = {
-        "layout": layout.VERSION,
-        "run_id": run_id,
-        "started_at": now().isoformat(),
-        "manifest": manifest.uri,
-        "folder": manifest.folder,
-        "relative_to": relative_to,
-        "root": root,
-        "config_fingerprint": config.fingerprint(),
-        "config": json.loads(storage.read(place))["config"] if repeats and storage.exists(place) else to_plain(config),
-        "workers": to_plain(workers),
-        "versions": {name: version(name) for name in libraries},
-    }
-    storage.write(place, json.dumps(held, indent=2).encode())
+    run = RunFile(
+        run_id=run_id,
+        started_at=now().isoformat(),
+        manifest=manifest.uri,
+        folder=manifest.folder,
+        relative_to=relative_to,
+        root=root,
+        config_fingerprint=config.fingerprint(),
+        config=read_run_file(config.output).config if repeats else to_plain(config),
+        workers=to_plain(workers),
+        versions={name: version(name) for name in libraries},
+    )
+    write_run_file(config.output, run)

@@ -1,17 +1,16 @@
 """What an output says about its run, whether finished, in progress, stopped or killed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import pyarrow as pa
 
 from .. import storage
-from ..codec import DamagedError, from_json
 from ..errors import UsageError
 from ..output import layout, records
 from ..output.heartbeat import Heartbeat, read_heartbeat
 from ..output.lock import holder
+from ..output.run_file import RunFile, read_run_file
 from ..storage_options import StorageOptions, of_run
 
 
@@ -25,21 +24,6 @@ class State(StrEnum):
     """Another command works on the output: a run that has no run.json yet, or `srpipe eval`."""
     ENDED = "ended"
     """Not in progress, and not every row is done: some failed, or it was stopped."""
-
-
-@dataclass(frozen=True)
-class RunFile:
-    """What a report uses of OUT/run.json."""
-
-    run_id: str
-    config_fingerprint: str
-    config: dict[str, Any]
-    manifest: str = ""
-    started_at: str = ""
-    layout: int = layout.VERSION
-    workers: dict[str, Any] = field(default_factory=dict)
-    """`count` and `why`, from `Workers`."""
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,19 +60,13 @@ def read_told(output: str) -> Told:
 def _read_run(output: str) -> RunFile:
     uri = layout.run_json(output)
     try:
-        run = from_json(RunFile, storage.read(uri))
+        return read_run_file(output)
     except FileNotFoundError as error:
         lease = holder(output)
         if lease is not None:
             at_work = f"a run has just begun there ({lease.host}, process {lease.pid})"
             raise UsageError(f"{output} has nothing to report yet, {at_work}; make the report later") from error
         raise UsageError(f"{output} holds no run ({uri} is missing); give the --output of one") from error
-    except DamagedError as error:
-        raise UsageError(f"{uri} is damaged ({error}); run again, which writes it again") from error
-    if run.layout != layout.VERSION:
-        message = f"{output} is laid out as version {run.layout}, this srpipe knows version {layout.VERSION}"
-        raise UsageError(f"{message}; use the srpipe that made it")
-    return run
 
 
 def _state(output: str, run: RunFile) -> State:

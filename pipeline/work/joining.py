@@ -1,15 +1,13 @@
 """What a process finds out before it takes part in a run: whether its GPU works, and whether the output is shared."""
 
-import json
 import socket
 from contextlib import suppress
 
 import torch
 
-from .. import storage
 from ..config import Device
 from ..errors import UsageError
-from ..output import layout
+from ..output.run_file import read_run_file
 from ..storage.patience import Patience
 from .assignment import Assignment
 from .recording import first_line
@@ -42,10 +40,10 @@ def check_output(assignment: Assignment) -> None:
     output, run_id, patiently = assignment.config.output, assignment.run_id, Patience(assignment.config.retries)
     with suppress(OSError):
         try:
-            told = json.loads(patiently(lambda: storage.read(layout.run_json(output))))
-        except (FileNotFoundError, ValueError):
-            told = None
-        if not isinstance(told, dict) or told.get("run_id") != run_id:
+            there = patiently(lambda: read_run_file(output)).run_id
+        except (FileNotFoundError, UsageError):
+            there = None
+        if there != run_id:
             raise UsageError(
                 f"the output {output} on node {socket.gethostname()} is not that of this run; give one that all nodes"
                 " share, such as s3://BUCKET/x4"
