@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
+import pyarrow as pa
 import torch
 
 from sr_ops.estimation.estimate import Estimate
@@ -44,11 +45,12 @@ class CameraKernels:
     """Estimates the kernels of a run's cameras, or reads saved ones."""
 
     def __init__(
-        self, config: RunConfig, run_id: str, check: Callable[[], None], looking: Callable[[str, int, int], None]
+        self, config: RunConfig, table: pa.Table, check: Callable[[], None], looking: Callable[[str, int, int], None]
     ) -> None:
         """Set the thread count of `config` for the whole process, as in a worker, so that sums are equal.
 
         Args:
+            table: the latest records of earlier runs.
             check: raises if the output no longer belongs to this run.
             looking: `Observer.looking`.
 
@@ -57,7 +59,7 @@ class CameraKernels:
         """
         torch.set_num_threads(config.threads)
         self._config = config
-        self._run_id = run_id
+        self._table = table
         self._check = check
         self._looking = looking
         self._anew = config.existing is Existing.OVERWRITE
@@ -90,8 +92,7 @@ class CameraKernels:
     def _with_cameras(self, rows: Sequence[Row], sources: Mapping[str, Source]) -> list[Row]:
         recorded: dict[tuple[str, str], str] = {}
         if not all(row.camera for row in rows):
-            table = records.latest(self._config.output, self._run_id)
-            recorded = recorded_cameras(table, {row.key for row in rows})
+            recorded = recorded_cameras(self._table, {row.key for row in rows})
         return with_cameras(
             rows, recorded, sources, self._is_saved, lambda uris: list(self._watched(ASKED, self._maker, uris))
         )

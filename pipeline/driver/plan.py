@@ -86,7 +86,8 @@ def make_plan(
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
     """
     limit = len(manifest.rows) if config.limit is None else config.limit
-    rows, all_rejected, duplicates = _check_rows(config, manifest, root, commits, folds_case)
+    claimed, all_rejected, duplicates = _check_rows(config, manifest, root, commits, folds_case)
+    rows = [replace(row, recorded=True) if row.key in recorded else row for row in claimed]
     rejected = [row for row in all_rejected if row.index < limit]
     if config.strict and rejected:
         refuse(config, rejected[0], len(rejected))
@@ -110,8 +111,8 @@ def make_plan(
         for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
-        asked = replace(row, recorded=row.key in recorded, rivalled=_is_rivalled(row, done, folds_case))
-        todo.append(replace(asked, size=size, stale=tuple(stale), redo=redo))
+        rivalled = _is_rivalled(row, done, folds_case)
+        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),

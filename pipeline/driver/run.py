@@ -2,45 +2,42 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
-from itertools import chain
 
 import pyarrow as pa
 
 from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
-from ..errors import ErrorType, UsageError
+from ..errors import ErrorType
 from ..manifest.manifest import Manifest, read_manifest
 from ..output import layout, leftovers, records
 from ..output.clock import now
 from ..output.judging import degraded_keys, judged
-from ..output.layout import list_commits, list_scenes
 from ..output.lock import Lock, locked
 from ..output.record import Record
 from ..output.records import RecordSink
 from ..output.run_file import RunFile, read_run_file, write_run_file
 from ..output.status import Status
-from ..storage import Source
 from ..storage.patience import Patience
 from ..work import scene
 from ..work.assignment import Assignment
-from ..work.units import Row
 from .beating import beating, interval
 from .capacity import Workers
 from .completing import completed
 from .executor import executor
 from .limits import LimitReachedError, RunLimits
 from .observer import Observer
-from .plan import FindKernels, Plan, make_plan
+from .plan import Plan
+from .planning import planned
 from .pool import Execute, Pool
 from .preflight import check_input, check_options, check_output
 from .progress import Progress
-from .unworked import left, mapped_commits, settled, unworked
+from .unworked import left, settled, unworked
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -104,7 +101,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
     storage.check_writable(config.output)
     with locked(config.output, run_id) as lock, ExitStack() as whole:
         leftovers.sweep_output(config.output)
-        plan, known = _plan(config, manifest, root, partial(_find_kernels, config, run_id, lock, observer), only)
+        plan, known = planned(config, manifest, root, lock.check, observer.looking, only)
         manifest = replace(manifest, rows=(), sources={})  # the plan has what is still needed of a million rows
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
@@ -125,7 +122,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             if pool is not None:
                 _work(pool.execute, plan, config, sink, tally, progress.finished, lock)
                 heart.stopped_by = tally.stopped
-            for record, index in left(config, plan, run_id, tally.answered, tally.stopped):
+            for record, index in left(plan, tally.answered, tally.stopped):
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
@@ -208,46 +205,6 @@ def _summary(
         stopped=tally.stopped,
         errors={str(kind): count for kind, count in errors.items()},
     )
-
-
-def _find_kernels(
-    config: RunConfig,
-    run_id: str,
-    lock: Lock,
-    observer: Observer,
-    rows: Sequence[Row],
-    sources: Mapping[str, Source],
-) -> list[Row]:
-    """Return rows with the kernels of their cameras. Loads torch only here, if some ask for it."""
-    from .camera_kernels import CameraKernels
-
-    return CameraKernels(config, run_id, lock.check, observer.looking)(rows, sources)
-
-
-def _plan(
-    config: RunConfig,
-    manifest: Manifest,
-    root: str,
-    find_kernels: FindKernels,
-    only: Container[str] | None,
-) -> tuple[Plan, pa.Table]:
-    """Return what is to be done, by what is in the output, and the records there. Raises UsageError."""
-    try:
-        commits, scenes = list_commits(config.output), list_scenes(config.output)
-        known = records.latest(config.output, "")
-        done = chain.from_iterable(commits.values())
-        mapped = mapped_commits(config.output, known, done) if config.disagreement else None
-        folds_case = storage.folds_case(config.output)
-        recorded = frozenset(known["key"].to_pylist())
-        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find_kernels, mapped, recorded)
-    except OSError as error:
-        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
-    if only is None:
-        return plan, known
-    restricted = plan.restricted(only)
-    if not restricted.units:
-        raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
-    return restricted, known
 
 
 def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:

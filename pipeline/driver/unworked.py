@@ -1,6 +1,7 @@
 """Records of rows that no worker answers for, with the rows' positions in the manifest."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import chain
 
 import pyarrow as pa
 
@@ -51,23 +52,20 @@ def settled(config: RunConfig, plan: Plan, table: pa.Table) -> Iterator[tuple[Re
             yield record, rows[record.key].index
 
 
-def left(
-    config: RunConfig, plan: Plan, run_id: str, answered: Container[str], stopped_by: str | None
-) -> Iterator[tuple[Record, int]]:
+def left(plan: Plan, answered: Container[str], stopped_by: str | None) -> Iterator[tuple[Record, int]]:
     """Yield records of rows that were not attempted, unless they have one from an earlier run.
 
     Args:
         answered: keys that were worked on.
         stopped_by: the limit that ended the run.
     """
-    stopped = [row for unit in plan.units for row in unit if row.key not in answered]
-    if not plan.skipped and not stopped:
-        return
-    known = set(records.latest(config.output, run_id)["key"].to_pylist())
-    reasons = [(row, "not asked for this time") for row in plan.skipped]
-    reasons += [(row, f"not attempted: {stopped_by}") for row in stopped]
+    stopped = (row for unit in plan.units for row in unit if row.key not in answered)
+    reasons = chain(
+        ((row, "not asked for this time") for row in plan.skipped),
+        ((row, f"not attempted: {stopped_by}") for row in stopped),
+    )
     for row, reason in reasons:
-        if row.key not in known:
+        if not row.recorded:
             yield unworked(row, Status.SKIPPED, None, reason), row.index
 
 

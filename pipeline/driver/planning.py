@@ -1,0 +1,66 @@
+"""What a run is to do, by what its output holds."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
+from itertools import chain
+
+import pyarrow as pa
+
+from .. import storage
+from ..config import RunConfig
+from ..errors import UsageError
+from ..manifest.manifest import Manifest
+from ..output import records
+from ..output.layout import list_commits, list_scenes
+from ..storage import Source
+from ..work.units import Row
+from .plan import Plan, make_plan
+from .unworked import mapped_commits
+
+
+def _find_kernels(
+    config: RunConfig,
+    check: Callable[[], None],
+    looking: Callable[[str, int, int], None],
+    table: pa.Table,
+    rows: Sequence[Row],
+    sources: Mapping[str, Source],
+) -> list[Row]:
+    """Return rows with the kernels of their cameras. Loads torch only here, if some ask for it."""
+    from .camera_kernels import CameraKernels
+
+    return CameraKernels(config, table, check, looking)(rows, sources)
+
+
+def planned(
+    config: RunConfig,
+    manifest: Manifest,
+    root: str,
+    check: Callable[[], None],
+    looking: Callable[[str, int, int], None],
+    only: Container[str] | None,
+) -> tuple[Plan, pa.Table]:
+    """Return what is to be done, by what is in the output, and the records there. Raises UsageError.
+
+    Args:
+        check: raises if the output no longer belongs to this run.
+        looking: `Observer.looking`.
+        only: keys of the images to work on; None for all.
+    """
+    try:
+        commits, scenes = list_commits(config.output), list_scenes(config.output)
+        known = records.latest(config.output, "")
+        done = chain.from_iterable(commits.values())
+        mapped = mapped_commits(config.output, known, done) if config.disagreement else None
+        folds_case = storage.folds_case(config.output)
+        recorded = frozenset(known["key"].to_pylist())
+        find = partial(_find_kernels, config, check, looking, known)
+        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find, mapped, recorded)
+    except OSError as error:
+        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
+    if only is None:
+        return plan, known
+    restricted = plan.restricted(only)
+    if not restricted.units:
+        raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
+    return restricted, known
