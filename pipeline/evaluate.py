@@ -26,7 +26,7 @@ from .output.layout import table as table_uri
 from .output.lock import SCORING, locked
 from .output.record import COLUMNS
 from .output.results import open_result
-from .output.run_file import read_run_file
+from .output.run_file import RunFile, read_run_file
 from .output.status import WRITTEN
 from .storage_options import NOTHING_GIVEN, StorageOptions, of_run
 
@@ -81,40 +81,39 @@ def evaluate(output: str, options: StorageOptions = NOTHING_GIVEN) -> tuple[Scor
     output = storage.absolute(output)
     storage.use(options, output)
     storage.check_service(output)
-    storage.use(options.over(_read_run(output).storage), output)  # a lock is not created if there is no run
+    storage.use(options.over(of_run(_last_run(output).config)), output)  # a lock is not created if there is no run
     with locked(output, f"{SCORING}{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
-        run = _read_run(output)
-        rows = _with_reference(output, run.table)
+        run, table = _last_run(output), _its_table(output)
+        rows = _with_reference(output, table)
         commits = list_commits(output)
         scores = tuple(_score(row, run.folder, commits.get(row["key"], ())) for row in rows)
         lock.check()
-        _fill(output, run.run_id, run.table, scores)
+        _fill(output, run.run_id, table, scores)
     return scores
 
 
-@dataclass(frozen=True)
-class _Run:
-    """The last run on an output."""
-
-    table: pa.Table
-    run_id: str
-    folder: str
-    """The base of its relative uris."""
-    storage: StorageOptions
+def _last_run(output: str) -> RunFile:
+    with _refused(output):
+        return read_run_file(output)
 
 
-def _read_run(output: str) -> _Run:
-    """Return the last run on an output. Raises UsageError."""
+def _its_table(output: str) -> pa.Table:
     try:
-        table = records.read_table(table_uri(output))
-        run = read_run_file(output)
-        return _Run(table, run.run_id, run.folder, of_run(run.config))
+        with _refused(output):
+            return records.read_table(table_uri(output))
+    except pa.ArrowException as error:
+        raise UsageError(f"{table_uri(output)} is damaged ({error}); run again, which merges it again") from error
+
+
+@contextmanager
+def _refused(output: str) -> Iterator[None]:
+    """Raise UsageError for files of a run that are missing or cannot be read."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no finished run; give the --output of one") from error
     except OSError as error:
         raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
-    except pa.ArrowException as error:
-        raise UsageError(f"{table_uri(output)} is damaged ({error}); run again, which merges it again") from error
 
 
 def _with_reference(output: str, table: pa.Table) -> list[dict[str, Any]]:
