@@ -313,3 +313,12 @@ def test_small_images_share_units(pixels: DrawPixels) -> None:
     assert (
         len(make_plan(config, Manifest("/in", "/in", "/in", rows, sources, user_columns=None), "/in", {}).units) == 63
     )
+
+
+def test_longest_first_goes_by_kinds_of_files() -> None:
+    """A byte of a JPEG is more pixels than one of a TIFF, so it is more work."""
+    sources = {f"/in/{name}": Source(10**6, "1") for name in ("a.tif", "b.PNG", "c.JPG")}
+    rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
+    manifest = Manifest("/in", "/in", "/in", rows, sources, user_columns=None)
+    made = make_plan(RunConfig("/in", "/out"), manifest, "/in", {})
+    assert [row.key for unit in made.units for row in unit] == ["c.JPG", "b.PNG", "a.tif"]

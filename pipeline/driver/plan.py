@@ -16,15 +16,12 @@ from ..manifest.claims import Rejected, claims, name_of
 from ..manifest.manifest import Manifest
 from ..output.layout import Commit, file_rivals
 from ..storage import Source
-from ..work.estimates import enlarging_seconds, fitting_seconds
+from ..work.estimates import ending, enlarging_seconds, fitting_seconds, pixels_per_byte
 from ..work.units import Row
 
 _UNIT_SECONDS = 30.0
 """Work of one unit: long enough that handing it out costs nothing, short enough that little is lost with a worker."""
 _UNIT_ROWS = 16
-
-_PIXELS_PER_BYTE = 1.0
-"""Of compressed pictures, roughly."""
 
 
 FindKernels = Callable[[Sequence[Row], Mapping[str, Source]], list[Row]]
@@ -182,4 +179,5 @@ def pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
 
 def _seconds(row: Row, settings: Settings) -> float:
     """A guess at the time of one row on one CPU core, from its file's size."""
-    return fitting_seconds(settings) + enlarging_seconds(row.size * _PIXELS_PER_BYTE, settings)
+    pixels = row.size * pixels_per_byte(ending(row.uri))
+    return fitting_seconds(settings) + enlarging_seconds(pixels, settings)

@@ -4,7 +4,6 @@ Pixels per byte are learned for each kind of file from finished images. Images o
 that a million of them cost no more to query than one.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +11,14 @@ from dataclasses import dataclass
 from sr_ops.settings import Settings
 
 from ..output.record import Record
-from ..work.estimates import enlarging_seconds, fitting_seconds
+from ..work.estimates import ending, enlarging_seconds, fitting_seconds, pixels_per_byte
 from ..work.units import GroupRecord, Row, Scene
 
 _MANY = 1_000_000
 """LR pixels from which the seconds per pixel are estimated."""
 
-_PIXELS_PER_BYTE = {"jpg": 4.0, "jpeg": 4.0, "webp": 8.0, "avif": 10.0, "jp2": 2.0, "tif": 0.5, "tiff": 0.5}
-"""Initial values, before an image of the kind is done; 1 for other kinds."""
-
 _BYTES_OF_PRIOR = 20_000
-"""Weight of this initial value, in bytes."""
+"""Weight of the estimated pixels per byte against those of finished images, in bytes."""
 
 _PIXELS_OF_PRIOR = 1_000
 """Weight of the requested scale against the sizes of results, in pixels."""
@@ -174,13 +170,11 @@ class WorkLeft:
         settings = row.settings(self._settings)
         if settings not in self._known:
             self._known[settings] = fitting_seconds(settings), enlarging_seconds(_MANY, settings) / _MANY
-        ending = os.path.splitext(row.uri)[1].lower().lstrip(".")
-        return _Costs(ending, *self._known[settings], settings.scale)
+        return _Costs(ending(row.uri), *self._known[settings], settings.scale)
 
     def _density_of(self, kind: str) -> _Ratio:
         """Return the LR pixels per byte."""
-        first = _PIXELS_PER_BYTE.get(kind, 1.0)
-        return self._density.setdefault(kind, _Ratio(first * _BYTES_OF_PRIOR, _BYTES_OF_PRIOR))
+        return self._density.setdefault(kind, _Ratio(pixels_per_byte(kind) * _BYTES_OF_PRIOR, _BYTES_OF_PRIOR))
 
     def _enlargement_of(self, costs: _Costs) -> _Ratio:
         """Return the result pixels per input pixel, which differ from the scale if a size was requested."""

@@ -3,6 +3,8 @@
 No pixel depends on them.
 """
 
+import os
+
 from sr_ops.networks.body_shapes import PLANES
 from sr_ops.settings import LARGEST_DIRECT, STAGE_SCALE, Method, Network, Settings
 
@@ -17,6 +19,19 @@ _TRAINING = 3
 
 _FLOP_OF_MODELS = 1e7
 """For a third party's model, per LR pixel in colour, roughly: light ones take 1e6, the largest 1e8."""
+
+_PIXELS_PER_BYTE = {"jpg": 4.0, "jpeg": 4.0, "webp": 8.0, "avif": 10.0, "jp2": 2.0, "tif": 0.5, "tiff": 0.5}
+"""Of files by ending, roughly; 1 for others."""
+
+
+def ending(uri: str) -> str:
+    """Return what tells of a file's kind before it is opened: its ending in lower case, without the dot."""
+    return os.path.splitext(uri)[1].lower().lstrip(".")
+
+
+def pixels_per_byte(ending: str) -> float:
+    """Estimate the LR pixels that a byte of a file stands for, by the file's `ending`."""
+    return _PIXELS_PER_BYTE.get(ending, 1.0)
 
 
 def fitting_seconds(settings: Settings) -> float:
