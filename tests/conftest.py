@@ -31,6 +31,7 @@ from pipeline.output.record import Record
 from pipeline.priors.prior_file import parse_prior
 from pipeline.storage_options import StorageOptions
 from pipeline.work.assignment import Assignment
+from pipeline.work.enlarging import Enlargement
 from pipeline.work.units import Answer, Row
 from pipeline.work.worker import Worker
 from sr_ops.settings import NO_PRIOR, FitSettings, Method, Network, Settings
@@ -182,6 +183,12 @@ def tiny_config(tmp_path: Path, tiny_settings: Settings, direct_settings: Settin
         return replace(config, **changes)
 
     return make
+
+
+@pytest.fixture
+def each_tile_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of a small image read what they depend on, as those of a large one do, and not all of it at once."""
+    monkeypatch.setattr(Enlargement, "halo", property(lambda image: image.least_halo))
 
 
 @pytest.fixture

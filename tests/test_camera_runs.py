@@ -149,7 +149,7 @@ def difference(one: NDArray[Any], other: NDArray[Any]) -> float:
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("kernel", [WIDE, "motion.npy"])
-@pytest.mark.usefixtures("files")
+@pytest.mark.usefixtures("files", "each_tile_alone")
 def test_tiles_are_the_whole(kernel: str, scale: int, enlarge: Enlarge) -> None:
     """Of odd sizes, with masks, fills, alpha and 16 bits: one grey level of 8 bits, half of that of any range.
 
@@ -180,7 +180,7 @@ def test_order_and_neighbours_do_not_matter(kernel: str, enlarge: Enlarge) -> No
     assert alone == {"nodata.tif": first["nodata.tif"]}
 
 
-@pytest.mark.usefixtures("files")
+@pytest.mark.usefixtures("files", "each_tile_alone")
 @pytest.mark.parametrize("scale", [2, 4])
 def test_a_divided_scene_is_the_whole(
     scale: int, enlarge: Enlarge, read_tiles: ReadTiles, tmp_path: Path, monkeypatch: Any

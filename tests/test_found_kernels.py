@@ -133,6 +133,7 @@ def test_it_is_as_if_it_had_been_told(kind: str, tmp_path: Path, find: Find, rea
     assert found["config_fingerprint"] != told["config_fingerprint"]
 
 
+@pytest.mark.usefixtures("each_tile_alone")
 @pytest.mark.parametrize("kind", ["rgb.png", "nodata.tif"])
 def test_tiles_equal_the_whole(kind: str, tmp_path: Path, find: Find) -> None:
     """Cut into small tiles, or not at all: to the bit in 8 bits, but for rounding in 16."""

@@ -317,6 +317,7 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=1000, group_seconds=0.01))
 
 
+@pytest.mark.usefixtures("each_tile_alone")
 @pytest.mark.parametrize("kind", ["deep", "nodata", "NaN", "masked", "alpha"])
 def test_tiled_equals_untiled(
     kind: str, tmp_path: Path, tiny_settings: Settings, work: Any, monkeypatch: pytest.MonkeyPatch

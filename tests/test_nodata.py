@@ -152,6 +152,7 @@ def test_two_fills_fail(tmp_path: Path, enlarge: Enlarge) -> None:
     assert enlarge("uri,nodata\ntwo.tif,-9999\na.png,\n")["two.tif"]["status"] == "done"
 
 
+@pytest.mark.usefixtures("each_tile_alone")
 @pytest.mark.parametrize("method", [Method.BICUBIC, Method.ZSSR])
 def test_groups_of_a_scene_know(
     tmp_path: Path, enlarge: Enlarge, read_tiles: Any, monkeypatch: pytest.MonkeyPatch, method: Method
@@ -172,6 +173,7 @@ def test_groups_of_a_scene_know(
 # ---- ranges ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("each_tile_alone")
 @pytest.mark.parametrize("scale", [2, 3])
 def test_floats_stay_within_their_image(tmp_path: Path, enlarge: Enlarge, made: Made, scale: int) -> None:
     """0 and 100 per cent are the ends; the mean is kept even so; tiles are those of the whole; records count."""

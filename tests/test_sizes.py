@@ -118,6 +118,7 @@ def read(place: Path) -> NDArray[Any]:
         return np.concatenate([file.read(), file.dataset_mask()[None]])
 
 
+@pytest.mark.usefixtures("each_tile_alone")
 @pytest.mark.parametrize("scale", ["2.5", "1.3x3.2", "1.07", "6.5"])
 def test_tiles_are_the_whole(
     scale: str, tmp_path: Path, tiny_config: MakeConfig, make_prior: Any, observer: Any

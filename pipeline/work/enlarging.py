@@ -8,6 +8,7 @@ from operator import add
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sr_ops.enlarging.enlarge import enlarge, enlarge_and_compare
 from sr_ops.enlarging.model import Model
@@ -20,11 +21,11 @@ from sr_ops.settings import Method, Settings
 from ..imagery import camera
 from ..imagery.header import Header, Pixels
 from ..imagery.picture import Picture
-from ..imagery.samples import blends
+from ..imagery.samples import Window, blends
 from ..output.maps import map_samples
 from ..output.sinks import Sink
 from ..output.written_tile import Measures, WrittenTile
-from .finishing import Finished, Finisher
+from .finishing import Finished, Finisher, Numbers
 from .measuring import disagreement_in, octaves_of
 from .stopwatch import Stopwatch
 
@@ -49,7 +50,18 @@ class Enlargement:
 
     @cached_property
     def halo(self) -> int:
-        """LR pixels that are read around a tile."""
+        """LR pixels that are read around a tile: all of an image that has no more of them than the window of a piece.
+
+        Such an image is computed once. Else its tiles would compute what their windows share again: of 600 x 600 pixels
+        41 %.
+        """
+        height, width = self.picture.height, self.picture.width
+        is_small = height * width <= (self.piece + 2 * self.least_halo) ** 2
+        return max(height, width) if is_small else self.least_halo
+
+    @cached_property
+    def least_halo(self) -> int:
+        """LR pixels around a tile on which its result depends."""
         return halo(self.settings, self.model.degradation) + self.grid.reach
 
     @cached_property
@@ -87,8 +99,9 @@ def write_tiles(image: Enlargement, tiles: Sequence[Tile], sink: Sink, maps: Sin
         ImageError: the image could not be read, or a tile could not be stored.
     """
     header, grid = image.picture.header, image.grid
+    windows = _Windows(image)
     for tile in tiles:
-        done = [(part, _enlarged(image, part)) for part in image.parts(tile)]
+        done = [(part, _finished(image, windows.of(part), part)) for part in image.parts(tile)]
         measures = reduce(add, (Measures(finished.residuals, finished.disagreement) for _, finished in done))
         if not any(measures.residuals.counts) and _reads_as_unknown(header):
             continue
@@ -109,25 +122,67 @@ def _reads_as_unknown(header: Header) -> bool:
     return header.nodata is not None or header.mask or alpha
 
 
-def _enlarged(image: Enlargement, part: Tile) -> Finished:
+@dataclass(frozen=True, eq=False)
+class _Computed:
+    """A window of an image and what is made of it, each once and not before it is asked for."""
+
+    image: Enlargement
+    rows: slice
+    columns: slice
+
+    @cached_property
+    def window(self) -> Window:
+        with self.image.watch("read"):
+            return self.image.picture.window(self.rows, self.columns, self.image.device)
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The enlargement in native numbers."""
+        (sr, _), alpha, window = self._enlarged, None, self.window
+        if window.alpha is not None:
+            plain = Model(Method.BICUBIC, camera.of_alpha(self.image.model.degradation))
+            alpha = enlarge(window.alpha, plain, self.image.settings, self.image.watch)
+        with self.image.watch("back_project"):
+            return self.image.finisher.numbers(sr, alpha, window)
+
+    @property
+    def spread(self) -> Tensor | None:
+        """The disagreement of the members, as from `enlarge_and_compare`."""
+        return self._enlarged[1]
+
+    @cached_property
+    def _enlarged(self) -> tuple[Tensor, Tensor | None]:
+        image, window = self.image, self.window
+        return enlarge_and_compare(window.lr, image.model, image.settings, image.watch, window.domain)
+
+
+class _Windows:
+    """The windows of an image's parts; parts that come one after the other and read the same one share it."""
+
+    def __init__(self, image: Enlargement) -> None:
+        self._image = image
+        self._last: _Computed | None = None
+
+    def of(self, part: Tile) -> _Computed:
+        rows, columns = part.rows.read, part.columns.read
+        if self._last is None or (self._last.rows, self._last.columns) != (rows, columns):
+            self._last = _Computed(self._image, rows, columns)  # the one before is let go before this one is made
+        return self._last
+
+
+def _finished(image: Enlargement, computed: _Computed, part: Tile) -> Finished:
     """Return the result for what a part of a tile owns."""
-    model, settings, watch = image.model, image.settings, image.watch
-    with watch("read"):
-        window = image.picture.window(part.rows.read, part.columns.read, image.device)
+    window = computed.window
     known = window.domain.known
     seen = window.alpha is not None and bool(window.alpha.any())
     if known is not None and not seen and not bool(owned(known, part, 1).any()):
         return image.finisher.copied(window, part)
-    sr, spread = enlarge_and_compare(window.lr, model, settings, watch, window.domain)
-    alpha = None
-    if window.alpha is not None:
-        plain = Model(Method.BICUBIC, camera.of_alpha(model.degradation))
-        alpha = enlarge(window.alpha, plain, settings, watch)
-    with watch("back_project"):
-        finished = image.finisher.finished(sr, alpha, window, part)
-        if spread is None:
+    numbers = computed.numbers
+    with image.watch("back_project"):
+        finished = image.finisher.finished(numbers, window, part)
+        if computed.spread is None:
             return finished
-        disagreement, of_all_bands = disagreement_in(spread, window, part, image.picture.scaling, image.grid)
+        disagreement, of_all_bands = disagreement_in(computed.spread, window, part, image.picture.scaling, image.grid)
         return replace(finished, disagreement=disagreement, map=of_all_bands)
 
 

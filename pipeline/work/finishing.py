@@ -37,6 +37,22 @@ class Finished:
 
 
 @dataclass(frozen=True, eq=False)
+class Numbers:
+    """An enlarged window in native numbers, at the scale of the kernel, and how it agrees with the image."""
+
+    sr: Tensor
+    """(C, h * scale, w * scale) float32 in [0, 1], as enlarged."""
+    whole: Tensor
+    """(C, h * scale, w * scale), the same in native numbers."""
+    residual: Tensor
+    """(C, h, w)."""
+    opacity: Tensor | None = None
+    """(1, h * scale, w * scale) in [0, 1], for an image whose alpha blends."""
+    its_residual: Tensor | None = None
+    """(1, h, w)."""
+
+
+@dataclass(frozen=True, eq=False)
 class Finisher:
     """Finishes the windows of one image, part by part of its tiles."""
 
@@ -56,27 +72,39 @@ class Finisher:
             sums = replace(sums, counts=(*sums.counts, height * width), squared=(*sums.squared, 0.0))
         return Finished(pixels, sums)
 
-    def finished(self, sr: Tensor, alpha: Tensor | None, window: Window, part: Tile) -> Finished:
-        """Return the samples that `part` owns of an enlarged window, on the result's grid and rounded as written.
-
-        Unknown samples are copied from the image, so that NaN, nodata and masks keep their place and value. Consistency
-        with the image is measured before the reduction, at the scale of the kernel.
+    def numbers(self, sr: Tensor, alpha: Tensor | None, window: Window) -> Numbers:
+        """Return an enlarged window in native numbers. Its consistency with the image is measured at this scale.
 
         Args:
             sr: (C, h * scale, w * scale) float32, the enlargement of `window.lr`.
             alpha: (1, h * scale, w * scale), the enlargement of `window.alpha`.
         """
-        known = window.domain.known
-        whole, residual = self._measured(sr, window)
-        numbers = owned(whole, part, self.grid.scale) if self.grid.is_whole else self._reduced(sr, window, part)
-        outside = self._outside(numbers, known, part)
-        if alpha is not None:
+        measured = Numbers(sr, *self._measured(sr, window))
+        if alpha is None:
+            return measured
+        assert window.alpha is not None
+        opacity, residual = self._opacity(alpha, window.alpha)
+        return replace(measured, opacity=opacity, its_residual=residual)
+
+    def finished(self, numbers: Numbers, window: Window, part: Tile) -> Finished:
+        """Return the samples that `part` owns of an enlarged window, on the result's grid and rounded as written.
+
+        Unknown samples are copied from the image, so that NaN, nodata and masks keep their place and value.
+        """
+        known, residual = window.domain.known, numbers.residual
+        made = (
+            owned(numbers.whole, part, self.grid.scale)
+            if self.grid.is_whole
+            else self._reduced(numbers.sr, window, part)
+        )
+        outside = self._outside(made, known, part)
+        if numbers.opacity is not None and numbers.its_residual is not None:
             assert window.alpha is not None
-            opacity, its_residual = self._opacity(alpha, window.alpha, part)
-            numbers, residual = torch.cat([numbers, opacity]), torch.cat([residual, its_residual])
+            made = torch.cat([made, self._owned_opacity(numbers.opacity, window.alpha, part)])
+            residual = torch.cat([residual, numbers.its_residual])
             known = None if known is None else torch.cat([known, torch.ones_like(known[:1])])
         sums = ConsistencySums.of(owned(residual, part, 1), None if known is None else owned(known, part, 1))
-        return Finished(self._written(numbers, known, window, part), replace(sums, outside=outside))
+        return Finished(self._written(made, known, window, part), replace(sums, outside=outside))
 
     def _written(self, numbers: Tensor, known: Tensor | None, window: Window, part: Tile) -> Pixels:
         """Return native numbers as pixels of the file's type, with copies of the image where nothing is known."""
@@ -134,25 +162,35 @@ class Finisher:
             raise ImageError(ErrorType.UNSUPPORTED, message)
         return int(beyond.sum())
 
-    def _opacity(self, alpha: Tensor, of_image: Tensor, part: Tile) -> tuple[Tensor, Tensor]:
-        """Return native numbers of alpha where `part` owns it, and the residuals (1, h, w) of the whole window.
+    def _opacity(self, alpha: Tensor, of_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha in [0, 1], and the residuals (1, h, w) of its native numbers.
 
         It does not ring, and is 0 where the image's alpha is 0, since there are no colours to show.
         """
-        degradation, full = of_alpha(self.degradation), full_range(self.header)
-        low = -max_pool2d(-of_image, 3, stride=1, padding=1)
-        high = max_pool2d(of_image, 3, stride=1, padding=1) * (of_image > 0)
-        ends, scale = (torch.minimum(low, high), high), degradation.scale
-        near = [nearest(end, scale) for end in ends]
+        degradation, (low, high) = of_alpha(self.degradation), _ends_near(of_image)
+        near = [nearest(end, degradation.scale) for end in (low, high)]
         opacity = conserve(alpha.clamp(*near), of_image, degradation, Domain(low < high, *near))  # unknown where clear
-        whole = (opacity * full + 0.5).floor_()
-        residual = degradation.apply(whole.double()) - of_image * full
+        full = full_range(self.header)
+        return opacity, degradation.apply(_whole_numbers(opacity, full).double()) - of_image * full
+
+    def _owned_opacity(self, opacity: Tensor, of_image: Tensor, part: Tile) -> Tensor:
+        """Return native numbers of alpha where `part` owns it."""
         if self.grid.is_whole:
-            return owned(whole, part, scale), residual
-        smaller = reduced(opacity, part, self.grid).clamp(*(nearest_owned(end, part, self.grid) for end in ends))
-        return (smaller * full + 0.5).floor_(), residual
+            return _whole_numbers(owned(opacity, part, self.grid.scale), full_range(self.header))
+        ends = (nearest_owned(end, part, self.grid) for end in _ends_near(of_image))
+        return _whole_numbers(reduced(opacity, part, self.grid).clamp(*ends), full_range(self.header))
 
     def _copies(self, pixels: Pixels, part: Tile) -> Pixels:
         """Return the image samples under the pixels that `part` owns, and their mask."""
         mask = None if pixels.mask is None else nearest_owned(pixels.mask, part, self.grid)
         return Pixels(nearest_owned(pixels.samples, part, self.grid), mask)
+
+
+def _ends_near(alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest alpha beside each pixel; both are 0 where it is 0."""
+    low, high = -max_pool2d(-alpha, 3, stride=1, padding=1), max_pool2d(alpha, 3, stride=1, padding=1) * (alpha > 0)
+    return torch.minimum(low, high), high
+
+
+def _whole_numbers(opacity: Tensor, full: float) -> Tensor:
+    return (opacity * full + 0.5).floor_()
