@@ -52,6 +52,17 @@ def test_the_steps_of_a_jpeg_are_found(name: str, quality: int, subsampling: int
     assert float((found - steps_of_quality(quality)).abs().max()) <= max(1, 0.03 * float(found.max()))
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("quality", [30, 75, 92])
+def test_the_steps_of_a_turned_jpeg_are_turned(quality: int, turns: int) -> None:
+    """As of a photograph that was taken upright: its table lies on its side, too."""
+    turned = as_tensor(encoded(picture("photograph"), quality)).rot90(turns, (1, 2))
+    found = find_steps(turned)
+    assert found is not None
+    upright = found.T if turns % 2 else found
+    assert float((upright - steps_of_quality(quality)).abs().max()) <= max(1, 0.03 * float(found.max()))
+
+
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("side", [8, 24, 100, 300])
 def test_what_was_never_compressed_has_none(name: str, side: int) -> None:

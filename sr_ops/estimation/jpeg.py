@@ -6,6 +6,7 @@ this comb in its frequencies, also as a PNG, until it is resized or cropped off 
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -44,6 +45,9 @@ _MOST_BLOCKS = 1024
 _LEAST_FIT = 0.4
 """Smallest mean of cos(2 pi frequency / step), which is 1 on the comb and 0 off it. Real JPEGs have 0.5 to 1."""
 
+_HINT = 0.15
+"""Mean from which the turned table is tried, too: a JPEG that was turned has 0.3 and more by the upright one."""
+
 _LEAST_DEVIATIONS = 6.0
 """Smallest distance of that mean from 0, in standard deviations of what chance gives."""
 
@@ -57,22 +61,33 @@ def steps_of_quality(quality: int, standard: Tensor = _LUMA_STEPS) -> Tensor:
 def find_steps(image: Tensor) -> Tensor | None:
     """Return the (8, 8) steps that the luma of (C, H, W) float32 in [0, 1], C = 1 or 3, was rounded to.
 
-    Returns None if it was not rounded, not with a scaled standard table, or too little to tell; and for any other C.
+    A picture that was taken upright may have been turned since, and its steps with it. Returns None if it was not
+    rounded, not with a scaled standard table, or too little to tell; and for any other C.
     """
     if len(image) not in (1, len(LUMA)) or min(image.shape[-2:]) < BLOCK:
         return None
-    frequencies, places = _distinct(_transform(_some_blocks(_brightness(image).cpu())))
-    best: tuple[float, Tensor] | None = None
-    for quality in QUALITIES:
-        steps = steps_of_quality(quality)
+    evidence = _distinct(_transform(_some_blocks(_brightness(image).cpu())))
+    tables = [steps_of_quality(quality) for quality in QUALITIES]
+    fits = _fits(tables, *evidence)
+    if fits[:, 0].max() > _HINT:
+        tables += [steps.T for steps in tables]
+        fits = torch.cat([fits, _fits(tables[len(QUALITIES) :], *evidence)])
+    fit, deviations = fits.T
+    deviations = deviations.where(fit > _LEAST_FIT, 0)
+    best = int(deviations.argmax())
+    return tables[best] if deviations[best] > _LEAST_DEVIATIONS else None
+
+
+def _fits(tables: Sequence[Tensor], frequencies: Tensor, places: Tensor) -> Tensor:
+    """Return for each table (N, 2): the mean of cos(2 pi frequency / step), and how far that is from chance."""
+    fits = []
+    for steps in tables:
         step = steps.flatten()[places]
         telling = (frequencies.abs() > step / 2) & (step >= _SMALLEST_STEP) & (places > 0)  # not the mean
         count = int(telling.sum())
         fit = float((torch.cos(2 * math.pi * frequencies / step) * telling).sum()) / max(1, count)
-        deviations = fit * math.sqrt(2 * count)
-        if fit > _LEAST_FIT and deviations > max(_LEAST_DEVIATIONS, best[0] if best else 0):
-            best = (deviations, steps)
-    return None if best is None else best[1]
+        fits.append((fit, fit * math.sqrt(2 * count)))
+    return torch.tensor(fits, dtype=torch.float64)
 
 
 def _distinct(frequencies: Tensor) -> tuple[Tensor, Tensor]:
