@@ -102,3 +102,18 @@ def test_noise_is_told_where_only_it_is_seen() -> None:
     found = Signs(image, None, 0.01)
     assert found.estimate is None
     assert found.noise is not None
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_frame_tells_nothing_of_camera_and_noise(level: float) -> None:
+    """Black or white, a quarter of the picture: kernel and noise are found as without it."""
+    image = seen(scene(384, bands=3), 1.2, 1.2, 0, noise=6.0)
+    framed = image.clone()
+    framed[:, :96] = level
+    bare, found = Signs(image[:, 96:], None, STEP), Signs(framed, None, STEP)
+    assert bare.noise is not None
+    assert found.noise is not None
+    assert torch.allclose(found.noise, bare.noise, rtol=0.2)
+    assert bare.estimate is not None
+    assert found.estimate is not None
+    assert found.estimate.misfit < 2 * bare.estimate.misfit
