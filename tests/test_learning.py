@@ -419,6 +419,14 @@ def test_a_flat_image_is_bicubic_without_a_fit(value: float, camera: Degradation
     assert torch.equal(super_resolve(lr, replace(DIRECT, method=Method.ZSSR)), nearest(lr, 2))
 
 
+def test_a_band_that_is_nowhere_known_decides_nothing() -> None:
+    """As of a sensor that failed: the other bands are enlarged by the prior as ever."""
+    lr = star(64).repeat(3, 1, 1)
+    lr[1] = torch.nan
+    fitted = fit_stages(Observation(lr, matlab(2), Domain(~lr.isnan())), replace(DIRECT, method=Method.PRIOR), BRIGHTER)
+    assert fitted.model.method is Method.PRIOR
+
+
 def test_images_fitted_together_are_what_they_are_alone() -> None:
     """Each by its own camera and noise, with its method and, but for rounding, its figures and pixels."""
     lrs = [star(64), torch.full((1, 60, 64), 0.5), 1 - star(72)]

@@ -47,8 +47,11 @@ class Domain:
 
     @property
     def known_pixels(self) -> Tensor | None:
-        """(H, W) bool: True where all bands are known; None if all samples are known."""
-        return None if self.known is None else self.known.all(0)
+        """(H, W) bool: True where all bands are known that are known anywhere; None if all samples are known."""
+        if self.known is None:
+            return None
+        somewhere = self.known.flatten(1).any(1)
+        return self.known[somewhere].all(0) if bool(somewhere.any()) else self.known.all(0)
 
 
 UNIT = Domain()
@@ -72,6 +75,8 @@ def fill(image: Tensor, known: Tensor | None) -> Tensor:
     for _ in range(FILL_REACH):
         share = _mean_of_neighbours(there)
         fresh = (there == 0) & (share > 0)
+        if not bool(fresh.any()):
+            break
         filled = torch.where(fresh, _mean_of_neighbours(filled) / share.clamp_min(1e-6), filled)
         there = (share > 0).float()
     return filled

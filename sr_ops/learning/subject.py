@@ -47,7 +47,7 @@ class Subject:
         """Look for what the image suffered; its noise is as it is given, or measured."""
         domain, given = observation.domain, observation.degradation
         known = domain.known_pixels
-        lr = fill(observation.lr, domain.known)
+        lr = fill(observation.lr, domain.known) if observation.signs is None else observation.signs.image
         parts = hold_out(lr, stages_of(settings, given)[0].ratio, settings.seed, known)
         noise = None if settings.noise == AUTO else torch.tensor(given.noise)
         windows = None if parts is None else parts.windows
