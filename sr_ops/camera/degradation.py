@@ -112,12 +112,18 @@ class Degradation:
         return max(self.noise) > 0
 
     def of_bands(self, first: int, stop: int) -> "Degradation":
-        """Return the degradation of the bands from `first` to `stop`."""
+        """Return the degradation of the bands from `first` to `stop`, the same one each time: it keeps its filters."""
         if len(self.kernels) == len(self.noise) == 1:
             return self
-        kernels = self.kernels if len(self.kernels) == 1 else self.kernels[first:stop]
-        noise = self.noise if len(self.noise) == 1 else self.noise[first:stop]
-        return replace(self, kernels=kernels, noise=noise)
+        if (first, stop) not in self._parts:
+            kernels = self.kernels if len(self.kernels) == 1 else self.kernels[first:stop]
+            noise = self.noise if len(self.noise) == 1 else self.noise[first:stop]
+            self._parts[first, stop] = replace(self, kernels=kernels, noise=noise)
+        return self._parts[first, stop]
+
+    @cached_property
+    def _parts(self) -> dict[tuple[int, int], "Degradation"]:
+        return {}
 
     def apply(self, hr: Tensor) -> Tensor:
         """Shrink (..., C, H, W) to (..., C, H / scale, W / scale), without noise.

@@ -89,15 +89,7 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
     Args:
         ratio: what it enlarges by; a whole number that this kind of network supports.
     """
-    dtype, width, depth = fastest_dtype(device), settings.width, settings.depth
-    with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
-        network: ResidualNetwork
-        if settings.network == Network.DIRECT:
-            network = DirectNetwork(bands, ratio, settings.direct_body, dtype)
-        else:
-            kind = network_class(settings.network)
-            network = kind(bands, width, depth, dtype, **{name: getattr(settings, name) for name in kind.options})
-    network = network.to_empty(device="cpu")
+    network = _without_weights(bands, ratio, settings, device)
     initialise(network.body, torch.Generator().manual_seed(settings.seed))
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -106,9 +98,22 @@ def network_of(weights: Weights, bands: int, ratio: int, settings: Settings, dev
     """Return a network with the given `state_dict`, ready to enlarge."""
     if settings.network == Network.DIRECT:
         settings = settings.with_body(body_of(weights))
-    network = build_network(bands, ratio, settings, device).eval()
+    network = _without_weights(bands, ratio, settings, device).eval()
     network.load_state_dict(weights)
-    return network
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _without_weights(bands: int, ratio: int, settings: Settings, device: torch.device) -> ResidualNetwork:
+    """Return a network on the CPU whose weights are still to be set, for use on a device."""
+    dtype, width, depth = fastest_dtype(device), settings.width, settings.depth
+    with torch.device("meta"):  # skips torch's own initialisation, which would draw from the global random state
+        network: ResidualNetwork
+        if settings.network == Network.DIRECT:
+            network = DirectNetwork(bands, ratio, settings.direct_body, dtype)
+        else:
+            kind = network_class(settings.network)
+            network = kind(bands, width, depth, dtype, **{name: getattr(settings, name) for name in kind.options})
+    return network.to_empty(device="cpu")
 
 
 def as_later_stage(network: ResidualNetwork) -> ResidualNetwork:
