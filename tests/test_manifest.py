@@ -404,7 +404,10 @@ def test_bytes_in_parquet(read: Callable[..., Manifest]) -> None:
     row = manifest.rows[0]
     assert (row.uri, row.id, row.scale, row.nodata) == ("é.png", "ü", "3", "-1")
     assert (row.kernel, row.noise) == ("é.npy", "2")
-    assert manifest.user_columns.to_pydict() == {"reference": ["ö.png"], "wkb": [b"ab"]}
+    assert manifest.user_columns.to_pydict() == {
+        "reference": [f"{manifest.folder}/ö.png"],
+        "wkb": [b"ab"],
+    }
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -432,10 +435,19 @@ def test_the_column_of_true_images_in_any_case(
     """Like the other columns that mean something; of two the one in lower case counts, or the first."""
     table = [{"uri": "a.png", **{name: str(number) for number, name in enumerate(names)}}]
     columns = read("m.csv", _encode("csv", table)).user_columns.to_pydict()
-    assert {name: str(cells[0]) for name, cells in columns.items()} == carried
+    assert {name: str(cells[0]).rpartition("/")[2] for name, cells in columns.items()} == carried
 
 
-def test_times_that_python_has_not(read: Callable[..., Manifest]) -> None:
+def test_references_are_carried_as_whole_uris(read: Callable[..., Manifest]) -> None:
+    """Records outlive the manifest; an empty cell stays empty, and what is no uri as it is."""
+    cells = ["hr/a.png", "../b.png", "/c.png", "s3://bucket/d.png", "file:/e%20f.png", "", "https://example.org/g.png"]
+    manifest = read("m.csv", "uri,reference\n" + "".join(f"{n}.png,{cell}\n" for n, cell in enumerate(cells)))
+    folder = Path(manifest.folder)
+    expected = [f"{folder}/hr/a.png", f"{folder.parent}/b.png", "/c.png", "s3://bucket/d.png", "/e f.png", None]
+    assert manifest.user_columns["reference"].to_pylist() == [*expected, "https://example.org/g.png"]
+
+
+def test_times_that_python_has_not(tmp_path: Path, read: Callable[..., Manifest]) -> None:
     """Those of a column that says what to do refuse the manifest in a sentence; a reference is then only missing."""
     late = pa.array([253_402_300_800], pa.timestamp("s"))
     for name in ("id", "reference"):
@@ -446,7 +458,7 @@ def test_times_that_python_has_not(read: Callable[..., Manifest]) -> None:
                 read("m.parquet", sink.getvalue().to_pybytes())
         else:
             carried = read("m.parquet", sink.getvalue().to_pybytes()).user_columns
-            assert carried["reference"].to_pylist() == ["10000-01-01 00:00:00.000"]
+            assert carried["reference"].to_pylist() == [f"{tmp_path}/10000-01-01 00:00:00.000"]
 
 
 def test_names_of_columns_that_are_no_text(read: Callable[..., Manifest]) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
+from .. import storage
+from ..errors import UsageError
 from ..output.mixed_columns import cell_text, concatenated
 from ..output.record import COLUMNS
 from .table import Column, as_text, printable
@@ -15,11 +17,14 @@ REFERENCE = "reference"
 """The user's column that `srpipe eval` reads."""
 
 
-def carried(columns: Mapping[str, Column], rows: int) -> pa.Table:
+def carried(columns: Mapping[str, Column], rows: int, folder: str) -> pa.Table:
     """Return the user's columns, of so many rows, under the names that they have in records.
 
     None is that of a record's own column. Those are told apart without regard to case, as most readers of Parquet do;
-    so is REFERENCE.
+    so is REFERENCE. References are absolute, since records outlive the manifest; what is no uri stays as it is.
+
+    Args:
+        folder: what relative references are relative to.
     """
     taken = {*COLUMNS, REFERENCE, *(name.strip().lower() for name in columns)}
     reference = reference_among(columns)
@@ -27,7 +32,7 @@ def carried(columns: Mapping[str, Column], rows: int) -> pa.Table:
     for name, values in columns.items():
         plain = printable(name.strip())
         if name == reference:
-            table[REFERENCE] = _column(_texts(values))
+            table[REFERENCE] = _column(_references(values, folder))
             continue
         if plain.lower() in (*COLUMNS, REFERENCE) or plain != name.strip():
             while plain.lower() in taken:
@@ -49,9 +54,16 @@ def reference_among(names: Iterable[str]) -> str | None:
     return min(references, key=lambda name: name.strip() != REFERENCE, default=None)
 
 
-def _texts(values: Column) -> list[str | None]:
+def _references(values: Column, folder: str) -> list[str | None]:
     cells = concatenated([pa.table({"": values})])[""].to_pylist() if isinstance(values, pa.Array) else values
-    return [as_text(cell) or None for cell in cells]
+    return [_absolute(text, folder) if text else None for text in map(as_text, cells)]
+
+
+def _absolute(uri: str, folder: str) -> str:
+    try:
+        return storage.absolute(uri, folder)
+    except UsageError:  # eval tells it of the row
+        return uri
 
 
 def _column(values: Column) -> pa.Array:

@@ -92,7 +92,7 @@ def read_manifest(manifest: str) -> Manifest:
     """
     with open_manifest(manifest) as held:
         rows = tuple(held.rows)
-        columns = carried(held.rows.others if isinstance(held.rows, _TableCells) else {}, len(rows))
+        columns = carried(held.rows.others if isinstance(held.rows, _TableCells) else {}, len(rows), held.folder)
         values = (held.uri, held.folder, held.root, rows, held.sources, held.ignored)
         return Manifest(*values, partial(references_in, columns), user_columns=columns)
 
