@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from torch import Tensor
 
 from sr_ops.image.domain import fill
@@ -24,7 +23,6 @@ from .output.clock import now
 from .output.layout import Commit, list_commits
 from .output.layout import table as table_uri
 from .output.lock import SCORING, locked
-from .output.record import COLUMNS
 from .output.results import open_result
 from .output.run_file import RunFile, read_run_file
 from .output.status import WRITTEN
@@ -83,7 +81,8 @@ def evaluate(output: str, options: StorageOptions = NOTHING_GIVEN) -> tuple[Scor
     storage.check_service(output)
     storage.use(options.over(of_run(_last_run(output).config)), output)  # a lock is not created if there is no run
     with locked(output, f"{SCORING}{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
-        run, table = _last_run(output), _its_table(output)
+        run = _last_run(output)
+        table = _its_table(output, run.run_id)
         rows = _with_reference(output, table)
         commits = list_commits(output)
         scores = tuple(_score(row, run.folder, commits.get(row["key"], ())) for row in rows)
@@ -97,12 +96,10 @@ def _last_run(output: str) -> RunFile:
         return read_run_file(output)
 
 
-def _its_table(output: str) -> pa.Table:
-    try:
-        with _refused(output):
-            return records.read_table(table_uri(output))
-    except pa.ArrowException as error:
-        raise UsageError(f"{table_uri(output)} is damaged ({error}); run again, which merges it again") from error
+def _its_table(output: str, run_id: str) -> pa.Table:
+    with _refused(output):
+        storage.stat(table_uri(output))  # only a run that has ended has merged one
+        return records.current(output, run_id)
 
 
 @contextmanager
@@ -260,8 +257,4 @@ def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) 
         row["ssim_y"] = score.ssim_y if math.isfinite(score.ssim_y) else None
     if scored:
         records.append_part(output, run_id, pa.Table.from_pylist(scored, schema=table.schema))
-        # not what parts hold: a manifest may have got other cells since the pixels were made
-        disputed = pc.filter(table["key"], pc.equal(table["error_type"], ErrorType.BAD_ROW.value).fill_null(False))
-        told = table.filter(pc.invert(pc.is_in(table["key"], disputed)))
-        of_pixels = [name for name in COLUMNS if name not in records.FROM_MANIFEST]
-        records.merge(output, run_id, told.drop_columns(of_pixels))
+        records.merge(output, run_id, records.told_by(table, table))

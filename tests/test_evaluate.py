@@ -17,17 +17,19 @@ from PIL import Image
 
 from pipeline import evaluate as evaluating
 from pipeline import storage
-from pipeline.config import Form
+from pipeline.config import Existing, Form
+from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from pipeline.errors import LostLockError, UsageError
 from pipeline.evaluate import Score, evaluate
 from pipeline.imagery.reading.decoders import OpenImage
 from pipeline.imagery.writing.formats import Format
 from pipeline.output.lock import Lock
+from pipeline.output.record import Record
 from pipeline.work.units import Division
 from sr_ops.settings import Method, Settings
 
-from .fixture_types import MakeConfig
+from .fixture_types import MakeConfig, ReadRecords
 from .rasters import write_raster
 
 Array = NDArray[Any]
@@ -365,7 +367,10 @@ def test_cells_that_came_after_the_pixels_outlive_the_scores(
         assert [bool(each.problem) for each in evaluate(config.output)] == problems
         table = storage.read(f"{config.output}/manifest.parquet")
         held = pq.read_table(pa.BufferReader(table)).to_pylist()
-        assert [(row["reference"], row["site"]) for row in held] == [("a-true.png", "x"), ("b-true.png", "y")]
+        assert [(row["reference"], row["site"]) for row in held] == [
+            (f"{tmp_path}/a-true.png", "x"),
+            (f"{tmp_path}/b-true.png", "y"),
+        ]
 
 
 def test_a_collection_that_moved_is_scored_where_it_is(
@@ -386,6 +391,51 @@ def test_a_collection_that_moved_is_scored_where_it_is(
     assert [(each.key, each.problem) for each in evaluate(config.output)] == [("b", ""), ("a", "")]
 
 
+def test_each_image_is_scored_against_the_truth_of_its_own_manifest(
+    tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings
+) -> None:
+    """Manifests of several folders go to one output, and name their truths alike."""
+    settings, scores = replace(tiny_settings, method=Method.BICUBIC, scale=2), {}
+    for seed, name in enumerate(("monday", "tuesday")):
+        (tmp_path / name).mkdir()
+        truth = scene(3, 60, 70, seed)
+        save(tmp_path / name / "a.png", truth[:, ::2, ::2])
+        save(tmp_path / name / "true.png", truth)
+        (tmp_path / name / "m.csv").write_text(f"uri,id,reference\na.png,{name},true.png\n")
+        config = tiny_config(settings=settings, manifest=f"{tmp_path}/{name}/m.csv")
+        run(config)
+        found = {score.key: score for score in evaluate(config.output)}
+        scores[name] = found[name]
+    assert found == scores
+    assert scores["monday"].psnr_y != scores["tuesday"].psnr_y
+
+
+def test_records_of_a_run_that_was_broken_off_outlive_the_scores(
+    tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings, read_records: ReadRecords
+) -> None:
+    """It began to do all again: what it has done is told by its own records, which no merged table has yet."""
+    config = tiny_config(settings=replace(tiny_settings, method=Method.BICUBIC, scale=2))
+    truth = scene(3, 60, 70)
+    save(tmp_path / "true.png", truth)
+    for name in ("a", "b"):
+        save(tmp_path / f"{name}.png", truth[:, ::2, ::2])
+    (tmp_path / "m.csv").write_text("uri,reference\na.png,true.png\nb.png,true.png\n")
+    run(config)
+    expected = {key: row["finished_at"] for key, row in read_records(config.output).items()}
+
+    class Stopping(Observer):
+        def finished(self, record: Record) -> None:
+            expected[record.key] = record.finished_at
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(config, existing=Existing.OVERWRITE), Stopping())
+    assert [score.problem for score in evaluate(config.output)] == ["", ""]
+    held = read_records(config.output)
+    assert {key: row["finished_at"] for key, row in held.items()} == expected
+    assert all(row["psnr_y"] > 10 for row in held.values())
+
+
 def test_disputed_records_keep_their_own_cells(
     tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings
 ) -> None:
@@ -404,8 +454,10 @@ def test_disputed_records_keep_their_own_cells(
     assert (first, len(first)) == (second, 1)
     held = pq.read_table(Path(config.output) / "manifest.parquet").to_pylist()
     done, *disputed = sorted(held, key=lambda row: str(row["status"]))
-    assert (done["psnr_y"], done["reference"]) == (first[0].psnr_y, "a-true.png")
-    assert [(row["reference"], row["psnr_y"]) for row in disputed] == [("a-true.png", None), ("b-true.png", None)]
+    assert (done["psnr_y"], done["reference"]) == (first[0].psnr_y, f"{tmp_path}/a-true.png")
+    assert [(row["reference"], row["psnr_y"]) for row in disputed] == [
+        (f"{tmp_path}/{name}-true.png", None) for name in "ab"
+    ]
 
 
 def test_an_output_from_before_a_column_is_scored(done: str) -> None:

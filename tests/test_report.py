@@ -16,6 +16,7 @@ import rasterio
 from PIL import Image
 
 from pipeline import storage
+from pipeline.config import Existing
 from pipeline.driver.run import Observer, run
 from pipeline.errors import UsageError
 from pipeline.output import records
@@ -23,7 +24,7 @@ from pipeline.output.lock import Lock
 from pipeline.report.cards import curve_of, in_script
 from pipeline.report.making import make_report
 
-from .fixture_types import MakeConfig, Refusal, Srpipe
+from .fixture_types import MakeConfig, MakePng, Refusal, Srpipe
 from .rasters import write_raster
 
 EVIL = "<img src=x onerror=alert(1)>.png"
@@ -228,6 +229,39 @@ def test_a_run_at_work_is_told_so(tmp_path: Path) -> None:
     assert page.records()["count"] == 6
     make_report(output)
     assert "The run is at work" not in page_at(tmp_path / "out/report.html").text
+
+
+def test_a_collection_that_moved_is_shown_where_it_is(
+    tmp_path: Path, make_png: MakePng, tiny_config: MakeConfig
+) -> None:
+    """Rows with ids are done wherever their files lie: the page has uris, order and columns of the last manifest."""
+    for seed, name in enumerate("ab"):
+        make_png(tmp_path / f"{name}.png", seed=seed)
+    (tmp_path / "m.csv").write_text("uri,id,site\na.png,a,old\nb.png,b,old\n")
+    config = tiny_config()
+    run(config)
+    (tmp_path / "moved").mkdir()
+    for name in "ab":
+        (tmp_path / f"{name}.png").rename(tmp_path / f"moved/{name}.png")
+    (tmp_path / "m.csv").write_text("uri,id,site\nmoved/b.png,b,new\nmoved/a.png,a,new\n")
+    assert run(config).already_done == 2
+    assert make_report(config.output).inputs_lost == 0
+    columns = page_at(tmp_path / "out/report.html").records()["columns"]
+    assert columns["source_uri"] == [f"{tmp_path}/moved/b.png", f"{tmp_path}/moved/a.png"]
+    assert columns["site"] == {"all": "new"}
+
+
+def test_a_run_at_work_tells_its_own_uris(tmp_path: Path, make_png: MakePng, tiny_config: MakeConfig) -> None:
+    """The merged table is of the run before."""
+    make_png(tmp_path / "a.png")
+    (tmp_path / "m.csv").write_text("uri,id\na.png,a\n")
+    run(tiny_config())
+    merged = (tmp_path / "out/manifest.parquet").read_bytes()
+    (tmp_path / "a.png").rename(tmp_path / "moved.png")
+    (tmp_path / "m.csv").write_text("uri,id\nmoved.png,a\n")
+    run(tiny_config(existing=Existing.OVERWRITE))
+    (tmp_path / "out/manifest.parquet").write_bytes(merged)
+    assert make_report(f"{tmp_path}/out").inputs_lost == 0
 
 
 @pytest.mark.usefixtures("made")

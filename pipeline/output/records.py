@@ -1,7 +1,7 @@
 """Records for users: Parquet parts while a run goes on, and the merged table."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Self
 
@@ -112,6 +112,38 @@ def latest(output: str, run_id: str) -> pa.Table:
     return table.take(pa.array(list(last.values()), pa.int64()))
 
 
+def current(output: str, run_id: str) -> pa.Table:
+    """Return `latest` with what the merged table tells of these records: a collection may have moved since they came.
+
+    They are in the order of the manifest's lines. If the parts were deleted, return the merged table.
+
+    Raises:
+        UsageError: one of them is damaged.
+        OSError: one of them cannot be read.
+    """
+    known, uri = latest(output, run_id), layout.table(output)
+    try:
+        merged = read_table(uri)
+    except FileNotFoundError:
+        return known.sort_by("manifest_line")
+    except pa.ArrowException as error:
+        raise UsageError(f"{uri} is damaged ({error}); run again, which merges it again") from error
+    table = _refreshed(known, told_by(merged, known)) if len(known) else merged
+    return table.sort_by("manifest_line")
+
+
+def told_by(merged: pa.Table, known: pa.Table) -> pa.Table:
+    """Return what a merged table tells of those keys whose latest record it has, for `merge`; of no disputed one.
+
+    Args:
+        known: the latest records, perhaps later ones than those that were merged.
+    """
+    disputed, same = _disputed(merged) | _disputed(known), {*_identities(known)}
+    taken = [identity in same and identity[0] not in disputed for identity in _identities(merged)]
+    of_pixels = [name for name in COLUMNS if name not in FROM_MANIFEST]
+    return merged.filter(pa.array(taken, pa.bool_())).drop_columns(of_pixels)
+
+
 def merge(output: str, run_id: str, told: pa.Table, patience: Patience = _ONCE) -> pa.Table:
     """Write `latest` to OUT/manifest.parquet and return it, with what the current manifest tells of its keys.
 
@@ -170,6 +202,17 @@ def _refreshed(table: pa.Table, told: pa.Table) -> pa.Table:
     for name in cells.column_names:
         renewed = renewed.append_column(name, cells[name])
     return concatenated([SCHEMA.empty_table(), renewed, table.filter(pc.invert(current))])
+
+
+def _identities(table: pa.Table) -> Iterator[tuple[object, ...]]:
+    """Yield key, status and end of each record, which a later one of its key has not all in common with it."""
+    return zip(*(table[name].to_pylist() for name in ("key", "status", "finished_at")), strict=True)
+
+
+def _disputed(table: pa.Table) -> set[object]:
+    """Return the keys that rows claim in vain, and None."""
+    bad = pc.equal(table["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
+    return {None, *table.filter(bad)["key"].to_pylist()}
 
 
 def _parts(output: str) -> list[str]:

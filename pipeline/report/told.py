@@ -52,7 +52,8 @@ def read_told(output: str) -> Told:
     """
     try:
         run = _read_run(output)
-        return Told(output, run, _state(output, run), _read_table(output, run), _read_heartbeat(output, run))
+        table = records.current(output, run.run_id)
+        return Told(output, run, _state(output, run), table, _read_heartbeat(output, run))
     except OSError as error:
         raise UsageError(f"cannot read the run in {output}: {storage.reason(error)}; check access") from error
 
@@ -74,18 +75,6 @@ def _state(output: str, run: RunFile) -> State:
     if lease is not None:
         return State.RUNNING if lease.run_id == run.run_id else State.BUSY
     return State.DONE if storage.exists(layout.success(output)) else State.ENDED
-
-
-def _read_table(output: str, run: RunFile) -> pa.Table:
-    """Read the parts, which a run writes as it goes; if they were deleted, the merged table."""
-    table = records.latest(output, run.run_id)
-    uri = layout.table(output)
-    if not len(table) and storage.exists(uri):
-        try:
-            table = records.read_table(uri)
-        except pa.ArrowException as error:
-            raise UsageError(f"{uri} is damaged ({error}); run again, which merges it again") from error
-    return table.sort_by("manifest_line")
 
 
 def _read_heartbeat(output: str, run: RunFile) -> Heartbeat | None:
