@@ -26,7 +26,12 @@ RESUME = "run the same command to resume"
 
 def how_to_resume(existing: Existing) -> str:
     """Return what to do after a run was stopped, by the option with which it was begun."""
-    return RESUME if existing is Existing.RESUME else "run the same command with --existing resume to go on"
+    if existing is Existing.RESUME:
+        return RESUME
+    return (
+        "run the same command with --existing resume to go on; an image that this run did not reach then counts as done"
+        " if an earlier run did it with the same settings"
+    )
 
 
 EXIT_CODES = {
