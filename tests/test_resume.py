@@ -114,6 +114,29 @@ def test_another_form_after_one_that_could_not_be_written(
     assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
 
 
+@pytest.mark.parametrize("before", ["tiles and a map", "files"])
+def test_another_form_after_a_run_that_was_interrupted(
+    before: str, out: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images in flight have files and no record; nothing of them is left beside the form that is asked for then."""
+    first = tiny_config(form=Form(single=before == "files"), disagreement=before != "files")
+    then = replace(first, form=Form(single=before != "files"), disagreement=False)
+    with monkeypatch.context() as patched:
+        write = storage.write
+
+        def interrupted(uri: str, *rest: Any) -> None:
+            if "/_commit/" in uri:
+                raise KeyboardInterrupt
+            write(uri, *rest)
+
+        patched.setattr(storage, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(first, observer)
+    assert run(then, observer).done == 3
+    kept, removed = ("images", "tiles") if then.form.single else ("tiles", "images")
+    assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
+
+
 def test_the_file_of_another_manifest_is_not_replaced(tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:
     """A key whose one file would lie where that of a key of an earlier manifest does is a bad row."""
     config = tiny_config(form=Form(single=True))

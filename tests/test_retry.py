@@ -50,6 +50,25 @@ def test_retry_does_what_failed_and_nothing_else(
 
 
 @pytest.mark.usefixtures("images")
+def test_images_that_are_back_have_their_records_again(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
+) -> None:
+    """Their disk was away for one run: what is done needs no work, and retry does not refuse them."""
+    (tmp_path / "m.csv").write_text("uri\na.png\nb.png\n")
+    run(tiny_config(), observer)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).rename(tmp_path / f"away-{name}")
+    assert run(tiny_config(), observer).errors == {"missing": 2}
+    for name in ("a.png", "b.png"):
+        (tmp_path / f"away-{name}").rename(tmp_path / name)
+    out = str(tmp_path / "out")
+    config, keys = failed_work(out, [ErrorType.MISSING])
+    summary = run(config, observer, keys)
+    assert (summary.done, summary.already_done, summary.failed) == (0, 2, 0)
+    assert {row["status"] for row in read_records(out).values()} == {"done"}
+
+
+@pytest.mark.usefixtures("images")
 def test_retry_from_another_folder(
     tmp_path: Path,
     tiny_config: MakeConfig,

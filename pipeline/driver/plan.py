@@ -66,6 +66,7 @@ def make_plan(
     find_kernels: FindKernels | None = None,
     mapped: Container[Commit] | None = None,
     recorded: Container[str] = (),
+    reformed: bool = False,
 ) -> Plan:
     """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
 
@@ -78,6 +79,7 @@ def make_plan(
         mapped: commits that have a map of the disagreement, or nothing to draw one of: others are done again; None
             where no map is asked for.
         recorded: keys of which runs before left a record.
+        reformed: the last run wrote results of another form, or maps.
 
     Raises:
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
@@ -109,7 +111,7 @@ def make_plan(
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
         rivalled = _is_rivalled(row, done, folds_case)
-        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled))
+        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled, reformed=reformed))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),

@@ -7,11 +7,13 @@ from itertools import chain
 import pyarrow as pa
 
 from .. import storage
+from ..codec import to_plain
 from ..config import RunConfig
 from ..errors import UsageError
 from ..manifest.manifest import Manifest
 from ..output import records
 from ..output.layout import list_commits, list_scenes
+from ..output.run_file import read_run_file
 from ..storage import Source
 from ..work.units import Row
 from .plan import Plan, make_plan
@@ -30,6 +32,15 @@ def _find_kernels(
     from .camera_kernels import CameraKernels
 
     return CameraKernels(config, table, check, looking)(rows, sources)
+
+
+def _wrote_other_files(config: RunConfig) -> bool:
+    """Return whether the last run on the output wrote results of another form, or maps where this one does not."""
+    try:
+        held, wanted = read_run_file(config.output).config, to_plain(config)
+    except FileNotFoundError:
+        return False
+    return any(held.get(name) != wanted[name] for name in ("form", "disagreement"))
 
 
 def planned(
@@ -55,12 +66,13 @@ def planned(
         folds_case = storage.folds_case(config.output)
         recorded = frozenset(known["key"].to_pylist())
         find = partial(_find_kernels, config, check, looking, known)
-        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find, mapped, recorded)
+        reformed = _wrote_other_files(config)
+        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find, mapped, recorded, reformed)
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:
         return plan, known
     restricted = plan.restricted(only)
-    if not restricted.units:
+    if not restricted.units and not any(row.key in only for row, _ in plan.committed):
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
     return restricted, known

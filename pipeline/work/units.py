@@ -53,11 +53,14 @@ class Row:
     """Whether a run before left a record of it, and so perhaps another form."""
     rivalled: bool = False
     """Whether a file under a name of its one file may be that of another key, which an earlier run has done."""
+    reformed: bool = False
+    """Whether the last run wrote other files, of which it may have left some without a record when it was broken off.
+    """
 
     @property
     def may_have_other_forms(self) -> bool:
         """Whether to look for them; a run that was broken off may have removed what was stale, and no more."""
-        return self.recorded or bool(self.stale)
+        return self.recorded or self.reformed or bool(self.stale)
 
     @property
     def may_have_a_file(self) -> bool:
