@@ -14,6 +14,8 @@ import pytest
 from pipeline.driver.limits import ENOUGH, LimitReachedError, RunLimits
 from pipeline.driver.run import run
 from pipeline.output.record import Record
+from pipeline.work.image_work import ImageWork
+from pipeline.work.units import Row
 
 from .fixture_types import MakeConfig, MakePng, ReadRecords, Srpipe
 
@@ -150,6 +152,32 @@ def test_a_run_out_of_time_stops(tmp_path: Path, srpipe: Srpipe) -> None:
     assert (code, "stopped (--max-hours 0 are over)" in out, "3 skipped" in out) == (4, True, True)
     assert srpipe(*options)[0] == 0
     assert (tmp_path / "out/_SUCCESS").exists()
+
+
+@pytest.mark.usefixtures("images")
+def test_a_result_that_was_begun_anew_is_no_longer_told_as_done(
+    tiny_config: MakeConfig, observer: Any, read_records: ReadRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit stopped it between its old tiles and its new ones; images not reached are done as they were."""
+    config = tiny_config()
+    run(config, observer)
+    ended: list[str] = []
+
+    withdraw = ImageWork._withdraw
+
+    def stopped(work: ImageWork, row: Row) -> None:
+        withdraw(work, row)
+        ended.append(row.key)
+        raise LimitReachedError("--max-hours 1 are over")
+
+    monkeypatch.setattr(ImageWork, "_withdraw", stopped)
+    other = replace(config, settings=replace(config.settings, seed=1))
+    assert run(other, observer).stopped
+    rows = read_records(config.output)
+    (key,) = ended
+    told = rows.pop(key)
+    assert (told["status"], told["error_message"]) == ("skipped", "begun anew and not ended; run again")
+    assert {row["status"] for row in rows.values()} == {"done"}
 
 
 @pytest.mark.usefixtures("images")

@@ -122,7 +122,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             if pool is not None:
                 _work(pool.execute, plan, config, sink, tally, progress.finished, lock)
                 heart.stopped_by = tally.stopped
-            for record, index in left(plan, tally.answered, tally.stopped):
+            for record, index in left(config.output, plan, tally.answered, tally.stopped):
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)

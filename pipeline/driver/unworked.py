@@ -1,6 +1,7 @@
 """Records of rows that no worker answers for, with the rows' positions in the manifest."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from ..output import records
 from ..output.clock import now
 from ..output.judging import judged, judged_anew
 from ..output.kernel_columns import told_kernel
-from ..output.layout import Commit
+from ..output.layout import Commit, each_commit
 from ..output.record import Record
 from ..output.status import Status
 from ..work.units import Row
@@ -52,21 +53,33 @@ def settled(config: RunConfig, plan: Plan, table: pa.Table) -> Iterator[tuple[Re
             yield record, rows[record.key].index
 
 
-def left(plan: Plan, answered: Container[str], stopped_by: str | None) -> Iterator[tuple[Record, int]]:
-    """Yield records of rows that were not attempted, unless they have one from an earlier run.
+def left(output: str, plan: Plan, answered: Container[str], stopped_by: str | None) -> Iterator[tuple[Record, int]]:
+    """Yield records of rows that were not done, unless what an earlier run said of them is still true.
 
     Args:
         answered: keys that were worked on.
         stopped_by: the limit that ended the run.
     """
-    stopped = (row for unit in plan.units for row in unit if row.key not in answered)
+    stopped = [row for unit in plan.units for row in unit if row.key not in answered]
+    withdrawn = _withdrawn(output, stopped)
     reasons = chain(
         ((row, "not asked for this time") for row in plan.skipped),
-        ((row, f"not attempted: {stopped_by}") for row in stopped),
+        ((row, f"not attempted: {stopped_by}") for row in stopped if row.key not in withdrawn),
+        ((row, "begun anew and not ended; run again") for row in stopped if row.key in withdrawn),
     )
     for row, reason in reasons:
-        if not row.recorded:
+        if not row.recorded or row.key in withdrawn:
             yield unworked(row, Status.SKIPPED, None, reason), row.index
+
+
+def _withdrawn(output: str, rows: Iterable[Row]) -> set[str]:
+    """Return the keys of rows whose earlier results this run has begun to overwrite; none if they cannot be listed."""
+    stale = {row.key: row.stale for row in rows if row.stale}
+    with suppress(OSError):
+        kept = {commit.key for commit in each_commit(output) if commit.key in stale} if stale else set()
+        # of the few others some may be spelt otherwise, on a disk that ignores case
+        return {key for key in stale.keys() - kept if not any(map(storage.exists, stale[key]))}
+    return set()
 
 
 def mapped_commits(output: str, table: pa.Table, commits: Iterable[Commit]) -> set[Commit]:
