@@ -2,9 +2,11 @@
 
 import errno
 import os
+import stat
 import tracemalloc
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,22 @@ def test_failing_write_leaves_the_old_content(step: str, tmp_path: Path, monkeyp
         storage.write(uri, b"new")
     assert Path(uri).read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["x.bin"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_that_cannot_sync_folders(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes every write; a disk that fails to sync one is told."""
+    sync = os.fsync
+
+    def files_alone(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    with pytest.raises(OSError, match="Input/output") if code == errno.EIO else nullcontext():
+        storage.write(str(tmp_path / "x.bin"), b"new")
+    assert (tmp_path / "x.bin").read_bytes() == b"new"
 
 
 def test_create_is_for_the_first(tmp_path: Path) -> None:

@@ -17,6 +17,10 @@ _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EN
 """Errors of a file system without hard links, such as FAT."""
 
 
+_NO_SYNC = {errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""Errors of a file system that cannot sync a folder, such as some that are mounted over a network."""
+
+
 class Disk(LocalFileSystem):  # type: ignore[misc]
     """fsspec's files of this machine, but nothing of a listing is left out.
 
@@ -116,5 +120,8 @@ def _synced_beside(path: str, data: bytes | str) -> Iterator[str]:
     entry = os.open(folder, os.O_RDONLY)  # the name is durable only once the folder is synced
     try:
         os.fsync(entry)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(entry)
