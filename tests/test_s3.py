@@ -1,7 +1,10 @@
 """The same runs against an S3 server on this machine."""
 
+import asyncio
+import errno
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +26,17 @@ from pipeline.priors.prior_file import read_prior
 from pipeline.storage import s3
 from pipeline.storage_options import S3Options, StorageOptions
 
-from .fixture_types import MakeConfig, MakePng, MakePrior, ReadRecords, ReadTiles, Srpipe
+from .fixture_types import (
+    MakeConfig,
+    MakePng,
+    MakePrior,
+    MakeRow,
+    MakeWorker,
+    ReadRecords,
+    ReadTiles,
+    Srpipe,
+)
+from .results import answer
 
 SECRET = "wJalrXUtnFEMI"
 
@@ -387,6 +400,47 @@ def test_cogs_from_store_to_store(remote: str, tiny_config: MakeConfig, observer
     for name in ("a.png", "b.png", "sub/c.png"):
         assert storage.read(f"{remote}-out/images/{name}.tif") == (tmp_path / f"out/images/{name}.tif").read_bytes()
     assert not [left for left in scratch.iterdir() if "torch" not in left.name]  # torch may make its cache there
+
+
+def test_a_temporary_folder_that_is_full(
+    s3_bucket: str, make_worker: MakeWorker, row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, with what to do, and not the access to the image."""
+    storage.write(f"{s3_bucket}/a.png", b"x")
+
+    def full(*_: Any, **_options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("s3fs.core.open", full, raising=False)
+    record = answer(make_worker(), replace(row("a.png"), uri=f"{s3_bucket}/a.png"))
+    assert record.error_message == (
+        f"cannot read {s3_bucket}/a.png: the temporary folder {tempfile.gettempdir()} is full; make room there, or set"
+        " TMPDIR to a larger one, then run again"
+    )
+
+
+def test_what_is_in_memory_of_a_large_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few chunks of a download and few parts of an upload; options of the user count for more."""
+    files, asked = s3.filesystem(S3Options()), s3.filesystem(S3Options(further={"max_concurrency": 9}))
+    assert files.default_block_size * files.max_concurrency <= 32 << 20
+    assert asked.max_concurrency == 9
+    together: list[int] = []
+    held = 0
+
+    async def call(_files: Any, method: str, **given: Any) -> dict[str, str]:
+        nonlocal held
+        if method == "upload_part":
+            held += len(given["Body"])
+            together.append(held)
+            await asyncio.sleep(0.1)
+            held -= len(given["Body"])
+        return {"UploadId": "1", "ETag": "1"}
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", call)
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(250 << 20)
+    storage.upload(str(tmp_path / "large"), "s3://bucket/large")
+    assert (len(together), max(together)) == (5, 100 << 20)
 
 
 @pytest.mark.parametrize("size", [0, 1 << 20], ids=["whole", "both ends"])

@@ -10,13 +10,16 @@ import torch
 from PIL import Image
 
 from pipeline import storage
+from pipeline.config import Form, Format
 from pipeline.driver.run import run
 from pipeline.forecast.forecast import forecast
 from pipeline.forecast.outlook import Asked
 from pipeline.output.layout import list_commits
 from pipeline.storage.patience import Patience
 from pipeline.work import image_work, stacked_fits
+from pipeline.work.assignment import Assignment
 from pipeline.work.fetching import Fetcher
+from pipeline.work.worker import Worker
 
 from .fixture_types import MakeConfig, MakeRow, MakeWorker
 from .results import answer
@@ -103,6 +106,19 @@ def test_failures(
     assert record.finished_at is not None
     assert not (tmp_path / "out").exists()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("images")
+def test_one_file_without_a_temporary_folder(
+    tiny_config: MakeConfig, row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A COG is put together there: the folder is named, and that is no bug."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    record = answer(Worker(Assignment(tiny_config(form=Form(Format.COG))), "cpu"), row("a.png"))
+    assert (record.status, record.error_type) == ("failed", "write")
+    assert f"there is no temporary folder {tmp_path}/gone; set TMPDIR to one, then run again" in str(
+        record.error_message
+    )
 
 
 @pytest.mark.usefixtures("images")

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -29,7 +28,6 @@ from ..imagery.writing import georef
 from ..imagery.writing.cog import CogFile
 from ..imagery.writing.geotiff import encode_tif
 from ..imagery.writing.png import encode_png
-from ..storage import processes
 from ..storage.patience import Patience
 from . import layout
 from .sidecars import sidecars
@@ -156,10 +154,14 @@ class OneCog(Sink):
     """The whole result as one cloud optimized GeoTIFF, assembled on the local disk."""
 
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
-        """Raises ImageError if the disk is full."""
+        """Raises ImageError if the temporary folder is full or gone."""
         super().__init__(target, watch, patiently)
         self._measures: list[Measures] = []
-        self._scratch = tempfile.TemporaryDirectory(prefix=processes.temporary_prefix())
+        try:
+            self._scratch = storage.temporary_folder()
+        except OSError as error:
+            message = f"cannot write {target.place}: {storage.to_correct(error)}, then run again"
+            raise ImageError(ErrorType.WRITE, message) from error
         self._file = CogFile(target.header, self._scratch.name)
 
     def __exit__(

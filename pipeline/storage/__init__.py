@@ -36,6 +36,7 @@ from .folders import (
     remove_empty_folders,
 )
 from .outline import is_outlined, outline_on_disk
+from .scratch import temporary_folder
 from .sides import as_here, check_service, is_output, use
 from .uris import (
     SCHEMES,
@@ -92,6 +93,7 @@ __all__ = [
     "scheme",
     "stat",
     "stat_all",
+    "temporary_folder",
     "to_correct",
     "upload",
     "use",

@@ -5,14 +5,14 @@ Nothing is cached, since another process may change what is listed.
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from . import local_disk, processes, s3
+from . import local_disk, s3
+from .scratch import named_if_full, temporary_file
 from .sides import as_os_errors, filesystem, options_for
 from .uris import parent, scheme
 
@@ -152,14 +152,6 @@ def read(uri: str) -> bytes:
         return data
 
 
-def temporary_file() -> tuple[int, str]:
-    """Create a file in the temporary folder, as `mkstemp` does. Raises OSError, but never that the image is missing."""
-    try:
-        return tempfile.mkstemp(prefix=processes.temporary_prefix())
-    except FileNotFoundError as error:
-        raise OSError(None, f"there is no temporary folder {tempfile.gettempdir()}; set TMPDIR to one") from error
-
-
 @contextmanager
 def on_disk(uri: str) -> Iterator[str]:
     """Yield the path of a local file with the content of `uri`: the file itself, or a copy that is deleted later."""
@@ -174,7 +166,8 @@ def on_disk(uri: str) -> Iterator[str]:
         handle, path = temporary_file()
         os.close(handle)
         try:
-            filesystem(uri).get_file(uri, path)
+            with named_if_full():
+                filesystem(uri).get_file(uri, path)
             yield path
         finally:
             os.unlink(path)

@@ -3,6 +3,7 @@
 import errno
 
 from . import s3
+from .scratch import ScratchError
 
 _TRANSIENT = {
     *(errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EPIPE),
@@ -18,9 +19,11 @@ def reason(error: OSError) -> str:
 
 
 def to_correct(error: OSError) -> str:
-    """Return the reason why a file cannot be read, and what to do about it."""
+    """Return the reason why a file cannot be read or written, and what to do about it."""
     if isinstance(error, IsADirectoryError):
         return "it is a folder; name a file in it"
+    if isinstance(error, ScratchError):
+        return reason(error)
     return f"{reason(error)}; check access"
 
 

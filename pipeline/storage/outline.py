@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .access import on_disk, temporary_file
+from .access import on_disk
+from .scratch import named_if_full, temporary_file
 from .sides import as_os_errors, filesystem
 from .uris import scheme
 
@@ -31,7 +32,7 @@ def outline_on_disk(uri: str, size: int) -> Iterator[str]:
         files = filesystem(uri)
         handle, path = temporary_file()
         try:
-            with os.fdopen(handle, "wb") as file:
+            with named_if_full(), os.fdopen(handle, "wb") as file:
                 file.write(files.cat_file(uri, start=0, end=_BEGINNING))
                 file.seek(size - _END)
                 file.write(files.cat_file(uri, start=size - _END, end=size))

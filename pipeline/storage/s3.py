@@ -34,6 +34,13 @@ _WRITE_BYTES_PER_SECOND = 50_000
 """Together the time limit for a write, all attempts included. A store that falls silent before it has the bytes has no
 other limit, since the client waits for "100 Continue" without one."""
 
+_CHUNK_BYTES = 8 << 20
+_CHUNKS_AT_ONCE = 4
+"""A large object is fetched in chunks, so many of which are in memory together."""
+
+_PARTS_AT_ONCE = 2
+"""A large file is stored in parts of 50 MiB, so many of which are in memory together."""
+
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 _TRANSIENT_CODES = {
@@ -49,7 +56,7 @@ _REFUSING_CODES = {
 
 def filesystem(options: S3Options) -> Any:
     """Return the client for these options and the current environment; fsspec caches one for each."""
-    further = dict(options.further)
+    further = {"default_block_size": _CHUNK_BYTES, "max_concurrency": _CHUNKS_AT_ONCE, **options.further}
     config = {
         "connect_timeout": _CONNECT_SECONDS,
         "read_timeout": _READ_SECONDS,
@@ -89,7 +96,8 @@ def upload(path: str, uri: str, options: S3Options) -> None:
     """Store the content of a local file as `put` does, replacing what was there."""
     files = filesystem(options)
     limit = _WRITE_SECONDS + os.path.getsize(path) / _WRITE_BYTES_PER_SECOND
-    sync(files.loop, files._put_file, path, uri, timeout=limit)
+    at_once = options.further.get("max_concurrency", _PARTS_AT_ONCE)
+    sync(files.loop, files._put_file, path, uri, timeout=limit, max_concurrency=at_once)
 
 
 def pages(folder: str, first: str, last: str, options: S3Options) -> Iterator[dict[str, dict[str, Any]]]:
