@@ -114,6 +114,18 @@ def test_another_form_after_one_that_could_not_be_written(
     assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
 
 
+def test_a_clock_that_was_ahead(out: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords) -> None:
+    """The records of a later run count, by whatever clock."""
+    config = tiny_config()
+    run(config, observer)
+    (part,) = (out / "manifest").iterdir()
+    part.rename(part.with_name("part-21001231T235959999999-abcd-00000.parquet"))
+    changed = replace(config, settings=replace(config.settings, seed=1))
+    summary = run(changed, observer)
+    assert summary.run_id.startswith("21010101T000000000000-")
+    assert {row["config_fingerprint"] for row in read_records(str(out)).values()} == {changed.fingerprint()}
+
+
 @pytest.mark.parametrize("before", ["tiles and a map", "files"])
 def test_another_form_after_a_run_that_was_interrupted(
     before: str, out: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch

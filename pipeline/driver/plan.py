@@ -55,6 +55,10 @@ class Plan:
         others = (row for unit in self.units for row in unit if row.key not in keys)
         return replace(self, units=tuple(filter(None, units)), skipped=(*self.skipped, *others))
 
+    def reformed(self) -> "Plan":
+        """The same, looking for files of another form of every image."""
+        return replace(self, units=tuple(tuple(replace(row, reformed=True) for row in unit) for unit in self.units))
+
 
 def make_plan(
     config: RunConfig,
@@ -66,7 +70,6 @@ def make_plan(
     find_kernels: FindKernels | None = None,
     mapped: Container[Commit] | None = None,
     recorded: Container[str] = (),
-    reformed: bool = False,
 ) -> Plan:
     """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
 
@@ -79,7 +82,6 @@ def make_plan(
         mapped: commits that have a map of the disagreement, or nothing to draw one of: others are done again; None
             where no map is asked for.
         recorded: keys of which runs before left a record.
-        reformed: the last run wrote results of another form, or maps.
 
     Raises:
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
@@ -94,7 +96,6 @@ def make_plan(
     sources = _sources(config, manifest, [row.uri for row in chosen])
     if find_kernels is not None and any(row.kernel == COLLECTION_KERNEL for row in chosen):
         chosen = find_kernels(chosen, sources)
-
     done, begun = (_by_name(known, folds_case) for known in (chain.from_iterable(commits.values()), scenes or ()))
 
     todo: list[Row] = []
@@ -111,7 +112,7 @@ def make_plan(
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
         rivalled = _is_rivalled(row, done, folds_case)
-        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled, reformed=reformed))
+        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),

@@ -66,8 +66,9 @@ def planned(
         folds_case = storage.folds_case(config.output)
         recorded = frozenset(known["key"].to_pylist())
         find = partial(_find_kernels, config, check, looking, known)
-        reformed = _wrote_other_files(config)
-        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find, mapped, recorded, reformed)
+        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find, mapped, recorded)
+        if _wrote_other_files(config):
+            plan = plan.reformed()
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
     if only is None:

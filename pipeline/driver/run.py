@@ -1,6 +1,5 @@
 """The run, from manifest to plan to workers to records, in an order that leaves nothing behind if it is refused."""
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Container, Generator
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -89,16 +88,17 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         LostLockError: another run took over the output.
     """
     observer, started, patience = observer or Observer(), now(), Patience(config.retries)
-    run_id = f"{started:%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     check_options(config)
     storage.use(config.storage, config.output)
-    assignment = replace(completed(config), run_id=run_id)
+    assignment = completed(config)
     config = assignment.config
     manifest = read_manifest(config.manifest)
     check_input(config, manifest)
     root = config.root or manifest.root
     relative_to = check_output(config, manifest, root)
     storage.check_writable(config.output)
+    run_id = records.next_run_id(config.output, started)
+    assignment = replace(assignment, run_id=run_id)
     with locked(config.output, run_id) as lock, ExitStack() as whole:
         leftovers.sweep_output(config.output)
         plan, known = planned(config, manifest, root, lock.check, observer.looking, only)

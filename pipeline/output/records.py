@@ -1,7 +1,10 @@
 """Records for users: Parquet parts while a run goes on, and the merged table."""
 
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Self
 
@@ -27,7 +30,18 @@ _FLUSH_SHARE = 0.01
 FROM_MANIFEST = ("key", "manifest_line", "source_uri")
 """Columns of a record that are its manifest's: a collection may have moved since it was done."""
 
+_MOMENT = "%Y%m%dT%H%M%S%f"
+"""Of a run's begin, in its id."""
+
 _ONCE = Patience(0)
+
+
+def next_run_id(output: str, moment: datetime) -> str:
+    """Return the id of a run that begins at a moment. It sorts after the runs before, though their clock was ahead."""
+    with suppress(OSError, IndexError, ValueError):  # whoever works with the output tells what is wrong with it
+        last = datetime.strptime(_run_of(_parts(output)[-1]).partition("-")[0], _MOMENT).replace(tzinfo=UTC)
+        moment = max(moment, last + timedelta(microseconds=1))
+    return f"{moment:{_MOMENT}}-{secrets.token_hex(2)}"
 
 
 class RecordSink:
