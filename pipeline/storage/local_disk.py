@@ -16,7 +16,6 @@ from . import processes
 _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of a file system without hard links, such as FAT."""
 
-
 _NO_SYNC = {errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of a file system that cannot sync a folder, such as some that are mounted over a network."""
 
