@@ -8,15 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rasterio.transform import Affine
 from torch import Tensor
 
 from pipeline import storage
 from pipeline.config import RunConfig
+from pipeline.driver.run import run
 from pipeline.output.layout import list_commits
 from pipeline.storage.patience import Patience
-from pipeline.work import enlarging, image_work, stacked_fits
+from pipeline.work import enlarging, image_work, stacked_fits, stopwatch
 from pipeline.work.assignment import Assignment
 from pipeline.work.ledger import MOST_DEATHS, CrashLedger
 from pipeline.work.stopwatch import DeadlineError, Stopwatch
@@ -24,10 +30,11 @@ from pipeline.work.units import Row
 from pipeline.work.worker import Worker
 from sr_ops.enlarging.model import degradation_of
 from sr_ops.enlarging.stages import halo
-from sr_ops.settings import Settings
+from sr_ops.settings import Method, Settings
 
 from .cameras import SIZE_CHANGES_NO_BIT
-from .fixture_types import MakePng, ReadTiles
+from .fixture_types import MakeConfig, MakePng, MakePrior, ReadTiles
+from .rasters import write_raster
 from .results import answer, furthest
 
 PASSING = ConnectionResetError(104, "Connection reset by peer")
@@ -168,6 +175,15 @@ def test_an_image_that_takes_too_long_fails_alone(
     assert answer(make_worker(max_seconds=600), rows[0]).status == "done"
 
 
+class Clock:
+    """The clock of a stopwatch on a machine that takes no time but what a test adds."""
+
+    seconds = 0.0
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
 def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
     tmp_path: Path,
     make_worker: Callable[..., Worker],
@@ -181,25 +197,28 @@ def test_an_image_of_a_stack_may_take_as_long_as_one_alone(
     rows = [row(tmp_path, name) for name in "xy"]
     stacked, together = replace(tiny_settings, stack=2), stacked_fits.fit_stages_together
 
+    clock = Clock()
+    monkeypatch.setattr(stopwatch, "time", clock)
+
     def slowly(images: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
         with watches[0]("fit"), watches[1]("fit"):
-            time.sleep(1.6)
+            clock.seconds += 16
         return together(images, settings, prior, watches, *rest)
 
     monkeypatch.setattr(stacked_fits, "fit_stages_together", slowly)
-    assert [record.status for record in make_worker(stacked, max_seconds=1.5)(rows)] == ["done", "done"]
+    assert [record.status for record in make_worker(stacked, max_seconds=15)(rows)] == ["done", "done"]
 
     def just_in_time(images: Any, settings: Settings, prior: Any, watches: Any, *rest: Any) -> Any:
         fitted = together(images, settings, prior, watches, *rest)
         for watch in watches:
             watch.limit(None)
         with watches[0]("fit"), watches[1]("fit"):
-            time.sleep(1.6)
+            clock.seconds += 16
         return fitted
 
     monkeypatch.setattr(stacked_fits, "fit_stages_together", just_in_time)
     again = [replace(row(tmp_path, name), redo=True) for name in "xy"]
-    assert [record.error_type for record in make_worker(stacked, max_seconds=1.5)(again)] == ["deadline", "deadline"]
+    assert [record.error_type for record in make_worker(stacked, max_seconds=15)(again)] == ["deadline", "deadline"]
 
 
 def test_the_time_of_an_image_does_not_begin_again_where_memory_runs_out(
@@ -265,6 +284,62 @@ def test_an_image_too_large_for_the_memory_is_done_in_pieces(
     monkeypatch.setattr(enlarging, "enlarge_and_compare", short_of_memory(400))
     records = list(make_worker(settings)([replace(row(tmp_path, "big.png"), redo=True), row(tmp_path, "small.png")]))
     assert [record.error_type for record in records] == ["memory", None]
+
+
+def write_kind(kind: str, path: Path) -> None:
+    """An image of which some is unknown: a part, and the whole of a piece of 32 x 32 pixels."""
+    samples = np.random.default_rng(8).integers(1, 256, (4 if kind == "rgba" else 2, 70, 110), dtype=np.uint8)
+    known = np.ones((70, 110), np.bool_)
+    known[20:70, 30:70] = known[10:15, 5:30] = False
+    if kind == "rgba":
+        samples[3] = np.where(known, samples[3], 0)
+        Image.fromarray(np.moveaxis(samples, 0, -1)).save(path, "PNG")
+    elif kind == "mask":
+        write_raster(path, samples, known, crs="EPSG:32633", transform=Affine(10, 0, 500_000, 0, -10, 5_000_000))
+    else:
+        write_raster(path, samples * known, nodata=0)
+
+
+def layers(folder: Path) -> NDArray[Any]:
+    """The bands of a result or of its map, and what is known of it."""
+    with rasterio.open(folder / "mosaic.vrt") as file:
+        return np.concatenate([file.read(), file.dataset_mask()[None]]).astype(float)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.usefixtures("each_tile_alone")
+@pytest.mark.parametrize("kind", ["mask", "rgba", "nodata"])
+def test_pieces_are_put_together_in_their_places(
+    kind: str,
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    make_prior: MakePrior,
+    observer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Samples, masks and the map, of what is unknown, too, and where a result pixel is no whole part of one of the
+    image."""
+    write_kind(kind, tmp_path / "x")
+    (tmp_path / "m.csv").write_text("uri\nx\n")
+    (tmp_path / "p").write_bytes(make_prior())
+    config = tiny_config(prior_name=str(tmp_path / "p"), disagreement=True, output=str(tmp_path / "enough"))
+    told = {"method": Method.PRIOR, "scale": 3, "result_size": "times:2.5x1.5", "tile_size": 64, "noise": "0"}
+    config = replace(config, settings=replace(config.settings, **told))
+    assert run(config, observer).done == 1
+    undisturbed, errors = enlarging.enlarge_and_compare, [torch.OutOfMemoryError("CUDA out of memory")]
+
+    def short_of_memory_once(*arguments: Any) -> tuple[Tensor, Tensor | None]:
+        if errors:
+            raise errors.pop()
+        return undisturbed(*arguments)
+
+    monkeypatch.setattr(enlarging, "enlarge_and_compare", short_of_memory_once)
+    assert run(replace(config, output=str(tmp_path / "pieces")), observer).done == 1
+    assert [record.attempt for record in observer.records] == [1, 2]
+    for place in ("tiles/x", "disagreement/x"):
+        enough, in_pieces = (layers(tmp_path / output / place) for output in ("enough", "pieces"))
+        assert np.nanmax(enough[0]) > 0
+        np.testing.assert_allclose(in_pieces, enough, rtol=1e-3, atol=0 if SIZE_CHANGES_NO_BIT else 1)
 
 
 def test_the_ledger_counts_deaths_on_machines_that_are_still_there() -> None:

@@ -14,14 +14,19 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.transform import Affine
+from torch import Tensor
 
 from pipeline.config import Form, Format, RunConfig
 from pipeline.driver.run import run
+from pipeline.errors import ImageError
 from pipeline.imagery.header import Band, Georef, GroundPoint, Header, Transform
-from pipeline.imagery.sizes import pixel_length
+from pipeline.imagery.sizes import pixel_length, sized
 from pipeline.imagery.writing.georef import enlarged
+from pipeline.work import enlarging
 from pipeline.work.units import Division
-from sr_ops.image.grid import Axis, parse_gsd, parse_scale, parse_size
+from sr_ops.enlarging.enlarge import enlarge_and_compare
+from sr_ops.image.domain import nearest
+from sr_ops.image.grid import Axis, grid_of, parse_gsd, parse_scale, parse_size
 from sr_ops.settings import Method, Network, Settings
 
 from .fixture_types import MakeConfig, ReadTiles, Srpipe
@@ -96,18 +101,19 @@ def test_everything_stays_where_it_was(size: str, method: str, srpipe: Srpipe, t
         assert middle == pytest.approx((row, column), abs=0.02)
 
 
-def pictures(folder: Path) -> tuple[str, ...]:
+def pictures(folder: Path, height: int = 40, width: int = 45) -> tuple[str, ...]:
     """One of each kind of what a part of an image may be: unknown, masked, transparent, flat; files and their names."""
     rng = np.random.default_rng(2)
-    noise = rng.integers(0, 256, (4, 40, 45), dtype=np.uint8)
+    noise = rng.integers(0, 256, (4, height, width), dtype=np.uint8)
     noise[3, 10:30, 5:20] = 0
     Image.fromarray(np.moveaxis(noise, 0, -1)).save(folder / "alpha.png")
-    deep = rng.integers(1, 60000, (2, 40, 45), dtype=np.uint16)
+    deep = rng.integers(1, 60000, (2, height, width), dtype=np.uint16)
     deep[0, :20, :25] = 0
     write_raster(folder / "nodata.tif", deep, nodata=0, **UTM)
-    flat = np.full((1, 40, 45), 0.1, np.float32)
-    flat[0, :, 30:] = rng.normal(size=(40, 15))
-    flat[0, 35, 40] = np.nan
+    flat = np.full((1, height, width), 0.1, np.float32)
+    busy = flat[0, :, 30:] if width > 30 else flat[0, 30:]
+    busy[:] = rng.normal(size=busy.shape)
+    flat[0, min(35, height - 1), min(40, width - 1)] = np.nan
     write_raster(folder / "float.tif", flat)
     return ("alpha.png", "nodata.tif", "float.tif")
 
@@ -119,12 +125,29 @@ def read(place: Path) -> NDArray[Any]:
 
 
 @pytest.mark.usefixtures("each_tile_alone")
-@pytest.mark.parametrize("scale", ["2.5", "1.3x3.2", "1.07", "6.5"])
+@pytest.mark.parametrize(
+    ("scale", "height", "width"),
+    [("2.5", 13, 180), ("1.3x3.2", 13, 180), ("1.3x3.2", 180, 13), ("1.07", 180, 13), ("6.5", 13, 180)],
+)
 def test_tiles_are_the_whole(
-    scale: str, tmp_path: Path, tiny_config: MakeConfig, make_prior: Any, observer: Any
+    scale: str,
+    height: int,
+    width: int,
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    make_prior: Any,
+    observer: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of whatever size they are, with networks, unknown parts and alpha."""
-    names = pictures(tmp_path)
+    """Of whatever size they are, with networks, unknown parts and alpha: of strips too long for the halo of a tile."""
+    names = pictures(tmp_path, height, width)
+    windows: list[int] = []
+
+    def note(window: Tensor, *rest: Any) -> tuple[Tensor, Tensor | None]:
+        windows.append(max(window.shape))
+        return enlarge_and_compare(window, *rest)
+
+    monkeypatch.setattr(enlarging, "enlarge_and_compare", note)
     (tmp_path / "m.csv").write_text("uri\n" + "\n".join(names))
     (tmp_path / "prior").write_bytes(make_prior())
     whole, result_size = parse_scale(scale)
@@ -133,14 +156,34 @@ def test_tiles_are_the_whole(
         settings = replace(tiny_config().settings, tile_size=side, noise="0.0", **told)
         config = tiny_config(settings=settings, prior_name=str(tmp_path / "prior"), output=str(tmp_path / f"{side}"))
         assert run(config, observer).done == 3
+    assert min(windows) < 100
     across, down = (float(number) for number in (scale.split("x") * 2)[:2])
     for name in names:
         small, large = (read(tmp_path / side / "tiles" / name) for side in ("16", "512"))
-        assert small.shape[1:] == (math.floor(down * 40 + 0.5), math.floor(across * 45 + 0.5))
-        if small.dtype == np.float32:
-            np.testing.assert_allclose(small, large, rtol=0, atol=1e-5)
-        else:
-            assert np.array_equal(small, large)
+        assert small.shape[1:] == (math.floor(down * height + 0.5), math.floor(across * width + 0.5))
+        step = 1e-5 if small.dtype == np.float32 else 1
+        np.testing.assert_allclose(small.astype(float), large.astype(float), rtol=0, atol=step)
+
+
+@pytest.mark.usefixtures("each_tile_alone")
+@pytest.mark.parametrize("scale", ["2.5", "1.3x3.2", "1.07"])
+def test_a_tile_reads_what_its_reduction_reads(
+    scale: str, tmp_path: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles of an enlargement that looks at nothing around a pixel are the whole: the reach of the grid is enough."""
+    names = pictures(tmp_path, 13, 180)[1:]
+    (tmp_path / "m.csv").write_text("uri\n" + "\n".join(names))
+    whole, result_size = parse_scale(scale)
+    monkeypatch.setattr(enlarging, "halo", lambda *_: 0)
+    monkeypatch.setattr(
+        enlarging, "enlarge_and_compare", lambda window, *_: (nearest(window.nan_to_num(), whole), None)
+    )
+    told = {"scale": whole, "result_size": result_size, "method": Method.BICUBIC}
+    for side in (16, 512):
+        settings = replace(tiny_config().settings, tile_size=side, **told)
+        assert run(tiny_config(settings=settings, output=str(tmp_path / f"{side}")), observer).done == 2
+    for name in names:
+        np.testing.assert_array_equal(*(read(tmp_path / side / "tiles" / name) for side in ("16", "512")))
 
 
 def test_unknown_parts_keep_their_place_and_their_number(
@@ -335,9 +378,39 @@ def test_one_image_fails(case: str, srpipe: Srpipe, tmp_path: Path) -> None:
     assert not (tmp_path / "out/tiles").exists()
 
 
-def located(crs: str, transform: Transform) -> Header:
+def located(crs: str, transform: Transform, height: int = 100, width: int = 200) -> Header:
     wkt = rasterio.crs.CRS.from_user_input(crs).to_wkt()
-    return Header("GTiff", 100, 200, "uint8", (Band("gray"),), georef=Georef(crs=wkt, transform=transform))
+    return Header("GTiff", height, width, "uint8", (Band("gray"),), georef=Georef(crs=wkt, transform=transform))
+
+
+OBLONG = {
+    "metres": ("EPSG:32633", Transform(10, 0, 0, 0, -15, 0)),
+    "degrees at 60 N, 5.580 m by 11.141 m": ("EPSG:4326", Transform(1e-4, 0, 10, 0, -1e-4, 60.001)),
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "gsd", "size"),
+    [("metres", "5", (60, 48)), ("metres", "10", (30, 24)), ("degrees at 60 N, 5.580 m by 11.141 m", "2.79", (80, 48))],
+)
+def test_pixels_of_a_result_are_square_on_the_ground(place: str, gsd: str, size: tuple[int, int]) -> None:
+    """Of an image whose pixels are not, each axis has its own ratio, and one of them may be 1."""
+    image = located(*OBLONG[place], 20, 24)
+    told = sized(replace(Settings(), result_size=parse_gsd(gsd)), image)
+    assert grid_of(told, 20, 24).size == size
+
+
+@pytest.mark.parametrize(
+    ("gsd", "sentence"),
+    [
+        ("12", "10 m wide and 15 m high, and those of the result, of 12 m, would be no shorter.* below 10$"),
+        ("1.5", "its pixels are 15 m long, more than 8 times the 1.5 m asked for; give a --target-gsd from 1.875"),
+    ],
+)
+def test_a_length_that_oblong_pixels_cannot_have(gsd: str, sentence: str) -> None:
+    """No side of a pixel may grow, nor shrink to less than an eighth."""
+    with pytest.raises(ImageError, match=sentence):
+        sized(replace(Settings(), result_size=parse_gsd(gsd)), located(*OBLONG["metres"], 20, 24))
 
 
 def test_lengths_of_pixels() -> None:
