@@ -199,6 +199,18 @@ def test_floats_without_ends(tmp_path: Path, enlarge: Enlarge, made: Made) -> No
     assert np.abs(shrunk - ICE).max() < 0.05
 
 
+@pytest.mark.parametrize("scale", ["2", "1.5"])
+def test_what_is_unknown_is_not_counted(tmp_path: Path, enlarge: Enlarge, made: Made, scale: str) -> None:
+    """What is computed in a hole and overshoots is not written, and is not among the samples outside the range."""
+    holed_ice = ICE.copy()
+    holed_ice[8:20, 36:50] = np.nan
+    write(tmp_path / "ice.tif", holed_ice)
+    record = enlarge(f"uri,scale\nice.tif,{scale}\n", value_range="none")["ice.tif"]
+    pixels, _ = made("ice.tif")
+    assert np.isnan(pixels).any()
+    assert record["samples_outside_range"] == ((pixels < 0) | (pixels > 100)).sum() > 100
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int16", "uint8"])
 def test_a_range_that_is_told(tmp_path: Path, enlarge: Enlarge, made: Made, dtype: str) -> None:
     """Nothing lies beyond it, flat parts neither; a note tells when the input did."""

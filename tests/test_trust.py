@@ -76,26 +76,27 @@ def place(path: Path, samples: NDArray[Any], nodata: float | None = None) -> Aff
     return where
 
 
-@pytest.mark.parametrize(("dtype", "unit"), [("uint8", 255), ("uint16", None)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_quantiles_are_those_of_the_members(
     dtype: str,
-    unit: float | None,
     tmp_path: Path,
     out: Path,
     from_prior: Make,
     observer: Any,
     read_records: ReadRecords,
 ) -> None:
-    """In native units: of 16 bits what is computed with is a line of them, the span that its percentiles give."""
-    generator = np.random.default_rng(0)
-    samples = generator.integers(0, np.iinfo(dtype).max, (3, 15, 16)).astype(dtype)
+    """In native units: what is computed with is a line of them, for each band the span that its percentiles give."""
+    samples = np.random.default_rng(0).random((3, 15, 16)) * np.array([1, 10, 100])[:, None, None]
+    if dtype != "float32":
+        samples = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, samples.shape)
+    samples = samples.astype(dtype)
     place(tmp_path / "a.tif", samples)
     manifest(tmp_path, "a.tif")
     config = from_prior({"noise": "0"})
     run(config, observer)
     record = read_records(str(out))["a.tif"]
     spans, offsets = np.full((3, 1, 1), 255.0), 0
-    if unit is None:
+    if dtype != "uint8":
         low, high = np.percentile(samples, (0.5, 99.5), axis=(1, 2), keepdims=True)
         spans, offsets = high - low, low
     lr = torch.from_numpy(((samples - offsets) / spans).astype(np.float32))
@@ -103,8 +104,26 @@ def test_quantiles_are_those_of_the_members(
     spread = members(prior, lr, config.settings).std(0).numpy() * spans
     for share in (50, 95):
         expected = np.percentile(spread, share)
-        assert expected > 1
+        assert expected > spans.min() / 255
         assert record[f"disagreement_p{share}"] == pytest.approx(expected, rel=0.08)
+
+
+@pytest.mark.parametrize("settings", [{}, {"result_size": "times:1.5x1.5"}], ids=str)
+def test_quantiles_are_those_of_the_map(
+    settings: dict[str, Any], tmp_path: Path, from_prior: Make, observer: Any
+) -> None:
+    """Of one band with half of it unknown: what is computed there does not count."""
+    samples = np.random.default_rng(1).integers(1, 200, (1, 40, 36)).astype(np.uint8)
+    samples[:, :, 18:] = 0
+    place(tmp_path / "a.tif", samples, nodata=0)
+    manifest(tmp_path, "a.tif")
+    run(from_prior(settings, disagreement=True), observer)
+    (record,) = observer.records
+    with rasterio.open(f"{record.disagreement_uri}/mosaic.vrt") as file:
+        drawn = file.read(1)
+    assert np.isnan(drawn).mean() == pytest.approx(0.5)
+    assert record.disagreement_p50 == pytest.approx(np.nanquantile(drawn, 0.5), rel=1 / 16)
+    assert record.disagreement_p95 == pytest.approx(np.nanquantile(drawn, 0.95), rel=1 / 16)
 
 
 @pytest.mark.parametrize("settings", [{"ensemble": False}, {"method": Method.BICUBIC}], ids=str)
@@ -150,6 +169,24 @@ def test_map_of_a_picture(
     run(plain, observer)
     assert read_tiles(f"{tmp_path}/plain") == read_tiles(str(out))
     assert not (tmp_path / "plain/disagreement").exists()
+
+
+def test_a_map_of_16_bits_is_that_of_8(
+    tmp_path: Path, out: Path, from_prior: Make, pixels: Make, observer: Any
+) -> None:
+    """The same picture in 257 times the numbers: what is white does not depend on the bits."""
+    lr = pixels(height=24, width=26, bands=1) // 20 + 30
+    lr[0, :8], lr[-1, -8:] = 0, 255  # so that 16 bits are scaled by their whole range, too
+    Image.fromarray(lr).save(tmp_path / "8.png")
+    Image.fromarray(lr.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    manifest(tmp_path, "8.png", "16.png")
+    run(from_prior({"noise": "0"}, disagreement=True), observer)
+    drawn = []
+    for name in ("8.png", "16.png"):
+        with Image.open(layout.map_folder(str(out), name) + "/r0000_c0000.png") as image:
+            drawn.append(np.asarray(image).astype(int))
+    assert 1 < np.median(drawn[0]) < 255
+    np.testing.assert_allclose(drawn[1], drawn[0], rtol=0, atol=1)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +311,28 @@ def test_the_spectrum_is_that_of_the_result(
     assert total is not None
     assert found["a.png"] == pytest.approx(total.excess(), abs=1e-4)
     assert found["a.png"] < -3
+
+
+@pytest.mark.parametrize(
+    ("settings", "ratios"), [({}, (2, 2)), ({"scale": 4, "result_size": "times:2.0x4.0"}, (4, 2))], ids=str
+)
+def test_the_spectrum_is_that_of_what_is_known(
+    settings: dict[str, Any], ratios: tuple[int, int], tmp_path: Path, from_prior: Make, observer: Any
+) -> None:
+    """Of the written file's blocks that have no unknown sample in any band, each axis by its own ratio."""
+    samples = np.random.default_rng(1).integers(1, 200, (2, 64, 160)).astype(np.uint8)
+    samples[1, :, 70:75] = 0
+    place(tmp_path / "a.tif", samples, nodata=0)
+    manifest(tmp_path, "a.tif")
+    run(from_prior({"tile_size": 256, **settings}), observer)
+    (record,) = observer.records
+    with rasterio.open(f"{record.output_uri}/mosaic.vrt") as file:
+        written = file.read()
+    assert written.shape == (2, 64 * ratios[0], 160 * ratios[1])
+    levels, known = written.astype(np.float32).mean(0), (written > 0).all(0)
+    powers = OctavePowers.of(torch.from_numpy(levels), torch.from_numpy(known), ratios)
+    assert powers is not None
+    assert record.spectrum_excess == pytest.approx(powers.excess(), abs=1e-4)
 
 
 def test_curve_of_a_fit(tmp_path: Path, tiny_config: Make, make_png: Make, observer: Any) -> None:
