@@ -39,8 +39,9 @@ from sr_ops.settings import NO_PRIOR, FitSettings, Method, Network, Settings
 from .fixture_types import MakeRow, MakeWorker, Refusal, Srpipe
 from .results import files_below
 
-settings.register_profile("srpipe", deadline=None)  # a busy machine is no bug
-settings.load_profile("srpipe")
+settings.register_profile("srpipe", deadline=None, derandomize=True)  # a busy machine is no bug, and each run the same
+settings.register_profile("anew", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "srpipe"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -189,6 +190,32 @@ def tiny_config(tmp_path: Path, tiny_settings: Settings, direct_settings: Settin
 def each_tile_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of a small image read what they depend on, as those of a large one do, and not all of it at once."""
     monkeypatch.setattr(Enlargement, "halo", property(lambda image: image.least_halo))
+
+
+@pytest.fixture
+def both_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """Let no worker process of Ray begin a unit of a type before two have one, however fast the first is."""
+
+    def meet(kind: type) -> None:
+        from pipeline.driver import dataflow
+        from pipeline.work.units import unit_from_json
+
+        meeting = tmp_path / "meeting"
+        meeting.mkdir()
+
+        class Meeting(dataflow._UnitWorker):
+            def __call__(self, batch: Any) -> Iterator[Any]:
+                ends = time.monotonic() + 60
+                if isinstance(unit_from_json(batch["unit"][0]), kind):
+                    (meeting / str(os.getpid())).touch()
+                    while len(list(meeting.iterdir())) < 2 and time.monotonic() < ends:
+                        time.sleep(0.05)
+                    (meeting / "over").touch()  # nobody waits again
+                yield from super().__call__(batch)
+
+        monkeypatch.setattr(dataflow, "_UnitWorker", Meeting)
+
+    return meet
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import storage
-from pipeline.config import Executor, Existing
+from pipeline.config import Executor, Existing, Form
 from pipeline.driver import waves
 from pipeline.driver.run import run
 from pipeline.output.layout import list_commits, list_scenes
@@ -22,6 +22,7 @@ from pipeline.work.worker import Worker
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
 from .fixture_types import MakeConfig, MakePng, MakePrior, ReadRecords, ReadTiles
+from .results import files_below
 
 SMALL = Division(pixels=1000, group_seconds=0.002)
 """The scenes of this file are of 3,300 pixels in 16 tiles: six groups of three tiles at x2, 16 of one at x4."""
@@ -298,6 +299,40 @@ def test_smaller_tiles_of_an_earlier_run(
     assert len(read_tiles(str(tmp_path / "out"))) == 16
 
 
+@pytest.mark.usefixtures("big", "divided")
+@pytest.mark.parametrize("before", ["one file", "a map"])
+def test_what_it_was_before_is_gone_when_it_is_committed(
+    before: str,
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    tiny_settings: Settings,
+    observer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one file of an earlier run, and its disagreement map if this one draws none: removed before the commit."""
+    form, folder = (Form(single=True), "images") if before == "one file" else (Form(), "disagreement")
+    config = tiny_config(settings=replace(tiny_settings, seed=1))
+    run(replace(config, form=form, disagreement=before == "a map"), observer)
+    old = set(files_below(tmp_path / "out" / folder))
+    assert old
+    events: list[str] = []
+
+    def log(name: str, act: Callable[..., None]) -> Callable[..., None]:
+        def logged(uri: str, *data: bytes) -> None:
+            events.append(f"{name} {uri.partition('/out/')[2]}")
+            act(uri, *data)
+
+        return logged
+
+    for name in ("write", "remove"):
+        monkeypatch.setattr(storage, name, log(name, getattr(storage, name)))
+    assert run(tiny_config(), observer).done == 1
+    (committed,) = [place for place, event in enumerate(events) if event.startswith("write _commit/")]
+    assert {f"remove {folder}/{name}" for name in old} <= set(events[:committed])
+    assert not files_below(tmp_path / "out" / folder)
+    assert observer.records[-1].disagreement_uri is None
+
+
 @pytest.mark.usefixtures("divided")
 def test_source_changed_in_between(
     tmp_path: Path,
@@ -535,6 +570,7 @@ def test_two_workers_share_a_scene(
     read_tiles: ReadTiles,
     read_records: ReadRecords,
     monkeypatch: pytest.MonkeyPatch,
+    both_work: Callable[[type], None],
 ) -> None:
     """With Ray, both workers do groups of the one scene there is, and all is as it is undivided."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -551,6 +587,7 @@ def test_two_workers_share_a_scene(
         told.extend(groups)
         return finish(output, begun, groups, patiently)
 
+    both_work(Group)
     monkeypatch.setattr(scene, "finish", listen)
     monkeypatch.setattr("pipeline.driver.completing.DIVISION", Division(pixels=30_000, group_seconds=0.0015))
     summary = run(tiny_config(settings=settings, executor=Executor.RAY, workers=2), observer)
