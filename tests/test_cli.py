@@ -500,7 +500,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(srpipe: Srpipe, tmp_path: Path, 
     """A signal ends the run with its exit code; what was done is recorded, and the same command does the rest."""
     rng = np.random.default_rng(5)
     (tmp_path / "in").mkdir()
-    for number in range(14):
+    for number in range(24):
         Image.fromarray(rng.integers(0, 256, (24, 24), dtype=np.uint8)).save(tmp_path / "in" / f"{number:02d}.png")
     arguments = ["run", "in", "-o", "out", *TINY, "--steps", "60"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -513,12 +513,12 @@ def test_a_stopped_run_goes_on_where_it_stopped(srpipe: Srpipe, tmp_path: Path, 
     process.send_signal(signal_number)
     assert process.wait(60) == code
     committed = len(list(tmp_path.glob("out/_commit/*/*.json")))
-    assert 2 <= committed < 14
+    assert 2 <= committed < 24
     recorded = sum(len(pq.read_table(part)) for part in tmp_path.glob("out/manifest/*.parquet"))
     assert committed - 1 <= recorded <= committed
     _, out, _ = srpipe(*arguments)
-    assert f"{14 - committed} done, {committed} already done" in out
-    assert len(pq.read_table(tmp_path / "out" / "manifest.parquet")) == 14
+    assert f"{24 - committed} done, {committed} already done" in out
+    assert len(pq.read_table(tmp_path / "out" / "manifest.parquet")) == 24
 
 
 @pytest.mark.parametrize("descriptor", [1, 2])

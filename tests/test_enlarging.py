@@ -96,7 +96,7 @@ def test_tiles_are_as_the_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bicubic, x3", "gaussian", "gaussian, x5"])
 def test_a_smaller_halo_would_leave_a_seam(name: str) -> None:
-    """What the tests of tiles could see: a window with a third of the halo around it is another picture."""
+    """What the tests of tiles could see: a window with an eighth of the halo around it is another picture."""
     degradation = CAMERAS[name]
     model, settings = model_of(degradation, 1, 1)
     margin, lr = halo(settings, degradation) // 8, noise(1, 40, 60)

@@ -96,7 +96,9 @@ def test_png_tiles_lie_where_they_should(tmp_path: Path, work: Any) -> None:
     """Each tile by itself, with what lies beside it, has the place of its pixels in the whole."""
     write_located(tmp_path / "a.tif", waves("uint16", 1, 33, 40), nodata=0)
     work("a.tif")
-    for path in sorted((tmp_path / "out/tiles/a.tif").glob("*.png")):
+    paths = sorted((tmp_path / "out/tiles/a.tif").glob("*.png"))
+    assert len(paths) == 9
+    for path in paths:
         row, column = int(path.name[1:5]), int(path.name[7:11])
         with rasterio.open(path) as tile:
             assert (tile.crs.to_epsg(), tile.nodata, tile.dtypes) == (32618, 0, ("uint16",))

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -278,11 +277,11 @@ def test_a_run_whose_output_was_taken_over_stops(
     def taken_over(self: Worker, unit: Any) -> Iterator[Record]:
         for done in original(self, unit):
             Path(layout.lock(str(tmp_path / "out"), 2)).write_text("{}")
-            time.sleep(0.6)  # until the lease is to be renewed
+            time.sleep(0.6)  # until the lease is renewed
             yield done
 
     monkeypatch.setattr(Worker, "__call__", taken_over)
-    monkeypatch.setattr("pipeline.output.lock.Lock", partial(Lock, term=timedelta(seconds=2)))
+    monkeypatch.setattr("pipeline.output.lock._RENEWALS", 600)
     code, _, err = srpipe(
         "run", "m.csv", "-o", "out", "-s", "2", "--executor", "inline", "--prior", "none", "--steps", "1"
     )
