@@ -87,8 +87,7 @@ def make_plan(
         UsageError: with `strict`, the first bad row; a kernel that was saved for a camera is damaged.
     """
     limit = len(manifest.rows) if config.limit is None else config.limit
-    claimed, all_rejected, duplicates = _check_rows(config, manifest, root, commits, folds_case)
-    rows = [replace(row, recorded=True) if row.key in recorded else row for row in claimed]
+    rows, all_rejected, duplicates = _check_rows(config, manifest, root, commits, folds_case, recorded)
     rejected = [row for row in all_rejected if row.index < limit]
     if config.strict and rejected:
         refuse(config, rejected[0], len(rejected))
@@ -111,7 +110,7 @@ def make_plan(
         for commit in begun.get(name_of(row.key, folds_case), ()):
             stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
-        rivalled = _is_rivalled(row, done, folds_case)
+        rivalled = any(name_of(rival, folds_case) in done for rival in file_rivals(row.key))
         todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled))
     return Plan(
         pack(todo, config.settings),
@@ -138,22 +137,24 @@ def _sources(config: RunConfig, manifest: Manifest, uris: Sequence[str]) -> Mapp
     return storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
 
 
-def _is_rivalled(row: Row, done: Container[str], folds_case: bool) -> bool:
-    return any(name_of(rival, folds_case) in done for rival in file_rivals(row.key))
-
-
 def under(key: str, commit: Commit) -> Commit:
     """A commit as the key is spelt now, of keys that are one name."""
     return commit if commit.key == key else replace(commit, key=key)
 
 
 def _check_rows(
-    config: RunConfig, manifest: Manifest, root: str, done: Iterable[str], folds_case: bool
+    config: RunConfig,
+    manifest: Manifest,
+    root: str,
+    done: Iterable[str],
+    folds_case: bool,
+    recorded: Container[str],
 ) -> tuple[list[Row], list[Rejected], int]:
     with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
         claimed.add_done(done)
         claim(claimed, config, manifest, root, lambda _done, _todo: None)
-        return [*claimed.kept()], [*claimed.rejected()], claimed.repeated()
+        rows = [replace(row, recorded=True) if row.key in recorded else row for row in claimed.kept()]
+        return rows, [*claimed.rejected()], claimed.repeated()
 
 
 def is_done(wanted: Commit, known: Sequence[Commit], config: RunConfig, mapped: Container[Commit] | None) -> bool:
