@@ -17,6 +17,7 @@ from rasterio.transform import Affine
 from torch import Tensor
 
 from pipeline.config import Form, Format, RunConfig
+from pipeline.driver.executor import executor
 from pipeline.driver.run import run
 from pipeline.errors import ImageError
 from pipeline.imagery.header import Band, Georef, GroundPoint, Header, Transform
@@ -275,6 +276,23 @@ def test_the_column_scale(srpipe: Srpipe) -> None:
         "whole": (3.0, 3.0, 3.0, 3, 72, 60),
         "both": (2.0, 1.5, 2.0, 2, 36, 40),
     }
+
+
+@pytest.mark.usefixtures("manifest")
+@pytest.mark.parametrize(("told", "largest"), [("--target-size=31x", 8), ("--target-gsd=4", 8), ("--scale=2", 3)])
+def test_workers_have_room_for_any_image_of_a_told_size(
+    told: str, largest: int, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scale is not known before it is opened; a scale that is told, here in a row's cell, is."""
+    seen = []
+
+    def watched(assignment: Any, scale: int, *rest: Any) -> Any:
+        seen.append(scale)
+        return executor(assignment, scale, *rest)
+
+    monkeypatch.setattr("pipeline.driver.run.executor", watched)
+    srpipe("run", "m.csv", "-o", "out", told, *BICUBIC)
+    assert seen == [largest]
 
 
 @pytest.mark.usefixtures("manifest")

@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 import pyarrow as pa
 
+from sr_ops.settings import MAX_SCALE
+
 from .. import storage
 from ..codec import to_plain
 from ..config import RunConfig
@@ -140,7 +142,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
 
 def _pool(assignment: Assignment, plan: Plan, lock: Lock, progress: Progress) -> AbstractContextManager[Pool]:
     """Return what processes the plan's units."""
-    scale = max(row.scale for unit in plan.units for row in unit)
+    scale = max(MAX_SCALE if row.told_scale is None else row.scale for unit in plan.units for row in unit)
     return executor(assignment, scale, lock.check, progress.answered)
 
 

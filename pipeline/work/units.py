@@ -32,7 +32,7 @@ class Row:
     key: str
     uri: str
     scale: int
-    """From `Settings`, like `result_size`."""
+    """From `Settings`, like `result_size`; where `told_scale` is None it says nothing of the image."""
     size: int
     """In bytes; 0 if the listing does not show it."""
     stale: tuple[str, ...] = ()
