@@ -183,9 +183,23 @@ def test_georeferenced_alpha_is_a_mask(tmp_path: Path, work: Any) -> None:
     assert sr[:3, :, 52:60].min() > 10  # no dark rim
 
 
+@pytest.mark.parametrize("alpha", ["YES", "PREMULTIPLIED"])
+@pytest.mark.parametrize("opaque", [1.0, 255.0])
+def test_alpha_of_floats_is_a_mask(tmp_path: Path, work: Any, alpha: str, opaque: float) -> None:
+    """Also where no place is told, since no float is the opaque one; the colours are known where it is not 0."""
+    lr = np.concatenate([waves("float32", 3, 40, 40), np.full((1, 40, 40), opaque, np.float32)])
+    lr[3, :, 30:] = 0
+    write_raster(tmp_path / "a.tif", lr, photometric="RGB", alpha=alpha)
+    assert work("a.tif")[0].status == "done"
+    with rasterio.open(mosaic(tmp_path, "a.tif")) as result:
+        sr = result.read()
+    np.testing.assert_array_equal(sr[3], lr[3].repeat(2, 0).repeat(2, 1))
+    assert np.isfinite(sr).all()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_near_infrared_that_is_called_alpha(tmp_path: Path, work: Any, dtype: str) -> None:
-    """A georeferenced alpha that is hardly anywhere 0 or opaque is told of; a mask, and a picture's alpha, are not."""
+    """A mask that is hardly anywhere 0 or opaque is told of; a plain one, and the opacity of a picture, are not."""
     full = 1 if dtype == "float32" else np.iinfo(dtype).max
     rgb = waves(dtype, 3, 40, 40)
     mask = np.full((1, 40, 40), full, dtype)
@@ -196,7 +210,8 @@ def test_near_infrared_that_is_called_alpha(tmp_path: Path, work: Any, dtype: st
         write_located(tmp_path / name, np.concatenate([rgb, alpha]), photometric="RGB", alpha="YES", **place)
     notes = {name: work(name)[0].notes for name in ("mask.tif", "nir.tif", "b.tif")}
     assert "gdal_edit.py -colorinterp_N undefined" in notes["nir.tif"]
-    assert [name for name, note in notes.items() if "infrared" in (note or "")] == ["nir.tif"]
+    told = ["nir.tif", "b.tif"] if dtype == "float32" else ["nir.tif"]  # of floats it is a mask anywhere
+    assert [name for name, note in notes.items() if "infrared" in (note or "")] == told
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 
 from .header import Header, Pixels, type_range
+from .samples import blends
 
 _VALID_RANGE = {"valid_range", "valid_min", "valid_max"}
 """Tags in which NetCDF tells the range of valid samples, in lower case."""
 
 
 def alpha_notes(header: Header, windows: Sequence[Pixels]) -> tuple[str, ...]:
-    """Return a note if the alpha of a georeferenced raster is hardly anywhere 0 or opaque, as near infrared would be.
+    """Return a note if an alpha that marks valid pixels is hardly anywhere 0 or opaque, as near infrared would be.
 
     GDAL calls the fourth of four bands alpha if it is not told otherwise.
     """
-    if header.georef is None or not header.has_alpha:
+    if blends(header) or not header.has_alpha:
         return ()
     opaque = 1.0 if header.dtype == "float32" else type_range(header.dtype)[1]
     alphas = [pixels.samples[-1] for pixels in windows]

@@ -49,11 +49,11 @@ class Scaling:
 
 
 def blends(header: Header) -> bool:
-    """Return whether alpha is opacity. In a georeferenced raster it marks valid pixels instead.
+    """Return whether alpha is opacity. In a georeferenced raster, and of floats, it marks valid pixels instead.
 
-    In both cases a pixel with alpha 0 has an unknown colour.
+    In both cases a pixel with alpha 0 has an unknown colour. Floats have no opaque number: some write 1, some 255.
     """
-    return header.has_alpha and header.georef is None
+    return header.has_alpha and header.georef is None and header.dtype != "float32"
 
 
 def may_be_unknown(header: Header) -> bool:
