@@ -115,6 +115,18 @@ def test_what_is_told_wins(tmp_path: Path, enlarge: Enlarge, made: Made) -> None
     assert made("1")[0].min() == -9999  # measured, and an end of the range
 
 
+@pytest.mark.parametrize("text", ["-3.4028235e+38", "-3.40282347e38", "-3.4028234663852886e+38"])
+def test_the_lowest_float_by_any_of_its_names(tmp_path: Path, enlarge: Enlarge, made: Made, text: str) -> None:
+    """As srpipe, GDAL and numpy write it, to the digits of float32: the end of the type, and no more than that."""
+    write(tmp_path / "a.tif", holed(LOWEST))
+    record = enlarge(f"uri,nodata\na.tif,{text}\n")["a.tif"]
+    assert (record["status"], record["notes"], record["nodata"]) == ("done", None, LOWEST)
+    pixels, declared = made("a.tif")
+    assert declared == LOWEST
+    assert (pixels == LOWEST).sum() == 4 * (holed(LOWEST) == LOWEST).sum()
+    assert "value -3.40283e+38 cannot occur in float32" in enlarge("uri,nodata\na.tif,-3.40283e38\n")["a.tif"]["notes"]
+
+
 def test_what_is_done_anew(tmp_path: Path, enlarge: Enlarge) -> None:
     """A row whose nodata changes is; one that says the same otherwise is not; a range concerns all."""
     write(tmp_path / "a.tif", holed(-9999.0))

@@ -21,12 +21,22 @@ DTYPES = ("uint8", "int8", "uint16", "int16", "float32")
 """Types of samples that can be enlarged: float32, in which pixels are computed, holds all their values exactly."""
 
 
+_ROUNDED_TO_LARGEST = LARGEST_FLOAT * (1 + 2**-25)
+"""Numbers up to this one are LARGEST_FLOAT in float32, as is 3.4028235e38, its shortest text."""
+
+
 def holds(dtype: str, number: float) -> bool:
-    """Return whether one of DTYPES can represent a number."""
+    """Return whether one of DTYPES can represent a number, float32 after rounding."""
     if dtype == "float32":
-        return not math.isfinite(number) or abs(number) <= LARGEST_FLOAT
+        return not math.isfinite(number) or abs(number) <= _ROUNDED_TO_LARGEST
     low, high = type_range(dtype)
     return math.isfinite(number) and number == int(number) and low <= number <= high
+
+
+def within_type(dtype: str, number: float) -> float:
+    """Return a number that `holds` accepts without what rounding to the type takes from its ends; NaN as it is."""
+    low, high = type_range(dtype)
+    return min(max(number, low), high) if math.isfinite(number) else number
 
 
 def type_range(dtype: str) -> tuple[float, float]:

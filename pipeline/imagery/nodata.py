@@ -6,7 +6,7 @@ import numpy as np
 
 from sr_ops.settings import AUTO, NONE
 
-from .header import Header
+from .header import Header, holds, within_type
 
 
 def with_nodata(header: Header, told: str) -> Header:
@@ -21,6 +21,7 @@ def with_nodata(header: Header, told: str) -> Header:
     if not header.holds(value):
         note = f"the given nodata value {number_text(value)} cannot occur in {header.dtype} and is left out"
         return replace(header, notes=(*header.notes, note))
+    value = within_type(header.dtype, value)
     if header.nodata is None or header.nodata == value or header.nodata != header.nodata:
         return replace(header, nodata=value)
     note = f"its nodata value {declared} is taken for a measurement, as --nodata {number_text(value)} says"
@@ -38,4 +39,4 @@ def with_fill(header: Header, fill: float) -> Header:
 def number_text(number: float) -> str:
     """Write a number as users do: whole numbers without a point, floats with the digits of float32."""
     whole = number.is_integer() and abs(number) < 1e15
-    return str(int(number)) if whole else str(np.float32(number))
+    return str(int(number)) if whole else str(np.float32(number) if holds("float32", number) else number)

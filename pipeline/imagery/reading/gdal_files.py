@@ -14,7 +14,7 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from ...errors import ErrorType, ImageError
-from ..header import ALPHA, CMYK, DTYPES, GRAY, FileLimits, Georef, Header, Pixels, holds
+from ..header import ALPHA, CMYK, DTYPES, GRAY, FileLimits, Georef, Header, Pixels, holds, within_type
 from . import jp2_boxes, orientation, tiff_tags
 from .gdal_metadata import (
     RESOLUTION,
@@ -175,7 +175,7 @@ class GdalFile:
             return None, (f"its nodata value {lost} cannot occur in {dtype} and is left out",) if lost else ()
         if (self._stretch > 1 or self._inverted) and self._bits is not None and nodata >= 2**self._bits:
             return None, (f"its nodata value {nodata} cannot occur in {self._bits} bits and is left out",)
-        nodata *= self._stretch
+        nodata = within_type(dtype, nodata) * self._stretch
         return (self._white - nodata if self._inverted else nodata), ()
 
     def _notes(self, georef: Georef | None) -> tuple[str, ...]:
