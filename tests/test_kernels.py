@@ -259,6 +259,23 @@ def test_a_csv_of_a_spreadsheet(tmp_path: Path) -> None:
         of_file(tmp_path / "k.csv")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# by hand; of May\n0.25,0.5,0.25\n",
+        "  # by hand; of May\n\n0.25,0.5,0.25 # measured; twice\n",
+        "# by hand, of May\n0.25;0.5;0.25\n",
+        "0,25;0,5;0,25\n",
+        "\ufeff# 3,1 m\n0,25;0,5;,25\n",
+    ],
+)
+def test_a_csv_with_comments_and_decimal_commas(tmp_path: Path, text: str) -> None:
+    """The first line with numbers tells what separates them, and semicolons leave commas for the decimals."""
+    (tmp_path / "k.csv").write_text(text)
+    assert holds_kernel(str(tmp_path / "k.csv"))
+    assert of_file(tmp_path / "k.csv").taps[1].tolist() == [0.25, 0.5, 0.25]
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (3, 6), (2, 5), (1, 7)])
 def test_even_and_oblong_tables_move_nothing(shape: tuple[int, int]) -> None:
     """lr = correlate(hr, kernel)[0::s, 0::s] with the tap at (h // 2, w // 2) on the first pixel: a plain sum."""

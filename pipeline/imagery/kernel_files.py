@@ -1,7 +1,7 @@
 """Kernels from files: a table of numbers as .npy, .csv or .tif, in the convention of `sr_ops.camera.kernels`."""
 
 import warnings
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -68,17 +68,22 @@ def holds_kernel(uri: str) -> bool:
 
 def _is_numbers(data: bytes) -> bool:
     """Return whether the first line that is neither empty nor a comment holds numbers only."""
-    text = data.decode("utf-8-sig", "replace")
-    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    lines, separator = _lines(data.decode("utf-8-sig", "replace"))
     try:
-        return bool([float(cell) for cell in first.split(_separator(first))])
+        return bool([float(cell) for line in lines[:1] for cell in line.split(separator)])
     except ValueError:
         return False
 
 
-def _separator(text: str) -> str:
-    """Return what separates the taps of a .csv: commas, or semicolons, as some spreadsheets write."""
-    return ";" if ";" in text else ","
+def _lines(text: str) -> tuple[list[str], str]:
+    """Return the lines of a .csv, without comments and empty ones, and what separates cells: a comma or a semicolon.
+
+    Spreadsheets write semicolons where numbers have decimal commas, which become points.
+    """
+    lines = [line for told in text.splitlines() if (line := told.partition("#")[0].strip())]
+    if not lines or ";" not in lines[0]:
+        return lines, ","
+    return [line.replace(",", ".") for line in lines], ";"
 
 
 def _is_text(name: str) -> bool:
@@ -128,10 +133,10 @@ def _table(data: bytes, ending: str) -> NDArray[Any]:
         raise ValueError(f"does not have the ending of a kernel file; use one of {', '.join(KERNEL_ENDINGS)}")
     try:
         if ending == ".csv":
-            text = data.decode("utf-8-sig")
-            if not text.strip():
+            lines, separator = _lines(data.decode("utf-8-sig"))
+            if not lines:
                 raise ValueError("it is empty")
-            return np.loadtxt(StringIO(text), delimiter=_separator(text), ndmin=2, dtype=np.float64)
+            return np.loadtxt(lines, delimiter=separator, ndmin=2, dtype=np.float64)
         if ending == ".npy":
             return _numbers(np.load(BytesIO(data), allow_pickle=False))
         return _first_band(data)
