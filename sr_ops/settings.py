@@ -142,11 +142,11 @@ class FitSettings:
 class Settings:
     """Everything that decides the pixels, besides the image, the thread count and the device class.
 
-    Raises ValueError for an unknown method or network, or members that a direct network does not have.
+    Raises ValueError for a scale, a method, a network or members that there are not.
     """
 
     scale: int = 4
-    """Whole number from MIN_SCALE to MAX_SCALE, the scale of networks and forward model."""
+    """Whole number from MIN_SCALE to MAX_SCALE, the scale of networks and forward model; `result_size` has others."""
     method: str = Method.AUTO
     """One of ALL_METHODS."""
     prior: str = NO_PRIOR
@@ -199,6 +199,9 @@ class Settings:
     """LR pixels that Method.MODEL reads around a piece. If the model sees farther, pieces differ from the whole."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.scale, float) or self.scale not in range(MIN_SCALE, MAX_SCALE + 1):
+            told = f"the scale {self.scale!r} is no whole number from {MIN_SCALE} to {MAX_SCALE}"
+            raise ValueError(f"{told}; give one, and for 2.5 the next with scale=3, result_size='times:2.5x2.5'")
         for kind, name, names in (("method", self.method, ALL_METHODS), ("network", self.network, ALL_NETWORKS)):
             if name not in names:
                 raise ValueError(unknown(kind, name, names))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,13 @@ def test_a_preset_that_does_not_start_so_is_told(name: str, from_prior: bool) ->
     """By its name, and with what to give instead."""
     with pytest.raises(ValueError, match=f"the preset {name} starts from .* only; give from_prior={not from_prior}"):
         preset(Preset(name), from_prior)
+
+
+@pytest.mark.parametrize("scale", [2.5, 2.0, 1, 0, 12, True, "2"])
+def test_a_scale_that_is_not_whole_is_told(scale: Any) -> None:
+    """Before anything is computed, and how it is made."""
+    with pytest.raises(ValueError, match=rf"the scale {scale!r} is no whole number from 2 to 8; .*'times:2.5x2.5'"):
+        Settings(scale=scale)
 
 
 @pytest.mark.parametrize("members", [2, 12])
