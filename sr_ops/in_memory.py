@@ -23,7 +23,7 @@ from .learning.learn import fit_stages
 from .learning.observation import Observation
 from .networks.exact import exactly
 from .priors.prior import Prior
-from .settings import AUTO, Method, Settings
+from .settings import AUTO, Method, Network, Settings
 
 
 def super_resolve(
@@ -62,19 +62,21 @@ def super_resolve(
 
     Raises:
         ValueError: `lr` has other axes or another dtype, is empty, or has known samples that are not finite or out of
-            bounds; the kernel does not exist at that scale or is for another number of bands; Method.MODEL has no
-            restorer.
+            bounds; the kernel does not exist at that scale or is for another number of bands; the settings give a size
+            on the ground; they need a prior or a restorer that is not given, or a prior is given that is not for their
+            network.
     """
-    _check(lr, domain)
-    if settings.method == Method.MODEL and restorer is None:
-        raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
+    _check_weights(settings, prior, restorer)
     with exactly():
+        _check(lr, domain)
         return _super_resolved(lr.detach(), settings, prior, domain, restorer)
 
 
 def _super_resolved(
     lr: Tensor, settings: Settings, prior: Prior | None, domain: Domain, restorer: Restorer | None
 ) -> Tensor:
+    height, width = lr.shape[-2:]
+    grid, whole = grid_of(settings, height, width), tile_at(slice(0, height), slice(0, width), height, width, 0)
     noise = 0.0 if settings.noise == AUTO else float(settings.noise) / 255
     signs = Signs(fill(lr, domain.known), domain.known_pixels)
     settings, _ = with_kernel(settings, signs)
@@ -89,9 +91,27 @@ def _super_resolved(
     observation = Observation(lr, degradation, domain, signs)
     fitted = fit_stages(observation, settings, prior)
     sr = enlarge_tiled(lr, replace(fitted.model, restorer=restorer), settings, no_phase, domain)
-    height, width = lr.shape[-2:]
-    grid, whole = grid_of(settings, height, width), tile_at(slice(0, height), slice(0, width), height, width, 0)
     return sr if grid.is_whole else reduced_within(sr, whole, grid, domain, lr)
+
+
+def _check_weights(settings: Settings, prior: Prior | None, restorer: Restorer | None) -> None:
+    """Raise ValueError for settings without the weights they need, or with others."""
+    if settings.method == Method.MODEL and restorer is None:
+        raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
+    if not settings.by_networks:
+        return
+    direct = settings.network == Network.DIRECT
+    if prior is not None and not direct:
+        raise ValueError(
+            f"a prior is for the network direct, not for {settings.network}; give settings made by"
+            " preset(..., from_prior=True), or leave the prior out"
+        )
+    is_fitted = settings.method == Method.ZSSR and settings.fit.steps > 0
+    if prior is None and direct and not is_fitted:  # the result would be bicubic
+        raise ValueError(
+            f"the method {settings.method} of the network direct starts from a prior; give pipeline.load_prior(), or"
+            " settings made by preset(..., from_prior=False)"
+        )
 
 
 def _check(lr: Tensor, domain: Domain) -> None:
