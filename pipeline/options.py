@@ -163,9 +163,12 @@ def _one_of(kind: str, names: tuple[str, ...]) -> Callable[[Any], str]:
 
 
 def _kernel(value: Any) -> str:
-    """Return a file's name unchanged, and an array of taps as text."""
+    """Return a file's name unchanged, and an array or a tensor of taps as text."""
     if isinstance(value, str):
         return value if names_kernel_file(value) else parse_kernel(value)
+    if hasattr(value, "detach"):  # numpy takes no tensor with gradients, on a GPU or of bfloat16
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() else value
     table = np.asarray(value)
     if table.dtype.kind not in "fiu":
         raise ValueError(f"{value!r} is not a kernel; give its name, a file's, or an array of taps")
