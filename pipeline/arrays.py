@@ -1,5 +1,6 @@
 """Enlargement of an image in memory, with the same result as `srpipe run` on a file with the same numbers."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,6 +20,7 @@ from sr_ops.image.tiles import Tile
 from sr_ops.learning.learn import fit_stages
 from sr_ops.networks.exact import exactly
 from sr_ops.priors.prior import Prior
+from sr_ops.settings import AUTO, NONE
 
 from .config import Device, Format
 from .driver.completing import completed
@@ -44,6 +46,8 @@ _WITHOUT_EFFECT = ("stack", "target_gsd")
 """Options without a meaning for one image without a georeference."""
 
 _COMPUTED_AS = {"float16": "float32", "float64": "float32"}
+
+_SHORT = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _BLENDING = ("uint8", "uint16")
 """Types of an alpha whose largest value is opaque."""
@@ -104,7 +108,7 @@ def enlarge(
     bands = samples[None] if axis is None else np.moveaxis(samples, axis, 0)
     place = _device(device) if isinstance(image, np.ndarray) else image.device
     header = _header_of(bands, alpha, georeferenced)
-    made, fill = _enlarged(_Held(header, _computed_as(bands)), place, {"scale": scale, **options})
+    made, fill = _enlarged(_Held(header, _computed_as(bands)), place, {"scale": scale, **options}, image.dtype)
     made = _typed(made, bands, fill)
     made = made[0] if axis is None else np.moveaxis(made, 0, axis)
     if isinstance(image, np.ndarray):
@@ -170,25 +174,40 @@ def _device(name: str) -> torch.device:
         raise UsageError(f"device: {name!r} is none; give auto, cpu or cuda") from error
 
 
-def _enlarged(image: "_Held", device: torch.device, options: dict[str, Any]) -> tuple[NDArray[Any], float | None]:
-    """Return the result, (C, H, W), and the number that means that nothing was measured."""
+@exactly()
+def _enlarged(
+    image: "_Held", device: torch.device, options: dict[str, Any], dtype: np.dtype[Any] | torch.dtype
+) -> tuple[NDArray[Any], float | None]:
+    """Return the result, (C, H, W), and the number that means that nothing was measured.
+
+    Args:
+        dtype: in which the image came.
+    """
     named = completed(config_of("", "", options))
     prior = None if named.prior is None else _weights(named.prior)
     told, watch = named.config.settings, Stopwatch()
-    picture = Picture(image, None, told.seed, told.nodata, told.value_range)
+    picture = Picture(image, None, told.seed, _nodata_in(dtype, told.nodata), told.value_range)
     settings = sized(told, picture.header)
     restorer = None
     if named.model is not None:
         restorer = named.model.ready(told.model_halo, torch.get_num_threads(), device.type)
     check_scale(restorer, settings.scale)
-    with exactly():
-        ready = prepare(settings, picture, device, watch)
-        fitted = fit_stages(ready.observation, ready.settings, prior, watch)
-        model = replace(fitted.model, restorer=restorer)
-        enlargement = Enlargement(picture, model, ready.settings, device, watch, piece=ready.settings.tile_size)
-        with _Canvas(picture.header, enlargement.grid) as canvas, _sentences():
-            write_tiles(enlargement, enlargement.tiles(), canvas)
+    ready = prepare(settings, picture, device, watch)
+    fitted = fit_stages(ready.observation, ready.settings, prior, watch)
+    model = replace(fitted.model, restorer=restorer)
+    enlargement = Enlargement(picture, model, ready.settings, device, watch, piece=ready.settings.tile_size)
+    with _Canvas(picture.header, enlargement.grid) as canvas, _sentences():
+        write_tiles(enlargement, enlargement.tiles(), canvas)
     return canvas.samples, picture.header.nodata
+
+
+def _nodata_in(dtype: np.dtype[Any] | torch.dtype, told: str) -> str:
+    """Return a told nodata value as an image of floats of 16 bits has it: -9999 is -10000 there."""
+    name = dtype.name if isinstance(dtype, np.dtype) else str(dtype).removeprefix("torch.")
+    if name not in _SHORT or told in (AUTO, NONE):
+        return told
+    number = float(torch.tensor(float(told), dtype=_SHORT[name]))
+    return NONE if math.isinf(number) else repr(number)
 
 
 def _header_of(samples: NDArray[Any], alpha: bool, georeferenced: bool) -> Header:

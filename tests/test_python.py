@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,32 @@ def test_a_kernel_may_be_an_array_of_taps() -> None:
         enlarge(image, 2, kernel=taps * 16)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.float32])
+def test_a_kernel_may_be_a_tensor(dtype: torch.dtype) -> None:
+    """Of any floats, and with gradients, as a network that estimates it gives it."""
+    taps = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    image = picture(20, 26)
+    made = enlarge(image, 2, method="bicubic", kernel=torch.from_numpy(taps).to(dtype).requires_grad_())
+    np.testing.assert_array_equal(made, enlarge(image, 2, method="bicubic", kernel=taps))
+    with pytest.raises(UsageError, match=r"kernel: .* is not a kernel"):
+        enlarge(image, 2, kernel=torch.ones(1, 1, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_nodata_in_floats_of_16_bits(dtype: torch.dtype) -> None:
+    """The number that is told is rounded as the samples were: neither type holds -9999."""
+    image = torch.from_numpy(picture(20, 26, dtype="float32"))[None]
+    image[:, 3:9, 5:12] = -9999
+    image = image.to(dtype)
+    made = enlarge(image, 2, nodata=-9999, **FAST)
+    hole = image == image.min()
+    assert torch.equal(made == image.min(), hole.repeat_interleave(2, 1).repeat_interleave(2, 2))
+    assert float(made[made != image.min()].min()) > -100
+    if dtype == torch.float16:
+        np.testing.assert_array_equal(enlarge(image.numpy(), 2, channel_axis=0, nodata=-9999, **FAST), made.numpy())
+    assert enlarge(image[:, 10:], 2, nodata=-1e39, **FAST).isfinite().all(), "beyond float16, and left out"
+
+
 WRONG_IMAGES = {
     "no array": ([[1, 2]], {}, TypeError, "list is not an image"),
     "masked": (np.ma.masked_equal(picture(8, 8), 3), {}, TypeError, "masked array"),
@@ -259,6 +286,71 @@ def test_a_caller_without_gradients_can_fit() -> None:
     torch.testing.assert_close(super_resolve(lr.clone().requires_grad_(), settings), expected, rtol=0, atol=0)
 
 
+def flags() -> tuple[Any, ...]:
+    """What a process has set for torch."""
+    cudnn, cuda, mkldnn = torch.backends.cudnn, torch.backends.cuda.matmul, torch.backends.mkldnn
+    operations = (cudnn.conv, cudnn.rnn, cuda, mkldnn.conv, mkldnn.matmul)
+    precisions = [operation.fp32_precision for operation in operations]
+    state = (torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled())
+    return *state, cudnn.deterministic, cudnn.allow_tf32, precisions
+
+
+@pytest.fixture
+def set_otherwise() -> Iterator[tuple[Any, ...]]:
+    """A process with settings of its own; `flags` then."""
+    before = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(3)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        with torch.no_grad():
+            yield flags()
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(before[1])
+        torch.set_num_threads(before[0])
+
+
+def test_a_run_leaves_torch_as_it_is(tmp_path: Path, set_otherwise: tuple[Any, ...]) -> None:
+    """One in this process heeds nothing of what its caller has set, gives the same pixels, and changes none of it."""
+    write(tmp_path / "a.png", picture(28, 30))
+    options: dict[str, Any] = {"method": "zssr", "network": "subpixel", "steps": 2, "width": 4, "single": True}
+    made = []
+    for name in ("set", "plain"):
+        summary = run(tmp_path / "a.png", tmp_path / name, scale=2, executor="inline", **options)
+        assert summary.done == 1, summary.records().to_pylist()[0]["error_message"]
+        made.append(read(tmp_path / name / "images/a.png"))
+        if name == "set":
+            assert flags() == set_otherwise
+            torch.set_default_device(None)
+            torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(*made)
+
+
+def test_cameras_leave_torch_as_it_is(tmp_path: Path, set_otherwise: tuple[Any, ...]) -> None:
+    """The kernel of a camera, too, is found without a trace."""
+    for name in "ab":
+        write(tmp_path / f"{name}.png", picture(64, 72))
+    options = {"method": "bicubic", "kernel": "estimate-collection", "executor": "inline"}
+    summary = run(tmp_path / "*.png", tmp_path / "out", scale=2, **options)
+    assert summary.done == 2
+    assert flags() == set_otherwise
+
+
+def test_images_in_memory_need_no_default_of_torch(set_otherwise: tuple[Any, ...]) -> None:
+    """Arrays and tensors of the CPU are enlarged there, whatever device the process makes tensors on."""
+    image = picture(24, 26)
+    lr = torch.from_numpy(image)[None].float() / 255
+    settings = Settings(scale=2, method="bicubic")
+    options = {"preset": "fast", "noise": 2}
+    made = enlarge(image, 2, **options), super_resolve(lr, settings)
+    assert flags() == set_otherwise
+    torch.set_default_device(None)
+    torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(made[0], enlarge(image, 2, **options))
+    assert torch.equal(made[1], super_resolve(lr, settings))
+
+
 WRONG_TENSORS = {
     "two axes": (noise(8, 9), "give (C, H, W)"),
     "bytes": (noise(1, 8, 9, dtype=torch.uint8), "torch.uint8"),
@@ -274,6 +366,37 @@ def test_what_is_no_lr_image_is_told(case: str) -> None:
     lr, message = WRONG_TENSORS[case]
     with pytest.raises(ValueError, match=message.replace("[", r"\[").replace("(", r"\(").replace(")", r"\)")):
         super_resolve(lr, Settings(scale=2))
+
+
+WITHOUT_WEIGHTS = {
+    "fast": (preset(Preset.FAST, from_prior=True), "the method auto of the network direct starts from a prior"),
+    "a few steps": (preset(Preset.BALANCED, from_prior=True), "give pipeline.load_prior()"),
+    "no step": (replace(preset(Preset.FAST, from_prior=True), method="zssr"), "the method zssr of the network direct"),
+    "the prior's own method": (Settings(network="direct", method="prior"), "the method prior of the network direct"),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_WEIGHTS)
+def test_settings_that_start_from_a_prior_without_one_are_told(case: str) -> None:
+    """Else the result would be bicubic, and nobody would know."""
+    settings, message = WITHOUT_WEIGHTS[case]
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        super_resolve(noise(1, 12, 16), settings)
+
+
+def test_a_prior_of_another_network_is_told() -> None:
+    """A network that is fitted from scratch has no place for the weights; what uses no network ignores them."""
+    lr, prior = noise(1, 12, 16), load_prior()
+    with pytest.raises(ValueError, match="a prior is for the network direct, not for subpixel; give settings made by"):
+        super_resolve(lr, Settings(scale=2), prior)
+    assert super_resolve(lr, Settings(scale=2, method="bicubic"), prior).shape == (1, 24, 32)
+
+
+def test_a_size_on_the_ground_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor lies nowhere."""
+    monkeypatch.setattr("sr_ops.in_memory.fit_stages", None)
+    with pytest.raises(ValueError, match=r"gsd:2\.5 is not a size in pixels"):
+        super_resolve(noise(1, 12, 16), Settings(scale=2, result_size="gsd:2.5"))
 
 
 def test_kernels_of_another_number_of_bands_are_told() -> None:

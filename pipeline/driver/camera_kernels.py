@@ -11,9 +11,9 @@ from itertools import islice
 from typing import TypeVar
 
 import pyarrow as pa
-import torch
 
 from sr_ops.estimation.estimate import Estimate
+from sr_ops.networks.exact import exactly, threads
 from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
@@ -47,7 +47,7 @@ class CameraKernels:
     def __init__(
         self, config: RunConfig, table: pa.Table, check: Callable[[], None], looking: Callable[[str, int, int], None]
     ) -> None:
-        """Set the thread count of `config` for the whole process, as in a worker, so that sums are equal.
+        """Keep what the calls share.
 
         Args:
             table: the latest records of earlier runs.
@@ -57,7 +57,6 @@ class CameraKernels:
         Raises:
             OSError: the saved kernels cannot be listed.
         """
-        torch.set_num_threads(config.threads)
         self._config = config
         self._table = table
         self._check = check
@@ -68,6 +67,8 @@ class CameraKernels:
 
     def __call__(self, rows: Sequence[Row], sources: Mapping[str, Source]) -> list[Row]:
         """Return the rows, with the kernel's text where they ask for that of their camera; save what is found.
+
+        Torch computes as in a worker, so that sums are equal, and then as before.
 
         Raises:
             UsageError: a saved kernel is damaged, or a new one cannot be saved.
@@ -81,7 +82,7 @@ class CameraKernels:
         chosen = {camera: to_look_at(members) for camera, members in cameras.items() if kept[camera] is None}
         looks = self._watched(LOOKED_AT, self._estimates, [row for some in chosen.values() for row in some])
         answers: dict[int, Row] = {}
-        with closing(looks):
+        with exactly(), threads(self._config.threads), closing(looks):
             for camera, members in cameras.items():
                 saved = kept[camera] or self._found(camera, members, [*islice(looks, len(chosen[camera]))])
                 answers.update((row.index, _with_kernel(row, saved)) for row in members)

@@ -23,6 +23,8 @@ def executor(
 ) -> Iterator[Pool]:
     """Yield the pool that processes units. Torch or Ray is loaded only here, when there is work.
 
+    A worker in this process leaves torch as the caller has set it.
+
     Args:
         scale: the largest of any image.
         check: raises if the output no longer belongs to this run.
@@ -34,11 +36,13 @@ def executor(
         with ray_executor(assignment, scale, check, told) as pool:
             yield replace(pool, execute=_telling(pool.execute, pool.workers))
     else:
+        from sr_ops.networks.exact import exactly, threads
+
         from ..work.device import inline_device
         from ..work.worker import Worker
 
-        workers = Workers(1, "--executor inline")
-        with closing(Worker(assignment, inline_device(config.device))) as worker:
+        workers, device = Workers(1, "--executor inline"), inline_device(config.device)
+        with exactly(), threads(config.threads), closing(Worker(assignment, device)) as worker:
             execute = one_by_one(worker, config.output, Patience(config.retries), check, told)
             yield Pool(_telling(execute, workers), workers, alive=lambda: 1)
 
