@@ -8,8 +8,8 @@ from math import ceil, sqrt
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
+from .imagery.densest import densest
 from .imagery.images import Shown, from_levels
 
 CROP = 256
@@ -54,8 +54,7 @@ def crop_of(lr: Shown, ratio: float) -> Crop:
     steps[:, 1:] += (grey[:, 1:] - grey[:, :-1]).abs()
     # Square roots, so that one hard edge counts less than texture. Unknown pixels count against a place.
     detail = steps.sqrt().where(known, torch.tensor(-1.0))
-    sums = avg_pool2d(detail[None, None], (height, width), stride=1)[0, 0]
-    top, left = divmod(int(sums.argmax()), sums.shape[1])
+    top, left = densest(detail.numpy(), height, width)
     top, left = top + middle_rows.start, left + middle_columns.start
     return slice(top, top + height), slice(left, left + width)
 

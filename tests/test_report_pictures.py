@@ -134,3 +134,27 @@ def test_other_scales_across_than_down_lie_on_each_other(tmp_path: Path) -> None
     assert levels.shape[:2] == (50, 40)
     assert levels[0, ::2, 0].tolist() == list(range(20))
     assert levels[::5, 0, 0].tolist() == list(range(0, 200, 20))
+
+
+def test_the_part_at_full_resolution_ends_with_the_input(tmp_path: Path) -> None:
+    """At a scale that rounds: 305 * (203 / 305) is more than 203."""
+    drawn = np.random.default_rng(0).integers(0, 255, (1000, 203), np.uint8)
+    Image.fromarray(drawn).save(tmp_path / "lr.png")
+    sizes = {"width": 203, "height": 1000, "sr_width": 305, "sr_height": 1502, "nodata": None}
+    shown = pictures_of({"source_uri": str(tmp_path / "lr.png"), "output_uri": str(tmp_path / "no.png"), **sizes})
+    assert [problem.is_of_result for problem in shown.problems] == [True]
+    layer = shown.layers["input"][1]
+    top, part = round(layer.box[1] / 1.502), pixels_of(layer.url)[..., 0]
+    assert np.array_equal(part, drawn[top : top + len(part)])
+
+
+@pytest.mark.parametrize("scales", [(3.3, 3.3), (2, 5), (5, 2)], ids=str)
+def test_an_overview_is_small_at_every_scale(scales: tuple[float, float], tmp_path: Path) -> None:
+    """Also where scales differ across and down, by rounding or as asked; it has the result's shape."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (401, 602), np.uint8)).save(tmp_path / "lr.png")
+    width, height = round(602 * scales[0]), round(401 * scales[1])
+    sizes = {"width": 602, "height": 401, "sr_width": width, "sr_height": height, "nodata": None}
+    shown = pictures_of({"source_uri": str(tmp_path / "lr.png"), "output_uri": str(tmp_path / "no.png"), **sizes})
+    overview = pixels_of(shown.layers["input"][0].url)
+    assert max(overview.shape[:2]) <= OVERVIEW
+    assert overview.shape[1] / overview.shape[0] == pytest.approx(width / height, abs=2 / min(overview.shape[:2]))

@@ -17,6 +17,7 @@ from PIL import Image
 
 from .. import storage
 from ..errors import ErrorType, ImageError, UsageError
+from ..imagery.densest import densest
 from ..imagery.display import Display, open_display
 from ..imagery.header import FileLimits
 from ..imagery.images import Shown
@@ -94,8 +95,9 @@ class Pictures:
     def add(self, side: str, levels: Levels, box: Box, quality: int | None = None) -> None:
         """Add a layer, lossless unless a quality is given."""
         height, width = levels.shape[1:]
-        if abs(box[3] / box[2] * width / height - 1) * max(box[2:]) > 0.5:  # the viewer scales both sides equally
-            levels = _stretched(levels, round(box[2]), round(box[3]))
+        share = 1.0 if self.whole else min(1.0, OVERVIEW / max(box[2:]))
+        if abs(box[3] / box[2] * width / height - 1) * max(box[2:]) * share > 0.5:  # the viewer scales both alike
+            levels = _stretched(levels, max(1, round(box[2] * share)), max(1, round(box[3] * share)))
         self.layers.setdefault(side, []).append(Layer(_url(levels, quality), box))
 
 
@@ -128,7 +130,7 @@ def _told(made: Pictures, what: str, place: str) -> Iterator[None]:
     try:
         yield
         return
-    except (ImageError, UsageError) as error:
+    except (ImageError, UsageError, ValueError) as error:
         why = str(error)
     except FileNotFoundError as error:
         why = f"{error.filename or place} is missing"
@@ -148,8 +150,9 @@ def _draw_input(made: Pictures, lr: Display) -> None:
     made.add("input", overview, _covered(made, lr, overview, factor), 80)
     made.detail = left, top, width, height = _most_textured(overview, made)
     across, down = lr.width / made.width, lr.height / made.height
-    columns = slice(floor(left * across), ceil((left + width) * across))
-    rows = slice(floor(top * down), ceil((top + height) * down))
+    # rounding may lead to a pixel beyond the last: 305 * (203 / 305) is more than 203
+    columns = slice(floor(left * across), min(lr.width, ceil((left + width) * across)))
+    rows = slice(floor(top * down), min(lr.height, ceil((top + height) * down)))
     box = (columns.start / across, rows.start / down)
     size = ((columns.stop - columns.start) / across, (rows.stop - rows.start) / down)
     made.add("input", _window(lr, rows, columns), (*box, *size))
@@ -249,13 +252,10 @@ def _most_textured(overview: Levels, made: Pictures) -> Box:
     across, down = overview.shape[2] / made.width, overview.shape[1] / made.height
     width, height = min(DETAIL, made.width), min(DETAIL, made.height)
     part = max(1, round(height * down)), max(1, round(width * across))
-    sums = np.pad(steps.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    found = sums[part[0] :, part[1] :] - sums[: -part[0], part[1] :] - sums[part[0] :, : -part[1]]
-    found = found + sums[: -part[0], : -part[1]]
-    top, left = np.unravel_index(int(found.argmax()), found.shape)
+    top, left = densest(steps, *part)
     return (
-        float(min(round(int(left) / across), made.width - width)),
-        float(min(round(int(top) / down), made.height - height)),
+        float(min(round(left / across), made.width - width)),
+        float(min(round(top / down), made.height - height)),
         float(width),
         float(height),
     )
