@@ -23,7 +23,7 @@ from .output.clock import now
 from .output.layout import Commit, list_commits
 from .output.layout import table as table_uri
 from .output.lock import SCORING, locked
-from .output.results import open_result
+from .output.results import moved, open_result
 from .output.run_file import RunFile, read_run_file
 from .output.status import WRITTEN
 from .storage_options import NOTHING_GIVEN, StorageOptions, of_run
@@ -85,7 +85,7 @@ def evaluate(output: str, options: StorageOptions = NOTHING_GIVEN) -> tuple[Scor
         table = _its_table(output, run.run_id)
         rows = _with_reference(output, table)
         commits = list_commits(output)
-        scores = tuple(_score(row, run.folder, commits.get(row["key"], ())) for row in rows)
+        scores = tuple(_score(moved(output, row), run.folder, commits.get(row["key"], ())) for row in rows)
         lock.check()
         _fill(output, run.run_id, table, scores)
     return scores
@@ -187,15 +187,18 @@ def _told_of(what: str, remedy: str) -> Iterator[None]:
 def _check_sizes(row: dict[str, Any], reference: str, sr: Shown, truth: Shown, lr: Shown) -> None:
     """Check that the three sizes match; a reference may be larger at the right and bottom, where it is cropped.
 
-    The field crops to multiples of the scale in the same way. Raises ImageError.
+    The field crops to multiples of the scale in the same way. What is larger than that has another scale. Raises
+    ImageError.
     """
-    made = (sr.bands, sr.height, sr.width)
-    if truth.bands != sr.bands or truth.height < sr.height or truth.width < sr.width:
+    made, cropped = (sr.bands, sr.height, sr.width), math.ceil(row["scale"])
+    beyond = (truth.height - sr.height, truth.width - sr.width)
+    if truth.bands != sr.bands or not all(0 <= more <= cropped for more in beyond):
         of_truth, of_result = (
             f"{shown.width} x {shown.height} pixels of {shown.bands} band{'s' if shown.bands > 1 else ''}"
             for shown in (truth, sr)
         )
-        message = f"the reference {reference} has {of_truth}, the result {of_result}; give the true image"
+        remedy = f"give the true image at this scale, of at most {cropped} pixels more"
+        message = f"the reference {reference} has {of_truth}, the result {of_result}; {remedy}"
         raise ImageError(ErrorType.UNSUPPORTED, message)
     of_image = (lr.bands, lr.height, lr.width, row["sr_height"], row["sr_width"])
     if of_image != (made[0], row["height"], row["width"], *made[1:]):
@@ -248,13 +251,16 @@ def _bicubic(lr: Shown, sr: Shown, rows: slice, columns: slice) -> Tensor:
 
 
 def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
-    """Append the scored records again with their scores, since the latest record of a key counts."""
+    """Append records whose scores change again with the new ones, since the latest record of a key counts."""
     by_key = {score.key: score for score in scores if not score.problem}
-    scored = [row for row in table.to_pylist() if row["key"] in by_key and row["status"] in WRITTEN]
-    for row in scored:
-        score = by_key[row["key"]]
-        row["psnr_y"] = score.psnr_y if math.isfinite(score.psnr_y) else None
-        row["ssim_y"] = score.ssim_y if math.isfinite(score.ssim_y) else None
+    scored = []
+    for row in table.to_pylist():
+        # what has no score now keeps none of before, which was against another reference
+        score, before = by_key.get(row["key"]), {row.get(name) for name in ("psnr_y", "ssim_y")} - {None}
+        if row["status"] in WRITTEN and (score or before):
+            row["psnr_y"] = score.psnr_y if score and math.isfinite(score.psnr_y) else None
+            row["ssim_y"] = score.ssim_y if score and math.isfinite(score.ssim_y) else None
+            scored.append(row)
     if scored:
         records.append_part(output, run_id, pa.Table.from_pylist(scored, schema=table.schema))
         records.merge(output, run_id, records.told_by(table, table))

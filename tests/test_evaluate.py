@@ -1,5 +1,6 @@
 """`srpipe eval` against scores written down anew in plain numpy: of every form of a result, and where it is known."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
+from jobs.score_table import print_scores
 from pipeline import evaluate as evaluating
 from pipeline import storage
 from pipeline.config import Existing, Form
@@ -562,3 +564,47 @@ def test_from_s3_to_s3(
     (found,) = evaluate(f"{s3_bucket}/out")
     assert replace(found, seconds=0, key="") == replace(here, seconds=0, key="")
     assert not list(scratch.glob("srpipe-*"))
+
+
+def held_scores(output: str) -> list[tuple[float | None, float | None]]:
+    rows = pq.read_table(Path(output, "manifest.parquet")).to_pylist()
+    return [(row["psnr_y"], row["ssim_y"]) for row in rows]
+
+
+def test_a_reference_of_another_scale_is_refused(done: str, tmp_path: Path) -> None:
+    """Of its left upper part the scores would be numbers like any; the old ones, of another truth, do not stay."""
+    assert held_scores(done) != [(None, None)]
+    save(tmp_path / "hr.png", scene(3, 143, 160))
+    (score,) = evaluate(done)
+    sizes = "160 x 143 pixels of 3 bands, the result 160 x 140 pixels of 3 bands"
+    assert score.problem.endswith(f"{sizes}; give the true image at this scale, of at most 2 pixels more")
+    assert held_scores(done) == [(None, None)]
+
+
+@pytest.mark.parametrize("form", ["tiles", "one tif"])
+def test_an_output_that_was_moved_is_scored_where_it_is(form: str, tmp_path: Path, score: Any) -> None:
+    """Or that another machine has mounted elsewhere."""
+    truth = scene(3, 140, 160)
+    save(tmp_path / "lr.png", truth[:, ::2, ::2])
+    save(tmp_path / "hr.png", truth)
+    before, _ = score("lr.png", "hr.png", form=FORMS[form][0])
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert evaluate(str(tmp_path / "moved")) == (before,)
+
+
+def test_the_table_keeps_its_numbers_beside_long_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name is cut off and cannot draw on the terminal; an exact image makes no mean infinite."""
+    names = ("x" * 300, "a\x1b[31mb", "c")
+    psnrs = ((31.25, 30.5), (33.25, 30.5), (math.inf, math.inf))
+    print_scores(
+        [
+            Score(name, 2, "done", "", psnr, 0.9, bicubic, 0.8, 1.0, 0.1, 0.2)
+            for name, (psnr, bicubic) in zip(names, psnrs, strict=True)
+        ]
+    )
+    figures = ["done", "2", "1.0", "31.25", "30.50", "+0.75", "0.9000", "0.10", "0.20"]
+    _, first, second, third, *below = capsys.readouterr().out.splitlines()
+    assert first.split("\N{HORIZONTAL ELLIPSIS}")[1].split() == figures
+    assert second.split()[0] == "a\\x1b[31mb"
+    assert third.split()[4:7] == ["exact", "exact", "-"]
+    assert below[0] == "mean of 2: 32.25 dB, bicubic 30.50 dB; not in it: 1 image exact, by the result or by bicubic"

@@ -170,6 +170,14 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert page.text.count("cannot be shown") == 2
 
 
+@pytest.mark.usefixtures("made")
+def test_an_output_that_was_moved_is_read_where_it_is(tmp_path: Path) -> None:
+    """No result counts as lost, which would be done anew."""
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert make_report(str(tmp_path / "moved")).results_lost == 0
+    assert "cannot be shown" not in page_at(tmp_path / "moved/report.html").text
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("shown", [0, 4])
 def test_what_the_page_links_to_is_in_it(

@@ -79,6 +79,19 @@ def how_to_redo(output: str, record: Mapping[str, Any]) -> str:
     return f"remove {which} and run the same srpipe run command again, which makes this image anew"
 
 
+def moved(output: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record with its result and map below `output`, wherever that was when the record was written."""
+    place, key, spread = record["output_uri"], record["key"], record.get("disagreement_uri")
+    if not place or not key:
+        return dict(record)
+    if place.endswith(f"/tiles/{key}"):
+        place = layout.tiles_folder(output, key)
+    else:
+        singles = (name for name in layout.single_names(key) if place.endswith(f"/images/{name}"))
+        place = next((storage.join(output, "images", name) for name in singles), place)
+    return {**record, "output_uri": place, "disagreement_uri": spread and layout.map_folder(output, key)}
+
+
 def stitch(place: str) -> Tensor:
     """Return a whole result, (C, H, W) uint8. Raises as `open_result` does."""
     with open_result(place, FileLimits()) as shown:

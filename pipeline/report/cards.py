@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
-from ..output.results import how_to_redo
+from ..output.results import how_to_redo, moved
 from ..output.status import Status
 from .choice import Choice, Group
 from .histograms import TIMES, short
@@ -73,7 +73,7 @@ def cards_of(output: str, table: pa.Table, choice: Choice) -> tuple[tuple[Group,
     for group in choice.groups:
         cards = []
         for place, row in enumerate(group.rows, 1):
-            record = table.slice(row, 1).to_pylist()[0]
+            record = moved(output, table.slice(row, 1).to_pylist()[0])
             values = {name: float(column[row]) for name, column in numbers.items() if np.isfinite(column[row])}
             why = f"{group.title} {place} of {len(group.rows)}, {group.told}".rstrip(", ")
             cards.append(_card(number, row, record, values, why, choice, how_to_redo(output, record)))
