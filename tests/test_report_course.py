@@ -86,6 +86,42 @@ def test_images_of_earlier_manifests_are_not_counted_as_progress(config: RunConf
     assert "Done 0 of 2" in text
 
 
+def test_an_output_of_many_nights(config: RunConfig, tmp_path: Path) -> None:
+    """The page says how many images the last manifest has, and how many have a record."""
+    run(config)
+    (tmp_path / "m.csv").write_text("uri\nb.png\n")
+    run(config)
+    assert "1 image of m.csv (4 are recorded here)" in text_of(make_report(config.output)).replace(f"{tmp_path}/", "")
+
+
+def test_a_limit_is_no_early_end(config: RunConfig) -> None:
+    """What was asked for was done."""
+    run(replace(config, limit=1))
+    text = text_of(make_report(config.output))
+    assert "3 images were not asked for by the last command, as with --limit." in text
+    assert "did not come to its end" not in text
+
+
+@pytest.mark.parametrize(("row", "is_offered"), [("nowhere.png,", True), ("b.png,no-kernel", False)])
+def test_retry_is_offered_for_what_it_does(config: RunConfig, tmp_path: Path, row: str, is_offered: bool) -> None:
+    """Not for bad rows."""
+    (tmp_path / "m.csv").write_text(f"uri,kernel\na.png,\n{row}\n")
+    run(config)
+    text = text_of(make_report(config.output))
+    assert "What failed, and what to do" in text
+    assert ("srpipe retry" in text.partition("When that is done")[2]) is is_offered
+
+
+def test_of_many_causes_the_most_frequent_are_told(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And how many more there are."""
+    (Path(config.output).parent / "broken.png").write_bytes(b"no picture")
+    with Path(config.manifest).open("a") as manifest:
+        manifest.write("gone.png\nbroken.png\n")
+    run(config)
+    monkeypatch.setattr("pipeline.report.page.CAUSES", 1)
+    assert "1 more cause, of 1 image, is told in the table of all images." in text_of(make_report(config.output))
+
+
 @pytest.fixture
 def killed(config: RunConfig) -> str:
     """The output of a run that was killed as it began: no record, and a progress.json that says that it goes on."""

@@ -102,6 +102,19 @@ def test_failures_are_one_cause_where_the_remedy_is_one() -> None:
     assert (second.count, second.remedy) == (1, "Give a picture.")
 
 
+def test_remedies_that_differ_in_numbers_are_one_cause() -> None:
+    """The first is shown."""
+    messages = [f"it has {n} pixels; give --max-pixels {n}e6 or more" for n in range(7, 30)]
+    table = a_table(
+        *(a_record(m, status="failed", error_type="too_large", error_message=m) for m in messages),
+        a_record("other", status="failed", error_type="too_large", error_message="it has 7 pixels; give another"),
+    )
+    assert [(cause.count, cause.remedy) for cause in causes(table)] == [
+        (23, "Give --max-pixels 7e6 or more."),
+        (1, "Give another."),
+    ]
+
+
 def test_bars_hold_every_image() -> None:
     """Each image is in a bar; the median is between the least and the largest, on both kinds of axes."""
     seconds = np.random.default_rng(0).lognormal(0, 2, 500)
@@ -244,6 +257,12 @@ def test_of_a_million_records_those_that_the_page_links_to_stay() -> None:
         assert rows == sorted(set(rows))
         assert linked | failed <= set(rows)
     assert held_rows(table, set(range(30_000))) == list(range(30_000))
+
+
+def test_failures_take_the_room_that_is_left() -> None:
+    """Where little came out well, no failure is left out for nothing."""
+    table = pa.table({"status": ["done" if n % 10 == 7 else "failed" for n in range(21_000)]})
+    assert len(held_rows(table, set())) == 20_000
 
 
 def test_packed_records_are_the_records() -> None:

@@ -1,5 +1,6 @@
 """Failures grouped by what has to be done about them."""
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -7,8 +8,13 @@ import pyarrow as pa
 from ..errors import ErrorType
 from ..output.status import Status
 
+CAUSES = 20
+"""Most causes shown."""
+
 EXAMPLES = 8
 """Most sentences shown per cause."""
+
+_NUMBER = re.compile(r"\d[\d.,]*")
 
 _MEANING = {
     ErrorType.BAD_ROW: "The manifest's row cannot be carried out",
@@ -28,7 +34,7 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class Cause:
-    """Images that failed in the same way, and the remedy at the end of their messages."""
+    """Images that failed in the same way, and the remedy at the end of the first one's message."""
 
     error_type: str
     meaning: str
@@ -39,16 +45,22 @@ class Cause:
 
 
 def causes(table: pa.Table) -> tuple[Cause, ...]:
-    """Return the causes, most frequent first, including images that were written but exceed a limit of the user."""
+    """Return the causes, most frequent first, including images that were written but exceed a limit of the user.
+
+    Messages whose remedies differ in numbers alone have one cause.
+    """
     columns = (table[name].to_pylist() for name in ("status", "error_type", "error_message", "key", "source_uri"))
     grouped: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    remedies: dict[tuple[str, str], str] = {}
     for status, kind, message, key, uri in zip(*columns, strict=True):
         if status in (Status.FAILED, Status.DEGRADED):
             what, _, remedy = (message or "no reason was recorded").rpartition("; ")
-            grouped.setdefault((kind or status, remedy if what else ""), []).append((key or uri, message or remedy))
+            remedy_of = (kind or status, _NUMBER.sub("0", remedy) if what else "")
+            remedies.setdefault(remedy_of, remedy if what else "")
+            grouped.setdefault(remedy_of, []).append((key or uri, message or remedy))
     found = [
-        Cause(kind, _meaning(kind), _sentence(remedy), len(rows), tuple(rows[:EXAMPLES]))
-        for (kind, remedy), rows in grouped.items()
+        Cause(which[0], _meaning(which[0]), _sentence(remedies[which]), len(rows), tuple(rows[:EXAMPLES]))
+        for which, rows in grouped.items()
     ]
     return tuple(sorted(found, key=lambda cause: -cause.count))
 

@@ -66,6 +66,8 @@ def _banner(told: Told, counted: Mapping[str, int]) -> str:
         return ""
     if not len(told.table):
         return "The run ended before any image had a result. Run the same srpipe run command to resume."
+    if counted["skipped"] and told.heartbeat is not None and not _is_broken_off(told.heartbeat):
+        return _not_asked(counted["skipped"])
     if counted["skipped"] or not counted["failed"] + counted["degraded"] or _is_broken_off(told.heartbeat):
         return "The run did not come to its end. Run the same srpipe run command to resume where it stopped."
     return ""
@@ -82,6 +84,11 @@ def _at_work(beat: Heartbeat | None) -> str:
     parts += [f"about {' '.join(duration(beat.eta_seconds))} left"] if images.left and beat.eta_seconds else []
     at = f"{beat.updated:%d %B %Y, %H:%M:%S} UTC".lstrip("0")
     return f"The run is at work: {', '.join(parts)}, as it said on {at}. {recorded}"
+
+
+def _not_asked(many: int) -> str:
+    were = "1 image was" if many == 1 else f"{many:,} images were"
+    return f"{were} not asked for by the last command, as with --limit. To do all, run without such an option."
 
 
 def _is_broken_off(beat: Heartbeat | None) -> bool:

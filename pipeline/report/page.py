@@ -18,10 +18,11 @@ from markupsafe import Markup
 from sr_ops.camera.kernel_spec import described
 
 from ..config import VERSION
+from ..errors import RETRIED
 from ..output.clock import now
 from ..storage_options import with_flags
 from .cards import Card
-from .causes import causes
+from .causes import CAUSES, Cause, causes
 from .choice import Choice, Group
 from .course import Course, duration
 from .histograms import TIMES, histograms, short
@@ -80,8 +81,9 @@ def page_of(told: Told, course: Course, choice: Choice, groups: tuple[tuple[Grou
         ranked=_ranked(choice),
         lost=_lost(cards),
         histograms=drawn,
-        causes=found,
-        retried=with_flags(told.output, told.storage),
+        causes=found[:CAUSES],
+        other_causes=_others(found[CAUSES:]),
+        retried=with_flags(told.output, told.storage) if any(cause.error_type in RETRIED for cause in found) else "",
         map=placed,
         held=len(rows),
         total=len(table),
@@ -116,9 +118,12 @@ def _lead(told: Told, course: Course) -> str:
     scale = scale_words(told.run.config.get("settings", {}))
     begun = told.run.started_at[:10]
     day = f", begun on {datetime.fromisoformat(begun):%d %B %Y}".replace(" on 0", " on ") if begun else ""
-    many = course.total
+    many, recorded = course.total, len(told.table)
+    if told.heartbeat is not None:
+        many = told.heartbeat.images.total
     images = "images" if many is None else f"{many:,} image{'' if many == 1 else 's'}"
-    return f"{images} of {told.run.manifest or 'a manifest'}, {scale}{day}"
+    others = f" ({recorded:,} are recorded here)" if many is not None and recorded > many else ""
+    return f"{images} of {told.run.manifest or 'a manifest'}{others}, {scale}{day}"
 
 
 def scale_words(settings: dict[str, Any]) -> str:
@@ -156,6 +161,14 @@ def _figures(table: pa.Table, course: Course) -> list[Figure]:
 
 def _ranked(choice: Choice) -> str:
     return f"{choice.measure.title}: {choice.measure.told}" if choice.measure else ""
+
+
+def _others(found: Sequence[Cause]) -> str:
+    if not found:
+        return ""
+    many = sum(cause.count for cause in found)
+    more, images = "1 more cause" if len(found) == 1 else f"{len(found):,} more causes", "s"[many == 1 :]
+    return f"{more}, of {many:,} image{images}, {'is' if len(found) == 1 else 'are'} told in the table of all images."
 
 
 def _lost(cards: Sequence[Card]) -> str:

@@ -35,7 +35,8 @@ def held_rows(table: pa.Table, linked: Set[int]) -> list[int]:
     left = np.ones(len(table), bool)
     left[list(linked)] = False
     room = max(0, HELD - len(linked))
-    bad, good = np.flatnonzero(~fine & left)[: min(HELD // 2, room)], np.flatnonzero(fine & left)
+    bad, good = np.flatnonzero(~fine & left), np.flatnonzero(fine & left)
+    bad = bad[: min(room, max(HELD // 2, room - len(good)))]
     spread = np.linspace(0, len(good) - 1, min(len(good), room - len(bad))).astype(int)
     return sorted(int(row) for row in (*linked, *bad, *good[spread]))
 

@@ -42,7 +42,7 @@ const records = (async () => {
 
 function written(value, digits = 6) {
   if (value === null) return "";
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)));
+  if (typeof value === "number") return String(Math.abs(value) < 10 ** digits ? Number(value.toPrecision(digits)) : Math.round(value));
   return Array.isArray(value) ? value.map((item) => written(item, digits)).join(", ") : String(value);
 }
 
@@ -80,7 +80,7 @@ const COLUMNS = [
 async function showTable() {
   const held = await records, table = $("#table");
   if (!table) return;
-  const shown = COLUMNS.filter(([name]) => held.names.includes(name));
+  const shown = COLUMNS.filter(([name]) => name === "key" || held.names.includes(name));
   const all = [...Array(held.count).keys()];
   let matching = all, page = 0, sorted = null, downwards = false;
 
@@ -122,7 +122,7 @@ async function showTable() {
     const has = (place) => [name(place), held.value("error_message", place)].some((cell) => String(cell ?? "").toLowerCase().includes(text));
     matching = all.filter((place) => (!status || held.value("status", place) === status) && (!text || has(place)));
     if (sorted) {
-      const of = (place) => held.value(sorted, place), sign = downwards ? -1 : 1;
+      const of = (place) => sorted === "key" ? name(place) : held.value(sorted, place), sign = downwards ? -1 : 1;
       matching.sort((a, b) => {
         const [one, other] = [of(a), of(b)];
         if (one === null || other === null) return (one === null) - (other === null);  // what has none comes last
@@ -135,7 +135,9 @@ async function showTable() {
 
   function turn(where) {
     page = { first: 0, previous: page - 1, next: page + 1, last: last() }[where];
+    const isInside = table.contains(document.activeElement);
     draw();
+    if (isInside && !table.contains(document.activeElement)) table.focus();  // its line is gone, the keys go on
   }
 
   const heads = make("tr");
