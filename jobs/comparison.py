@@ -9,6 +9,8 @@ from rich.text import Text
 from pipeline.compare import Comparison
 from sr_ops.settings import Method
 
+from .amounts import counted
+
 _WIDTH = 100
 
 _BICUBIC = "bicubic: interpolation and the data step; the bicubic of srpipe eval is interpolation alone"
@@ -43,10 +45,17 @@ def as_text(comparison: Comparison) -> str:
             *(line.rstrip() for line in printed.get().splitlines()),
             *comparison.problems,
             *([_BICUBIC] if any(line.name == Method.BICUBIC for line in comparison.lines) else []),
+            _counts(comparison),
             "consistency: mean of |result shrunk again - input|, in the units of the files",
             f"table: {comparison.table}{sheets}",
         ]
     )
+
+
+def _counts(comparison: Comparison) -> str:
+    """Say what the means are over."""
+    scored = f"; PSNR: over {counted(comparison.scored, 'image')}" if comparison.scored else ""
+    return f"means: over {counted(comparison.compared, 'image')} that all methods finished{scored}"
 
 
 def _figure(value: float, digits: int) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +24,7 @@ from .imagery.images import Shown
 from .manifest.carried import PREFIX
 from .output import layout, records
 from .output.mixed_columns import concatenated
-from .output.results import open_displayed
+from .output.results import moved, open_displayed
 from .output.run_file import read_run_file
 from .output.status import WRITTEN, Status
 from .storage_options import StorageOptions
@@ -34,10 +34,22 @@ COLUMN = "compared"
 
 Run = Callable[[RunConfig], Summary]
 
+_MEANS = ("psnr_y", "ssim_y", "consistency_mae", "total_s")
+"""Columns of which the table has means."""
+
+_COUNTED = ["key", "status", "peak_memory_bytes", *_MEANS]
+
+_DRAWN = (
+    *("key", "status", "source_uri", "output_uri", "reference", "nodata", "sr_width", "sr_height"),
+    *("psnr_y", "ssim_y", "total_s", COLUMN),
+)
+"""Columns that a contact sheet needs; there may be no `reference`."""
+
 
 @dataclass(frozen=True)
 class Line:
-    """The figures of one method over all images; means are over images that have the figure, nan if none has."""
+    """The figures of one method. A mean is over the images of which all methods have the figure, but for methods that
+    have it of none; nan for these."""
 
     name: str
     done: int
@@ -68,6 +80,10 @@ class Comparison:
     """A sentence for each image without a score or a contact sheet."""
     stopped: bool
     """A limit ended a run, and later ones were not begun."""
+    compared: int = 0
+    """Images that all methods finished."""
+    scored: int = 0
+    """Images that the means of PSNR are over: with a reference, and made exactly as it by no method."""
 
 
 def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Comparison:
@@ -101,13 +117,14 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
     table = storage.join(config.output, "compare.parquet")
     records.write_table(table, together)
     sheets, without = _sheets(config.output, together)
-    lines = tuple(_line(name, each) for name, each in tables.items())
-    return Comparison(table, lines, tuple(sheets), (*problems, *without), stopped)
+    lines, counts = means(tables)
+    both = counts["total_s"], counts["psnr_y"]
+    return Comparison(table, lines, tuple(sheets), (*problems, *without), stopped, *both)
 
 
 def output_of(output: str, name: str) -> str:
     """Return the folder for the run of one method."""
-    return storage.join(output, name)
+    return storage.join(output, name.replace(":", "-"))
 
 
 def _check(name: str, way: RunConfig) -> None:
@@ -148,19 +165,37 @@ def _scored(output: str, options: StorageOptions) -> list[str]:
     return [f"{score.key}: {score.problem}" for score in scores if score.problem and score.status in WRITTEN]
 
 
-def _line(name: str, table: pa.Table) -> Line:
-    rows = table.to_pylist()
-    numbers = Counter(row["status"] for row in rows)
-    written = [row for row in rows if row["status"] in WRITTEN]
+def means(tables: Mapping[str, pa.Table]) -> tuple[tuple[Line, ...], dict[str, int]]:
+    """Return the line of each method, and how many images the means are over, by column."""
+    common = {figure: _common(tables.values(), figure) for figure in _MEANS}
+    lines = tuple(_line(name, table, common) for name, table in tables.items())
+    return lines, {figure: len(keys) for figure, keys in common.items()}
+
+
+def _common(tables: Iterable[pa.Table], figure: str) -> set[str]:
+    """Return the keys of written images of which every table has the figure, but for tables that have it of none."""
+    having = [{row["key"] for row in _written(table) if row[figure] is not None} for table in tables]
+    return set.intersection(*filter(None, having)) if any(having) else set()
+
+
+def _written(table: pa.Table) -> list[dict[str, Any]]:
+    return [row for row in table.select(_COUNTED).to_pylist() if row["status"] in WRITTEN]
+
+
+def _line(name: str, table: pa.Table, common: Mapping[str, Set[str]]) -> Line:
+    """`common` has the keys that the means are over, by column."""
+    numbers = Counter(table["status"].to_pylist())
+    written = _written(table)
+    means = {figure: _mean([row for row in written if row["key"] in keys], figure) for figure, keys in common.items()}
     return Line(
         name=name,
         done=numbers[Status.DONE],
         degraded=numbers[Status.DEGRADED],
         failed=numbers[Status.FAILED],
-        psnr_y=_mean(written, "psnr_y"),
-        ssim_y=_mean(written, "ssim_y"),
-        consistency_mae=_mean(written, "consistency_mae"),
-        seconds=_mean(written, "total_s"),
+        psnr_y=means["psnr_y"],
+        ssim_y=means["ssim_y"],
+        consistency_mae=means["consistency_mae"],
+        seconds=means["total_s"],
         peak_memory_bytes=max((row["peak_memory_bytes"] or 0 for row in written), default=0),
     )
 
@@ -174,9 +209,9 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
     """Draw a contact sheet for each image with a result; return their uris, and why others have none."""
     folder = _folder_of_manifest(output, together)
     by_key: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in together.to_pylist():
+    for row in together.select([name for name in together.column_names if name in _DRAWN]).to_pylist():
         if row["status"] in WRITTEN:
-            by_key[row["key"]].append(row)
+            by_key[row["key"]].append(moved(output_of(output, row[COLUMN]), row))
     uris, problems = [], []
     for key, rows in by_key.items():
         uri = storage.join(output, "sheets", f"{key}.png")
@@ -214,7 +249,7 @@ def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
         shown = [_crop(each, scaled(crop, lr, each)) for each in made]
         height, width = shown[0].shape[1:]
         cells = [Cell(enlarged(_crop(lr, crop), height, width), "input", "each pixel a square")]
-        if any(row["ssim_y"] is not None for row in rows):
+        if any(row[score] is not None for row in rows for score in ("psnr_y", "ssim_y")):
             reference = storage.absolute(str(first["reference"]), folder)
             truth = stack.enter_context(open_display(reference, limits, stretch=alike))
             cells.append(Cell(_crop(truth, scaled(crop, lr, made[0])), "reference", "the true image"))

@@ -6,15 +6,22 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rasterio
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.compare import means
 from pipeline.contact_sheet import Cell, crop_of, enlarged, sheet
+from pipeline.imagery.densest import densest
 from pipeline.imagery.display import Stretch, open_display
 from pipeline.imagery.header import FileLimits
+from pipeline.output import records
+from pipeline.output.record import Record
 
 from .fixture_types import Refusal, Srpipe
 
@@ -128,6 +135,44 @@ def test_means_are_over_the_same_images(pictures: Path, srpipe: Srpipe) -> None:
     assert first["psnr_y"] == rows[0]["psnr_y"]
 
 
+def test_means_are_over_images_that_every_method_has() -> None:
+    """A method that fails at the hard images does not look better for it; one that has none at all spoils no mean."""
+
+    def table(*psnrs: float | None) -> pa.Table:
+        rows = [
+            Record(key=f"{n}", manifest_line=n, source_uri="", status="done" if psnr else "failed", psnr_y=psnr)
+            for n, psnr in enumerate(psnrs)
+        ]
+        return records.to_table(rows)
+
+    tables = {"a": table(20.0, 30.0, 40.0), "b": table(21.0, None, 41.0), "c": table(None, None, None)}
+    lines, counts = means(tables)
+    assert [line.psnr_y for line in lines] == pytest.approx([30.0, 31.0, math.nan], nan_ok=True)
+    assert [line.done for line in lines] == [3, 2, 0]
+    assert counts["psnr_y"] == 2
+
+
+def test_a_reference_with_psnr_alone_is_in_the_sheet(pictures: Path, srpipe: Srpipe) -> None:
+    """A tiny image has no window of SSIM."""
+    Image.open(pictures / "a-true.png").crop((0, 0, 12, 12)).save(pictures / "tiny-true.png")
+    Image.open(pictures / "a.png").crop((0, 0, 6, 6)).save(pictures / "tiny.png")
+    (pictures / "m.csv").write_text("uri,id,reference\ntiny.png,with,tiny-true.png\ntiny.png,without,\n")
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE, "--json")
+    told = json.loads(out)
+    assert (code, told["problems"], told["lines"][0]["ssim_y"]) == (0, [], None)
+    assert told["lines"][0]["psnr_y"] > 0
+    whole, without = (math.prod(Image.open(uri).size) for uri in told["sheets"])
+    assert without < whole
+
+
+def test_an_output_that_was_moved_has_its_sheets(pictures: Path, srpipe: Srpipe) -> None:
+    """Files lie where OUT is now."""
+    srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE)
+    (pictures / "out").rename(pictures / "moved")
+    _, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE[:-1], "moved", "--json")
+    assert (json.loads(out)["problems"], len(json.loads(out)["sheets"])) == ([], 2)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -155,11 +200,24 @@ def test_options_of_fits_are_for_those_that_fit(pictures: Path, srpipe: Srpipe) 
     assert (rows["bicubic"]["network"], rows["subpixel"]["network"]) == (None, "subpixel")
 
 
+def test_a_network_with_the_name_of_a_method_is_fitted_from_scratch(pictures: Path, srpipe: Srpipe) -> None:
+    """`zssr` begins with the prior."""
+    (pictures / "m.csv").write_text("uri,id\nb.png,b\n")
+    options = ("--methods", "network:zssr", "--steps", "2", "--width", "4", "--depth", "3", "--crop", "16")
+    assert srpipe("compare", "m.csv", *options, "--no-self-ensemble", *INLINE)[0] == 0
+    (row,) = pq.read_table(pictures / "out/compare.parquet").to_pylist()
+    assert (row["compared"], row["network"], row["prior"]) == ("network:zssr", "zssr", "none")
+    assert (pictures / "out/network-zssr/run.json").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (("--methods", "bicubic,proir"), "did you mean prior"),
         (("--methods", "bicubic,bicubic"), "names bicubic twice"),
+        (("--methods", "network:subpixel,subpixel"), "names subpixel twice"),
+        (("--methods", "network:bicubic"), "network:bicubic"),
+        (("--methods", "bicubic,direct"), "direct is the prior's network; name prior (as it is) or zssr"),
         (("--methods", ","), "names none"),
         (("--methods", "all", "--model-halo", "16"), "--weights and --model-halo are for model alone"),
         (("--methods", "bicubic", "--method", "prior"), "--method and --network have no effect here"),
@@ -238,6 +296,19 @@ def test_the_crop_is_where_detail_is() -> None:
     assert rows.start <= 200 < 230 <= rows.stop
     assert columns.start <= 310 < 340 <= columns.stop
     assert (rows.stop - rows.start, columns.stop - columns.start) == (64, 64)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 5), st.integers(0, 5), st.integers(0, 99))
+def test_the_densest_part_is_that_of_all_parts(height: int, width: int, more: int, wider: int, seed: int) -> None:
+    """By its sum, beside large weights too."""
+    weights = np.random.default_rng(seed).random((height + more, width + wider), np.float32) - 0.3
+    weights[0, 0] = 3e5
+    sums = np.lib.stride_tricks.sliding_window_view(weights.astype(np.float64), (height, width)).sum((2, 3))
+    assert densest(weights, height, width) == np.unravel_index(sums.argmax(), sums.shape)
+    weights[0, 0] = -3e5
+    top, left = densest(weights, height, width)
+    sums = np.lib.stride_tricks.sliding_window_view(weights.astype(np.float64), (height, width)).sum((2, 3))
+    assert sums[top, left] == pytest.approx(sums.max(), abs=1e-6)
 
 
 def test_a_sheet_shows_pixels_as_they_are() -> None:

@@ -10,7 +10,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import UsageError
 from pipeline.quality import Quality
 from sr_ops.registry import NETWORKS, unknown
-from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method
+from sr_ops.settings import ALL_METHODS, BY_NETWORKS, Method, Network
 
 from .. import json_log, stopping
 from ..answers import EXIT_SOME_FAILED, EXIT_STOPPED, finite, how_to_resume, print_result, tell
@@ -21,8 +21,14 @@ from .quality_options import QualityOptions
 from .run import output_for
 from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
 
-_NAMES = (*ALL_METHODS, *(name for name in NETWORKS if name not in ALL_METHODS))
+_AS_NETWORK = "network:"
+"""Before the name of a network that a method has, too."""
+
+_NAMES = (*ALL_METHODS, *(f"{_AS_NETWORK}{name}" if name in ALL_METHODS else name for name in NETWORKS))
 """What can be compared: methods, and networks fitted from scratch by their names."""
+
+_SPELT_OUT = {f"{_AS_NETWORK}{name}" for name in NETWORKS} - {*_NAMES}
+"""What may be given instead of a network's bare name."""
 
 _OF_FITS = ("steps", "crop", "batch", "learning_rate", "loss")
 _OF_MODELS = ("weights", "model_halo")
@@ -52,7 +58,8 @@ def compare(
         str,
         typer.Option(
             metavar="A,B,...|all",
-            help="Compare these methods and networks, of those that `srpipe methods` lists.",
+            help="Compare these methods and networks, of those that `srpipe methods` lists; zssr is the method,"
+            " network:zssr the network fitted from scratch.",
         ),
     ] = "bicubic,prior,auto",
     *,
@@ -107,7 +114,10 @@ def _names(text: str, quality: QualityOptions) -> tuple[str, ...]:
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     if names == ("all",):
         names = tuple(name for name in _NAMES if name != Method.MODEL or quality.weights is not None)
+    names = tuple(name[len(_AS_NETWORK) :] if name in _SPELT_OUT else name for name in names)
     for name in names:
+        if name in (Network.DIRECT, f"{_AS_NETWORK}{Network.DIRECT}"):
+            raise UsageError("--methods: direct is the prior's network; name prior (as it is) or zssr (fitted further)")
         if name not in _NAMES:
             raise UsageError(f"--methods: {unknown('method', name, _NAMES)}")
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -123,7 +133,8 @@ def _quality(quality: Quality, name: str) -> Quality:
     if quality.method != Quality.method or quality.network is not None:
         raise UsageError("--method and --network have no effect here; name them in --methods")
     if name not in ALL_METHODS:
-        return replace(quality, method=Method.ZSSR.value, network=name, prior=None, weights=None, model_halo=None)
+        network = name.removeprefix(_AS_NETWORK)
+        return replace(quality, method=Method.ZSSR.value, network=network, prior=None, weights=None, model_halo=None)
     without = (*_OF_SCRATCH, *(_OF_FITS if name not in (Method.AUTO, Method.ZSSR) else ()))
     without += _OF_MODELS if name != Method.MODEL else ()
     without += _OF_NETWORKS if name not in BY_NETWORKS else ()
