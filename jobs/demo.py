@@ -1,6 +1,7 @@
 """`srpipe demo`: a small generated collection, upscaled as by `srpipe run`, and scored against its ground truth."""
 
 import csv
+import io
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from pipeline import storage
 from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
+from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
 from pipeline.imagery.images import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
@@ -30,15 +32,20 @@ _PICTURES = {"satellite.tif": satellite_view, "page.png": printed_page, "photogr
 _KERNELS = {"satellite.tif": "gaussian:1.4"}
 """Kernels that blurred a picture, given in its row; other pictures are made by `downscale` and have none."""
 
+_MANIFEST = "manifest.csv"
+
 
 def demo(folder: Path) -> Summary:
     """Write the collection to `folder`, run it, print the table of results and where the pictures are.
 
     Raises:
-        UsageError: `folder` cannot be written.
+        UsageError: `folder` cannot be written, or holds another manifest.
     """
+    manifest = folder / _MANIFEST
+    if manifest.exists() and manifest.read_bytes() != _listed().encode():
+        raise UsageError(f"{manifest} is not the demo's, which would replace it; give another folder with --output")
     check_writable(storage.absolute(str(folder)))
-    manifest = make_collection(folder)
+    make_collection(folder)
     output = folder / "results"
     default = Quality(scale=str(_SCALE))
     config = RunConfig(manifest=str(manifest), output=str(output.absolute()), **default.of_run())
@@ -58,22 +65,31 @@ def make_collection(folder: Path) -> Path:
 
     The column `kernel` has the kernel of pictures that were not shrunk by MATLAB's bicubic.
     """
-    rows = []
     for name, draw in _PICTURES.items():
         hr = torch.from_numpy(draw())
         hr = hr[None] if hr.ndim == 2 else hr.permute(2, 0, 1)
-        truth = Path("hr") / Path(name).with_suffix(".png")
-        lr = Path("lr") / name
-        _save(hr, folder / truth)
-        kernel = _KERNELS.get(name, "")
-        _save(_seen(hr, kernel), folder / lr)
-        rows.append({"uri": str(lr), "id": name, "kernel": kernel, "reference": str(truth)})
-    manifest = folder / "manifest.csv"
-    with manifest.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["uri", "id", "kernel", "reference"])
-        writer.writeheader()
-        writer.writerows(rows)
+        _save(hr, folder / _truth(name))
+        _save(_seen(hr, _KERNELS.get(name, "")), folder / _lr(name))
+    manifest = folder / _MANIFEST
+    manifest.write_text(_listed(), newline="")
     return manifest
+
+
+def _truth(name: str) -> Path:
+    return Path("hr") / Path(name).with_suffix(".png")
+
+
+def _lr(name: str) -> Path:
+    return Path("lr") / name
+
+
+def _listed() -> str:
+    """Return the content of the manifest."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["uri", "id", "kernel", "reference"])
+    writer.writerows([_lr(name), name, _KERNELS.get(name, ""), _truth(name)] for name in _PICTURES)
+    return text.getvalue()
 
 
 def _seen(hr: Tensor, kernel: str) -> Tensor:

@@ -11,6 +11,8 @@ from pipeline.imagery.images import from_levels, read_levels, to_levels
 from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import from_spec
 
+from .fixture_types import Srpipe
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
@@ -40,3 +42,13 @@ def test_each_input_is_its_truth_by_the_camera_that_is_told(rows: list[dict[str,
         assert float((lr - seen(hr, told)).abs().max()) <= 1
         other = "bicubic" if row["kernel"] else "gaussian:1.4"
         assert float((lr - seen(hr, other)).abs().mean()) > 1
+
+
+def test_another_manifest_is_not_replaced(tmp_path: Path, srpipe: Srpipe) -> None:
+    """Nor anything else of the folder written."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/manifest.csv").write_text("uri\na.png\n")
+    code, _, err = srpipe("demo", "-o", "mine")
+    assert (code, [file.name for file in (tmp_path / "mine").iterdir()]) == (2, ["manifest.csv"])
+    assert "mine/manifest.csv is not the demo's" in err
+    assert (tmp_path / "mine/manifest.csv").read_text() == "uri\na.png\n"
