@@ -21,6 +21,7 @@ from pipeline.driver.run import Observer, run
 from pipeline.errors import UsageError
 from pipeline.output import records
 from pipeline.output.lock import Lock
+from pipeline.output.results import moved
 from pipeline.report.cards import curve_of, in_script
 from pipeline.report.making import make_report
 
@@ -176,6 +177,23 @@ def test_an_output_that_was_moved_is_read_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "out").rename(tmp_path / "moved")
     assert make_report(str(tmp_path / "moved")).results_lost == 0
     assert "cannot be shown" not in page_at(tmp_path / "moved/report.html").text
+
+
+@pytest.mark.parametrize(
+    ("key", "told", "found"),
+    [
+        ("sub/a.png", "/old/tiles/sub/a.png", "s3://new/out/tiles/sub/a.png"),
+        ("a", "/old/images/a.tif", "s3://new/out/images/a.tif"),
+        ("images/a.png", "/old/images/images/a.png", "s3://new/out/images/images/a.png"),
+        ("a.png", "/by/nobody/b.png", "/by/nobody/b.png"),
+    ],
+)
+def test_a_result_is_below_the_output_as_it_is_named_now(key: str, told: str, found: str) -> None:
+    """So is its map, if there is one; what lies where no result does is left as it was told."""
+    record = {"key": key, "output_uri": told, "disagreement_uri": f"/old/disagreement/{key}"}
+    here = moved("s3://new/out", record)
+    assert (here["output_uri"], here["disagreement_uri"]) == (found, f"s3://new/out/disagreement/{key}")
+    assert moved("s3://new/out", {**record, "disagreement_uri": None})["disagreement_uri"] is None
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
