@@ -21,13 +21,21 @@ def png(width: int, depth: int, colour: int, rows: Sequence[bytes], before: byte
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + before + pixels + after + png_chunk(b"IEND", b"")
 
 
-def psd(mode: int, width: int, planes: Sequence[bytes], resources: Mapping[int, bytes]) -> bytes:
-    """An unpacked PSD of 8 bits without layers; `mode` 1 is gray, 3 RGB; `resources` by their numbers."""
+def psd(mode: int, width: int, planes: Sequence[bytes], resources: Mapping[int, bytes], layers: int = 0) -> bytes:
+    """An unpacked PSD of 8 bits; `mode` 1 is gray, 3 RGB; `resources` by their numbers.
+
+    `layers` is the count of layers, which are empty: negative if the first further channel is transparency.
+    """
     blocks = b""
     for number, data in resources.items():
         blocks += struct.pack(">4sHHI", b"8BIM", number, 0, len(data)) + data + bytes(len(data) % 2)
     header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, len(planes), len(planes[0]) // width, width, 8, mode)
-    return header + struct.pack(">II", 0, len(blocks)) + blocks + bytes(4 + 2) + b"".join(planes)
+    layer = struct.pack(">16xH4s4s4xII4x", 0, b"8BIM", b"norm", 12, 0) + bytes(4)
+    described = struct.pack(">h", layers) + layer * abs(layers) if layers else b""
+    described += bytes(len(described) % 2)
+    section = struct.pack(">I", len(described)) + described + bytes(4) if layers else b""
+    sections = struct.pack(">II", 0, len(blocks)) + blocks + struct.pack(">I", len(section)) + section
+    return header + sections + bytes(2) + b"".join(planes)
 
 
 def tiff(tags: Mapping[int, tuple[int, int | Sequence[int] | bytes]], data: bytes, following: bytes = b"") -> bytes:

@@ -80,18 +80,83 @@ def test_jpeg_2000(tmp_path: Path, dtype: str) -> None:
     assert error_of(path).error_type is ErrorType.CORRUPT
 
 
-def test_profile_of_jpeg_2000(tmp_path: Path) -> None:
-    """A colour profile in the header of a JPEG 2000 comes as it is there."""
-    lossless = {"QUALITY": 100, "REVERSIBLE": "YES"}
-    path = Path(write_values(tmp_path / "a.jp2", random_values("uint8", 3, 16, 16), "JP2OpenJPEG", **lossless))
-    assert read_raster(str(path))[0].icc_profile is None
-    data, profile = path.read_bytes(), b"not really a profile"
+def _with_colours(path: Path, specification: bytes) -> None:
+    """Put another colour specification box (ISO 15444-1, annex I.5.3.3) where the first one is."""
+    data = path.read_bytes()
     colour, header = data.index(b"colr") - 4, data.index(b"jp2h") - 4
     size, whole = (int.from_bytes(data[start : start + 4], "big") for start in (colour, header))
-    box = (11 + len(profile)).to_bytes(4, "big") + b"colr\2\0\0" + profile
+    box = (8 + len(specification)).to_bytes(4, "big") + b"colr" + specification
     grown = (whole + len(box) - size).to_bytes(4, "big")
     path.write_bytes(data[:header] + grown + data[header + 4 : colour] + box + data[colour + size :])
-    assert read_raster(str(path))[0].icc_profile == profile
+
+
+@pytest.mark.parametrize(
+    ("space", "colours"),
+    [
+        (b"RGB ", ("red", "green", "blue")),
+        (b"RGB ", ("red", "green", "blue", "alpha")),
+        (b"GRAY", ("gray",)),
+        (b"GRAY", ("gray", "alpha")),
+        (b"XYZ ", ("undefined", "undefined", "undefined")),
+    ],
+)
+def test_profile_of_jpeg_2000(tmp_path: Path, space: bytes, colours: tuple[str, ...]) -> None:
+    """A colour profile in the header of a JPEG 2000 comes as it is there, and names the bands."""
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[len(colours)]
+    Image.frombytes(mode, (16, 16), bytes(256 * len(colours))).save(path := tmp_path / "a.jp2")
+    assert read_raster(str(path))[0].icc_profile is None
+    profile = bytes(16) + space + b"not really a profile"
+    _with_colours(path, b"\2\0\0" + profile)
+    header, _ = read_raster(str(path))
+    assert (header.icc_profile, header.colours) == (profile, colours)
+    image = PillowFile(str(path), "JPEG2000", FileLimits())
+    assert image.header.icc_profile == profile
+    image.close()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_bare_codestream_of_three_bands_is_rgb(tmp_path: Path, dtype: str) -> None:
+    """Nothing in it names colours; a raster of three bands on Earth has the names that it has."""
+    values = random_values(dtype, 3, 16, 16)
+    lossless = {"QUALITY": 100, "REVERSIBLE": "YES", "YCC": "NO"}
+    path = write_values(tmp_path / "a.j2k", values, "JP2OpenJPEG", CODEC="J2K", **lossless)
+    header, pixels = read_raster(path)
+    assert header.colours == ("red", "green", "blue")
+    np.testing.assert_array_equal(pixels.samples, values)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_luma_and_chroma_become_colours(tmp_path: Path, mode: str) -> None:
+    """A JPEG 2000 in sYCC comes as it looks, with its alpha and a note about its EXIF."""
+    stored = random_values("uint8", 16, 16, len(mode))
+    Image.fromarray(stored).save(path := tmp_path / "a.jp2")
+    _with_colours(path, b"\1\0\0" + struct.pack(">I", 18))
+    path.write_bytes(path.read_bytes() + _box(b"JpgTiffExif->JP2", _exif(1)))
+    header, pixels = read_raster(str(path))
+    assert header.colours == ("red", "green", "blue", "alpha")[: len(mode)]
+    looks = np.asarray(Image.fromarray(stored[..., :3].copy(), "YCbCr").convert("RGB"))
+    samples = pixels.samples.transpose(1, 2, 0)
+    np.testing.assert_allclose(samples[..., :3].astype(int), looks, atol=1)
+    np.testing.assert_array_equal(samples[..., 3:], stored[..., 3:])
+    assert "its EXIF data, in a box of JPEG 2000, is not carried over" in header.notes
+
+
+@pytest.mark.parametrize("colours", [b"\1\0\0" + struct.pack(">I", 12), b"\2\0\0" + bytes(16) + b"CMYK"])
+def test_inks_in_jpeg_2000_are_refused(tmp_path: Path, colours: bytes) -> None:
+    """They would come out as shades of gray."""
+    Image.fromarray(random_values("uint8", 16, 16, 4)).save(path := tmp_path / "a.jp2")
+    _with_colours(path, colours)
+    error = error_of(str(path))
+    assert (error.error_type, "inks (CMYK)" in str(error)) == (ErrorType.UNSUPPORTED, True)
+
+
+@pytest.mark.parametrize("colours", [b"\1\0\0" + struct.pack(">I", 14), b"\2\0\0" + bytes(16) + b"Lab "])
+def test_lab_in_jpeg_2000_is_refused(tmp_path: Path, colours: bytes) -> None:
+    """Its numbers are no intensities."""
+    Image.fromarray(random_values("uint8", 16, 16, 3)).save(path := tmp_path / "a.jp2")
+    _with_colours(path, colours)
+    error = error_of(str(path))
+    assert (error.error_type, "L*a*b*" in str(error)) == (ErrorType.UNSUPPORTED, True)
 
 
 @pytest.mark.parametrize("around", [b"jp2h", b"asoc"])

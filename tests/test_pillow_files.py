@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 from pipeline.codec import from_json, to_json
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import FileLimits, Header
+from pipeline.imagery.reading import png_chunks
 from pipeline.imagery.reading.routing import open_file
 
 from .picture_bytes import png, png_chunk, psd, tiff
@@ -549,6 +550,17 @@ def test_iptc_is_told(read: Read) -> None:
         assert read(file)[0].notes == ("its IPTC data is not carried over",)
 
 
+def test_resources_of_photoshop_in_a_jpeg_are_told(read: Read) -> None:
+    """Such as a clipping path; what other notes tell, or what is derived from the picture, is not."""
+    blocks = b"".join(
+        struct.pack(">4sHHI", b"8BIM", number, 0, 16) + bytes(16) for number in (1005, 1036, 1061, 1011, 2000)
+    )
+    segment = b"Photoshop 3.0\0" + blocks
+    jpeg = _encode(_RAMP, "JPEG")
+    data = jpeg[:2] + b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+    assert read(data)[0].notes == ("its image resources 1011, 2000 are not carried over",)
+
+
 def _avif(bits: int) -> bytes:
     """An AVIF whose configuration claims a depth."""
     data = bytearray(_encode(_RGB, "AVIF"))
@@ -663,6 +675,15 @@ def test_texts_are_noted(read: Read) -> None:
         assert read(_encode(_GRAY, kind, comment=b"a barn"))[0].notes == ("its texts (comment) are not carried over",)
 
 
+def test_nothing_is_looked_for_in_a_hole(tmp_path: Path) -> None:
+    """Between both ends of a file that are had ahead of its pixels lie zeros, which are no chunks."""
+    data = png(1, 8, 0, [b"\x9f"]).removesuffix(png_chunk(b"IEND", b""))
+    behind = png_chunk(b"tEXt", b"Title\0A barn")
+    for hole, texts in ((0, ("Title",)), (12, ()), (1 << 16, ())):
+        (path := tmp_path / "picture").write_bytes(data + bytes(hole) + behind)
+        assert png_chunks.read(str(path)).texts == texts
+
+
 def test_profiles_in_texts(read: Read) -> None:
     """Of those that ImageMagick writes into a PNG EXIF is carried, and the others are named."""
 
@@ -703,9 +724,32 @@ def test_what_a_psd_says(read: Read) -> None:
         "its channels beyond RGB, 2 in number, are not carried over",
         "its image resources 1005 are not carried over",
     )
-    assert read(psd(3, 24, [*planes, planes[0]], {}))[0].colours == ("red", "green", "blue", "alpha")
     (note,) = read(psd(1, 24, planes[:2], {}))[0].notes
     assert note == "its channels beyond L, 1 in number, are not carried over"
+
+
+@pytest.mark.parametrize("layers", [0, 1, -1])
+def test_a_saved_selection_of_a_psd_is_no_transparency(read: Read, layers: int) -> None:
+    """The fourth channel is transparency only where the count of layers is negative, and else is told."""
+    header, decoded = read(psd(3, 24, [plane.tobytes() for plane in _NOISE.transpose(2, 0, 1)], {}, layers))
+    if layers < 0:
+        assert (header.colours, header.notes) == (("red", "green", "blue", "alpha"), ())
+        np.testing.assert_array_equal(decoded, _NOISE)
+    else:
+        assert header.colours == ("red", "green", "blue")
+        assert header.notes == ("its channels beyond RGB, 1 in number, are not carried over",)
+        np.testing.assert_array_equal(decoded, _RGB)
+
+
+@pytest.mark.parametrize("flat", [0, 1])
+def test_a_psd_of_layers_alone_is_refused(read: Read, flat: int) -> None:
+    """Its flat picture would be blank, and its version says so."""
+    data = psd(3, 24, [plane.tobytes() for plane in _RGB.transpose(2, 0, 1)], {1057: struct.pack(">IB", 1, flat)}, 1)
+    if flat:
+        assert read(data)[0].notes == ()
+    else:
+        error = _error(read, data)
+        assert (error.error_type, "layers alone" in str(error)) == (ErrorType.UNSUPPORTED, True)
 
 
 def test_a_text_that_unpacks_to_too_much(read: Read) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ErrorType
+from pipeline.imagery.reading import routing
 
 from .picture_bytes import big_tiff, tiff
 from .raster_files import (
@@ -161,6 +162,29 @@ def test_jpeg_in_tiff_is_rgb(tmp_path: Path) -> None:
     assert np.abs(pixels.samples.astype(int) - values).mean() < 4
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_an_aspect_without_a_unit_is_told_of(tmp_path: Path, bits: int) -> None:
+    """Pixels that are not square, of no size on paper."""
+    path = tmp_path / "a.tif"
+    for down, told in ((1, ()), (2, ("its pixel aspect, 1:2 in no unit, is not carried over",))):
+        tags = {**plain_tags(2, 2, bits), 282: (5, [1, 1]), 283: (5, [down, 1]), 296: (3, 1)}
+        path.write_bytes(tiff(tags, bytes(8)))
+        header, _ = read_raster(str(path))
+        assert (header.dpi, header.notes) == (None, told)
+
+
+@pytest.mark.parametrize("large", [10**9, 10])
+def test_luma_and_chroma_that_no_jpeg_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    """They become colours, be the picture small or large."""
+    monkeypatch.setattr(routing, "_LARGE", large)
+    stored = random_values("uint8", 6, 8, 3)
+    (path := tmp_path / "a.tif").write_bytes(tiff({**plain_tags(8, 6, 8, 3, 6), 530: (3, [1, 1])}, stored.tobytes()))
+    header, pixels = read_raster(str(path))
+    assert header.colours == ("red", "green", "blue")
+    looks = np.asarray(Image.fromarray(stored, "YCbCr").convert("RGB")).astype(int)
+    np.testing.assert_allclose(pixels.samples.transpose(1, 2, 0), looks, atol=2)
+
+
 def test_tags_of_tiff(tmp_path: Path) -> None:
     """Profile, XMP, resolution and EXIF come from a raster's tags."""
     xmp = b'<a tiff:Orientation="3"/>'
@@ -184,27 +208,28 @@ def test_further_pages_are_told(tmp_path: Path) -> None:
     assert read_raster(path)[0].notes == ("the file holds 2 pictures; only the first is done",)
 
 
+@pytest.mark.parametrize(("orientation", "height"), [(3, 16), (6, 16), (6, 8)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_orientation_of_a_tiff_in_xmp_alone(tmp_path: Path, dtype: str) -> None:
+def test_orientation_of_a_tiff_in_xmp_alone(tmp_path: Path, dtype: str, orientation: int, height: int) -> None:
     """Nobody turns such a file, and so its XMP stays as it is; where the tag says it too, both are upright."""
-    values = np.arange(16 * 8, dtype=dtype).reshape(16, 8)
+    values = np.arange(height * 8, dtype=dtype).reshape(height, 8)
     bits = 8 * values.itemsize
     tags: dict[int, tuple[int, Any]] = {
         256: (3, 8),
-        257: (3, 16),
+        257: (3, height),
         258: (3, bits),
         262: (3, 1),
         277: (3, 1),
-        278: (3, 16),
+        278: (3, height),
     }
     path = tmp_path / "a.tif"
-    path.write_bytes(tiff({**tags, 700: (1, xmp_of(6))}, values.tobytes()))
+    path.write_bytes(tiff({**tags, 700: (1, xmp_of(orientation))}, values.tobytes()))
     header, pixels = read_raster(str(path))
     np.testing.assert_array_equal(pixels.samples[0], values)
-    assert header.xmp == xmp_of(6)
-    path.write_bytes(tiff({**tags, 274: (3, 6), 700: (1, xmp_of(6))}, values.tobytes()))
+    assert header.xmp == xmp_of(orientation)
+    path.write_bytes(tiff({**tags, 274: (3, orientation), 700: (1, xmp_of(orientation))}, values.tobytes()))
     header, pixels = read_raster(str(path))
-    np.testing.assert_array_equal(pixels.samples[0], np.rot90(values, -1))
+    np.testing.assert_array_equal(pixels.samples[0], TURNS[orientation](values[..., None])[..., 0])
     assert header.xmp == xmp_of(1)
 
 

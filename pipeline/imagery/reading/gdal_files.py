@@ -116,6 +116,8 @@ class GdalFile:
         check_size(dataset.height, dataset.width, dataset.count, dtype, limits)
         colours = [colour.name.lower() for colour in dataset.colorinterp]
         georef, self._bits = read_georef(dataset), read_bits(dataset, dtype)
+        if tiff is None and georef is None:
+            colours = jp2_boxes.named(self._path, colours)
         shown = georef is None or self._bits == 1  # otherwise the numbers are measurements
         self._stretch = _STRETCHED.get(self._bits or 0, 1) if shown else 1
         white_is_0 = tiff is not None and tiff.photometric == tiff_tags.MIN_IS_WHITE
@@ -194,7 +196,7 @@ class GdalFile:
                 notes.append("its IPTC data is not carried over")
             notes += (*tiff.notes, *tiff.lost(_CARRIED_TAGS))
         elif jp2_boxes.has_exif(self._path):
-            notes.append("its EXIF data, in a box of JPEG 2000, is not carried over")
+            notes.append(jp2_boxes.EXIF_NOTE)
         if self._bits is not None and self._stretch == 1:
             notes.append(f"its {self._bits}-bit values are kept as they are in {self._dataset.dtypes[0]}")
         if self._bits == 1 and georef is not None:

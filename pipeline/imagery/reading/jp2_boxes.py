@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from ..header import GRAY, RGB
 from . import orientation
 
 FILE_MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -14,6 +15,8 @@ CODESTREAM_MAGIC = b"\xff\x4f\xff\x51"
 
 _EXIF = b"JpgTiffExif->JP2"
 """UUID of EXIF, which is readable text."""
+
+EXIF_NOTE = "its EXIF data, in a box of JPEG 2000, is not carried over"
 
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 """UUID of XMP (ISO 16684-1). Like that of EXIF it is not part of the standard."""
@@ -25,6 +28,24 @@ _GML, _LABEL = b"gml.data", 64
 """Label of the association box with GML (OGC 08-085), and the bytes in which it stands."""
 
 _LARGEST_METADATA = 2**26
+
+SYCC = 18
+"""Enumerated colour space of luma and chroma, which GDAL leaves as they are (ISO 15444-1, annex I.5.3.3)."""
+
+UNSUPPORTED: dict[int | bytes | None, str] = {
+    12: "inks (CMYK)",
+    b"CMYK": "inks (CMYK)",
+    13: "inks (YCCK)",
+    14: "L*a*b* colours",
+    b"Lab ": "L*a*b* colours",
+}
+"""Colour spaces that cannot be enlarged directly, by their number (ISO 15444-2, annex M) or the name in a profile."""
+
+_OF_PROFILES = {b"RGB ": RGB, b"GRAY": GRAY}
+"""Colours by the name of their space in an ICC profile (ICC.1, 7.2.6)."""
+
+_SPACE = slice(16, 20)
+"""Where a profile says that name."""
 
 _OF_BOXES = (b"jp2h", b"res ", b"asoc", b"jpch", b"jplh", b"uinf")
 """Kinds of boxes that contain boxes."""
@@ -65,6 +86,29 @@ def icc_profile(path: str) -> bytes | None:
             if method in (b"\2", b"\3"):
                 return file.read(end - begin - 3)
     return None
+
+
+def colour_space(path: str) -> int | bytes | None:
+    """Return the number of the first colour specification if it has one, else the name that its profile has."""
+    with open(path, "rb") as file:
+        for begin, _ in _in_header(file, b"colr"):
+            file.seek(begin)
+            method, number = struct.unpack(">B2xI", file.read(7))
+            if method == 1:
+                return int(number)
+            break
+    profile = icc_profile(path)
+    return profile[_SPACE] if profile else None
+
+
+def named(path: str, colours: list[str]) -> list[str]:
+    """Return the colours of the bands, with names where GDAL knows none: of a profile, or of a bare codestream."""
+    with open(path, "rb") as file:
+        bare = file.read(4) == CODESTREAM_MAGIC
+    space = colour_space(path)
+    names = _OF_PROFILES.get(space, ()) if isinstance(space, bytes) else RGB if bare and len(colours) == 3 else ()
+    unnamed = set(colours[: len(names)]) == {"undefined"}
+    return [*names, *colours[len(names) :]] if unnamed else colours
 
 
 def has_palette(path: str) -> bool:

@@ -36,3 +36,8 @@ def as_stored(stretched: NDArray[Any], white: int) -> NDArray[Any]:
     """Return numbers of 16 bits as they were before Pillow stretched `white` to 65535 and rounded; exact."""
     largest = _WHITE["uint16"]
     return ((stretched.astype(np.uint32) * white + largest // 2) // largest).astype(np.uint16)
+
+
+def scale(image: ImageFile.ImageFile) -> float:
+    """Return by what the numbers are to be multiplied, as PFM says."""
+    return float(image.info["scale"]) if image.format == "PPM" and image.mode == "F" else 1.0

@@ -8,14 +8,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImagePalette, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.PsdImagePlugin import PsdImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ...errors import ErrorType, ImageError
 from ..header import ALPHA, CMYK, GRAY, RGB, Band, FileLimits, Header, Pixels
-from . import file_kinds, jp2_boxes, jpeg_segments, netpbm, orientation, png_chunks, psd_resources, tiff_tags
-from .pillow_metadata import note_frames, note_lost, read_dpi, read_exif, read_xmp
+from . import (
+    file_kinds,
+    jp2_boxes,
+    jpeg_segments,
+    netpbm,
+    orientation,
+    pillow_tiff,
+    png_chunks,
+    psd_resources,
+    tiff_tags,
+)
+from .pillow_metadata import note_frames, note_lost, read_dpi, read_exif, read_profile, read_xmp
 from .size_limits import check_size
 
 _CONVERT = "convert it to gray, RGB or CMYK first"
@@ -82,7 +92,8 @@ class PillowFile:
             _check_avif(path, kind)
             self._image, self._left_out = _open(path, kind, limits)
             self._raw_mode = _raw_mode(self._image)
-            _read_palette_of_bytes(self._image)
+            if isinstance(self._image, TiffImageFile):
+                pillow_tiff.correct(self._image)
             try:
                 self.header = self._read_header(limits)
             except BaseException:
@@ -125,16 +136,16 @@ class PillowFile:
             height=height,
             width=width,
             dtype=dtype,
-            bands=tuple(Band(colour, scale=_scale(image)) for colour in colours),
+            bands=tuple(Band(colour, scale=netpbm.scale(image)) for colour in colours),
             bits=bits,
-            icc_profile=image.info.get("icc_profile") or None,
+            icc_profile=read_profile(image, self._path),
             exif=exif,
             xmp=tiff.xmp if tiff else read_xmp(image, self._path),
             dpi=orientation.turn_dpi(tiff.dpi, tiff.orientation) if tiff else read_dpi(image, self._orientation),
             png_colour=(chunks and chunks.colour) or None,
             notes=(
                 *(*note_frames(image, tiff), *number_notes, *notes, *psd_notes),
-                *(*note_lost(image, chunks, tiff), *self._left_out),
+                *(*note_lost(image, self._path, chunks, tiff), *self._left_out),
             ),
         )
 
@@ -203,6 +214,8 @@ def _layout(image: ImageFile.ImageFile, path: str, deep_png: bool) -> tuple[str,
     if image.mode not in _MODES:
         raise _unsupported(_NAMES.get(image.mode, f"pixels of Pillow's mode {image.mode}"))
     dtype, colours = _MODES[image.mode]
+    if isinstance(image, PsdImageFile) and ALPHA in colours and not psd_resources.is_transparent(path):
+        return dtype, RGB
     return dtype, (*colours, ALPHA) if transparent and ALPHA not in colours else colours
 
 
@@ -217,19 +230,6 @@ def _palette_colours(image: ImageFile.ImageFile) -> tuple[str, ...]:
     colours = GRAY if (entries == entries[:, :1]).all() and not image.info.get("icc_profile") else RGB
     clear = "transparency" in image.info or image.mode == "PA" or palette.mode == "RGBA"
     return (*colours, ALPHA) if clear else colours
-
-
-def _scale(image: ImageFile.ImageFile) -> float:
-    """Return by what the numbers are to be multiplied, as PFM says."""
-    return float(image.info["scale"]) if image.format == "PPM" and image.mode == "F" else 1.0
-
-
-def _read_palette_of_bytes(image: ImageFile.ImageFile) -> None:
-    """Read the palette of a TIFF whose colours go to 255, as some writers made them, not to 65,535."""
-    if isinstance(image, TiffImageFile) and image.mode == "P":
-        entries = image.tag_v2.get(320, ())
-        if max(entries, default=0) < 256:
-            image.palette = ImagePalette.raw("RGB;L", bytes(entries))
 
 
 def _unsupported(feature: str) -> ImageError:
@@ -247,7 +247,7 @@ def _stored(image: ImageFile.ImageFile, colours: tuple[str, ...]) -> NDArray[Any
         samples = np.asarray(image.convert("RGBA" if ALPHA in colours else "RGB"))
         gray = colours[0] == GRAY[0]
         return samples.transpose(2, 0, 1)[[0, *range(3, samples.shape[2])] if gray else slice(None)]
-    samples = np.asarray(image.convert(_CONVERSIONS.get(image.mode, image.mode)))
+    samples = np.asarray(image.convert("RGB" if colours == RGB else _CONVERSIONS.get(image.mode, image.mode)))
     if image.mode == "I":
         if samples.min() < 0 or samples.max() > 65535:
             raise ValueError("a value is beyond 16 bits")

@@ -8,7 +8,7 @@ from io import BytesIO
 
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from . import jp2_boxes, orientation, png_chunks, tiff_tags
+from . import jp2_boxes, orientation, png_chunks, psd_resources, tiff_tags
 from .size_limits import pages_note
 
 _READ_SEGMENTS = (
@@ -44,6 +44,12 @@ def _parsed_exif(image: ImageFile.ImageFile) -> Image.Exif:
     elif "Raw profile type exif" in image.info:
         exif.load(bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:])))
     return exif
+
+
+def read_profile(image: ImageFile.ImageFile, path: str) -> bytes | None:
+    if image.format == "JPEG2000":
+        return jp2_boxes.icc_profile(path)
+    return image.info.get("icc_profile") or None
 
 
 def read_xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
@@ -123,7 +129,7 @@ def note_frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> 
 
 
 def note_lost(
-    image: ImageFile.ImageFile, chunks: png_chunks.PngChunks | None, tiff: tiff_tags.TiffTags | None
+    image: ImageFile.ImageFile, path: str, chunks: png_chunks.PngChunks | None, tiff: tiff_tags.TiffTags | None
 ) -> tuple[str, ...]:
     photoshop = image.info.get("photoshop")
     iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
@@ -132,8 +138,12 @@ def note_lost(
     beside = "inks" if tiff and tiff.photometric == tiff_tags.CMYK else "palette"
     texts = chunks.texts if chunks else ("comment",) if "comment" in image.info else ()
     others = chunks.others if chunks else ()
+    resources = photoshop if isinstance(photoshop, dict) and image.format in ("JPEG", "MPO") else {}
+    boxed = image.format == "JPEG2000" and jp2_boxes.has_exif(path)
     return (
+        *((jp2_boxes.EXIF_NOTE,) if boxed else ()),
         *(("its IPTC data is not carried over",) if iptc else ()),
+        *psd_resources.note_left(resources, (psd_resources.RESOLUTION,)),
         *((f"its texts ({', '.join(texts[:_MOST_NAMES])}) are not carried over",) if texts else ()),
         *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
         *_segments(image),

@@ -46,17 +46,19 @@ def read(path: str) -> PngChunks:
             texts[begin.partition(b"\0")[0].decode("latin-1")] = None
         elif kind in _COLOUR and not pixels_begun and len(begin) >= _COLOUR[kind]:
             colour[kind.decode()] = begin[: _COLOUR[kind]]
-        elif kind not in _READ and kind not in _COLOUR and kind.isalpha():
+        elif kind not in _READ and kind not in _COLOUR:
             others[kind.decode()] = None
     return PngChunks(late, colour, tuple(texts), tuple(others))
 
 
 def _chunks(path: str) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the first bytes of each chunk."""
+    """Yield the kind and the first bytes of each chunk, up to what is none, such as a hole of zeros."""
     with open(path, "rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
+            if not kind.isalpha():
+                return
             start = file.tell()
             yield kind, file.read(min(length, _KEYWORD))
             file.seek(start + length + 4)

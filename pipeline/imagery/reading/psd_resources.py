@@ -1,10 +1,16 @@
 """What a PSD says beside its pixels, and Pillow does not report (Adobe Photoshop File Formats Specification)."""
 
 import struct
+from collections.abc import Collection
 
 from PIL.PsdImagePlugin import PsdImageFile
 
-_RESOLUTION, _IPTC, _PROFILE, _EXIF, _XMP = 1005, 1028, 1039, 1058, 1060
+from ...errors import ErrorType, ImageError
+
+RESOLUTION = 1005
+"""Number of an image resource."""
+
+_IPTC, _PROFILE, _VERSION, _EXIF, _XMP = 1028, 1039, 1057, 1058, 1060
 """Numbers of image resources."""
 
 _DERIVED = (1033, 1036, 1061)
@@ -13,30 +19,60 @@ _DERIVED = (1033, 1036, 1061)
 _CHANNELS = slice(12, 14)
 """Where the file's header says how many channels there are."""
 
+_HEADER = 26
+"""Bytes before the palette, the resources and the layers, each of which begins with its length."""
+
+_IS_FLAT = 4
+"""Which byte of the version says whether the file holds the picture composed of its layers."""
+
 _MOST_NAMES = 10
 """Most numbers of resources in a note, because files are hostile."""
 
 
+def is_transparent(path: str) -> bool:
+    """Return whether the first channel beyond the colours is the picture's transparency, not a saved selection."""
+    with open(path, "rb") as file:
+        file.seek(_HEADER)
+        for _ in range(2):
+            file.seek(int.from_bytes(file.read(4), "big"), 1)
+        layers, _ = (int.from_bytes(file.read(4), "big") for _ in range(2))
+        count = int.from_bytes(file.read(2), "big", signed=True)
+    return layers > 0 and count < 0
+
+
 def take(image: PsdImageFile, path: str) -> tuple[str, ...]:
-    """Put resolution, EXIF, XMP and IPTC where Pillow has those of a JPEG; return notes about all that is left out."""
+    """Put resolution, EXIF, XMP and IPTC where Pillow has those of a JPEG; return notes about all that is left out.
+
+    Raises:
+        ImageError: unsupported; the file holds layers alone.
+    """
     resources = {number: data for number, _, data in image.resources}
     image.info["photoshop"] = resources
-    read = {_IPTC, _PROFILE, *_DERIVED}
-    if len(resources.get(_RESOLUTION, b"")) >= 16:
-        across, down = struct.unpack_from(">I4xI", resources[_RESOLUTION])  # 16.16, per inch whatever unit is shown
+    if resources.get(_VERSION, b"")[_IS_FLAT : _IS_FLAT + 1] == b"\0":
+        message = "the file holds layers alone, not the picture composed of them; save it as a flat TIFF or PNG"
+        raise ImageError(ErrorType.UNSUPPORTED, message)
+    read = {_VERSION}
+    if len(resources.get(RESOLUTION, b"")) >= 16:
+        across, down = struct.unpack_from(">I4xI", resources[RESOLUTION])  # 16.16, per inch whatever unit is shown
         image.info["dpi"] = across / 65536, down / 65536
-        read.add(_RESOLUTION)
+        read.add(RESOLUTION)
     for number, name in ((_EXIF, "exif"), (_XMP, "xmp")):
         if number in resources:
             image.info[name] = resources[number]
             read.add(number)
-    left = sorted(set(resources) - read)
+    return (*_note_channels(image, path), *note_left(resources, read))
+
+
+def note_left(resources: Collection[int], read: Collection[int]) -> tuple[str, ...]:
+    """Return a note about the resources that are not read, and not told of by another note."""
+    left = sorted({*resources} - {*read} - {_IPTC, _PROFILE, *_DERIVED})
     numbers = ", ".join(map(str, left[:_MOST_NAMES]))
-    return (*_note_channels(image, path), *((f"its image resources {numbers} are not carried over",) if left else ()))
+    return (f"its image resources {numbers} are not carried over",) if left else ()
 
 
 def _note_channels(image: PsdImageFile, path: str) -> tuple[str, ...]:
     with open(path, "rb") as file:
         channels = int.from_bytes(file.read(_CHANNELS.stop)[_CHANNELS], "big")
-    more = channels - len(image.getbands())
-    return (f"its channels beyond {image.mode}, {more} in number, are not carried over",) if more > 0 else ()
+    mode = image.mode if is_transparent(path) else image.mode.removesuffix("A")
+    more = channels - len(mode)
+    return (f"its channels beyond {mode}, {more} in number, are not carried over",) if more > 0 else ()

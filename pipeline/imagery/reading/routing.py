@@ -29,6 +29,9 @@ class ImageFile(Protocol):
     def close(self) -> None: ...
 
 
+_Opener = Callable[[], ImageFile]
+
+
 def open_file(path: str, limits: FileLimits) -> "ToldFile":
     """Open a file. Raises ImageError and nothing else, here and in `window`."""
     _check_path(path)
@@ -56,9 +59,7 @@ def _check_path(path: str) -> None:
         raise ImageError(ErrorType.READ, f"{path} may not be read; give access to it")
 
 
-def _decoders(
-    path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits
-) -> list[Callable[[], ImageFile]]:
+def _decoders(path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits) -> list[_Opener]:
     """Return the decoders to try, best first."""
 
     def pillow() -> ImageFile:
@@ -76,13 +77,24 @@ def _decoders(
             return [pillow, gdal]
         return [gdal] if _is_for_gdal_alone(tiff) else [gdal, pillow]
     if kind == file_kinds.JPEG2000:
-        with suppress(ValueError, OSError, struct.error):
-            if jp2_boxes.is_georeferenced(path):
-                return [gdal]  # Pillow would lose its place
-            if jp2_boxes.has_palette(path):
-                return [pillow, gdal]
-        return [gdal, pillow]
+        return _of_jpeg_2000(path, pillow, gdal)
     return [pillow]
+
+
+def _of_jpeg_2000(path: str, pillow: _Opener, gdal: _Opener) -> list[_Opener]:
+    """Return the decoders to try. Raises ImageError for colours that neither turns into shades of light."""
+    with suppress(ValueError, OSError, struct.error):
+        if jp2_boxes.is_georeferenced(path):
+            return [gdal]  # Pillow would lose its place
+        space = jp2_boxes.colour_space(path)
+        if space in jp2_boxes.UNSUPPORTED:
+            message = f"the picture has {jp2_boxes.UNSUPPORTED[space]}; convert it to RGB first"
+            raise ImageError(ErrorType.UNSUPPORTED, message)
+        if space == jp2_boxes.SYCC:
+            return [pillow]
+        if jp2_boxes.has_palette(path):
+            return [pillow, gdal]
+    return [gdal, pillow]
 
 
 def _read_png(path: str) -> NDArray[Any]:
@@ -120,6 +132,7 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
         or tags.signed_or_float
         or _is_for_gdal_alone(tags)
         or (bool(tags.extra) and not tags.alpha)  # Pillow drops bands that it has no name for
+        or (tags.photometric == tiff_tags.YCBCR and tags.compression != tiff_tags.JPEG)  # which Pillow does not read
         or (plain and tags.pixels > _LARGE)
     )
 
@@ -140,9 +153,7 @@ class ToldFile:
 
     If that fails at the pixels, the next decoder that sees the same picture takes over."""
 
-    def __init__(
-        self, path: str, decoders: list[Callable[[], ImageFile]], unread_feature: Callable[[], str | None]
-    ) -> None:
+    def __init__(self, path: str, decoders: list[_Opener], unread_feature: Callable[[], str | None]) -> None:
         """`unread_feature` returns the feature, if any, for which all decoders call an intact file damaged."""
         self._path = path
         self._others = decoders

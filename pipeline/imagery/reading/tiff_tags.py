@@ -19,7 +19,10 @@ _BIG_ENDIAN_BIG = b"MM\0+"
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIG)
 
-MIN_IS_WHITE, MIN_IS_BLACK, PALETTE, CMYK = 0, 1, 3, 5
+MIN_IS_WHITE, MIN_IS_BLACK, PALETTE, CMYK, YCBCR = 0, 1, 3, 5, 6
+
+JPEG = 7
+"""A compression."""
 
 UNSUPPORTED = {
     8: "L*a*b* colours",
@@ -145,14 +148,16 @@ def read(path: str) -> TiffTags:
         raise ImageError(ErrorType.UNSUPPORTED, message)
     if _EPOCH in _numbers(first, _GEO_KEYS)[4::4]:
         notes = (*notes, "the epoch of its coordinates is not carried over")
-    photometric = _number(first, 262, MIN_IS_BLACK)
+    across, down = _resolution(first) or (1.0, 1.0)
+    if _number(first, 296, 2) == 1 and across != down:
+        notes = (*notes, f"its pixel aspect, {across:g}:{down:g} in no unit, is not carried over")
     return TiffTags(
         big_endian_big=head.startswith(_BIG_ENDIAN_BIG),
         pixels=_pixels(first),
         samples=_number(first, 277, 1),
         bits=max(_numbers(first, 258) or (1,)),
         signed_or_float=bool(set(_numbers(first, 339)) - {1}),
-        photometric=photometric,
+        photometric=_number(first, 262, MIN_IS_BLACK),
         compression=_number(first, 259, 1),
         predictor=_number(first, 317, 1),
         depths=_numbers(first, 258),
@@ -240,9 +245,13 @@ def _exif(file: BinaryIO, head: bytes, first: ImageFileDirectory_v2) -> tuple[by
 
 
 def _dpi(directory: ImageFileDirectory_v2) -> tuple[float, float] | None:
-    scale = _INCHES.get(_number(directory, 296, 2))
+    scale, resolution = _INCHES.get(_number(directory, 296, 2)), _resolution(directory)
+    return (resolution[0] * scale, resolution[1] * scale) if scale and resolution else None
+
+
+def _resolution(directory: ImageFileDirectory_v2) -> tuple[float, float] | None:
     with suppress(KeyError, TypeError, ValueError, ArithmeticError):
-        across, down = (float(directory[tag]) * scale for tag in (282, 283)) if scale else (0.0, 0.0)
+        across, down = (float(directory[tag]) for tag in (282, 283))
         if math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0:
             return across, down
     return None

@@ -48,8 +48,6 @@ _COMPRESSIONS = {
 _DECODED = {1, 2, 3, 4, 5, 7, 8, 32766, 32771, 32773, 32809, 32946, 34676, 34677, 34887, 34925, 50000, 50001}
 """Supported TIFF compressions; with these, a failure means that the file is damaged."""
 
-_JPEG, _YCBCR = 7, 6
-
 _MOST_PREDICTOR = 3
 
 _BMP_CODES = {4: "a JPEG inside", 5: "a PNG inside", 11: "inks (CMYK)", 12: "inks (CMYK)", 13: "inks (CMYK)"}
@@ -82,9 +80,9 @@ def _of_tiff(path: str, tiff: tiff_tags.TiffTags) -> str | None:
         return f"pixels that were predicted in a way (predictor {tiff.predictor}) of DNG"
     if len(set(tiff.depths)) > 1:
         return f"samples of different depth ({', '.join(map(str, tiff.depths))} bits)"
-    if tiff.photometric == _YCBCR and (tiff.separate or tiff.compression != _JPEG):
+    if tiff.photometric == tiff_tags.YCBCR and (tiff.separate or tiff.compression != tiff_tags.JPEG):
         return "YCbCr colours " + ("in separate planes" if tiff.separate else "that are not packed by JPEG")
-    if tiff.compression == _JPEG:
+    if tiff.compression == tiff_tags.JPEG:
         return _of_jpeg_part(path, tiff)
     return None
 
