@@ -1,11 +1,15 @@
 """Which format a picture goes into, and what of its header."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipeline.config import Format
 from pipeline.errors import ErrorType, ImageError
+from pipeline.imagery.exif import as_bytes
 from pipeline.imagery.header import CMYK, RGB, Band, Georef, GroundPoint, Header, Transform
 from pipeline.imagery.writing.formats import choose, held
 
@@ -86,6 +90,25 @@ def test_xmp_that_is_none_costs_no_image(xmp: bytes) -> None:
     """Least of all where it begins like an argument of the library that writes it."""
     in_tif = held(replace(_header("gray"), xmp=xmp), Format.TIF)
     assert (in_tif.xmp, in_tif.notes) == (None, ("XMP that is not XML in UTF-8: not in a GeoTIFF",))
+
+
+def _exif(tags: Mapping[int, Any]) -> bytes:
+    exif = Image.Exif()
+    exif.update({274: 1, **tags})
+    return as_bytes(exif)
+
+
+@pytest.mark.parametrize("chosen", [Format.TIF, Format.COG])
+@pytest.mark.parametrize("artist", ["me", "Müller", "大"])
+def test_texts_of_exif_that_a_tiff_has_tags_for(chosen: Format, artist: str) -> None:
+    """They come into a GeoTIFF; a note is left for what does not, and what the file says in its tags wins."""
+    said = {270: "a barn", 315: artist.encode().decode("latin-1"), 33432: "nobody"}
+    header = replace(_header("gray"), exif=_exif(said), tags={"TIFFTAG_COPYRIGHT": "me", "a": "b"})
+    texts = {"TIFFTAG_IMAGEDESCRIPTION": "a barn", "TIFFTAG_ARTIST": artist, "TIFFTAG_COPYRIGHT": "me", "a": "b"}
+    assert held(header, chosen) == replace(header, exif=None, tags=texts)
+    for further in ({271: "maker"}, {34665: {34850: 2}}):
+        more = held(replace(header, exif=_exif({**said, **further})), chosen)
+        assert (more.tags, more.notes) == (texts, ("EXIF: not in a GeoTIFF",))
 
 
 @pytest.mark.parametrize("chosen", [Format.TIF, Format.COG])

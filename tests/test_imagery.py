@@ -17,6 +17,7 @@ from pipeline.config import Dpi, Form, Format
 from pipeline.driver.run import Summary, run
 from pipeline.imagery import picture, survey
 from pipeline.imagery.reading.decoders import OpenImage
+from pipeline.output import target
 from pipeline.output.record import Record
 from pipeline.work.units import Division
 from sr_ops.image import sheet
@@ -24,7 +25,10 @@ from sr_ops.image.resample import downscale
 from sr_ops.settings import AUTO, Method, Settings
 
 from .fixture_types import MakeConfig
+from .picture_bytes import tiff
+from .raster_files import plain_tags
 from .rasters import write_raster
+from .test_forecast import told
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -526,6 +530,55 @@ def test_one_file_says_all(tmp_path: Path, work: Any) -> None:
     assert record.notes is None
     record, _ = work("a.tif", form=Form(Format.PNG, single=True))
     assert record.notes == "where it lies, its nodata value and tags: not in a single PNG"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_tags_of_a_scan_need_no_geotiff(dtype: str, tmp_path: Path, work: Any) -> None:
+    """`--single` gives a PNG where its EXIF says what the tags of a TIFF say, of any depth; then nothing is lost."""
+    tags = {**plain_tags(9, 8, 8 * np.dtype(dtype).itemsize), 271: (2, b"maker\0"), 305: (2, b"me\0")}
+    (tmp_path / "a.tif").write_bytes(tiff(tags, waves(dtype, 1, 8, 9).tobytes()))
+    record, _ = work("a.tif", form=Form(single=True))
+    with Image.open(tmp_path / "out/images/a.tif.png") as image:
+        assert (image.getexif()[271], image.getexif()[305]) == ("maker", "me")
+    assert record.notes is None
+
+
+@pytest.mark.parametrize("form", [Form(Format.TIF, single=True), Form(Format.COG)])
+def test_who_made_a_picture_stands_in_its_geotiff(form: Form, tmp_path: Path, work: Any) -> None:
+    """Its author and its rights, which EXIF tells, have tags of their own; notes name the rest."""
+    exif = Image.Exif()
+    exif[0x013B], exif[0x8298], exif[0x010F] = "me", "nobody else", "maker"
+    Image.fromarray(waves("uint8", 3, 30, 40).transpose(1, 2, 0)).save(tmp_path / "a.jpg", exif=exif)
+    record, _ = work("a.jpg", form=form)
+    with rasterio.open(record.output_uri) as result:
+        assert (result.tags()["TIFFTAG_ARTIST"], result.tags()["TIFFTAG_COPYRIGHT"]) == ("me", "nobody else")
+    assert record.notes == "EXIF: not in a GeoTIFF"
+
+
+def test_inks_keep_who_made_them(tmp_path: Path, work: Any) -> None:
+    """CMYK goes into a GeoTIFF whatever is asked for, with the author and the rights."""
+    exif = Image.Exif()
+    exif[0x013B], exif[0x8298] = "me", "nobody else"
+    inks = Image.fromarray(waves("uint8", 4, 8, 9).transpose(1, 2, 0), "CMYK")
+    inks.save(tmp_path / "a.jpg", exif=exif, quality=100)
+    record, _ = work("a.jpg", form=Form(single=True))
+    with Image.open(record.output_uri) as image:
+        assert (image.mode, image.tag_v2[315], image.tag_v2[33432]) == ("CMYK", "me", "nobody else")
+    assert record.notes is None
+
+
+def test_a_result_too_large_for_one_file_is_refused_by_its_header(
+    tmp_path: Path, tiny_config: MakeConfig, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is fitted, and `srpipe plan` says it in the same words; tiles and a COG have no such limit."""
+    monkeypatch.setattr(target, "_LARGEST_AT_ONCE", 60 * 80 * 3 - 1)
+    write_located(tmp_path / "a.png", waves("uint8", 3, 30, 40), driver="PNG", crs=None, transform=None)
+    record, _ = work("a.png", form=Form(single=True))
+    assert (record.status, record.error_type) == ("failed", "too_large")
+    (problem,) = told(tiny_config(output=str(tmp_path / "new"), form=Form(single=True))).problems
+    assert problem.message == record.error_message
+    for form in (Form(), Form(Format.COG)):
+        assert work("a.png", form=form)[0].status == "done"
 
 
 def test_tags_come_along(tmp_path: Path, work: Any) -> None:

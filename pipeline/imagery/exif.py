@@ -1,5 +1,6 @@
-"""EXIF as bytes, with the letters that it was read with."""
+"""EXIF as bytes, with the letters that it was read with, and the texts in it that a TIFF has tags for."""
 
+import warnings
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -9,6 +10,42 @@ _PREFIX = b"Exif\0\0"
 
 _DIRECTORIES = (34665, 34853)
 """Exif and GPSInfo."""
+
+GDAL_NAMES = {
+    270: "TIFFTAG_IMAGEDESCRIPTION",
+    305: "TIFFTAG_SOFTWARE",
+    306: "TIFFTAG_DATETIME",
+    315: "TIFFTAG_ARTIST",
+    316: "TIFFTAG_HOSTCOMPUTER",
+    33432: "TIFFTAG_COPYRIGHT",
+}
+"""GDAL's names of the tags that it writes into a TIFF."""
+
+_OF_THE_PICTURE = {256, 257, 274, 282, 283, 296, 40962, 40963}
+"""Sizes, orientation and resolution, which a TIFF says by itself."""
+
+
+def texts(exif: bytes) -> tuple[dict[str, str], bool]:
+    """Return the texts that GDAL writes into a TIFF, by its names, and whether EXIF holds or may hold more."""
+    tags = Image.Exif()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a broken tag
+            tags.load(exif)
+            said = {GDAL_NAMES[tag]: tags[tag] for tag in GDAL_NAMES if tag in tags}
+            inner = [name for tag in _DIRECTORIES if tag in tags for name in tags.get_ifd(tag)]
+    except Exception:  # noqa: BLE001 - Pillow has no class of its own for broken data
+        return {}, True
+    more = not {*tags, *inner} - {*_DIRECTORIES} <= {*GDAL_NAMES, *_OF_THE_PICTURE}
+    return {name: _letters(text) for name, text in said.items() if isinstance(text, str)}, more
+
+
+def _letters(text: str) -> str:
+    """Return a text of which Pillow made Latin-1, as UTF-8 if it is that."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 def as_bytes(exif: Image.Exif) -> bytes:

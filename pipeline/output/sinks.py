@@ -42,9 +42,6 @@ Watch = Callable[[str], AbstractContextManager[object]]
 _WAITING = 2
 """Most tiles waiting to be written; more would only use memory."""
 
-_LARGEST_AT_ONCE = 1 << 30
-"""Most bytes of samples of a result that is assembled in memory for a single file."""
-
 
 class Sink:
     """Receives finished tiles; a context manager. What is still unwritten when it is left by an exception is dropped.
@@ -125,13 +122,8 @@ class OneFile(Sink):
     """The whole result as one PNG or GeoTIFF, assembled in memory."""
 
     def __init__(self, target: Target, watch: Watch, patiently: Patience) -> None:
-        """Raises ImageError if the result is too large."""
         super().__init__(target, watch, patiently)
         header = target.header
-        size = header.height * header.width * len(header.bands) * np.dtype(header.dtype).itemsize
-        if size > _LARGEST_AT_ONCE:
-            message = f"{header.width} x {header.height} pixels are too many for one file that is written at once"
-            raise ImageError(ErrorType.TOO_LARGE, f"{message}; use --format cog, or tiles, without --single")
         self._samples = nothing_known(header)
         self._mask = np.zeros((header.height, header.width), np.bool_) if header.mask else None
         self._measures: list[Measures] = []

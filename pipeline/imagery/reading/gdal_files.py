@@ -41,8 +41,8 @@ _OPTIONS: dict[str, Any] = {
     "CPL_DEBUG": "OFF",
 }
 
-_CARRIED_TAGS = {269, 270, 305, 306, 315, 316, 33432}
-"""TIFF tags that GDAL turns into metadata, such as DocumentName, Artist and Copyright."""
+_CARRIED_TAGS = {269, *tiff_tags.DESCRIPTIVE}
+"""TIFF tags that GDAL turns into metadata, such as DocumentName and Artist, or that belong to EXIF, such as Make."""
 
 _OF_OTHER_PIXELS = ("TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE")
 """Others of them: a result may go beyond."""

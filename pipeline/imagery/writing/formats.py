@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ...config import Format
 from ...errors import ErrorType, ImageError
+from .. import exif
 from ..header import ALPHA, CMYK, RGB, Band, Georef, Header
 
 _MASK = Band(ALPHA)
@@ -33,6 +34,8 @@ def choose(header: Header, wanted: Format) -> Format:
 def held(header: Header, chosen: Format) -> Header:
     """Return the header as files of the chosen format can hold it; notes say what is lost.
 
+    Of EXIF a GeoTIFF has tags for some texts, such as Artist and Copyright.
+
     In a PNG the mask becomes an additional alpha band: full where the mask is True, 0 elsewhere.
     """
     if chosen is Format.PNG:
@@ -40,9 +43,12 @@ def held(header: Header, chosen: Format) -> Header:
     notes = []
     if header.png_colour is not None:
         notes.append(f"what a PNG says of its colours ({', '.join(header.png_colour)})")
+    tags = header.tags
     if header.exif is not None:
-        notes.append("EXIF")
-    names = {*(header.tags or ()), *(name for band in header.bands for name in band.tags or ())}
+        texts, more = exif.texts(header.exif)
+        tags = {**texts, **(tags or {})} or None
+        notes += ["EXIF"] if more else []
+    names = {*(tags or ()), *(name for band in header.bands for name in band.tags or ())}
     unnamed = sorted(names & NO_TAGS)
     if unnamed:
         notes.append(f"tags named {', '.join(unnamed)}")
@@ -51,8 +57,8 @@ def held(header: Header, chosen: Format) -> Header:
         notes.append("XMP that is not XML in UTF-8")
         xmp = None
     georef, gcp_notes = _georef_in_tif(header.georef)
-    notes = [f"{what}: not in a GeoTIFF" for what in (*notes, *gcp_notes)]
-    return replace(header, exif=None, xmp=xmp, png_colour=None, georef=georef, notes=(*header.notes, *notes))
+    told = (*header.notes, *(f"{what}: not in a GeoTIFF" for what in (*notes, *gcp_notes)))
+    return replace(header, tags=tags, exif=None, xmp=xmp, png_colour=None, georef=georef, notes=told)
 
 
 def _georef_in_tif(georef: Georef | None) -> tuple[Georef | None, list[str]]:

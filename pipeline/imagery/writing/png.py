@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
+from ..exif import GDAL_NAMES
 from ..header import Band, Header
 from . import gdal_xml
 
@@ -53,7 +54,9 @@ def world_file(header: Header) -> bytes:
 def says_all(header: Header) -> bool:
     """Return whether a PNG alone holds all that the header says; the rest goes into the file beside it."""
     silent = all(band == Band(band.colour) for band in header.bands)
-    return header.georef is None and header.nodata is None and not header.tags and silent
+    in_exif = GDAL_NAMES.values() if header.exif is not None else ()  # which is read from the same tags of a TIFF
+    tags = set(header.tags or ()) - set(in_exif)
+    return header.georef is None and header.nodata is None and not tags and silent
 
 
 def aux_xml(header: Header) -> bytes:
