@@ -3,6 +3,8 @@
 import doctest
 import importlib
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -349,6 +351,19 @@ def test_images_in_memory_need_no_default_of_torch(set_otherwise: tuple[Any, ...
     torch.set_default_dtype(torch.float32)
     np.testing.assert_array_equal(made[0], enlarge(image, 2, **options))
     assert torch.equal(made[1], super_resolve(lr, settings))
+
+
+def test_a_default_device_may_be_set_before_anything_is_imported() -> None:
+    """Tables that are made with an import lie on the CPU all the same."""
+    code = """import torch
+torch.set_default_device("meta")
+import numpy as np
+from pipeline import enlarge
+image = np.random.default_rng(0).integers(0, 256, (24, 24), dtype=np.uint8)
+print(enlarge(image, 2, preset="fast", noise=2).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "(48, 48)\n", done.stderr
 
 
 WRONG_TENSORS = {

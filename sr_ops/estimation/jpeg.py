@@ -27,11 +27,14 @@ _LUMA_STEPS = torch.tensor(
         [24, 35, 55, 64, 81, 104, 113, 92],
         [49, 64, 78, 87, 103, 121, 120, 101],
         [72, 92, 95, 98, 112, 100, 103, 99],
-    ]
+    ],
+    device="cpu",
 )
 
-CHROMA_STEPS = torch.full((BLOCK, BLOCK), 99)
-CHROMA_STEPS[:4, :4] = torch.tensor([[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]])
+CHROMA_STEPS = torch.full((BLOCK, BLOCK), 99, device="cpu")
+CHROMA_STEPS[:4, :4] = torch.tensor(
+    [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]], device="cpu"
+)
 """Steps for chroma, table K.2."""
 
 QUALITIES = range(1, 96)
