@@ -20,29 +20,6 @@ from .plan import Plan, make_plan
 from .unworked import mapped_commits
 
 
-def _find_kernels(
-    config: RunConfig,
-    check: Callable[[], None],
-    looking: Callable[[str, int, int], None],
-    table: pa.Table,
-    rows: Sequence[Row],
-    sources: Mapping[str, Source],
-) -> list[Row]:
-    """Return rows with the kernels of their cameras. Loads torch only here, if some ask for it."""
-    from .camera_kernels import CameraKernels
-
-    return CameraKernels(config, table, check, looking)(rows, sources)
-
-
-def _wrote_other_files(config: RunConfig) -> bool:
-    """Return whether the last run on the output wrote results of another form, or maps where this one does not."""
-    try:
-        held, wanted = read_run_file(config.output).config, to_plain(config)
-    except FileNotFoundError:
-        return False
-    return any(held.get(name) != wanted[name] for name in ("form", "disagreement"))
-
-
 def planned(
     config: RunConfig,
     manifest: Manifest,
@@ -77,3 +54,26 @@ def planned(
     if not restricted.units and not any(row.key in only for row, _ in plan.committed):
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
     return restricted, known
+
+
+def _find_kernels(
+    config: RunConfig,
+    check: Callable[[], None],
+    looking: Callable[[str, int, int], None],
+    table: pa.Table,
+    rows: Sequence[Row],
+    sources: Mapping[str, Source],
+) -> list[Row]:
+    """Return rows with the kernels of their cameras. Loads torch only here, if some ask for it."""
+    from .camera_kernels import CameraKernels
+
+    return CameraKernels(config, table, check, looking)(rows, sources)
+
+
+def _wrote_other_files(config: RunConfig) -> bool:
+    """Return whether the last run on the output wrote results of another form, or maps where this one does not."""
+    try:
+        held, wanted = read_run_file(config.output).config, to_plain(config)
+    except FileNotFoundError:
+        return False
+    return any(held.get(name) != wanted[name] for name in ("form", "disagreement"))
