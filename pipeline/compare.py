@@ -83,7 +83,7 @@ class Comparison:
     compared: int = 0
     """Images that all methods finished."""
     scored: int = 0
-    """Images that the means of PSNR are over: with a reference, and made exactly as it by no method."""
+    """Images that the means of PSNR are over: those with a reference that no method hits exactly."""
 
 
 def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Comparison:
