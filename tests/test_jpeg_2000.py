@@ -141,22 +141,18 @@ def test_luma_and_chroma_become_colours(tmp_path: Path, mode: str) -> None:
     assert "its EXIF data, in a box of JPEG 2000, is not carried over" in header.notes
 
 
-@pytest.mark.parametrize("colours", [b"\1\0\0" + struct.pack(">I", 12), b"\2\0\0" + bytes(16) + b"CMYK"])
-def test_inks_in_jpeg_2000_are_refused(tmp_path: Path, colours: bytes) -> None:
-    """They would come out as shades of gray."""
-    Image.fromarray(random_values("uint8", 16, 16, 4)).save(path := tmp_path / "a.jp2")
-    _with_colours(path, colours)
-    error = error_of(str(path))
-    assert (error.error_type, "inks (CMYK)" in str(error)) == (ErrorType.UNSUPPORTED, True)
-
-
-@pytest.mark.parametrize("colours", [b"\1\0\0" + struct.pack(">I", 14), b"\2\0\0" + bytes(16) + b"Lab "])
-def test_lab_in_jpeg_2000_is_refused(tmp_path: Path, colours: bytes) -> None:
-    """Its numbers are no intensities."""
-    Image.fromarray(random_values("uint8", 16, 16, 3)).save(path := tmp_path / "a.jp2")
-    _with_colours(path, colours)
-    error = error_of(str(path))
-    assert (error.error_type, "L*a*b*" in str(error)) == (ErrorType.UNSUPPORTED, True)
+@pytest.mark.parametrize(
+    ("bands", "number", "name", "told"), [(4, 12, b"CMYK", "inks (CMYK)"), (3, 14, b"Lab ", "L*a*b*")]
+)
+def test_colours_that_are_no_shades_of_light_are_refused(
+    tmp_path: Path, bands: int, number: int, name: bytes, told: str
+) -> None:
+    """By number or by the name in a profile. Inks would come out as shades of gray; L*a*b* has no intensities."""
+    for colours in (b"\1\0\0" + struct.pack(">I", number), b"\2\0\0" + bytes(16) + name):
+        Image.fromarray(random_values("uint8", 16, 16, bands)).save(path := tmp_path / "a.jp2")
+        _with_colours(path, colours)
+        error = error_of(str(path))
+        assert (error.error_type, told in str(error)) == (ErrorType.UNSUPPORTED, True)
 
 
 @pytest.mark.parametrize("around", [b"jp2h", b"asoc"])

@@ -13,7 +13,7 @@ from PIL import Image
 import pipeline.driver.plan
 import pipeline.driver.run
 from pipeline import storage
-from pipeline.config import Existing, Form
+from pipeline.config import Existing, Form, RunConfig
 from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
@@ -94,13 +94,23 @@ def test_larger_tiles_leave_no_small_ones(
     assert np.abs(pasted(large, "a.png") - small).max() <= 1
 
 
+def of_two_forms(tiny_config: MakeConfig, before: str) -> tuple[RunConfig, RunConfig]:
+    """A run and another one after it that writes none of the files of the first."""
+    first = tiny_config(form=Form(single=before == "files"), disagreement=before != "files")
+    return first, replace(first, form=Form(single=before != "files"), disagreement=False)
+
+
+def assert_only_its_form(out: Path, config: RunConfig) -> None:
+    kept, removed = ("images", "tiles") if config.form.single else ("tiles", "images")
+    assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
+
+
 @pytest.mark.parametrize("before", ["tiles and a map", "files"])
 def test_another_form_after_one_that_could_not_be_written(
     before: str, out: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run withdraws what is done, and the disk is full; when there is room nothing of the first form is left."""
-    first = tiny_config(form=Form(single=before == "files"), disagreement=before != "files")
-    then = replace(first, form=Form(single=before != "files"), disagreement=False)
+    first, then = of_two_forms(tiny_config, before)
     run(first, observer)
     with monkeypatch.context() as patched:
 
@@ -110,8 +120,7 @@ def test_another_form_after_one_that_could_not_be_written(
         patched.setattr("pipeline.work.image_work.write_tiles", refuse)
         assert run(then, observer).failed == 3
     assert run(then, observer).done == 3
-    kept, removed = ("images", "tiles") if then.form.single else ("tiles", "images")
-    assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
+    assert_only_its_form(out, then)
 
 
 def test_a_clock_that_was_ahead(out: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords) -> None:
@@ -131,8 +140,7 @@ def test_another_form_after_a_run_that_was_interrupted(
     before: str, out: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Images in flight have files and no record; nothing of them is left beside the form that is asked for then."""
-    first = tiny_config(form=Form(single=before == "files"), disagreement=before != "files")
-    then = replace(first, form=Form(single=before != "files"), disagreement=False)
+    first, then = of_two_forms(tiny_config, before)
     with monkeypatch.context() as patched:
         write = storage.write
 
@@ -145,8 +153,7 @@ def test_another_form_after_a_run_that_was_interrupted(
         with pytest.raises(KeyboardInterrupt):
             run(first, observer)
     assert run(then, observer).done == 3
-    kept, removed = ("images", "tiles") if then.form.single else ("tiles", "images")
-    assert [bool(files_below(out / folder)) for folder in (kept, removed, "disagreement")] == [True, False, False]
+    assert_only_its_form(out, then)
 
 
 def test_the_file_of_another_manifest_is_not_replaced(tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:

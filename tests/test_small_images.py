@@ -77,6 +77,23 @@ def enlarged(
     return enlarge
 
 
+def test_a_long_image_is_not(enlarged: Any, tmp_path: Path, pixels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no more pixels than a window, but back-projection takes a matrix as large as the square of its side."""
+    _colours(tmp_path / "long.png", pixels(height=16, width=700, bands=4))
+    (tmp_path / "m.csv").write_text("uri\nlong.png\n")
+    halos = []
+    plan_tiles = enlarging.plan_tiles
+
+    def planned(height: int, width: int, tile_size: int, halo: int) -> Any:
+        halos.append(halo)
+        return plan_tiles(height, width, tile_size, halo)
+
+    monkeypatch.setattr(enlarging, "plan_tiles", planned)
+    enlarged("long")
+    assert (32 + 2 * halos[0]) ** 2 > 16 * 700
+    assert 32 + 2 * halos[0] < 700
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_it_is_computed_once(
     name: str, enlarged: Any, tmp_path: Path, pixels: Any, monkeypatch: pytest.MonkeyPatch

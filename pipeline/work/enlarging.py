@@ -50,14 +50,13 @@ class Enlargement:
 
     @cached_property
     def halo(self) -> int:
-        """LR pixels that are read around a tile: all of an image that has no more of them than the window of a piece.
+        """LR pixels that are read around a tile: all of an image that fits the window of a piece.
 
         Such an image is computed once. Else its tiles would compute what their windows share again: of 600 x 600 pixels
-        41 %.
+        41 %. Neither side may be longer, because back-projection takes a matrix as large as the square of a side.
         """
-        height, width = self.picture.height, self.picture.width
-        is_small = height * width <= (self.piece + 2 * self.least_halo) ** 2
-        return max(height, width) if is_small else self.least_halo
+        longest = max(self.picture.height, self.picture.width)
+        return longest if longest <= self.piece + 2 * self.least_halo else self.least_halo
 
     @cached_property
     def least_halo(self) -> int:

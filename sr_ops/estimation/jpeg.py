@@ -73,8 +73,8 @@ def find_steps(image: Tensor) -> Tensor | None:
     tables = [steps_of_quality(quality) for quality in QUALITIES]
     fits = _fits(tables, *evidence)
     if fits[:, 0].max() > _HINT:
-        tables += [steps.T for steps in tables]
-        fits = torch.cat([fits, _fits(tables[len(QUALITIES) :], *evidence)])
+        turned = [steps.T for steps in tables]
+        tables, fits = [*tables, *turned], torch.cat([fits, _fits(turned, *evidence)])
     fit, deviations = fits.T
     deviations = deviations.where(fit > _LEAST_FIT, 0)
     best = int(deviations.argmax())

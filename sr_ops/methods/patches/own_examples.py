@@ -129,7 +129,8 @@ def _turned(image: Tensor, domain: Domain) -> Iterator[tuple[Tensor, Tensor | No
     """Yield the mean band in all 8 orientations, and what is known of it, (1, H, W) float32."""
     # Rounded so that the mean of equal bands does not depend on their number.
     mean = (image.double().mean(0, keepdim=True) * 2**16).round().div(2**16).to(image)
-    known = None if domain.known_pixels is None else domain.known_pixels[None].float()
+    pixels = domain.known_pixels
+    known = None if pixels is None else pixels[None].float()
     for element in range(dihedral.ORDER):
         yield dihedral.transform(mean, element), None if known is None else dihedral.transform(known, element)
 
