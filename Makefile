@@ -97,7 +97,7 @@ bench-rows: install
 bench-no-harm: with-data install
 	$(VENV)/bin/python -m benchmarks.no_harm $(DATA) $(OPTIONS)
 
-# odd/, satellite/, satellite_pairs/, archive/, large/; about 10 minutes. Writes docs/fidelity.md; fails where an
+# odd/, satellite/, satellite_pairs/, archive/, large/; about 50 minutes. Writes docs/fidelity.md; fails where an
 # expectation is missed.
 bench-fidelity: with-data install
 	$(VENV)/bin/python -m benchmarks.fidelity $(DATA)

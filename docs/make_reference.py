@@ -19,6 +19,7 @@ from typer.main import get_group  # noqa: E402 - of this checkout, installed or 
 
 from jobs.answers import EXIT_CODES  # noqa: E402
 from jobs.cli import app  # noqa: E402
+from pipeline.errors import ErrorType  # noqa: E402
 from pipeline.output.record import COLUMNS, Record  # noqa: E402
 from sr_ops import Preset, preset  # noqa: E402
 
@@ -53,9 +54,13 @@ def page() -> str:
         "Every option of `srpipe run` can also be a variable, `SRPIPE_` and its name in capital letters with `_` for"
         " `-` (`SRPIPE_THREADS_PER_WORKER=2`), or a key of a job file ([job.toml](job.toml)). The command line wins"
         " over the variables, and these win over the file.",
-        *(part for name, command in commands.items() for part in _command(name, command)),
+        *(part for name, command in commands.items() for part in _command(name, command, commands["run"])),
         "## Exit codes",
         _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()]),
+        "## Kinds of failure",
+        "The `error_type` of a record whose status is `failed`; its `error_message` says what to do. `srpipe retry`"
+        " repeats all but `bad_row`.",
+        _table(["kind", "meaning"], [[f"`{ErrorType[name]}`", text] for name, text in _docstrings(ErrorType).items()]),
         "## Record columns",
         "`OUT/manifest.parquet` has one row for every row of the manifest; rows that are the same share one, and rows"
         " of earlier manifests stay. Seconds are wall-clock, sizes bytes, times"
@@ -65,16 +70,24 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _command(name: str, command: Any) -> Iterator[str]:
+def _command(name: str, command: Any, run: Any) -> Iterator[str]:
+    """A command's section; options that `srpipe run` has with the same words are named, and told there."""
     words = [_called(parameter) for parameter in command.params if _is_argument(parameter)]
     yield f"### `srpipe {' '.join([name, *words])}`"
     yield _one_line(command.help or "")
-    rows = []
+    known = [] if command is run else list(_options(run))
+    options = list(_options(command))
+    yield _table(["option", "default", "what it does"], [row for row in options if row not in known])
+    shared = [row[0].partition(" ")[0] for row in options if row in known]
+    if shared:
+        yield f"And as [`srpipe run`](#srpipe-run-manifest) has them: {', '.join(shared)}."
+
+
+def _options(command: Any) -> Iterator[list[str]]:
     for parameter in (one for one in command.params if not one.hidden):
         flags = [flag for flag in (*parameter.opts, *parameter.secondary_opts) if flag.startswith("-")]
-        shown = " ".join(f"`{flag}`" for flag in sorted(flags, key=len, reverse=True)) or f"`{_called(parameter)}`"
-        rows.append([f"{shown} {_values(parameter)}".strip(), _default(parameter), _one_line(parameter.help or "")])
-    yield _table(["option", "default", "what it does"], rows)
+        shown = " ".join(f"`{flag}`" for flag in flags) or f"`{_called(parameter)}`"
+        yield [f"{shown} {_values(parameter)}".strip(), _default(parameter), _one_line(parameter.help or "")]
 
 
 def _is_argument(parameter: Any) -> bool:
@@ -120,7 +133,8 @@ def _word(value: Any) -> str:
 
 
 def _columns() -> Iterator[list[str]]:
-    told = {name: text for kind in reversed(Record.__mro__) for name, text in _docstrings(kind).items()}
+    kinds = [kind for kind in reversed(Record.__mro__) if is_dataclass(kind)]
+    told = {name: text for kind in kinds for name, text in _docstrings(kind).items()}
     hints = typing.get_type_hints(Record)
     for name in COLUMNS:
         kind = re.sub(r"<class '(\w+)'>", r"\1", str(hints[name])).replace("datetime.datetime", "datetime")
@@ -129,15 +143,14 @@ def _columns() -> Iterator[list[str]]:
 
 
 def _docstrings(kind: type) -> dict[str, str]:
-    """What stands below each field of a dataclass, by the field's name."""
-    if not is_dataclass(kind):
-        return {}
+    """What stands below each field of a dataclass or member of an enum, by its name."""
     module = ast.parse(Path(str(sys.modules[kind.__module__].__file__)).read_text(encoding="utf-8"))
     (body,) = (node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
     told = {}
     for field, below in pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            told[field.target.id] = _one_line(ast.literal_eval(below.value))
+        target = field.target if isinstance(field, ast.AnnAssign) else getattr(field, "targets", [None])[0]
+        if isinstance(target, ast.Name) and isinstance(below, ast.Expr):
+            told[target.id] = _one_line(ast.literal_eval(below.value))
     return told
 
 

@@ -25,7 +25,8 @@ _OF_OTHERS = _Listed(
 )
 
 _LINES = {
-    Method.AUTO: "The prior, a network fitted to the image or bicubic: whichever is best on held-out parts of it.",
+    Method.AUTO: "The prior, or a network fitted to the image where that pays; bicubic where they clearly lose on the"
+    " image made small again.",
     Method.PRIOR: "The prior's network as it is; nothing is fitted.",
     Method.ZSSR: "A network fitted to the image itself; --network selects it.",
 }

@@ -75,7 +75,12 @@ class FitOptions(SizeOptions):
     ] = None
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Take N optimiser steps for each network that is fitted."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Take N optimiser steps where a network is fitted; from a prior, --method auto fits only for blurs"
+            " unlike a Gaussian.",
+        ),
     ] = None
     network: Annotated[
         str | None,

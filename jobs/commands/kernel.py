@@ -53,7 +53,7 @@ def kernel(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Describe a camera's kernel, given by name, by file or by images. It is estimated from the images' pixels."""
+    """Describe a camera's kernel: one that you name, one in a file, or the one found in the pixels of your images."""
     if listed or spec is None:
         _print_list(spec, output, listed=listed, as_json=as_json)
         return 0

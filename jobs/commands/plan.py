@@ -79,7 +79,7 @@ def plan(
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> int:
-    """Show what a run with the same options would do and cost. Writes nothing."""
+    """Show what a run with the same options would do and cost. It writes nothing into the output."""
     from pipeline import storage as files
     from pipeline.forecast.forecast import forecast
     from pipeline.forecast.outlook import Asked

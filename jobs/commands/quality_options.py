@@ -68,7 +68,8 @@ class QualityOptions(FitOptions):
             "--range",
             metavar="auto|none|LOW,HIGH",
             callback=checked_by(parse_range),
-            help="Keep the samples of the result in this range; auto: for floats, the range of the input.",
+            help="Keep the samples of the result in this range; auto: of integers that of their type, of floats that"
+            " of the input.",
         ),
     ] = Settings.value_range
     kernel: Annotated[

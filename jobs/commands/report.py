@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @with_panels
 def report(
     output: Annotated[
-        str, typer.Argument(metavar="OUT", help="Report on this output, of a run that ended, failed or goes on.")
+        str, typer.Argument(metavar="OUT", help="Report on the run in this output; it may still be at work.")
     ],
     place: Annotated[
         str | None,

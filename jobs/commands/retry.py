@@ -30,7 +30,7 @@ def _kinds(names: list[str] | None) -> list[str] | None:
 
 @with_panels
 def retry(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Retry in this output, in which images failed.")],
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Retry the failed images of this output.")],
     error_type: Annotated[
         list[str] | None,
         typer.Option(

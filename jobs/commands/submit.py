@@ -42,7 +42,8 @@ def submit(
         bool,
         typer.Option(
             "--wait/--no-wait",
-            help="Wait until the job has ended, of an earlier call too, and exit with its exit code.",
+            help="Wait until the job has ended and exit with its exit code; wait for the earlier job if the slot was"
+            " started before.",
         ),
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,

@@ -33,8 +33,8 @@ class Record(TrustColumns):
     attempt: int = 1
     """1, and one more for every time that its worker died, or memory ran out, before."""
     method_used: str | None = None
-    """zssr: a network fitted to the image; prior: one as it is; bicubic; or another method of `srpipe methods`. Asked
-    for, or of the first three the best on parts held out."""
+    """zssr: a network fitted to the image; prior: one as it is; bicubic; or another method of `srpipe methods`. It was
+    asked for; or auto took bicubic or the prior where the network or the fit clearly lost."""
     network: str | None = None
     """Which network was fitted."""
     scale: float | None = None
