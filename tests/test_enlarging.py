@@ -220,7 +220,7 @@ def test_disagreements_of_stages_add_up() -> None:
     settings = Settings(network=Network.SUBPIXEL, method=Method.ZSSR, width=8, depth=3, scale=4)
     networks = tuple(network_at_start(Network.SUBPIXEL, 1, depth=3, seed=seed) for seed in range(2))
     for network in networks:
-        last = network.body[-1].weight
+        last = network.body[-2].weight
         last.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
     model, lr = Model(Method.ZSSR, matlab(4), networks), noise(1, 12, 14)
     _, first = enlarge_and_compare(lr, replace(model, networks=networks[:1]), settings)

@@ -3,7 +3,7 @@
 Networks that can be fitted from scratch are files of `networks/fitted/`; direct.py has the one for any camera.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,8 @@ class ResidualNetwork(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Image pixels on each side that an output depends on: for 3 x 3 convolutions their number."""
-        return sum(isinstance(layer, nn.Conv2d) for layer in self.body.modules())
+        """Image pixels on each side that an output depends on."""
+        raise NotImplementedError
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
         """Return the input of the first convolution, for an image with as many bands as the network."""
@@ -43,7 +43,8 @@ class ResidualNetwork(nn.Module):
 
     def residual(self, seen: Tensor) -> Tensor:
         """Return what the network adds to the base, (B, C, s h, s w)."""
-        raise NotImplementedError
+        residual: Tensor = self.body(seen)
+        return residual
 
     def forward(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
         batch, bands = image.shape[:2]
@@ -71,14 +72,24 @@ class FittedNetwork(ResidualNetwork):
     source: ClassVar[str]
     """The paper, with its section or equation."""
     options: ClassVar[tuple[str, ...]] = ()
-    """Fields of Settings that it takes beside width and depth, as arguments of the same names."""
+    """Fields of Settings that `layers` takes beside width and depth, as arguments of the same names."""
     fixed_depth: ClassVar[bool] = False
     """Whether the number of convolutions is fixed, whatever `depth` is."""
     stackable = False
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:  # noqa: ARG002
+    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype, **options: Any) -> None:
         super().__init__(bands, STAGE_SCALE, autocast_dtype)
         self._depth = depth
+        self.body = nn.Sequential(*self.layers(bands, width, depth, **options))
+
+    def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:
+        """Return the layers, from what is `seen` to the residual; a network with `options` takes these, too.
+
+        Args:
+            width: channels of the hidden layers.
+            depth: number of convolutions.
+        """
+        raise NotImplementedError
 
     @classmethod
     def reach_of(cls, depth: int) -> int:
@@ -103,20 +114,12 @@ class NetworkAtHrSize(FittedNetwork):
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
         return base
 
-    def residual(self, seen: Tensor) -> Tensor:
-        residual: Tensor = self.body(seen)
-        return residual
-
 
 class NetworkAtLrSize(FittedNetwork):
     """A network whose input is the image itself, and which makes STAGE_SCALE^2 pixels from each."""
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:  # noqa: ARG002 - one of the three
         return image
-
-    def residual(self, seen: Tensor) -> Tensor:
-        """Return the residual of a pixel-shuffle head, unless overridden."""
-        return nn.functional.pixel_shuffle(self.body(seen), STAGE_SCALE)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:

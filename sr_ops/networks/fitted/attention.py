@@ -30,16 +30,16 @@ class Attention(NetworkAtLrSize):
     )
     source = "Woo et al. 2018, section 3"
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, width, depth, autocast_dtype)
+    def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:
         blocks, left = divmod(depth - 2, 2)
-        self.body = nn.Sequential(
+        return [
             convolution(bands, width),
             *(Addition(width) for _ in range(left)),
             *(ResidualBlock(width, after=nn.Sequential(_Channels(width), _Places())) for _ in range(blocks)),
             nn.ReLU(),
             convolution(width, bands * STAGE_SCALE**2),
-        )
+            nn.PixelShuffle(STAGE_SCALE),
+        ]
 
     @classmethod
     def reach_of(cls, depth: int) -> int:

@@ -1,7 +1,6 @@
 """FSRCNN: convolutions at LR size, and a transposed convolution that makes the HR pixels."""
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...settings import STAGE_SCALE
 from ..layers import convolution
@@ -22,8 +21,7 @@ class Deconv(NetworkAtLrSize):
     line = "FSRCNN: narrow convolutions at the input's size, and a transposed convolution that makes the pixels."
     source = "Dong et al. 2016, section 3"
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, width, depth, autocast_dtype)
+    def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:
         narrow = max(1, width // _NARROWER)
         sides, channels = _layers(depth, width, narrow)
         hidden = (
@@ -34,16 +32,12 @@ class Deconv(NetworkAtLrSize):
         last = nn.ConvTranspose2d(
             width, bands, _LAST_SIDE, STAGE_SCALE, padding=_LAST_SIDE // 2, output_padding=STAGE_SCALE - 1
         )
-        self.body = nn.Sequential(convolution(bands, width, _FIRST_SIDE), nn.PReLU(), *hidden, last)
+        return [convolution(bands, width, _FIRST_SIDE), nn.PReLU(), *hidden, last]
 
     @classmethod
     def reach_of(cls, depth: int) -> int:
         sides, _ = _layers(depth, 1, 1)
         return sum(side // 2 for side in sides) + -(-(_LAST_SIDE // 2) // STAGE_SCALE)
-
-    def residual(self, seen: Tensor) -> Tensor:
-        residual: Tensor = self.body(seen)
-        return residual
 
 
 def _layers(depth: int, width: int, narrow: int) -> tuple[list[int], list[int]]:

@@ -1,6 +1,5 @@
 """Coarse to fine: one residual from features at LR size, and one from features at HR size."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle
 
@@ -19,18 +18,13 @@ class Progressive(NetworkAtLrSize):
     line = "LapSRN's pyramid: features at the input's size, then at the result's; each adds what it finds."
     source = "Lai et al. 2017, section 3.1"
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, width, depth, autocast_dtype)
-        self.body = nn.Sequential(_Level(bands, width, *_additions(depth), has_fine=depth > 2))
+    def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:
+        return [_Level(bands, width, *_additions(depth), has_fine=depth > 2)]
 
     @classmethod
     def reach_of(cls, depth: int) -> int:
         coarse, fine = _additions(depth)
         return 2 + coarse + (-(-(fine + 1) // STAGE_SCALE) if depth > 2 else 0)
-
-    def residual(self, seen: Tensor) -> Tensor:
-        residual: Tensor = self.body(seen)
-        return residual
 
 
 class _Level(nn.Module):

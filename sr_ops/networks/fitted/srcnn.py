@@ -1,6 +1,5 @@
 """SRCNN: three convolutions after interpolation."""
 
-import torch
 from torch import nn
 
 from ...settings import STAGE_SCALE
@@ -23,11 +22,10 @@ class Srcnn(NetworkAtHrSize):
     fixed_depth = True
     stackable = True
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, width, depth, autocast_dtype)
+    def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:  # noqa: ARG002 - it has three
         channels = (bands, width, max(1, width // 2), bands)
         extraction, mapping, reconstruction = map(convolution, channels, channels[1:], _SIDES)
-        self.body = nn.Sequential(extraction, nn.ReLU(), mapping, nn.ReLU(), reconstruction)
+        return [extraction, nn.ReLU(), mapping, nn.ReLU(), reconstruction]
 
     @classmethod
     def reach_of(cls, depth: int) -> int:  # noqa: ARG003 - it has the three

@@ -1,6 +1,5 @@
 """Convolutions at LR size and a pixel-shuffle head: the default without a prior."""
 
-import torch
 from torch import nn
 
 from ...settings import STAGE_SCALE
@@ -19,14 +18,14 @@ class Subpixel(NetworkAtLrSize):
     source = "Shi et al. 2016, section 3"
     stackable = True
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, width, depth, autocast_dtype)
-        self.body = nn.Sequential(
+    def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:
+        return [
             convolution(bands, width),
             *(Addition(width) for _ in range(depth - 2)),
             nn.ReLU(),
             convolution(width, bands * STAGE_SCALE**2),
-        )
+            nn.PixelShuffle(STAGE_SCALE),
+        ]
 
 
 NETWORK = Subpixel

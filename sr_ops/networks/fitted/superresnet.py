@@ -1,6 +1,5 @@
 """Residual blocks after interpolation, with optional normalisation and dropout."""
 
-import torch
 from torch import nn
 
 from ...settings import Normalisation
@@ -18,25 +17,23 @@ class Superresnet(NetworkAtHrSize):
     source = "Ledig et al. 2017, figure 4"
     options = ("dropout", "normalisation")
 
-    def __init__(
+    def layers(
         self,
         bands: int,
         width: int,
         depth: int,
-        autocast_dtype: torch.dtype,
         dropout: float = 0.0,
         normalisation: Normalisation = Normalisation.NONE,
-    ) -> None:
-        super().__init__(bands, width, depth, autocast_dtype)
+    ) -> list[nn.Module]:
         blocks, left = divmod(depth - 2, 2)
-        self.body = nn.Sequential(
+        return [
             convolution(bands, width),
             *(Addition(width) for _ in range(left)),
             *(ResidualBlock(width, normalisation) for _ in range(blocks)),
             nn.ReLU(),
             Dropout(dropout),
             convolution(width, bands),
-        )
+        ]
 
 
 NETWORK = Superresnet

@@ -1,6 +1,5 @@
 """The network of the ZSSR paper, at HR size."""
 
-import torch
 from torch import nn
 
 from ..layers import convolution
@@ -17,10 +16,9 @@ class Zssr(NetworkAtHrSize):
     source = "Shocher et al. 2018, section 3.1"
     stackable = True
 
-    def __init__(self, bands: int, width: int, depth: int, autocast_dtype: torch.dtype) -> None:
-        super().__init__(bands, width, depth, autocast_dtype)
+    def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:
         hidden = (layer for _ in range(depth - 2) for layer in (nn.ReLU(), convolution(width, width)))
-        self.body = nn.Sequential(convolution(bands, width), *hidden, nn.ReLU(), convolution(width, bands))
+        return [convolution(bands, width), *hidden, nn.ReLU(), convolution(width, bands)]
 
 
 NETWORK = Zssr
