@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..image.resample import cubic
+from ..image.resample import CUBIC, LANCZOS_3, TRIANGLE, Interpolant
 from . import blur_shapes, kernel_spec
 from .kernel_spec import MAX_SIDE
 
@@ -98,10 +98,7 @@ def gaussian(sigma_1: float, sigma_2: float, degrees: float, scale: int, side: i
 
 def bicubic(scale: int) -> Kernel:
     """Return MATLAB's antialiased bicubic; inside the image it equals `resample.downscale`."""
-    side = _odd(2 * math.ceil(2 * scale + middle(scale)) + 1)
-    x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
-    row = cubic(x / scale)
-    return _normalised(row[:, None] * row[None, :])
+    return _antialiased(CUBIC, scale)
 
 
 def of_mtf(transfer: float, scale: int) -> Kernel:
@@ -126,17 +123,19 @@ def box(scale: int) -> Kernel:
 
 def bilinear(scale: int) -> Kernel:
     """Return the antialiased triangle, two LR pixels wide."""
-    side = _odd(2 * math.ceil(scale + middle(scale)) + 1)
-    x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
-    row = (1 - x.abs() / scale).clamp_min(0)
-    return _normalised(row[:, None] * row[None, :])
+    return _antialiased(TRIANGLE, scale)
 
 
 def lanczos(scale: int) -> Kernel:
     """Return the antialiased three-lobed Lanczos kernel, six LR pixels wide."""
-    side = _odd(2 * math.ceil(3 * scale + middle(scale)) + 1)
-    x = (torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)) / scale
-    row = torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
+    return _antialiased(LANCZOS_3, scale)
+
+
+def _antialiased(interpolant: Interpolant, scale: int) -> Kernel:
+    """Return the interpolant, stretched to LR pixels and centred on one."""
+    side = _odd(2 * math.ceil(interpolant.radius * scale + middle(scale)) + 1)
+    x = torch.arange(side, dtype=torch.float64) - side // 2 - middle(scale)
+    row = interpolant.weight(x / scale)
     return _normalised(row[:, None] * row[None, :])
 
 
@@ -177,7 +176,7 @@ def of_first_stage(kernel: Kernel, scale: int, first: int) -> Kernel:
     offsets = torch.arange(kernel.side, dtype=torch.float64) - kernel.side // 2 - middle(scale)
     here = _waves(frequencies * ratio, offsets)
     positions = torch.linspace(-2, 2, 4001, dtype=torch.float64)
-    weights = cubic(positions)
+    weights = CUBIC.weight(positions)
     rest = (weights * torch.cos(2 * math.pi * frequencies[:, None] * positions)).sum(1) / weights.sum()
     spectrum = here @ kernel.taps.to(here) @ here.T / (rest[:, None] * rest)
     return _of_spectrum(spectrum, [_most_offsets() - middle(first)] * 2)

@@ -35,7 +35,17 @@ def cubic(x: Tensor) -> Tensor:
     return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
-CUBIC = Interpolant(cubic, 2)
+def triangle(x: Tensor) -> Tensor:
+    """Return the triangle kernel: 1 at 0, falling to 0 at -1 and 1."""
+    return (1 - x.abs()).clamp_min(0)
+
+
+def lanczos_3(x: Tensor) -> Tensor:
+    """Return sinc(x) under the window sinc(x / 3): support [-3, 3], 1 at 0, 0 at the other whole numbers."""
+    return torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
+
+
+CUBIC, TRIANGLE, LANCZOS_3 = Interpolant(cubic, 2), Interpolant(triangle, 1), Interpolant(lanczos_3, 3)
 
 
 def downscale(image: Tensor, scale: int) -> Tensor:

@@ -5,12 +5,7 @@ from torch import Tensor
 from ..camera.degradation import Degradation
 from ..enlarging.method import EnlargingMethod, Learned
 from ..image.domain import Domain
-from ..image.resample import Interpolant, upscale
-
-
-def triangle(x: Tensor) -> Tensor:
-    """Return the triangle kernel: 1 at 0, falling to 0 at -1 and 1."""
-    return (1 - x.abs()).clamp_min(0)
+from ..image.resample import TRIANGLE, upscale
 
 
 class Bilinear(EnlargingMethod):
@@ -23,7 +18,7 @@ class Bilinear(EnlargingMethod):
         return 1
 
     def enlarge(self, window: Tensor, degradation: Degradation, domain: Domain, learned: Learned) -> Tensor:  # noqa: ARG002
-        return upscale(window, degradation.scale, Interpolant(triangle, radius=1))
+        return upscale(window, degradation.scale, TRIANGLE)
 
 
 METHOD = Bilinear()
