@@ -14,6 +14,11 @@ LARGEST_DIRECT = 4
 MIN_SCALE, MAX_SCALE = 2, 8
 
 
+def doublings(scale: int) -> tuple[int, ...]:
+    """Return what stages of STAGE_SCALE reach one after the other, the last one at most `scale`: 7 -> (2, 4, 7)."""
+    return tuple(min(STAGE_SCALE**stage, scale) for stage in range(1, (scale - 1).bit_length() + 1))
+
+
 class Network(StrEnum):
     """Networks that the code refers to by name; `registry.NETWORKS` lists all that can be fitted from scratch."""
 
@@ -232,12 +237,7 @@ class Settings:
         """The ratio to the LR image after each stage: 3 -> (3,) and 8 -> (4, 8) if direct, else 8 -> (2, 4, 8)."""
         if self.network == Network.DIRECT:
             return (self.scale,) if self.scale <= LARGEST_DIRECT else (LARGEST_DIRECT, self.scale)
-        scales = []
-        reached = 1
-        while reached < self.scale:
-            reached *= STAGE_SCALE
-            scales.append(min(reached, self.scale))
-        return tuple(scales)
+        return doublings(self.scale)
 
 
 class Preset(StrEnum):

@@ -50,17 +50,23 @@ class Stage:
 @lru_cache(maxsize=8)  # a degradation caches properties that are worth keeping from tile to tile
 def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]:
     """Return all stages up to the scale of the settings, which must be that of `degradation`."""
-    stages: list[Stage] = []
-    direct = settings.network == Network.DIRECT
-    for number, reached in enumerate(settings.stage_scales):
-        seen = seen_at(reached, degradation) if direct else Degradation((bicubic(reached),), reached)
-        ratio = reached if direct and number == 0 else STAGE_SCALE
-        learned = seen if number == 0 else Degradation((bicubic(ratio),), ratio)
-        stages.append(Stage(ratio, reached, learned, seen, interpolates=not direct))
-    return tuple(stages)
+    if settings.network == Network.DIRECT:
+        return staged(settings.stage_scales, degradation)
+    clean = Degradation((bicubic(settings.scale),), settings.scale)
+    return staged(settings.stage_scales, clean, interpolates=True)
 
 
-def seen_at(reached: int, degradation: Degradation) -> Degradation:
+def staged(scales: tuple[int, ...], camera: Degradation, interpolates: bool = False) -> tuple[Stage, ...]:
+    """Return stages that reach `scales`: the first one undoes the camera, later ones enlarge by STAGE_SCALE."""
+    first, *later = scales
+    seen, doubling = _seen_at(first, camera), Degradation((bicubic(STAGE_SCALE),), STAGE_SCALE)
+    return (
+        Stage(first, first, seen, seen, interpolates),
+        *(Stage(STAGE_SCALE, reached, doubling, _seen_at(reached, camera), interpolates) for reached in later),
+    )
+
+
+def _seen_at(reached: int, degradation: Degradation) -> Degradation:
     """Return the degradation from an image at ratio `reached` to the LR image: `degradation` itself at full scale."""
     scale = degradation.scale
     if reached == scale:

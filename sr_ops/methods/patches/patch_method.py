@@ -15,12 +15,11 @@ from torch import Tensor
 from ...camera.back_projection import back_project, reach_of
 from ...camera.base import base_reach
 from ...camera.degradation import Degradation
-from ...camera.kernels import bicubic
 from ...enlarging.method import EnlargingMethod, Learned
-from ...enlarging.stages import Stage, seen_at
+from ...enlarging.stages import Stage, staged
 from ...image.domain import UNIT, Domain
 from ...image.resample import resize
-from ...settings import STAGE_SCALE, Settings
+from ...settings import STAGE_SCALE, Settings, doublings
 from .own_examples import PATCH_REACH, Examples, examples_of, laid_over, patches_of
 
 _AT_ONCE = 16384
@@ -101,14 +100,7 @@ class PatchMethod(EnlargingMethod):
 @lru_cache(maxsize=8)  # a degradation caches properties that are worth keeping from tile to tile
 def steps_of(degradation: Degradation) -> tuple[Stage, ...]:
     """Return the steps of x2 each; the last one overshoots a scale that is not a power of 2."""
-    steps: list[Stage] = []
-    reached = 1
-    while reached < degradation.scale:
-        reached *= STAGE_SCALE
-        seen = seen_at(min(reached, degradation.scale), degradation)
-        learned = Degradation((bicubic(STAGE_SCALE),), STAGE_SCALE) if steps else seen
-        steps.append(Stage(STAGE_SCALE, seen.scale, learned, seen, interpolates=False))
-    return tuple(steps)
+    return staged(doublings(degradation.scale), degradation)
 
 
 def _alike(steps: tuple[Stage, ...]) -> bool:
