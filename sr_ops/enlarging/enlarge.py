@@ -13,7 +13,7 @@ from ..camera.back_projection import back_project, iterate
 from ..camera.conservation import conserve, passes
 from ..camera.degradation import Degradation
 from ..image.borders import mirrored
-from ..image.dihedral import ORDER, median_and_variance, median_of_twelve
+from ..image.dihedral import ORDER, median_and_variance
 from ..image.domain import UNIT, Domain, fill, flat, keep_flat
 from ..image.resample import resize
 from ..image.tiles import cut, cut_enlarged, owned, paste, plan_tiles
@@ -185,7 +185,7 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
         return enlarged
 
     if settings.ensemble:
-        return partial(median_of_twelve if settings.members > ORDER else median_and_variance, member)
+        return partial(median_and_variance, member, twelve=settings.members > ORDER)
     return lambda image, its_base: (member(image, its_base), None)
 
 
