@@ -96,20 +96,9 @@ def inner(height: int, width: int, border: int) -> Part:
 
 def psnr_y(image: Tensor, truth: Tensor, border: int) -> float:
     """Return the PSNR in dB of the luma of two (C, H, W) images of 8-bit levels, without `border` pixels."""
-    image, truth = _without_border(image, truth, border)
-    error = (luma(image) - luma(truth)).square()
-    return Likeness(float(error.sum()), error.numel()).psnr
-
-
-def ssim_y(image: Tensor, truth: Tensor, border: int) -> float:
-    """Return the mean SSIM of the luma, with the arguments of `psnr_y`; nan if less than one window is left."""
-    return Likeness.of(*_without_border(image, truth, border)).ssim
-
-
-def _without_border(image: Tensor, truth: Tensor, border: int) -> tuple[Tensor, Tensor]:
     height, width = image.shape[-2:]
-    rows, columns = inner(height, width, border)
-    return image[:, rows, columns], truth[:, rows, columns]
+    error = (luma(image) - luma(truth))[inner(height, width, border)].square()
+    return Likeness(float(error.sum()), error.numel()).psnr
 
 
 def _ssim(y: Tensor, truth: Tensor) -> Tensor:
