@@ -88,14 +88,10 @@ def owned(window: Image, tile: Tile, scale: int) -> Image:
     return window[..., _owned_slice(tile.rows, scale), _owned_slice(tile.columns, scale)]
 
 
-def paste(canvas: Image, tile: Tile, pixels: Image, scale: int, origin: tuple[int, int] = (0, 0)) -> None:
-    """Write `owned` pixels to their place in (..., H * scale, W * scale), in place.
-
-    Args:
-        origin: row and column of the LR image where the canvas begins.
-    """
-    top, left = scale * (tile.rows.start - origin[0]), scale * (tile.columns.start - origin[1])
-    canvas[..., top : top + pixels.shape[-2], left : left + pixels.shape[-1]] = pixels
+def paste(canvas: Image, tile: Tile, pixels: Image, scale: int) -> None:
+    """Write `owned` pixels to their place in (..., H * scale, W * scale), in place."""
+    rows, columns = (slice(scale * span.start, scale * span.stop) for span in (tile.rows, tile.columns))
+    canvas[..., rows, columns] = pixels
 
 
 def _spans(length: int, tile_size: int, halo: int) -> list[Span]:

@@ -124,7 +124,7 @@ def _train(
             after_step(step + 1)
 
 
-def _backward(stack: ResidualNetwork, crops: Crops, loss: Loss = Loss.L1) -> Tensor:
+def _backward(stack: ResidualNetwork, crops: Crops, loss: Loss) -> Tensor:
     """Leave the clipped gradients in the parameters; the loss (N,) of each network."""
     stack.zero_grad(set_to_none=True)
     losses = _losses(stack, crops, loss)
