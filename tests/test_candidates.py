@@ -5,6 +5,7 @@ from math import nan
 import pytest
 import torch
 
+from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import from_spec
 from sr_ops.learning.candidates import fit_pays, fit_serves, prior_serves
 from sr_ops.learning.damage import CLEAN, Damage
@@ -18,9 +19,9 @@ JPEG = Damage(jpeg_steps=torch.full((8, 8), 16.0))
 )
 def test_a_fit_pays_for_kernels_unlike_a_gaussian(kernel: str, pays: bool) -> None:
     """And for no JPEG, whose sons show blocks."""
-    kernels = from_spec(kernel, 2)
-    assert fit_pays(kernels, CLEAN) is pays
-    assert not fit_pays(kernels, JPEG)
+    camera = Degradation(from_spec(kernel, 2), 2)
+    assert fit_pays(camera, CLEAN) is pays
+    assert not fit_pays(camera, JPEG)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@
 Scores are reconstruction PSNR in dB: what a candidate makes of the image shrunk again, beside the image.
 """
 
-from collections.abc import Sequence
-
-from ..camera.kernels import UNLIKE_GAUSSIAN, Kernel, unlike_gaussian
+from ..camera.degradation import Degradation
 from .damage import Damage
 
 _CLEARLY = 0.5
@@ -21,7 +19,7 @@ _ASTRAY = 1.0
 four better in truth."""
 
 
-def fit_pays(kernels: Sequence[Kernel], damage: Damage) -> bool:
+def fit_pays(camera: Degradation, damage: Damage) -> bool:
     """Whether a fit is likely to be better than the prior where it starts; parts held out do not tell.
 
     Of a JPEG they are spoiled as well. Of a Gaussian, or of what is narrower, the prior knows more than a blurred image
@@ -30,9 +28,9 @@ def fit_pays(kernels: Sequence[Kernel], damage: Damage) -> bool:
     lost, up to 0.64.
 
     Args:
-        kernels: that the first stage undoes, one for each band or one for all.
+        camera: what the first stage undoes.
     """
-    return damage.jpeg_steps is None and any(unlike_gaussian(kernel) > UNLIKE_GAUSSIAN for kernel in kernels)
+    return damage.jpeg_steps is None and camera.is_unlike_gaussian
 
 
 def prior_serves(prior: float, base: float, damage: Damage, by_bicubic: bool) -> bool:

@@ -74,7 +74,7 @@ class Subject:
             return False
         if self.prior is None:
             return method != Method.AUTO or self.parts is not None
-        pays = self.parts is not None and fit_pays(self.stages[0].learned.kernels, self.damage)
+        pays = self.parts is not None and fit_pays(self.stages[0].learned, self.damage)
         return steps > 0 and (method != Method.AUTO or pays)
 
     def by_base(self) -> Fitted:
