@@ -125,6 +125,10 @@ class Degradation:
     def _parts(self) -> dict[tuple[int, int], "Degradation"]:
         return {}
 
+    def of_mean(self) -> "Degradation":
+        """Return an approximate degradation of the mean band, where kernels or noise differ between bands."""
+        return replace(self, kernels=(Kernel(self._taps.mean(0)),), noise=(sum(self.noise) / len(self.noise),))
+
     def apply(self, hr: Tensor) -> Tensor:
         """Shrink (..., C, H, W) to (..., C, H / scale, W / scale), without noise.
 
@@ -256,9 +260,8 @@ class Degradation:
 
         The LR pixel is in the middle, n = 2 `around` + 1, and what lies more than `around` LR pixels away is cut off.
         """
-        missing = torch.zeros(len(self._gram((8, 8))), 2 * around + 1, 2 * around + 1, dtype=torch.float64)
-        bands = max(len(missing), len(self.noise))
-        missing = missing.expand(bands, -1, -1).clone()
+        bands = max(len(self.kernels), len(self.noise))
+        missing = torch.zeros(bands, 2 * around + 1, 2 * around + 1, dtype=torch.float64)
         missing[:, around, around] = 1
         return self._spread(self._solve(missing, self.weight))
 

@@ -10,10 +10,9 @@ from math import ceil
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import fold, pad, unfold
+from torch.nn.functional import fold, unfold
 
 from ...camera.degradation import Degradation
-from ...camera.kernels import Kernel
 from ...enlarging.stages import Stage
 from ...image import dihedral
 from ...image.borders import mirrored
@@ -106,7 +105,7 @@ def examples_of(image: Tensor, stage: Stage, domain: Domain, most: int, seed: in
     """
     if min(image.shape[-2:]) < shortest_side(stage.ratio):
         return None
-    stage = replace(stage, learned=_of_mean(stage.learned))
+    stage = replace(stage, learned=stage.learned.of_mean())
     noise = Damage(torch.tensor(stage.learned.noise)) if stage.learned.is_noisy else CLEAN
     generator = Generator().manual_seed(seed)
     found: list[Examples] = []
@@ -115,14 +114,6 @@ def examples_of(image: Tensor, stage: Stage, domain: Domain, most: int, seed: in
     if not found:
         return None
     return Examples(torch.cat([each.shapes for each in found]), torch.cat([each.residuals for each in found]))
-
-
-def _of_mean(degradation: Degradation) -> Degradation:
-    """Return an approximate degradation of the mean band, where kernels or noise differ between bands."""
-    margins = [(degradation.side - kernel.side) // 2 for kernel in degradation.kernels]
-    taps = [pad(kernel.taps, (m,) * 4) for kernel, m in zip(degradation.kernels, margins, strict=True)]
-    noise = sum(degradation.noise) / len(degradation.noise)
-    return Degradation((Kernel(torch.stack(taps).mean(0)),), degradation.scale, (noise,))
 
 
 def _turned(image: Tensor, domain: Domain) -> Iterator[tuple[Tensor, Tensor | None]]:
