@@ -24,7 +24,7 @@ from ..registry import METHODS, method_of
 from ..settings import Method, Network, Settings
 from .model import Model, Phase, no_phase
 from .restorer import restored
-from .stages import Stage, halo, stages_of
+from .stages import halo, stages_of
 
 _BANDS_AT_ONCE = 4
 """Enlarged together, where they need not be: bounds the memory of images of many bands."""
@@ -73,22 +73,21 @@ def enlarge_and_compare(
     """
     if domain.known is not None:
         window = fill(window, domain.known).clamp(*domain.bounds(window))  # 0 far from what is known may be no value
-    stages = stages_of(settings, model.degradation)[: len(model.networks)]
     if len(window) <= _BANDS_AT_ONCE or any(network.bands > 1 for network in model.networks):
-        return _enlarge(window, model, stages, settings, phase, domain)
+        return _enlarge(window, model, settings, phase, domain)
     parts = []
     for first in range(0, len(window), _BANDS_AT_ONCE):
         stop = min(first + _BANDS_AT_ONCE, len(window))
-        some = model.of_bands(first, stop)
-        its_stages = stages_of(settings, some.degradation)[: len(model.networks)]
-        parts.append(_enlarge(window[first:stop], some, its_stages, settings, phase, domain.of_bands(first, stop)))
+        some, of_some = model.of_bands(first, stop), domain.of_bands(first, stop)
+        parts.append(_enlarge(window[first:stop], some, settings, phase, of_some))
     spreads = [spread for _, spread in parts if spread is not None]
     return torch.cat([image for image, _ in parts]), torch.cat(spreads) if spreads else None
 
 
 def _enlarge(
-    window: Tensor, model: Model, stages: tuple[Stage, ...], settings: Settings, phase: Phase, domain: Domain
+    window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain
 ) -> tuple[Tensor, Tensor | None]:
+    stages = stages_of(settings, model.degradation)[: len(model.networks)]
     image, seen = window, model.degradation
     variances: list[Tensor] = []
     if model.method in METHODS:
