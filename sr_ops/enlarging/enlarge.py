@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from math import ceil
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from ..image.borders import mirrored
 from ..image.dihedral import ORDER, median_and_variance
 from ..image.domain import UNIT, Domain, fill, flat, keep_flat
 from ..image.resample import resize
-from ..image.tiles import cut, cut_enlarged, owned, paste, plan_tiles
+from ..image.tiles import cut, cut_enlarged, owned, paste, plan_even, plan_tiles
 from ..networks.direct import DirectNetwork
 from ..networks.members import mean_and_variance
 from ..networks.residual_network import ResidualNetwork
@@ -194,9 +193,7 @@ def _in_pieces(operator: Operator, reach: int, image: Tensor, base: Tensor) -> t
     ratio = base.shape[-1] // width
     canvas = torch.empty_like(base)
     variances: Tensor | None = None
-    longest, most = max(height, width), _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE
-    side = ceil(longest / ceil(longest / most))
-    for piece in plan_tiles(height, width, side, reach):
+    for piece in plan_even(height, width, _PIECE_ON_CPU if image.device.type == "cpu" else _PIECE, reach):
         enlarged, variance = operator(cut(image, piece), cut_enlarged(base, piece, ratio))
         paste(canvas, piece, owned(enlarged, piece, ratio), ratio)
         if variance is not None:

@@ -1,12 +1,11 @@
 """Enlargement by a third party's trained model, of which only input and output are known."""
 
-from math import ceil
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..image.tiles import cut, owned, paste, plan_tiles
+from ..image.tiles import cut, owned, paste, plan_even
 
 
 class RestorerError(Exception):
@@ -57,9 +56,7 @@ def restored(window: Tensor, restorer: Restorer, halo: int, together: bool) -> T
     """
     bands, height, width = window.shape
     canvas = window.new_empty(bands, height * restorer.scale, width * restorer.scale)
-    longest = max(height, width)
-    side = ceil(longest / ceil(longest / restorer.piece))
-    for piece in plan_tiles(height, width, side, halo):
+    for piece in plan_even(height, width, restorer.piece, halo):
         part = cut(window, piece)
         if together and restorer.bands == bands:
             made = restorer(part)

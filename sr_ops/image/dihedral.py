@@ -26,6 +26,12 @@ def inverse(image: Tensor, element: int) -> Tensor:
     return torch.rot90(unflipped, -(element % 4), (-2, -1))
 
 
+def turned_places(side: int) -> Tensor:
+    """Return (8, 2, side, side): the row and the column that each pixel of a transformed square has in the square."""
+    places = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"))
+    return torch.stack([transform(places, element) for element in range(ORDER)])
+
+
 def median_and_variance(
     operator: Callable[..., Tensor], *images: Tensor, twelve: bool = False
 ) -> tuple[Tensor, Tensor]:

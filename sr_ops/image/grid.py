@@ -43,7 +43,7 @@ class Axis:
 
     def edge(self, place: int) -> int:
         """Return where to cut the result to match a cut of the image before LR pixel `place`: by pixel centres."""
-        return (2 * place * self.sr + self.lr) // (2 * self.lr)
+        return _times(place, Fraction(self.sr, self.lr))
 
     def part(self, start: int, stop: int) -> slice:
         """Return the result pixels that belong to LR pixels from `start` to `stop`."""
@@ -91,7 +91,7 @@ def grid_of(settings: Settings, height: int, width: int) -> Grid:
     """
     times = times_of(settings)
     if times is not None:
-        across, down = times
+        across, down = (Fraction(repr(ratio)) for ratio in times)  # the decimal as given, not its neighbour in binary
         size = _times(width, across), _times(height, down)
     else:
         size = _in_pixels(settings.result_size, height, width)
@@ -166,9 +166,9 @@ def parse_size(text: str) -> str:
     return f"{PIXELS}{told[1] or ''}x{told[2] or ''}"
 
 
-def _times(length: int, ratio: float) -> int:
-    """Round to whole pixels, halves up. Uses the decimal number as given, not its neighbour in binary."""
-    return math.floor(length * Fraction(repr(ratio)) + Fraction(1, 2))
+def _times(length: int, ratio: Fraction) -> int:
+    """Round to whole pixels, halves up."""
+    return math.floor(length * ratio + Fraction(1, 2))
 
 
 def _in_pixels(told: str, height: int, width: int) -> tuple[int, int]:
@@ -177,9 +177,5 @@ def _in_pixels(told: str, height: int, width: int) -> tuple[int, int]:
         raise ValueError(f"{told} is not a size in pixels")
     across, down = told.removeprefix(PIXELS).split("x")
     if not across:
-        return max(1, _times_exactly(width, int(down), height)), int(down)
-    return int(across), int(down) if down else max(1, _times_exactly(height, int(across), width))
-
-
-def _times_exactly(length: int, numerator: int, denominator: int) -> int:
-    return (2 * length * numerator + denominator) // (2 * denominator)
+        return max(1, _times(width, Fraction(int(down), height))), int(down)
+    return int(across), int(down) if down else max(1, _times(height, Fraction(int(across), width)))

@@ -1,6 +1,7 @@
 """Tile geometry: the pixels that a tile owns, and those it must read to compute them exactly. Whole numbers only."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -52,6 +53,12 @@ def plan_tiles(height: int, width: int, tile_size: int, halo: int) -> tuple[Tile
         for row, rows in enumerate(_spans(height, tile_size, halo))
         for column, columns in enumerate(_spans(width, tile_size, halo))
     )
+
+
+def plan_even(height: int, width: int, most: int, halo: int) -> tuple[Tile, ...]:
+    """Return `plan_tiles` for the tile size that cuts the longer side evenly, into as few tiles as `most` allows."""
+    longest = max(height, width)
+    return plan_tiles(height, width, ceil(longest / ceil(longest / most)), halo)
 
 
 def tile_at(rows: slice, columns: slice, height: int, width: int, halo: int) -> Tile:

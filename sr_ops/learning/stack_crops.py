@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..image import dihedral
+from ..image.dihedral import turned_places
 from ..networks.residual_network import ResidualNetwork
 from ..settings import FitSettings
 from .pairs import Lesson, Pair, draw_places, son_side
@@ -114,10 +114,7 @@ class _Album:
         geometry = [(start, image.shape[-1], image[0].numel()) for start, image in zip(starts, images, strict=True)]
         self._geometry = torch.tensor(geometry, device=device)
         self._planes = torch.arange(len(images[0]), device=device)
-        places = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"))
-        turned = torch.stack([dihedral.transform(places, element) for element in range(dihedral.ORDER)])
-        self._turned = turned.to(device)
-        """(8, 2, side, side): the row and the column that each pixel of a turned window has in the image."""
+        self._turned = turned_places(side).to(device)
 
     def cut(self, windows: Tensor, ratio: int) -> Tensor:
         """(B, side, side, N, C) of windows (B, N, 4) that hold the image, top and left times 1 / `ratio`, element."""

@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 from torch import Generator, Tensor
 
-from ..image import dihedral
+from ..image.dihedral import ORDER, turned_places
 
 
 class Album:
@@ -28,16 +28,14 @@ class Album:
         start, height, width = self._geometry[chosen].unbind(-1)
         top = (torch.rand(count, device=device, generator=generator) * (height - side + 1)).long()
         left = (torch.rand(count, device=device, generator=generator) * (width - side + 1)).long()
-        element = torch.randint(dihedral.ORDER, (count,), device=device, generator=generator)
+        element = torch.randint(ORDER, (count,), device=device, generator=generator)
         rows, columns = self._turned(side)[element].unbind(1)
         inside = (top[:, None, None] + rows) * width[:, None, None] + left[:, None, None] + columns
         band = torch.arange(3, device=device)[None, :, None, None] * (height * width)[:, None, None, None]
         return self._pixels[start[:, None, None, None] + band + inside[:, None]].float() / 255
 
     def _turned(self, side: int) -> Tensor:
-        """Return (8, 2, side, side): the row and column in the picture of each pixel of a turned patch."""
+        """Return `turned_places` on the device."""
         if side not in self._places:
-            places = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"))
-            turned = [dihedral.transform(places, element) for element in range(dihedral.ORDER)]
-            self._places[side] = torch.stack(turned).to(self._pixels.device)
+            self._places[side] = turned_places(side).to(self._pixels.device)
         return self._places[side]
