@@ -99,8 +99,8 @@ def test_tikhonov_is_the_dense_solution() -> None:
 
 def test_differences_and_their_adjoint() -> None:
     draw = Generator().manual_seed(0)
-    image, prices = (torch.randn(shape, dtype=torch.float64, generator=draw) for shape in ((3, 5, 6), (2, 3, 5, 6)))
-    assert float((differences(image) * prices).sum()) == pytest.approx(float((image * handed_back(prices)).sum()))
+    image, duals = (torch.randn(shape, dtype=torch.float64, generator=draw) for shape in ((3, 5, 6), (2, 3, 5, 6)))
+    assert float((differences(image) * duals).sum()) == pytest.approx(float((image * handed_back(duals)).sum()))
 
 
 @pytest.mark.parametrize("kernel", [bicubic(2), gaussian(1.4, 1.4, 0, 2)])

@@ -203,7 +203,7 @@ def test_every_step_reads_the_same_memory(monkeypatch: pytest.MonkeyPatch) -> No
     seen = []
     backward = stack._backward
 
-    def watched(network: ResidualNetwork, crops: stack.Crops, loss: Loss) -> Tensor:
+    def watched(network: ResidualNetwork, crops: stack.StackedCrops, loss: Loss) -> Tensor:
         seen.append(tuple(tensor.data_ptr() for tensor in (*network.parameters(), *crops)))
         return backward(network, crops, loss)
 
@@ -221,6 +221,6 @@ def test_a_step_never_waits_for_what_it_computes() -> None:
     with mode:
         sides = {"seen": 8, "bases": 16, "fathers": 16}
         crops = {name: torch.empty(4, 6, side, side) for name, side in sides.items()}
-        losses = stack._backward(together, stack.Crops(**crops, taught=torch.empty(4, 2, 16, 16)), Loss.L1)
+        losses = stack._backward(together, stack.StackedCrops(**crops, taught=torch.empty(4, 2, 16, 16)), Loss.L1)
     assert losses.shape == (2,)
     assert all(parameter.grad is not None for parameter in together.parameters())

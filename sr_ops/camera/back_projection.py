@@ -11,7 +11,7 @@ from ..image.resample import add_upscaled, axis_matrix, downscale
 from .degradation import Degradation
 
 _DOUBT = 1000.0
-"""How many times more the noise of the data counts after a network than before: it has seen through most of it."""
+"""Factor on the noise variance in a data step after a network, which has already removed most noise."""
 
 _NOTHING = 1e-14
 """Of an inverse whose largest elements are about 1."""

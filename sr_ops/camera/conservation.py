@@ -26,8 +26,8 @@ is used. Otherwise black dots on white, which have the most room, would be fille
 
 
 SHARED_REACH = 12
-"""Distance, in pixels, beyond which no other tells in what `keep_within` makes of a pixel. That over which what was cut
-off is shared out, and as much again for others that take a share, come to 8; the rest is to spare."""
+"""Pixels around a pixel that `keep_within` reads for it. What is cut off is shared out over 4, and pixels up to 4
+farther away compete for it; 4 are to spare."""
 
 
 def passes(degradation: Degradation) -> int:

@@ -1,10 +1,4 @@
-"""Kernels: the blur of a camera's optics and pixels, on the HR grid.
-
-    lr[i, j] = sum over u, v of taps[u, v] * hr[scale * i + u - k // 2, scale * j + v - k // 2]
-
-that is lr = correlate(hr, taps)[0::scale, 0::scale], no flip. The position of an LR pixel's centre among the HR pixels
-is part of the taps: a kernel that shifts the image has its centre of mass off the middle of the LR pixel.
-"""
+"""Kernels: the blur of a camera's optics and pixels, on the HR grid; degradation.py says how taps are applied."""
 
 import math
 from collections.abc import Callable

@@ -56,15 +56,15 @@ def most_probable(lr: Tensor, degradation: Degradation, domain: Domain, weight: 
     Returns:
         (C, h * scale, w * scale), not clamped.
     """
-    primal = _PACE / weight.sqrt()
-    pull = 1 / primal.to(lr.dtype)  # stays on the CPU, where a data step makes its divisor
-    primal, dual = primal.to(lr), (1 / (_BOUND * primal)).to(lr)
+    primal_step = _PACE / weight.sqrt()
+    pull = 1 / primal_step.to(lr.dtype)  # stays on the CPU, where a data step makes its divisor
+    primal_step, dual_step_size = primal_step.to(lr), (1 / (_BOUND * primal_step)).to(lr)
     image = ahead = upscale(lr, degradation.scale)
-    prices = torch.zeros_like(differences(image))
+    duals = torch.zeros_like(differences(image))
     for _ in range(ITERATIONS):
-        prices = dual_step(prices + dual * differences(ahead), dual)
+        duals = dual_step(duals + dual_step_size * differences(ahead), dual_step_size)
         before = image
-        image = degradation.data_step(lr, image - primal * handed_back(prices), domain.known, pull)
+        image = degradation.data_step(lr, image - primal_step * handed_back(duals), domain.known, pull)
         ahead = 2 * image - before
     return image
 
@@ -82,9 +82,9 @@ def differences(image: Tensor) -> Tensor:
     return torch.stack([down, right])
 
 
-def handed_back(prices: Tensor) -> Tensor:
+def handed_back(duals: Tensor) -> Tensor:
     """Return the adjoint of `differences`."""
-    down, right = prices
+    down, right = duals
     image = torch.zeros_like(down)
     image[..., :-1, :] -= down[..., :-1, :]
     image[..., 1:, :] += down[..., :-1, :]

@@ -29,8 +29,9 @@ _BANDS_AT_ONCE = 4
 """Enlarged together, where they need not be: bounds the memory of images of many bands."""
 
 _PIECE, _PIECE_ON_CPU = 1024, 128
-"""Longest side of what a network fitted from scratch sees at once, less the halo; direct ones go by strips (`members`).
-What a layer makes of more a CPU's allocator does not keep. A GPU would be idle with so little."""
+"""Longest side, without the halo, of the pieces that a network fitted from scratch runs on. On a CPU larger ones are
+slower, since the allocator gives their memory back after every layer; on a GPU smaller ones leave it idle. Direct
+networks run by strips (`members`)."""
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ pixels, a line of 2) nothing tells them apart. Shorter lines than 3 LR pixels we
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from torch import Tensor
 
@@ -16,8 +17,8 @@ from .estimate import Estimate, SceneFit
 from .spectrum import Spectrum
 
 _BADLY, _WIDE = 0.4, 0.8
-"""Misfit of a Gaussian, or its variance in LR pixels squared, from which a shape is looked for: with noise the zeros
-are filled, and a wide Gaussian fits well."""
+"""A shape is looked for where a Gaussian fits worse than this (misfit), or is wider than this (variance, LR pixels
+squared): noise fills the zeros of a shape, and a wide Gaussian then fits it well."""
 
 _RADII = tuple(step / 5 for step in range(6, 21))
 _LENGTHS = tuple(step / 2 for step in range(6, 15))
@@ -73,19 +74,20 @@ def with_shape(spectrum: Spectrum, plain: Estimate) -> Estimate:
     if spectrum.small or (plain.misfit < _BADLY and plain.variances[0] < _WIDE):
         return plain
     gaussian = SceneFit(spectrum)
-    start, cost = gaussian.settled(gaussian.start())
+    start, cost = gaussian.minimised(gaussian.start())
     found = plain
     for shapes in _families(plain):
         best = _best(spectrum, shapes, start, _ROUGH_STEPS)
         if best.cost > cost - _PROMISING:
             continue
         for size, turns in _FINER[best.shape.kind]:
-            best = min(best, _best(spectrum, _around(best.shape, size, turns), best.values, _FINE_STEPS), key=_cost)
+            finer = _best(spectrum, _around(best.shape, size, turns), best.values, _FINE_STEPS)
+            best = min(best, finer, key=attrgetter("cost"))
         # Give the Gaussian its best chance: begun from where the shape led, it may settle at a better fit.
-        _, led = gaussian.settled(gaussian.widened(best.values, best.shape.covariance))
-        told = replace(best.fit.told(best.values), evidence=min(cost, led) - best.cost)
-        if _is_certain(told) and told.evidence > found.evidence:
-            found = told
+        _, led = gaussian.minimised(gaussian.widened(best.values, best.shape.covariance))
+        shaped = replace(best.fit.estimate_at(best.values), evidence=min(cost, led) - best.cost)
+        if _is_certain(shaped) and shaped.evidence > found.evidence:
+            found = shaped
     return found
 
 
@@ -105,21 +107,17 @@ def _around(shape: BlurShape, size: float, turns: Sequence[float]) -> list[BlurS
 
 def _best(spectrum: Spectrum, shapes: Sequence[BlurShape], start: Tensor, steps: int) -> _Fitted:
     fits = [SceneFit(spectrum, shape=shape) for shape in shapes]
-    return min((_Fitted(fit, *fit.settled(start, steps)) for fit in fits), key=_cost)
+    return min((_Fitted(fit, *fit.minimised(start, steps)) for fit in fits), key=attrgetter("cost"))
 
 
-def _cost(fitted: _Fitted) -> float:
-    return fitted.cost
-
-
-def _is_certain(told: Estimate) -> bool:
-    assert told.shape is not None
-    moved = told.shape.kind == ShapeKind.MOTION
-    xx, _, yy = told.shape.covariance
-    least, most = _RANGES[told.shape.kind]
+def _is_certain(shaped: Estimate) -> bool:
+    assert shaped.shape is not None
+    moved = shaped.shape.kind == ShapeKind.MOTION
+    xx, _, yy = shaped.shape.covariance
+    least, most = _RANGES[shaped.shape.kind]
     return (
-        told.evidence > ENOUGH
-        and told.misfit < _LIKE_A_SCENE
-        and told.variances[0] < min(_MOST_BESIDE, _LARGEST_SHARE * (xx + yy if moved else xx))
-        and least <= told.shape.size < most
+        shaped.evidence > ENOUGH
+        and shaped.misfit < _LIKE_A_SCENE
+        and shaped.variances[0] < min(_MOST_BESIDE, _LARGEST_SHARE * (xx + yy if moved else xx))
+        and least <= shaped.shape.size < most
     )

@@ -48,7 +48,8 @@ _FEW = 4
 """Small images: more of them together tell as much as a large one."""
 
 _NO_NOISE = 0.35 / 255
-"""In brightness of up to four bands: then no band has enough to count, and none need be looked at."""
+"""Noise in the brightness below which no band of up to four has noise that counts; bands are then not fitted one by
+one."""
 
 _BANDS_OF_BRIGHTNESS = 2.0
 """The root of these four."""
@@ -105,7 +106,7 @@ def estimate(spectrum: Spectrum, like: Estimate | None = None, shape: BlurShape 
         shape: of the blur beside a Gaussian; None for that of `like`, or for none.
     """
     fit = SceneFit(spectrum, like, shape)
-    return fit.told(fit.settled(fit.start())[0])
+    return fit.estimate_at(fit.minimised(fit.start())[0])
 
 
 def noise_of_bands(
@@ -206,8 +207,8 @@ class SceneFit:
             of_rest[alike] = _ALIKE
         self._precision, self._centre = spreads.square().reciprocal(), centre
 
-    def settled(self, values: Tensor, steps: int = _STEPS) -> tuple[Tensor, float]:
-        """The values that damped steps from these come to, and their cost."""
+    def minimised(self, values: Tensor, steps: int = _STEPS) -> tuple[Tensor, float]:
+        """Return the values that damped steps from these lead to, and their cost."""
         damping, cost = 1e-2, self.cost(values)
         for _ in range(steps):
             normal, gradient = self.normal_equations(values)
@@ -268,7 +269,8 @@ class SceneFit:
             self._last = values, self._model(values, self._groups)
         return self._last[1]
 
-    def told(self, values: Tensor) -> Estimate:
+    def estimate_at(self, values: Tensor) -> Estimate:
+        """Return what these values say of the camera, and how certain they are."""
         matrix, _ = self.normal_equations(values)
         steady = matrix + 1e-6 * torch.eye(len(matrix), dtype=matrix.dtype)
         variances = torch.linalg.inv(steady).diag()[self._groups :]

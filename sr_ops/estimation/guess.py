@@ -17,10 +17,10 @@ from .estimate import Estimate, pooled
 from .signs import Signs
 
 _NARROW, _NARROW_IF_SMALL, _NARROW_IF_SHARPENED = 0.3, 0.45, 0.6
-"""LR pixels squared: MATLAB's bicubic itself looks like 0.15 to 0.3; of a small image one thing in it decides; and
-JPEGs were sharpened as a rule, which hides in the spectrum of scenes and takes the blur's effect away. Of 19 such
-images a guess by the rule for others made 3 worse than interpolation, by this one none. There both axes must be wider:
-sharpening narrows one of them as a rule."""
+"""Narrowest blur, in LR pixels squared, that is not taken for bicubic, which itself looks like 0.15 to 0.3. In a small
+image a single object decides. Sharpening, usual in JPEGs, hides in the spectrum and undoes the blur: of 19 such images
+the plain rule made 3 worse than interpolation, this one none. There the narrower axis must pass, since sharpening
+narrows one axis."""
 
 _SHARPENED = 0.35
 """Of 48 pictures that a Gaussian blurred and nobody sharpened two have more, of one video; of scans most."""

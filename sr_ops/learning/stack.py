@@ -24,7 +24,7 @@ from .fit import last_tenth
 from .loss import loss_of
 from .one_cycle import one_cycle
 from .pairs import Lesson
-from .stack_crops import Crops, StackCrops
+from .stack_crops import StackedCrops, StackedLessons
 
 STEPS_BEFORE_CAPTURE = 3
 """Steps after which a GPU replays the rest: libraries set themselves up in the first ones, which no graph can hold."""
@@ -66,7 +66,7 @@ def fit_stack(
     device = lessons[0].told.device
     with _side_stream(device):
         stack = _stacked(networks)
-        lesson = StackCrops(lessons, settings, seed, networks[0])
+        lesson = StackedLessons(lessons, settings, seed, networks[0])
         if losses is None:
             losses = torch.empty(settings.steps, len(networks), device=device)
         _train(stack, lesson, settings, losses, after_step)
@@ -101,7 +101,7 @@ def _hand_out(stack: ResidualNetwork, networks: Sequence[ResidualNetwork]) -> No
 
 def _train(
     stack: ResidualNetwork,
-    lesson: StackCrops,
+    lesson: StackedLessons,
     settings: FitSettings,
     losses: Tensor,
     after_step: Callable[[int], None] | None,
@@ -124,7 +124,7 @@ def _train(
             after_step(step + 1)
 
 
-def _backward(stack: ResidualNetwork, crops: Crops, loss: Loss) -> Tensor:
+def _backward(stack: ResidualNetwork, crops: StackedCrops, loss: Loss) -> Tensor:
     """Leave the clipped gradients in the parameters; the loss (N,) of each network."""
     stack.zero_grad(set_to_none=True)
     losses = _losses(stack, crops, loss)
@@ -133,7 +133,7 @@ def _backward(stack: ResidualNetwork, crops: Crops, loss: Loss) -> Tensor:
     return losses.detach()
 
 
-def _losses(stack: ResidualNetwork, crops: Crops, loss: Loss) -> Tensor:
+def _losses(stack: ResidualNetwork, crops: StackedCrops, loss: Loss) -> Tensor:
     """(N,): each network's mean loss over what it may learn from."""
     errors = loss_of(loss, crops.bases + stack.mixed(crops.seen).float() - crops.fathers)
     taught = crops.taught[:, :, None]

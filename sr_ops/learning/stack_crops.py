@@ -16,7 +16,7 @@ from ..settings import FitSettings
 from .pairs import Lesson, Pair, draw_places, son_side
 
 
-class Crops(NamedTuple):
+class StackedCrops(NamedTuple):
     """What one step learns from: N networks of C bands and ratio r, B crops of each; channels last in memory.
 
     Where a network of one band learns from several, each band is a crop of its own.
@@ -32,7 +32,7 @@ class Crops(NamedTuple):
     """(B, N, r s, r s): 1 where the father may be learned from, else 0."""
 
 
-class StackCrops:
+class StackedLessons:
     """Draws for every image the crops that `fit` would draw from its pairs, step by step.
 
     The windows are drawn on the CPU, and each step gathers all of them at once: cut one by one, the crops would keep a
@@ -57,7 +57,7 @@ class StackCrops:
             kind: (of_one, Generator().manual_seed(seed)) for kind, of_one in zip(self._kinds, pairs, strict=True)
         }
 
-    def crops(self) -> Crops:
+    def crops(self) -> StackedCrops:
         """Return the crops of the next step."""
         drawn = {kind: draw_places(pairs, self._side, self._batch, gen) for kind, (pairs, gen) in self._draws.items()}
         places = [
@@ -72,7 +72,7 @@ class StackCrops:
         bases = _side_by_side(bases, bands)
         each_band = taught.expand(*taught.shape[:-1], self._folds).contiguous()  # a later step is copied over it
         taught = _side_by_side(each_band, 1)
-        return Crops(self._seen(sons, bases), bases, _side_by_side(made, bands), taught)
+        return StackedCrops(self._seen(sons, bases), bases, _side_by_side(made, bands), taught)
 
     def _seen(self, sons: Tensor, bases: Tensor) -> Tensor:
         """Return what the networks see, side by side."""

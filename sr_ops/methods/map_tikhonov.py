@@ -30,8 +30,8 @@ class MapTikhonov(EnlargingMethod):
         weight = prior_weight(degradation, FACTOR)
         curvature = 1 / weight.to(window)
 
-        def divide(prices: Tensor, step: Tensor) -> Tensor:
-            return prices / (1 + step * curvature)
+        def divide(duals: Tensor, step: Tensor) -> Tensor:
+            return duals / (1 + step * curvature)
 
         return most_probable(window, degradation, domain, weight, divide)
 

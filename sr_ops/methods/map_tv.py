@@ -29,8 +29,8 @@ class MapTv(EnlargingMethod):
         weight = prior_weight(degradation, FACTOR)
         bound = weight.to(window)
 
-        def project(prices: Tensor, _step: Tensor) -> Tensor:
-            return prices / (prices.square().sum(0).sqrt() / bound).clamp_min(1)
+        def project(duals: Tensor, _step: Tensor) -> Tensor:
+            return duals / (duals.square().sum(0).sqrt() / bound).clamp_min(1)
 
         return most_probable(window, degradation, domain, weight, project)
 

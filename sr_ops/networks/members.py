@@ -17,8 +17,7 @@ from .direct import DirectNetwork
 from .strips import Strips, strips_of
 
 _PIXELS = (2**20, 2**15)
-"""Of a strip, on a GPU and on a CPU. What a layer makes of more the allocator of a CPU does not keep; a GPU would be
-idle with so little."""
+"""Pixels of a strip, on a GPU and on a CPU; for the reasons of `enlarge._PIECE`."""
 
 
 def mean_and_variance(
