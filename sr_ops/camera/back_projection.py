@@ -14,7 +14,7 @@ _DOUBT = 1000.0
 """Factor on the noise variance in a data step after a network, which has already removed most noise."""
 
 _NOTHING = 1e-14
-"""Of an inverse whose largest elements are about 1."""
+"""Elements of an inverse below this count as 0; its largest are about 1."""
 
 
 BICUBIC_REACH = 16
@@ -29,14 +29,14 @@ def reach_of(degradation: Degradation) -> int:
 def back_project(
     sr: Tensor, lr: Tensor, degradation: Degradation, iterations: int, domain: Domain = UNIT, doubt: float = _DOUBT
 ) -> Tensor:
-    """The enlargement nearest in kind to `sr` of which the camera sees `lr` where that is known, kept within its range.
+    """Return the enlargement nearest to `sr` of which the camera sees `lr` where that is known, clamped to its range.
 
     One iteration is a data step. Of MATLAB's bicubic without noise it is U (D U)^-1 (lr - D sr), with D = `downscale`
     and U = `upscale`: the limit of the classical iteration (Irani & Peleg 1991) in closed form, axis by axis; D U is
     well conditioned (2.1 per axis). Any other kernel takes `Degradation.data_step`, with the weight of its noise.
-    Clamping to the range undoes a little of it near black and white; hence more than one iteration of that. For other
-    kernels one step is all, however many are asked for: after a network more of them lost up to 1.5 dB. What is not
-    known pulls at nothing: its residual counts as 0, and those of all others still vanish in one iteration.
+    Clamping undoes a little of it near black and white, hence several iterations. For other kernels one step is taken,
+    however many are asked for: after a network more of them lost up to 1.5 dB. The residual of unknown samples counts
+    as 0; those of all others still vanish in one iteration.
 
     Args:
         sr: (C, H * scale, W * scale) float32.
@@ -61,7 +61,7 @@ def back_project(
 def iterate(
     sr: Tensor, lr: Tensor, degradation: Degradation, iterations: int, factor: float, domain: Domain = UNIT
 ) -> Tensor:
-    """The classical iteration (Irani & Peleg 1991) itself, by MATLAB's bicubic: sr + factor U (lr - D sr), repeated.
+    """Return `sr` after the classical iteration (Irani & Peleg 1991), by MATLAB's bicubic: sr + factor U (lr - D sr).
 
     Arguments and result are those of `back_project`; a few iterations do not reach agreement with the image. Each one
     carries a change 4 LR pixels further.
@@ -77,7 +77,7 @@ def _by_bicubic(
     domain: Domain,
     answer: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """sr + U answer(lr - D sr), kept within its range, repeated."""
+    """Return `sr` after all iterations of sr + U answer(lr - D sr), each clamped to the range."""
     low, high = domain.bounds(sr)
     sr = sr.clamp(low, high)
     for _ in range(iterations):
@@ -88,7 +88,7 @@ def _by_bicubic(
 
 @lru_cache(maxsize=64)
 def _inverse(length: int, scale: int) -> Tensor:
-    """(length, length) inverse of D U along one axis."""
+    """Return the (length, length) inverse of D U along one axis."""
     with torch.inference_mode(False):  # what is kept must serve callers that differentiate, too
         shrink, enlarge = axis_matrix(length * scale, length), axis_matrix(length, length * scale)
         inverse: Tensor = torch.linalg.inv(shrink @ enlarge)

@@ -15,7 +15,7 @@ _CANCELLED = 2
 """Distance, in LR pixels, within which residuals cancel: around a dot that is too faint, neighbours are too dark."""
 
 _SPREAD = 4
-"""Distance, in LR pixels, over which the rest is shared out. What else can take a share lies as far away again."""
+"""Distance, in LR pixels, over which the rest is shared out; what competes for a share lies up to as far away again."""
 
 _NEGLIGIBLE = 2e-6
 """Share of the range: the residual that back-projection leaves where nothing is cut off."""

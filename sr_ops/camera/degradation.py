@@ -37,13 +37,13 @@ _MIDDLE = 128
 """LR pixels to each side for which it is computed how far a change is carried."""
 
 _NO_SHIFT = 1e-3
-"""In HR pixels."""
+"""Shift, in HR pixels, that counts as none."""
 
 _SEPARABLE = 1e-9
 """Share of a kernel's largest singular value; a second one below this is rounding, and the kernel is separable."""
 
 _SIZES = 16
-"""Of images whose spectra are kept: those of the tiles of a large image are as many."""
+"""Sizes of images whose spectra are kept: the tiles of a large image have about as many."""
 
 
 Variance = TypeVar("Variance", float, Tensor)

@@ -38,10 +38,10 @@ FORMS = {
 SPECS = f"{', '.join(PLAIN)}, {', '.join(FORMS)}"
 
 LEAST_SIZE = 0.1
-"""HR pixels: of a radius or a length."""
+"""Smallest radius or length, in HR pixels."""
 
 LEAST_SIGMA = 0.02
-"""In HR pixels; all taps of a narrower Gaussian may be 0."""
+"""Smallest sigma, in HR pixels; all taps of a narrower Gaussian may be 0."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def widest(scale: int) -> float:
 
 
 def longest(name: str, scale: int) -> float:
-    """Radius of the largest disc, or length of the longest motion, in HR pixels: what a kernel has taps for."""
+    """Return the radius of the largest disc, or the length of the longest motion, that a kernel has taps for."""
     reach = MAX_SIDE // 2 - scale / 2
     return reach if name == "disc" else math.floor(2 * math.sqrt(reach**2 - 0.25))
 
@@ -177,7 +177,7 @@ def _disc_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _motion_of(text: str, numbers: tuple[float, ...]) -> tuple[float, ...]:
-    """Its length, and its angle from 0 to below 180."""
+    """Return its length, and its angle from 0 to below 180."""
     if len(numbers) != 2 or not (0 < numbers[0] < math.inf and math.isfinite(numbers[1])):
         raise ValueError(
             f"{text!r}: a motion has a length above 0, in HR pixels, and an angle; use motion:LENGTH,DEGREES"
@@ -214,7 +214,7 @@ _CHECKS: dict[str, Callable[[str, tuple[float, ...]], tuple[float, ...]]] = {
     "motion": _motion_of,
     "mtf": _transfers_of,
 }
-"""What makes canonical numbers of those that were told, or raises ValueError."""
+"""Functions that return the canonical numbers for those given, or raise ValueError."""
 
 
 def _short(number: float) -> str:

@@ -59,10 +59,10 @@ def unlike_gaussian(kernel: Kernel) -> float:
 
 
 _WIDENS = 0.1
-"""Variance, in HR pixels squared."""
+"""Variance, in HR pixels squared, of a kernel that widens an image."""
 
 UNLIKE_GAUSSIAN = 0.3
-"""What motions and most lenses out of focus reach in `unlike_gaussian`."""
+"""`unlike_gaussian` of a kernel that counts as unlike a Gaussian: motions and most lenses out of focus exceed it."""
 
 
 def _border(taps: Tensor, edge: int) -> Tensor:
@@ -177,7 +177,7 @@ def of_first_stage(kernel: Kernel, scale: int, first: int) -> Kernel:
 
 
 _NO_SHIFT = 1e-6
-"""In HR pixels."""
+"""Shift, in HR pixels, that counts as none."""
 
 _INTERPOLATION_LOBES, _KAISER = 8, 8.0
 """Of the windowed sinc that moves a kernel: half its width in HR pixels, and the shape parameter of the Kaiser window.

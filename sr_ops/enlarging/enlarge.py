@@ -26,7 +26,7 @@ from .restorer import restored
 from .stages import halo, stages_of
 
 _BANDS_AT_ONCE = 4
-"""Enlarged together, where they need not be: bounds the memory of images of many bands."""
+"""Bands enlarged together where each could be alone; it bounds the memory of images of many bands."""
 
 _PIECE, _PIECE_ON_CPU = 1024, 128
 """Longest side, without the halo, of the pieces that a network fitted from scratch runs on. On a CPU larger ones are
@@ -64,11 +64,11 @@ def enlarge_and_compare(
     phase: Phase = no_phase,
     domain: Domain = UNIT,
 ) -> tuple[Tensor, Tensor | None]:
-    """What `enlarge` gives, and how far the members of its self-ensembles lie apart, sample by sample.
+    """Return what `enlarge` does, and how far the members of its self-ensembles lie apart, sample by sample.
 
     Returns:
-        The enlargement; and like it, from 0, the members' standard deviation before any back-projection, in units of
-        the window: of several stages the root of the summed variances, an earlier stage's brought up to the result by
+        The enlargement; and, of the same shape, the members' standard deviation before any back-projection, in units
+        of the window. Of several stages it is the root of the summed variances, those of earlier stages enlarged by
         bilinear interpolation. None where no stage has more than one member.
     """
     if domain.known is not None:
@@ -115,7 +115,7 @@ def _enlarge(
 
 
 def _deviation(variances: list[Tensor], shape: torch.Size) -> Tensor | None:
-    """The root of the sum of what stages vary by, (C, ., .) each, in a result of this shape; None of no stages."""
+    """Return the root of the summed variances (C, ., .) of stages, in a result of this shape; None without any."""
     total: Tensor | None = None
     for variance in variances:
         same = variance.shape == shape
@@ -125,7 +125,7 @@ def _deviation(variances: list[Tensor], shape: torch.Size) -> Tensor | None:
 
 
 def _held_to(window: Tensor, image: Tensor, seen: Degradation, settings: Settings, domain: Domain) -> Tensor:
-    """What a network made, as the settings want it back-projected."""
+    """Return what a network made, back-projected as the settings say."""
     if settings.back_projection_factor and settings.network != Network.DIRECT:
         return iterate(image, window, seen, settings.back_projections, settings.back_projection_factor, domain)
     return back_project(image, window, seen, settings.back_projections, domain)
@@ -147,7 +147,7 @@ def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, d
 
 
 def _unknown_around(domain: Domain, window: Tensor, margin: int) -> Domain:
-    """The domain of a window with a margin of which nothing is known.
+    """Return the domain of a window with a margin of which nothing is known.
 
     What lies beyond the border is a mirror image for programs that shrink, but not for a camera that moved. Methods
     that mirror it anew in each of many iterations drift away from the image there, or diverge.
@@ -167,14 +167,14 @@ def _by_model(window: Tensor, model: Model, settings: Settings, phase: Phase, do
 
 
 _ELEMENTS = {1: (0,), 4: (0, 2, 4, 6), ORDER: range(ORDER)}
-"""Of the dihedral group, by how many members there are."""
+"""Elements of the dihedral group, by the number of members."""
 
 Operator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
-"""Makes an enlargement of an image and its base, with the variance of its members; None of one alone."""
+"""Makes an enlargement of an image and its base, with the variance of its members; None for a single member."""
 
 
 def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_stage: bool) -> Operator:
-    """The network under its self-ensemble."""
+    """Return the network under its self-ensemble."""
     if isinstance(network, DirectNetwork):
         # In a second stage seven members more are worth 0.015 dB, for most of the time.
         return mean_and_variance(network, told, _ELEMENTS[settings.members if settings.ensemble and first_stage else 1])
@@ -189,7 +189,7 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
 
 
 def _in_pieces(operator: Operator, reach: int, image: Tensor, base: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The enlargement of (C, h, w), in pieces, around which is what reaches them."""
+    """Enlarge (C, h, w) in pieces, each with a halo of `reach`."""
     height, width = image.shape[-2:]
     ratio = base.shape[-1] // width
     canvas = torch.empty_like(base)
@@ -204,7 +204,7 @@ def _in_pieces(operator: Operator, reach: int, image: Tensor, base: Tensor) -> t
 
 
 def enlarge_tiled(lr: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
-    """`enlarge` over all tiles of the LR image, put together."""
+    """Enlarge all tiles of the LR image, and put them together."""
     bands, height, width = lr.shape
     stages = len(model.networks)
     scale = settings.stage_scales[stages - 1] if stages else settings.scale

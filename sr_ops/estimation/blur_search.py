@@ -22,35 +22,36 @@ squared): noise fills the zeros of a shape, and a wide Gaussian then fits it wel
 
 _RADII = tuple(step / 5 for step in range(6, 21))
 _LENGTHS = tuple(step / 2 for step in range(6, 15))
-"""LR pixels: from where a zero lies within the spectrum on, to what a block still tells."""
+"""Sizes to try, in LR pixels: from the smallest with a zero within the spectrum to the largest that a block shows."""
 
 _RANGES = {ShapeKind.DISC: (_RADII[0], _RADII[-1]), ShapeKind.MOTION: (_LENGTHS[0], _LENGTHS[-1])}
 
 _NARROW = 0.4
-"""LR pixels squared: across a motion a Gaussian that stands for it is not wider."""
+"""Largest variance, in LR pixels squared, across a Gaussian that stands for a motion."""
 
 _FINER = {
     ShapeKind.DISC: ((0.1, (0.0,)), (0.05, (0.0,))),
     ShapeKind.MOTION: ((0.25, (-10.0, 0.0, 10.0)), (0.1, (-5.0, 0.0, 5.0))),
 }
-"""LR pixels by which a size is told more finely, twice, and degrees by which a direction is."""
+"""Steps of the finer search, which has two rounds: of the size in LR pixels, of the direction in degrees."""
 
 _ROUGH_STEPS, _FINE_STEPS = 5, 12
 
 _PROMISING = 4.0
-"""Evidence after a few steps from which more are taken."""
+"""Evidence after the rough search from which the finer one follows."""
 
 ENOUGH = 8.0
-"""Evidence; docs/decisions.md."""
+"""Evidence from which a shape is certain (docs/decisions.md)."""
 
 _MOST_BESIDE = 0.35
-"""LR pixels squared: what bicubic itself looks like, and a little. What leaves more was a wide Gaussian."""
+"""Largest variance, in LR pixels squared, of the Gaussian beside a shape: that of bicubic, and a little. With more the
+blur is a wide Gaussian."""
 
 _LARGEST_SHARE = 0.6
-"""Of the shape's own larger variance that may be left besides."""
+"""Largest share of the shape's own larger variance that the Gaussian beside it may have."""
 
 _LIKE_A_SCENE = 0.75
-"""Misfit that may be left."""
+"""Largest misfit with a shape."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A camera told from the pixels alone: blur, sharpening and noise, by the shape of the spectrum.
+"""The camera estimated from the pixels alone: blur, sharpening and noise, by the shape of the spectrum.
 
 `scene_spectrum` is fitted to `spectrum.Spectrum` by least squares with priors: on the exponent, since scenes differ
 little in it; on the scene's directions, so that stripes are not taken for a blur across them; and on the sharpening.
@@ -18,24 +18,24 @@ from .scene_spectrum import DIRECTIONS, EXPONENT, LOG_NOISE, PARAMETERS, SHARPEN
 from .spectrum import Spectrum, frequencies, spectrum_of
 
 _EXPONENT, _EXPONENT_SPREAD = 2.2, 0.3
-"""Of scenes (Field 1987: about 2), as they are photographed; and how much they differ."""
+"""Mean and standard deviation of the exponent over photographed scenes (Field 1987: about 2)."""
 
 _DIRECTION_SPREADS = (0.4, 0.4, 0.2, 0.2)
-"""Of logarithms of power with two, and with four, maxima in a turn."""
+"""Standard deviations, in logarithms of power, of the terms with two and with four maxima per turn."""
 
 _SHARPENING_SPREAD = 0.5
 
 _NOISE_SPREAD = 10.0
-"""Of the logarithm of its power, about that of rounding: next to nothing is presumed."""
+"""Standard deviation of the logarithm of its power, around that of rounding: next to nothing is presumed."""
 
 _BLUR, _BLUR_SPREAD = 0.25, 2.0
-"""Of the variances of a blur, in LR pixels squared: next to nothing is presumed."""
+"""Mean and standard deviation of a blur's variances, in LR pixels squared: next to nothing is presumed."""
 
 _ALIKE = 0.02
-"""What bands of an image differ by in all these but the noise."""
+"""Standard deviation of all these, but the noise, between the bands of an image."""
 
 _MISFIT, _BINS = 0.35, 80
-"""Standard deviation of scenes about the model, in logarithms of power, as of so many bins of equal weight."""
+"""Standard deviation of scenes around the model, in logarithms of power; a spectrum counts as so many bins."""
 
 _UNROUNDED = 1e-10
 """Variance, in units of the full range squared, that stands for rounding where samples are floating point."""
@@ -45,17 +45,17 @@ _EXPONENTS = (1.0, 4.0)
 _MOST_SHARPENING = 3.0
 
 _FEW = 4
-"""Small images: more of them together tell as much as a large one."""
+"""This many small images together tell as much as a large one."""
 
 _NO_NOISE = 0.35 / 255
 """Noise in the brightness below which no band of up to four has noise that counts; bands are then not fitted one by
 one."""
 
 _BANDS_OF_BRIGHTNESS = 2.0
-"""The root of these four."""
+"""Root of the four bands of `_NO_NOISE`."""
 
 _LIKE_A_NOISY_SCENE = 0.6
-"""Misfit: noise lies where the model has it, and scenes in it fit better, at 0.2 to 0.5, than without."""
+"""Largest misfit with which noise is told: scenes with noise fit better, at 0.2 to 0.5, than those without."""
 
 _STEPS, _SETTLED, _MOST_DAMPING = 40, 1e-6, 1e6
 
@@ -99,10 +99,10 @@ class Estimate:
 
 
 def estimate(spectrum: Spectrum, like: Estimate | None = None, shape: BlurShape | None = None) -> Estimate:
-    """The camera that explains a spectrum best: Gauss-Newton steps, damped (Levenberg, Marquardt) and reweighted.
+    """Return the camera that explains a spectrum best: damped Gauss-Newton steps (Levenberg, Marquardt), reweighted.
 
     Args:
-        like: of the same scene and camera, where only the noise may be another, as in one band of an image.
+        like: estimate of the same scene and camera, of which only the noise may differ, as in one band of an image.
         shape: of the blur beside a Gaussian; None for that of `like`, or for none.
     """
     fit = SceneFit(spectrum, like, shape)
@@ -112,10 +112,10 @@ def estimate(spectrum: Spectrum, like: Estimate | None = None, shape: BlurShape 
 def noise_of_bands(
     image: Tensor, known: Tensor | None = None, whole: Spectrum | None = None, shape: BlurShape | None = None
 ) -> Tensor | None:
-    """Standard deviation (C,) of the noise in each band of (C, H, W) float32; None where a spectrum does not tell.
+    """Return the standard deviation (C,) of the noise in each band of (C, H, W) float32.
 
-    That is of an image that is too small, flat, or not like a scene. Noise is told from fine texture by the shape of
-    the spectrum: texture falls towards high frequencies.
+    It is None for an image that is too small, flat, or not like a scene. Noise is told from fine texture by the shape
+    of the spectrum: texture falls towards high frequencies.
 
     Args:
         known: (H, W) bool; None for everywhere.
@@ -141,11 +141,12 @@ error of all together is 0.026, 0.046 and 0.059 with 0, 0.015, 0.037 and 0.049 w
 
 
 def pooled(estimates: Sequence[Estimate]) -> Estimate:
-    """What images of one camera tell together: the mean, by how certain each is; of noise and the rest the median.
+    """Return the estimate from several images of one camera: the mean blur, weighted by certainty; the median noise.
 
-    Scenes mislead by more than each fit knows: what the estimates differ by beyond their deviations counts for each. A
-    camera sharpens all its images alike: where one seems to be sharpened more or less than the others, its scene is
-    mistaken for it, and its blur is as far off. Where most have a disc those count alone, else those that have none.
+    Exponent, sharpening and misfit are medians, too. Scenes mislead by more than each fit knows, so the differences
+    between the estimates beyond their deviations count as uncertainty of each. A camera sharpens all its images alike:
+    where one seems to be sharpened more or less than the others, its scene is mistaken for it, and its blur is as far
+    off. If most estimates have a disc, these alone count, else those without one.
 
     Args:
         estimates: at least one, none with a motion.
@@ -180,7 +181,7 @@ def pooled(estimates: Sequence[Estimate]) -> Estimate:
 
 
 class SceneFit:
-    """One least-squares problem. Values are a tensor: the groups' levels, and what `scene_spectrum` has places for."""
+    """One least-squares problem. Its values are one tensor: the groups' levels, then those of `scene_spectrum`."""
 
     def __init__(self, spectrum: Spectrum, like: Estimate | None = None, shape: BlurShape | None = None) -> None:
         self.shape = like.shape if shape is None and like is not None else shape
@@ -227,12 +228,13 @@ class SceneFit:
         return values, cost
 
     def widened(self, values: Tensor, by: tuple[float, float, float]) -> Tensor:
-        """Values whose Gaussian has this much more covariance."""
+        """Return the values with this much more covariance of the Gaussian."""
         wider = values.clone()
         wider[self._groups + torch.tensor([XX, XY, YY])] += torch.tensor(by, dtype=torch.float64)
         return self.within(wider)
 
     def start(self) -> Tensor:
+        """Return the values from which a fit starts."""
         values = self._centre.clone()
         low = self._radius.argsort()[: len(self._radius) // 3]
         values[: self._groups] = (self._levels + _EXPONENT * self._radius.log())[:, low].mean(1)
@@ -240,7 +242,7 @@ class SceneFit:
         return values
 
     def within(self, values: Tensor) -> Tensor:
-        """The nearest that a camera can have."""
+        """Move values in place to the nearest that a camera can have, and return them."""
         rest = values[self._groups :]
         rest[EXPONENT] = rest[EXPONENT].clamp(*_EXPONENTS)
         rest[LOG_NOISE] = rest[LOG_NOISE].clamp_min(self._floor)
@@ -256,7 +258,7 @@ class SceneFit:
         return float((huber * self._weights).sum() + (self._precision * (values - self._centre).square()).sum() / 2)
 
     def normal_equations(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Their matrix and their right side at these values."""
+        """Return the matrix and the right side of these equations at the values."""
         off = (self._levels - self._model.log_power(self._at(values))) / _MISFIT
         slopes = (self._model.slopes(self._at(values)) / _MISFIT).flatten(0, 1)
         weighted = (self._weights / off.abs().clamp_min(1)).flatten()[:, None] * slopes

@@ -1,4 +1,4 @@
-"""Which kernel is assumed of an image, or of a camera's images, when nobody told one.
+"""Which kernel is assumed of an image, or of a camera's images, when none was given.
 
 Too wide a kernel costs far more than one that is too narrow (docs/results.md, "Wrong against right kernels"), so an
 estimate is taken at its lower end, and what is not certain is bicubic.
@@ -23,22 +23,24 @@ the plain rule made 3 worse than interpolation, this one none. There the narrowe
 narrows one axis."""
 
 _SHARPENED = 0.35
-"""Of 48 pictures that a Gaussian blurred and nobody sharpened two have more, of one video; of scans most."""
+"""Sharpening above which an image counts as processed. Of 48 pictures that a Gaussian blurred and nobody sharpened two
+have more, of one video; of scans most."""
 
 _CAUTION, _CAUTION_IF_SMALL = 1.0, 2.0
-"""Deviations by which a blur is taken for narrower than it is told."""
+"""Deviations by which a blur is taken for narrower than it was estimated."""
 
 _WIDEST = 1.6
-"""LR pixels squared: what has nothing left beyond was enlarged, not blurred."""
+"""Widest blur of a camera, in LR pixels squared: a wider one is that of an enlargement."""
 
 _UNLIKE_A_SCENE = 1.1
-"""Misfit in logarithms of power: photographs and satellite images have 0.1 to 0.9, print and drawings 1 to 4."""
+"""Misfit above which an image is no scene: photographs and satellite images have 0.1 to 0.9, print and drawings 1 to
+4."""
 
 _TOO_UNCERTAIN = 0.4
-"""Deviation of a variance, LR pixels squared."""
+"""Largest deviation of the variances of an estimate that is used, in LR pixels squared."""
 
 _LEAST_SIGMA = 0.18
-"""LR pixels."""
+"""Smallest sigma of a guess, in LR pixels."""
 
 _MOVED = "its images were moved, each in its own way"
 
@@ -62,7 +64,7 @@ _KNOWS_BICUBIC_ALONE = Guess(BICUBIC_KERNEL, 0.0, "the network knows no other", 
 
 
 def with_kernel(settings: Settings, signs: Signs) -> tuple[Settings, Guess | None]:
-    """The settings with the kernel that the image itself tells, and how it does; as they are where one was told."""
+    """Return the settings with the kernel guessed from the image, and the guess; unchanged, and None, if one is set."""
     if settings.kernel not in KERNELS_TO_FIND:
         return settings, None
     guessed = guess(signs.estimate, settings.scale) if settings.takes_any_kernel else _KNOWS_BICUBIC_ALONE
@@ -70,7 +72,7 @@ def with_kernel(settings: Settings, signs: Signs) -> tuple[Settings, Guess | Non
 
 
 def guess(found: Estimate | None, scale: int) -> Guess:
-    """The kernel to assume for what an image tells."""
+    """Return the kernel to assume for an image with this estimate."""
     if found is None:
         return Guess(BICUBIC_KERNEL, 0.0, "too little of it is known, or goes on in it, to tell more", None)
     if found.shape is not None:
@@ -101,7 +103,7 @@ def _text_of(shape: BlurShape, scale: int) -> str:
 
 
 def _doubt(found: Estimate) -> str:
-    """Why an estimate is none."""
+    """Return why an estimate is not used, as the end of a sentence; "" if it is."""
     if not all(map(math.isfinite, (*found.covariance, found.deviation, found.misfit))):
         return "its spectrum tells nothing"
     if found.misfit > _UNLIKE_A_SCENE:

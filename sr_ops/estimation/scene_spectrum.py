@@ -121,7 +121,7 @@ class SceneSpectrum:
 
 @lru_cache(maxsize=2)
 def _slopes_of_aliases(at: Frequencies) -> Tensor:
-    """(4, 9, F): the factors of exponent, xx, xy and yy in the logarithm of each alias's power."""
+    """Return (4, 9, F): the factors of exponent, xx, xy and yy in the logarithm of each alias's power."""
     shifted = [(at.x + i, at.y + j) for i, j in _ALIASES]
     rows = [
         [(x.square() + y.square()).log() / 2, _BLUR * x.square(), 2 * _BLUR * x * y, _BLUR * y.square()]

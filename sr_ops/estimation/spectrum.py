@@ -21,10 +21,11 @@ _MOST_BLOCKS = 400
 """More blocks add no information and take longer."""
 
 _END = 1e-6
-"""Distance from an end of the range that is rounding, as that of the weights of luma."""
+"""Distance from an end of the range within which a sample is at that end: the weights of luma are rounded."""
 
 _MOSTLY = 0.5
-"""Share of a block at the ends of the range: a tenth gives the same noise of a photograph under a black frame."""
+"""Largest share of a block's samples at the ends of the range; with a tenth the noise of a framed photograph is the
+same."""
 
 _GROUPS, _FEWEST_IN_GROUP = 4, 6
 
@@ -176,10 +177,10 @@ def _of_blocks(blocks: Tensor, jpeg_steps: Tensor | None, rounding: float) -> Sp
 
 
 def _telling(blocks: Tensor) -> Tensor:
-    """Return (N,) bool: False for blocks that are black or white for the most part, as by a frame or a fill not told.
+    """Return (N,) bool: False for blocks that are black or white for the most part, as in a frame or an unnamed fill.
 
-    Nothing of the camera or its noise is left there, but a flat block between the ends says that there was no noise.
-    Where few blocks are less so, as on a page of text, only those count as not telling that are so throughout.
+    Nothing of the camera or its noise is left there, while a flat block between the ends says that there is no noise.
+    If too few others are left, as on a page of text, only blocks that are wholly black or wholly white are False.
     """
     ends = ((blocks <= _END) | (blocks >= 1 - _END)).double().mean((1, 2))
     telling = ends <= _MOSTLY

@@ -42,7 +42,7 @@ class Domain:
         return Domain(known, low, high)
 
     def bounds(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Least and largest value of a sample, each () or (C, 1, 1), of the dtype and on the device of a tensor."""
+        """Return the least and the largest value of a sample, () or (C, 1, 1), with dtype and device of a tensor."""
         return torch.as_tensor(self.low).to(like), torch.as_tensor(self.high).to(like)
 
     @property
@@ -59,7 +59,7 @@ UNIT = Domain()
 
 
 def only_known(image: Tensor, known: Tensor | None) -> Tensor:
-    """`image` with 0 where it is not known; `known` alike, bool, None for everywhere: `image` itself."""
+    """Return `image` with 0 where `known`, bool of its shape, is False; `image` itself if that is None."""
     return image if known is None else image.where(known, 0.0)
 
 

@@ -19,7 +19,7 @@ from .one_cycle import one_cycle
 from .pairs import Crops, Lesson, draw_crops
 
 MOST_POINTS = 32
-"""Of a curve that is kept of a fit."""
+"""Most points of the loss curve that is kept of a fit."""
 
 
 def fit(
@@ -69,18 +69,18 @@ def fit(
 
 
 def last_tenth(steps: int) -> slice:
-    """The steps whose mean loss a fit reports, at least one."""
+    """Return the steps whose mean loss a fit reports, at least one."""
     return slice(-max(1, steps // 10), None)
 
 
 def curve(losses: Tensor) -> tuple[float, ...]:
-    """The mean loss of so many equal parts of all steps (steps,), in their order: MOST_POINTS, or one for each step."""
+    """Return the mean loss in each of MOST_POINTS equal parts of all steps, or in each step if there are fewer."""
     parts = torch.tensor_split(losses.cpu(), min(MOST_POINTS, len(losses))) if len(losses) else ()
     return tuple(float(part.mean()) for part in parts)
 
 
 def _loss(loss: Loss, made: Tensor, crops: Crops) -> Tensor:
-    """Its mean over what may be learned from."""
+    """Return the mean loss over what may be learned from."""
     errors = loss_of(loss, made - crops.fathers)
     if crops.taught is None:
         return errors.mean()

@@ -54,7 +54,7 @@ def fit_stages_together(
     phases: Sequence[Phase],
     after_step: AfterStep | None = None,
 ) -> list[Fitted]:
-    """`fit_stages` of several images on one device: fits that can be one computation are (`stack.fit_stack`).
+    """Do `fit_stages` for several images on one device: fits that can be one computation are (`stack.fit_stack`).
 
     An image alone is fitted by `fit`, bit for bit as ever; in a stack its result differs by rounding. The phase "fit"
     of a stack counts for each of its images.
@@ -144,9 +144,9 @@ def _serves(fitted: Fitted) -> bool:
 def _enlarged(
     lr: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain
 ) -> tuple[Tensor, Tensor | None]:
-    """What these stages make of the image for the next to learn from, (C, H, W), and what is known of it, (H, W).
+    """Return what these stages make of the image for the next to learn from, (C, H, W), and where it is known, (H, W).
 
-    Of a large one it is a sheet of windows, each computed as in its place in the image.
+    Of a large image it is a sheet of windows, each computed as in its place in the image.
     """
     bands, height, width = lr.shape
     scale, known = settings.stage_scales[len(model.networks) - 1], domain.known_pixels

@@ -76,9 +76,9 @@ def fit_stack(
 
 
 def _stacked(networks: Sequence[ResidualNetwork]) -> ResidualNetwork:
-    """One network for images side by side in the channels: parameters (N * O, ...) where the single ones have (O, ...).
+    """Return one network for images side by side in the channels: parameters are (N * O, ...) instead of (O, ...).
 
-    Its `residual` is what is meant to be called.
+    Only its `mixed` is meant to be called.
     """
     stack = copy.deepcopy(networks[0])
     for module in stack.modules():
@@ -106,7 +106,7 @@ def _train(
     losses: Tensor,
     after_step: Callable[[int], None] | None,
 ) -> None:
-    """All steps; the loss before each goes to `losses` (steps, N), on the device of all."""
+    """Take all steps; the loss before each goes to `losses` (steps, N), on the device of all."""
     optimiser, schedule = one_cycle(stack.parameters(), settings)
     crops = lesson.crops()
     backward: Callable[[], Tensor] = partial(_backward, stack, crops, settings.loss)
@@ -125,7 +125,7 @@ def _train(
 
 
 def _backward(stack: ResidualNetwork, crops: StackedCrops, loss: Loss) -> Tensor:
-    """Leave the clipped gradients in the parameters; the loss (N,) of each network."""
+    """Leave the clipped gradients in the parameters; return the loss (N,) of each network."""
     stack.zero_grad(set_to_none=True)
     losses = _losses(stack, crops, loss)
     losses.sum().backward()  # type: ignore[no-untyped-call]
@@ -134,7 +134,7 @@ def _backward(stack: ResidualNetwork, crops: StackedCrops, loss: Loss) -> Tensor
 
 
 def _losses(stack: ResidualNetwork, crops: StackedCrops, loss: Loss) -> Tensor:
-    """(N,): each network's mean loss over what it may learn from."""
+    """Return (N,): each network's mean loss over what it may learn from."""
     errors = loss_of(loss, crops.bases + stack.mixed(crops.seen).float() - crops.fathers)
     taught = crops.taught[:, :, None]
     each = errors.view(*taught.shape[:2], -1, *taught.shape[-2:])
@@ -144,7 +144,7 @@ def _losses(stack: ResidualNetwork, crops: StackedCrops, loss: Loss) -> Tensor:
 
 
 def _clip(stack: ResidualNetwork, count: int) -> None:
-    """`clip_grad_norm_` for each network on its own."""
+    """Clip the gradients of each network on its own, as `clip_grad_norm_` does."""
     together = [parameter.grad for parameter in stack.parameters() if parameter.grad is not None]
     gradients = [gradient.view(count, -1, *gradient.shape[1:]) for gradient in together]
     each = [torch.linalg.vector_norm(gradient, dim=tuple(range(1, gradient.ndim))) for gradient in gradients]
@@ -156,7 +156,7 @@ def _clip(stack: ResidualNetwork, count: int) -> None:
 
 @contextmanager
 def _side_stream(device: torch.device) -> Iterator[None]:
-    """What is done inside goes to a CUDA stream of its own, which a capture needs; on a CPU this changes nothing."""
+    """Put what is done inside on a CUDA stream of its own, which a capture needs; on a CPU this changes nothing."""
     if device.type != "cuda":
         yield
         return
@@ -170,7 +170,7 @@ def _side_stream(device: torch.device) -> Iterator[None]:
 
 
 def _captured(backward: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """The same as one CUDA graph: a replay is one launch, where the call makes hundreds that take longer than the work.
+    """Return `backward` as one CUDA graph: one launch instead of hundreds, which take longer than the work.
 
     To be called on a side stream on which `backward` has run a few times. `backward` must have fixed shapes, read from
     tensors that stay where they are (hence the crops of every step are copied into those of the first), and decide
@@ -179,7 +179,7 @@ def _captured(backward: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """
     graph = torch.cuda.CUDAGraph()
     stream = torch.cuda.current_stream()
-    # Other threads may go on: what they do meanwhile concerns this capture only if it is thought of as "global".
+    # Other threads may go on: what they do meanwhile would concern a "global" capture only.
     with _CAPTURING, torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         losses = backward()
 

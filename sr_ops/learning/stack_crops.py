@@ -86,20 +86,20 @@ class StackedLessons:
 
 
 def _told_of_crops(told: Sequence[Tensor], batch: int, bands: int) -> Tensor:
-    """(C', 2) of N images to (B * N, bands, 2), B the crops of each: of one band every band is a crop of its own."""
+    """Turn (C', 2) of N images into (B * N, bands, 2) for B crops of each; for one band every band is a crop."""
     folded = torch.stack(list(told)).reshape(len(told), -1, bands, 2).transpose(0, 1)  # (folds, N, bands, 2)
     together: Tensor = folded.expand(batch, *folded.shape).flatten(0, 2)
     return together
 
 
 def _with_mask(pair: Pair) -> Tensor:
-    """(2 C + 1, H, W): the father, the base, and where the father may be learned from."""
+    """Return (2 C + 1, H, W): the father, the base, and where the father may be learned from."""
     taught = torch.ones_like(pair.father[:1]) if pair.taught is None else pair.taught
     return torch.cat([pair.father, pair.base, taught])
 
 
 def _side_by_side(crops: Tensor, bands: int) -> Tensor:
-    """(B, s, s, N, C) to (B * C / bands, N * bands, s, s), channels last."""
+    """Turn (B, s, s, N, C) into (B * C / bands, N * bands, s, s), channels last."""
     each = crops.view(*crops.shape[:-1], -1, bands).movedim(-2, 1).flatten(0, 1)
     return each.flatten(-2).permute(0, 3, 1, 2)
 
@@ -117,7 +117,11 @@ class _Album:
         self._turned = turned_places(side).to(device)
 
     def cut(self, windows: Tensor, ratio: int) -> Tensor:
-        """(B, side, side, N, C) of windows (B, N, 4) that hold the image, top and left times 1 / `ratio`, element."""
+        """Return the windows, (B, side, side, N, C).
+
+        Args:
+            windows: (B, N, 4): image, top and left divided by `ratio`, and element of the dihedral group.
+        """
         image, top, left, element = windows.unbind(-1)
         start, width, plane = self._geometry[image].unbind(-1)
         corner = start + ratio * (top * width + left)

@@ -64,12 +64,12 @@ LAYERS: dict[BodyKind, type[Addition]] = {
 
 
 def hidden_layers(body: Body) -> list[nn.Module]:
-    """All between the first and the last convolution."""
+    """Return the layers between the first and the last convolution."""
     return [LAYERS[body.kind](body.width) for _ in range(body.depth - 2)]
 
 
 def _means(made: Tensor) -> Tensor:
-    """Over WINDOW x WINDOW pixels around each, of those there are: rows first, then columns."""
+    """Return the means over WINDOW x WINDOW pixels around each, fewer at the border: rows first, then columns."""
     half = WINDOW // 2
     rows = avg_pool2d(made, (1, WINDOW), 1, (0, half), count_include_pad=False)
     return avg_pool2d(rows, (WINDOW, 1), 1, (half, 0), count_include_pad=False)

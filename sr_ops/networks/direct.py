@@ -15,23 +15,24 @@ from .layers import convolution
 from .residual_network import ResidualNetwork
 
 BASE_RANGE = (-0.2, 1.2)
-"""Beyond, a base is not what the network learned from: it sees these."""
+"""Range that a base is clamped to before the network sees it: it learned from none beyond."""
 
 NOISE_UNIT = 25 / 255
-"""Noise that the plane tells as 1."""
+"""Noise for which the plane is 1."""
 
 JPEG_NOISE = 0.11 / 255
 """Standard deviation of JPEG's loss for a mean step of 1, about: quality 50 loses 6 grey levels, 95 half of one."""
 
 JPEG_UNIT = 128.0
-"""Mean step, in grey levels, that the plane tells as 1."""
+"""Mean step, in grey levels, for which the plane is 1."""
 
 
 def planes(noise: Tensor, jpeg_step: Tensor) -> Tensor:
-    """What is told of images: noise in units of the full range, and JPEG's mean step in grey levels, (...) each.
+    """Return (..., 2): what a network is told of images.
 
-    Returns:
-        (..., 2).
+    Args:
+        noise: (...) standard deviations in units of the full range.
+        jpeg_step: (...) mean steps of JPEG in grey levels.
     """
     return torch.stack([noise / NOISE_UNIT, jpeg_step / JPEG_UNIT], -1)
 

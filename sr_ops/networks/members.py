@@ -23,18 +23,18 @@ _PIXELS = (2**20, 2**15)
 def mean_and_variance(
     network: DirectNetwork, told: Tensor, elements: Sequence[int]
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]:
-    """The mean over `elements` of `dihedral.inverse(network(dihedral.transform(image, base)))`, and their variance.
+    """Return the network under its self-ensemble: mean and variance over the turned images, turned back.
 
-    Networks of a prior have no outliers among their members: the mean is 0.01 dB better for them than the median
-    (Set5, x2 and x4).
+    That is `dihedral.inverse(network(dihedral.transform(image, base)))` for each of `elements`. Networks of a prior
+    have no outliers among their members: the mean is 0.01 dB better for them than the median (Set5, x2 and x4).
 
     Args:
         told: (C, 2), `direct.planes`.
         elements: of the dihedral group, at least one; (0,) for the network itself.
 
     Returns:
-        Called with an image (C, h, w) and its base (C, s h, s w) it makes an enlargement like that, and of each sample
-        the variance (divided by one less than there are members); None of one member.
+        A function of an image (C, h, w) and its base (C, s h, s w). It returns an enlargement like the base, and the
+        variance of each sample (divided by one less than the number of members); None for one member.
     """
     bodies = [_turned(network, element) for element in elements]
 
@@ -60,7 +60,7 @@ def mean_and_variance(
 
 
 def _mean_and_variance(members: Iterator[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """In float32; no variance of one."""
+    """Return the mean and the variance of members, in float32; None for the variance of one."""
     first = next(members).float()
     total, squares, count = first.clone(), torch.zeros_like(first), 1
     for other in members:
@@ -74,13 +74,13 @@ def _mean_and_variance(members: Iterator[Tensor]) -> tuple[Tensor, Tensor | None
 
 
 def _turned(network: DirectNetwork, element: int) -> nn.Sequential:
-    """The body that makes of an image what the network makes of the turned one, turned back."""
+    """Return the body that makes of an image what the network makes of the turned one, turned back."""
     body = copy.deepcopy(network.body)
     convolutions = [module for module in body.modules() if isinstance(module, nn.Conv2d)]
     first, last = convolutions[0], convolutions[-1]
     bands, phases = network.bands, network.scale**2
     places = torch.arange(phases, device=last.weight.device).reshape(network.scale, network.scale)
-    # Of a turned image's phases each lies where another one is of the image itself.
+    # Each phase of a turned image lies where another phase of the image itself is.
     moved = dihedral.inverse(places, element).flatten()
     of_bands = (phases * torch.arange(bands, device=moved.device)[:, None] + moved).flatten()
     with torch.no_grad():
