@@ -5,7 +5,6 @@ import re
 import sys
 import typing
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
@@ -133,8 +132,7 @@ def _word(value: Any) -> str:
 
 
 def _columns() -> Iterator[list[str]]:
-    kinds = [kind for kind in reversed(Record.__mro__) if is_dataclass(kind)]
-    told = {name: text for kind in kinds for name, text in _docstrings(kind).items()}
+    told = _docstrings(Record)
     hints = typing.get_type_hints(Record)
     for name in COLUMNS:
         kind = re.sub(r"<class '(\w+)'>", r"\1", str(hints[name])).replace("datetime.datetime", "datetime")

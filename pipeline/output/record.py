@@ -7,11 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from .trust_columns import TrustColumns
-
 
 @dataclass(frozen=True, kw_only=True)
-class Record(TrustColumns):
+class Record:
     """The result of one row. Seconds are wall-clock, sizes bytes, times UTC; None where it does not apply."""
 
     key: str | None
@@ -160,6 +158,21 @@ class Record(TrustColumns):
     """When a worker began with it."""
     finished_at: datetime | None = None
     """When the work on it ended."""
+    # the last ones say how far to trust the result; docs/trust.md says how to read them
+    disagreement_p50: float | None = None
+    """Median over all known samples of the standard deviation across the members of the self-ensemble before
+    back-projection, in native units, exact to 1/16 of its value. None if there is only one member."""
+    disagreement_p95: float | None = None
+    """The 95th percentile of the same standard deviation."""
+    disagreement_uri: str | None = None
+    """Folder of the map of that standard deviation (--disagreement). Its tiles are named like those of the image."""
+    spectrum_excess: float | None = None
+    """Excess power of the result, in dB, in the worst octave of frequencies beyond half a cycle per LR pixel, which the
+    input does not determine. It is measured against a line through the three octaves below
+    (`sr_ops.measures.octaves`). None below x2, or if no block of 32 x 32 LR pixels fits."""
+    fit_curve: tuple[float, ...] | None = None
+    """Loss of the fit, defined like `final_loss`, over at most 32 equal parts of the first stage's steps; None without
+    a fit."""
 
     def to_dict(self) -> dict[str, Any]:
         """By column. Not by `dataclasses.asdict`, whose deep copies take ten times as long as the rest of a row."""
@@ -179,7 +192,7 @@ def _arrow_type(field: "dataclasses.Field[Any]") -> pa.DataType:
     return next(arrow for kind, arrow in _ARROW_TYPES.items() if field.type in (kind, kind | None))
 
 
-_FIELDS = sorted(dataclasses.fields(Record), key=lambda field: field in dataclasses.fields(TrustColumns))
+_FIELDS = dataclasses.fields(Record)
 
 COLUMNS = tuple(field.name for field in _FIELDS)
 
