@@ -13,7 +13,7 @@ from ..errors import ErrorType, UsageError
 from ..output import records
 from ..output.clock import now
 from ..output.judging import judged, judged_anew
-from ..output.kernel_columns import told_kernel
+from ..output.kernel_columns import kernel_columns
 from ..output.layout import Commit, each_commit
 from ..output.record import Record
 from ..output.status import Status
@@ -114,5 +114,5 @@ def unworked(row: Row, status: Status, error_type: ErrorType | None, message: st
         camera=row.camera or None,
         srpipe_version=VERSION,
         finished_at=now(),
-        **told_kernel(row.kernel, row.found),
+        **kernel_columns(row.kernel, row.found),
     )

@@ -1,13 +1,11 @@
 """The columns of a record about the kernel that was used."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sr_ops.camera.kernel_spec import described
 from sr_ops.settings import KERNELS_TO_FIND
-
-from .record import Record
 
 if TYPE_CHECKING:
     from sr_ops.estimation.guess import Guess
@@ -30,29 +28,18 @@ class Found:
     reason: str
 
 
-def told_kernel(kernel: str, found: Found | None = None) -> dict[str, Any]:
-    """Return the columns about a kernel before the pixels of its image are examined.
+def kernel_columns(kernel: str, found: "Found | Guess | None") -> dict[str, Any]:
+    """Return the columns about a kernel; none while it is still to be looked for in the pixels.
 
     Args:
-        kernel: from `Settings`.
+        kernel: from `Settings`, or of the guess.
         found: how it was found, if nobody gave it.
     """
-    if found is not None:
-        return _found_kernel(kernel, found.confidence, found.reason)
-    return {} if kernel in KERNELS_TO_FIND else {"kernel": described(kernel), "kernel_source": KernelSource.TOLD}
-
-
-def with_kernel(record: Record, guess: "Guess | None") -> Record:
-    """Return the record with the kernel found in the pixels; unchanged if none was looked for."""
-    if guess is None:
-        return record
-    return replace(record, **_found_kernel(guess.kernel, guess.confidence, guess.reason))
-
-
-def _found_kernel(kernel: str, confidence: float, reason: str) -> dict[str, Any]:
+    if found is None:
+        return {} if kernel in KERNELS_TO_FIND else {"kernel": described(kernel), "kernel_source": KernelSource.TOLD}
     return {
         "kernel": described(kernel),
-        "kernel_source": KernelSource.DEFAULT if reason else KernelSource.ESTIMATED,
-        "kernel_confidence": confidence,
-        "kernel_note": reason or None,
+        "kernel_source": KernelSource.DEFAULT if found.reason else KernelSource.ESTIMATED,
+        "kernel_confidence": found.confidence,
+        "kernel_note": found.reason or None,
     }

@@ -23,7 +23,7 @@ from ..imagery import camera
 from ..imagery.header import Header
 from ..imagery.picture import Picture
 from ..imagery.writing.georef import name_of_crs
-from ..output.kernel_columns import with_kernel
+from ..output.kernel_columns import kernel_columns
 from ..output.layout import Commit
 from ..output.maps import map_target
 from ..output.record import Record
@@ -171,7 +171,8 @@ class ImageWork:
         rows, columns = image.target.grid.rows, image.target.grid.columns
         noise_offset, noise_slope = camera.lines_in_native_units(fitted.noise_lines, image.picture.scaling)
         return replace(
-            with_kernel(begun, fit.guess),
+            begun,
+            **(kernel_columns(fit.guess.kernel, fit.guess) if fit.guess else {}),
             source_fingerprint=opened.commit.source,
             output_uri=image.target.place,
             method_used=model.method,

@@ -13,7 +13,7 @@ import torch
 from ..config import VERSION, RunConfig
 from ..errors import ErrorType
 from ..output.clock import now
-from ..output.kernel_columns import told_kernel
+from ..output.kernel_columns import kernel_columns
 from ..output.record import Record
 from ..output.status import Status
 from .stopwatch import Stopwatch
@@ -48,7 +48,7 @@ class Recorder:
             weights=self._config.settings.weights or None,
             srpipe_version=VERSION,
             started_at=started_at,
-            **told_kernel(row.kernel, row.found),
+            **kernel_columns(row.kernel, row.found),
         )
 
     def timed(self, record: Record, watch: Stopwatch) -> Record:
