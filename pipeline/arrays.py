@@ -268,9 +268,6 @@ class _Held:
     def window(self, rows: slice, columns: slice) -> Pixels:
         return Pixels(self._samples[:, rows, columns], None)
 
-    def whole(self) -> Pixels:
-        return Pixels(self._samples, None)
-
     def close(self) -> None:
         """Do nothing: nothing is open."""
 

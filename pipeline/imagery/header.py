@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..config import LARGEST_FLOAT, MAX_PIXELS
 
@@ -162,6 +162,20 @@ class Pixels:
     """(C, h, w) of the header's dtype."""
     mask: "NDArray[np.bool_] | None"
     """(h, w), True for valid pixels; None unless the header says that there is a mask."""
+
+    def window(self, rows: slice, columns: slice) -> "Pixels":
+        """Return a window of this one, a view."""
+        return Pixels(self.samples[:, rows, columns], None if self.mask is None else self.mask[rows, columns])
+
+
+class OpenPicture(Protocol):
+    """An open picture, of a file or in memory."""
+
+    header: Header
+
+    def window(self, rows: slice, columns: slice) -> Pixels: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

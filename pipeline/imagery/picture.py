@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from sr_ops.settings import AUTO
 
 from . import survey
 from .doubts import alpha_notes, range_notes
-from .header import Header, Pixels
+from .header import Header, OpenPicture, Pixels
 from .nodata import number_text, with_fill, with_nodata
 from .samples import Scaling, Window, find_scaling, known_samples, to_lr
 
@@ -22,24 +21,12 @@ HELD_WHOLE = 2048 * 2048
 """Most pixels of an image that is held in memory as a whole; with more than 3 bands, that many samples of 3 bands."""
 
 
-class OpenImage(Protocol):
-    """An open file, as returned by `decoders.open_image` or `routing.open_file`."""
-
-    header: Header
-
-    def window(self, rows: slice, columns: slice) -> Pixels: ...
-
-    def whole(self) -> Pixels: ...
-
-    def close(self) -> None: ...
-
-
 class Picture:
     """One image. It must be closed, since it may hold a decoder and a copy of its file."""
 
     def __init__(
         self,
-        opened: OpenImage,
+        opened: OpenPicture,
         scaling: Scaling | None = None,
         seed: int = 0,
         nodata: str = AUTO,
@@ -101,15 +88,12 @@ class Picture:
         self._remove_copy()
 
     def _pixels(self, rows: slice, columns: slice) -> Pixels:
-        if self._whole is None:
-            return self._opened.window(rows, columns)
-        mask = self._whole.mask
-        return Pixels(self._whole.samples[:, rows, columns], None if mask is None else mask[rows, columns])
+        return (self._whole or self._opened).window(rows, columns)
 
     def _hold_if_small(self) -> None:
         pixels, bands = self.height * self.width, len(self.header.bands)
         if pixels <= HELD_WHOLE and pixels * bands <= 3 * HELD_WHOLE:
-            self._whole = self._opened.whole()
+            self._whole = self._opened.window(slice(0, self.height), slice(0, self.width))
             self.close()
             if sheet.is_fitted_whole(bands, self.height, self.width):
                 self._sampled = [self._whole]

@@ -15,8 +15,8 @@ from sr_ops.priors.album import Album
 
 from .. import storage
 from ..errors import ErrorType, ImageError, UsageError
-from ..imagery.header import FileLimits
-from ..imagery.picture import OpenImage, Picture
+from ..imagery.header import FileLimits, OpenPicture
+from ..imagery.picture import Picture
 from ..imagery.reading.routing import open_file
 
 MIN_IMAGES = 4
@@ -143,7 +143,7 @@ def _read_window(uri: str, least: int, draw: Random) -> Tensor:
     return window.lr
 
 
-def _open(path: str) -> OpenImage:
+def _open(path: str) -> OpenPicture:
     """Open it in a decoder process; in this process if msgspec, needed to talk to one, is missing (bare checkout)."""
     try:
         import msgspec  # noqa: F401

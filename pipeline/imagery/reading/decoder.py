@@ -18,8 +18,8 @@ import numpy as np
 
 from ...codec import from_plain, to_plain
 from ...errors import ImageError
-from ..header import FileLimits, Pixels
-from .routing import ImageFile, open_file
+from ..header import FileLimits, OpenPicture, Pixels
+from .routing import open_file
 
 PIECE = 2**24
 """Bytes of samples in one message."""
@@ -38,7 +38,7 @@ _GRACE = 10.0
 
 def serve(connection: Connection) -> None:
     """Answer requests until the other end is closed."""
-    file: ImageFile | None = None
+    file: OpenPicture | None = None
     seconds = 0.0
     while True:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -88,8 +88,7 @@ class GdalFile:
             stored = self._read(slice(0, self._dataset.height), slice(0, self._dataset.width))
             mask = None if stored.mask is None else orientation.turn(stored.mask, self._orientation)
             self._upright = Pixels(orientation.turn(stored.samples, self._orientation), mask)
-        mask = None if self._upright.mask is None else self._upright.mask[rows, columns]
-        return Pixels(self._upright.samples[:, rows, columns], mask)
+        return self._upright.window(rows, columns)
 
     def close(self) -> None:
         self._upright = None

@@ -5,13 +5,13 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ErrorType, ImageError
-from ..header import FileLimits, Header, Pixels
+from ..header import FileLimits, Header, OpenPicture, Pixels
 from . import file_kinds, jp2_boxes, tiff_tags, unread_features
 from .pillow_files import PillowFile
 
@@ -19,17 +19,7 @@ _LARGE = 16 * 2**20
 """Pixels from which plain pictures are read window by window."""
 
 
-class ImageFile(Protocol):
-    """An open picture."""
-
-    header: Header
-
-    def window(self, rows: slice, columns: slice) -> Pixels: ...
-
-    def close(self) -> None: ...
-
-
-_Opener = Callable[[], ImageFile]
+_Opener = Callable[[], OpenPicture]
 
 
 def open_file(path: str, limits: FileLimits) -> "ToldFile":
@@ -62,10 +52,10 @@ def _check_path(path: str) -> None:
 def _decoders(path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: FileLimits) -> list[_Opener]:
     """Return the decoders to try, best first."""
 
-    def pillow() -> ImageFile:
+    def pillow() -> OpenPicture:
         return PillowFile(path, kind, limits, tiff, _read_png if kind == file_kinds.PNG else None)
 
-    def gdal() -> ImageFile:
+    def gdal() -> OpenPicture:
         with _needs_rasterio():
             from .gdal_files import GdalFile
         if kind == file_kinds.JPEG2000:
@@ -173,9 +163,6 @@ class ToldFile:
                 if not self._replace():
                     raise self._explained(error) from error
 
-    def whole(self) -> Pixels:
-        return self.window(slice(0, self.header.height), slice(0, self.header.width))
-
     def close(self) -> None:
         with told(self._path):
             self._file.close()
@@ -191,7 +178,7 @@ class ToldFile:
                 other.close()
         return False
 
-    def _next(self) -> ImageFile:
+    def _next(self) -> OpenPicture:
         """Open with the next decoder that can. Raises the first error, or a later one if that says what is missing."""
         first: ImageError | None = None
         while self._others:
