@@ -105,31 +105,33 @@ def pages(folder: str, first: str, last: str, options: S3Options) -> Iterator[di
 
     A page is uri -> "type", "size" and "ETag". Names of folders count among the PAGE names of a page, but are left out.
     """
-    files = filesystem(options)
-    bucket, _, prefix = f"{folder.removeprefix('s3://')}/".partition("/")
-    before = first.removeprefix(f"s3://{bucket}/")[:-1]
-    asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": PAGE}
-    if before:
-        asked["StartAfter"] = before
-    while True:
-        answer = sync(files.loop, files._call_s3, "list_objects_v2", **asked)
-        objects = {f"s3://{bucket}/{found['Key']}": found for found in answer.get("Contents", ())}
+    for objects in _listed(folder, options, first[:-1], Delimiter="/"):
         yield {uri: {"type": "file", "size": found["Size"], "ETag": found["ETag"]} for uri, found in objects.items()}
-        if not answer.get("IsTruncated") or max(objects, default="") >= last:
+        if max(objects, default="") >= last:
             return
-        asked["ContinuationToken"] = answer["NextContinuationToken"]
 
 
 def names_below(folder: str, options: S3Options) -> Iterator[str]:
-    """The uris of all objects below a folder, in the order of their names, a request for each PAGE."""
+    """Yield the uris of all objects below a folder, in the order of their names, one request per PAGE."""
+    for objects in _listed(folder, options):
+        yield from (uri for uri in objects if not uri.endswith("/"))  # consoles mark a folder by an empty object
+
+
+def _listed(folder: str, options: S3Options, after: str = "", **asked: Any) -> Iterator[dict[str, dict[str, Any]]]:
+    """Yield the objects below a folder by uri, as S3 describes them, one request per page.
+
+    Args:
+        after: the beginning of a uri, which the first object follows in the order of names.
+        asked: further parameters of the request.
+    """
     files = filesystem(options)
     bucket, _, prefix = f"{folder.removeprefix('s3://')}/".partition("/")
-    asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": PAGE}
+    asked |= {"Bucket": bucket, "Prefix": prefix, "MaxKeys": PAGE}
+    if before := after.removeprefix(f"s3://{bucket}/"):
+        asked["StartAfter"] = before
     while True:
         answer = sync(files.loop, files._call_s3, "list_objects_v2", **asked)
-        for found in answer.get("Contents", ()):
-            if not found["Key"].endswith("/"):  # consoles mark a folder by an empty object
-                yield f"s3://{bucket}/{found['Key']}"
+        yield {f"s3://{bucket}/{found['Key']}": found for found in answer.get("Contents", ())}
         if not answer.get("IsTruncated"):
             return
         asked["ContinuationToken"] = answer["NextContinuationToken"]
