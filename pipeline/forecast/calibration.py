@@ -5,7 +5,6 @@ import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from .. import storage
 from ..codec import from_json, to_json, to_plain
 from ..config import Existing, RunConfig
 from ..errors import UsageError
-from ..storage import processes
 from ..work import calibrating
 from ..work.calibrating import Measured, Ready, Task
 from ..work.units import Row, unit_to_json
@@ -72,7 +71,7 @@ def calibrate(
         UsageError: no process could start, for example without a GPU that was requested.
     """
     started, needed = time.monotonic(), min(needed, len(units))
-    with tempfile.TemporaryDirectory(prefix=processes.temporary_prefix()) as folder:
+    with storage.temporary_folder() as folder:
         output = os.path.join(folder, "out")
         os.mkdir(output)
         config = replace(config, output=output, existing=Existing.OVERWRITE)

@@ -163,14 +163,10 @@ def on_disk(uri: str) -> Iterator[str]:
                 pass
             yield uri
             return
-        handle, path = temporary_file()
-        os.close(handle)
-        try:
+        with temporary_file() as path:
             with named_if_full():
                 filesystem(uri).get_file(uri, path)
             yield path
-        finally:
-            os.unlink(path)
 
 
 def read_all(uris: Sequence[str]) -> Iterator[bytes]:

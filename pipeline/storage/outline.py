@@ -1,6 +1,5 @@
 """The beginning and the end of a remote file, which suffice for a picture's header."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,14 +27,10 @@ def outline_on_disk(uri: str, size: int) -> Iterator[str]:
         with on_disk(uri) as path:
             yield path
         return
-    with as_os_errors(uri):
+    with as_os_errors(uri), temporary_file() as path:
         files = filesystem(uri)
-        handle, path = temporary_file()
-        try:
-            with named_if_full(), os.fdopen(handle, "wb") as file:
-                file.write(files.cat_file(uri, start=0, end=_BEGINNING))
-                file.seek(size - _END)
-                file.write(files.cat_file(uri, start=size - _END, end=size))
-            yield path
-        finally:
-            os.unlink(path)
+        with named_if_full(), open(path, "wb") as file:
+            file.write(files.cat_file(uri, start=0, end=_BEGINNING))
+            file.seek(size - _END)
+            file.write(files.cat_file(uri, start=size - _END, end=size))
+        yield path

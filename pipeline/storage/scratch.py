@@ -15,10 +15,16 @@ class ScratchError(OSError):
     """The temporary folder is full or gone; its `strerror` says what to do."""
 
 
-def temporary_file() -> tuple[int, str]:
-    """Create a file as `mkstemp` does. Raises OSError, but never that the image is missing."""
+@contextmanager
+def temporary_file() -> Iterator[str]:
+    """Yield the path of a new file, which is deleted later. Raises OSError, but never that the image is missing."""
     with named_if_full():
-        return tempfile.mkstemp(prefix=processes.temporary_prefix())
+        handle, path = tempfile.mkstemp(prefix=processes.temporary_prefix())
+    os.close(handle)
+    try:
+        yield path
+    finally:
+        os.unlink(path)
 
 
 def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
