@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .. import storage
@@ -12,15 +12,12 @@ VERSION = 1
 
 _TILE_NAME = re.compile(r"r(\d{4,})_c(\d{4,})\.(png|tif)")
 
-_LEFT_BY_GIS = (".aux.xml", ".ovr", ".msk")
-"""What GIS programs put behind the name of a file that they open, for what they found out about its pixels."""
-
 _SIDECAR = re.compile(r"r\d{4,}_c\d{4,}\.(pgw|(png|tif)\.(aux\.xml|ovr|msk))|mosaic\.vrt\.(aux\.xml|ovr|msk)")
 
 MOSAIC = "mosaic.vrt"
 """Beside the tiles; shows all of them as one picture."""
 
-_EXTENSIONS = ("png", "tif")
+EXTENSIONS = ("png", "tif")
 
 _LONGEST_CAMERA = 60
 """Most characters of a camera's name in a file name."""
@@ -64,19 +61,6 @@ def is_beside_tiles(name: str) -> bool:
     return bool(name == MOSAIC or _TILE_NAME.fullmatch(name) or _SIDECAR.fullmatch(name))
 
 
-def remove_other_tiles(folder: str, kept: Collection[str]) -> None:
-    """Delete what earlier runs left: tiles, files beside tiles and the mosaic, except the names in `kept`.
-
-    Files beside them are those of srpipe, and those of GIS programs about other pixels.
-
-    Raises OSError.
-    """
-    for uri in storage.list_folder(folder):
-        name = uri.rpartition("/")[2]
-        if is_beside_tiles(name) and name not in kept:
-            storage.remove(uri)
-
-
 def own_places(output: str) -> tuple[str, ...]:
     """Return the files and folders of an output that runs write, replace and remove."""
     folders = (parts_folder, kernels_folder, scenes_folder, locks_folder, _commits_folder)
@@ -97,7 +81,7 @@ def single_name(key: str, extension: str) -> str:
 
 def single_names(key: str) -> list[str]:
     """Return all possible names of an image's one file."""
-    return [single_name(key, extension) for extension in _EXTENSIONS]
+    return [single_name(key, extension) for extension in EXTENSIONS]
 
 
 def file_rivals(key: str) -> set[str]:
@@ -105,20 +89,6 @@ def file_rivals(key: str) -> set[str]:
     names = single_names(key)
     others = {other for name in names for other in (name, name[: -len(".png")])} - {key}
     return {other for other in others if not {*names}.isdisjoint(single_names(other))}
-
-
-def remove_other_files(output: str, key: str, kept: str | None) -> None:
-    """Delete what earlier runs left as the one file of an image, except the uri `kept`.
-
-    With it goes what GIS programs left beside it about other pixels; they leave nothing on S3. Raises OSError.
-    """
-    for extension in _EXTENSIONS:
-        uri = single(output, key, extension)
-        if uri != kept:
-            storage.remove(uri)
-        if storage.scheme(uri) == "file":
-            for ending in _LEFT_BY_GIS:
-                storage.remove(f"{uri}{ending}")
 
 
 def parts_folder(output: str) -> str:

@@ -1,6 +1,6 @@
 """Steps after the last tile of an image: the mosaic, and removal of what earlier runs left."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -12,6 +12,9 @@ from ..imagery.writing.mosaic import Placed, vrt
 from . import layout
 from .maps import kind_of, map_header
 from .sidecars import sidecars
+
+_LEFT_BY_GIS = (".aux.xml", ".ovr", ".msk")
+"""What GIS programs put behind the name of a file that they open, for what they found out about its pixels."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,7 @@ def finish_map(output: str, key: str, tiling: Tiling, names: Sequence[str]) -> s
 
 def remove_map(output: str, key: str) -> None:
     """Remove the disagreement map of an image. Raises OSError."""
-    with suppress(FileNotFoundError):
-        layout.remove_other_tiles(layout.map_folder(output, key), ())
+    _remove_other_tiles(layout.map_folder(output, key), ())
 
 
 def _finish(folder: str, tiling: Tiling, names: Sequence[str]) -> None:
@@ -78,13 +80,32 @@ def _finish(folder: str, tiling: Tiling, names: Sequence[str]) -> None:
     if (tiling.has_several or located or not names) and made.colours != CMYK:  # GDAL would show CMYK as RGB and alpha
         storage.write(storage.join(folder, layout.MOSAIC), vrt(made, [tiling.placed(name) for name in names]))
         kept.add(layout.MOSAIC)
-    with suppress(FileNotFoundError):  # neither tiles nor a mosaic
-        layout.remove_other_tiles(folder, kept)
+    _remove_other_tiles(folder, kept)
+
+
+def _remove_other_tiles(folder: str, kept: Collection[str]) -> None:
+    """Remove what earlier runs left: tiles, files beside tiles and the mosaic, except the names in `kept`.
+
+    Files beside them are those of srpipe, and those of GIS programs about other pixels.
+    """
+    with suppress(FileNotFoundError):  # there is no such folder
+        for uri in storage.list_folder(folder):
+            name = uri.rpartition("/")[2]
+            if layout.is_beside_tiles(name) and name not in kept:
+                storage.remove(uri)
 
 
 def remove_other_forms(output: str, key: str, kept: str | None) -> None:
-    """Remove other forms of an image: `kept` is the uri of its one file, None if it is in tiles. Raises OSError."""
-    layout.remove_other_files(output, key, kept)
+    """Remove other forms of an image: `kept` is the uri of its one file, None if it is in tiles. Raises OSError.
+
+    With a file goes what GIS programs left beside it about other pixels; they leave nothing on S3.
+    """
+    for extension in layout.EXTENSIONS:
+        uri = layout.single(output, key, extension)
+        if uri != kept:
+            storage.remove(uri)
+        if storage.scheme(uri) == "file":
+            for ending in _LEFT_BY_GIS:
+                storage.remove(f"{uri}{ending}")
     if kept is not None:
-        with suppress(FileNotFoundError):
-            layout.remove_other_tiles(layout.tiles_folder(output, key), ())
+        _remove_other_tiles(layout.tiles_folder(output, key), ())
