@@ -23,7 +23,7 @@ from ..output.target import make_target
 from ..storage.patience import Patience
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import DIVISION, Row, divide
-from ..work.unreachable import missing, unreadable
+from ..work.unreachable import as_image_errors
 
 _DECODED_AT_ONCE = 3
 """As many decoders are kept for reuse."""
@@ -109,14 +109,10 @@ class _Reader:
 
     def __call__(self, row: Row) -> Seen | Refused:
         try:
-            header = self._header(row)
-            return self._seen(row, header)
+            with as_image_errors(row.uri):
+                return self._seen(row, self._header(row))
         except ImageError as error:
-            return _refused(row, error)
-        except FileNotFoundError:
-            return _refused(row, missing(row.uri))
-        except OSError as error:
-            return _refused(row, unreadable(row.uri, error))
+            return Refused(row, error.error_type, str(error))
 
     def _header(self, row: Row) -> Header:
         """Read a remote file's header from both its ends if these suffice, else from the whole file."""
@@ -156,10 +152,6 @@ class _Reader:
             scale=settings.scale,
             groups=0 if target.one_file else len(divide(height, width, bands, settings, DIVISION)),
         )
-
-
-def _refused(row: Row, error: ImageError) -> Refused:
-    return Refused(row, error.error_type, str(error))
 
 
 def guessed_seconds(height: int, width: int, bands: int, settings: Settings) -> float:

@@ -17,7 +17,7 @@ from ..imagery.reading.decoders import open_image
 from ..imagery.samples import Scaling
 from ..storage import Source
 from ..storage.patience import Patience
-from .unreachable import missing, unreadable
+from .unreachable import as_image_errors
 
 _LEAST_DECODING = 10.0
 """Fewest seconds given to a decoder, which may have to be started."""
@@ -61,21 +61,13 @@ class Fetcher:
     @contextmanager
     def _on_disk(self, uri: str) -> Iterator[str]:
         with ExitStack() as stack:
-            try:
+            with as_image_errors(uri):
                 path = self._patiently(lambda: stack.enter_context(storage.on_disk(uri)))
-            except FileNotFoundError as error:
-                raise missing(uri) from error
-            except OSError as error:
-                raise unreadable(uri, error) from error
             yield path
 
     def _stat(self, uri: str) -> Source:
-        try:
+        with as_image_errors(uri):
             return self._patiently(lambda: storage.stat(uri))
-        except FileNotFoundError as error:
-            raise missing(uri) from error
-        except OSError as error:
-            raise unreadable(uri, error) from error
 
 
 def check_version(uri: str, source: Source, fingerprint: str) -> None:

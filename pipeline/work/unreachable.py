@@ -1,5 +1,8 @@
 """Errors for files that storage cannot deliver."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .. import storage
 from ..errors import ErrorType, ImageError
 
@@ -9,5 +12,13 @@ def unreadable(uri: str, error: OSError) -> ImageError:
     return ImageError(ErrorType.READ, message)
 
 
-def missing(uri: str) -> ImageError:
-    return ImageError(ErrorType.MISSING, f"nothing is at {uri}; correct the uri or put the file back")
+@contextmanager
+def as_image_errors(uri: str) -> Iterator[None]:
+    """Turn the errors of storage for one file into ImageErrors."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        message = f"nothing is at {uri}; correct the uri or put the file back"
+        raise ImageError(ErrorType.MISSING, message) from error
+    except OSError as error:
+        raise unreadable(uri, error) from error
