@@ -13,6 +13,7 @@ from sr_ops.camera.kernel_spec import MAX_SIDE, SUM_TOLERANCE, of_taps
 from .. import storage
 from ..config import KERNEL_ENDINGS
 from ..errors import UsageError
+from ..storage.failures import refusing
 from ..storage.patience import Patience
 
 _LARGEST_FILE = 1 << 20
@@ -35,15 +36,9 @@ def read_kernel(name: str, named_by: str, folder: str | None = None, patiently: 
     """
     if not _is_text(name) or not _is_text(uri := storage.absolute(name, folder)):
         raise UsageError(f"{named_by}: {name!a} names a file whose name is no UTF-8 text; rename the file")
-    try:
+    with refusing(uri, named_by, "correct the name, or name a kernel"):
         data = (patiently or Patience(0))(lambda: _read(uri))
         return to_text(_table(data, PurePosixPath(uri).suffix.lower()))
-    except FileNotFoundError as error:
-        raise UsageError(f"{named_by}: nothing is at {uri}; correct the name, or name a kernel") from error
-    except OSError as error:
-        raise UsageError(f"{named_by}: cannot read {uri}: {storage.to_correct(error)}") from error
-    except ValueError as error:
-        raise UsageError(f"{named_by}: {uri} {error}") from error
 
 
 def holds_kernel(uri: str) -> bool:

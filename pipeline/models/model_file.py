@@ -12,7 +12,7 @@ from sr_ops.settings import MAX_SCALE, MIN_SCALE, Method, Settings
 
 from .. import storage
 from ..config import RunConfig
-from ..errors import UsageError
+from ..storage.failures import refusing
 from .kinds import GIVE, Kind, kind_of
 from .takes import Takes
 
@@ -53,17 +53,9 @@ def read_model(config: RunConfig) -> ModelFile | None:
         return None
     uri = storage.absolute(config.weights_file)
     storage.check_service(uri)
-    try:
-        data = storage.read(uri)
-    except FileNotFoundError as error:
-        raise UsageError(f"--weights: nothing is at {uri}; {GIVE}") from error
-    except OSError as error:
-        raise UsageError(f"--weights: cannot read {uri}: {storage.to_correct(error)}") from error
-    try:
-        model = parse_model(data, config.threads)
+    with refusing(uri, "--weights", GIVE):
+        model = parse_model(storage.read(uri), config.threads)
         check_scale(model, config.settings)
-    except ValueError as error:
-        raise UsageError(f"--weights: {uri} {error}") from error
     return model
 
 

@@ -22,6 +22,7 @@ from sr_ops.settings import NO_PRIOR, Body, BodyKind, Network, Settings
 
 from .. import storage
 from ..errors import UsageError
+from ..storage.failures import refusing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,12 +78,8 @@ def read_prior(choice: str, option: str = "--prior") -> PriorFile | None:
         return None
     uri = str(_SHIPPED_FILE) if choice == SHIPPED else storage.absolute(choice, what=option)
     storage.check_service(uri)
-    try:
+    with refusing(uri, option, f"{_MAKE_ONE}, or use {option} shipped or none"):
         data = storage.read(uri)
-    except FileNotFoundError as error:
-        raise UsageError(f"{option}: nothing is at {uri}; {_MAKE_ONE}, or use {option} shipped or none") from error
-    except OSError as error:
-        raise UsageError(f"{option}: cannot read {uri}: {storage.to_correct(error)}") from error
     try:
         return parse_prior(data)
     except ValueError as error:

@@ -1,7 +1,10 @@
 """The meaning of an OSError of storage: its reason in words, and whether it is transient."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from ..errors import UsageError
 from . import s3
 from .scratch import ScratchError
 
@@ -25,6 +28,25 @@ def to_correct(error: OSError) -> str:
     if isinstance(error, ScratchError):
         return reason(error)
     return f"{reason(error)}; check access"
+
+
+@contextmanager
+def refusing(uri: str, option: str, remedy: str) -> Iterator[None]:
+    """Turn errors about a file that an option names into UsageErrors.
+
+    They are those of storage, and ValueErrors worded to follow "the file ...".
+
+    Args:
+        remedy: what to do if there is no such file.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UsageError(f"{option}: nothing is at {uri}; {remedy}") from error
+    except OSError as error:
+        raise UsageError(f"{option}: cannot read {uri}: {to_correct(error)}") from error
+    except ValueError as error:
+        raise UsageError(f"{option}: {uri} {error}") from error
 
 
 def is_transient(error: OSError) -> bool:
