@@ -18,6 +18,7 @@ from . import (
     file_kinds,
     jp2_boxes,
     jpeg_segments,
+    late_gdal,
     netpbm,
     orientation,
     pillow_tiff,
@@ -66,24 +67,14 @@ _DEEP_PNG = {"RGB;16B": RGB, "RGBA;16B": (*RGB, ALPHA), "LA;16B": (*GRAY, ALPHA)
 class PillowFile:
     """One picture: its header is read when opened, all its pixels on the first request."""
 
-    def __init__(
-        self,
-        path: str,
-        kind: str,
-        limits: FileLimits,
-        tiff: tiff_tags.TiffTags | None = None,
-        read_deep_png: Callable[[str], NDArray[Any]] | None = None,
-    ) -> None:
+    def __init__(self, path: str, kind: str, limits: FileLimits, tiff: tiff_tags.TiffTags | None = None) -> None:
         """Open a picture. `kind` is the only format that Pillow tries, `tiff` holds the tags of a TIFF.
-
-        `read_deep_png` returns (C, h, w) of a 16-bit PNG as stored.
 
         Raises:
             ImageError: unsupported or too large. Any other exception, of whatever class, means corrupt.
         """
         self._path = path
         self._tiff = tiff
-        self._read_deep_png = read_deep_png
         self._samples: NDArray[Any] | None = None
         Image.MAX_IMAGE_PIXELS = limits.pixels
         with warnings.catch_warnings():
@@ -113,7 +104,7 @@ class PillowFile:
     def _read_header(self, limits: FileLimits) -> Header:
         image = self._image
         tiff = self._tiff
-        dtype, colours = _layout(image, self._path, self._read_deep_png is not None)
+        dtype, colours = _layout(image, self._path)
         check_size(image.height, image.width, len(colours), dtype, limits)
         check_size(image.height, image.width, len(colours), dtype, limits, at_once=True)
         self._dtype, self._colours = dtype, colours
@@ -149,14 +140,10 @@ class PillowFile:
             ),
         )
 
-    @property
-    def _deep_bands(self) -> tuple[str, ...] | None:
-        return _DEEP_PNG.get(self._raw_mode) if self._image.format == "PNG" else None
-
     def _decode(self) -> NDArray[Any]:
         """Return (C, H, W) as shown, matching the header."""
-        if self._deep_bands is not None and self._read_deep_png is not None:
-            stored = self._read_deep_png(self._path)
+        if self._image.format == "PNG" and self._raw_mode in _DEEP_PNG:
+            stored = late_gdal.read_png(self._path)
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -198,10 +185,10 @@ def _open(path: str, kind: str, limits: FileLimits) -> tuple[ImageFile.ImageFile
         raise ImageError(ErrorType.TOO_LARGE, message) from error
 
 
-def _layout(image: ImageFile.ImageFile, path: str, deep_png: bool) -> tuple[str, tuple[str, ...]]:
+def _layout(image: ImageFile.ImageFile, path: str) -> tuple[str, tuple[str, ...]]:
     """Return dtype and bands. Raises ImageError for what would not be reproduced faithfully."""
     transparent = "transparency" in image.info
-    if image.format == "PNG" and _raw_mode(image) in _DEEP_PNG and deep_png:
+    if image.format == "PNG" and _raw_mode(image) in _DEEP_PNG:
         colours = _DEEP_PNG[_raw_mode(image)]
         return "uint16", (*colours, ALPHA) if transparent and colours == RGB else colours
     depth = _depth(image, path)

@@ -8,11 +8,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import ErrorType, ImageError
 from ..header import FileLimits, Header, OpenPicture, Pixels
-from . import file_kinds, jp2_boxes, tiff_tags, unread_features
+from . import file_kinds, jp2_boxes, late_gdal, tiff_tags, unread_features
 from .pillow_files import PillowFile
 
 _LARGE = 16 * 2**20
@@ -53,14 +52,12 @@ def _decoders(path: str, kind: str, tiff: tiff_tags.TiffTags | None, limits: Fil
     """Return the decoders to try, best first."""
 
     def pillow() -> OpenPicture:
-        return PillowFile(path, kind, limits, tiff, _read_png if kind == file_kinds.PNG else None)
+        return PillowFile(path, kind, limits, tiff)
 
     def gdal() -> OpenPicture:
-        with _needs_rasterio():
-            from .gdal_files import GdalFile
         if kind == file_kinds.JPEG2000:
             jp2_boxes.check_lengths(path)
-        return GdalFile(path, tiff, limits)
+        return late_gdal.open_raster(path, tiff, limits)
 
     if tiff is not None:
         if not _is_for_gdal(tiff):
@@ -85,22 +82,6 @@ def _of_jpeg_2000(path: str, pillow: _Opener, gdal: _Opener) -> list[_Opener]:
         if jp2_boxes.has_palette(path):
             return [pillow, gdal]
     return [gdal, pillow]
-
-
-def _read_png(path: str) -> NDArray[Any]:
-    with _needs_rasterio():
-        from .gdal_files import read_png
-    return read_png(path)
-
-
-@contextmanager
-def _needs_rasterio() -> Iterator[None]:
-    """Guard the import of rasterio, which is slower than decoding a small picture, and fails in a bare checkout."""
-    try:
-        yield
-    except ImportError as error:
-        message = f"reading it needs rasterio, which is not installed ({error})"
-        raise ImageError(ErrorType.UNSUPPORTED, message) from error
 
 
 def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
