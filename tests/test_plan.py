@@ -291,7 +291,7 @@ def test_the_fingerprint_is_that_of_runs_that_did_not_know_the_later_fields() ->
 def test_units(sizes: list[int], steps: int) -> None:
     """Every row is in exactly one unit, large images first, never more than 16 together, huge ones alone."""
     sources = {f"/in/{number:03}.png": Source(size, "1") for number, size in enumerate(sizes)}
-    rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
+    rows = tuple(Cells(number, uri) for number, uri in enumerate(sources, 1))
     manifest = Manifest("/in", "/in", "/in", rows, sources, user_columns=None)
     config = RunConfig("/in", "/out")
     config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=steps)))
@@ -307,7 +307,7 @@ def test_units(sizes: list[int], steps: int) -> None:
 def test_small_images_share_units(pixels: DrawPixels) -> None:
     """A thousand cheap images are not a thousand units."""
     sources = {f"/in/{number:04}.png": Source(pixels().nbytes, "1") for number in range(1000)}
-    rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
+    rows = tuple(Cells(number, uri) for number, uri in enumerate(sources, 1))
     config = RunConfig("/in", "/out")
     config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=1)))
     assert (
@@ -318,7 +318,7 @@ def test_small_images_share_units(pixels: DrawPixels) -> None:
 def test_longest_first_goes_by_kinds_of_files() -> None:
     """A byte of a JPEG is more pixels than one of a TIFF, so it is more work."""
     sources = {f"/in/{name}": Source(10**6, "1") for name in ("a.tif", "b.PNG", "c.JPG")}
-    rows = tuple(Cells(number, uri, "", "") for number, uri in enumerate(sources, 1))
+    rows = tuple(Cells(number, uri) for number, uri in enumerate(sources, 1))
     manifest = Manifest("/in", "/in", "/in", rows, sources, user_columns=None)
     made = make_plan(RunConfig("/in", "/out"), manifest, "/in", {})
     assert [row.key for unit in made.units for row in unit] == ["c.JPG", "b.PNG", "a.tif"]

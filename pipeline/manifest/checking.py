@@ -3,7 +3,6 @@
 import posixpath
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from sr_ops.camera.kernel_spec import described
 from sr_ops.image.grid import parse_scale, times_of
@@ -73,13 +72,20 @@ def check_row(
     if "\0" in uri or uri != printable(uri):
         raise ValueError(f"the uri {cells.uri!r} names a file whose name is no UTF-8 text; rename the file")
     key = key_of(cells, uri, root)
-    scale, size = parse_scale(cells.scale) if cells.scale else (settings.scale, settings.result_size)
-    nodata = parse_nodata(cells.nodata) if cells.nodata else settings.nodata
-    kernel = read_kernel(cells.kernel) if cells.kernel else settings.kernel
-    noise = parse_noise(cells.noise) if cells.noise else settings.noise
-    camera = printable(cells.camera)
-    row = Row(index, cells.line, key, uri, scale, 0, nodata=nodata, kernel=kernel, noise=noise, camera=camera)
-    row = replace(row, result_size=size)
+    scale, result_size = parse_scale(cells.scale) if cells.scale else (settings.scale, settings.result_size)
+    row = Row(
+        index,
+        cells.line,
+        key,
+        uri,
+        scale,
+        size=0,
+        nodata=parse_nodata(cells.nodata) if cells.nodata else settings.nodata,
+        kernel=read_kernel(cells.kernel) if cells.kernel else settings.kernel,
+        noise=parse_noise(cells.noise) if cells.noise else settings.noise,
+        result_size=result_size,
+        camera=printable(cells.camera),
+    )
     _check_kernel(row.settings(settings))
     return row
 

@@ -32,24 +32,17 @@ IMAGE_SUFFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What one row of a manifest says, before it is checked."""
+    """What one row of a manifest says, as written, before it is checked; "" where it says nothing."""
 
     line: int
     """Line of a text file, counted from 1; elsewhere the number of the row."""
     uri: str
-    """As written, "" when empty."""
-    id: str
-    """As written, "" when absent."""
-    scale: str
-    """As written, "" when absent."""
+    id: str = ""
+    scale: str = ""
     nodata: str = ""
-    """As written, "" when absent."""
     kernel: str = ""
-    """As written, "" when absent."""
     noise: str = ""
-    """As written, "" when absent."""
     camera: str = ""
-    """As written, "" when absent."""
     problem: str = ""
     """Why the line could not be read; the other cells are then empty."""
 
@@ -185,7 +178,7 @@ class _FileCells:
 
     def __iter__(self) -> Iterator[Cells]:
         for number, file in enumerate(self._files, 1):
-            yield Cells(number, file, "", "")
+            yield Cells(number, file)
 
 
 def _open_table(uri: str, suffix: str, path: str) -> OpenManifest:
@@ -238,7 +231,7 @@ class _TableCells:
         with _refusing(self._uri):
             for line, problem, cells in self._table.rows(self._names):
                 said = dict(zip(self._fields, map(as_text, cells), strict=True))
-                yield Cells(line, problem=problem, **{"id": "", "scale": "", **said})
+                yield Cells(line, problem=problem, **said)
 
 
 def _is_hidden(relative: str) -> bool:
