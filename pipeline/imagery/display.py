@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import storage
 from .header import CMYK, RGB, FileLimits, Header
-from .images import Nodata
+from .images import Nodata, declaring
 from .reading.decoders import OpenImage, open_image
 from .samples import full_range, known_samples
 
@@ -82,7 +82,7 @@ def stretch_of_parts(uris: Sequence[str], limits: FileLimits, nodata: Nodata, st
     values = []
     for place in some:
         with storage.on_disk(uris[place]) as path, open_image(path, limits) as opened:
-            header = _with_nodata(opened.header, nodata)
+            header = declaring(opened.header, nodata)
             at_hand = _stretch_at_hand(header, stretch)
             if at_hand is not None:
                 return at_hand
@@ -95,7 +95,7 @@ class Display:
 
     def __init__(self, opened: OpenImage, nodata: Nodata, stretch: Stretch | None) -> None:
         self._opened = opened
-        self._header = header = _with_nodata(opened.header, nodata)
+        self._header = header = declaring(opened.header, nodata)
         self.height, self.width = header.height, header.width
         self.stretch = _stretch_at_hand(header, stretch) or _stretch_of(header, [_some_values(opened, header)])
         self.bands = len(self.stretch.bands)
@@ -104,10 +104,6 @@ class Display:
         pixels = self._opened.window(rows, columns)
         known = known_samples(pixels, self._header)[list(self.stretch.bands)].all(0)
         return torch.from_numpy(self.stretch.levels(pixels.samples)), torch.from_numpy(known)
-
-
-def _with_nodata(header: Header, nodata: Nodata) -> Header:
-    return header if nodata == "as the file says" else replace(header, nodata=nodata)
 
 
 def _stretch_at_hand(header: Header, stretch: Stretch | None) -> Stretch | None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 _PREFIX = b"Exif\0\0"
 
-_DIRECTORIES = (34665, 34853)
+DIRECTORIES = (34665, 34853)
 """Exif and GPSInfo."""
 
 GDAL_NAMES = {
@@ -33,10 +33,10 @@ def texts(exif: bytes) -> tuple[dict[str, str], bool]:
             warnings.simplefilter("ignore")  # a broken tag
             tags.load(exif)
             said = {GDAL_NAMES[tag]: tags[tag] for tag in GDAL_NAMES if tag in tags}
-            inner = [name for tag in _DIRECTORIES if tag in tags for name in tags.get_ifd(tag)]
+            inner = [name for tag in DIRECTORIES if tag in tags for name in tags.get_ifd(tag)]
     except Exception:  # noqa: BLE001 - Pillow has no class of its own for broken data
         return {}, True
-    more = not {*tags, *inner} - {*_DIRECTORIES} <= {*GDAL_NAMES, *_OF_THE_PICTURE}
+    more = not {*tags, *inner} - {*DIRECTORIES} <= {*GDAL_NAMES, *_OF_THE_PICTURE}
     return {name: _letters(text) for name, text in said.items() if isinstance(text, str)}, more
 
 
@@ -54,7 +54,7 @@ def as_bytes(exif: Image.Exif) -> bytes:
     Raises whatever Pillow raises for broken data.
     """
     _keep_letters(exif)
-    for tag in _DIRECTORIES:
+    for tag in DIRECTORIES:
         if tag in exif:
             _keep_letters(exif[tag] if isinstance(exif[tag], dict) else exif.get_ifd(tag))
     return exif.tobytes().removeprefix(_PREFIX)

@@ -149,10 +149,6 @@ class Header:
         """Return the nodata value of a band; alpha has none."""
         return None if band.colour == ALPHA else self.nodata
 
-    def holds(self, number: float) -> bool:
-        """Return whether a sample can have this value."""
-        return holds(self.dtype, number)
-
 
 @dataclass(frozen=True)
 class Pixels:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import storage
 from ..errors import ErrorType, ImageError
-from .header import GRAY, RGB, FileLimits
+from .header import GRAY, RGB, FileLimits, Header
 from .reading.decoders import OpenImage, open_image
 from .samples import full_range, known_samples
 
@@ -80,6 +80,11 @@ def to_levels(sr: Tensor) -> Tensor:
     return (sr * LEVELS + 0.5).floor_().clamp_(0, LEVELS)
 
 
+def declaring(header: Header, nodata: Nodata) -> Header:
+    """Return the header with this number for "no data"."""
+    return header if nodata == "as the file says" else replace(header, nodata=nodata)
+
+
 class Scored:
     """The picture in one file, a `Shown`."""
 
@@ -93,7 +98,7 @@ class Scored:
         own = White(full_range(header), header.dtype)
         self.white = alike if alike is not None and alike.dtype == own.dtype else own
         self._opened = opened
-        self._header = header if nodata == "as the file says" else replace(header, nodata=nodata)
+        self._header = declaring(header, nodata)
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         pixels = self._opened.window(rows, columns)

@@ -18,7 +18,7 @@ def with_nodata(header: Header, told: str) -> Header:
         notes = (f"its nodata value {declared} is taken for a measurement, as --nodata none says",) if declared else ()
         return replace(header, nodata=None, notes=(*header.notes, *notes))
     value = float(told)
-    if not header.holds(value):
+    if not holds(header.dtype, value):
         note = f"the given nodata value {number_text(value)} cannot occur in {header.dtype} and is left out"
         return replace(header, notes=(*header.notes, note))
     value = within_type(header.dtype, value)

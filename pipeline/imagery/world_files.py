@@ -4,8 +4,8 @@ They are not read, but noted.
 """
 
 import os
-from collections.abc import Callable, Sequence
 
+from .. import storage
 from .header import Header
 
 _OF_THE_FILE = (".aux.xml", ".msk")
@@ -27,13 +27,17 @@ def names(uri: str) -> tuple[str, ...]:
     return tuple(stem + ending for ending in dict.fromkeys((*plain, *map(str.upper, plain))))
 
 
-def notes(uri: str, header: Header, lies_beside: Callable[[str, Sequence[str]], tuple[str, ...]]) -> tuple[str, ...]:
-    """Return notes about a world file beside a picture without a place, and about other sidecars beside any picture."""
+def notes(uri: str, header: Header) -> tuple[str, ...]:
+    """Return notes about a world file beside a picture without a place, and about other sidecars beside any picture.
+
+    Raises OSError.
+    """
     georef = header.georef
     worlds = () if georef is not None and (georef.transform is not None or georef.gcps) else names(uri)
     name = os.path.basename(uri)
     stem = os.path.splitext(name)[0]
-    found = lies_beside(uri, (*worlds, *(name + end for end in _OF_THE_FILE), *(stem + end for end in _OF_THE_STEM)))
+    sidecars = (*(name + end for end in _OF_THE_FILE), *(stem + end for end in _OF_THE_STEM))
+    found = storage.lies_beside(uri, (*worlds, *sidecars))
     told = [f"the world file {beside} beside it is not read; {_REMEDY}" for beside in found if beside in worlds][:1]
     others = [beside for beside in found if beside not in worlds]
     if others:

@@ -51,19 +51,23 @@ def _unless_gone(error: OSError) -> None:
 
 
 def _above(path: str) -> set[str]:
-    """The real paths of the folders through which a listing came here."""
+    """Return the real paths of the folders through which a listing came here."""
     folders = path.split("/")
     return {os.path.realpath("/".join(folders[:count]) or "/") for count in range(1, len(folders))}
 
 
-def write(path: str, data: bytes) -> None:
-    """Store `data` atomically, replacing what was there. Folders are created as needed."""
+def write(path: str, data: bytes | str) -> None:
+    """Store `data` atomically, replacing what was there. Folders are created as needed.
+
+    Args:
+        data: bytes, or the path of a file to copy.
+    """
     with _synced_beside(path, data) as temporary:
         os.replace(temporary, path)
 
 
 def names_below(folder: str) -> Iterator[str]:
-    """The paths of all files below a folder, in no order; none when there is no folder. Raises OSError."""
+    """Yield the paths of all files below a folder, in no order; none when there is no folder. Raises OSError."""
     folders = [folder]
     while folders:
         with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
@@ -72,12 +76,6 @@ def names_below(folder: str) -> Iterator[str]:
                     folders.append(entry.path)
                 else:
                     yield entry.path
-
-
-def copy(source: str, path: str) -> None:
-    """Store the content of another file as `write` does."""
-    with _synced_beside(path, source) as temporary:
-        os.replace(temporary, path)
 
 
 def create(path: str, data: bytes) -> None:
@@ -96,10 +94,7 @@ def create(path: str, data: bytes) -> None:
 
 @contextmanager
 def _synced_beside(path: str, data: bytes | str) -> Iterator[str]:
-    """Yield a synced temporary file beside `path`, to be renamed or linked; then make that durable.
-
-    Args:
-        data: bytes, or the path of a file to copy."""
+    """Yield a synced temporary file beside `path`, to be renamed or linked; then make that durable."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".tmp-{processes.tag()}-{secrets.token_hex(8)}")

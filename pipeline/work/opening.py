@@ -104,7 +104,7 @@ class Opener:
                 picture = self._fetcher.picture(path, copy, settings, None)
                 unneeded.callback(picture.close)
                 with suppress(OSError):  # the folder may not be listed
-                    picture.note(*world_files.notes(row.uri, picture.header, storage.lies_beside))
+                    picture.note(*world_files.notes(row.uri, picture.header))
                 settings = sized(settings, picture.header)
                 image = Image(picture, self._target(row, settings, picture))
                 begun = None if row.redo else self._begun(row, settings, commit, image)

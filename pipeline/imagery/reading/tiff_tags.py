@@ -13,6 +13,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from PIL.TiffTags import lookup
 
 from ...errors import ErrorType, ImageError
+from ..exif import DIRECTORIES
 from . import orientation
 
 _BIG_ENDIAN_BIG = b"MM\0+"
@@ -61,10 +62,7 @@ _MOST_NAMES = 10
 _GEO_KEYS, _EPOCH = 34735, 5120
 """GeoKeyDirectory, with four numbers per key; CoordinateEpochGeoKey."""
 
-_EXIF_DIRECTORIES = (34665, 34853)
-"""Exif and GPSInfo."""
-
-_SAID = {*_GEOREFERENCE, *_GDAL, *_EXIF_DIRECTORIES, 700, 33723, 34675}
+_SAID = {*_GEOREFERENCE, *_GDAL, *DIRECTORIES, 700, 33723, 34675}
 """Tags that are read here, with XMP, IPTC and the ICC profile."""
 
 _INCHES = {2: 1.0, 3: 2.54}
@@ -233,7 +231,7 @@ def _exif(file: BinaryIO, head: bytes, first: ImageFileDirectory_v2) -> tuple[by
         for tag in DESCRIPTIVE:
             if tag in first:
                 upright[tag] = _single(first[tag])
-        for tag in _EXIF_DIRECTORIES:
+        for tag in DIRECTORIES:
             if tag in first:
                 directory = _directory(head, tag)
                 file.seek(_number(first, tag, -1))
