@@ -5,23 +5,26 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 
 _PREFIX = b"Exif\0\0"
 
-DIRECTORIES = (34665, 34853)
-"""Exif and GPSInfo."""
+DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
 
 GDAL_NAMES = {
-    270: "TIFFTAG_IMAGEDESCRIPTION",
-    305: "TIFFTAG_SOFTWARE",
-    306: "TIFFTAG_DATETIME",
-    315: "TIFFTAG_ARTIST",
-    316: "TIFFTAG_HOSTCOMPUTER",
-    33432: "TIFFTAG_COPYRIGHT",
+    Base.ImageDescription: "TIFFTAG_IMAGEDESCRIPTION",
+    Base.Software: "TIFFTAG_SOFTWARE",
+    Base.DateTime: "TIFFTAG_DATETIME",
+    Base.Artist: "TIFFTAG_ARTIST",
+    Base.HostComputer: "TIFFTAG_HOSTCOMPUTER",
+    Base.Copyright: "TIFFTAG_COPYRIGHT",
 }
 """GDAL's names of the tags that it writes into a TIFF."""
 
-_OF_THE_PICTURE = {256, 257, 274, 282, 283, 296, 40962, 40963}
+_OF_THE_PICTURE = {
+    *(Base.ImageWidth, Base.ImageLength, Base.ExifImageWidth, Base.ExifImageHeight),
+    *(Base.Orientation, Base.XResolution, Base.YResolution, Base.ResolutionUnit),
+}
 """Sizes, orientation and resolution, which a TIFF says by itself."""
 
 

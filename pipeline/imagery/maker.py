@@ -4,11 +4,9 @@ import warnings
 from collections.abc import Mapping
 
 from PIL import Image
+from PIL.ExifTags import Base
 
 from .header import Header
-
-_MAKE, _MODEL, _SOFTWARE = 271, 272, 305
-"""Tags of EXIF, and of TIFF, whose first directory has the same ones."""
 
 _SCANS = "scan"
 """Part of the names of scanner programs: EPSON Scan, VueScan, ScanSnap. Other programs process images of any camera."""
@@ -34,7 +32,7 @@ def _of_exif(data: bytes | None) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exif.load(data)
-            make, model, software = (_clean(exif.get(tag)) for tag in (_MAKE, _MODEL, _SOFTWARE))
+            make, model, software = (_clean(exif.get(tag)) for tag in (Base.Make, Base.Model, Base.Software))
     except Exception:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
         return ""
     if make or model:

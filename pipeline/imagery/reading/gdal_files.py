@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from PIL.ExifTags import Base
 from rasterio.enums import MaskFlags
 from rasterio.session import DummySession
 from rasterio.windows import Window
@@ -41,7 +42,7 @@ _OPTIONS: dict[str, Any] = {
     "CPL_DEBUG": "OFF",
 }
 
-_CARRIED_TAGS = {269, *tiff_tags.DESCRIPTIVE}
+_CARRIED_TAGS = {Base.DocumentName, *tiff_tags.DESCRIPTIVE}
 """TIFF tags that GDAL turns into metadata, such as DocumentName and Artist, or that belong to EXIF, such as Make."""
 
 _OF_OTHER_PIXELS = ("TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE")

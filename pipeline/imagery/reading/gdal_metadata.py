@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..header import Band, Georef, GroundPoint, Transform
+from .tiff_tags import INCHES
 
 RESOLUTION = ("TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 
@@ -123,8 +124,9 @@ def _is_statistic(name: str) -> bool:
 
 def jp2_dpi(tags: Mapping[str, str]) -> tuple[float, float] | None:
     """Return the resolution from the resolution box, which GDAL reports as TIFF tags."""
-    unit = {"2": 1.0, "3": 2.54}.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "")[:1])
-    if unit is None:
+    by_digit = {str(unit): inches for unit, inches in INCHES.items()}
+    inches = by_digit.get(tags.get("TIFFTAG_RESOLUTIONUNIT", "")[:1])
+    if inches is None:
         return None
-    across, down = (float(tags.get(name, "0")) * unit for name in RESOLUTION[:2])
+    across, down = (float(tags.get(name, "0")) * inches for name in RESOLUTION[:2])
     return (across, down) if across > 0 and down > 0 else None

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from PIL import Image
+from PIL.ExifTags import Base
 
 from ..header import GRAY, RGB
 from . import orientation
@@ -131,7 +132,7 @@ def side_up(path: str) -> int:
     with suppress(Exception):  # broken EXIF, for which Pillow has no class of its own
         exif = Image.Exif()
         exif.load(_uuid(path, _EXIF) or b"")
-        if orientation.TAG in exif:
+        if Base.Orientation in exif:
             return orientation.of_exif(exif)
     return orientation.of_xmp(_uuid(path, _XMP))
 

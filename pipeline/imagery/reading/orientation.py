@@ -5,14 +5,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base
 
 from ..exif import as_bytes
 
-TAG = 274
-"""Orientation tag of EXIF and TIFF; values 1 to 8."""
-
-_RESOLUTION = (282, 283)
-"""Tags XResolution and YResolution."""
+_RESOLUTION = (Base.XResolution, Base.YResolution)
 
 _XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)([0-9]+)""")
 
@@ -40,7 +37,7 @@ def turn_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, 
 
 def of_exif(exif: Image.Exif) -> int:
     """Return the orientation; 1 if it is missing or invalid."""
-    orientation = exif.get(TAG, 1)
+    orientation = exif.get(Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
@@ -65,7 +62,7 @@ def upright_exif(exif: Image.Exif) -> bytes | None:
                 exif[name] = resolution
             elif name in exif:
                 del exif[name]
-    exif[TAG] = 1
+    exif[Base.Orientation] = 1
     return as_bytes(exif)
 
 

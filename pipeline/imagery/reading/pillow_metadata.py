@@ -7,6 +7,7 @@ from contextlib import suppress
 from io import BytesIO
 
 from PIL import Image, ImageFile, TiffImagePlugin
+from PIL.ExifTags import Base
 
 from . import jp2_boxes, orientation, png_chunks, psd_resources, tiff_tags
 from .size_limits import pages_note
@@ -26,7 +27,7 @@ def read_exif(image: ImageFile.ImageFile, path: str) -> tuple[int, bytes | None,
     side_up = orientation.of_xmp(_stored_xmp(image, path))
     try:
         exif = _parsed_exif(image)
-        if orientation.TAG in exif:
+        if Base.Orientation in exif:
             side_up = orientation.of_exif(exif)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how Pillow reports what it drops as broken
@@ -79,8 +80,8 @@ def read_dpi(image: ImageFile.ImageFile, stored: int) -> tuple[float, float] | N
 def _dpi_of_exif(image: ImageFile.ImageFile) -> tuple[float, float] | None:
     with suppress(Exception):  # broken EXIF, for which Pillow has no class of its own
         exif = _parsed_exif(image)
-        inches = {2: 1.0, 3: 2.54}[exif.get(296, 2)]
-        return float(exif[282]) * inches, float(exif[283]) * inches
+        inches = tiff_tags.INCHES[exif.get(Base.ResolutionUnit, 2)]
+        return float(exif[Base.XResolution]) * inches, float(exif[Base.YResolution]) * inches
     return None
 
 
@@ -132,7 +133,7 @@ def note_lost(
     image: ImageFile.ImageFile, path: str, chunks: png_chunks.PngChunks | None, tiff: tiff_tags.TiffTags | None
 ) -> tuple[str, ...]:
     photoshop = image.info.get("photoshop")
-    iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and 0x0404 in photoshop
+    iptc = tiff.iptc if tiff else isinstance(photoshop, dict) and psd_resources.IPTC in photoshop
     nodata = tiff.nodata if tiff else None
     masked = tiff.masked if tiff else False
     beside = "inks" if tiff and tiff.photometric == tiff_tags.CMYK else "palette"

@@ -1,15 +1,14 @@
 """What Pillow makes of a TIFF before its pixels, and should not."""
 
 from PIL import ImagePalette
+from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import TiffImageFile
-
-_COLOR_MAP = 320
 
 
 def correct(image: TiffImageFile) -> None:
     """Read a palette of bytes as such, and keep Pillow from turning the pixels as XMP says; the tag alone counts."""
     image.info.pop("xmp", None)
     if image.mode == "P":
-        entries = image.tag_v2.get(_COLOR_MAP, ())
+        entries = image.tag_v2.get(Base.ColorMap, ())
         if max(entries, default=0) < 256:  # some writers go to 255, not to 65,535
             image.palette = ImagePalette.raw("RGB;L", bytes(entries))

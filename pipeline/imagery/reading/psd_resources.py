@@ -7,10 +7,8 @@ from PIL.PsdImagePlugin import PsdImageFile
 
 from ...errors import ErrorType, ImageError
 
-RESOLUTION = 1005
-"""Number of an image resource."""
-
-_IPTC, _PROFILE, _VERSION, _EXIF, _XMP = 1028, 1039, 1057, 1058, 1060
+RESOLUTION, IPTC = 1005, 1028
+_PROFILE, _VERSION, _EXIF, _XMP = 1039, 1057, 1058, 1060
 """Numbers of image resources."""
 
 _DERIVED = (1033, 1036, 1061)
@@ -65,7 +63,7 @@ def take(image: PsdImageFile, path: str) -> tuple[str, ...]:
 
 def note_left(resources: Collection[int], read: Collection[int]) -> tuple[str, ...]:
     """Return a note about the resources that are not read, and not told of by another note."""
-    left = sorted({*resources} - {*read} - {_IPTC, _PROFILE, *_DERIVED})
+    left = sorted({*resources} - {*read} - {IPTC, _PROFILE, *_DERIVED})
     numbers = ", ".join(map(str, left[:_MOST_NAMES]))
     return (f"its image resources {numbers} are not carried over",) if left else ()
 

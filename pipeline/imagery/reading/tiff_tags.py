@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from PIL import Image
+from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from PIL.TiffTags import lookup
 
 from ...errors import ErrorType, ImageError
-from ..exif import DIRECTORIES
+from ..exif import DIRECTORIES, GDAL_NAMES
 from . import orientation
 
 _BIG_ENDIAN_BIG = b"MM\0+"
@@ -39,13 +40,13 @@ UNSUPPORTED = {
 _GEOREFERENCE = (33550, 33922, 34264, 34735, 50844)
 """ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory (OGC 19-008r4), RPCCoefficient."""
 
-_GDAL = (42112, 42113)
-"""Tags of GDAL's metadata and nodata."""
+_METADATA, _NODATA = 42112, 42113
+"""GDAL's tags."""
 
 _GDAL_ITEM = re.compile(rb'<Item\b[^<>]*\bname="([^"<>]{0,80})"[^<>]*>([^<]*)')
 
-DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
-"""Tags of the first directory that also belong to EXIF: ImageDescription, Make, ... Copyright."""
+DESCRIPTIVE = (*GDAL_NAMES, Base.Make, Base.Model)
+"""Tags of the first directory that also belong to EXIF."""
 
 _STRUCTURE = {
     *range(254, 260),  # NewSubfileType, ..., Compression
@@ -62,10 +63,13 @@ _MOST_NAMES = 10
 _GEO_KEYS, _EPOCH = 34735, 5120
 """GeoKeyDirectory, with four numbers per key; CoordinateEpochGeoKey."""
 
-_SAID = {*_GEOREFERENCE, *_GDAL, *DIRECTORIES, 700, 33723, 34675}
-"""Tags that are read here, with XMP, IPTC and the ICC profile."""
+_SAID = {*_GEOREFERENCE, _METADATA, _NODATA, *DIRECTORIES, Base.XMLPacket, Base.IPTCNAA, Base.InterColorProfile}
+"""Tags that are read here."""
 
-_INCHES = {2: 1.0, 3: 2.54}
+_SMALLER, _MASK = 1, 4
+"""Flags of NewSubfileType."""
+
+INCHES = {2: 1.0, 3: 2.54}
 """ResolutionUnit to pixels per inch; 1 means no unit."""
 
 _MOST_PAGES = 10_000
@@ -137,7 +141,7 @@ def read(path: str) -> TiffTags:
         head = file.read(16)
         directories = _directories(file, head)
         first = next(directories)
-        others = [(_is_part(directory), _is_mask(directory), _pixels(directory)) for directory in directories]
+        others = [(_is_part(directory), _is(directory, _MASK), _pixels(directory)) for directory in directories]
         pages = 1 + sum(not part for part, _, _ in others)
         exif, notes = _exif(file, head, first)
     larger = max((pixels for _, mask, pixels in others if not mask), default=0)
@@ -146,37 +150,39 @@ def read(path: str) -> TiffTags:
         raise ImageError(ErrorType.UNSUPPORTED, message)
     if _EPOCH in _numbers(first, _GEO_KEYS)[4::4]:
         notes = (*notes, "the epoch of its coordinates is not carried over")
+    side_up, xmp = _number(first, Base.Orientation, 1), _bytes(first, Base.XMLPacket)
+    if Base.Orientation in first:  # one that is only in XMP is not applied, and therefore kept
+        xmp = orientation.upright_xmp(xmp)
     across, down = _resolution(first) or (1.0, 1.0)
-    if _number(first, 296, 2) == 1 and across != down:
+    if _number(first, Base.ResolutionUnit, 2) == 1 and across != down:
         notes = (*notes, f"its pixel aspect, {across:g}:{down:g} in no unit, is not carried over")
     return TiffTags(
         big_endian_big=head.startswith(_BIG_ENDIAN_BIG),
         pixels=_pixels(first),
-        samples=_number(first, 277, 1),
-        bits=max(_numbers(first, 258) or (1,)),
-        signed_or_float=bool(set(_numbers(first, 339)) - {1}),
-        photometric=_number(first, 262, MIN_IS_BLACK),
-        compression=_number(first, 259, 1),
-        predictor=_number(first, 317, 1),
-        depths=_numbers(first, 258),
-        separate=_number(first, 284, 1) == 2,
+        samples=_number(first, Base.SamplesPerPixel, 1),
+        bits=max(_numbers(first, Base.BitsPerSample) or (1,)),
+        signed_or_float=bool(set(_numbers(first, Base.SampleFormat)) - {1}),
+        photometric=_number(first, Base.PhotometricInterpretation, MIN_IS_BLACK),
+        compression=_number(first, Base.Compression, 1),
+        predictor=_number(first, Base.Predictor, 1),
+        depths=_numbers(first, Base.BitsPerSample),
+        separate=_number(first, Base.PlanarConfiguration, 1) == 2,
         first_part=_first_part(first),
-        sparse=0 in (*_numbers(first, 273), *_numbers(first, 324)),
-        extra=_numbers(first, 338),
-        orientation=_number(first, orientation.TAG, 1) if _number(first, orientation.TAG, 1) in range(1, 9) else 1,
+        sparse=0 in (*_numbers(first, Base.StripOffsets), *_numbers(first, Base.TileOffsets)),
+        extra=_numbers(first, Base.ExtraSamples),
+        orientation=side_up if side_up in range(1, 9) else 1,
         georeferenced=any(tag in first for tag in _GEOREFERENCE),
-        from_gdal=any(tag in first for tag in _GDAL),
-        metadata=any(name != b"COLORINTERP" for name, _ in _gdal_items(_text(first, 42112) or "")),
-        nodata=_text(first, 42113),
-        undecodable=_undecodable(_text(first, 42112) or ""),
-        preview=50706 in first or (bool(_number(first, 254, 0) & 1) and 330 in first),
+        from_gdal=_METADATA in first or _NODATA in first,
+        metadata=any(name != b"COLORINTERP" for name, _ in _gdal_items(_text(first, _METADATA) or "")),
+        nodata=_text(first, _NODATA),
+        undecodable=_undecodable(_text(first, _METADATA) or ""),
+        preview=Base.DNGVersion in first or (_is(first, _SMALLER) and Base.SubIFDs in first),
         pages=pages,
         masked=any(mask for _, mask, _ in others),
         dpi=_dpi(first),
-        icc_profile=_bytes(first, 34675),
-        # an orientation only in XMP is not applied, and therefore kept
-        xmp=orientation.upright_xmp(_bytes(first, 700)) if orientation.TAG in first else _bytes(first, 700),
-        iptc=33723 in first,
+        icc_profile=_bytes(first, Base.InterColorProfile),
+        xmp=xmp,
+        iptc=Base.IPTCNAA in first,
         exif=exif,
         others=tuple(sorted(set(first) - _STRUCTURE - _SAID)),
         notes=notes,
@@ -205,23 +211,24 @@ def _directory(head: bytes, group: int | None = None) -> ImageFileDirectory_v2:
 
 
 def _pixels(directory: ImageFileDirectory_v2) -> int:
-    return _number(directory, 256, 0) * _number(directory, 257, 0)
+    return _number(directory, Base.ImageWidth, 0) * _number(directory, Base.ImageLength, 0)
 
 
 def _first_part(directory: ImageFileDirectory_v2) -> tuple[int, int] | None:
-    starts, sizes = (_numbers(directory, 273), _numbers(directory, 279))
+    starts, sizes = _numbers(directory, Base.StripOffsets), _numbers(directory, Base.StripByteCounts)
     if not starts:
-        starts, sizes = (_numbers(directory, 324), _numbers(directory, 325))
+        starts, sizes = _numbers(directory, Base.TileOffsets), _numbers(directory, Base.TileByteCounts)
     return (starts[0], sizes[0]) if starts and sizes else None
 
 
 def _is_part(directory: ImageFileDirectory_v2) -> bool:
-    """Return whether it is a smaller version or a mask of a page, by NewSubfileType or the older SubfileType."""
-    return bool(_number(directory, 254, 0) & 5) or _number(directory, 255, 1) == 2
+    """Return whether it is a smaller version or a mask of a page."""
+    return _is(directory, _SMALLER | _MASK) or _number(directory, Base.SubfileType, 1) == 2
 
 
-def _is_mask(directory: ImageFileDirectory_v2) -> bool:
-    return bool(_number(directory, 254, 0) & 4)
+def _is(directory: ImageFileDirectory_v2, flags: int) -> bool:
+    """Return whether its NewSubfileType has one of the flags."""
+    return bool(_number(directory, Base.NewSubfileType, 0) & flags)
 
 
 def _exif(file: BinaryIO, head: bytes, first: ImageFileDirectory_v2) -> tuple[bytes | None, tuple[str, ...]]:
@@ -231,25 +238,25 @@ def _exif(file: BinaryIO, head: bytes, first: ImageFileDirectory_v2) -> tuple[by
         for tag in DESCRIPTIVE:
             if tag in first:
                 upright[tag] = _single(first[tag])
-        for tag in DIRECTORIES:
-            if tag in first:
-                directory = _directory(head, tag)
-                file.seek(_number(first, tag, -1))
+        for group in DIRECTORIES:
+            if group in first:
+                directory = _directory(head, group)
+                file.seek(_number(first, group, -1))
                 directory.load(file)
-                upright[tag] = {inner: _single(value) for inner, value in directory.items()}
+                upright[group] = {inner: _single(value) for inner, value in directory.items()}
         return orientation.upright_exif(upright), ()
     except Exception as error:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
         return None, (f"its EXIF data is damaged ({error}) and not carried over",)
 
 
 def _dpi(directory: ImageFileDirectory_v2) -> tuple[float, float] | None:
-    scale, resolution = _INCHES.get(_number(directory, 296, 2)), _resolution(directory)
+    scale, resolution = INCHES.get(_number(directory, Base.ResolutionUnit, 2)), _resolution(directory)
     return (resolution[0] * scale, resolution[1] * scale) if scale and resolution else None
 
 
 def _resolution(directory: ImageFileDirectory_v2) -> tuple[float, float] | None:
     with suppress(KeyError, TypeError, ValueError, ArithmeticError):
-        across, down = (float(directory[tag]) for tag in (282, 283))
+        across, down = (float(directory[tag]) for tag in (Base.XResolution, Base.YResolution))
         if math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0:
             return across, down
     return None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from numbers import Real
 
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 from rasterio.crs import CRS
 
 from ..exif import as_bytes
@@ -15,14 +16,10 @@ from ..header import Georef, Header, Transform
 _ABSURD = 1e9
 """Pixels per inch from which a resolution says nothing, and which some file formats cannot hold."""
 
-_EXIF_IFD = 0x8769
-_IMAGE_WIDTH, _IMAGE_LENGTH = 0x0100, 0x0101
-_X_RESOLUTION, _Y_RESOLUTION = 0x011A, 0x011B
 _XMP_NUMBER = re.compile(
     rb"""(?P<before>\b(?:exif|tiff):(?P<name>Pixel[XY]Dimension|ImageWidth|ImageLength|[XY]Resolution)"""
     rb"""(?:\s*=\s*["']|\s*>)\s*)(?P<number>[0-9]{1,18}(?:/[0-9]{1,18})?)(?![0-9.])"""
 )
-_PIXEL_X_DIMENSION, _PIXEL_Y_DIMENSION = 0xA002, 0xA003
 
 
 def enlarged(header: Header, size: tuple[int, int], keep_dpi: bool) -> Header:
@@ -102,13 +99,13 @@ def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, flo
     exif = Image.Exif()
     exif.load(data)
     for directory, names in (
-        (exif, {_IMAGE_WIDTH: width, _IMAGE_LENGTH: height}),
-        (exif.get_ifd(_EXIF_IFD), {_PIXEL_X_DIMENSION: width, _PIXEL_Y_DIMENSION: height}),
+        (exif, {Base.ImageWidth: width, Base.ImageLength: height}),
+        (exif.get_ifd(IFD.Exif), {Base.ExifImageWidth: width, Base.ExifImageHeight: height}),
     ):
         for name, size in names.items():
             if name in directory:
                 directory[name] = size
-    for name, times in zip((_X_RESOLUTION, _Y_RESOLUTION), denser, strict=True):
+    for name, times in zip((Base.XResolution, Base.YResolution), denser, strict=True):
         resolution = exif.get(name)
         if isinstance(resolution, Real) and math.isfinite(resolution):  # some files have 0/0
             exif[name] = float(resolution) * times
