@@ -27,7 +27,8 @@ from .gdal_metadata import (
     read_bits,
     read_georef,
 )
-from .size_limits import check_size, pages_note
+from .notes import of_pages
+from .size_limits import check_size
 
 _OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": 128,  # MB
@@ -185,8 +186,7 @@ class GdalFile:
         if self._said != self._orientation:
             notes.append(f"its orientation tag {self._said} is ignored, for its georeference says how it lies")
         if tiff is not None:
-            if tiff.pages > 1:
-                notes.append(pages_note(tiff.pages))
+            notes += of_pages(tiff.pages)
             if tiff.photometric == tiff_tags.MIN_IS_WHITE and not self._inverted:
                 notes.append("that its least value is white is not carried over; its numbers are")
             if tiff.undecodable:

@@ -10,16 +10,13 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from PIL.ExifTags import Base
 
 from . import jp2_boxes, orientation, png_chunks, psd_resources, tiff_tags
-from .size_limits import pages_note
+from .notes import not_carried, of_pages
 
 _READ_SEGMENTS = (
     *(b"JFIF\0", b"JFXX\0", b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"),
     *(b"Photoshop 3.0\0", b"Adobe", b"Ducky"),
 )
 """How segments of a JPEG begin that are read here, are thumbnails, or are told of by another note."""
-
-_MOST_NAMES = 10
-"""Most names of texts in a note, because files are hostile."""
 
 
 def read_exif(image: ImageFile.ImageFile, path: str) -> tuple[int, bytes | None, tuple[str, ...]]:
@@ -105,7 +102,7 @@ def _segments(image: ImageFile.ImageFile) -> tuple[str, ...]:
     }
     return (
         *(("the file holds more pictures (MPF); only the first is done",) if several else ()),
-        *((f"its segments {', '.join(sorted(names)[:_MOST_NAMES])} are not carried over",) if names else ()),
+        *not_carried("its segments {}", sorted(names)),
     )
 
 
@@ -125,8 +122,7 @@ def note_frames(image: ImageFile.ImageFile, tiff: tiff_tags.TiffTags | None) -> 
     if image.format == "PSD":
         layers = len(getattr(image, "layers", ()))
         return (f"the file holds {layers} layers; only the picture composed of them is done",) if layers > 1 else ()
-    frames = tiff.pages if tiff else getattr(image, "n_frames", 1)
-    return (pages_note(frames),) if frames > 1 else ()
+    return of_pages(tiff.pages if tiff else getattr(image, "n_frames", 1))
 
 
 def note_lost(
@@ -145,8 +141,8 @@ def note_lost(
         *((jp2_boxes.EXIF_NOTE,) if boxed else ()),
         *(("its IPTC data is not carried over",) if iptc else ()),
         *psd_resources.note_left(resources, (psd_resources.RESOLUTION,)),
-        *((f"its texts ({', '.join(texts[:_MOST_NAMES])}) are not carried over",) if texts else ()),
-        *((f"its chunks {', '.join(others[:_MOST_NAMES])} are not carried over",) if others else ()),
+        *not_carried("its texts ({})", texts),
+        *not_carried("its chunks {}", others),
         *_segments(image),
         *_aspect(image),
         *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),

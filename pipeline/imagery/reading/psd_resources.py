@@ -6,6 +6,7 @@ from collections.abc import Collection
 from PIL.PsdImagePlugin import PsdImageFile
 
 from ...errors import ErrorType, ImageError
+from .notes import not_carried
 
 RESOLUTION, IPTC = 1005, 1028
 _PROFILE, _VERSION, _EXIF, _XMP = 1039, 1057, 1058, 1060
@@ -22,9 +23,6 @@ _HEADER = 26
 
 _IS_FLAT = 4
 """Which byte of the version says whether the file holds the picture composed of its layers."""
-
-_MOST_NAMES = 10
-"""Most numbers of resources in a note, because files are hostile."""
 
 
 def is_transparent(path: str) -> bool:
@@ -64,8 +62,7 @@ def take(image: PsdImageFile, path: str) -> tuple[str, ...]:
 def note_left(resources: Collection[int], read: Collection[int]) -> tuple[str, ...]:
     """Return a note about the resources that are not read, and not told of by another note."""
     left = sorted({*resources} - {*read} - {IPTC, _PROFILE, *_DERIVED})
-    numbers = ", ".join(map(str, left[:_MOST_NAMES]))
-    return (f"its image resources {numbers} are not carried over",) if left else ()
+    return not_carried("its image resources {}", [str(number) for number in left])
 
 
 def _note_channels(image: PsdImageFile, path: str) -> tuple[str, ...]:

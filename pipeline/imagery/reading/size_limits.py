@@ -27,7 +27,3 @@ def check_size(height: int, width: int, bands: int, dtype: str, limits: FileLimi
             f"{limits.bytes_at_once}; convert it to a tiled TIFF"
         )
         raise ImageError(ErrorType.TOO_LARGE, message)
-
-
-def pages_note(pages: int) -> str:
-    return f"the file holds {pages} pictures; only the first is done"

@@ -16,6 +16,7 @@ from PIL.TiffTags import lookup
 from ...errors import ErrorType, ImageError
 from ..exif import DIRECTORIES, GDAL_NAMES
 from . import orientation
+from .notes import MOST_NAMES, not_carried
 
 _BIG_ENDIAN_BIG = b"MM\0+"
 
@@ -27,12 +28,9 @@ JPEG = 7
 """A compression."""
 
 UNSUPPORTED = {
-    8: "L*a*b* colours",
-    9: "L*a*b* colours",
-    10: "L*a*b* colours",
+    **dict.fromkeys((8, 9, 10), "L*a*b* colours"),
     32803: "the raw mosaic of a camera's sensor",
-    32844: "LogLuv values",
-    32845: "LogLuv values",
+    **dict.fromkeys((32844, 32845), "LogLuv values"),
     34892: "a camera's linear raw values",
 }
 """Photometric interpretations that cannot be enlarged directly."""
@@ -56,9 +54,6 @@ _STRUCTURE = {
     *(529, 530, 531, 532, 34735, 34736, 34737, 50674, 50838, 50839),
 }
 """Tags about the layout of pixels and of the georeference; what GDAL reads from them is carried over."""
-
-_MOST_NAMES = 10
-"""Most names of tags in a note, because files are hostile."""
 
 _GEO_KEYS, _EPOCH = 34735, 5120
 """GeoKeyDirectory, with four numbers per key; CoordinateEpochGeoKey."""
@@ -127,7 +122,7 @@ class TiffTags:
         """Return a note about all tags that are not carried over."""
         left = [tag for tag in self.others if tag not in carried]
         names = [str(tag) if lookup(tag).name == "unknown" else lookup(tag).name for tag in left]
-        return (f"its TIFF tags {', '.join(names[:_MOST_NAMES])} are not carried over",) if names else ()
+        return not_carried("its TIFF tags {}", names)
 
     @property
     def alpha(self) -> bool:
@@ -302,4 +297,4 @@ def _undecodable(metadata: str) -> tuple[str, ...]:
             (name + text).decode()
         except UnicodeDecodeError:
             names.add(name.decode("latin-1"))
-    return tuple(sorted(names)[:_MOST_NAMES])
+    return tuple(sorted(names)[:MOST_NAMES])
