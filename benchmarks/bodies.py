@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from sr_ops.camera.back_projection import back_project
 from sr_ops.camera.base import make_base
 from sr_ops.camera.degradation import Degradation

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from pipeline.imagery.images import from_levels, to_levels
+from pipeline.imagery.scored import from_levels, to_levels
 from pipeline.output.results import stitch
 from sr_ops.image.resample import upscale
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from pipeline.imagery.images import from_levels, to_levels
+from pipeline.imagery.scored import from_levels, to_levels
 from pipeline.manifest.manifest import IMAGE_SUFFIXES
 from pipeline.priors.pictures import TrainingImages, read_pictures
 from sr_ops.camera.base import make_base

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from pipeline.manifest.manifest import IMAGE_SUFFIXES
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.enlarging.enlarge import enlarge_tiled

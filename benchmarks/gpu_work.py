@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from jobs.sample_pictures import photograph, satellite_view
-from pipeline.imagery.images import from_levels, to_levels
+from pipeline.imagery.scored import from_levels, to_levels
 from pipeline.work.stopwatch import Stopwatch
 from sr_ops.enlarging.enlarge import enlarge
 from sr_ops.enlarging.model import Model, build_network, degradation_of

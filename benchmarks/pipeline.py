@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline.imagery.images import read_levels
+from pipeline.imagery.scored import read_levels
 from pipeline.output.results import stitch
 
 from .bare_loop import STEPS

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from jobs.sample_pictures import satellite_view
-from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
 from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.enlarging.enlarge import enlarge, enlarge_tiled

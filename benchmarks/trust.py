@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn.functional import avg_pool2d
 
-from pipeline.imagery.images import read_levels
+from pipeline.imagery.scored import read_levels
 from pipeline.output.results import stitch
 from sr_ops.image.resample import downscale, upscale
 from sr_ops.measures.octaves import OctavePowers

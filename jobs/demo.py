@@ -13,7 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.driver.run import Summary
 from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
-from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
 from pipeline.quality import Quality
 from pipeline.storage.folders import check_writable

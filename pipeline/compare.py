@@ -20,7 +20,7 @@ from .errors import ImageError, UsageError
 from .evaluate import evaluate
 from .imagery.display import open_display
 from .imagery.header import FileLimits
-from .imagery.images import Shown
+from .imagery.scored import OpenLevels
 from .manifest.carried import PREFIX
 from .output import layout, records
 from .output.mixed_columns import concatenated
@@ -257,7 +257,7 @@ def _drawn(key: str, rows: Sequence[Mapping[str, Any]], folder: str) -> bytes:
     return sheet(f"{key}: rows {crop[0].start} to {crop[0].stop}, columns {crop[1].start} to {crop[1].stop}", cells)
 
 
-def _crop(shown: Shown, crop: tuple[slice, slice]) -> Any:
+def _crop(shown: OpenLevels, crop: tuple[slice, slice]) -> Any:
     return shown.window(*crop)[0]
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .imagery.densest import densest
-from .imagery.images import Shown, from_levels
+from .imagery.scored import OpenLevels, from_levels
 
 CROP = 256
 """Longest side, in pixels, of the crop of a result."""
@@ -38,7 +38,7 @@ class Cell:
     """Figures below the name."""
 
 
-def crop_of(lr: Shown, ratio: float) -> Crop:
+def crop_of(lr: OpenLevels, ratio: float) -> Crop:
     """Return the LR pixels with most detail whose result is at most CROP a side.
 
     Args:
@@ -59,7 +59,7 @@ def crop_of(lr: Shown, ratio: float) -> Crop:
     return slice(top, top + height), slice(left, left + width)
 
 
-def scaled(crop: Crop, lr: Shown, made: Shown) -> Crop:
+def scaled(crop: Crop, lr: OpenLevels, made: OpenLevels) -> Crop:
     """Return the same place in a result."""
     rows, columns = (
         slice(round(part.start * new / old), round(part.stop * new / old))

@@ -17,7 +17,7 @@ from sr_ops.measures.metrics import REACH, Likeness, Part, inner
 from . import storage
 from .errors import ErrorType, ImageError, UsageError
 from .imagery.header import FileLimits
-from .imagery.images import Shown, from_levels, open_shown, to_levels
+from .imagery.scored import OpenLevels, from_levels, open_scored, to_levels
 from .output import records
 from .output.clock import now
 from .output.layout import Commit, list_commits
@@ -158,11 +158,11 @@ def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness
     limits = FileLimits(max(FileLimits.pixels, pixels))
     with ExitStack() as stack:
         with _told_of(f"the image {row['source_uri']}", "put it back"):
-            lr = stack.enter_context(open_shown(row["source_uri"], limits, row["nodata"]))
+            lr = stack.enter_context(open_scored(row["source_uri"], limits, row["nodata"]))
         with _told_of(f"the result {row['output_uri']}", "remove its commit below OUT/_commit and run again"):
             sr = stack.enter_context(open_result(row["output_uri"], limits, row["nodata"], lr.white))
         with _told_of(f"the reference {reference}", "put it back, or correct the column `reference`"):
-            truth = stack.enter_context(open_shown(reference, limits, alike=lr.white))
+            truth = stack.enter_context(open_scored(reference, limits, alike=lr.white))
         _check_sizes(row, reference, sr, truth, lr)
         ours, bicubic = Likeness(), Likeness()
         whole = inner(sr.height, sr.width, math.ceil(row["scale"]))
@@ -184,7 +184,7 @@ def _told_of(what: str, remedy: str) -> Iterator[None]:
         raise ImageError(ErrorType.READ, message) from error
 
 
-def _check_sizes(row: dict[str, Any], reference: str, sr: Shown, truth: Shown, lr: Shown) -> None:
+def _check_sizes(row: dict[str, Any], reference: str, sr: OpenLevels, truth: OpenLevels, lr: OpenLevels) -> None:
     """Check that the three sizes match; a reference may be larger at the right and bottom, where it is cropped.
 
     The field crops to multiples of the scale in the same way. What is larger than that has another scale. Raises
@@ -218,7 +218,9 @@ def _cut(whole: Part, side: int) -> Iterator[Part]:
             yield slice(top, min(top + side, rows.stop)), slice(left, min(left + side, columns.stop))
 
 
-def _part_likenesses(part: Part, whole: Part, sr: Shown, truth: Shown, lr: Shown) -> tuple[Likeness, Likeness]:
+def _part_likenesses(
+    part: Part, whole: Part, sr: OpenLevels, truth: OpenLevels, lr: OpenLevels
+) -> tuple[Likeness, Likeness]:
     """Like `_likenesses`, for the pixels of a part and the SSIM windows around them, limited to `whole`."""
     rows, columns = (
         slice(max(own.start - REACH, edge.start), min(own.stop + REACH, edge.stop))
@@ -239,7 +241,7 @@ def _within(part: slice, first: int) -> slice:
     return slice(part.start - first, part.stop - first)
 
 
-def _bicubic(lr: Shown, sr: Shown, rows: slice, columns: slice) -> Tensor:
+def _bicubic(lr: OpenLevels, sr: OpenLevels, rows: slice, columns: slice) -> Tensor:
     """Return a window of the bicubic enlargement of an image to the size of its result, as rounded levels."""
     near_rows, near_columns = (
         slice(max(0, part.start * own // made - _LR_REACH), min(own, -(-part.stop * own // made) + _LR_REACH))

@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 
 from jobs.demo import make_collection
-from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import from_spec
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .. import storage
 from .header import CMYK, RGB, FileLimits, Header
-from .images import Nodata, declaring
 from .reading.decoders import OpenImage, open_image
 from .samples import full_range, known_samples
+from .scored import Nodata, declaring
 
 _PERCENTILES = (1.0, 99.0)
 
@@ -91,7 +91,7 @@ def stretch_of_parts(uris: Sequence[str], limits: FileLimits, nodata: Nodata, st
 
 
 class Display:
-    """An open picture, a `Shown`, with its stretch."""
+    """An open picture with its stretch."""
 
     def __init__(self, opened: OpenImage, nodata: Nodata, stretch: Stretch | None) -> None:
         self._opened = opened

@@ -13,7 +13,7 @@ from .. import storage
 from ..errors import ErrorType, ImageError
 from ..imagery.display import Stretch, open_display, stretch_of_parts
 from ..imagery.header import FileLimits
-from ..imagery.images import Nodata, Shown, White, open_shown, whole
+from ..imagery.scored import Nodata, OpenLevels, White, open_scored, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
 from . import layout
 from .layout import MOSAIC, Commit, tile_position
@@ -22,36 +22,36 @@ _HELD = 4
 """Tiles that are cached: a window at a corner spans four."""
 
 
-OpenFile = Callable[[str], AbstractContextManager[Shown]]
+OpenFile = Callable[[str], AbstractContextManager[OpenLevels]]
 """Opens one file of a result by its uri."""
 
 
 @contextmanager
 def open_result(
     place: str, limits: FileLimits, nodata: Nodata = "as the file says", alike: White | None = None
-) -> Iterator[Shown]:
+) -> Iterator[OpenLevels]:
     """Open one file, or the tiles of a folder as one picture; where there is no tile it is unknown, and 0.
 
-    `nodata` and `alike` are as for `open_shown`.
+    `nodata` and `alike` are as for `open_scored`.
 
     Raises:
         ImageError: it is not a picture, or one of a kind that cannot be scored.
         OSError: it cannot be read.
     """
     if storage.is_folder(place):
-        tiles = _Tiles(place, _names_in(place), lambda uri: open_shown(uri, limits, nodata, alike))
+        tiles = _Tiles(place, _names_in(place), lambda uri: open_scored(uri, limits, nodata, alike))
         if tiles.is_blank:
             raise ImageError(ErrorType.UNSUPPORTED, f"nothing is known of the picture in {place}; it has no tiles")
         yield tiles
         return
-    with open_shown(place, limits, nodata, alike) as shown:
+    with open_scored(place, limits, nodata, alike) as shown:
         yield shown
 
 
 @contextmanager
 def open_displayed(
     place: str, limits: FileLimits, nodata: Nodata = "as the file says", stretch: Stretch | None = None
-) -> Iterator[Shown]:
+) -> Iterator[OpenLevels]:
     """Open a result as `open_result` does, but as `open_display` opens its files, whatever its bands and type.
 
     All tiles have the same stretch.

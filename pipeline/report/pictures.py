@@ -20,7 +20,7 @@ from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.densest import densest
 from ..imagery.display import Display, open_display
 from ..imagery.header import FileLimits
-from ..imagery.images import Shown
+from ..imagery.scored import OpenLevels
 from ..output.results import open_displayed
 
 WHOLE = 640 * 640
@@ -163,7 +163,7 @@ def _draw_input(made: Pictures, lr: Display) -> None:
     made.add("bicubic", _resized(_window(lr, rows, columns), (int(width), int(height)), part), made.detail, 90)
 
 
-def _draw_result(made: Pictures, sr: Shown) -> None:
+def _draw_result(made: Pictures, sr: OpenLevels) -> None:
     if made.whole:
         overview = _window(sr, slice(0, sr.height), slice(0, sr.width))
         made.add("result", overview, made.box)
@@ -179,7 +179,7 @@ def _draw_result(made: Pictures, sr: Shown) -> None:
     made.thumbnail = _as_url(picture, 75)
 
 
-def _draw_map(made: Pictures, spread: Shown) -> None:
+def _draw_map(made: Pictures, spread: OpenLevels) -> None:
     """Draw it from black through red to white, the level below which all but a hundredth of the map lies."""
     if made.whole:
         parts = [(_window(spread, slice(0, spread.height), slice(0, spread.width)), made.box)]
@@ -197,13 +197,13 @@ def _draw_map(made: Pictures, spread: Shown) -> None:
         made.add("disagreement", np.stack([*coloured, *levels[3:]]), box, 90)
 
 
-def _covered(made: Pictures, shown: Shown, overview: Levels, factor: int) -> Box:
+def _covered(made: Pictures, shown: OpenLevels, overview: Levels, factor: int) -> Box:
     """Return the box of an overview, whose last squares may reach beyond the picture."""
     height, width = overview.shape[1:]
     return 0.0, 0.0, width * factor * made.width / shown.width, height * factor * made.height / shown.height
 
 
-def _window(shown: Shown, rows: slice, columns: slice) -> Levels:
+def _window(shown: OpenLevels, rows: slice, columns: slice) -> Levels:
     levels, known = shown.window(rows, columns)
     return _with_alpha(levels.numpy(), known.numpy())
 
@@ -215,7 +215,7 @@ def _with_alpha(levels: Levels, known: NDArray[np.bool_]) -> Levels:
     return np.concatenate([colours, known[None] * np.uint8(255)])
 
 
-def _shrunk(shown: Shown, factor: int) -> Levels:
+def _shrunk(shown: OpenLevels, factor: int) -> Levels:
     """Return the whole picture as means over squares of `factor` pixels, as far as they are known."""
     side = _SQUARE // factor * factor
     height, width = ceil(shown.height / factor), ceil(shown.width / factor)

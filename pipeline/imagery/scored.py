@@ -30,11 +30,11 @@ class White:
     dtype: str
 
 
-class Shown(Protocol):
-    """An open picture for scoring."""
+class OpenLevels(Protocol):
+    """An open picture as levels of grey or RGB, for scoring or for a screen."""
 
     bands: int
-    """1 or 3. 16 bits are reduced to 8, and alpha is left out."""
+    """1 or 3; alpha is left out."""
     height: int
     width: int
 
@@ -43,7 +43,7 @@ class Shown(Protocol):
 
 
 @contextmanager
-def open_shown(
+def open_scored(
     uri: str, limits: FileLimits, nodata: Nodata = "as the file says", alike: White | None = None
 ) -> Iterator["Scored"]:
     """Open the picture in a file for scoring.
@@ -60,14 +60,14 @@ def open_shown(
 
 
 def read_levels(uri: str) -> Tensor:
-    """Return (C, H, W) uint8, the whole picture. Raises as `open_shown` does."""
-    with open_shown(uri, FileLimits()) as shown:
-        return whole(shown)[0]
+    """Return (C, H, W) uint8, the whole picture. Raises as `open_scored` does."""
+    with open_scored(uri, FileLimits()) as picture:
+        return whole(picture)[0]
 
 
-def whole(shown: Shown) -> tuple[Tensor, Tensor]:
+def whole(picture: OpenLevels) -> tuple[Tensor, Tensor]:
     """Return the whole picture, as `window` does."""
-    return shown.window(slice(0, shown.height), slice(0, shown.width))
+    return picture.window(slice(0, picture.height), slice(0, picture.width))
 
 
 def from_levels(levels: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ def declaring(header: Header, nodata: Nodata) -> Header:
 
 
 class Scored:
-    """The picture in one file, a `Shown`."""
+    """The picture in one file; 16 bits are reduced to 8."""
 
     def __init__(self, opened: OpenImage, uri: str, nodata: Nodata, alike: White | None) -> None:
         header = opened.header

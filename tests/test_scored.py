@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import ErrorType, ImageError
-from pipeline.imagery.images import from_levels, read_levels, to_levels
+from pipeline.imagery.scored import from_levels, read_levels, to_levels
 
 from .rasters import write_raster
 
