@@ -63,7 +63,7 @@ def _ratio(session: "_Session", height: int, width: int) -> int:
     try:
         made = session.run(np.repeat(ramp, session.bands, 0))
     except _errors() as error:
-        raise ValueError(f"does not run on {width} x {height} pixels ({_first_line(error)}); {_TO_EXPORT}") from error
+        raise ValueError(f"does not run on {width} x {height} pixels ({_reason(error)}); {_TO_EXPORT}") from error
     scale = made.shape[-1] // width if made.ndim else 0
     if made.shape != (session.bands, height * scale, width * scale) or not scale:
         shape = " x ".join(map(str, made.shape)) or "one number"
@@ -119,7 +119,7 @@ class OnnxModel:
                 raise MemoryError(str(error)) from error
             height, width = window.shape[-2:]
             raise RestorerError(
-                f"the model of --weights does not run on {width} x {height} pixels ({_first_line(error)}); {_TO_EXPORT}"
+                f"the model of --weights does not run on {width} x {height} pixels ({_reason(error)}); {_TO_EXPORT}"
             ) from error
 
 
@@ -153,7 +153,7 @@ class _Session:
         try:
             self._session = runtime.InferenceSession(data, options, providers)
         except _errors() as error:
-            raise ValueError(f"is not a complete ONNX model that onnxruntime can run ({_first_line(error)})") from error
+            raise ValueError(f"is not a complete ONNX model that onnxruntime can run ({_reason(error)})") from error
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             told = ", ".join(f"{one.type} {one.shape}" for one in inputs)
@@ -202,7 +202,7 @@ def _errors() -> tuple[type[Exception], ...]:
     return (*(getattr(state, name) for name in names), state.RuntimeException, state.EPFail)
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return onnxruntime's message without its codes."""
     text = " ".join(str(error).split())
     return f"{text.rpartition('[ONNXRuntimeError] : ')[2]:.160}"

@@ -130,7 +130,7 @@ class OneFile(Sink):
 
     def _take(self, tile: Tile, pixels: Pixels, measures: Measures) -> None:
         rows, columns = places(tile, self.target.grid)
-        pixels = _in_bands(pixels, self.target.kind)
+        pixels = _mask_as_alpha(pixels, self.target.kind)
         self._samples[:, rows, columns] = pixels.samples
         if self._mask is not None:
             self._mask[rows, columns] = pixels.mask
@@ -199,10 +199,10 @@ def encode(pixels: Pixels, header: Header, kind: Format) -> bytes:
     """Encode a picture as one file; in a PNG a mask becomes alpha, see `formats.held`."""
     if kind is not Format.PNG:
         return encode_tif(pixels.samples, pixels.mask, header)
-    return encode_png(_in_bands(pixels, kind).samples, header)
+    return encode_png(_mask_as_alpha(pixels, kind).samples, header)
 
 
-def _in_bands(pixels: Pixels, kind: Format) -> Pixels:
+def _mask_as_alpha(pixels: Pixels, kind: Format) -> Pixels:
     """Return the pixels as stored: in a PNG with the mask as an additional band."""
     if pixels.mask is None or kind is not Format.PNG:
         return pixels

@@ -85,7 +85,7 @@ class Decoder:
                     self.process.wait(_DYING)  # it ended by itself; its exit code goes into the message
             code = self.process.poll()
             self.end()
-            raise _obituary(path, limits, code, isinstance(error, BlockingIOError)) from error
+            raise _failure(path, limits, code, isinstance(error, BlockingIOError)) from error
         except BaseException:
             self.end()
             raise
@@ -176,7 +176,7 @@ def _forget_all() -> None:
     _idle.clear()
 
 
-def _obituary(path: str, limits: FileLimits, code: int | None, late: bool) -> ImageError:
+def _failure(path: str, limits: FileLimits, code: int | None, late: bool) -> ImageError:
     """Return the error for a failed decoder. `code` is its exit code; None if it lived but its answer made no sense."""
     if late:
         message = f"the decoder gave no answer on {path} for {limits.seconds:g} seconds; convert it to a tiled TIFF"

@@ -114,7 +114,7 @@ class PillowFile:
         chunks = png_chunks.read(self._path) if image.format == "PNG" else None
         if chunks is not None and chunks.late_metadata:
             image.load()
-        psd_notes = psd_resources.take(image, self._path) if isinstance(image, PsdImageFile) else ()
+        psd_notes = psd_resources.put_into_info(image, self._path) if isinstance(image, PsdImageFile) else ()
         # Pillow turns TIFFs itself
         self._orientation, exif, notes = read_exif(image, self._path) if tiff is None else (1, tiff.exif, tiff.notes)
         if image.format == "JPEG2000":  # Pillow does not report its boxes

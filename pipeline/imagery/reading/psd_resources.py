@@ -36,8 +36,8 @@ def is_transparent(path: str) -> bool:
     return layers > 0 and count < 0
 
 
-def take(image: PsdImageFile, path: str) -> tuple[str, ...]:
-    """Put resolution, EXIF, XMP and IPTC where Pillow has those of a JPEG; return notes about all that is left out.
+def put_into_info(image: PsdImageFile, path: str) -> tuple[str, ...]:
+    """Put resolution, EXIF, XMP and IPTC into `image.info`, as of a JPEG; return notes about all that is left out.
 
     Raises:
         ImageError: unsupported; the file holds layers alone.

@@ -21,15 +21,15 @@ _LARGE = 16 * 2**20
 _Opener = Callable[[], OpenPicture]
 
 
-def open_file(path: str, limits: FileLimits) -> "ToldFile":
+def open_file(path: str, limits: FileLimits) -> "FileWithFallbacks":
     """Open a file. Raises ImageError and nothing else, here and in `window`."""
     _check_path(path)
-    with told(path):
+    with _as_image_errors(path):
         with open(path, "rb") as file:
             kind = file_kinds.kind_of(file.read(file_kinds.HEAD))
         tiff = tiff_tags.read(path) if kind == file_kinds.TIFF else None
         decoders = _decoders(path, kind, tiff, limits)
-    return ToldFile(path, decoders, lambda: unread_features.of(path, kind, tiff))
+    return FileWithFallbacks(path, decoders, lambda: unread_features.of(path, kind, tiff))
 
 
 def _check_path(path: str) -> None:
@@ -119,7 +119,7 @@ def _is_for_gdal_alone(tags: tiff_tags.TiffTags) -> bool:
     )
 
 
-class ToldFile:
+class FileWithFallbacks:
     """An open file, decoded by the first of several decoders that can.
 
     If that fails at the pixels, the next decoder that sees the same picture takes over."""
@@ -135,7 +135,7 @@ class ToldFile:
     def window(self, rows: slice, columns: slice) -> Pixels:
         while True:
             try:
-                with told(self._path):
+                with _as_image_errors(self._path):
                     pixels = self._file.window(rows, columns)
                     return Pixels(np.ascontiguousarray(pixels.samples), pixels.mask)
             except ImageError as error:
@@ -145,7 +145,7 @@ class ToldFile:
                     raise self._explained(error) from error
 
     def close(self) -> None:
-        with told(self._path):
+        with _as_image_errors(self._path):
             self._file.close()
 
     def _replace(self) -> bool:
@@ -164,7 +164,7 @@ class ToldFile:
         first: ImageError | None = None
         while self._others:
             try:
-                with told(self._path):
+                with _as_image_errors(self._path):
                     return self._others.pop(0)()
             except ImageError as error:
                 if error.error_type is not ErrorType.CORRUPT:
@@ -187,7 +187,7 @@ def _look(header: Header) -> tuple[Any, ...]:
 
 
 @contextmanager
-def told(path: str) -> Iterator[None]:
+def _as_image_errors(path: str) -> Iterator[None]:
     """Turn whatever a decoder raises into an ImageError: hostile files make decoders raise anything."""
     try:
         yield
