@@ -93,7 +93,7 @@ def _degradation(spec: str, scale: int, on_a_map: bool, noise: tuple[float, ...]
 
 
 def in_native_units(noise: tuple[float, ...] | None, scaling: Scaling) -> tuple[float, ...] | None:
-    """Return the noise of each band in units of the file; None if it is not known."""
+    """Return the noise of each band in the file's own numbers; None if it is not known."""
     if noise is None:
         return None
     bands = len(scaling.span)

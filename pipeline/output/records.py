@@ -37,7 +37,7 @@ _ONCE = Patience(0)
 
 
 def next_run_id(output: str, moment: datetime) -> str:
-    """Return the id of a run that begins at a moment. It sorts after the runs before, though their clock was ahead."""
+    """Return a new run's id. Ids sort by time; this one sorts last even if the clock of an earlier run was ahead."""
     with suppress(OSError, IndexError, ValueError):  # whoever works with the output tells what is wrong with it
         last = datetime.strptime(_run_of(_parts(output)[-1]).partition("-")[0], _MOMENT).replace(tzinfo=UTC)
         moment = max(moment, last + timedelta(microseconds=1))
@@ -147,7 +147,9 @@ def current(output: str, run_id: str) -> pa.Table:
 
 
 def told_by(merged: pa.Table, known: pa.Table) -> pa.Table:
-    """Return what a merged table tells of those keys whose latest record it has, for `merge`; of no disputed one.
+    """Return the manifest's columns of a merged table, for `merge`.
+
+    They are only of keys whose latest record it holds, and that no rows dispute.
 
     Args:
         known: the latest records, perhaps later ones than those that were merged.
@@ -219,7 +221,7 @@ def _refreshed(table: pa.Table, told: pa.Table) -> pa.Table:
 
 
 def _identities(table: pa.Table) -> Iterator[tuple[object, ...]]:
-    """Yield key, status and end of each record, which a later one of its key has not all in common with it."""
+    """Yield (key, status, finished_at) of each record, which together tell it from a later one of the same key."""
     return zip(*(table[name].to_pylist() for name in ("key", "status", "finished_at")), strict=True)
 
 

@@ -99,8 +99,7 @@ def is_read_once(uri: str) -> bool:
 def lies_beside(uri: str, names: Sequence[str]) -> tuple[str, ...]:
     """Return those of `names` that exist in the folder of `uri`.
 
-    Makes one request to S3, which tells of those alone that begin as its name does, up to and with its last dot. Raises
-    OSError.
+    On S3 this is one request, which finds only names that begin with the stem of the file and a dot. Raises OSError.
     """
     folder = parent(uri)
     if scheme(uri) == "file":
@@ -131,7 +130,7 @@ def find(folder: str) -> dict[str, Source]:
 
 
 def names_below(folder: str) -> Iterator[str]:
-    """The uri of every file below a folder as it is met, in no order; none when there is no folder. Raises OSError."""
+    """Yield the uri of every file below a folder, in no order; none when there is no folder. Raises OSError."""
     with as_os_errors(folder):
         if scheme(folder) == "file":
             yield from local_disk.names_below(folder)

@@ -42,9 +42,8 @@ class OpenImage:
             message = f"{height} x {width} pixels at once take {size} bytes, more than {self._limits.bytes_at_once}"
             raise ImageError(ErrorType.TOO_LARGE, f"{message}; read smaller windows of it")
         shape = (len(header.bands), height, width)
-        samples = np.empty(
-            shape, header.dtype
-        )  # allocated before the request: if memory is short the picture stays open
+        # allocated before the request: if memory is short the picture stays open
+        samples = np.empty(shape, header.dtype)
         mask = np.empty((height, width), np.uint8) if header.mask else None
         with self._decoder.at_work(self._path, self._limits):
             request = {"do": "window", "rows": [rows.start, rows.stop], "columns": [columns.start, columns.stop]}

@@ -119,10 +119,8 @@ _RIFF = {b"AVI ": _FILM, b"WAVE": _SOUND, b"ACON": _TO_PNG.format("an animated c
 
 _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"(?s).{128}DICM"), _DICOM),
-    (
-        re.compile(rb"(?s)\x08\x00[\x00\x05\x06\x08\x12-\x18]\x00"),
-        _DICOM,
-    ),  # without a preamble, the group of identities first
+    # without a preamble, the group of identities first
+    (re.compile(rb"(?s)\x08\x00[\x00\x05\x06\x08\x12-\x18]\x00"), _DICOM),
     (re.compile(rb"(?s).{4}(moov|mdat|wide)"), _FILM),  # of QuickTime before it had brands
     (
         re.compile(rb"(?s)\x28\x00{3}.{8}\x01\x00[\x01\x04\x08\x10\x18\x20]\x00"),

@@ -1,4 +1,4 @@
-"""What Pillow makes of a TIFF before its pixels, and should not."""
+"""Corrections of what Pillow reads from the tags of a TIFF."""
 
 from PIL import ImagePalette
 from PIL.ExifTags import Base
