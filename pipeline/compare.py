@@ -24,7 +24,7 @@ from .imagery.scored import OpenLevels
 from .manifest.carried import PREFIX
 from .output import layout, records
 from .output.mixed_columns import concatenated
-from .output.results import moved, open_displayed
+from .output.results import open_displayed
 from .output.run_file import read_run_file
 from .output.status import WRITTEN, Status
 from .storage_options import StorageOptions
@@ -211,7 +211,7 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
     by_key: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in together.select([name for name in together.column_names if name in _DRAWN]).to_pylist():
         if row["status"] in WRITTEN:
-            by_key[row["key"]].append(moved(output_of(output, row[COLUMN]), row))
+            by_key[row["key"]].append(layout.moved(output_of(output, row[COLUMN]), row))
     uris, problems = [], []
     for key, rows in by_key.items():
         uri = storage.join(output, "sheets", f"{key}.png")

@@ -20,10 +20,10 @@ from .imagery.header import FileLimits
 from .imagery.scored import OpenLevels, from_levels, open_scored, to_levels
 from .output import records
 from .output.clock import now
-from .output.layout import Commit, list_commits
+from .output.layout import Commit, list_commits, moved
 from .output.layout import table as table_uri
 from .output.lock import SCORING, locked
-from .output.results import moved, open_result
+from .output.results import open_result
 from .output.run_file import RunFile, read_run_file
 from .output.status import WRITTEN
 from .storage_options import NOTHING_GIVEN, StorageOptions, of_run

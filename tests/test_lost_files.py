@@ -15,7 +15,8 @@ from PIL import Image
 from pipeline.config import Form, RunConfig
 from pipeline.driver.run import run
 from pipeline.imagery.header import FileLimits
-from pipeline.output.results import how_to_redo, open_displayed
+from pipeline.output.layout import how_to_redo
+from pipeline.output.results import open_displayed
 from pipeline.report.making import make_report
 from sr_ops.settings import Method, Settings
 

@@ -20,8 +20,8 @@ from pipeline.config import Existing
 from pipeline.driver.run import Observer, run
 from pipeline.errors import UsageError
 from pipeline.output import records
+from pipeline.output.layout import moved
 from pipeline.output.lock import Lock
-from pipeline.output.results import moved
 from pipeline.report.cards import curve_of, in_script
 from pipeline.report.making import make_report
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .. import storage
 
@@ -139,6 +140,27 @@ class Commit:
     def scene_folder(self, output: str) -> str:
         """Return the folder of a scene's work in progress, until it is committed."""
         return storage.join(scenes_folder(output), self.settings, f"{self.key}.{self.source}")
+
+
+def how_to_redo(output: str, record: Mapping[str, Any]) -> str:
+    """Return how to get files again that are gone or damaged: a run takes an image for done that has a commit."""
+    settings, source = record["config_fingerprint"], record["source_fingerprint"]
+    known = Commit(settings, record["key"], source or "").uri(output) if settings else None
+    which = known or f"the commit of {record['key']} below {_commits_folder(output)}"
+    return f"remove {which} and run the same srpipe run command again, which makes this image anew"
+
+
+def moved(output: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record with its result and map below `output`, wherever that was when the record was written."""
+    place, key, spread = record["output_uri"], record["key"], record.get("disagreement_uri")
+    if not place or not key:
+        return dict(record)
+    if place.endswith(f"/tiles/{key}"):
+        place = tiles_folder(output, key)
+    else:
+        singles = (name for name in single_names(key) if place.endswith(f"/images/{name}"))
+        place = next((storage.join(output, "images", name) for name in singles), place)
+    return {**record, "output_uri": place, "disagreement_uri": spread and map_folder(output, key)}
 
 
 def each_commit(output: str) -> Iterator[Commit]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from itertools import accumulate, pairwise, product
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from ..imagery.header import FileLimits
 from ..imagery.scored import Nodata, OpenLevels, White, open_scored, whole
 from ..imagery.writing.mosaic import Placed, read_vrt
 from . import layout
-from .layout import MOSAIC, Commit, tile_position
+from .layout import MOSAIC, tile_position
 
 _HELD = 4
 """Tiles that are cached: a window at a corner spans four."""
@@ -69,27 +68,6 @@ def open_displayed(
 
 def _names_in(folder: str) -> list[str]:
     return [uri.rpartition("/")[2] for uri in storage.list_folder(folder)]
-
-
-def how_to_redo(output: str, record: Mapping[str, Any]) -> str:
-    """Return how to get files again that are gone or damaged: a run takes an image for done that has a commit."""
-    settings, source = record["config_fingerprint"], record["source_fingerprint"]
-    known = Commit(settings, record["key"], source or "").uri(output) if settings else None
-    which = known or f"the commit of {record['key']} below {output}/_commit"
-    return f"remove {which} and run the same srpipe run command again, which makes this image anew"
-
-
-def moved(output: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record with its result and map below `output`, wherever that was when the record was written."""
-    place, key, spread = record["output_uri"], record["key"], record.get("disagreement_uri")
-    if not place or not key:
-        return dict(record)
-    if place.endswith(f"/tiles/{key}"):
-        place = layout.tiles_folder(output, key)
-    else:
-        singles = (name for name in layout.single_names(key) if place.endswith(f"/images/{name}"))
-        place = next((storage.join(output, "images", name) for name in singles), place)
-    return {**record, "output_uri": place, "disagreement_uri": spread and layout.map_folder(output, key)}
 
 
 def stitch(place: str) -> Tensor:

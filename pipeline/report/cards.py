@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
-from ..output.results import how_to_redo, moved
+from ..output.layout import how_to_redo, moved
 from ..output.status import Status
 from .choice import Choice, Group
 from .histograms import TIMES, short
