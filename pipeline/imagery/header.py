@@ -145,6 +145,12 @@ class Header:
         """The number of bands that networks enlarge: all but alpha, which is the last."""
         return len(self.bands) - self.has_alpha
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest finite number that a sample can have."""
+        low, high = type_range(self.dtype)
+        return low, high if self.bits is None else 2.0**self.bits - 1
+
     def nodata_of(self, band: Band) -> float | None:
         """Return the nodata value of a band; alpha has none."""
         return None if band.colour == ALPHA else self.nodata

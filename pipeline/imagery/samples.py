@@ -19,7 +19,7 @@ from sr_ops.image.domain import Domain
 from sr_ops.settings import AUTO, NONE
 
 from ..errors import ErrorType, ImageError
-from .header import Header, Pixels, type_range
+from .header import Header, Pixels
 
 _PERCENTILES = (0.5, 99.5)
 
@@ -63,7 +63,7 @@ def may_be_unknown(header: Header) -> bool:
 
 def full_range(header: Header) -> float:
     """Return the largest value that a sample can have."""
-    return float("inf") if header.dtype == "float32" else _limits(header)[1]
+    return float("inf") if header.dtype == "float32" else header.limits[1]
 
 
 def find_scaling(
@@ -163,7 +163,7 @@ def off_nodata(numbers: Tensor, header: Header) -> Tensor:
     """Return native numbers without the nodata value: such numbers are replaced by the next representable one."""
     if header.nodata is None or header.nodata != header.nodata:
         return numbers
-    _, high = _limits(header)
+    _, high = header.limits
     nodata = torch.tensor(header.nodata, dtype=torch.float32)
     if header.dtype == "float32":
         other = torch.nextafter(nodata, torch.tensor(0.0 if header.nodata else 1.0))
@@ -190,7 +190,7 @@ def _ends(header: Header, least: float, largest: float, value_range: str) -> tup
 
     For floats the ends of the type mean nothing; users expect those of the image.
     """
-    low, high = _limits(header)
+    low, high = header.limits
     if value_range == AUTO and header.dtype == "float32":
         return least, largest
     if value_range not in (AUTO, NONE):
@@ -205,11 +205,6 @@ def _ends(header: Header, least: float, largest: float, value_range: str) -> tup
         message = f"no {header.dtype} sample that is known lies in the range {value_range}; give another --range"
         raise ImageError(ErrorType.UNSUPPORTED, message)
     return low, high
-
-
-def _limits(header: Header) -> tuple[float, float]:
-    low, high = type_range(header.dtype)
-    return low, high if header.bits is None else 2.0**header.bits - 1
 
 
 def _column(values: Sequence[float], device: torch.device) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Format
-from ..imagery.header import Band, Header, type_range
+from ..imagery.header import Band, Header
 from . import layout
 from .target import Target
 
@@ -57,8 +57,7 @@ def map_samples(disagreement: NDArray[np.float32], target: Target, of_image: Hea
     """
     if target.kind is not Format.PNG:
         return disagreement[None]
-    largest = type_range(of_image.dtype)[1] if of_image.bits is None else 2.0**of_image.bits - 1
-    grays = np.nan_to_num(disagreement) * (_GRAYS * 255 / largest)
+    grays = np.nan_to_num(disagreement) * (_GRAYS * 255 / of_image.limits[1])
     levels: NDArray[np.uint8] = np.minimum(grays + 0.5, 255).astype(np.uint8)
     return levels[None]
 

@@ -35,17 +35,20 @@ def turn_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, 
     return dpi and (dpi[::-1] if lies_on_its_side(orientation) else dpi)
 
 
+def valid(orientation: int) -> int:
+    """Return the orientation, or 1 for a number that is none."""
+    return orientation if orientation in range(1, 9) else 1
+
+
 def of_exif(exif: Image.Exif) -> int:
     """Return the orientation; 1 if it is missing or invalid."""
-    orientation = exif.get(Base.Orientation, 1)
-    return orientation if orientation in range(1, 9) else 1
+    return valid(exif.get(Base.Orientation, 1))
 
 
 def of_xmp(xmp: bytes | None) -> int:
     """Return the orientation; 1 if it is missing or invalid."""
     said = _XMP.search(xmp or b"")
-    orientation = int(said[2]) if said and len(said[2]) == 1 else 1
-    return orientation if orientation in range(1, 9) else 1
+    return valid(int(said[2]) if said and len(said[2]) == 1 else 1)
 
 
 def upright_exif(exif: Image.Exif) -> bytes | None:

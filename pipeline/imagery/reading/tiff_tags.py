@@ -145,7 +145,7 @@ def read(path: str) -> TiffTags:
         raise ImageError(ErrorType.UNSUPPORTED, message)
     if _EPOCH in _numbers(first, _GEO_KEYS)[4::4]:
         notes = (*notes, "the epoch of its coordinates is not carried over")
-    side_up, xmp = _number(first, Base.Orientation, 1), _bytes(first, Base.XMLPacket)
+    xmp = _bytes(first, Base.XMLPacket)
     if Base.Orientation in first:  # one that is only in XMP is not applied, and therefore kept
         xmp = orientation.upright_xmp(xmp)
     across, down = _resolution(first) or (1.0, 1.0)
@@ -165,7 +165,7 @@ def read(path: str) -> TiffTags:
         first_part=_first_part(first),
         sparse=0 in (*_numbers(first, Base.StripOffsets), *_numbers(first, Base.TileOffsets)),
         extra=_numbers(first, Base.ExtraSamples),
-        orientation=side_up if side_up in range(1, 9) else 1,
+        orientation=orientation.valid(_number(first, Base.Orientation, 1)),
         georeferenced=any(tag in first for tag in _GEOREFERENCE),
         from_gdal=_METADATA in first or _NODATA in first,
         metadata=any(name != b"COLORINTERP" for name, _ in _gdal_items(_text(first, _METADATA) or "")),
