@@ -112,7 +112,7 @@ def _stretch_at_hand(header: Header, stretch: Stretch | None) -> Stretch | None:
         return stretch
     if header.dtype != "uint8" and (header.dtype != "uint16" or header.georef is not None):
         return None
-    bands = _seen(header)
+    bands = _bands_shown(header)
     black, white = (0.0,) * len(bands), (full_range(header),) * len(bands)
     inverted = header.colours == CMYK  # more ink is darker
     ends = (white, black) if inverted else (black, white)
@@ -122,7 +122,7 @@ def _stretch_at_hand(header: Header, stretch: Stretch | None) -> Stretch | None:
 def _stretch_of(header: Header, values: Sequence[Sequence[Values]]) -> Stretch:
     """Return the stretch for values of one or more files, by the bands that are shown."""
     black, white = zip(*(_ends(np.concatenate(band)) for band in zip(*values, strict=True)), strict=True)
-    return Stretch(_seen(header), black, white, header.dtype)
+    return Stretch(_bands_shown(header), black, white, header.dtype)
 
 
 def _ends(values: Values) -> tuple[float, float]:
@@ -132,7 +132,7 @@ def _ends(values: Values) -> tuple[float, float]:
 
 def _some_values(opened: OpenImage, header: Header) -> list[Values]:
     """Return the known values of some windows, in native numbers, for each band that is shown."""
-    bands = _seen(header)
+    bands = _bands_shown(header)
     found: list[list[Values]] = [[] for _ in bands]
     for rows in _spread(header.height):
         for columns in _spread(header.width):
@@ -143,7 +143,7 @@ def _some_values(opened: OpenImage, header: Header) -> list[Values]:
     return [np.concatenate(values) for values in found]
 
 
-def _seen(header: Header) -> tuple[int, ...]:
+def _bands_shown(header: Header) -> tuple[int, ...]:
     """Return red, green and blue by name, else the first three bands, or the first one."""
     colours = header.colours[: header.measured]
     if set(RGB) <= set(colours):

@@ -174,7 +174,7 @@ def each_commit(output: str) -> Iterator[Commit]:
 
 
 def list_commits(output: str) -> dict[str, list[Commit]]:
-    """All commits of an output by key. Raises OSError."""
+    """Return all commits of an output by key. Raises OSError."""
     commits: dict[str, list[Commit]] = {}
     for commit in each_commit(output):
         commits.setdefault(commit.key, []).append(commit)

@@ -37,7 +37,7 @@ def _have_a_type(columns: list[pa.Table]) -> bool:
 def _readable(table: pa.Table) -> pa.Table:
     for place, field in enumerate(table.schema):
         if not _is_readable(table[field.name]):
-            table = table.set_column(place, field.name, _told(table[field.name]))
+            table = table.set_column(place, field.name, _times_as_text(table[field.name]))
     return table
 
 
@@ -54,18 +54,18 @@ def _is_readable(column: pa.ChunkedArray) -> bool:
     return True
 
 
-def _told(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _times_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column with its times as text, those with a zone in UTC, whose zone Arrow need not know."""
-    in_utc = _each(column.type, lambda kind: pa.timestamp(kind.unit, "UTC") if getattr(kind, "tz", None) else kind)
-    return column.cast(in_utc).cast(_each(in_utc, lambda kind: pa.string() if pa.types.is_temporal(kind) else kind))
+    in_utc = _changed(column.type, lambda kind: pa.timestamp(kind.unit, "UTC") if getattr(kind, "tz", None) else kind)
+    return column.cast(in_utc).cast(_changed(in_utc, lambda kind: pa.string() if pa.types.is_temporal(kind) else kind))
 
 
-def _each(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+def _changed(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
     """Return a type in which every type that holds no others is changed."""
     if pa.types.is_list(kind):
-        return pa.list_(_each(kind.value_type, change))
+        return pa.list_(_changed(kind.value_type, change))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_each(field.type, change)) for field in kind])
+        return pa.struct([field.with_type(_changed(field.type, change)) for field in kind])
     return change(kind)
 
 

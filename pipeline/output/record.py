@@ -175,7 +175,8 @@ class Record:
     a fit."""
 
     def to_dict(self) -> dict[str, Any]:
-        """By column. Not by `dataclasses.asdict`, whose deep copies take ten times as long as the rest of a row."""
+        """Return the values by column."""
+        # not by `dataclasses.asdict`, whose deep copies take ten times as long as the rest of a row
         return {name: getattr(self, name) for name in COLUMNS}
 
 

@@ -145,6 +145,6 @@ def _check(saved: SavedKernel) -> None:
 
 
 def _check_shape(shape: BlurShape | None) -> None:
-    """Raises DamagedError for one that no search finds."""
+    """Raise DamagedError for a shape that no search finds."""
     if shape is not None and not (0 < shape.size <= _LARGEST and math.isfinite(shape.degrees)):
         raise DamagedError(f"its {shape.kind} of {shape.size} LR pixels, {shape.degrees} degrees, is none")

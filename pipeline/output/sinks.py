@@ -173,7 +173,7 @@ class OneCog(Sink):
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         place = self.target.place
-        _stored(place, lambda: storage.upload(path, place), self._patiently)
+        _write_patiently(place, lambda: storage.upload(path, place), self._patiently)
         return _one_file(place, sha256, self._measures)
 
 
@@ -213,10 +213,10 @@ def _mask_as_alpha(pixels: Pixels, kind: Format) -> Pixels:
 
 def store(uri: str, data: bytes, patiently: Patience) -> None:
     """Write one object of an image's results. Raises ImageError."""
-    _stored(uri, lambda: storage.write(uri, data), patiently)
+    _write_patiently(uri, lambda: storage.write(uri, data), patiently)
 
 
-def _stored(uri: str, write: Callable[[], None], patiently: Patience) -> None:
+def _write_patiently(uri: str, write: Callable[[], None], patiently: Patience) -> None:
     try:
         patiently(write)
     except OSError as error:

@@ -35,7 +35,7 @@ class Disk(LocalFileSystem):  # type: ignore[misc]
         return super().walk(path, maxdepth, topdown, **{**kwargs, "on_error": _unless_gone})
 
     def _followed(self, info: dict[str, Any]) -> dict[str, Any]:
-        """What is behind a link that a listing met."""
+        """Return what is behind a link that a listing met."""
         try:
             behind: dict[str, Any] = self.info(info["name"])
         except OSError:  # opening it will fail with a message

@@ -131,8 +131,8 @@ class GdalFile:
         self._order, notes = _alpha_last(colours)
         colours = [colours[index - 1] for index in self._order]
         self._premultiplied = tiff is not None and 1 in tiff.extra and colours[-1] == ALPHA
-        self._said = tiff.orientation if tiff is not None else jp2_boxes.side_up(self._path)
-        self._orientation = self._said if georef is None else 1
+        self._tagged_orientation = tiff.orientation if tiff is not None else jp2_boxes.side_up(self._path)
+        self._orientation = self._tagged_orientation if georef is None else 1
         turned = orientation.lies_on_its_side(self._orientation)
         _check_blocks(dataset, dtype, limits)
         if self._orientation != 1:
@@ -162,7 +162,7 @@ class GdalFile:
         xmp = jp2_boxes.xmp(self._path)
         return {
             "icc_profile": jp2_boxes.icc_profile(self._path),
-            "xmp": xmp if self._orientation != self._said else orientation.upright_xmp(xmp),
+            "xmp": xmp if self._orientation != self._tagged_orientation else orientation.upright_xmp(xmp),
             "dpi": orientation.turn_dpi(jp2_dpi(self._dataset.tags()), self._orientation),
         }
 
@@ -183,8 +183,10 @@ class GdalFile:
 
     def _notes(self, georef: Georef | None) -> tuple[str, ...]:
         notes, tiff = [], self._tiff
-        if self._said != self._orientation:
-            notes.append(f"its orientation tag {self._said} is ignored, for its georeference says how it lies")
+        if self._tagged_orientation != self._orientation:
+            notes.append(
+                f"its orientation tag {self._tagged_orientation} is ignored, for its georeference says how it lies"
+            )
         if tiff is not None:
             notes += of_pages(tiff.pages)
             if tiff.photometric == tiff_tags.MIN_IS_WHITE and not self._inverted:

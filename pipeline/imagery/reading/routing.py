@@ -152,7 +152,7 @@ class FileWithFallbacks:
         with suppress(ImageError):
             if self._others:
                 other = self._next()
-                if _look(other.header) == _look(self.header):
+                if _layout(other.header) == _layout(self.header):
                     self.close()
                     self._file = other
                     return True
@@ -182,7 +182,7 @@ class FileWithFallbacks:
         return ImageError(ErrorType.UNSUPPORTED, message)
 
 
-def _look(header: Header) -> tuple[Any, ...]:
+def _layout(header: Header) -> tuple[Any, ...]:
     return header.height, header.width, header.dtype, header.colours, header.mask
 
 

@@ -114,7 +114,7 @@ def _tag(dataset: DatasetWriter, index: int, tags: dict[str, str]) -> None:
 
 
 def _photometric(header: Header) -> str:
-    """Other colours than these are stored as GDAL's own metadata, beside RGB only some."""
+    """Return TIFF's word for the colours; others are kept in GDAL's own metadata, which beside RGB holds only some."""
     first, others = header.colours[: len(RGB)], header.colours[len(RGB) :]
     if first == RGB and {*others} <= {"undefined", ALPHA}:
         return "RGB"

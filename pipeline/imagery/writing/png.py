@@ -18,7 +18,7 @@ _LEVEL = 4
 _HEAD = 8 + 4 + 4 + 13 + 4
 """Bytes of signature and first chunk, IHDR."""
 
-_INCHES = 0.0254
+_INCH = 0.0254
 """One inch in metres."""
 
 _LARGEST = 2**31 - 1
@@ -74,7 +74,7 @@ def _chunks(header: Header) -> bytes:
     if header.icc_profile is not None:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(header.icc_profile))
     if header.dpi is not None:
-        across, down = (min(max(round(dpi / _INCHES), 1), _LARGEST) for dpi in header.dpi)
+        across, down = (min(max(round(dpi / _INCH), 1), _LARGEST) for dpi in header.dpi)
         chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
     if header.exif is not None:
         chunks += _chunk(b"eXIf", header.exif)
