@@ -3,8 +3,10 @@
 Neither torch nor Ray is loaded in this process: measurements run in others.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from .. import storage
@@ -12,13 +14,13 @@ from ..config import Device, Executor, RunConfig
 from ..driver.completing import completed
 from ..driver.preflight import check_input, check_options, check_output
 from ..driver.shares import cluster_address
-from ..errors import ErrorType, UsageError
+from ..errors import UsageError
 from ..manifest.manifest import open_manifest
 from ..work.units import Row
 from .cost import Cost, cost_of
 from .headers import Refused, Seen, read_headers
 from .outlook import Asked, Looking, RowCounts, look_ahead
-from .tallies import KindCounts, Kinds, Problem, Problems
+from .tallies import Kinds, Problem, kinds_of, problems_of
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,19 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
             raise UsageError(
                 f"cannot list what is in {config.output}: {storage.reason(error)}; check access"
             ) from error
-    surveyed = _survey(ahead.drawn, config, looking)
-    cost = cost_of(config, asked, ahead, surveyed.seen, looking)
-    problems, seen = surveyed.problems, surveyed.seen
-    refused = dict(problems.counts)
-    problems.add_rejected(ahead.rejected, ErrorType.BAD_ROW)
+    answers = list(read_headers(ahead.drawn, config, partial(looking, "looked at")))
+    seen = [answer for answer in answers if isinstance(answer, Seen)]
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    cost = cost_of(config, asked, ahead, seen, looking)
     return Forecast(
         manifest=manifest.uri,
         output=config.output,
         counts=ahead.counts,
         headers_read=len(ahead.drawn),
         sampled=len(ahead.drawn) < ahead.counts.to_do,
-        refused=refused,
-        kinds=surveyed.kinds.kinds(),
-        problems=tuple(problems.told),
+        refused=dict(Counter(one.error_type for one in refused)),
+        kinds=kinds_of(seen),
+        problems=problems_of(refused, ahead.rejected),
         megapixels=ahead.shares * sum(one.pixels for one in seen) / 1e6,
         result_megapixels=ahead.shares * sum(one.result_pixels for one in seen) / 1e6,
         input_bytes=ahead.input_bytes,
@@ -119,27 +120,6 @@ def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
         return with_saved_kernels(config, rows, sources)
 
     return find
-
-
-@dataclass(frozen=True)
-class _Surveyed:
-    """What the headers tell."""
-
-    seen: list[Seen] = field(default_factory=list)
-    """Images that can be done."""
-    problems: Problems = field(default_factory=Problems)
-    kinds: KindCounts = field(default_factory=KindCounts)
-
-
-def _survey(rows: Sequence[Row], config: RunConfig, looking: Looking) -> _Surveyed:
-    surveyed = _Surveyed()
-    for answer in read_headers(rows, config, lambda *counts: looking("looked at", *counts)):
-        if isinstance(answer, Refused):
-            surveyed.problems.add_refused(answer)
-            continue
-        surveyed.seen.append(answer)
-        surveyed.kinds.add(answer.format, answer.pixels, answer.bands, answer.dtype, answer.kind)
-    return surveyed
 
 
 def _price(cost: Cost, per_hour: float | None) -> float | None:
