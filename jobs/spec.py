@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 from typer.exceptions import TyperException
 
-from pipeline.config import names_kernel_file
 from pipeline.errors import UsageError
+from pipeline.option_values import names_kernel_file
 from pipeline.storage_options import S3Options, parse_further
 from sr_ops.settings import NO_PRIOR
 

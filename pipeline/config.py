@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -10,8 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sr_ops.camera import kernel_spec
-from sr_ops.image.grid import refuse_comma
-from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_FIND, LATER, NO_PRIOR, NONE, Settings
+from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_FIND, LATER, NO_PRIOR, Settings
 
 from .codec import from_plain_exactly
 from .storage_options import StorageOptions
@@ -187,29 +185,6 @@ def for_row(settings: Settings, scale: int, result_size: str, nodata: str, kerne
     return replace(settings, scale=scale, result_size=result_size, nodata=nodata, kernel=kernel, noise=noise)
 
 
-def parse_nodata(text: str) -> str:
-    """Return the text for `Settings.nodata`. Raises ValueError with a sentence if it is invalid."""
-    word = text.strip().lower()
-    if word in (AUTO, NONE):
-        return word
-    refuse_comma("nodata value", text)
-    value = _number(word)
-    if value is None or math.isinf(value):
-        raise ValueError(f"the nodata value {text!r} is no number; give a number, nan, none or auto")
-    return repr(value + 0.0)  # -0 is 0
-
-
-def names_kernel_file(text: str) -> bool:
-    """Return whether the text is the name of a file, not of a kernel."""
-    return text.strip().lower().endswith(KERNEL_ENDINGS)
-
-
-def parse_kernel(text: str) -> str:
-    """Return the text for `Settings.kernel`, of a named kernel or a way to find one. Raises ValueError otherwise."""
-    word = text.strip().lower()
-    return word if word in KERNELS_TO_FIND else kernel_spec.parse(text).text
-
-
 @lru_cache
 def check_kernel(kernel: str, scale: int) -> None:
     """Raise ValueError with a sentence if the kernel is impossible at this scale; one that is to be found never is."""
@@ -227,38 +202,3 @@ ONE_SCALE = (
 def takes_kernel(settings: Settings) -> bool:
     """Return whether the settings' kernel can be used; AUTO always can, since it falls back to bicubic."""
     return settings.kernel in (BICUBIC_KERNEL, AUTO) or settings.takes_any_kernel
-
-
-def parse_noise(text: str) -> str:
-    """Return the text for `Settings.noise`. Raises ValueError with a sentence if it is invalid."""
-    word = text.strip().lower()
-    if word == AUTO:
-        return word
-    refuse_comma("noise", text)
-    value = _number(word)
-    if value is None or not 0 <= value <= LARGEST_FLOAT:
-        raise ValueError(f"the noise {text!r} is none; give a number from 0, in the units of the file, or auto")
-    return repr(value + 0.0)  # -0 is 0
-
-
-def parse_range(text: str) -> str:
-    """Return the text for `Settings.value_range`. Raises ValueError with a sentence if it is invalid."""
-    word = text.strip().lower()
-    if word in (AUTO, NONE):
-        return word
-    ends = [_number(end) for end in word.split(",")]
-    low, high = ends if len(ends) == 2 else (None, None)
-    if low is not None and high is not None and low > high:
-        raise ValueError(f"the range {text!r} is none, for {low:g} is above {high:g}; give the lower number first")
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"the range {text!r} is none; give auto, none or LOW,HIGH, as in 0,100")
-    if max(abs(low), abs(high)) > LARGEST_FLOAT:
-        raise ValueError(f"the range {text!r} goes beyond float32; give smaller numbers")
-    return f"{low!r},{high!r}"
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -1,21 +1,18 @@
 """The options of `srpipe run` as Python keyword arguments: `--tile-size 256` is `tile_size=256`."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 import numpy as np
 
-from sr_ops.image.grid import parse_gsd, parse_scale, parse_size
-from sr_ops.registry import unknown
-from sr_ops.settings import ALL_METHODS, ALL_NETWORKS
-
 from .codec import DamagedError, from_plain
-from .config import Form, RunConfig, names_kernel_file, parse_kernel, parse_nodata, parse_noise, parse_range
+from .config import Form, RunConfig
 from .errors import UsageError, not_taken
 from .imagery.kernel_files import to_text
+from .option_values import PARSERS
 from .quality import Quality
 
 _CALLED = {
@@ -128,9 +125,9 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         value = os.fspath(value)
     if isinstance(value, np.generic):
         value = value.item()
-    if name in _PARSERS:
+    if name in PARSERS:
         try:
-            return _PARSERS[name](value)
+            return _parsed(name, value)
         except ValueError as error:
             raise UsageError(f"{name}: {error}") from error
     bounds = BOUNDS.get(name, (-np.inf, np.inf))
@@ -143,29 +140,13 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     return checked
 
 
-def _as_told(parse: Callable[[str], object]) -> Callable[[Any], str]:
-    """Return a parser that checks a text and returns it unchanged."""
-
-    def checked(value: Any) -> str:
-        parse(str(value))
-        return str(value)
-
-    return checked
+def _parsed(name: str, value: Any) -> str:
+    """Return the value of one of PARSERS. Numbers are taken, too, and arrays as kernels. Raises ValueError."""
+    return _text_of_taps(value) if name == "kernel" and not isinstance(value, str) else PARSERS[name](str(value))
 
 
-def _one_of(kind: str, names: tuple[str, ...]) -> Callable[[Any], str]:
-    def checked(value: Any) -> str:
-        if value not in names:
-            raise ValueError(unknown(kind, str(value), names))
-        return str(value)
-
-    return checked
-
-
-def _kernel(value: Any) -> str:
-    """Return a file's name unchanged, and an array or a tensor of taps as text."""
-    if isinstance(value, str):
-        return value if names_kernel_file(value) else parse_kernel(value)
+def _text_of_taps(value: Any) -> str:
+    """Return an array or a tensor of taps as text. Raises ValueError."""
     if hasattr(value, "detach"):  # numpy takes no tensor with gradients, on a GPU or of bfloat16
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value
@@ -176,17 +157,3 @@ def _kernel(value: Any) -> str:
         return to_text(table)
     except ValueError as error:
         raise ValueError(f"the array {error}") from error
-
-
-_PARSERS: Mapping[str, Callable[[Any], str]] = {
-    "scale": _as_told(parse_scale),
-    "target_gsd": _as_told(parse_gsd),
-    "target_size": _as_told(parse_size),
-    "method": _one_of("method", ALL_METHODS),
-    "network": _one_of("network", ALL_NETWORKS),
-    "nodata": lambda value: parse_nodata(str(value)),
-    "range": lambda value: parse_range(str(value)),
-    "kernel": _kernel,
-    "noise": lambda value: parse_noise(str(value)),
-}
-"""Parsers of options whose values are texts; numbers are accepted, too."""

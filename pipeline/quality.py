@@ -22,8 +22,9 @@ from sr_ops.settings import (
 )
 from sr_ops.settings import preset as make_preset
 
-from .config import ONE_SCALE, check_kernel, names_kernel_file, takes_kernel
+from .config import ONE_SCALE, check_kernel, takes_kernel
 from .errors import UsageError
+from .option_values import names_kernel_file
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ ROOMS = {
         *("measures", "in_memory"),
     ),
     "pipeline": (
-        *("errors", "codec", "storage_options", "config", "quality"),
+        *("errors", "codec", "storage_options", "config", "option_values", "quality"),
         *("storage", "imagery", "output", "priors", "models", "work", "manifest", "driver", "forecast"),
         *("options", "running", "arrays"),
         *("evaluate", "contact_sheet", "compare", "report"),

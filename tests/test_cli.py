@@ -435,7 +435,7 @@ def ways_to_give(flag: str) -> dict[tuple[str, ...], object]:
     if texts is None and issubclass(kind, Enum):
         texts = {choice.value: choice for choice in kind}
     if texts is None and kind is not str:
-        number = kind(min(parameter.max, 0.5)) if parameter.max else kind(parameter.min + 16)
+        number = min(parameter.max, 0.5) if kind is float and parameter.max else kind(parameter.min + 16)
         texts = {str(number): number}
     return {(f"--{flag}", text): value for text, value in (texts or {"s3://b/x": "s3://b/x"}).items()}
 

@@ -15,7 +15,7 @@ import rasterio
 from PIL import Image
 
 from pipeline import storage
-from pipeline.config import RunConfig, check_kernel, names_kernel_file, parse_kernel, parse_noise, takes_kernel
+from pipeline.config import RunConfig, check_kernel, takes_kernel
 from pipeline.driver.plan import make_plan
 from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
@@ -23,6 +23,7 @@ from pipeline.errors import UsageError
 from pipeline.imagery.kernel_files import to_text
 from pipeline.manifest.manifest import read_manifest
 from pipeline.manifest.training_images import read_training_images
+from pipeline.option_values import names_kernel_file, parse_kernel, parse_noise
 from pipeline.quality import Quality
 from pipeline.storage import patience
 from sr_ops.camera.kernel_spec import described

@@ -11,9 +11,9 @@ import rasterio
 import torch
 from PIL import Image
 
-from pipeline.config import parse_nodata, parse_range
 from pipeline.driver.run import run
 from pipeline.imagery import picture
+from pipeline.option_values import parse_nodata, parse_range
 from pipeline.work.units import Division
 from sr_ops.image.resample import downscale
 from sr_ops.settings import Method

@@ -1,26 +1,14 @@
 """Options of `srpipe run` for the method, and for the fit of networks."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from sr_ops.registry import unknown
-from sr_ops.settings import ALL_METHODS, ALL_NETWORKS, Loss, Method, Normalisation, Preset
+from pipeline.option_values import PARSERS
+from sr_ops.settings import Loss, Method, Normalisation, Preset
 
-from .size_options import SizeOptions
-
-
-def _one_of(kind: str, names: Sequence[str]) -> Callable[[str | None], str | None]:
-    """Return a check that a name is one of these."""
-
-    def check(name: str | None) -> str | None:
-        if name is not None and name not in names:
-            raise typer.BadParameter(unknown(kind, name, names))
-        return name
-
-    return check
+from .size_options import SizeOptions, checked_by
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ class FitOptions(SizeOptions):
         str,
         typer.Option(
             metavar="METHOD",
-            callback=_one_of("method", ALL_METHODS),
+            callback=checked_by(PARSERS["method"]),
             help="Enlarge with a network fitted to the image (zssr), the prior as it is (prior), a third"
             " party's trained model (model), or another method that `srpipe methods` lists; auto"
             " decides for each image between zssr, prior and bicubic.",
@@ -86,7 +74,7 @@ class FitOptions(SizeOptions):
         str | None,
         typer.Option(
             metavar="NETWORK",
-            callback=_one_of("network", ALL_NETWORKS),
+            callback=checked_by(PARSERS["network"]),
             help="Use the network for any camera (direct), or fit one from scratch, for bicubic only:"
             " subpixel, zssr, or another that `srpipe methods` lists.",
         ),

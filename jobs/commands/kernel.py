@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.config import names_kernel_file
 from pipeline.errors import UsageError
+from pipeline.option_values import names_kernel_file
 from sr_ops.settings import MAX_SCALE, MIN_SCALE
 
 from ..answers import EXIT_SOME_FAILED, print_result, tell_reason

@@ -5,23 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline.config import names_kernel_file, parse_kernel, parse_nodata, parse_noise, parse_range
+from pipeline.option_values import PARSERS
 from pipeline.quality import Quality
 from sr_ops.settings import AUTO, Settings
 
 from .fit_options import FitOptions
 from .size_options import checked_by
-
-
-def _kernel(text: str) -> str:
-    """Return a file's name unchanged, and the text of a named kernel."""
-    return text if names_kernel_file(text) else parse_kernel(text)
-
-
-def _seed(value: int) -> int:
-    if value >= 2**63:
-        raise typer.BadParameter(f"{value} is not below 2 ** 63")
-    return value
 
 
 @dataclass(frozen=True)
@@ -31,7 +20,7 @@ class QualityOptions(FitOptions):
     seed: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, callback=_seed, help="Draw all random numbers from this seed, the same for every image."
+            metavar="N", min=0, max=2**63 - 1, help="Draw all random numbers from this seed, the same for every image."
         ),
     ] = Settings.seed
     ensemble: Annotated[
@@ -57,7 +46,7 @@ class QualityOptions(FitOptions):
         str,
         typer.Option(
             metavar="auto|none|VALUE",
-            callback=checked_by(parse_nodata),
+            callback=checked_by(PARSERS["nodata"]),
             help="Set the number that means that nothing was measured, for rows without one; auto: the"
             " one the file declares, or a fill that cannot be anything else.",
         ),
@@ -67,7 +56,7 @@ class QualityOptions(FitOptions):
         typer.Option(
             "--range",
             metavar="auto|none|LOW,HIGH",
-            callback=checked_by(parse_range),
+            callback=checked_by(PARSERS["range"]),
             help="Keep the samples of the result in this range; auto: of integers that of their type, of floats that"
             " of the input.",
         ),
@@ -76,7 +65,7 @@ class QualityOptions(FitOptions):
         str,
         typer.Option(
             metavar="auto|SPEC|FILE",
-            callback=checked_by(_kernel),
+            callback=checked_by(PARSERS["kernel"]),
             help="Set the camera's blur, for rows without one: bicubic, box, bilinear, lanczos,"
             " gaussian:SIGMA, disc:RADIUS, motion:LENGTH,DEGREES, mtf:0.3, sensor:sentinel-2,"
             " or a .npy, .csv or .tif FILE of taps;"
@@ -88,7 +77,7 @@ class QualityOptions(FitOptions):
         str,
         typer.Option(
             metavar="SIGMA|auto|0",
-            callback=checked_by(parse_noise),
+            callback=checked_by(PARSERS["noise"]),
             help="Set the standard deviation of the noise in the file's units, for rows without one;"
             " auto: measure it where it is visible.",
         ),

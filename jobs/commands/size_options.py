@@ -2,37 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 
+from pipeline.option_values import PARSERS
 from pipeline.quality import Quality
-from sr_ops.image.grid import parse_gsd, parse_scale, parse_size
 from sr_ops.settings import Settings
 
-Value = TypeVar("Value")
 
+def checked_by(parse: Callable[[str], str]) -> Callable[[Any], str | None]:
+    """Return a parser for Typer, which reports an invalid value together with its option; None stays None."""
 
-def checked_by(parse: Callable[[str], Value]) -> Callable[[Any], Value]:
-    """Return a parser for Typer, which reports an invalid value together with its option."""
-
-    def parsed(value: Any) -> Value:
+    def parsed(value: Any) -> str | None:
         try:
-            return parse(str(value))
+            return None if value is None else parse(str(value))
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
 
     return parsed
-
-
-def _as_told(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Return a parser that checks a text and returns it unchanged."""
-
-    def checked(text: str) -> str:
-        parse(text)
-        return text
-
-    return checked
 
 
 @dataclass(frozen=True)
@@ -47,7 +35,7 @@ class SizeOptions:
             "--scale",
             "-s",
             metavar="X|XxY",
-            parser=checked_by(_as_told(parse_scale)),
+            parser=checked_by(PARSERS["scale"]),
             help="Enlarge by this scale, from 1.01 to 8, or 2.5x3 across and down, unless a row has its own.",
             show_default=str(Settings.scale),
         ),
@@ -56,7 +44,7 @@ class SizeOptions:
         str | None,
         typer.Option(
             metavar="METRES",
-            parser=checked_by(_as_told(parse_gsd)),
+            parser=checked_by(PARSERS["target_gsd"]),
             help="Enlarge each image to pixels of this length on the ground, using its georeference,"
             " instead of --scale.",
         ),
@@ -65,7 +53,7 @@ class SizeOptions:
         str | None,
         typer.Option(
             metavar="WxH",
-            parser=checked_by(_as_told(parse_size)),
+            parser=checked_by(PARSERS["target_size"]),
             help="Enlarge each image to this size in pixels, as 1024x768, 1024x or x768, instead of --scale.",
         ),
     ] = None

@@ -9,8 +9,9 @@ from sr_ops.image.grid import parse_scale, times_of
 from sr_ops.settings import COLLECTION_KERNEL, Settings
 
 from .. import storage
-from ..config import ONE_SCALE, RunConfig, check_kernel, parse_nodata, parse_noise, takes_kernel
+from ..config import ONE_SCALE, RunConfig, check_kernel, takes_kernel
 from ..errors import UsageError
+from ..option_values import parse_nodata, parse_noise
 from ..output.layout import LONGEST_NAME
 from ..storage.patience import Patience
 from ..work.units import Row

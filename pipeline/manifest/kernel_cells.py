@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from ..config import names_kernel_file, parse_kernel
 from ..errors import UsageError
 from ..imagery.kernel_files import read_kernel
+from ..option_values import names_kernel_file, parse_kernel
 from ..storage.patience import Patience
 
 _AT_ONCE = 16

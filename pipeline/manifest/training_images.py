@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from sr_ops.settings import STAGE_SCALE, Settings
 
-from ..config import parse_kernel
 from ..errors import UsageError
+from ..option_values import parse_kernel
 from ..priors.pictures import TrainingImages
 from .checking import check_row
 from .manifest import read_manifest
