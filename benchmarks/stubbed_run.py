@@ -25,7 +25,7 @@ from pipeline.config import VERSION, Device, RunConfig
 from pipeline.driver import run as run_module
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
-from pipeline.driver.pool import Pool, Told
+from pipeline.driver.pool import OnAnswer, Pool
 from pipeline.manifest.manifest import Manifest
 from pipeline.output import records
 from pipeline.output.clock import now
@@ -182,7 +182,7 @@ class Clock:
         assignment: Assignment,
         scale: int,
         check: Callable[[], None],
-        told: Told,
+        on_answer: OnAnswer,
     ) -> Iterator[Pool]:
         """In the place of `run.executor`: Ray is loaded here and only here, as there."""
         begun = time.monotonic()
@@ -190,7 +190,7 @@ class Clock:
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(assignment, scale, check, told) as pool,
+            dataflow.ray_executor(assignment, scale, check, on_answer) as pool,
         ):
             self.seconds["ray"] = time.monotonic() - begun
             yield pool

@@ -50,7 +50,7 @@ def test_workers_are_told_of_the_driver_s_store(
     monkeypatch.setattr(dataflow, "_Metrics", lambda: SimpleNamespace(publish=None))
     monkeypatch.setattr(dataflow, "_wave", wave)
     config = tiny_config(storage=StorageOptions(output=S3Options("https://of.the.option")))
-    with dataflow.ray_executor(Assignment(config), 2, lambda: None) as pool:
+    with dataflow.ray_executor(Assignment(config), 2, lambda: None, lambda _: None) as pool:
         list(pool.execute([(row("a.png"),)]))
     (assignment,) = given
     assert assignment.config.storage.input.endpoint_url == "https://of.the.driver"

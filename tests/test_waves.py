@@ -44,7 +44,7 @@ from sr_ops.settings import Settings
 ONCE = Patience(0)
 
 
-def nothing() -> None:
+def nothing(*_: object) -> None:
     """A lock that is ours."""
 
 
@@ -142,7 +142,7 @@ def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
     """No group waits for more than the units that were handed out with its scene, and they never exceed a wave."""
     pool = Pool()
     units = [[a_row(key)] for key in "xabcdefg"]
-    records = list(in_waves(pool, str(tmp_path), 4, ONCE, nothing)(units))
+    records = list(in_waves(pool, str(tmp_path), 4, ONCE, nothing, nothing)(units))
     starts = [[unit.start if isinstance(unit, Group) else unit[0].key for unit in wave] for wave in pool.waves]
     assert starts == [["x", "a", "b", "c"], [0, 1, 2, "d"], ["e", "f", "g"]]
     assert [record.key for record in records] == ["a", "b", "c", "x", "d", "e", "f", "g"]
@@ -153,7 +153,7 @@ def test_groups_go_first_in_the_next_wave(tmp_path: Path) -> None:
 def test_a_group_without_an_answer(tmp_path: Path) -> None:
     """A scene one of whose groups was lost has no record; asked for again, it gets one."""
     pool = Pool(silent={1})
-    execute = in_waves(pool, str(tmp_path), 10, ONCE, nothing)
+    execute = in_waves(pool, str(tmp_path), 10, ONCE, nothing, nothing)
     assert list(execute([[a_row("x")]])) == []
     pool.silent = set()
     assert [record.status for record in execute([[a_row("x")]])] == ["done"]
@@ -169,7 +169,7 @@ def test_only_the_first_failure_of_a_scene_is_told(tmp_path: Path) -> None:
             else:
                 yield a_scene("x", 3)
 
-    (record,) = in_waves(work_off, str(tmp_path), 10, ONCE, nothing)([[a_row("x")]])
+    (record,) = in_waves(work_off, str(tmp_path), 10, ONCE, nothing, nothing)([[a_row("x")]])
     assert (record.status, record.error_message) == ("failed", "0")
     assert list_commits(str(tmp_path)) == {}
 
@@ -194,8 +194,8 @@ def test_a_scene_is_not_touched_by_who_lost_the_lock(fails: bool, tmp_path: Path
 
     before = storage.find(str(tmp_path))
     with pytest.raises(LostError):
-        list(in_waves(work_off, str(tmp_path), 10, ONCE, lost)([[a_row("x")]]))
+        list(in_waves(work_off, str(tmp_path), 10, ONCE, lost, nothing)([[a_row("x")]]))
     assert storage.find(str(tmp_path)) == before
-    finished = list(in_waves(work_off, str(tmp_path), 10, ONCE, nothing)([[a_row("x")]]))
+    finished = list(in_waves(work_off, str(tmp_path), 10, ONCE, nothing, nothing)([[a_row("x")]]))
     assert [record.status for record in finished] == ["failed" if fails else "done"]
     assert storage.find(str(tmp_path)) != before

@@ -45,7 +45,7 @@ from ..work.units import Answer, Unit, answer_from_json, answer_to_json, unit_fr
 from . import figures  # noqa: E402
 from .capacity import room_here, worker_bytes  # noqa: E402
 from .limits import LimitReachedError  # noqa: E402
-from .pool import Pool, Told, nothing_told  # noqa: E402
+from .pool import OnAnswer, Pool  # noqa: E402
 from .ray_folder import ray_folder  # noqa: E402
 from .ray_start import check_reachable, provide_token, sigterm_kept, stderr_discarded  # noqa: E402
 from .shares import Share, cluster_address, share_of  # noqa: E402
@@ -165,7 +165,7 @@ def ray_executor(
     assignment: Assignment,
     scale: int,
     check: Callable[[], None],
-    told: Told = nothing_told,
+    on_answer: OnAnswer,
 ) -> Iterator[Pool]:
     """Yield a pool of workers on a local or a joined cluster; it processes units as `waves.in_waves` does.
 
@@ -183,7 +183,7 @@ def ray_executor(
         assignment = replace(assignment, config=replace(config, storage=storage.as_here(config.storage)))
         arguments: dict[str, object] = {"assignment": assignment, "device": share.device, "ledger": ledger}
         work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
-        execute = in_waves(work_off, config.output, _WAVE, Patience(config.retries), check, told)
+        execute = in_waves(work_off, config.output, _WAVE, Patience(config.retries), check, on_answer)
         yield Pool(execute, workers, ledger.alive, _Metrics().publish)
 
 

@@ -11,12 +11,8 @@ from .capacity import Workers
 Execute = Callable[[Sequence[Sequence[Row]]], Iterator[Record]]
 """Processes units; records come as they are ready, in any order."""
 
-Told = Callable[[Answer], None]
+OnAnswer = Callable[[Answer], None]
 """Called with each answer of a worker as it comes, before it becomes a record."""
-
-
-def nothing_told(_answer: Answer) -> None:
-    """Ignore the answer."""
 
 
 def _published_nowhere(_heartbeat: Heartbeat) -> None:

@@ -35,7 +35,7 @@ from .limits import LimitReachedError, RunLimits
 from .observer import Observer
 from .plan import Plan
 from .planning import planned
-from .pool import Execute, Pool
+from .pool import Pool
 from .preflight import check_input, check_options, check_output
 from .progress import Progress
 from .unworked import left, settled, unworked
@@ -122,7 +122,7 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
                 sink.add(record, index)
             del known  # of a million rows
             if pool is not None:
-                _work(pool.execute, plan, config, sink, tally, progress.finished, lock)
+                _work(pool, plan, config, sink, tally, progress.finished, lock)
                 heart.stopped_by = tally.stopped
             for record, index in left(config.output, plan, tally.answered, tally.stopped):
                 sink.add(record, index)
@@ -165,7 +165,7 @@ class _Tally:
 
 
 def _work(
-    execute: Execute,
+    pool: Pool,
     plan: Plan,
     config: RunConfig,
     sink: RecordSink,
@@ -175,7 +175,7 @@ def _work(
 ) -> None:
     """Process the plan until it is done or a limit is reached; work in progress is then dropped."""
     limits = RunLimits(config.max_failure_rate, config.max_hours)
-    with closing(_worked(execute, plan)) as worked:
+    with closing(_worked(pool, plan)) as worked:
         try:
             for found, index in limits.watch(worked):
                 record = judged(found, config.max_consistency_error)
@@ -209,15 +209,16 @@ def _summary(
     )
 
 
-def _worked(execute: Execute, plan: Plan) -> Generator[tuple[Record, int], None, None]:
+def _worked(pool: Pool, plan: Plan) -> Generator[tuple[Record, int], None, None]:
     """Yield exactly one record per planned row, with its position; rows without an answer are retried, then lost."""
+    workers = pool.workers
     waiting = {row.key: row for unit in plan.units for row in unit}
     units = plan.units
     for _ in range(_ROUNDS):
-        for record in execute(units):
+        for record in pool.execute(units):
             row = waiting.pop(record.key or "", None)
             if row is not None:
-                yield record, row.index
+                yield replace(record, workers=workers.count, workers_why=workers.why), row.index
         if not waiting:
             return
         units = tuple((row,) for row in waiting.values())

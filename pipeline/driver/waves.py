@@ -6,7 +6,7 @@ from ..output.record import Record
 from ..storage.patience import Patience
 from ..work import scene
 from ..work.units import Answer, GroupRecord, Row, Scene, Unit
-from .pool import Execute, Told, nothing_told
+from .pool import Execute, OnAnswer
 
 
 def in_waves(
@@ -15,7 +15,7 @@ def in_waves(
     wave: int,
     patiently: Patience,
     check: Callable[[], None],
-    told: Told = nothing_told,
+    on_answer: OnAnswer,
 ) -> Execute:
     """Return a function that yields a record for every row of its units, handing out at most `wave` units at a time.
 
@@ -34,7 +34,7 @@ def in_waves(
             handed_out, queue = queue[:wave], queue[wave:]
             groups: list[Unit] = []
             for answer in work_off(handed_out):
-                told(answer)
+                on_answer(answer)
                 if isinstance(answer, Scene):
                     groups += scenes.begin(answer)
                     continue
@@ -45,17 +45,6 @@ def in_waves(
             queue = groups + queue
 
     return execute
-
-
-def one_by_one(
-    worker: Callable[[Unit], Iterable[Answer]],
-    output: str,
-    patiently: Patience,
-    check: Callable[[], None] = lambda: None,
-    told: Told = nothing_told,
-) -> Execute:
-    """Return a function that does everything with one worker in this process, each scene from start to end."""
-    return in_waves(lambda units: (it for unit in units for it in worker(unit)), output, 1, patiently, check, told)
 
 
 class _Scenes:
