@@ -24,7 +24,7 @@ from pipeline.output.layout import list_commits
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, stacked_fits, stopwatch
 from pipeline.work.assignment import Assignment
-from pipeline.work.ledger import MOST_DEATHS, CrashLedger
+from pipeline.work.ledger import MOST_DEATHS, Book, Ledger
 from pipeline.work.stopwatch import DeadlineError, Stopwatch
 from pipeline.work.units import Row
 from pipeline.work.worker import Worker
@@ -345,7 +345,7 @@ def test_pieces_are_put_together_in_their_places(
 def test_the_ledger_counts_deaths_on_machines_that_are_still_there() -> None:
     """What was begun and not ended died with its process, unless the machine is gone; what ended is forgotten."""
     living = {"n1", "n2"}
-    ledger = CrashLedger(lambda: living)
+    ledger = Book(lambda: living)
     assert ledger.begin("a", "n1") == 0
     ledger.end("a")
     assert not ledger.suspects(["a", "never begun"])
@@ -359,7 +359,7 @@ def test_the_ledger_counts_deaths_on_machines_that_are_still_there() -> None:
     assert ledger.begin("b", "n1") == 0
 
 
-class Book:
+class Witness(Ledger):
     """A ledger that says what it was told, and knows of deaths."""
 
     def __init__(self, **deaths: int) -> None:
@@ -395,12 +395,12 @@ def test_after_a_death_images_are_done_one_by_one(
     for name in "xyz":
         make_png(tmp_path / name)
     rows = [row(tmp_path, name) for name in "xyz"]
-    book = Book(y=1, z=2)
+    book = Witness(y=1, z=2)
     records = list(make_worker(replace(tiny_settings, stack=stack), ledger=book)(rows))
     assert [(record.error_type, record.attempt) for record in records] == [(None, 1), (None, 2), ("crashed", 1)]
     assert book.told == ["begin x", "end x", "begin y", "end y", "begin z"]
     assert "2 worker processes died" in (records[2].error_message or "")
-    calm = Book()
+    calm = Witness()
     list(make_worker(replace(tiny_settings, stack=stack), ledger=calm)([*rows, row(tmp_path, "none")]))
     assert sorted(calm.told) == sorted(f"{word} {key}" for word in ("begin", "end") for key in ("x", "y", "z", "none"))
 
@@ -426,7 +426,7 @@ def test_a_broken_gpu_ends_the_process(
     monkeypatch.setattr(image_work, "fit_stages", broken)
     monkeypatch.setattr(os, "_exit", exit_process)
     assert answer(make_worker(), row(tmp_path, "x")).error_type == "internal"
-    book = Book()
+    book = Witness()
     with pytest.raises(Ended):
         answer(make_worker(ledger=book), row(tmp_path, "x"))
     said = f"x: CUDA error: an illegal memory access was encountered on node {socket.gethostname()}"
@@ -435,11 +435,11 @@ def test_a_broken_gpu_ends_the_process(
 
 def test_what_the_last_process_said_is_in_the_record(tmp_path: Path, make_worker: Callable[..., Worker]) -> None:
     """It was the GPU, not the image; what says nothing died of pixels or for want of memory."""
-    records = list(make_worker(ledger=Book(x=2, y=2))([row(tmp_path, name) for name in "xy"]))
+    records = list(make_worker(ledger=Witness(x=2, y=2))([row(tmp_path, name) for name in "xy"]))
     silent, told = (record.error_message or "" for record in records)
     assert "of its pixels or for want of memory" in silent
     assert told == "2 worker processes died at work on it, the last of y as it said; check that GPU, then run again"
-    ledger = CrashLedger(lambda: {"n"})
+    ledger = Book(lambda: {"n"})
     ledger.dying("x", "so")
     assert (ledger.last_words("x"), ledger.last_words("y")) == ("so", None)
     ledger.end("x")

@@ -28,7 +28,7 @@ from pipeline.output.heartbeat import Heartbeat, State, read_heartbeat, write_he
 from pipeline.output.record import Record
 from pipeline.output.status import Status
 from pipeline.work.estimates import enlarging_seconds, fitting_seconds
-from pipeline.work.ledger import SignsOfLife
+from pipeline.work.ledger import Book
 from pipeline.work.units import Division, GroupRecord, Row, Scene
 from sr_ops.settings import Method, Settings
 
@@ -250,7 +250,7 @@ def test_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is silent for too long is not counted, and is again when it shows itself."""
     seconds = [0.0]
     monkeypatch.setattr("pipeline.work.ledger.time.monotonic", lambda: seconds[0])
-    signs = SignsOfLife()
+    signs = Book(set)
     signs.sign("a")
     seconds[0] = 8.0
     signs.sign("b")

@@ -40,7 +40,7 @@ from ..errors import UsageError  # noqa: E402
 from ..output.heartbeat import Heartbeat  # noqa: E402
 from ..storage.patience import Patience  # noqa: E402
 from ..work.assignment import Assignment  # noqa: E402
-from ..work.ledger import Book  # noqa: E402
+from ..work.ledger import Book, Ledger  # noqa: E402
 from ..work.units import Answer, Unit, answer_from_json, answer_to_json, unit_from_json, unit_to_json  # noqa: E402
 from . import figures  # noqa: E402
 from .capacity import room_here, worker_bytes  # noqa: E402
@@ -87,7 +87,7 @@ class _UnitWorker:
             yield {"answer": [answer_to_json(answer)]}
 
 
-class _RayLedger:
+class _RayLedger(Ledger):
     """The ledger of a run for its workers: one process on the driver's machine, which is no spot node."""
 
     def __init__(self, book: Any) -> None:

@@ -8,20 +8,21 @@ machine that is gone are not to blame.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 MOST_DEATHS = 2
 """Deaths of processes on one image after which it is given up."""
 
 
-class Ledger(Protocol):
-    """The ledger as a worker uses it."""
+class Ledger:
+    """The ledger as a worker uses it. This one keeps nothing, for a process that nobody restarts."""
 
-    def suspects(self, keys: Iterable[str]) -> bool:
+    def suspects(self, keys: Iterable[str]) -> bool:  # noqa: ARG002
         """Return whether a process died while working on one of these."""
+        return False
 
-    def begin(self, key: str) -> int:
+    def begin(self, key: str) -> int:  # noqa: ARG002
         """Record the start of the work; return how many processes died of it before."""
+        return 0
 
     def end(self, key: str) -> None:
         """Record that the process survived it."""
@@ -29,37 +30,23 @@ class Ledger(Protocol):
     def dying(self, key: str, words: str) -> None:
         """Record why the process is about to end itself at work on it."""
 
-    def last_words(self, key: str) -> str | None:
-        """Return what the last such process said; None if none did."""
-
-
-class NoLedger:
-    """For a process that is not restarted."""
-
-    def suspects(self, keys: Iterable[str]) -> bool:  # noqa: ARG002
-        return False
-
-    def begin(self, key: str) -> int:  # noqa: ARG002
-        return 0
-
-    def end(self, key: str) -> None:
-        pass
-
-    def dying(self, key: str, words: str) -> None:
-        pass
-
     def last_words(self, key: str) -> str | None:  # noqa: ARG002
+        """Return what the last such process said; None if none did."""
         return None
 
 
-class CrashLedger:
-    """The ledger itself, one for all workers of a run."""
+class Book:
+    """The ledger itself, one for all workers of a run, with their signs of life.
+
+    A process that is silent for too long is gone, or hangs.
+    """
 
     def __init__(self, living: Callable[[], set[str]]) -> None:
         """`living` returns the machines that still exist."""
         self._living = living
         self._begun: defaultdict[str, list[str]] = defaultdict(list)
         self._words: dict[str, str] = {}
+        self._last_signs: dict[str, float] = {}
 
     def suspects(self, keys: Iterable[str]) -> bool:
         return any(self._deaths(key) for key in keys)
@@ -80,34 +67,18 @@ class CrashLedger:
     def last_words(self, key: str) -> str | None:
         return self._words.get(key)
 
+    def sign(self, name: str) -> None:
+        """Record that a process lives."""
+        self._last_signs[name] = time.monotonic()
+
+    def alive(self, seconds: float) -> int:
+        """Return how many processes gave a sign in the last `seconds`; the others are forgotten."""
+        since = time.monotonic() - seconds
+        self._last_signs = {name: last for name, last in self._last_signs.items() if last >= since}
+        return len(self._last_signs)
+
     def _deaths(self, key: str) -> int:
         if key not in self._begun:
             return 0
         living = self._living()
         return sum(machine in living for machine in self._begun[key])
-
-
-class SignsOfLife:
-    """Signs of life of worker processes: a process that is silent for too long is gone, or hangs."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, float] = {}
-
-    def sign(self, name: str) -> None:
-        """Record that a process lives."""
-        self._last[name] = time.monotonic()
-
-    def alive(self, seconds: float) -> int:
-        """Return how many gave a sign in the last `seconds`; the others are forgotten."""
-        since = time.monotonic() - seconds
-        self._last = {name: last for name, last in self._last.items() if last >= since}
-        return len(self._last)
-
-
-class Book(CrashLedger, SignsOfLife):
-    """Everything recorded about a run's workers."""
-
-    def __init__(self, living: Callable[[], set[str]]) -> None:
-        """`living` as for CrashLedger."""
-        CrashLedger.__init__(self, living)
-        SignsOfLife.__init__(self)

@@ -26,7 +26,7 @@ from ..storage.patience import Patience
 from .assignment import Assignment
 from .fitting import ImageFit
 from .image_work import Attempt, ImageWork
-from .ledger import Ledger, NoLedger
+from .ledger import Ledger
 from .memory import OUT_OF_MEMORY, in_smaller_pieces
 from .opening import Opened, Opener, ledger_name
 from .recording import Recorder, failed, failed_by_bug, first_line
@@ -61,7 +61,7 @@ class Worker:
         self._prior = None if assignment.prior is None else weights(assignment.prior)
         self._device = torch.device(device)
         self._restarted = ledger is not None
-        self._ledger = ledger or NoLedger()
+        self._ledger = ledger or Ledger()
         self._recorder = Recorder(config, self._device)
         patiently = Patience(config.retries)
         self._opener = Opener(config, self._device, division, self._ledger, patiently)
