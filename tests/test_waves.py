@@ -133,7 +133,7 @@ class Pool:
 def fitted(tmp_path: Path) -> None:
     """What the fit of x leaves for its commit."""
     made = Header("PNG", 1, 3, "uint8", (Band("gray"),))
-    uri = scene.SceneFolder.of(str(tmp_path), Commit("s", "x", "v")).result
+    uri = scene.SceneFolder(str(tmp_path), Commit("s", "x", "v")).result
     storage.write(uri, to_json(Tiling(1, made, Grid(Axis(1, 1), Axis(3, 3), 1))))
 
 

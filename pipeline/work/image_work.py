@@ -127,7 +127,7 @@ class ImageWork:
         written = self._write(group.row.key, image.target, enlargement, tiles)
         timed = self._recorder.timed(replace(attempt.begun, status=Status.DONE), opened.watch)
         record = GroupRecord(group.start, group.stop, written.tiles, timed, written.map_names)
-        uri = SceneFolder.of(self._output, opened.commit).group(group.start, group.stop)
+        uri = SceneFolder(self._output, opened.commit).group(group.start, group.stop)
         store(uri, to_json(record), self._patiently)
         return record
 
@@ -149,7 +149,7 @@ class ImageWork:
 
     def _begin_scene(self, begun: Scene, image: Image, commit: Commit, fit: ImageFit) -> Scene:
         """Store what the groups of a scene need."""
-        folder, target = SceneFolder.of(self._output, commit), image.target
+        folder, target = SceneFolder(self._output, commit), image.target
         try:
             self._patiently(lambda: clear(folder))
         except OSError as error:

@@ -71,7 +71,7 @@ class SceneKeeper:
             source, path = self._fetcher.source(uri, copy)
             check_version(uri, source, group.source)
             path = path or self._fetcher.on_disk(uri, copy)
-            folder = SceneFolder.of(self._output, commit)
+            folder = SceneFolder(self._output, commit)
             scaling = self._stored(folder, folder.scaling, partial(from_json, Scaling))
             picture = self._fetcher.picture(path, copy, settings, scaling)
             with ExitStack() as unneeded:

@@ -120,7 +120,7 @@ class Opener:
         row = group.row
         settings = row.settings(self._config.settings)
         commit = Commit(self._config.fingerprint(settings), row.key, group.source)
-        folder = scene.SceneFolder.of(self._output, commit)
+        folder = scene.SceneFolder(self._output, commit)
         with watch("read"):
             try:
                 with_map = self._config.disagreement
@@ -154,7 +154,7 @@ class Opener:
         groups = image.divided(settings, self._division)
         if not groups:
             return None
-        folder = scene.SceneFolder.of(self._output, commit)
+        folder = scene.SceneFolder(self._output, commit)
         tiling = Tiling(settings.tile_size, image.target.header, image.target.grid)
         try:
             return self._patiently(lambda: scene.resume(folder, row, groups, tiling))

@@ -13,7 +13,7 @@ Importing this file does not load torch: the driver commits.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from .. import storage
@@ -31,36 +31,17 @@ _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
 """Summed over the fit and all groups."""
 
 
-@dataclass(frozen=True)
 class SceneFolder:
     """The working folder of a scene, and where in it each file lies."""
 
-    uri: str
-
-    @classmethod
-    def of(cls, output: str, commit: Commit) -> "SceneFolder":
-        """Return that of the scene which this commit will mark as done."""
-        return cls(commit.scene_folder(output))
-
-    @property
-    def weights(self) -> str:
-        return storage.join(self.uri, "weights.safetensors")
-
-    @property
-    def scaling(self) -> str:
-        return storage.join(self.uri, "scaling.json")
-
-    @property
-    def result(self) -> str:
-        return storage.join(self.uri, "result.json")
-
-    @property
-    def fit(self) -> str:
-        return storage.join(self.uri, "scene.json")
-
-    @property
-    def failure(self) -> str:
-        return storage.join(self.uri, "failed.json")
+    def __init__(self, output: str, commit: Commit) -> None:
+        """`commit` will mark the scene as done."""
+        self.uri = commit.scene_folder(output)
+        self.weights = storage.join(self.uri, "weights.safetensors")
+        self.scaling = storage.join(self.uri, "scaling.json")
+        self.result = storage.join(self.uri, "result.json")
+        self.fit = storage.join(self.uri, "scene.json")
+        self.failure = storage.join(self.uri, "failed.json")
 
     def group(self, start: int, stop: int) -> str:
         return storage.join(self.uri, f"group-{start:05d}-{stop:05d}.json")
@@ -110,7 +91,7 @@ def answered(folder: SceneFolder, group: Group, with_map: bool) -> GroupRecord |
 def fail(output: str, scene: Scene, failed: Record) -> None:
     """Tell the workers to skip groups that are not begun yet."""
     with suppress(OSError):  # otherwise they are merely done in vain
-        storage.write(SceneFolder.of(output, _commit(scene.record)).failure, to_json(failed))
+        storage.write(SceneFolder(output, _commit(scene.record)).failure, to_json(failed))
 
 
 def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: Patience) -> Record:
@@ -120,7 +101,7 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
     """
     record = _summed(scene, groups)
     commit, names = _commit(record), [tile.name for group in groups for tile in group.tiles]
-    folder, uri = SceneFolder.of(output, commit), commit.uri(output)
+    folder, uri = SceneFolder(output, commit), commit.uri(output)
     try:
         tiling = from_json(Tiling, patiently(lambda: storage.read(folder.result)))
     except (FileNotFoundError, DamagedError) as error:  # `resume` stores it again
