@@ -88,7 +88,7 @@ def compare(
         **vars(machine),
         **vars(limits),
     )
-    ways = {name: _way(config, _quality(quality.asked(), name), name) for name in names}
+    ways = {name: _way(config, _quality(quality, name), name) for name in names}
     told = iter(names)
     stopping.advise(how_to_resume(config.existing))
     if output.log_format is LogFormat.JSON:

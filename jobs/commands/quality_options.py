@@ -1,4 +1,4 @@
-"""Options of `srpipe run` that decide pixels, and the Settings that follow from them."""
+"""Options of `srpipe run` that decide pixels: the fields of `Quality`, each with its flag."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from pipeline.option_values import PARSERS
-from pipeline.quality import Quality
 from sr_ops.settings import AUTO, Settings
 
 from .fit_options import FitOptions
@@ -86,7 +85,3 @@ class QualityOptions(FitOptions):
         int,
         typer.Option(metavar="N", min=1, help="Fit N images at once in a worker; for a GPU, where 16 is a good start."),
     ] = Settings.stack
-
-    def asked(self) -> Quality:
-        """Return the options for `pipeline`, which makes Settings from them."""
-        return Quality(**vars(self))

@@ -81,7 +81,7 @@ def run_config(
         disagreement=output.disagreement,
         existing=output.existing,
         storage=storage.options(),
-        **quality.asked().of_run(),
+        **quality.of_run(),
         **vars(what),
         **vars(machine),
         **vars(limits),

@@ -24,7 +24,7 @@ def checked_by(parse: Callable[[str], str]) -> Callable[[Any], str | None]:
 
 
 @dataclass(frozen=True)
-class SizeOptions:
+class SizeOptions(Quality):
     """The size of results, by one of these."""
 
     panel: ClassVar = "Quality"
@@ -60,7 +60,7 @@ class SizeOptions:
 
     def ending(self) -> str:
         """Return the ending of a default output name: x4, x2.5, x2.5x3, 2.5m or 1024x768."""
-        scale, told = Quality(self.scale, self.target_gsd, self.target_size).size()
+        scale, told = self.size()
         kind, _, value = told.partition(":")
         numbers = [number.removesuffix(".0") for number in value.split("x")]
         if kind == "times" and numbers[0] == numbers[1]:
