@@ -18,7 +18,7 @@ from ..json_log import LogFormat
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
-from .run import output_for
+from .run import run_config
 from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
 
 _AS_NETWORK = "network:"
@@ -77,17 +77,7 @@ def compare(
     from ..progress import run_with_progress
 
     names = _names(methods, quality)
-    config = RunConfig(
-        manifest=manifest,
-        output=output_for(output.output, manifest, f"{quality.ending()}-compared"),
-        form=output.form(),
-        disagreement=output.disagreement,
-        existing=output.existing,
-        storage=storage.options(),
-        **vars(what),
-        **vars(machine),
-        **vars(limits),
-    )
+    config = run_config(manifest, f"{quality.ending()}-compared", what, output, machine, limits, storage)
     ways = {name: _way(config, _quality(quality, name), name) for name in names}
     told = iter(names)
     stopping.advise(how_to_resume(config.existing))

@@ -1,7 +1,7 @@
 """`srpipe plan`."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import typer
@@ -87,7 +87,8 @@ def plan(
     from ..forecast_table import print_forecast
     from ..progress import progress
 
-    config = run_config(manifest, what, quality, output, machine, limits, storage)
+    config = run_config(manifest, quality.ending(), what, output, machine, limits, storage)
+    config = replace(config, **quality.of_run())
     place = None if asked.save is None else files.absolute(asked.save)
     if place is not None:
         files.use(config.storage, config.output)

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Container
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,7 +57,8 @@ def run(
     storage: StorageFlags,
 ) -> int:
     """Upscale every image that MANIFEST names. Run again to resume where it stopped."""
-    config = run_config(manifest, what, quality, output, machine, limits, storage)
+    config = run_config(manifest, quality.ending(), what, output, machine, limits, storage)
+    config = replace(config, **quality.of_run())
     code = carry_out(config, output.json, output.shown())
     if afterwards.report:
         _report(config)
@@ -66,22 +67,25 @@ def run(
 
 def run_config(
     manifest: str,
+    ending: str,
     what: WhatOptions,
-    quality: QualityOptions,
     output: OutputOptions,
     machine: MachineOptions,
     limits: LimitOptions,
     storage: StorageFlags,
 ) -> RunConfig:
-    """Return the run that the options describe. Raises UsageError."""
+    """Return the run that the options describe, with the default quality. Raises UsageError.
+
+    Args:
+        ending: of the default output's name.
+    """
     return RunConfig(
         manifest=manifest,
-        output=output_for(output.output, manifest, quality.ending()),
+        output=output_for(output.output, manifest, ending),
         form=output.form(),
         disagreement=output.disagreement,
         existing=output.existing,
         storage=storage.options(),
-        **quality.of_run(),
         **vars(what),
         **vars(machine),
         **vars(limits),
