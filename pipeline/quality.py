@@ -132,11 +132,8 @@ class Quality:
         if self.method == Method.MODEL and self.weights is None:
             raise UsageError("--method model needs a trained model; name its file with --weights FILE")
         if self.method != Method.MODEL:
-            for name in _given(self, "weights", "model_halo"):
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(
-                    f"{option} has no effect with --method {self.method}; use --method model, or leave it out"
-                )
+            given = _given(self, "weights", "model_halo")
+            _refuse_for(f"--method {self.method}", given, "use --method model, or leave it out")
 
     def _check_network(self) -> None:
         """Raise UsageError if network and prior exclude each other."""
@@ -222,7 +219,6 @@ def _given(options: Quality, *names: str) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
-def _refuse_for(what: str, names: Iterable[str]) -> None:
+def _refuse_for(what: str, names: Iterable[str], remedy: str = "leave one of them out") -> None:
     for name in names:
-        option = f"--{name.replace('_', '-')}"
-        raise UsageError(f"{option} has no effect with {what}; leave one of them out")
+        raise UsageError(f"--{name.replace('_', '-')} has no effect with {what}; {remedy}")

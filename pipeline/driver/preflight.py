@@ -1,6 +1,6 @@
 """Checks before anything starts, so that a refused run has written nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import PurePosixPath
@@ -30,6 +30,11 @@ def check_options(config: RunConfig) -> None:
         and not config.settings.by_networks,
         "--gpus-per-worker with --device cpu": config.device is Device.CPU and config.gpus_per_worker is not None,
     }
+    refuse_without_effect(useless)
+
+
+def refuse_without_effect(useless: Mapping[str, bool]) -> None:
+    """Raise UsageError for the first of some combinations of options, as "A with B", that applies."""
     for options, applies in useless.items():
         if applies:
             raise UsageError(f"{options} has no effect; leave one of them out")

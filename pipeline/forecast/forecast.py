@@ -12,7 +12,7 @@ from typing import Any
 from .. import storage
 from ..config import Device, Executor, RunConfig
 from ..driver.completing import completed
-from ..driver.preflight import check_input, check_options, check_output
+from ..driver.preflight import check_input, check_options, check_output, refuse_without_effect
 from ..driver.shares import cluster_address
 from ..errors import UsageError
 from ..manifest.manifest import open_manifest
@@ -100,14 +100,13 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
 
 def _check_asked(config: RunConfig, asked: Asked) -> None:
     """Raise UsageError for contradictory options, or a request that cannot be answered."""
+    gpus = asked.gpus is not None
     useless = {
-        "--gpus with --workers": config.workers is not None,
-        "--gpus with --device cpu": config.device is Device.CPU,
-        "--gpus with --executor inline": config.executor is Executor.INLINE,
+        "--gpus with --workers": gpus and config.workers is not None,
+        "--gpus with --device cpu": gpus and config.device is Device.CPU,
+        "--gpus with --executor inline": gpus and config.executor is Executor.INLINE,
     }
-    for options, applies in useless.items():
-        if asked.gpus is not None and applies:
-            raise UsageError(f"{options} has no effect; leave one of them out")
+    refuse_without_effect(useless)
     address = cluster_address(config)
     if address and config.executor is Executor.RAY and config.workers is None and asked.gpus is None:
         raise UsageError(f"a plan does not ask the cluster at {address} what it has; give --workers N or --gpus N")
