@@ -24,7 +24,7 @@ from .output.layout import Commit, list_commits, moved
 from .output.layout import table as table_uri
 from .output.lock import SCORING, locked
 from .output.results import open_result
-from .output.run_file import RunFile, read_run_file
+from .output.run_file import last_run
 from .output.status import WRITTEN
 from .storage_options import NOTHING_GIVEN, StorageOptions, of_run
 
@@ -79,9 +79,9 @@ def evaluate(output: str, options: StorageOptions = NOTHING_GIVEN) -> tuple[Scor
     output = storage.absolute(output)
     storage.use(options, output)
     storage.check_service(output)
-    storage.use(options.over(of_run(_last_run(output).config)), output)  # a lock is not created if there is no run
+    storage.use(options.over(of_run(last_run(output).config)), output)  # a lock is not created if there is no run
     with locked(output, f"{SCORING}{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
-        run = _last_run(output)
+        run = last_run(output)
         table = _its_table(output, run.run_id)
         rows = _with_reference(output, table)
         commits = list_commits(output)
@@ -91,22 +91,11 @@ def evaluate(output: str, options: StorageOptions = NOTHING_GIVEN) -> tuple[Scor
     return scores
 
 
-def _last_run(output: str) -> RunFile:
-    with _refused(output):
-        return read_run_file(output)
-
-
 def _its_table(output: str, run_id: str) -> pa.Table:
-    with _refused(output):
+    """Return the records of a run that has ended. Raises UsageError if there are none, or they cannot be read."""
+    try:
         storage.stat(table_uri(output))  # only a run that has ended has merged one
         return records.current(output, run_id)
-
-
-@contextmanager
-def _refused(output: str) -> Iterator[None]:
-    """Raise UsageError for files of a run that are missing or cannot be read."""
-    try:
-        yield
     except FileNotFoundError as error:
         raise UsageError(f"{output} holds no finished run; give the --output of one") from error
     except OSError as error:

@@ -9,7 +9,7 @@ from ..errors import RETRIED, ErrorType, UsageError
 from ..models.model_file import read_model
 from ..output import layout, records
 from ..output.judging import degraded_keys
-from ..output.run_file import RunFile, read_run_file
+from ..output.run_file import last_run
 from ..output.status import Status
 from ..priors.prior_file import read_prior
 from ..storage_options import NOTHING_GIVEN, StorageOptions
@@ -28,7 +28,7 @@ def failed_work(
         UsageError: there is no readable run; it was made by another version, prior or model; or nothing failed so.
     """
     storage.use(options, output)
-    held = _last_run(output)
+    held = last_run(output)
     try:
         config = parse_config(held.config)
     except ValueError as error:
@@ -65,13 +65,3 @@ def failed_work(
         raise UsageError(f"no image of {output} failed{kinds}; there is nothing to retry")
     # a failure rate means nothing if everything that is tried failed before
     return replace(config, manifest=held.manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys
-
-
-def _last_run(output: str) -> RunFile:
-    uri = layout.run_json(output)
-    try:
-        return read_run_file(output)
-    except FileNotFoundError as error:
-        raise UsageError(f"{output} holds no run ({uri} is missing); give the output of a run") from error
-    except OSError as error:
-        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error

@@ -60,3 +60,14 @@ def read_run_file(output: str) -> RunFile:
         raise UsageError(
             f"{uri} is damaged ({error}); remove it, and give the same srpipe run command again"
         ) from error
+
+
+def last_run(output: str) -> RunFile:
+    """Return what the last run on an output told. Raises UsageError if there is none, or it cannot be read."""
+    uri = layout.run_json(output)
+    try:
+        return read_run_file(output)
+    except FileNotFoundError as error:
+        raise UsageError(f"{output} holds no run ({uri} is missing); give the --output of one") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {storage.reason(error)}; check access") from error

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..output import layout, records
 from ..output.heartbeat import Heartbeat, read_heartbeat
 from ..output.lock import holder
-from ..output.run_file import RunFile, read_run_file
+from ..output.run_file import RunFile, last_run
 from ..storage_options import StorageOptions, of_run
 
 
@@ -59,15 +59,14 @@ def read_told(output: str) -> Told:
 
 
 def _read_run(output: str) -> RunFile:
-    uri = layout.run_json(output)
     try:
-        return read_run_file(output)
-    except FileNotFoundError as error:
-        lease = holder(output)
-        if lease is not None:
-            at_work = f"a run has just begun there ({lease.host}, process {lease.pid})"
-            raise UsageError(f"{output} has nothing to report yet, {at_work}; make the report later") from error
-        raise UsageError(f"{output} holds no run ({uri} is missing); give the --output of one") from error
+        return last_run(output)
+    except UsageError as error:
+        lease = None if storage.exists(layout.run_json(output)) else holder(output)
+        if lease is None:
+            raise
+        at_work = f"a run has just begun there ({lease.host}, process {lease.pid})"
+        raise UsageError(f"{output} has nothing to report yet, {at_work}; make the report later") from error
 
 
 def _state(output: str, run: RunFile) -> State:
