@@ -18,11 +18,11 @@ from pipeline.report import histograms, places
 from pipeline.report.causes import causes
 from pipeline.report.choice import choose
 from pipeline.report.course import Course
-from pipeline.report.histograms import TIMES
 from pipeline.report.measures import GAIN, of_done
 from pipeline.report.page import _figures, scale_words
 from pipeline.report.rows import held_rows, pack
 from pipeline.report.told import State
+from pipeline.report.words import TIMES
 
 
 def a_record(key: str = "a", **changes: Any) -> Record:

@@ -12,10 +12,10 @@ from markupsafe import Markup
 from ..output.layout import how_to_redo, moved
 from ..output.status import Status
 from .choice import Choice, Group
-from .histograms import TIMES, short
 from .kernels import Taps, taps_of
 from .measures import SHOWN, of_done
 from .pictures import Pictures, Problem, pictures_of
+from .words import TIMES, short
 
 _CURVE_WIDTH, _CURVE_HEIGHT = 160.0, 68.0
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..output import heartbeat
 from ..output.heartbeat import Heartbeat
-from .histograms import short
 from .told import State, Told
+from .words import counted, duration
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def course_of(told: Told) -> Course:
     if beat is not None and _counts(beat, told.state, recorded.total()):
         images, degraded = beat.images, recorded["degraded"]
         written = max(0, images.done + images.already_done - degraded)  # it counts those over a limit among them
-        counted = Counter(done=written, degraded=degraded, failed=images.failed, skipped=images.skipped)
-        return Course(told.state, counted, images.total, _banner(told, counted))
+        numbers = Counter(done=written, degraded=degraded, failed=images.failed, skipped=images.skipped)
+        return Course(told.state, numbers, images.total, _banner(told, numbers))
     total = None if told.state is State.RUNNING else recorded.total()
     return Course(told.state, recorded, total, _banner(told, recorded))
 
@@ -47,14 +47,7 @@ def _counts(beat: Heartbeat, state: State, recorded: int) -> bool:
     return state is State.RUNNING
 
 
-def duration(seconds: float) -> tuple[str, str]:
-    """Return a number and its unit: seconds, minutes or hours."""
-    if seconds < 120:
-        return short(seconds), "s"
-    return (short(seconds / 60), "min") if seconds < 7200 else (short(seconds / 3600), "h")
-
-
-def _banner(told: Told, counted: Mapping[str, int]) -> str:
+def _banner(told: Told, numbers: Mapping[str, int]) -> str:
     if told.state is State.RUNNING:
         return f"{_at_work(told.heartbeat)} Make the report again later."
     if told.state is State.BUSY:
@@ -66,9 +59,10 @@ def _banner(told: Told, counted: Mapping[str, int]) -> str:
         return ""
     if not len(told.table):
         return "The run ended before any image had a result. Run the same srpipe run command to resume."
-    if counted["skipped"] and told.heartbeat is not None and not _is_broken_off(told.heartbeat):
-        return _not_asked(counted["skipped"])
-    if counted["skipped"] or not counted["failed"] + counted["degraded"] or _is_broken_off(told.heartbeat):
+    if numbers["skipped"] and told.heartbeat is not None and not _is_broken_off(told.heartbeat):
+        were = f"{counted(numbers['skipped'], 'image')} {'was' if numbers['skipped'] == 1 else 'were'}"
+        return f"{were} not asked for by the last command, as with --limit. To do all, run without such an option."
+    if numbers["skipped"] or not numbers["failed"] + numbers["degraded"] or _is_broken_off(told.heartbeat):
         return "The run did not come to its end. Run the same srpipe run command to resume where it stopped."
     return ""
 
@@ -84,11 +78,6 @@ def _at_work(beat: Heartbeat | None) -> str:
     parts += [f"about {' '.join(duration(beat.eta_seconds))} left"] if images.left and beat.eta_seconds else []
     at = f"{beat.updated:%d %B %Y, %H:%M:%S} UTC".lstrip("0")
     return f"The run is at work: {', '.join(parts)}, as it said on {at}. {recorded}"
-
-
-def _not_asked(many: int) -> str:
-    were = "1 image was" if many == 1 else f"{many:,} images were"
-    return f"{were} not asked for by the last command, as with --limit. To do all, run without such an option."
 
 
 def _is_broken_off(beat: Heartbeat | None) -> bool:

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from .measures import SHOWN, Measure, Numbers, of_done
-
-TIMES = "\N{MULTIPLICATION SIGN}"
+from .words import short
 
 WIDTH, HEIGHT = 320.0, 132.0
 """Size of the bars' area, in units of the picture."""
@@ -57,13 +56,6 @@ def histograms(table: pa.Table) -> tuple[Histogram, ...]:
     """Return a histogram of every measure that at least one image has."""
     made = ((measure, of_done(measure, table)) for measure in SHOWN)
     return tuple(_histogram(measure, values[np.isfinite(values)]) for measure, values in made if _any(values))
-
-
-def short(number: float) -> str:
-    """Write a number with three digits for people."""
-    if number == 0:
-        return "0"
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def _images(count: int) -> str:

@@ -24,12 +24,13 @@ from ..storage_options import with_flags
 from .cards import Card
 from .causes import CAUSES, Cause, causes
 from .choice import Choice, Group
-from .course import Course, duration
-from .histograms import TIMES, histograms, short
+from .course import Course
+from .histograms import histograms
 from .measures import GAIN, of_done
 from .places import map_of
 from .rows import held_rows, pack
 from .told import Told
+from .words import TIMES, counted, duration, short
 
 _SCRIPTS = ("vendor/openseadragon.min.js", "report.js", "viewer.js")
 
@@ -121,7 +122,7 @@ def _lead(told: Told, course: Course) -> str:
     many, recorded = course.total, len(told.table)
     if told.heartbeat is not None:
         many = told.heartbeat.images.total
-    images = "images" if many is None else f"{many:,} image{'' if many == 1 else 's'}"
+    images = "images" if many is None else counted(many, "image")
     others = f" ({recorded:,} are recorded here)" if many is not None and recorded > many else ""
     return f"{images} of {told.run.manifest or 'a manifest'}{others}, {scale}{day}"
 
@@ -145,12 +146,12 @@ def _figures(table: pa.Table, course: Course) -> list[Figure]:
     seconds = pc.sum(table["total_s"]).as_py() or 0.0
     gains = of_done(GAIN, table)
     gains = gains[gains == gains]
-    counted = course.statuses
+    statuses = course.statuses
     of_all = "so far" if course.total is None else f"of {course.total:,}"
-    figures = [Figure("Done", f"{counted.get('done', 0):,}", of_all)]
+    figures = [Figure("Done", f"{statuses.get('done', 0):,}", of_all)]
     for status in ("degraded", "failed", "skipped"):
-        if counted.get(status):
-            figures.append(Figure(status.capitalize(), f"{counted[status]:,}", alarms=status != "skipped"))
+        if statuses.get(status):
+            figures.append(Figure(status.capitalize(), f"{statuses[status]:,}", alarms=status != "skipped"))
     figures.append(Figure("Pixels made", short(made / 1e6), "million"))
     if seconds:
         figures.append(Figure("Work", *duration(seconds)))
@@ -167,8 +168,8 @@ def _others(found: Sequence[Cause]) -> str:
     if not found:
         return ""
     many = sum(cause.count for cause in found)
-    more, images = "1 more cause" if len(found) == 1 else f"{len(found):,} more causes", "s"[many == 1 :]
-    return f"{more}, of {many:,} image{images}, {'is' if len(found) == 1 else 'are'} told in the table of all images."
+    are = "is" if len(found) == 1 else "are"
+    return f"{counted(len(found), 'more cause')}, of {counted(many, 'image')}, {are} told in the table of all images."
 
 
 def _lost(cards: Sequence[Card]) -> str:
