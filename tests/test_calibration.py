@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.forecast import calibration
 from pipeline.forecast.forecast import forecast
+from pipeline.forecast.measuring_process import Measured
 from pipeline.forecast.outlook import Asked
-from pipeline.work.calibrating import Measured
 from pipeline.work.units import Row
 
 from .fixture_types import MakeConfig, MakePng

@@ -20,9 +20,9 @@ from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.forecast import calibration
 from pipeline.forecast.forecast import Forecast, forecast
+from pipeline.forecast.measuring_process import spread
 from pipeline.forecast.outlook import Asked
 from pipeline.forecast.rates import Line, line_through, through_after
-from pipeline.work.calibrating import spread
 from sr_ops.settings import COLLECTION_KERNEL, Method
 
 from .fixture_types import DrawPixels, MakeConfig, MakePng, ReadRecords, ReadTiles, Refusal, Srpipe

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from .. import storage
-from ..codec import from_json, to_json, to_plain
+from ..codec import from_json, to_json
 from ..config import Existing, RunConfig
 from ..errors import UsageError
-from ..work import calibrating
-from ..work.calibrating import Measured, Ready, Task
 from ..work.units import Row, unit_to_json
+from . import measuring_process
+from .measuring_process import Measured, Ready, Task
 
 _SECONDS = 60.0
 """Time after which no other image is begun."""
@@ -77,7 +77,7 @@ def calibrate(
         config = replace(config, output=output, existing=Existing.OVERWRITE)
         with ThreadPoolExecutor(at_once) as pool, _processes(folder) as start:
             processes_here = min(at_once, len(units))
-            begin = partial(_Process, task=Task(to_plain(config), _SECONDS / 2 * processes_here / needed))
+            begin = partial(_Process, task=Task(config, _SECONDS / 2 * processes_here / needed))
             first = begin(start())
             start_s = time.monotonic() - started
             others = [] if first.ready.device == "cuda" else [start() for _ in range(processes_here - 1)]
@@ -158,7 +158,7 @@ def _processes(folder: str) -> Iterator[Callable[[], "subprocess.Popen[bytes]"]]
 
     def start() -> "subprocess.Popen[bytes]":
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        command = [sys.executable, "-P", "-m", calibrating.__name__]
+        command = [sys.executable, "-P", "-m", measuring_process.__name__]
         environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": folder}
         with _without_interrupts():
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)

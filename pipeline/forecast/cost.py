@@ -10,10 +10,10 @@ from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 
 from ..config import Device, Executor, Format, RunConfig
 from ..driver.capacity import Workers, room_here, worker_bytes, workers_here
-from ..work.calibrating import GOLDEN, Measured
 from ..work.units import Row
 from .calibration import Calibration, calibrate
 from .headers import Seen
+from .measuring_process import GOLDEN, Measured
 from .outlook import Asked, Looking, Outlook
 from .rates import Line, line_through, through_after
 

@@ -9,18 +9,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..codec import from_json, to_json
-from ..config import Form, Format, RunConfig, parse_config
+from ..config import Form, Format, RunConfig
 from ..errors import UsageError
 from ..output import layout
 from ..output.record import Record
 from ..output.status import Status
-from .units import Division, Group, GroupRecord, Row, Scene, unit_from_json
+from ..work.units import Division, Group, GroupRecord, Row, Scene, unit_from_json
 
 if TYPE_CHECKING:
-    from .worker import Worker
+    from ..work.worker import Worker
 
 _LEAST_TILES, _MOST_TILES = 2, 16
 """Fewest and most tiles of a large image that are made, depending on the time."""
@@ -39,8 +39,7 @@ _BY_TILES = Division(pixels=0, group_seconds=0.0)
 class Task:
     """The first message to a process."""
 
-    config: dict[str, Any]
-    """The run as plain values."""
+    config: RunConfig
     seconds: float
     """Time for the tiles of an image, beyond the fewest."""
 
@@ -81,7 +80,7 @@ def main() -> None:
         answers.flush()
 
     task = from_json(Task, lines.readline())
-    config = in_tiles(parse_config(task.config))
+    config = in_tiles(task.config)
     try:
         worker, ready = _start(config)
     except UsageError as error:
@@ -106,9 +105,9 @@ def _start(config: RunConfig) -> tuple["Worker", Ready]:
 
     from ..models.model_file import read_model
     from ..priors.prior_file import read_prior
-    from .assignment import Assignment
-    from .device import inline_device
-    from .worker import Worker
+    from ..work.assignment import Assignment
+    from ..work.device import inline_device
+    from ..work.worker import Worker
 
     device = inline_device(config.device)
     worker = Worker(Assignment(config, read_prior(config.prior_name), read_model(config), _BY_TILES), device)
