@@ -30,6 +30,7 @@ from ..work.fetching import Fetcher
 from ..work.looking import look_at
 from ..work.units import Row
 from .cameras import recorded_cameras, to_look_at, with_cameras
+from .observer import Looking
 
 ASKED, LOOKED_AT = "asked for their camera", "looked at for their camera's kernel"
 """What is done with images before the plan, for `Observer.looking`."""
@@ -44,9 +45,7 @@ Result = TypeVar("Result")
 class CameraKernels:
     """Estimates the kernels of a run's cameras, or reads saved ones."""
 
-    def __init__(
-        self, config: RunConfig, table: pa.Table, check: Callable[[], None], looking: Callable[[str, int, int], None]
-    ) -> None:
+    def __init__(self, config: RunConfig, table: pa.Table, check: Callable[[], None], looking: Looking) -> None:
         """Keep what the calls share.
 
         Args:

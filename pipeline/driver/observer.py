@@ -8,6 +8,9 @@ from ..output.record import Record
 from ..work.units import Answer
 from .plan import Plan
 
+Looking = Callable[[str, int, int], None]
+"""Called with what is done with images, as in "read", how many are done, and of how many."""
+
 
 class Observer:
     """Called by a run, in its thread, in the order of the methods below; subclasses override what they need."""

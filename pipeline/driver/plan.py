@@ -13,7 +13,7 @@ from ..config import Existing, RunConfig
 from ..errors import UsageError
 from ..manifest.checking import claim
 from ..manifest.claims import Rejected, claims, name_of
-from ..manifest.manifest import Manifest
+from ..manifest.manifest import Manifest, OpenManifest
 from ..output.layout import Commit, file_rivals
 from ..storage import Source
 from ..work.estimates import ending, enlarging_seconds, fitting_seconds, pixels_per_byte
@@ -92,7 +92,7 @@ def make_plan(
     if config.strict and rejected:
         refuse(config, rejected[0], len(rejected))
     chosen = [row for row in rows if row.index < limit]
-    sources = _sources(config, manifest, [row.uri for row in chosen])
+    sources = sources_of(config, manifest, [row.uri for row in chosen])
     if find_kernels is not None and any(row.kernel == COLLECTION_KERNEL for row in chosen):
         chosen = find_kernels(chosen, sources)
     done, begun = (_by_name(known, folds_case) for known in (chain.from_iterable(commits.values()), scenes or ()))
@@ -133,7 +133,8 @@ def _by_name(commits: Iterable[Commit], folds_case: bool) -> dict[str, list[Comm
     return named
 
 
-def _sources(config: RunConfig, manifest: Manifest, uris: Sequence[str]) -> Mapping[str, Source]:
+def sources_of(config: RunConfig, manifest: OpenManifest, uris: Iterable[str]) -> Mapping[str, Source]:
+    """Return the sources of those uris for which they can be determined."""
     return storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
 
 

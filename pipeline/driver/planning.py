@@ -16,6 +16,7 @@ from ..output.layout import list_commits, list_scenes
 from ..output.run_file import read_run_file
 from ..storage import Source
 from ..work.units import Row
+from .observer import Looking
 from .plan import Plan, make_plan
 from .unworked import mapped_commits
 
@@ -25,7 +26,7 @@ def planned(
     manifest: Manifest,
     root: str,
     check: Callable[[], None],
-    looking: Callable[[str, int, int], None],
+    looking: Looking,
     only: Container[str] | None,
 ) -> tuple[Plan, pa.Table]:
     """Return what is to be done, by what is in the output, and the records there. Raises UsageError.
@@ -59,7 +60,7 @@ def planned(
 def _find_kernels(
     config: RunConfig,
     check: Callable[[], None],
-    looking: Callable[[str, int, int], None],
+    looking: Looking,
     table: pa.Table,
     rows: Sequence[Row],
     sources: Mapping[str, Source],

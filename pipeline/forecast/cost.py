@@ -4,17 +4,19 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, count
 
 from sr_ops.settings import COLLECTION_KERNEL, ESTIMATE_KERNEL
 
 from ..config import Device, Executor, Format, RunConfig
 from ..driver.capacity import Workers, room_here, worker_bytes, workers_here
+from ..driver.observer import Looking
 from ..work.units import Row
 from .calibration import Calibration, calibrate
 from .headers import Seen
 from .measuring_process import GOLDEN, Measured
-from .outlook import Asked, Looking, Outlook
+from .outlook import Asked, Outlook
 from .rates import Line, line_through, through_after
 
 _RAY_START = 2.8
@@ -144,7 +146,7 @@ def _calibrated(
     elsewhere = asked.gpus is not None or (config.device is Device.CUDA and on_a_cluster)
     device = Device.AUTO if elsewhere else config.device  # bytes can be measured without a GPU
     config = replace(config, device=device)
-    return calibrate(config, units, max(needed, at_once), at_once, lambda *counts: looking("measured", *counts))
+    return calibrate(config, units, max(needed, at_once), at_once, partial(looking, "measured"))
 
 
 def _to_measure(seen: Sequence[Seen], number: int, stack: int) -> list[list[Row]]:

@@ -12,6 +12,7 @@ from typing import Any
 from .. import storage
 from ..config import Device, Executor, RunConfig
 from ..driver.completing import completed
+from ..driver.observer import Looking
 from ..driver.preflight import check_input, check_options, check_output, refuse_without_effect
 from ..driver.shares import cluster_address
 from ..errors import UsageError
@@ -19,7 +20,7 @@ from ..manifest.manifest import open_manifest
 from ..work.units import Row
 from .cost import Cost, cost_of
 from .headers import Refused, Seen, read_headers
-from .outlook import Asked, Looking, RowCounts, look_ahead
+from .outlook import Asked, RowCounts, look_ahead
 from .tallies import Kinds, Problem, kinds_of, problems_of
 
 

@@ -4,13 +4,15 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
 from ..config import RunConfig
-from ..driver.plan import FindKernels, is_done, pack, refuse, under, wanted_commit
+from ..driver.observer import Looking
+from ..driver.plan import FindKernels, is_done, pack, refuse, sources_of, under, wanted_commit
 from ..driver.unworked import mapped_commits
 from ..manifest.checking import claim
 from ..manifest.claims import ALL, Rejected, claims, database_on_disk, name_of
@@ -22,9 +24,6 @@ from .tallies import MOST_PROBLEMS
 
 _AT_ONCE = 2_000
 """Rows whose files are asked for together: in the order of their names, so that a listing tells of all of them."""
-
-Looking = Callable[[str, int, int], None]
-"""Called with what is done with images, as in "read", how many are done, and of how many."""
 
 IsDone = Callable[[Row, storage.Source | None], bool]
 """Whether nothing is left to do for a row, given its source if that exists."""
@@ -124,7 +123,7 @@ def look_ahead(
         root = config.root or manifest.root
         if config.form.one_file:
             claimed.add_done(commit.key for commit in each_commit(config.output))
-        number = claim(claimed, config, manifest, root, lambda *counts: looking("checked", *counts))
+        number = claim(claimed, config, manifest, root, partial(looking, "checked"))
         collisions = claimed.disputed(limit)
         bad_rows = claimed.refused(limit) + collisions
         rejected = tuple(islice(claimed.rejected(limit), MOST_PROBLEMS))
@@ -162,8 +161,7 @@ def _with_sources(
     rows: Sequence[Row], config: RunConfig, manifest: OpenManifest, find_kernels: FindKernels | None
 ) -> Iterator[tuple[Row, storage.Source | None]]:
     """Yield each row, with the kernel of its camera if there is a way to find it, and its source if that exists."""
-    uris = dict.fromkeys(row.uri for row in rows)
-    sources = storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
+    sources = sources_of(config, manifest, dict.fromkeys(row.uri for row in rows))
     for row in rows if find_kernels is None else find_kernels(rows, sources):
         yield row, sources.get(row.uri)
 
