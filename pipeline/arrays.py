@@ -2,8 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -196,8 +195,11 @@ def _enlarged(
     fitted = fit_stages(ready.observation, ready.settings, prior, watch)
     model = replace(fitted.model, restorer=restorer)
     enlargement = Enlargement(picture, model, ready.settings, device, watch, piece=ready.settings.tile_size)
-    with _Canvas(picture.header, enlargement.grid) as canvas, _sentences():
-        write_tiles(enlargement, enlargement.tiles(), canvas)
+    with _Canvas(picture.header, enlargement.grid) as canvas:
+        try:
+            write_tiles(enlargement, enlargement.tiles(), canvas)
+        except RestorerError as error:
+            raise ImageError(ErrorType.UNSUPPORTED, str(error)) from error
     return canvas.samples, picture.header.nodata
 
 
@@ -247,15 +249,6 @@ def _computed_as(samples: NDArray[Any]) -> NDArray[Any]:
     if made.dtype != samples.dtype and (np.isfinite(samples) & ~np.isfinite(made)).any():
         raise ImageError(ErrorType.UNSUPPORTED, "the image has samples beyond float32; scale them, or make them NaN")
     return made
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn the failure of a third party's model into an ImageError."""
-    try:
-        yield
-    except RestorerError as error:
-        raise ImageError(ErrorType.UNSUPPORTED, str(error)) from error
 
 
 class _Held:

@@ -1,6 +1,6 @@
 """`srpipe prior`: train direct networks on a collection's images, with a checkpoint, and write their weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -135,13 +135,7 @@ def _body(request: Request, start: Prior | None) -> Body:
             raise UsageError("--scales: from none all heads must be trained; leave it out, or start from a prior")
         width, depth = request.width or FRESH_BODY.width, request.depth or FRESH_BODY.depth
         return Body(width, depth, request.body or FRESH_BODY.kind)
-    for option, given, held in (
-        ("--width", request.width, start.body.width),
-        ("--depth", request.depth, start.body.depth),
-        ("--body", request.body, start.body.kind),
-    ):
-        if given not in (None, held):
-            raise UsageError(f"{option}: the prior that it starts from has {held}, not {given}; use --from none")
+    _check_body(request, start, ("width", "depth", "body"), "; use --from none")
     return start.body
 
 
@@ -151,12 +145,7 @@ def _clean_body(request: Request, start: Prior | None) -> Body:
     for scale in request.scales:
         if (scale, CLEAN_BANDS) not in start.heads:
             raise UsageError(f"--clean: the prior that it starts from has no head for x{scale} and three bands")
-    for option, given, of_start in (
-        ("--width", request.width, start.body.width),
-        ("--body", request.body, start.body.kind),
-    ):
-        if given not in (None, of_start):
-            raise UsageError(f"{option}: the prior that it starts from has {of_start}, not {given}")
+    _check_body(request, start, ("width", "body"))
     held = [body_of(weights) for weights in start.clean.values()]
     deeper = replace(start.body, depth=request.depth or start.body.depth + _MORE_CONVOLUTIONS)
     body = held[0] if held else deeper
@@ -165,6 +154,15 @@ def _clean_body(request: Request, start: Prior | None) -> Body:
         message = f"heads for clean images of this prior have {least} convolutions, not {request.depth}"
         raise UsageError(f"--depth: {message}")
     return body
+
+
+def _check_body(request: Request, start: Prior, options: Sequence[str], remedy: str = "") -> None:
+    """Raise UsageError if one of these options asks for another body than that of the start."""
+    held = {"width": start.body.width, "depth": start.body.depth, "body": start.body.kind}
+    for option in options:
+        given = getattr(request, option)
+        if given not in (None, held[option]):
+            raise UsageError(f"--{option}: the prior that it starts from has {held[option]}, not {given}{remedy}")
 
 
 def _check_crop(request: Request) -> None:
