@@ -89,7 +89,7 @@ def main() -> NoReturn:
         if asked:
             again = RESUME if given() in RESUMING else "run the same command to begin anew"
             tell_reason(f"stopped; {stopping.advice() or again}")
-        code = asked.exit_code if asked else _told(error)
+        code = asked.exit_code if asked else _exit_code_of(error)
     json_log.end()
     _drop_what_nobody_reads()
     sys.exit(code)
@@ -116,7 +116,7 @@ def _drop_what_nobody_reads() -> None:
             os.close(nowhere)
 
 
-def _told(error: BaseException) -> int:
+def _exit_code_of(error: BaseException) -> int:
     """Report an error that users can act on in one sentence; raise others."""
     if isinstance(error, UsageError):
         return _end(str(error), EXIT_USAGE)

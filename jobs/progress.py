@@ -22,7 +22,7 @@ from . import json_log, stopping
 from .amounts import counted, pixels
 from .bar import Bar, drawn, drawn_looking, images, work
 from .json_log import LogFormat, Shown
-from .telling import JsonLog, Log, TextLog
+from .run_log import JsonLog, Log, TextLog
 
 _LINE_SECONDS = 5.0
 

@@ -36,7 +36,7 @@ from .storage.patience import Patience
 from .work.device import inline_device
 from .work.enlarging import Enlargement, write_tiles
 from .work.fitting import prepare
-from .work.image_work import check_scale
+from .work.image_work import check_image_scale
 from .work.stopwatch import Stopwatch
 
 Image = TypeVar("Image", NDArray[Any], Tensor)
@@ -190,7 +190,7 @@ def _enlarged(
     restorer = None
     if named.model is not None:
         restorer = named.model.ready(told.model_halo, torch.get_num_threads(), device.type)
-    check_scale(restorer, settings.scale)
+    check_image_scale(restorer, settings.scale)
     ready = prepare(settings, picture, device, watch)
     fitted = fit_stages(ready.observation, ready.settings, prior, watch)
     model = replace(fitted.model, restorer=restorer)

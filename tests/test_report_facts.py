@@ -21,7 +21,7 @@ from pipeline.report.course import Course
 from pipeline.report.measures import GAIN, of_done
 from pipeline.report.page import _figures, scale_words
 from pipeline.report.rows import held_rows, pack
-from pipeline.report.told import State
+from pipeline.report.told import Condition
 from pipeline.report.words import TIMES
 
 
@@ -138,7 +138,7 @@ def test_a_median_is_one_number(by_factors: bool) -> None:
     share = (drawn.median_at - at_low) / (at_high - at_low)
     assert drawn.median == "6"
     assert share == pytest.approx((scale(6.0) - scale(low)) / (scale(high) - scale(low)), abs=0.01)
-    course = Course(State.DONE, {"done": 4}, 4, "")
+    course = Course(Condition.DONE, {"done": 4}, 4, "")
     (large,) = [figure for figure in _figures(table, course) if figure.name == "Gain, median"]
     assert large.value == "+6.00"
 

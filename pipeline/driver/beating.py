@@ -39,7 +39,7 @@ class Heart:
         self._check = check
         self._pool: Pool | None = None
         self._asking = threading.Lock()  # a question after Ray's end would start it again
-        self._told = False
+        self._has_warned = False
         self._waiting_since = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
@@ -97,8 +97,8 @@ class Heart:
         except LostLockError:  # progress.json now belongs to another run; this one is told by its next check
             self._ended.set()
         except OSError as error:
-            if not self._told:
-                self._told = True
+            if not self._has_warned:
+                self._has_warned = True
                 _log.warning("cannot write the progress of %s: %s", self._output, storage.reason(error))
 
 

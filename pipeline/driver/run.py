@@ -38,7 +38,7 @@ from .planning import planned
 from .pool import Pool
 from .preflight import check_input, check_options, check_output
 from .progress import Progress
-from .unworked import left, settled, unworked
+from .unworked import records_of_unattempted, records_without_work, unworked
 
 _ROUNDS = 3
 """How often rows without an answer are handed out before they are given up as lost."""
@@ -114,17 +114,17 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             workers = pool.workers if pool else Workers(0, "nothing to do")
             observer.planned(plan, manifest)
             storage.remove(layout.success(config.output))
-            _tell(config, run_id, manifest, root, relative_to, workers, only is not None)
+            _write_run_json(config, run_id, manifest, root, relative_to, workers, only is not None)
             stack.enter_context(heart.watching(pool))
             observer.working(progress.now)
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns, patience))
-            for record, index in settled(config, plan, known):
+            for record, index in records_without_work(config, plan, known):
                 sink.add(record, index)
             del known  # of a million rows
             if pool is not None:
                 _work(pool, plan, config, sink, tally, progress.finished, lock)
                 heart.stopped_by = tally.stopped
-            for record, index in left(config.output, plan, tally.answered, tally.stopped):
+            for record, index in records_of_unattempted(config.output, plan, tally.answered, tally.stopped):
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
@@ -227,7 +227,7 @@ def _worked(pool: Pool, plan: Plan) -> Generator[tuple[Record, int], None, None]
         yield unworked(row, Status.FAILED, ErrorType.LOST, message), row.index
 
 
-def _tell(
+def _write_run_json(
     config: RunConfig,
     run_id: str,
     manifest: Manifest,

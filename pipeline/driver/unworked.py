@@ -21,7 +21,7 @@ from ..work.units import Row
 from .plan import Plan
 
 
-def settled(config: RunConfig, plan: Plan, table: pa.Table) -> Iterator[tuple[Record, int]]:
+def records_without_work(config: RunConfig, plan: Plan, table: pa.Table) -> Iterator[tuple[Record, int]]:
     """Yield records that need no work: bad rows, commits without a record from a killed run, and changed verdicts.
 
     Committed results are judged by the limits of this run, which may differ from those of earlier runs.
@@ -53,8 +53,10 @@ def settled(config: RunConfig, plan: Plan, table: pa.Table) -> Iterator[tuple[Re
             yield record, rows[record.key].index
 
 
-def left(output: str, plan: Plan, answered: Container[str], stopped_by: str | None) -> Iterator[tuple[Record, int]]:
-    """Yield records of rows that were not done, unless what an earlier run said of them is still true.
+def records_of_unattempted(
+    output: str, plan: Plan, answered: Container[str], stopped_by: str | None
+) -> Iterator[tuple[Record, int]]:
+    """Yield a skipped record for each row that this run did not attempt, unless an earlier record of it still holds.
 
     Args:
         answered: keys that were worked on.

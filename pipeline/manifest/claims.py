@@ -139,7 +139,7 @@ class Claims:
         self._tiles: list[tuple[str, str]] = []
         self._kernel_number = lru_cache(_AT_ONCE)(self._numbered)
         self._kernel = lru_cache(_AT_ONCE)(self._of_number)
-        self._why = lru_cache(_AT_ONCE)(self._told)
+        self._why = lru_cache(_AT_ONCE)(self._conflict_message)
 
     def add(self, row: Row) -> None:
         """Add a row that is valid by itself."""
@@ -248,7 +248,7 @@ class Claims:
         ((kernel,),) = self._ask("SELECT kernel FROM kernels WHERE number = ?", number)
         return str(kernel)
 
-    def _told(self, name: str) -> str:
+    def _conflict_message(self, name: str) -> str:
         """Return the message for all rows of a name in conflict."""
         ((kind, other),) = self._ask("SELECT kind, other FROM conflicts WHERE name = ?", name)
         if kind == "file":

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..output import heartbeat
-from ..output.heartbeat import Heartbeat
-from .told import State, Told
+from ..output.heartbeat import Heartbeat, State
+from .told import Condition, Told
 from .words import counted, duration
 
 
@@ -14,7 +13,7 @@ from .words import counted, duration
 class Course:
     """Numbers of images, and what to say of the run."""
 
-    state: State
+    state: Condition
     statuses: Mapping[str, int]
     """Images by status."""
     total: int | None
@@ -36,26 +35,26 @@ def course_of(told: Told) -> Course:
         written = max(0, images.done + images.already_done - degraded)  # it counts those over a limit among them
         numbers = Counter(done=written, degraded=degraded, failed=images.failed, skipped=images.skipped)
         return Course(told.state, numbers, images.total, _banner(told, numbers))
-    total = None if told.state is State.RUNNING else recorded.total()
+    total = None if told.state is Condition.RUNNING else recorded.total()
     return Course(told.state, recorded, total, _banner(told, recorded))
 
 
-def _counts(beat: Heartbeat, state: State, recorded: int) -> bool:
+def _counts(beat: Heartbeat, state: Condition, recorded: int) -> bool:
     """Return whether a run's own word says more than its records, of which there are so many."""
-    if state is State.ENDED:
+    if state is Condition.ENDED:
         return _is_broken_off(beat) and recorded < beat.images.total
-    return state is State.RUNNING
+    return state is Condition.RUNNING
 
 
 def _banner(told: Told, numbers: Mapping[str, int]) -> str:
-    if told.state is State.RUNNING:
+    if told.state is Condition.RUNNING:
         return f"{_at_work(told.heartbeat)} Make the report again later."
-    if told.state is State.BUSY:
+    if told.state is Condition.BUSY:
         return (
             "Another command is at work on this output: a run that still looks at its manifest, or srpipe eval. This"
             " is what was there before. Make the report again later."
         )
-    if told.state is State.DONE:
+    if told.state is Condition.DONE:
         return ""
     if not len(told.table):
         return "The run ended before any image had a result. Run the same srpipe run command to resume."
@@ -81,4 +80,4 @@ def _at_work(beat: Heartbeat | None) -> str:
 
 
 def _is_broken_off(beat: Heartbeat | None) -> bool:
-    return beat is not None and beat.state is not heartbeat.State.FINISHED
+    return beat is not None and beat.state is not State.FINISHED

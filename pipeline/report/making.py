@@ -9,7 +9,7 @@ from .cards import cards_of
 from .choice import choose
 from .course import course_of
 from .page import page_of
-from .told import State, read_told
+from .told import Condition, read_told
 
 NAME = "report.html"
 """Name of the file in OUT."""
@@ -31,7 +31,7 @@ class Report:
     records: int
     pictures: int
     """Images shown in it."""
-    state: State
+    state: Condition
     """Of the run."""
     done: int
     """Images of the run that are done; what a run at work did last may have no record yet."""

@@ -90,7 +90,7 @@ def page_of(told: Told, course: Course, choice: Choice, groups: tuple[tuple[Grou
         total=len(table),
         statuses=sorted(set(table["status"].to_pylist())),
         records=pack(table, rows),
-        told=_told(told),
+        told=_facts_of_run(told),
     )
     return text.encode(errors="backslashreplace")  # file names may hold invalid bytes
 
@@ -182,7 +182,7 @@ def _lost(cards: Sequence[Card]) -> str:
     )
 
 
-def _told(told: Told) -> list[tuple[str, list[tuple[str, str]]]]:
+def _facts_of_run(told: Told) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return what was run, in three lists."""
     run, config = told.run, told.run.config
     facts = [("output", told.output), ("run", run.run_id), ("begun", f"{run.started_at[:19].replace('T', ' ')} UTC")]

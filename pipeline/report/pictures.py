@@ -106,26 +106,32 @@ def pictures_of(record: Mapping[str, Any]) -> Pictures:
     made = Pictures(record["sr_width"], record["sr_height"])
     limits = FileLimits(pixels=max(FileLimits().pixels, made.width * made.height))
     stretch, nodata = None, record["nodata"]
-    with _told(made, "input", record["source_uri"]), open_display(record["source_uri"], limits, nodata) as lr:
+    with (
+        _noting_problems(made, "input", record["source_uri"]),
+        open_display(record["source_uri"], limits, nodata) as lr,
+    ):
         if (lr.width, lr.height) != (record["width"], record["height"]):
             raise ImageError(ErrorType.CORRUPT, "it has changed since it was done")
         stretch = lr.stretch
         _draw_input(made, lr)
     with (
-        _told(made, "result", record["output_uri"]),
+        _noting_problems(made, "result", record["output_uri"]),
         open_displayed(record["output_uri"], limits, nodata, stretch) as sr,
     ):
         if (sr.width, sr.height) != (made.width, made.height):
             raise ImageError(ErrorType.CORRUPT, "its size is not what its record says")
         _draw_result(made, sr)
     if spread_uri := record.get("disagreement_uri"):
-        with _told(made, "map of the disagreement", spread_uri), open_displayed(spread_uri, limits) as spread:
+        with (
+            _noting_problems(made, "map of the disagreement", spread_uri),
+            open_displayed(spread_uri, limits) as spread,
+        ):
             _draw_map(made, spread)
     return made
 
 
 @contextmanager
-def _told(made: Pictures, what: str, place: str) -> Iterator[None]:
+def _noting_problems(made: Pictures, what: str, place: str) -> Iterator[None]:
     """List an error of one side of an image, which lies at `place`, among the problems."""
     try:
         yield

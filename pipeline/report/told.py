@@ -14,8 +14,8 @@ from ..output.run_file import RunFile, last_run
 from ..storage_options import StorageOptions, of_run
 
 
-class State(StrEnum):
-    """The state of a run."""
+class Condition(StrEnum):
+    """How far a run is, by what is in its output."""
 
     DONE = "done"
     """Every row is done."""
@@ -32,7 +32,7 @@ class Told:
 
     output: str
     run: RunFile
-    state: State
+    state: Condition
     table: pa.Table
     """The latest record of each key, in the order of the manifest."""
     heartbeat: Heartbeat | None
@@ -69,11 +69,11 @@ def _read_run(output: str) -> RunFile:
         raise UsageError(f"{output} has nothing to report yet, {at_work}; make the report later") from error
 
 
-def _state(output: str, run: RunFile) -> State:
+def _state(output: str, run: RunFile) -> Condition:
     lease = holder(output)
     if lease is not None:
-        return State.RUNNING if lease.run_id == run.run_id else State.BUSY
-    return State.DONE if storage.exists(layout.success(output)) else State.ENDED
+        return Condition.RUNNING if lease.run_id == run.run_id else Condition.BUSY
+    return Condition.DONE if storage.exists(layout.success(output)) else Condition.ENDED
 
 
 def _read_heartbeat(output: str, run: RunFile) -> Heartbeat | None:

@@ -93,7 +93,7 @@ class ImageWork:
 
     def _do_image(self, attempt: Attempt, image: Image) -> Record | Scene:
         row, opened, picture, target = attempt.row, attempt.opened, image.picture, image.target
-        check_scale(self._restorer, opened.settings.scale)
+        check_image_scale(self._restorer, opened.settings.scale)
         fit = attempt.fit or self._fit(attempt, picture)
         self._withdraw(row)
         record = self._described(attempt.begun, opened, image, fit)
@@ -231,7 +231,7 @@ class ImageWork:
             raise ImageError(ErrorType.WRITE, message) from error
 
 
-def check_scale(restorer: Restorer | None, scale: int) -> None:
+def check_image_scale(restorer: Restorer | None, scale: int) -> None:
     """Raise ImageError if a third party's model has another scale than the image needs."""
     if restorer is not None and restorer.scale != scale:
         raise ImageError(
