@@ -14,8 +14,9 @@ def with_panels(command: Callable[..., int]) -> Callable[..., int]:
     """Turn a command that takes dataclasses of options into one that takes the options, as Typer needs.
 
     Every field of such a dataclass is annotated as an option, `name: Annotated[kind, typer.Option(...)] = default`, and
-    the class attribute `panel` is their title in --help. Names must be unique. There may be two more such attributes:
-    names in `hidden` are not in --help, and `defaults` are what it says of others instead of their default.
+    the class attribute `panel` is their title in --help. Names must be unique. Two more class attributes are optional:
+    options named in `hidden` are left out of --help, and `defaults` gives the text that --help shows as an option's
+    default.
     """
     signature = inspect.signature(command)
     parameters = signature.parameters.values()

@@ -48,8 +48,11 @@ _DRAWN = (
 
 @dataclass(frozen=True)
 class Line:
-    """The figures of one method. A mean is over the images of which all methods have the figure, but for methods that
-    have it of none; nan for these."""
+    """The figures of one method.
+
+    Means are over the images for which every method has the figure. A method that has it for no image does not count
+    for this, and its mean is nan.
+    """
 
     name: str
     done: int

@@ -1,6 +1,7 @@
 """`srpipe plan`: what a run would do and cost, from headers and a few images of the collection. Writes nothing.
 
-Neither torch nor Ray is loaded in this process: measurements run in others.
+Ray is never loaded in this process; torch only to ask for a GPU where nothing is measured, and for saved kernels of
+cameras.
 """
 
 from collections import Counter

@@ -20,8 +20,8 @@ REFERENCE = "reference"
 def carried(columns: Mapping[str, Column], rows: int, folder: str) -> pa.Table:
     """Return the user's columns, of so many rows, under the names that they have in records.
 
-    None is that of a record's own column. Those are told apart without regard to case, as most readers of Parquet do;
-    so is REFERENCE. References are absolute, since records outlive the manifest; what is no uri stays as it is.
+    A name that a record's own column has, in upper or lower case, gets PREFIX. Cells of the column `reference` become
+    absolute uris, since records outlive the manifest; text that is no uri is kept.
 
     Args:
         folder: what relative references are relative to.
