@@ -82,16 +82,16 @@ def evaluate(output: str, options: StorageOptions = NOTHING_GIVEN) -> tuple[Scor
     storage.use(options.over(of_run(last_run(output).config)), output)  # a lock is not created if there is no run
     with locked(output, f"{SCORING}{now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}") as lock:
         run = last_run(output)
-        table = _its_table(output, run.run_id)
+        table = _table_of_run(output, run.run_id)
         rows = _with_reference(output, table)
         commits = list_commits(output)
         scores = tuple(_score(moved(output, row), run.folder, commits.get(row["key"], ())) for row in rows)
         lock.check()
-        _fill(output, run.run_id, table, scores)
+        _store_scores(output, run.run_id, table, scores)
     return scores
 
 
-def _its_table(output: str, run_id: str) -> pa.Table:
+def _table_of_run(output: str, run_id: str) -> pa.Table:
     """Return the records of a run that has ended. Raises UsageError if there are none, or they cannot be read."""
     try:
         storage.stat(table_uri(output))  # only a run that has ended has merged one
@@ -163,7 +163,7 @@ def _likenesses(row: dict[str, Any], reference: str) -> tuple[Likeness, Likeness
 
 @contextmanager
 def _told_of(what: str, remedy: str) -> Iterator[None]:
-    """Name the one of three files that cannot be opened in the error. Raises ImageError."""
+    """Turn an error while a file is opened into an ImageError that names the file and the remedy."""
     try:
         yield
     except ImageError as error:
@@ -241,8 +241,8 @@ def _bicubic(lr: OpenLevels, sr: OpenLevels, rows: slice, columns: slice) -> Ten
     return to_levels(resize_window(filled, first, (lr.height, lr.width), (sr.height, sr.width), (rows, columns)))
 
 
-def _fill(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
-    """Append records whose scores change again with the new ones, since the latest record of a key counts."""
+def _store_scores(output: str, run_id: str, table: pa.Table, scores: tuple[Score, ...]) -> None:
+    """Append the records whose scores change, with the new scores: the latest record of a key counts."""
     by_key = {score.key: score for score in scores if not score.problem}
     scored = []
     for row in table.to_pylist():

@@ -118,13 +118,13 @@ class CameraKernels:
         self, camera: str, members: Sequence[Row], answers: Sequence[tuple[Estimate | None, ...]]
     ) -> SavedKernel:
         """Estimate a camera's kernel, and save it unless no image could be read."""
-        told = [estimate for answer in answers for estimate in answer]
+        estimates = [estimate for answer in answers for estimate in answer]
         scale = max(row.scale for row in members)
-        found = make_saved(camera, told, len(answers) - len(told), scale)
-        if told:
+        kernel = make_saved(camera, estimates, len(answers) - len(estimates), scale)
+        if estimates:
             self._check()
-            save(self._config.output, found, scale)
-        return found
+            save(self._config.output, kernel, scale)
+        return kernel
 
     def _estimates(self, row: Row) -> tuple[Estimate | None, ...]:
         """Return the estimate of one image, opened as by a worker; empty if it cannot be read."""

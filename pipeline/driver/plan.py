@@ -25,10 +25,13 @@ _UNIT_ROWS = 16
 
 
 FindKernels = Callable[[Sequence[Row], Mapping[str, Source]], list[Row]]
+"""Gives rows the kernel of their camera, by the sources of their images."""
 
 
 @dataclass(frozen=True)
 class Plan:
+    """What a run does with each row of its manifest."""
+
     units: tuple[tuple[Row, ...], ...]
     """What is to be done, longest first."""
     rejected: tuple[Rejected, ...]
@@ -50,13 +53,13 @@ class Plan:
         return sum(map(len, self.units))
 
     def restricted(self, keys: Container[str]) -> "Plan":
-        """The same with nothing to be done but these."""
+        """Return the plan with nothing to do but the rows of these keys."""
         units = (tuple(row for row in unit if row.key in keys) for unit in self.units)
         others = (row for unit in self.units for row in unit if row.key not in keys)
         return replace(self, units=tuple(filter(None, units)), skipped=(*self.skipped, *others))
 
     def reformed(self) -> "Plan":
-        """The same, looking for files of another form of every image."""
+        """Return the plan whose rows look for files of another form of their images."""
         return replace(self, units=tuple(tuple(replace(row, reformed=True) for row in unit) for unit in self.units))
 
 
@@ -71,14 +74,14 @@ def make_plan(
     mapped: Container[Commit] | None = None,
     recorded: Container[str] = (),
 ) -> Plan:
-    """Pure but for what it asks of storage: kernels in files; the images' size and version, or with `deep` their bytes.
+    """Decide what to do with each row. Reads kernels' files; asks for the version of images, or reads all with `deep`.
 
     Args:
         root: what keys are relative to.
         commits: what is done, by key.
         scenes: the files of scenes that are begun.
         folds_case: names that differ in case alone are one where the output is.
-        find_kernels: gives rows the kernel of their camera, by their sources; not called where none asks for it.
+        find_kernels: not called where no row asks for the kernel of its camera.
         mapped: commits that have a map of the disagreement, or nothing to draw one of: others are done again; None
             where no map is asked for.
         recorded: keys of which runs before left a record.
@@ -101,14 +104,14 @@ def make_plan(
     committed: list[tuple[Row, Commit]] = []
     for row in chosen:
         wanted = wanted_commit(row, sources.get(row.uri), config)
-        known = [under(row.key, commit) for commit in done.get(name_of(row.key, folds_case), ())]
+        known = [spelt_as(row.key, commit) for commit in done.get(name_of(row.key, folds_case), ())]
         if is_done(wanted, known, config, mapped):
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
         stale = [commit.uri(config.output) for commit in known]
         for commit in begun.get(name_of(row.key, folds_case), ()):
-            stale += scenes[commit] if scenes and under(row.key, commit) != wanted else ()
+            stale += scenes[commit] if scenes and spelt_as(row.key, commit) != wanted else ()
         redo = wanted in known or config.existing is Existing.OVERWRITE
         rivalled = any(name_of(rival, folds_case) in done for rival in file_rivals(row.key))
         todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled))
@@ -122,7 +125,7 @@ def make_plan(
 
 
 def refuse(config: RunConfig, first: Rejected, number: int) -> NoReturn:
-    """Raises UsageError for the first of so many bad rows."""
+    """Raise UsageError for the first of `number` bad rows."""
     raise UsageError(f"line {first.line} of {config.manifest}: {first.message} ({number} bad rows, --strict)")
 
 
@@ -138,8 +141,8 @@ def sources_of(config: RunConfig, manifest: OpenManifest, uris: Iterable[str]) -
     return storage.content_sources(uris) if config.deep else manifest.sources or storage.stat_all(uris)
 
 
-def under(key: str, commit: Commit) -> Commit:
-    """A commit as the key is spelt now, of keys that are one name."""
+def spelt_as(key: str, commit: Commit) -> Commit:
+    """Return the commit with its key spelt as this one, which is the same name in the output."""
     return commit if commit.key == key else replace(commit, key=key)
 
 
@@ -159,17 +162,23 @@ def _check_rows(
 
 
 def is_done(wanted: Commit, known: Sequence[Commit], config: RunConfig, mapped: Container[Commit] | None) -> bool:
-    """Whether nothing is left to do, where `known` are all commits of the wanted one's key; `mapped` as `make_plan`."""
+    """Return whether nothing is left to do.
+
+    Args:
+        known: all commits of the wanted one's key.
+        mapped: as for `make_plan`.
+    """
     return known == [wanted] and config.existing is Existing.RESUME and (mapped is None or wanted in mapped)
 
 
 def wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
+    """Return the commit that marks a row as done."""
     settings = row.settings(config.settings)
     return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
 def pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
-    """Longest rows first; short ones share a unit."""
+    """Return the rows as units, the longest rows first; short ones share a unit."""
     costs = {row.index: _seconds(row, row.settings(settings)) for row in rows}
     units: list[tuple[Row, ...]] = []
     unit: list[Row] = []
@@ -183,6 +192,6 @@ def pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:
 
 
 def _seconds(row: Row, settings: Settings) -> float:
-    """A guess at the time of one row on one CPU core, from its file's size."""
+    """Estimate the seconds of one row on one CPU core, from its file's size."""
     pixels = row.size * pixels_per_byte(ending(row.uri))
     return fitting_seconds(settings) + enlarging_seconds(pixels, settings)

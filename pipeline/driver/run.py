@@ -64,6 +64,8 @@ class Summary:
     """The limit that ended the run before everything was attempted."""
     errors: dict[str, int] = field(default_factory=dict)
     """Failed rows by error type."""
+    degraded: int = 0
+    """Written now or earlier, but over a limit given to this run; neither done nor failed."""
 
     @property
     def table(self) -> str:
@@ -73,9 +75,6 @@ class Summary:
     def records(self) -> pa.Table:
         """Return that table: the records of this run and of earlier ones in the same output. Raises OSError."""
         return records.read_table(self.table)
-
-    degraded: int = 0
-    """Written now or earlier, but over a limit given to this run; neither done nor failed."""
 
 
 def run(config: RunConfig, observer: Observer | None = None, only: Container[str] | None = None) -> Summary:
@@ -128,10 +127,9 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
                 sink.add(record, index)
         lock.check()
         scene.tidy(config.output)
-        told = records.from_manifest(
-            [(row.key, row.line, row.uri, row.index) for row in plan.rows], manifest.user_columns
-        )
-        table = records.merge(config.output, run_id, told, patience)
+        places = [(row.key, row.line, row.uri, row.index) for row in plan.rows]
+        of_manifest = records.from_manifest(places, manifest.user_columns)
+        table = records.merge(config.output, run_id, of_manifest, patience)
         degraded = degraded_keys(table)
         summary = _summary(config, run_id, plan, tally, degraded, (now() - started).total_seconds())
         progress.judged(summary.degraded)
@@ -191,6 +189,7 @@ def _work(
 def _summary(
     config: RunConfig, run_id: str, plan: Plan, tally: _Tally, degraded: Container[str], seconds: float
 ) -> Summary:
+    """Return the outcome of a run, given the keys that the limits of this run count as degraded."""
     already_degraded = sum(row.key in degraded for row, _ in plan.committed)
     errors = tally.errors + Counter([ErrorType.BAD_ROW.value] * len(plan.rejected))
     return Summary(

@@ -105,6 +105,7 @@ def committed_records(uris: Sequence[str]) -> Iterator[Record]:
 
 
 def unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
+    """Return the record of a row without an answer of a worker."""
     return Record(
         key=row.key,
         manifest_line=row.line,

@@ -57,6 +57,7 @@ class _Scenes:
         self._failed: set[str] = set()
 
     def begin(self, begun: Scene) -> list[Unit]:
+        """Return the groups of a scene, which are to be handed out next."""
         self._begun[begun.row.key] = begun, {}
         return begun.units()
 

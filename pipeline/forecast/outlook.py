@@ -12,7 +12,7 @@ from sr_ops.settings import COLLECTION_KERNEL
 from .. import storage
 from ..config import RunConfig
 from ..driver.observer import Looking
-from ..driver.plan import FindKernels, is_done, pack, refuse, sources_of, under, wanted_commit
+from ..driver.plan import FindKernels, is_done, pack, refuse, sources_of, spelt_as, wanted_commit
 from ..driver.unworked import mapped_commits
 from ..manifest.checking import claim
 from ..manifest.claims import ALL, Rejected, claims, database_on_disk, name_of
@@ -26,7 +26,7 @@ _AT_ONCE = 2_000
 """Rows whose files are asked for together: in the order of their names, so that a listing tells of all of them."""
 
 IsDone = Callable[[Row, storage.Source | None], bool]
-"""Whether nothing is left to do for a row, given its source if that exists."""
+"""Returns whether nothing is left to do for a row, given its source if that exists."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _committed(config: RunConfig, folds_case: bool) -> Iterator[IsDone]:
             found = database.execute(
                 "SELECT settings, key, source FROM commits WHERE name = ?", (name_of(row.key, folds_case),)
             )
-            commits = [under(row.key, Commit(*values)) for values in found]
+            commits = [spelt_as(row.key, Commit(*values)) for values in found]
             return is_done(wanted_commit(row, source, config), commits, config, mapped)
 
         yield is_done_already

@@ -60,12 +60,12 @@ SELECT coalesce(sum(number - 1), 0) FROM
 WHERE NOT EXISTS (SELECT 1 FROM conflicts WHERE conflicts.name = named.name)
 """
 
-_TOLD = 5
+_MOST_LISTED = 5
 """Most lines and keys that one message lists, as a million rows may claim one key."""
 
-_LINES = f"SELECT line FROM rows WHERE name = ? ORDER BY place LIMIT {_TOLD}"
+_LINES = f"SELECT line FROM rows WHERE name = ? ORDER BY place LIMIT {_MOST_LISTED}"
 
-_KEYS = f"SELECT key FROM rows WHERE name = ? GROUP BY key ORDER BY min(place) LIMIT {_TOLD}"
+_KEYS = f"SELECT key FROM rows WHERE name = ? GROUP BY key ORDER BY min(place) LIMIT {_MOST_LISTED}"
 
 _ALL_KEYS = "SELECT count(DISTINCT key) FROM rows WHERE name = ?"
 
@@ -96,7 +96,7 @@ def name_of(key: str, folds_case: bool) -> str:
 
 @contextmanager
 def database_on_disk() -> Generator[sqlite3.Connection, None, None]:
-    """Give an empty database in a file without a name, which disappears with the context or the process.
+    """Yield an empty database in a file without a name, which disappears with the context or the process.
 
     Raises:
         UsageError: the temporary folder has no room for it.
@@ -114,7 +114,7 @@ def database_on_disk() -> Generator[sqlite3.Connection, None, None]:
 
 @contextmanager
 def claims(*, folds_case: bool, one_file: bool) -> Generator["Claims", None, None]:
-    """Give the claims of a manifest, empty at first.
+    """Yield the claims of a manifest, none at first.
 
     Args:
         folds_case: whether the disk of the output ignores case in names.
@@ -252,25 +252,25 @@ class Claims:
         """Return the message for all rows of a name in conflict."""
         ((kind, other),) = self._ask("SELECT kind, other FROM conflicts WHERE name = ?", name)
         if kind == "file":
-            told = f"the file of the key {name!r} would lie where that of {other!r} does"
+            conflict = f"the file of the key {name!r} would lie where that of {other!r} does"
             if self._count("SELECT count(*) FROM rows WHERE name = ?", other):
-                return f"{told}; give the row another id"
-            return f"{told}, which an earlier run has done; give the row another id, or choose another --output"
+                return f"{conflict}; give the row another id"
+            return f"{conflict}, which an earlier run has done; give the row another id, or choose another --output"
         keys = [key for (key,) in self._ask(_KEYS, name)]
         if kind == "tile":
             return (
                 f"the key {keys[0]!r} takes a name that a file among the tiles of {other!r} may have; give the row"
                 " another id"
             )
-        lines = [str(line) for (line,) in self._ask(_LINES, name)]
-        told = _and(lines, self._count("SELECT count(*) FROM rows WHERE name = ?", name))
+        first_lines = [str(line) for (line,) in self._ask(_LINES, name)]
+        lines = _and(first_lines, self._count("SELECT count(*) FROM rows WHERE name = ?", name))
         if len(keys) > 1:
             spelt = _and([*map(repr, keys)], self._count(_ALL_KEYS, name))
             return (
-                f"the keys {spelt} of lines {told} are one name in the output, whose disk ignores case; give each an"
+                f"the keys {spelt} of lines {lines} are one name in the output, whose disk ignores case; give each an"
                 " id of its own, or choose another --output"
             )
-        return f"lines {told} ask for different work under the key {keys[0]!r}; give each its own id"
+        return f"lines {lines} ask for different work under the key {keys[0]!r}; give each its own id"
 
 
 def _and(first: Sequence[str], number: int) -> str:

@@ -69,7 +69,7 @@ class Row:
 
     @property
     def told_scale(self) -> float | None:
-        """None if a size was given: the scale then depends on the image."""
+        """The scale that was given; None for a size, with which it depends on the image."""
         times = times_of(Settings(scale=self.scale, result_size=self.result_size))
         return None if times is None else max(times)
 
