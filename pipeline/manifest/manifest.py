@@ -206,7 +206,7 @@ class _TableCells:
     """A row for each of a table's."""
 
     def __init__(self, uri: str, table: Table, named: Mapping[str, str]) -> None:
-        """By `named`, fields of `Cells` to names of columns."""
+        """`named` has the names of columns by the fields of `Cells` that they give."""
         self._uri, self._table = uri, table
         self._fields, self._names = tuple(named), tuple(named.values())
 

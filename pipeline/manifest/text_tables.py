@@ -59,7 +59,7 @@ class TextTable(Table):
 
     @contextmanager
     def opened(self, newline: str | None = "") -> Generator[TextIO, None, None]:
-        """Return the text. Raises UsageError if it cannot be decoded.
+        """Yield the open text. Raises UsageError where it cannot be decoded.
 
         Args:
             newline: as `open` has it.

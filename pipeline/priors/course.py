@@ -208,7 +208,10 @@ class _Heads:
 
 
 def _at_once(device: torch.device) -> int:
-    """Torch works outside Python's lock, so several networks keep several cores busy. One keeps a GPU busy."""
+    """Return how many heads to train at once.
+
+    Torch works outside Python's lock, so several keep several cores busy. One keeps a GPU busy.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 1 if device.type != "cpu" else max(1, cores // torch.get_num_threads())
 

@@ -52,9 +52,12 @@ class TrainingImages:
 
 @dataclass(frozen=True)
 class _Drawn:
+    """A picture, and how often patches are drawn from it."""
+
     pixels: Tensor
     """(3, H, W) uint8."""
     odds: float
+    """Relative to the others."""
     image: int
     """Number of the image it belongs to."""
 

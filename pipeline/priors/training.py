@@ -178,7 +178,7 @@ def _check_crop(request: Request) -> None:
 
 
 def _course(request: Request, body: Body, start: Prior | None, pictures: Pictures) -> Course:
-    """Without a picture in colour there is nothing to train heads for three bands on."""
+    """Return what is trained: no head for three bands if no picture is in colour."""
     rate = request.learning_rate or (_RATE if start is None else _RATE_FROM_PRIOR)
     if request.clean and not pictures.in_colour:
         raise UsageError("--clean: heads for clean images are of three bands, and no picture is in colour")
