@@ -15,10 +15,6 @@ OnAnswer = Callable[[Answer], None]
 """Called with each answer of a worker as it comes, before it becomes a record."""
 
 
-def _published_nowhere(_heartbeat: Heartbeat) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Pool:
     """A pool, usable within its context."""
@@ -27,5 +23,5 @@ class Pool:
     workers: Workers
     alive: Callable[[], int | None] = lambda: None
     """Returns how many workers gave a sign of life in the last seconds; None if unknown."""
-    publish: Callable[[Heartbeat], None] = _published_nowhere
+    publish: Callable[[Heartbeat], None] = lambda _heartbeat: None
     """Passes metrics on to the monitoring of the machines."""

@@ -5,7 +5,7 @@ cameras.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -74,7 +74,7 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
         check_input(config, manifest)
         check_output(config, manifest, config.root or manifest.root)
         try:
-            ahead = look_ahead(config, manifest, _saved_kernels(config), asked.headers, looking)
+            ahead = look_ahead(config, manifest, partial(_find_saved_kernels, config), asked.headers, looking)
         except OSError as error:
             raise UsageError(
                 f"cannot list what is in {config.output}: {storage.reason(error)}; check access"
@@ -114,13 +114,11 @@ def _check_asked(config: RunConfig, asked: Asked) -> None:
         raise UsageError(f"a plan does not ask the cluster at {address} what it has; give --workers N or --gpus N")
 
 
-def _saved_kernels(config: RunConfig) -> Callable[..., list[Row]]:
-    def find(rows: Sequence[Row], sources: dict[str, storage.Source]) -> list[Row]:
-        from ..driver.camera_kernels import with_saved_kernels
+def _find_saved_kernels(config: RunConfig, rows: Sequence[Row], sources: Mapping[str, storage.Source]) -> list[Row]:
+    """Return rows with the saved kernels of their cameras. Loads torch only here, if some ask for it."""
+    from ..driver.camera_kernels import with_saved_kernels
 
-        return with_saved_kernels(config, rows, sources)
-
-    return find
+    return with_saved_kernels(config, rows, sources)
 
 
 def _price(cost: Cost, per_hour: float | None) -> float | None:
