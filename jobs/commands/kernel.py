@@ -53,7 +53,7 @@ def kernel(
     *,
     storage: StorageFlags,
 ) -> int:
-    """Describe a camera's kernel: one that you name, one in a file, or the one found in the pixels of your images."""
+    """Describe a camera's kernel. You name it, give its file, or give images in whose pixels it is looked for."""
     if listed or spec is None:
         _print_list(spec, output, listed=listed, as_json=as_json)
         return 0
