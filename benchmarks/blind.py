@@ -183,7 +183,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     parts = {name: partial(PARTS[name], options.data) for name in options.parts if name in PARTS}
-    missed = measure("bench-blind", "blind", parts)
+    missed = measure("make bench-blind DATA=...", "blind", parts)
     missed += real_pairs.real_pairs(options.data, [name for name in options.parts if name in real_pairs.PARTS])
     return exit_code(missed)
 

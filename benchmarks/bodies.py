@@ -190,7 +190,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--steps", type=int, default=STEPS, help="of each body; others than by default write nothing")
     options = parser.parse_args()
-    measure("bench-bodies", "bodies", {"x4": lambda: compare(options.data, options.steps)}, options.steps == STEPS)
+    parts = {"x4": lambda: compare(options.data, options.steps)}
+    measure("make bench-bodies DATA=...", "bodies", parts, options.steps == STEPS)
 
 
 if __name__ == "__main__":

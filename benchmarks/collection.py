@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .parts import Part, measure
 from .quality import OUT, Case, mean, run_and_score
-from .results import machine, table, write_section
+from .results import table
 from .satellite import AERIAL, LANDSAT, SCALE, SENTINEL, SIDE, TESTED, TRAINING, UNSUITED, prepare
 from .shipped_prior import pictures, write_manifest
 
@@ -136,18 +137,15 @@ def conclusion(scores: dict[str, Scores]) -> str:
     )
 
 
-def main(data: Path) -> None:
-    started = time.monotonic()
+def compare(data: Path) -> Part:
+    """Train the priors, test them, and tell what came of it."""
     learned = {f"{path.parent.name}/{path.name}" for path, _ in pictures(data)}
     assert not TESTED.keys() & learned, "the shipped prior has seen what is to be tested"
     left_out = dict(UNSUITED)
     training, tested = prepare(data, TRAINING, left_out), prepare(data, TESTED, left_out)
     priors = train_all(training, tested)
     scores = score_all(priors, tested)
-    minutes = (time.monotonic() - started) / 60
-    text = f"""## Collection priors
-
-`make bench-collection DATA=...` ({minutes:.0f} minutes). {machine()}
+    return Part(f"""## Collection priors
 
 {conclusion(scores)}
 
@@ -163,9 +161,7 @@ collection does. What the shipped prior was trained on is never tested.
 
 Tested: {_names(tested)}. Of other places: {_names(training)}.
 Left out: {"; ".join(f"{Path(file).name} ({reason})" for file, reason in left_out.items())}.
-"""
-    write_section("collection", text)
-    print(text)
+""")
 
 
 def _names(cases: list[Case]) -> str:
@@ -173,4 +169,4 @@ def _names(cases: list[Case]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    measure("make bench-collection DATA=...", "collection", {"": lambda: compare(Path(sys.argv[1]))})

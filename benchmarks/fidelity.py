@@ -233,7 +233,7 @@ ends with 3 where a file failed, else with 0, and never shows a traceback. Expec
     write_section("files", text, FIDELITY)
     write_section("seams", seam.text, FIDELITY)
     print(text, seam.text, sep="\n")
-    sys.exit(1 if missed or not seam.kept else 0)
+    sys.exit(1 if missed or seam.missed else 0)
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     parts = {name: partial(compare, options.data, names[name], options) for name in options.parts}
-    measure("bench-fits", "fits", parts, whole=options.pictures is None)
+    measure("make bench-fits DATA=...", "fits", parts, whole=options.pictures is None)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     parts = {name: partial(PARTS[name], options.data, options.pictures) for name in options.parts}
-    return exit_code(measure("bench-kernels", "kernels", parts, whole=options.pictures == SET5))
+    return exit_code(measure("make bench-kernels DATA=...", "kernels", parts, whole=options.pictures == SET5))
 
 
 if __name__ == "__main__":

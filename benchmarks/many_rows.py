@@ -17,8 +17,9 @@ from pipeline.output import layout
 from pipeline.output.layout import Commit
 from sr_ops.settings import Settings
 
+from .parts import Part, measure
 from .quality import OUT
-from .results import machine, table, write_section
+from .results import table
 from .stubbed_run import WORKERS, Driver
 
 HERE = OUT / "rows"
@@ -126,7 +127,7 @@ def _wave() -> int:
     return _WAVE
 
 
-def section(runs: dict[str, Driver], waves: list[Driver], remote_s: float, minutes: float, load: float) -> str:
+def section(runs: dict[str, Driver], waves: list[Driver], remote_s: float, load: float) -> str:
     """What docs/results.md says; `load` is the machine's load average before the start."""
     first, small, large = (
         runs["nothing done"],
@@ -138,7 +139,6 @@ def section(runs: dict[str, Driver], waves: list[Driver], remote_s: float, minut
     grown = first.memory[-1][1] - first.memory[0][1]
     return f"""## Many rows
 
-`make bench-rows ROWS={first.rows}` ({minutes:.0f} minutes). {machine()}.
 Load average before the start: {load:.1f}; seconds are those of a machine as busy as that.
 
 **The workers' work is stubbed.** Each of {WORKERS} Ray workers asks for the size and version of a row's image, writes
@@ -167,16 +167,16 @@ more. From 5 % to the last record the driver grew by {mebibytes(grown)} MiB over
 """
 
 
-def main(rows: int) -> None:
-    started, (load, *_) = time.monotonic(), os.getloadavg()
+def compare(rows: int) -> Part:
+    """Make the collections, run over them, and tell what came of it."""
+    load, *_ = os.getloadavg()
     shutil.rmtree(HERE, ignore_errors=True)
     runs = drive_resumes(make_collection(rows))
     waves = [drive(make_collection(count), HERE / f"out-{count}", LONG) for count in WAVES_ROWS]
     remote_s = list_remote(rows)
-    text = section(runs, waves, remote_s, (time.monotonic() - started) / 60, load)
-    write_section("rows", text)
-    print(text)
+    return Part(section(runs, waves, remote_s, load))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    rows = int(sys.argv[1])
+    measure(f"make bench-rows ROWS={rows}", "rows", {"": lambda: compare(rows)})

@@ -19,9 +19,10 @@ from rasterio.windows import Window
 
 from jobs.sample_pictures import satellite_view
 
+from .parts import Part, exit_code, measure
 from .process_memory import Usage, run_limited
 from .quality import OUT
-from .results import FIDELITY, machine, table, write_section
+from .results import FIDELITY, table
 
 HERE = OUT / "memory"
 PLOT = FIDELITY.with_name("memory.png")
@@ -124,7 +125,7 @@ def _on_land(window: Window, islands: list[tuple[int, int]]) -> NDArray[np.bool_
     return known
 
 
-def measure(scene: Scene) -> Measured:
+def run(scene: Scene) -> Measured:
     """One run of `srpipe` in processes that are watched and limited. Raises RuntimeError when it does not end well."""
     output = HERE / "out"
     shutil.rmtree(output, ignore_errors=True)
@@ -194,38 +195,34 @@ def memory_table(done: list[Measured], covered: dict[int, float]) -> str:
     return table(header, rows)
 
 
-def main() -> None:
-    """Make the scenes, run, write the section."""
+def compare() -> Part:
+    """Make the scenes, run, draw the plot, and tell what came of it."""
     HERE.mkdir(parents=True, exist_ok=True)
     covered, done = {}, []
     for scene in SCENES:
         if scene.side not in covered:
             covered[scene.side] = make_scene(scene)
-        done.append(measure(scene))
+        done.append(run(scene))
         print(scene, done[-1].usage, file=sys.stderr, flush=True)
     draw(done)
     shutil.rmtree(HERE)
-    kept = all(one.usage.together < LIMIT for one in done)
-    verdict = "kept" if kept else "missed"
+    missed = [f"{one.usage.together:,} bytes for {one.scene}" for one in done if one.usage.together >= LIMIT]
     text = f"""## Memory against the size of the scene
-
-`make bench-memory`. {machine()}
 
 Each row is one run of `srpipe run --executor inline` over one scene. A scene is a tiled, deflated GeoTIFF of {BANDS}
 bands of uint16, with islands of data in nodata. Memory is what is resident, sampled every 50 ms over all processes.
 These are the worker, which is the whole of the run here, and its decoder; libraries that both have loaded count twice.
 The system refuses each of the two more than {LIMIT / 2**30:g} GiB of data (`RLIMIT_DATA`), touched or not. Both
-together are to stay below that: **{verdict}**. The side of a scene does not decide how much is held. What decides is
-whether networks are fitted and run (1,000 and 4,000), and whether something is unknown (all but 1,000).
+together are to stay below that: **{"missed" if missed else "kept"}**. The side of a scene does not decide how much
+is held. What decides is whether networks are fitted and run (1,000 and 4,000), and whether something is unknown (all
+but 1,000).
 
 {memory_table(done, covered)}
 
 ![Peak memory against the side of the scene]({PLOT.name})
 """
-    write_section("memory", text, FIDELITY)
-    print(text)
-    sys.exit(0 if kept else 1)
+    return Part(text, missed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(measure("make bench-memory", "memory", {"": compare}, document=FIDELITY)))

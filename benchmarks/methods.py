@@ -198,7 +198,7 @@ def main() -> int:
         of_part = TABLES[name](options.data)
         for method in options.methods:
             line = {name: partial(of_part.measure, method, options.workers)}
-            missed[name] = measure("bench-methods", "methods", line, timed=False, document=DOCUMENT)
+            missed[name] = measure("make bench-methods DATA=...", "methods", line, timed=False, document=DOCUMENT)
     draw(options.data)
     return exit_code([*chain(*missed.values())])
 

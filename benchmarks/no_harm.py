@@ -27,9 +27,10 @@ from sr_ops.image.resample import downscale
 from sr_ops.settings import Preset, preset
 
 from .kernel_shots import Camera, in_file, named, shoot
+from .parts import Part, exit_code, measure
 from .pictures import decode, encode_png
 from .quality import OUT, Case, mean, run_and_score
-from .results import machine, table, write_section
+from .results import table
 
 SIDE = 192
 SATELLITE = ("OSBS_029.tif", "RGB.byte.tif", "test_tiled.tif", "201404_13SED190110_201404_0x1500m_CL_1_nodata.tif")
@@ -163,17 +164,12 @@ def disc(radius: float) -> Tensor:
     return taps / taps.sum()
 
 
-def main() -> None:
-    """Make the cases, run them by each candidate, write the section."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.no_harm", description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--pictures", type=int, help="so many of a kind: for a look, writes nothing")
-    parser.add_argument("--kinds", nargs="+", help="these only: for a look, writes nothing")
-    options = parser.parse_args()
+def compare(data: Path, pictures: int | None, kinds: Sequence[str] | None) -> Part:
+    """Make the cases, run them by each candidate, and tell what came of it."""
     folder = OUT / "no-harm"
     folder.mkdir(parents=True, exist_ok=True)
     cameras = {camera.name: camera for camera in told_cameras(folder)}
-    taken = _some(cases(options.data, [*cameras.values()]), options.pictures, options.kinds)
+    taken = _some(cases(data, [*cameras.values()]), pictures, kinds)
     made = [_store(folder, cameras, *case) for case in taken]
     runs = {
         name: run_and_score(f"no-harm-{name}", [case for _, case in made], *forced)
@@ -181,21 +177,20 @@ def main() -> None:
     }
     losses = [_loss(runs, case) for kind, case in made if kind != NOT_COUNTED]
     right = sum(loss <= TOLERANCE for loss in losses)
-    text = [
-        "## No harm",
-        f"`make bench-no-harm DATA=...` (about a quarter of an hour). {machine()}",
+    part = Part(
+        "## No harm\n\n"
         "Y-PSNR in dB at x2 on known truth: `--method auto` beside a fit, one of half as many steps, the prior as it is"
         f" and bicubic, all held to the data. Right: within {TOLERANCE} dB of the best. **{right} of {len(losses)}"
         f" cases are right ({right / len(losses):.1%}), and the largest loss is {max(losses):.2f} dB.** The last line"
         f" of the table is not counted: {NOT_COUNTED} was kept and the others dropped, which nothing in such an image"
-        " tells. Gaussians, and kernels of kinds that say so, were told.",
-        _table(made, runs),
-    ]
-    print("\n\n".join(text))
-    if options.pictures is not None or options.kinds is not None:
-        return
-    write_section("no-harm", "\n\n".join(text))
-    sys.exit(0 if right >= ASKED * len(losses) and max(losses) <= LARGEST_LOSS else 1)
+        " tells. Gaussians, and kernels of kinds that say so, were told.\n\n"
+        f"{_table(made, runs)}"
+    )
+    if right < ASKED * len(losses):
+        part.missed.append(f"{right} of {len(losses)} cases are right, {ASKED:.0%} asked")
+    if max(losses) > LARGEST_LOSS:
+        part.missed.append(f"the largest loss is {max(losses):.2f} dB, at most {LARGEST_LOSS} asked")
+    return part
 
 
 def _some(
@@ -254,5 +249,17 @@ def _gains(runs: dict[str, dict[str, dict[str, Any]]], cases: Sequence[Case], on
     return [gain for gain in gains if math.isfinite(gain)] or [0.0]
 
 
+def main() -> int:
+    """Read the arguments, measure, write docs/results.md; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.no_harm", description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--pictures", type=int, help="so many of a kind: for a look, writes nothing")
+    parser.add_argument("--kinds", nargs="+", help="these only: for a look, writes nothing")
+    options = parser.parse_args()
+    parts = {"": partial(compare, options.data, options.pictures, options.kinds)}
+    whole = options.pictures is None and options.kinds is None
+    return exit_code(measure("make bench-no-harm DATA=...", "no-harm", parts, whole))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,20 +23,21 @@ class Part:
 
 
 def measure(
-    target: str,
+    command: str,
     section: str,
     parts: Mapping[str, Callable[[], Part]],
     whole: bool = True,
     timed: bool = True,
-    document: Path = RESULTS,
+    document: Path | None = RESULTS,
 ) -> list[str]:
     """Measure parts one after the other, print each, and write it to the document; the bars missed.
 
     Args:
-        target: of the Makefile.
-        section: what the names of the sections begin with.
+        command: that measures them anew.
+        section: what the names of the sections begin with; it is the name of the section of a part without a name.
         whole: False for a look at some of a part's pictures or methods: nothing is written then, and no bar held.
         timed: whether to tell the minutes; False where a part keeps figures of an earlier call.
+        document: None to write nothing, and hold the bars all the same.
     """
     missed = []
     for name, make in parts.items():
@@ -44,12 +45,13 @@ def measure(
         part = make()
         took = max(1, round((time.monotonic() - started) / 60))
         minutes = f" ({took} minute{'s' if took > 1 else ''})" if timed else ""
-        told = f"`make {target} DATA=...`{minutes}. {machine()}"
+        told = f"`{command}`{minutes}. {machine()}"
         title, _, rest = part.text.partition("\n\n")
         text = "\n\n".join([title, told, rest])
         print(text, end="\n\n", flush=True)
+        if whole and document is not None:
+            write_section("-".join(filter(None, (section, name))), text, document)
         if whole:
-            write_section(f"{section}-{name}", text, document)
             missed += part.missed
     return missed
 

@@ -151,7 +151,7 @@ def main() -> int:
     for part in options.parts:
         members = [case for case in cases if f"{case.set}-x{case.scale}" == part][: options.pictures]
         todo[part] = partial(compare, members, options.python.absolute(), whole)
-    return exit_code(measure("bench-peers", "peers", todo, whole))
+    return exit_code(measure("make bench-peers DATA=...", "peers", todo, whole))
 
 
 if __name__ == "__main__":

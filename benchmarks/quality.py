@@ -7,7 +7,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from sr_ops.settings import FROM_SCRATCH, Preset
 from sr_ops.settings import preset as make_preset
 
 from . import promises
-from .parts import exit_code
-from .results import machine, table, write_section
+from .parts import Part, exit_code, measure
+from .results import table
 
 OUT = Path("bench-out")
 SRPIPE = [sys.executable, "-m", "jobs.cli"]
@@ -147,19 +146,15 @@ def preset_table(cases: list[Case], default: dict[str, dict[str, Any]]) -> str:
 _COLUMNS = (("psnr_y", 2), ("seconds", 1))
 
 
-def main(data: Path) -> int:
-    """Measure, write the section; 1 where a figure is below its bar or a promise is broken."""
-    started = time.monotonic()
+def compare(data: Path) -> Part:
+    """Measure, and tell what came of it."""
     cases = find_cases(data)
     default = run_and_score("default", cases)
     scratch = run_and_score("scratch", [case for case in cases if case.set == "set5"], "--prior", "none")
     presets = preset_table(cases, default)
     kept = promises.check_all(data, OUT)
-    minutes = (time.monotonic() - started) / 60
     steps = make_preset(Preset.BALANCED, from_prior=False).fit.steps
-    text = f"""## Quality and promises
-
-`make bench-quality DATA=...` ({minutes:.0f} minutes). {machine()}
+    part = Part(f"""## Quality and promises
 
 Y-PSNR in dB of the 8-bit output of `srpipe run` from the MATLAB LR files; published figures beside it. srpipe: default
 settings: the shipped prior as it is, since a fit does not pay for bicubic. `--prior none`: nothing but the image
@@ -172,22 +167,14 @@ Presets:
 {presets}
 
 {table(["promise", "measured", "promised", ""], [promise.row() for promise in kept])}
-"""
-    write_section("quality", text)
-    print(text)
-    broken = [f"promise broken: {promise.name}" for promise in kept if not promise.kept]
-    return exit_code([*below_bars(cases, default), *broken])
-
-
-def below_bars(cases: list[Case], scores: dict[str, dict[str, Any]]) -> list[str]:
-    """Name the sets and scales whose mean PSNR is below its bar."""
-    missed = []
+""")
     for (name, scale), bar in BARS.items():
-        psnr = mean([scores[case.id]["psnr_y"] for case in cases if (case.set, case.scale) == (name, scale)])
-        if psnr < bar:
-            missed.append(f"{name} x{scale}: {psnr:.2f} dB, at least {bar:.2f} asked")
-    return missed
+        members = [default[case.id]["psnr_y"] for case in cases if (case.set, case.scale) == (name, scale)]
+        part.hold(f"{name} x{scale}", mean(members), bar)
+    part.missed += [f"promise broken: {promise.name}" for promise in kept if not promise.kept]
+    return part
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parts = {"": lambda: compare(Path(sys.argv[1]))}
+    sys.exit(exit_code(measure("make bench-quality DATA=...", "quality", parts)))

@@ -90,7 +90,7 @@ def real_pairs(data: Path, parts: Sequence[str] = (*PARTS,), methods: Sequence[s
     chosen = {name: _of_part(name, methods) for name in parts}
     whole = all(of_part == PARTS[name][1] for name, of_part in chosen.items())
     made = {name: partial(PARTS[name][0], data, of_part) for name, of_part in chosen.items()}
-    return measure("bench-blind", "real-pairs", made, whole)
+    return measure("make bench-blind DATA=...", "real-pairs", made, whole)
 
 
 def _of_part(name: str, methods: Sequence[str] | None) -> Methods:

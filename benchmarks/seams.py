@@ -23,6 +23,7 @@ from sr_ops.learning.learn import fit_stages
 from sr_ops.learning.observation import Observation
 from sr_ops.settings import Preset, preset
 
+from .parts import Part
 from .quality import OUT
 from .results import FIDELITY, machine, table
 
@@ -45,12 +46,6 @@ STEP = 0.005
 
 
 @dataclass(frozen=True)
-class Section:
-    text: str
-    kept: bool
-
-
-@dataclass(frozen=True)
 class Seam:
     """One image in both ways."""
 
@@ -70,7 +65,7 @@ class Seam:
         return self.largest <= MOST_COUNTS[self.kind] and abs(self.ratio / self.ratio_in_one - 1) <= STEP
 
 
-def section() -> Section:
+def section() -> Part:
     """Run all kinds, and what is to be said of them."""
     HERE.mkdir(parents=True, exist_ok=True)
     seams = [look(kind, make, kernel) for kernel in KERNELS for kind, make in _MAKERS.items()]
@@ -109,7 +104,7 @@ one tile, {GREYS_PER_COUNT} grey levels a count. Last is, in the same grey level
 tiles were computed without a halo.
 """
     draw()
-    return Section(text, all(seam.kept for seam in seams))
+    return Part(text, [f"{seam.kind}, {seam.kernel}: tiles differ from one tile" for seam in seams if not seam.kept])
 
 
 def look(kind: str, make: Callable[[Path], None], kernel: str) -> Seam:

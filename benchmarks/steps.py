@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from .collection import train_prior
+from .parts import Part, measure
 from .quality import OUT, PUBLISHED, Case, find_cases, mean, run_and_score
-from .results import RESULTS, machine, table, write_section
+from .results import RESULTS, table
 
 PLOT = RESULTS.with_name("steps.png")
 
@@ -51,7 +52,7 @@ class Point:
     """Mean seconds of the fit of one image."""
 
 
-def measure(start: Start, steps: int, cases: list[Case]) -> Point:
+def fitted(start: Start, steps: int, cases: list[Case]) -> Point:
     """One run of all cases; without the no-harm rule, which would give bicubic for what few steps from scratch make."""
     name = f"steps-{start.name.replace(' ', '-')}-{steps}"
     scores = run_and_score(name, cases, "--prior", start.prior, "--steps", str(steps), "--method", "zssr")
@@ -98,20 +99,18 @@ def plot(curves: dict[str, list[Point]], path: Path) -> None:
     figure.savefig(path)
 
 
-def main(data: Path) -> None:
-    started = time.monotonic()
+def compare(data: Path) -> Part:
+    """Fit from every start by every number of steps, draw the plot, and tell what came of it."""
     collection = [case for case in find_cases(data) if case.scale == SCALE]
     cases = [case for case in collection if case.set == "set5"]
     options = ("--scales", str(SCALE), "--steps", str(COLLECTION_STEPS), "--crop", str(COLLECTION_CROP))
+    started = time.monotonic()
     prior, trained = train_prior("steps-collection", [case.lr for case in collection], *options)
     training_s = time.monotonic() - started
     starts = (Start("from scratch", "none"), Start("shipped prior", "shipped"), Start("collection prior", str(prior)))
-    curves = {start.name: [measure(start, steps, cases) for steps in STEPS] for start in starts}
+    curves = {start.name: [fitted(start, steps, cases) for steps in STEPS] for start in starts}
     plot(curves, PLOT)
-    minutes = (time.monotonic() - started) / 60
-    text = f"""## Optimiser steps
-
-`make bench-steps DATA=...` ({minutes:.0f} minutes). {machine()}
+    return Part(f"""## Optimiser steps
 
 The table has the mean Y-PSNR of `srpipe run` on Set5 x{SCALE} against the optimiser steps of a fit. Beside it are the
 mean seconds of a fit in one worker of one thread, with all cores at work. The runs have `--method zssr`; learning
@@ -130,9 +129,7 @@ rate, ensemble, back-projection and all else are the default.
 ![PSNR against optimiser steps]({PLOT.name})
 
 *The axis is linear up to {LINEAR_STEPS} steps and logarithmic beyond; below {LOWEST_SHOWN:.0f} dB see the table.*
-"""
-    write_section("steps", text)
-    print(text)
+""")
 
 
 def _left_out(trained: dict[str, Any]) -> str:
@@ -141,4 +138,4 @@ def _left_out(trained: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    measure("make bench-steps DATA=...", "steps", {"": lambda: compare(Path(sys.argv[1]))})

@@ -28,8 +28,9 @@ from pipeline.output.record import Record
 from pipeline.work.units import Answer, GroupRecord, Scene, answer_from_json
 from sr_ops.settings import Preset, preset
 
+from .parts import Part, measure
 from .quality import OUT
-from .results import RESULTS, machine, table, write_section
+from .results import RESULTS, table
 
 HERE = OUT / "three-nodes"
 PLOT = RESULTS.with_name("timeline.png")
@@ -169,8 +170,8 @@ def draw(done: list[Piece]) -> None:
     figure.savefig(PLOT, dpi=110)
 
 
-def main() -> None:
-    """Make the images, run, look at the workers' times, write the section."""
+def look() -> Part:
+    """Make the images, run, draw the workers' times, and tell what came of it."""
     from ray.cluster_utils import Cluster
 
     images = make_images()
@@ -195,9 +196,7 @@ def main() -> None:
     assert summary.done == watch.done == images, summary
     done = pieces(watch.answers)
     draw(done)
-    text = _section(done, summary.done, seconds)
-    write_section("nodes", text)
-    print(text)
+    return Part(_section(done, summary.done, seconds))
 
 
 def _section(done: list[Piece], images: int, seconds: float) -> str:
@@ -212,7 +211,6 @@ def _section(done: list[Piece], images: int, seconds: float) -> str:
     return "\n\n".join(
         [
             "## Three nodes",
-            f"`make bench-nodes`. {machine()}",
             f"{THUMBNAILS} thumbnails of {THUMBNAIL_SIDE} x {THUMBNAIL_SIDE}, {PHOTOGRAPHS} photographs"
             f" of {PHOTOGRAPH_SIDE} x {PHOTOGRAPH_SIDE} and one scene of {SCENE_SIDE} x {SCENE_SIDE}, x2 with"
             f" `--preset fast`, on {NODES} nodes of one worker each, on one machine: {images} images in"
@@ -226,4 +224,4 @@ def _section(done: list[Piece], images: int, seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    measure("make bench-nodes", "nodes", {"": look})

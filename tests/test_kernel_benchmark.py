@@ -99,10 +99,10 @@ def test_a_bar_is_held_in_the_digits_that_are_shown() -> None:
 
 
 def test_the_median_of_the_ratios_counts() -> None:
-    text, kept = kernels_seconds.section(512, [(40.0, 9.0), (40.0, 40.0), (50.0, 10.0)])
-    assert "**0.225**" in text
-    assert kept
-    assert not kernels_seconds.section(512, [(40.0, 9.0), (40.0, 11.0), (50.0, 13.0)])[1]
+    part = kernels_seconds.section(512, [(40.0, 9.0), (40.0, 40.0), (50.0, 10.0)])
+    assert "**0.225**" in part.text
+    assert part.missed == []
+    assert kernels_seconds.section(512, [(40.0, 9.0), (40.0, 11.0), (50.0, 13.0)]).missed
 
 
 @pytest.mark.parametrize("kernel", ["bicubic", "gaussian:1.4", "gaussian:0.8"])
@@ -137,14 +137,14 @@ def test_parts_are_written_only_as_a_whole(monkeypatch: pytest.MonkeyPatch, caps
     """A look at some of a part prints it; it writes no section, and holds no bar."""
     written: dict[str, str] = {}
     monkeypatch.setattr(parts, "write_section", lambda name, text, _: written.__setitem__(name, text))
-    made = {"one": lambda: Part("## One\n\nFigures."), "two": lambda: Part("## Two\n\nMore.", ["too little"])}
-    assert parts.measure("bench-it", "it", made, whole=False) == []
+    made = {"one": lambda: Part("## One\n\nFigures."), "": lambda: Part("## Two\n\nMore.", ["too little"])}
+    assert parts.measure("make bench-it DATA=...", "it", made, whole=False) == []
     assert written == {}
     assert "## Two" in capsys.readouterr().out
-    missed = parts.measure("bench-it", "it", made)
+    missed = parts.measure("make bench-it DATA=...", "it", made)
     assert missed == ["too little"]
-    assert list(written) == ["it-one", "it-two"]
+    assert list(written) == ["it-one", "it"], "a part without a name has the section's"
     assert written["it-one"].startswith("## One\n\n`make bench-it DATA=...` (1 minute). ")
-    assert written["it-two"].endswith("\n\nMore.")  # targets are held by the exit code, and stand in no public table
+    assert written["it"].endswith("\n\nMore.")  # targets are held by the exit code, and stand in no public table
     assert (parts.exit_code([]), parts.exit_code(missed)) == (0, 1)
     assert "missed: too little\n" in capsys.readouterr().out

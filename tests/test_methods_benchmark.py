@@ -50,7 +50,7 @@ def measure_line(table: Table, document: Path, monkeypatch: pytest.MonkeyPatch) 
 
         monkeypatch.setattr(methods, "run_and_score", run_and_score)
         line: dict[str, Callable[[], Part]] = {"a-x2": lambda: table.measure(method, workers)}
-        return measure("bench-methods", "methods", line, timed=False, document=document)
+        return measure("make bench-methods DATA=...", "methods", line, timed=False, document=document)
 
     return measured
 
