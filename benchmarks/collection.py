@@ -17,7 +17,8 @@ from .parts import Part, measure
 from .quality import OUT, Case, mean, run_and_score
 from .results import table
 from .satellite import AERIAL, LANDSAT, SCALE, SENTINEL, SIDE, TESTED, TRAINING, UNSUITED, prepare
-from .shipped_prior import pictures, write_manifest
+from .shipped_prior import pictures
+from .srpipe_process import COMMAND, write_manifest
 
 FEW, MANY = 150, 600
 """Steps of a training."""
@@ -48,9 +49,9 @@ class Trained:
 
 def train_prior(name: str, images: list[Path], *options: str) -> tuple[Path, dict[str, Any]]:
     """One `srpipe prior` over the images: the file it wrote and the summary it printed."""
-    manifest, output = OUT / f"{name}.csv", OUT / f"{name}.safetensors"
-    write_manifest(((image, 1.0) for image in images), manifest)
-    command = [sys.executable, "-m", "jobs.cli", "prior", str(manifest), "-o", str(output), "--json", *options]
+    manifest = write_manifest(OUT / f"{name}.csv", ["uri"], ([image.resolve()] for image in images))
+    output = OUT / f"{name}.safetensors"
+    command = [*COMMAND, "prior", str(manifest), "-o", str(output), "--json", *options]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return output, json.loads(done.stdout)
 

@@ -4,8 +4,6 @@ DATA holds odd/, satellite/, satellite_pairs/, archive/ and large/. What Pillow 
 refused for a reason that is told; all else is to fail in words. Writes docs/fidelity.md; exit code 1 when one is not.
 """
 
-import csv
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -20,6 +18,7 @@ from .likeness import SCALE, Likeness, compare
 from .quality import OUT
 from .references import Decoded, decode
 from .results import FIDELITY, machine, table, write_section
+from .srpipe_process import srpipe, write_manifest
 
 HERE = OUT / "fidelity"
 
@@ -88,20 +87,15 @@ def run(folder: Folder, data: Path) -> tuple[list[Line], list[str]]:
     """One `srpipe run` over all files of a folder, a look at each, and what was expected of the run and is not so."""
     files = sorted(path for path in (data / folder.name).iterdir() if path.suffix not in _NO_IMAGES)
     place = HERE / "-".join((folder.name.replace("/", "-"), *folder.options[:2])).replace(":", "")
-    place.mkdir(parents=True, exist_ok=True)
-    manifest = place / "m.csv"
-    with manifest.open("w", newline="") as file:
-        csv.writer(file).writerows([["uri", "id"], *([path.resolve(), path.name] for path in files)])
-    command = [sys.executable, "-m", "jobs.cli", "run", str(manifest), "-o", str(place / "out"), "-s", str(SCALE)]
-    fixed = ("--preset", "fast", "--executor", "inline", "--existing", "overwrite")
-    ended = subprocess.run([*command, *fixed, *folder.options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    told = ended.stderr.decode(errors="replace")
-    print(told, file=sys.stderr)
+    manifest = write_manifest(place / "m.csv", ["uri", "id"], ([path.resolve(), path.name] for path in files))
+    fixed = ("-s", str(SCALE), "--preset", "fast", "--executor", "inline", "--existing", "overwrite")
+    ended = srpipe("run", manifest, "-o", place / "out", *fixed, *folder.options)
+    print(ended.err, file=sys.stderr)
     records = {record["key"]: record for record in pq.read_table(place / "out/manifest.parquet").to_pylist()}
     code = 3 if any(record["status"] == "failed" for record in records.values()) else 0
     missed = [
-        *([f"{folder.title} ended with {ended.returncode}, not {code}"] if ended.returncode != code else []),
-        *([f"{folder.title}: a traceback"] if "Traceback" in told else []),
+        *([f"{folder.title} ended with {ended.code}, not {code}"] if ended.code != code else []),
+        *([f"{folder.title}: a traceback"] if "Traceback" in ended.err else []),
     ]
     return [look(path, records[path.name], folder) for path in files], missed
 

@@ -5,8 +5,6 @@ first image does. DATA holds kodak/. Exit code 1 when it takes more than a quart
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 from functools import partial
@@ -18,7 +16,8 @@ from PIL import Image
 
 from .parts import Part, exit_code, measure
 from .results import RESULTS, table
-from .same_pixels import REPOSITORY, checkout
+from .same_pixels import checkout
+from .srpipe_process import REPOSITORY, srpipe_of
 
 BEFORE = "ac389d8"
 """The last one whose networks knew bicubic alone, and went to x4 by two stages."""
@@ -59,12 +58,8 @@ def crop(photograph: Path, side: int, path: Path) -> Path:
 
 def seconds(source: Path, image: Path, out: Path) -> float:
     """Of one image, as its record tells, by the sources in a folder."""
-    code = "import sys; from jobs.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "run", str(image), "-o", str(out), "--scale", "4", "--executor", "inline"]
-    options = ("--threads-per-worker", "1", "--device", "cpu", "--json")
-    # These sources are first on the path, before the environment's own srpipe.
-    environment = os.environ | {"PYTHONPATH": str(source)}
-    subprocess.run([*command, *options], cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)
+    options = ("--scale", "4", "--executor", "inline", "--threads-per-worker", "1", "--device", "cpu", "--json")
+    srpipe_of(source, "run", image, "-o", out, *options)
     (taken,) = pq.read_table(out / "manifest.parquet", columns=["total_s"])["total_s"].to_pylist()
     return float(taken)
 

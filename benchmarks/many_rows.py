@@ -20,6 +20,7 @@ from sr_ops.settings import Settings
 from .parts import Part, measure
 from .quality import OUT
 from .results import table
+from .srpipe_process import write_manifest
 from .stubbed_run import WORKERS, Driver
 
 HERE = OUT / "rows"
@@ -41,10 +42,8 @@ def make_collection(rows: int) -> Path:
     names = [f"{number:06}.png" for number in range(rows)]
     for name in names:
         (folder / name).write_bytes(b"never read")
-    manifest = HERE / f"{rows}.csv"
-    lines = (f"{folder.name}/{name},site {number % 7}\n" for number, name in enumerate(names))
-    manifest.write_text("uri,site\n" + "".join(lines))
-    return manifest
+    lines = ((f"{folder.name}/{name}", f"site {number % 7}") for number, name in enumerate(names))
+    return write_manifest(HERE / f"{rows}.csv", ("uri", "site"), lines)
 
 
 def drive(manifest: Path, output: Path, steps: int) -> Driver:

@@ -23,6 +23,7 @@ from .parts import Part, exit_code, measure
 from .process_memory import Usage, run_limited
 from .quality import OUT
 from .results import FIDELITY, table
+from .srpipe_process import COMMAND
 
 HERE = OUT / "memory"
 PLOT = FIDELITY.with_name("memory.png")
@@ -129,7 +130,7 @@ def run(scene: Scene) -> Measured:
     """One run of `srpipe` in processes that are watched and limited. Raises RuntimeError when it does not end well."""
     output = HERE / "out"
     shutil.rmtree(output, ignore_errors=True)
-    command = [sys.executable, "-m", "jobs.cli", "run", str(scene.path), "-o", str(output), "-s", str(scene.scale)]
+    command = [*COMMAND, "run", str(scene.path), "-o", str(output), "-s", str(scene.scale)]
     usage = run_limited([*command, "--executor", "inline", "--json", *scene.options], LIMIT)
     if usage.code != 0:
         raise RuntimeError(f"{' '.join(scene.options)} on {scene.path} ended with exit code {usage.code}")

@@ -3,14 +3,12 @@
 DATA holds kodak/ and set5/. Everything runs on the CPU.
 """
 
-import csv
 import json
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from .bare_loop import STEPS
 from .parts import Part, exit_code, measure
 from .quality import OUT, Case, run_and_score
 from .results import table
+from .srpipe_process import COMMAND, write_manifest
 
 HERE = OUT / "pipeline"
 
@@ -89,8 +88,8 @@ def by_loop(folder: Path) -> Span:
 
 def run_srpipe(manifest: Path, output: Path, *options: str) -> None:
     """One `srpipe run` with the default preset; every image is done anew."""
-    command = [sys.executable, "-m", "jobs.cli", "run", str(manifest), "-o", str(output), *options]
-    subprocess.run([*command, "--device", "cpu", "--existing", "overwrite"], check=True, stdout=subprocess.DEVNULL)
+    command = [*COMMAND, "run", str(manifest), "-o", str(output), "--device", "cpu", "--existing", "overwrite"]
+    subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
 
 
 def overhead(data: Path) -> Part:
@@ -128,19 +127,13 @@ def _same_pixels(tiles: Path, file: Path) -> bool:
     return bool((stitch(str(tiles.resolve())) == read_levels(str(file.resolve()))).all())
 
 
-def write_manifest(path: Path, rows: Iterable[list[str]], *more_columns: str) -> Path:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([["uri", *more_columns], *rows])
-    return path
-
-
 def seconds_per_image(data: Path) -> Part:
     """Where the seconds of one image go, from the columns of its record."""
     cases = [(side, scale) for side in TIMED_SIDES for scale in TIMED_SCALES]
     for side in TIMED_SIDES:
         _save_crop(data / PHOTOGRAPHS[0], HERE / f"{side}.png", side)
-    lines = ([str((HERE / f"{side}.png").resolve()), str(scale), f"{side}-x{scale}"] for side, scale in cases)
-    manifest = write_manifest(HERE / "timed.csv", lines, "scale", "id")
+    lines = (((HERE / f"{side}.png").resolve(), scale, f"{side}-x{scale}") for side, scale in cases)
+    manifest = write_manifest(HERE / "timed.csv", ("uri", "scale", "id"), lines)
     run_srpipe(manifest, HERE / "timed", "--workers", "1")
     records = {record["key"]: record for record in pq.read_table(HERE / "timed/manifest.parquet").to_pylist()}
     rows = []

@@ -1,6 +1,5 @@
 """What the main job promises besides PSNR, each shown by doing it."""
 
-import csv
 import itertools
 import json
 import statistics
@@ -29,7 +28,7 @@ from sr_ops.learning.learn import fit_stages
 from sr_ops.learning.observation import Observation
 from sr_ops.settings import Preset, preset
 
-SRPIPE = [sys.executable, "-m", "jobs.cli"]
+from .srpipe_process import COMMAND, srpipe, write_manifest
 
 SET5 = ("baby", "bird", "butterfly", "head", "woman")
 
@@ -159,33 +158,23 @@ def broken_among_many(out: Path) -> Promise:
 
 def nothing_to_do(out: Path) -> Promise:
     """The same run once more, watching what is imported."""
-    command = [
-        sys.executable,
-        "-X",
-        "importtime",
-        "-m",
-        "jobs.cli",
-        "run",
-        str(out / "order-a.csv"),
-        "-o",
-        str(out / "order-a"),
-    ]
+    options, watching = (*_FEW_STEPS, "--workers", "1"), {"PYTHONPROFILEIMPORTTIME": "1"}
     started = time.monotonic()
-    done = subprocess.run([*command, *_FEW_STEPS, "--workers", "1"], capture_output=True, text=True, check=True)
+    done = srpipe("run", out / "order-a.csv", "-o", out / "order-a", *options, changes=watching)
     seconds = time.monotonic() - started
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    kept = "already done" in done.stdout and not loaded & {"ray", "torch"}
+    loaded = {line.rpartition("|")[2].strip() for line in done.err.splitlines() if line.startswith("import time:")}
+    kept = done.code == 0 and "already done" in done.out and not loaded & {"ray", "torch"}
     measured = f"{seconds:.1f} s, Ray {'loaded' if 'ray' in loaded else 'not loaded'}"
     return Promise("a second run with nothing to do does not start Ray", measured, "Ray not loaded", kept)
 
 
 def help_is_quick() -> Promise:
     """Whole-process time of the installed command, median of nine."""
-    srpipe = Path(sys.executable).parent / "srpipe"
+    installed = Path(sys.executable).parent / "srpipe"
     times = []
     for _ in range(9):
         started = time.monotonic()
-        subprocess.run([srpipe, "--help"], check=True, capture_output=True)
+        subprocess.run([installed, "--help"], check=True, capture_output=True)
         times.append(time.monotonic() - started)
     median = statistics.median(times)
     return Promise("`srpipe --help`, median of 9", f"{median:.2f} s", "under 0.5 s", median < 0.5)
@@ -216,15 +205,11 @@ def _hashes(output: Path, files: list[Path], *options: str) -> dict[str, str]:
 
 
 def _run(manifest: Path, output: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*SRPIPE, "run", str(manifest), "-o", str(output), *options], stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.run([*COMMAND, "run", manifest, "-o", output, *options], stdout=subprocess.PIPE, text=True)
 
 
 def _manifest(path: Path, files: list[Path]) -> Path:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([["uri"], *([str(name.resolve())] for name in files)])
-    return path
+    return write_manifest(path, ["uri"], ([file.resolve()] for file in files))
 
 
 def _levels(path: Path) -> Tensor:

@@ -3,7 +3,6 @@
 DATA holds set5/ and set14/, each with the HR images and LR_bicubic/X2..X4/<name>x2.png made by MATLAB.
 """
 
-import csv
 import json
 import subprocess
 import sys
@@ -20,9 +19,9 @@ from sr_ops.settings import preset as make_preset
 from . import promises
 from .parts import Part, exit_code, measure
 from .results import table
+from .srpipe_process import COMMAND, write_manifest
 
 OUT = Path("bench-out")
-SRPIPE = [sys.executable, "-m", "jobs.cli"]
 
 SCALES = (2, 3, 4)
 
@@ -67,24 +66,17 @@ def find_cases(data: Path) -> list[Case]:
 
 def run_cases(name: str, cases: list[Case], *options: str) -> Path:
     """One `srpipe run` over the cases; its output."""
-    OUT.mkdir(exist_ok=True)
-    manifest = OUT / f"{name}.csv"
-    with manifest.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["uri", "id", "scale", "reference", "kernel", "noise"])
-        writer.writerows(
-            [case.lr.resolve(), case.id, case.scale, case.hr.resolve(), case.kernel, case.noise] for case in cases
-        )
-    output = OUT / name
-    command = [*SRPIPE, "run", str(manifest), "-o", str(output), "--existing", "overwrite", *options]
-    subprocess.run(command, check=True)
+    columns = ("uri", "id", "scale", "reference", "kernel", "noise")
+    rows = ((case.lr.resolve(), case.id, case.scale, case.hr.resolve(), case.kernel, case.noise) for case in cases)
+    manifest, output = write_manifest(OUT / f"{name}.csv", columns, rows), OUT / name
+    subprocess.run([*COMMAND, "run", manifest, "-o", output, "--existing", "overwrite", *options], check=True)
     return output
 
 
 def run_and_score(name: str, cases: list[Case], *options: str) -> dict[str, dict[str, Any]]:
     """One `srpipe run` and one `srpipe eval` over the cases; the scores by id."""
     output = run_cases(name, cases, *options)
-    done = subprocess.run([*SRPIPE, "eval", str(output), "--json"], check=True, capture_output=True, text=True)
+    done = subprocess.run([*COMMAND, "eval", output, "--json"], check=True, capture_output=True, text=True)
     return {score["key"]: score for score in json.loads(done.stdout)["scores"]}
 
 

@@ -6,9 +6,7 @@ sha256 over those of its tiles, for either version.
 """
 
 import argparse
-import csv
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,8 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .results import table
-
-REPOSITORY = Path(__file__).parent.parent
+from .srpipe_process import REPOSITORY, srpipe_of, write_manifest
 
 SETS, SCALES = ("set5", "set14"), (2, 3, 4)
 
@@ -35,18 +32,12 @@ def manifest(data: Path, name: str, scale: int, path: Path) -> Path:
     images = sorted((data / name / "LR_bicubic" / f"X{scale}").glob("*.png"))
     if not images:
         sys.exit(f"{data / name}: no LR images for x{scale}; DATA names a folder with set5/ and set14/")
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([["uri", "id"], *([image.resolve(), image.stem] for image in images)])
-    return path
+    return write_manifest(path, ["uri", "id"], ([image.resolve(), image.stem] for image in images))
 
 
 def tiles(source: Path, images: Path, scale: int, out: Path) -> dict[str, str]:
     """The sha256 of every tile that this version writes."""
-    code = "import sys; from jobs.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "run", str(images), "-o", str(out), "--scale", str(scale), "--json"]
-    # The environment's own srpipe comes after: this checkout is first on the path, in worker processes, too.
-    environment = os.environ | {"PYTHONPATH": str(source)}
-    subprocess.run(command, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)
+    srpipe_of(source, "run", images, "-o", out, "--scale", str(scale), "--json")
     found = sorted((out / "tiles").rglob("*.png"))
     return {str(tile.relative_to(out)): hashlib.sha256(tile.read_bytes()).hexdigest() for tile in found}
 

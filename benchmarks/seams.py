@@ -1,7 +1,6 @@
 """The same image in one tile and in tiles of 64: whether a border between tiles can be told."""
 
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from sr_ops.settings import Preset, preset
 from .parts import Part
 from .quality import OUT
 from .results import FIDELITY, machine, table
+from .srpipe_process import COMMAND
 
 HERE = OUT / "seams"
 PLOT = FIDELITY.with_name("seams.png")
@@ -160,7 +160,7 @@ def _output(kind: str, tile_size: int, kernel: str) -> Path:
 def _enlarged(path: Path, tile_size: int, kernel: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """(C, H, W) without alpha, and what is known of it."""
     output = _output(path.stem, tile_size, kernel)
-    command = [sys.executable, "-m", "jobs.cli", "run", str(path), "-o", str(output), "-s", str(SCALE)]
+    command = [*COMMAND, "run", str(path), "-o", str(output), "-s", str(SCALE)]
     options = ("--preset", "fast", "--executor", "inline", "--existing", "overwrite", "--tile-size", str(tile_size))
     subprocess.run([*command, *options, "--kernel", kernel], check=True, stdout=subprocess.DEVNULL)
     return _read(output / "tiles" / path.name)

@@ -5,7 +5,6 @@ aerial_drone/, satellite_train/ and archive/. Equal on the same kind of processo
 command goes on.
 """
 
-import csv
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 
 from pipeline.manifest.manifest import IMAGE_SUFFIXES
 from pipeline.manifest.training_images import WEIGHT
+
+from .srpipe_process import COMMAND, write_manifest
 
 OUT = Path("bench-out")
 
@@ -33,17 +34,8 @@ NOT_LEARNED = {
 """Of satellite_train: benchmarks/collection.py tests with them."""
 
 
-def write_manifest(rows: Iterable[tuple[Path, float]], manifest: Path) -> None:
-    """Pictures and how much each counts."""
-    manifest.parent.mkdir(exist_ok=True)
-    with manifest.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["uri", WEIGHT])
-        writer.writerows((image.resolve(), weight) for image, weight in rows)
-
-
 def pictures(data: Path) -> Iterable[tuple[Path, float]]:
-    """All that is learned from."""
+    """All that is learned from, and how much each counts."""
     for folder, share in SHARES.items():
         paths = [path for path in sorted((data / folder).iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES]
         learned = [path for path in paths if path.name not in NOT_LEARNED]
@@ -51,13 +43,13 @@ def pictures(data: Path) -> Iterable[tuple[Path, float]]:
 
 
 def main(data: Path, options: list[str]) -> None:
-    manifest = OUT / "prior.csv"
-    write_manifest(pictures(data), manifest)
+    rows = ((image.resolve(), weight) for image, weight in pictures(data))
+    manifest = write_manifest(OUT / "prior.csv", ("uri", WEIGHT), rows)
     started = time.monotonic()
-    command = [sys.executable, "-m", "jobs.cli", "prior", str(manifest), "--max-images", "1000", *options]
+    command = [*COMMAND, "prior", str(manifest), "--max-images", "1000", *options]
     if not ANY_CAMERA.exists():
-        subprocess.run([*command, "--from", "none", "-o", str(ANY_CAMERA)], check=True)
-    subprocess.run([*command, "--from", str(ANY_CAMERA), "--clean", "-o", str(SHIPPED)], check=True)
+        subprocess.run([*command, "--from", "none", "-o", ANY_CAMERA], check=True)
+    subprocess.run([*command, "--from", ANY_CAMERA, "--clean", "-o", SHIPPED], check=True)
     ANY_CAMERA.unlink()
     print(f"{(time.monotonic() - started) / 60:.0f} minutes")
 

@@ -1,6 +1,5 @@
 """One batch: spoiled files under odd names, and how a run over them is asked for. Decided by two numbers alone."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from random import Random
 from pipeline.config import Device, Dpi, Executor, Form, Format, RunConfig
 from sr_ops.settings import FitSettings, Method, Settings
 
+from ..srpipe_process import write_manifest
 from . import names
 from .seeds import Seed
 from .spoiling import spoil
@@ -64,8 +64,7 @@ class Batch:
             path.write_bytes(item.data)
         table = folder / self.manifest
         if self.manifest.endswith(".csv"):
-            with table.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([["uri"], *([item.path] for item in self.inputs)])
+            write_manifest(table, ["uri"], ([item.path] for item in self.inputs))
         elif self.manifest:
             lines = (json.dumps({"image": str(folder / item.path)}) for item in self.inputs)
             table.write_text("".join(f"{line}\n" for line in lines))
