@@ -14,19 +14,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline import load_prior
 from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from pipeline.manifest.manifest import IMAGE_SUFFIXES
-from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.enlarging.enlarge import enlarge_tiled
-from sr_ops.enlarging.model import Model, degradation_of, network_of, no_phase
-from sr_ops.enlarging.stages import stages_of
-from sr_ops.estimation.signs import Signs
+from sr_ops.enlarging.model import degradation_of, network_of, no_phase
 from sr_ops.image.domain import UNIT
 from sr_ops.image.resample import downscale
-from sr_ops.learning.damage import find_damage
 from sr_ops.learning.fit import fit
-from sr_ops.learning.held_out import Examination, hold_out
-from sr_ops.learning.pairs import Lesson, father_son_pyramid
+from sr_ops.learning.observation import Observation
+from sr_ops.learning.subject import Subject
 from sr_ops.measures.metrics import psnr_y
 from sr_ops.networks.residual_network import ResidualNetwork
 from sr_ops.priors.prior import Prior
@@ -63,48 +60,42 @@ Results = dict[tuple[str, int], list[Result]]
 """By the variant's name and its steps, a result for each picture."""
 
 
-class Subject:
-    """One LR image with its truth, ready to be learned from as `learning` does it."""
+class Tested:
+    """One LR image with its truth, to be learned from as `learning` does it."""
 
     def __init__(self, hr: Tensor, scale: int, prior: Prior) -> None:
-        self._hr, self._prior = hr, prior
-        lr = downscale(hr, scale)
-        self._lr = from_levels(lr)
-        whole = preset(Preset.BALANCED, from_prior=True)
-        self._settings = replace(whole, scale=scale, width=prior.body.width, depth=prior.body.depth)
-        parts = hold_out(self._lr, scale, self._settings.seed)
-        assert parts is not None
-        damage = find_damage(Signs(self._lr), parts.windows)
-        self._degradation = damage.as_noise_of(degradation_of(self._settings))
-        (stage,) = stages_of(self._settings, self._degradation)
-        seed = self._settings.seed
-        self._examination = Examination(parts, stage, damage, seed)
-        pairs = father_son_pyramid(self._lr, stage, parts.taught, damage, seed)
-        self._lesson = Lesson(pairs, damage.told(len(lr)))
+        """Take the heads of `prior` for any camera alone: it has to be without clean ones."""
+        self._hr, settings = hr, settings_of(prior, scale)
+        observation = Observation(from_levels(downscale(hr, scale)), degradation_of(settings))
+        self._subject = Subject.of(observation, settings, prior)
+        assert self._subject.parts is not None
+        self._examination = self._subject.examination(self._subject.parts)
+        self._lesson = self._subject.first_lesson()
 
-    def network(self) -> ResidualNetwork:
-        """The prior's."""
-        scale = self._settings.scale
-        bands, weights = self._prior.weights(scale, len(self._lr), clean=False)
-        return network_of(weights, bands, scale, self._settings, torch.device("cpu"))
+    def of_prior(self) -> Result:
+        """What the prior comes to as it is."""
+        return self._measured(self._subject.network(0))
 
     def fitted(self, variant: Variant, steps: int) -> Result:
         """What a fit comes to."""
-        network = self.network()
+        network, settings = self._subject.network(0), self._subject.settings
         variant.prepare(network)
-        settings = replace(self._settings.fit, steps=steps, learning_rate=variant.rate)
         started = time.process_time()
-        fit(network, self._lesson, settings, self._settings.seed)
+        fit(network, self._lesson, replace(settings.fit, steps=steps, learning_rate=variant.rate), settings.seed)
         seconds = time.process_time() - started
         fold(network)
-        return replace(self.measured(network), seconds=seconds)
+        return replace(self._measured(network), seconds=seconds)
 
-    def measured(self, network: ResidualNetwork) -> Result:
+    def _measured(self, network: ResidualNetwork) -> Result:
         """By the whole way that the worker takes."""
-        told, scale = self._lesson.told, self._settings.scale
-        model = Model(Method.ZSSR, self._degradation, (network,), told)
-        sr = to_levels(enlarge_tiled(self._lr, model, self._settings, no_phase, UNIT))
-        return Result(psnr_y(sr, self._hr, scale), self._examination.of(network, told))
+        subject, model = self._subject, self._subject.by_networks(Method.ZSSR, (network,))
+        sr = to_levels(enlarge_tiled(subject.lr, model, subject.settings, no_phase, UNIT))
+        return Result(psnr_y(sr, self._hr, subject.settings.scale), self._examination.of(network, subject.told))
+
+
+def settings_of(prior: Prior, scale: int) -> Settings:
+    """By which a prior is fitted and enlarges."""
+    return replace(preset(Preset.BALANCED, from_prior=True), scale=scale).with_body(prior.largest)
 
 
 def pictures(data: Path, group: str) -> Iterator[Path]:
@@ -130,29 +121,26 @@ def spread(pictures: list[Tensor], count: int | None) -> list[Tensor]:
     return [pictures[number * len(pictures) // count] for number in range(count)]
 
 
-def results_of(subjects: Iterator[Subject], steps: Sequence[int]) -> Results:
+def results_of(images: Iterator[Tested], steps: Sequence[int]) -> Results:
     """Every variant at every number of steps; ("", 0) is the prior."""
     found: Results = {("", 0): []}
-    for number, subject in enumerate(subjects):
+    for number, image in enumerate(images):
         if number == 0:
-            subject.fitted(VARIANTS[0], 1)  # the first of a process pays for what libraries set up
-        found["", 0].append(subject.measured(subject.network()))
+            image.fitted(VARIANTS[0], 1)  # the first of a process pays for what libraries set up
+        found["", 0].append(image.of_prior())
         for variant in VARIANTS:
             for count in steps:
-                found.setdefault((variant.name, count), []).append(subject.fitted(variant, count))
+                found.setdefault((variant.name, count), []).append(image.fitted(variant, count))
     return found
 
 
 def compare(data: Path, scale: int, options: argparse.Namespace) -> Part:
     """One scale, all groups."""
-    prior_file = read_prior(SHIPPED)
-    assert prior_file is not None
-    prior = weights(prior_file)
-    groups = {}
+    prior, groups = replace(load_prior(), clean={}), {}
     for group in options.groups:
         levels = (middle(read_levels(str(path.resolve())), options.side, scale) for path in pictures(data, group))
         hrs = spread([hr for hr in levels if min(hr.shape[-2:]) >= SHORTEST], options.pictures)
-        groups[group] = results_of((Subject(hr, scale, prior) for hr in hrs), options.steps)
+        groups[group] = results_of((Tested(hr, scale, prior) for hr in hrs), options.steps)
     counts = ", ".join(f"{len(of['', 0])} of {group}" for group, of in groups.items())
     return Part(f"""## What to fit at x{scale}
 
@@ -169,7 +157,7 @@ def gains_table(groups: dict[str, Results], prior: Prior, scale: int) -> str:
     plain = [f"{mean([result.psnr for result in of['', 0]]):.2f} dB" for of in groups.values()]
     rows = [["prior as it is", "0", "0", "0.00", *plain]]
     for variant in VARIANTS:
-        network = network_of(prior.heads[scale, 3], 3, scale, _sized(prior, scale), torch.device("cpu"))
+        network = network_of(prior.heads[scale, 3], 3, scale, settings_of(prior, scale), torch.device("cpu"))
         variant.prepare(network)
         for count in (count for name, count in first if name == variant.name):
             fits = [result for of in groups.values() for result in of[variant.name, count]]
@@ -177,11 +165,6 @@ def gains_table(groups: dict[str, Results], prior: Prior, scale: int) -> str:
             seconds = mean([result.seconds for result in fits])
             rows.append([variant.name, f"{learned(network):,}", str(count), f"{seconds:.2f}", *cells])
     return table(["fitted", "numbers", "steps", "s", *groups], rows)
-
-
-def _sized(prior: Prior, scale: int) -> Settings:
-    settings = preset(Preset.BALANCED, from_prior=True)
-    return replace(settings, scale=scale, width=prior.body.width, depth=prior.body.depth)
 
 
 def _gain(before: list[Result], after: list[Result]) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 from benchmarks import fits
 from benchmarks.fit_variants import VARIANTS, Variant, fold, learned
 from jobs.sample_pictures import satellite_view
+from sr_ops.enlarging.model import degradation_of
 from sr_ops.enlarging.stages import stages_of
 from sr_ops.learning.fit import fit
 from sr_ops.learning.pairs import Lesson, father_son_pyramid
@@ -41,7 +42,7 @@ def fitted(variant: Variant, hr: Tensor) -> DirectNetwork:
     network = fresh()
     variant.prepare(network)
     settings = replace(preset(Preset.BALANCED, from_prior=True), scale=2)
-    (stage,) = stages_of(settings, fits.degradation_of(settings))
+    (stage,) = stages_of(settings, degradation_of(settings))
     lesson = Lesson(father_son_pyramid(hr / 255, stage), torch.zeros(3, 2))
     fit(network, lesson, FitSettings(steps=5, crop=32, learning_rate=variant.rate), 0)
     return network
@@ -89,12 +90,12 @@ def test_channel_factors_begin_at_one_and_fold_into_the_weights(hr: Tensor) -> N
 def test_every_way_to_fit_has_a_result_of_every_picture(hr: Tensor) -> None:
     """The same from the same start, whatever was fitted before; a gain is a fit's over the prior."""
     heads = {(2, bands): fresh(bands).state_dict() for bands in (3, 1)}
-    subjects = [fits.Subject(levels, 2, Prior(BODY, heads)) for levels in (hr, hr[:1].contiguous())]
-    found = fits.results_of(iter(subjects), [2])
+    images = [fits.Tested(levels, 2, Prior(BODY, heads)) for levels in (hr, hr[:1].contiguous())]
+    found = fits.results_of(iter(images), [2])
     assert list(found) == [("", 0), *((variant.name, 2) for variant in VARIANTS)]
     assert all(len(results) == 2 for results in found.values())
     assert all(result.seconds > 0 for key, results in found.items() if key[1] for result in results)
-    again = subjects[1].fitted(VARIANTS[-1], 2)
+    again = images[1].fitted(VARIANTS[-1], 2)
     assert replace(again, seconds=0.0) == replace(found[VARIANTS[-1].name, 2][1], seconds=0.0)
 
 
