@@ -25,8 +25,8 @@ from pipeline.output.status import Status
 
 from .fuzzing.batch import Input, make_batch
 from .fuzzing.checking import Result, Violation, Workshop
-from .fuzzing.processes import resident, tree
 from .fuzzing.seeds import Seed, all_seeds, real_seeds
+from .processes import resident, tree
 from .quality import OUT
 from .results import machine, table, write_section
 

@@ -6,9 +6,8 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-_PAGE = resource.getpagesize()
+from .processes import command_line, resident, tree
 
 _PAUSE = 0.05
 """Seconds between two samples."""
@@ -61,43 +60,17 @@ class _Peaks:
             self._sample()
 
     def _sample(self) -> None:
-        worker = _resident(self._root)
-        own_name = _command(self._root)
+        root, *children = tree(self._root)
+        worker, own_name = resident(root), command_line(root)
         decoder = 0
-        for child in _below(self._root):
-            name = _command(child)
+        for child in children:
+            name = command_line(child)
             if name == own_name:  # about to become another program: until then it shares all memory with its parent
                 continue
             if b"pipeline.imagery.reading.decoder" in name:
-                decoder += _resident(child)
+                decoder += resident(child)
             else:
-                worker += _resident(child)
+                worker += resident(child)
         self.worker = max(self.worker, worker)
         self.decoder = max(self.decoder, decoder)
         self.together = max(self.together, worker + decoder)
-
-
-def _below(pid: int) -> list[int]:
-    """All descendants of a process."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, _read(task).split()):
-            found += [child, *_below(child)]
-    return found
-
-
-def _resident(pid: int) -> int:
-    fields = _read(Path(f"/proc/{pid}/statm")).split()
-    return int(fields[1]) * _PAGE if fields else 0
-
-
-def _command(pid: int) -> bytes:
-    return _read(Path(f"/proc/{pid}/cmdline"))
-
-
-def _read(path: Path) -> bytes:
-    """Empty for what a process that has ended leaves no more."""
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""

@@ -37,6 +37,8 @@ from pipeline.work.ledger import Ledger
 from pipeline.work.units import Group, Row, answer_to_json, unit_from_json
 from sr_ops.settings import FitSettings, Settings
 
+from .processes import resident
+
 WORKERS = 2
 
 SAMPLES = 20
@@ -144,8 +146,8 @@ class Watch(Observer):
 
 
 def held_bytes() -> int:
-    """What this process has resident now. Linux only."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """What this process has resident now."""
+    return resident(os.getpid())
 
 
 def peak_bytes() -> int:

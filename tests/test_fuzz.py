@@ -15,8 +15,8 @@ from benchmarks import fuzz
 from benchmarks.fuzz import Fuzzed, keep
 from benchmarks.fuzzing.batch import Batch, make_batch
 from benchmarks.fuzzing.checking import Workshop
-from benchmarks.fuzzing.processes import tree
 from benchmarks.fuzzing.seeds import Seed, all_seeds
+from benchmarks.processes import tree
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

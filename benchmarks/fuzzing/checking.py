@@ -26,8 +26,8 @@ from pipeline.output.status import Status
 from pipeline.work.units import Division
 from sr_ops.image import sheet
 
+from ..processes import tree
 from .batch import Batch, Input
-from .processes import tree
 
 _EXPECTED = {ErrorType.BAD_ROW, ErrorType.CORRUPT, ErrorType.UNSUPPORTED, ErrorType.TOO_LARGE, ErrorType.CRASHED}
 """What may come of a spoiled file that is there, on a disk with room. All others, `internal` first, are bugs."""
