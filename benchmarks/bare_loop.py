@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.priors.prior_file import read_prior, weights
+from pipeline import load_prior
 from sr_ops import super_resolve
 from sr_ops.priors.prior import Prior
 from sr_ops.settings import Preset, Settings, preset
@@ -35,12 +35,8 @@ def enlarge_file(source: Path, output: Path, settings: Settings, prior: Prior) -
 
 def main(folder: Path, out: Path, scale: int) -> None:
     torch.set_num_threads(1)
-    shipped = read_prior("shipped")
-    assert shipped is not None
-    prior = weights(shipped)
-    settings = preset(Preset.BALANCED, from_prior=True)
-    settings = replace(settings, scale=scale, width=shipped.largest.width, depth=shipped.largest.depth)
-    settings = replace(settings, fit=replace(settings.fit, steps=STEPS))
+    prior, settings = load_prior(), preset(Preset.BALANCED, from_prior=True)
+    settings = replace(settings, scale=scale, fit=replace(settings.fit, steps=STEPS))
     out.mkdir(parents=True, exist_ok=True)
     begun = time.time()
     for source in sorted(folder.glob("*.png")):

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from jobs.sample_pictures import satellite_view
+from pipeline import load_prior
 from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from pipeline.output.results import stitch
-from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.enlarging.enlarge import enlarge, enlarge_tiled
 from sr_ops.enlarging.model import degradation_of, no_phase
 from sr_ops.image.domain import UNIT
@@ -94,14 +94,11 @@ def consistency(data: Path, out: Path) -> Promise:
 def tiled_equals_untiled(data: Path) -> Promise:
     """One fit, enlarged whole and in tiles, ensemble and back-projection on, odd sides, one and two threads."""
     lr = from_levels(read_levels(str((data / "set5/LR_bicubic/X2/babyx2.png").resolve())))[:, :151, :137]
-    shipped = read_prior(SHIPPED)
-    assert shipped is not None
-    prior = weights(shipped)
+    prior = load_prior()
     before, after = 0.0, 0.0
     for threads, scale in itertools.product((1, 2), (2, 3, 4)):
         torch.set_num_threads(threads)
-        settings = replace(preset(Preset.BALANCED, from_prior=True), scale=scale)
-        settings = replace(settings, width=shipped.largest.width, depth=shipped.largest.depth)
+        settings = replace(preset(Preset.BALANCED, from_prior=True), scale=scale).with_body(prior.largest)
         model = fit_stages(Observation(lr, degradation_of(settings)), settings, prior).model
         whole = enlarge(lr, model, settings)
         for tile_size in (48, 64, 100):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jobs.sample_pictures import satellite_view
+from pipeline import load_prior
 from pipeline.output.layout import MOSAIC
-from pipeline.priors.prior_file import SHIPPED, read_prior, weights
 from sr_ops.enlarging.enlarge import enlarge
 from sr_ops.enlarging.model import degradation_of
 from sr_ops.image.tiles import cut, owned, paste, plan_tiles
@@ -138,11 +138,8 @@ def _in_greys(difference: NDArray[Any]) -> NDArray[Any]:
 
 def _without_halo() -> NDArray[Any]:
     """(C, H, W) in counts: the scene in tiles that read nothing of their neighbours, less that in one."""
-    shipped = read_prior(SHIPPED)
-    assert shipped is not None
-    prior = weights(shipped)
-    settings = replace(preset(Preset.FAST, from_prior=True), width=shipped.largest.width, depth=shipped.largest.depth)
-    settings = replace(settings, scale=SCALE)
+    prior = load_prior()
+    settings = replace(preset(Preset.FAST, from_prior=True), scale=SCALE).with_body(prior.largest)
     lr = torch.from_numpy(_scene().astype(np.float32)) / 65535
     model = fit_stages(Observation(lr, degradation_of(settings)), settings, prior).model
     whole = enlarge(lr, model, settings)
