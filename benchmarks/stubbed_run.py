@@ -130,8 +130,6 @@ class Watch(Observer):
         self.planned_at = self.worked_at = 0.0
         self.memory: list[tuple[int, int]] = []
 
-    def looking(self, what: str, done: int, todo: int) -> None: ...
-
     def planned(self, plan: Plan, manifest: Manifest) -> None:  # noqa: ARG002 - an Observer's
         self.units, self.todo = len(plan.units), plan.todo
         self.planned_at = self.worked_at = time.monotonic()

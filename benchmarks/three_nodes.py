@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
-from unittest.mock import patch
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,13 +18,10 @@ from PIL import Image
 
 from jobs.sample_pictures import photograph, satellite_view
 from pipeline.config import Device, RunConfig
-from pipeline.driver import dataflow
 from pipeline.driver.observer import Observer
-from pipeline.driver.plan import Plan
 from pipeline.driver.run import run
-from pipeline.manifest.manifest import Manifest
 from pipeline.output.record import Record
-from pipeline.work.units import Answer, GroupRecord, Scene, answer_from_json
+from pipeline.work.units import Answer, GroupRecord, Scene
 from sr_ops.settings import Preset, preset
 
 from .parts import Part, measure
@@ -80,24 +76,18 @@ def make_images() -> int:
 
 
 class Watch(Observer):
-    """An observer that counts, and the answers of the workers as they come."""
+    """An observer that counts, and keeps the answers of the workers as they come."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.done = 0
 
-    def looking(self, what: str, done: int, todo: int) -> None: ...
-
-    def planned(self, plan: Plan, manifest: Manifest) -> None: ...
-
     def finished(self, record: Record) -> None:
         assert record.error_type is None, record
         self.done += 1
 
-    def noting(self, text: str) -> Answer:
-        answer = answer_from_json(text)
+    def answered(self, answer: Answer) -> None:
         self.answers.append(answer)
-        return answer
 
 
 def pieces(answers: list[Answer]) -> list[Piece]:
@@ -189,8 +179,7 @@ def look() -> Part:
     )
     watch = Watch()
     begun = time.monotonic()
-    with patch.object(dataflow, "answer_from_json", watch.noting):
-        summary = run(config, watch)
+    summary = run(config, watch)
     seconds = time.monotonic() - begun
     cluster.shutdown()  # type: ignore[no-untyped-call]
     assert summary.done == watch.done == images, summary

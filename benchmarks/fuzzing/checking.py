@@ -115,7 +115,7 @@ class Workshop:
         outcomes: list[Outcome] = []
         try:
             with _divided() if batch.divided else ExitStack():
-                pipeline.driver.run.run(batch.config(manifest, str(self.output)), _Nobody())
+                pipeline.driver.run.run(batch.config(manifest, str(self.output)), Observer())
         except Exception as error:  # noqa: BLE001 - whatever it is, no file may stop a run
             violations.append(Violation(f"the run ended with {error!r}", everything))
         else:
@@ -140,10 +140,6 @@ class Workshop:
             path: (0, 0) if stat.S_ISDIR(state.st_mode) else (state.st_size, state.st_mtime_ns)
             for path, state in states
         }
-
-
-class _Nobody(Observer):
-    """Looks at nothing."""
 
 
 @contextmanager
