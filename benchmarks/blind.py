@@ -15,11 +15,10 @@ import torch
 
 from sr_ops.camera.kernels import gaussian
 from sr_ops.estimation.estimate import Estimate, pooled
-from sr_ops.estimation.signs import Signs
 
 from . import real_pairs
 from .estimators import estimators
-from .gallery import SIGMAS, apart, cameras, covariance_of
+from .gallery import SIGMAS, apart, cameras, covariance_of, estimated
 from .kernel_shots import Camera, Figures, mean_interpolated, mean_psnr, run_and_measure, shoot, shots
 from .misled import misled
 from .parts import Part, exit_code, measure
@@ -40,8 +39,6 @@ MAY_LOSE = 0.05
 
 WAYS = {"true": (), "estimated": ("--kernel", "estimate"), "bicubic": ("--kernel", "bicubic")}
 """What is told: kernel and noise as they are; nothing, and both are found; that it is bicubic."""
-
-ROUNDED = 1 / 255
 
 
 def pictures_of(data: Path, folder: str, number: int | None = None) -> list[Path]:
@@ -138,9 +135,9 @@ def together(data: Path) -> Part:
     part = Part("")
     for sigma_1, sigma_2, degrees, noise in ((1.4, 1.4, 0, 0.0), (2.0, 1.0, 30, 0.0), (1.2, 1.6, 100, 2.55)):
         one = Camera("one", gaussian(sigma_1, sigma_2, degrees, 2), "", noise)
-        lrs = [shoot(decode(hr.read_bytes()), one, 2).float() / 255 for hr in hrs]
+        lrs = [shoot(decode(hr.read_bytes()), one, 2) for hr in hrs]
         started = time.monotonic()
-        found = [each for lr in lrs if (each := Signs(lr, None, ROUNDED).estimate) is not None]
+        found = [each for lr in lrs if (each := estimated(lr)) is not None]
         seconds = (time.monotonic() - started) / len(lrs)
         single = mean([_error(each, sigma_1, sigma_2, degrees) for each in found])
         joint = _error(pooled(found), sigma_1, sigma_2, degrees)

@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sr_ops.estimation.signs import Signs
 from sr_ops.estimation.spectrum import brightness
 
-from .gallery import SATELLITE, Covariance, Shot, gallery
+from .gallery import SATELLITE, Covariance, Shot, estimated, gallery
 from .parts import Part
 from .pictures import decode
 from .recurrence import recurrence
 from .results import table
 
 SPECTRUM, PATCHES, OF_CAMERA = "spectrum", "patches", "patches, times 4/3"
-
-ROUNDED = 1 / 255
 
 NOISES = (0.0, 2.55)
 """In grey levels."""
@@ -69,11 +66,11 @@ def _chosen(shots: Sequence[Shot]) -> list[Shot]:
 
 
 def _found(shot: Shot) -> Found:
-    lr = decode(shot.case.lr.read_bytes()).float() / 255
+    levels = decode(shot.case.lr.read_bytes())
     started = time.process_time()
-    estimate = Signs(lr, None, ROUNDED).estimate
+    estimate = estimated(levels)
     between = time.process_time()
-    patches = recurrence(brightness(lr))
+    patches = recurrence(brightness(levels.float() / 255))
     ended = time.process_time()
     spectrum = (0.0, 0.0, 0.0) if estimate is None else estimate.covariance
     covariances = {SPECTRUM: spectrum, PATCHES: patches.covariance, OF_CAMERA: patches.of_camera}

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from sr_ops.camera.kernels import gaussian
+from sr_ops.estimation.estimate import Estimate
+from sr_ops.estimation.signs import Signs
 
 from .kernel_shots import Camera, shots
 from .quality import OUT, Case
@@ -60,6 +63,11 @@ def apart(one: Covariance, other: Covariance) -> float:
     """Frobenius norm of the difference."""
     xx, xy, yy = (a - b for a, b in zip(one, other, strict=True))
     return math.hypot(xx, math.sqrt(2) * xy, yy)
+
+
+def estimated(levels: Tensor) -> Estimate | None:
+    """The camera of (C, H, W) of 8-bit levels, as srpipe estimates it."""
+    return Signs(levels.float() / 255, None, 1 / 255).estimate
 
 
 def gallery(data: Path, noise: float) -> list[Shot]:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from sr_ops.estimation.estimate import Estimate
 from sr_ops.estimation.guess import Guess, guess
-from sr_ops.estimation.signs import Signs
 
-from .gallery import Shot, gallery
+from .gallery import Shot, estimated, gallery
 from .kernel_shots import run_and_measure
 from .parts import Part
 from .pictures import decode
@@ -23,8 +22,6 @@ NOISES = (0.0, 2.55)
 
 PRIOR = ("--method", "prior", "--executor", "inline")
 """Fits are not compared here, and small images are not worth a cluster."""
-
-ROUNDED = 1 / 255
 
 CONFIDENCES = ((0.0, 0.5), (0.5, 0.9), (0.9, 1.0))
 
@@ -67,7 +64,7 @@ def misled(data: Path) -> Part:
     verdicts, silent = [], 0
     for noise in NOISES:
         for shot in gallery(data, noise):
-            found = Signs(decode(shot.case.lr.read_bytes()).float() / 255, None, ROUNDED).estimate
+            found = estimated(decode(shot.case.lr.read_bytes()))
             if found is None:
                 silent += 1
             else:
