@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from sr_ops.networks.exact import stay_exact
 from sr_ops.settings import Preset, preset
 
 from .gpu_work import (
@@ -159,8 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if min(options.stacks) > options.images or min(options.stacks) < 1:
         parser.error(f"--stacks {options.stacks}: numbers from 1 on, and one at least within --images {options.images}")
-    torch.backends.cudnn.deterministic = True  # as the worker has it
-    torch.backends.cudnn.allow_tf32 = False
+    stay_exact()  # as the worker does
     parts = []
     for part in report(options):
         print(part, flush=True)
