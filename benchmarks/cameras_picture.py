@@ -5,11 +5,11 @@ settings.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from pipeline.imagery.scored import from_levels, to_levels
@@ -17,7 +17,7 @@ from pipeline.output.results import stitch
 from sr_ops.image.resample import upscale
 
 from .kernel_shots import Camera, Figures, named, run_and_measure, shots
-from .pictures import decode
+from .pictures import captioned, decode
 from .quality import OUT, Case
 from .results import RESULTS
 
@@ -28,7 +28,6 @@ SCALE, SIDE = 2, 192
 """SIDE: of a truth, of which the middle is shown."""
 SHOWN, ENLARGED = 80, 4
 """HR pixels a side, and by how much each is enlarged to be seen."""
-GAP, LINE = 8, 20
 
 Box = tuple[int, int]
 
@@ -78,42 +77,27 @@ def taken(subject: Subject, data: Path) -> dict[str, Case]:
     }
 
 
-def panels(subject: Subject, cases: dict[str, Case], scores: dict[str, Figures]) -> list[tuple[str, Tensor]]:
-    """Captions and levels (C, SIDE, SIDE), from left to right."""
+def panels(subject: Subject, cases: dict[str, Case], scores: dict[str, Figures]) -> list[tuple[str, Image.Image]]:
+    """Captions and pictures, from left to right."""
     lr, wrong, right = cases["right"].lr.read_bytes(), *(cases[name].id for name in ("wrong", "right"))
     interpolated = to_levels(upscale(from_levels(decode(lr)), SCALE))
     results = [stitch(str((OUT / "cameras-runs/tiles" / key).resolve())) for key in (wrong, right)]
-    return [
+    shown = [
         (f"bicubic interpolation: {scores[right].interpolated:.1f} dB", interpolated),
         (f"told {subject.wrong}: {scores[wrong].psnr:.1f} dB", results[0]),
         (f"told {subject.true}: {scores[right].psnr:.1f} dB", results[1]),
         ("the truth", decode(cases["right"].hr.read_bytes())),
     ]
+    return [(caption, magnified(levels)) for caption, levels in shown]
 
 
-def drawn(rows: Sequence[tuple[str, Sequence[tuple[str, Tensor]]]]) -> Image.Image:
-    """A row for each title, a column for each panel, its caption above it."""
-    side, font = SHOWN * ENLARGED, ImageFont.load_default(size=14)
-    height = side + 2 * LINE + 2 * GAP
-    sheet = Image.new("RGB", (len(rows[0][1]) * (side + GAP) + GAP, len(rows) * height + GAP), "white")
-    pen = ImageDraw.Draw(sheet)
-    for row, (title, columns) in enumerate(rows):
-        top = GAP + row * height
-        pen.text((GAP, top), title, "black", font)
-        for column, (caption, levels) in enumerate(columns):
-            left = GAP + column * (side + GAP)
-            pen.text((left, top + LINE), caption, "black", font)
-            sheet.paste(_enlarged(levels, side), (left, top + 2 * LINE))
-    return sheet
-
-
-def _enlarged(levels: Tensor, side: int) -> Image.Image:
-    """The middle, pixel by pixel."""
+def magnified(levels: Tensor) -> Image.Image:
+    """The middle of (C, SIDE, SIDE), every pixel a square."""
     first = (SIDE - SHOWN) // 2
     inside = slice(first, first + SHOWN)
     pixels = levels[:, inside, inside].round().clamp(0, 255).byte().permute(1, 2, 0)
     pixels = pixels.expand(-1, -1, 3).contiguous()
-    return Image.fromarray(pixels.numpy()).resize((side, side), Image.Resampling.NEAREST)
+    return Image.fromarray(pixels.numpy()).resize((SHOWN * ENLARGED,) * 2, Image.Resampling.NEAREST)
 
 
 def main(data: Path) -> None:
@@ -124,7 +108,7 @@ def main(data: Path) -> None:
         (f"{subject.title}, made small by {subject.true}", panels(subject, pair, scores))
         for subject, pair in cases.items()
     ]
-    drawn(rows).save(PLOT, optimize=True)
+    captioned(rows, across=1, letters=14).save(PLOT, optimize=True)
 
 
 if __name__ == "__main__":

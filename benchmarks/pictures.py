@@ -1,11 +1,15 @@
 """8-bit pictures in memory, as the benchmarks make and compare them."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+GAP, LINE = 8, 20
+"""Pixels between the panels of a sheet, and for a line of its text."""
 
 
 def decode(data: bytes) -> Tensor:
@@ -21,3 +25,26 @@ def encode_png(levels: Tensor) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels[..., 0] if len(levels) == 1 else pixels)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def captioned(
+    subjects: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]], across: int, letters: int
+) -> Image.Image:
+    """Squares of one size in a row for each subject, under its title, each under its caption.
+
+    Args:
+        across: subjects beside each other.
+        letters: their size in pixels.
+    """
+    font, side = ImageFont.load_default(size=letters), subjects[0][1][0][1].width
+    width = max(len(panels) for _, panels in subjects) * (side + GAP) + GAP
+    height = side + 2 * LINE + 2 * GAP
+    sheet = Image.new("RGB", (across * width, -(-len(subjects) // across) * height + GAP), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (title, panels) in enumerate(subjects):
+        left, top = number % across * width + GAP, number // across * height + GAP
+        pen.text((left, top), title, "black", font)
+        for column, (caption, panel) in enumerate(panels):
+            pen.text((left + column * (side + GAP), top + LINE), caption, "black", font)
+            sheet.paste(panel, (left + column * (side + GAP), top + 2 * LINE))
+    return sheet

@@ -12,10 +12,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from pipeline.output.results import stitch
 
+from .pictures import captioned
 from .quality import OUT, Case, run_cases
 from .results import RESULTS
 
@@ -27,7 +28,6 @@ SIDE = 384
 """Of what is worked on, in LR pixels: a part of a picture, in whole blocks of its JPEG."""
 SHOWN = 52
 """LR pixels a side."""
-GAP, LINE = 6, 16
 
 TOLD = ("kernel", "kernel_source", "kernel_confidence", "kernel_note", "noise", "notes")
 """Columns of the records that are printed."""
@@ -108,21 +108,6 @@ def _told(record: dict[str, Any]) -> str:
     return f"{record['kernel']}, noise {noise:.1f}" if noise else str(record["kernel"])
 
 
-def drawn(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Image.Image:
-    """Two subjects side by side, each with its title, and its panels under their captions."""
-    side, font = SCALE * SHOWN, ImageFont.load_default(size=11)
-    height, width = side + 2 * LINE + GAP, 3 * (side + GAP) + 2 * GAP
-    sheet = Image.new("RGB", (2 * width, (len(rows) + 1) // 2 * height + GAP), "white")
-    pen = ImageDraw.Draw(sheet)
-    for number, (title, columns) in enumerate(rows):
-        left, top = number % 2 * width + GAP, number // 2 * height + GAP
-        pen.text((left, top), title, "black", font)
-        for column, (caption, picture) in enumerate(columns):
-            pen.text((left + column * (side + GAP), top + LINE), caption, "black", font)
-            sheet.paste(picture, (left + column * (side + GAP), top + 2 * LINE))
-    return sheet
-
-
 def main(data: Path) -> None:
     HERE.mkdir(parents=True, exist_ok=True)
     cases = {subject: cut(subject, data) for subject in SUBJECTS}
@@ -135,7 +120,7 @@ def main(data: Path) -> None:
         (subject.title, panels(subject, case, default[case.id], bicubic.get(case.id)))
         for subject, case in cases.items()
     ]
-    drawn(rows).save(PLOT, optimize=True)
+    captioned(rows, across=2, letters=11).save(PLOT, optimize=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import cameras_picture, kernels_seconds, parts, quality
+from benchmarks import cameras_picture, kernels_seconds, parts, pictures, quality
 from benchmarks.kernel_shots import Camera, in_file, mzsr_taps, named, run_and_measure, shoot, shots
 from benchmarks.parts import Part
 from benchmarks.pictures import decode, encode_png
@@ -119,12 +119,11 @@ def test_fidelity_has_a_forward_model_of_its_own(kernel: str) -> None:
 
 def test_the_picture_shows_pixels_side_by_side() -> None:
     """Panels in order, each its middle, every pixel a square."""
-    side, shown, times, gap, line = (
-        getattr(cameras_picture, name) for name in ("SIDE", "SHOWN", "ENLARGED", "GAP", "LINE")
-    )
+    side, shown, times = cameras_picture.SIDE, cameras_picture.SHOWN, cameras_picture.ENLARGED
+    gap, line = pictures.GAP, pictures.LINE
     ramp = torch.arange(side).expand(3, side, side).clamp_max(255)
-    panels = [("left", ramp), ("right", ramp.flip(-1)[:1])]
-    sheet = np.asarray(cameras_picture.drawn([("title", panels)]))
+    panels = [(name, cameras_picture.magnified(levels)) for name, levels in (("a", ramp), ("b", ramp.flip(-1)[:1]))]
+    sheet = np.asarray(pictures.captioned([("title", panels)], across=1, letters=14))
     top, first = gap + 2 * line, (side - shown) // 2
     left = sheet[top : top + shown * times, gap : gap + shown * times]
     assert np.array_equal(left[::times, ::times, 0], ramp[0, first : first + shown, first : first + shown].numpy())
