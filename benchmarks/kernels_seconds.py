@@ -4,10 +4,8 @@ Both by default settings, in one worker of one thread, in turn; each in a proces
 first image does. DATA holds kodak/. Exit code 1 when it takes more than a quarter.
 """
 
-import argparse
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from .parts import Part, exit_code, measure
-from .results import RESULTS, table
+from .results import table
 from .same_pixels import checkout
 from .srpipe_process import REPOSITORY, srpipe_of
 
@@ -26,34 +24,19 @@ REPETITIONS = 3
 SIDE = 512
 
 
-def main() -> int:
-    """Read the arguments, measure, write docs/results.md; 1 where the bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels_seconds", description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--side", type=int, default=SIDE, help="LR pixels; another one is for a look, writes nothing")
-    options = parser.parse_args()
-    document = RESULTS if options.side == SIDE else None
-    parts = {"": partial(compare, options.data, options.side)}
-    return exit_code(measure("make bench-x4-seconds DATA=...", "kernels-seconds", parts, document=document))
-
-
-def compare(data: Path, side: int) -> Part:
+def compare(data: Path) -> Part:
     """Enlarge by both revisions in turn, and tell what came of it."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        image = crop(data / "kodak" / "kodim01.png", side, work / "lr.png")
+        image = work / "lr.png"
+        with Image.open(data / "kodak" / "kodim01.png") as photograph:
+            photograph.crop((0, 0, SIDE, SIDE)).save(image)
         before = checkout(BEFORE, work / "before")
         pairs = [
             (seconds(before, image, work / f"before-{turn}"), seconds(REPOSITORY, image, work / f"now-{turn}"))
             for turn in range(REPETITIONS)
         ]
-    return section(side, pairs)
-
-
-def crop(photograph: Path, side: int, path: Path) -> Path:
-    with Image.open(photograph) as image:
-        image.crop((0, 0, side, side)).save(path)
-    return path
+    return section(pairs)
 
 
 def seconds(source: Path, image: Path, out: Path) -> float:
@@ -64,7 +47,7 @@ def seconds(source: Path, image: Path, out: Path) -> float:
     return float(taken)
 
 
-def section(side: int, pairs: list[tuple[float, float]]) -> Part:
+def section(pairs: list[tuple[float, float]]) -> Part:
     """What is to be said of (before, now)."""
     ratios = [now / before for before, now in pairs]
     rows = [
@@ -73,7 +56,7 @@ def section(side: int, pairs: list[tuple[float, float]]) -> Part:
     ]
     part = Part(f"""## Seconds of x4, now and before
 
-A photograph of {side} x {side} pixels was enlarged at x4 by default settings, in one thread, in turn by revision
+A photograph of {SIDE} x {SIDE} pixels was enlarged at x4 by default settings, in one thread, in turn by revision
 {BEFORE} and by this one. The seconds are from the records. They do not count the start of a process, and they count
 what a first image pays.
 
@@ -86,4 +69,5 @@ The median of the ratios is **{median(ratios):.3f}**.""")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parts = {"": lambda: compare(Path(sys.argv[1]))}
+    sys.exit(exit_code(measure("make bench-x4-seconds DATA=...", "kernels-seconds", parts)))

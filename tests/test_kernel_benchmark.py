@@ -99,10 +99,10 @@ def test_a_bar_is_held_in_the_digits_that_are_shown() -> None:
 
 
 def test_the_median_of_the_ratios_counts() -> None:
-    part = kernels_seconds.section(512, [(40.0, 9.0), (40.0, 40.0), (50.0, 10.0)])
+    part = kernels_seconds.section([(40.0, 9.0), (40.0, 40.0), (50.0, 10.0)])
     assert "**0.225**" in part.text
     assert part.missed == []
-    assert kernels_seconds.section(512, [(40.0, 9.0), (40.0, 11.0), (50.0, 13.0)]).missed
+    assert kernels_seconds.section([(40.0, 9.0), (40.0, 11.0), (50.0, 13.0)]).missed
 
 
 @pytest.mark.parametrize("kernel", ["bicubic", "gaussian:1.4", "gaussian:0.8"])
