@@ -6,6 +6,7 @@ python -m benchmarks.cases FOLDER, a folder with make.py and README.md of the ca
 
 import io
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,17 +22,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
-from . import situations
-from .situations import INLINE, Row
 from .srpipe_process import Ended, srpipe
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 Record = Mapping[str, Any]
+Row = tuple[str, str, str, bool]
+"""A case, what is right, what came out, and whether it is right."""
 Verdict = tuple[str, bool]
 """What came out, in a few words, and whether it is right."""
 
 FAST = ("-s", "2", "--preset", "fast", "--executor", "inline")
+INLINE = ("-s", "2", "--method", "bicubic", "--executor", "inline")
 
 LOWEST = float(np.finfo(np.float32).min)
 FILLS = {"fill_lowest_float.tif": LOWEST, "fill_9999.tif": -9999.0, "fill_srtm.tif": -32768.0}
@@ -43,9 +45,8 @@ def main(folder: Path) -> None:
         made, given = work / "made", folder.resolve().parent / "data" / "cases"
         subprocess.run([sys.executable, str(folder / "make.py"), str(made)], check=True, capture_output=True)
         rows = [*_rasters(made, work), *_evaluated(made, work), *_manifests(made, work), *_files(made, given, work)]
-        rows += situations.rows(made, work)
     width = max(len(case) for case, *_ in rows)
-    for case, got, right, is_right in rows:
+    for case, right, got, is_right in rows:
         print(f"{'right' if is_right else 'WRONG'} | {case:{width}} | {got} | {right}")
     wrong = sum(not is_right for *_, is_right in rows)
     print(f"{len(rows)} cases, {wrong} wrong")
@@ -91,26 +92,21 @@ def _rasters(made: Path, work: Path) -> list[Row]:
             (record,) = records(output)
             check = _kept_as_measured if option == "none" else _kept_out
             right = "fill is a measurement" if option == "none" else "terrain within its range, fill is nodata"
-            rows.append((f"{name}, --nodata {option}", *_said(check(record, output, made / name, fill), right)))
+            rows.append((f"{name}, --nodata {option}", right, *check(record, output, made / name, fill)))
     output = work / "percent"
     srpipe("run", made / "percent.tif", "-o", output, *FAST)
     (record,) = records(output)
-    rows.append(("percent.tif", *_said(_within(record, output, 0, 100, ice(made)), "0..100, mean kept, counted")))
+    rows.append(("percent.tif", "0..100, mean kept, counted", *_within(record, output, 0, 100, ice(made))))
     srpipe("run", made / "percent.tif", "-o", work / "free", *INLINE, "--range", "none")
     (record,) = records(work / "free")
     outside = pixels(work / "free", "percent.tif")
     count = int(((outside < 0) | (outside > 100)).sum())
     got = f"{outside.min():.0f}..{outside.max():.0f}, {record['samples_outside_range']} of {count} counted"
-    rows.append(("percent.tif, --range none", got, "all outside counted", record["samples_outside_range"] == count > 0))
+    rows.append(("percent.tif, --range none", "all outside counted", got, record["samples_outside_range"] == count > 0))
     srpipe("run", made / "percent.tif", "-o", work / "told", *INLINE, "--range", "-5,105")
     (record,) = records(work / "told")
-    rows.append(("percent.tif, --range -5,105", *_said(_within(record, work / "told", -5, 105, None), "-5..105")))
+    rows.append(("percent.tif, --range -5,105", "-5..105", *_within(record, work / "told", -5, 105, None)))
     return rows
-
-
-def _said(verdict: Verdict, right: str) -> tuple[str, str, bool]:
-    got, is_right = verdict
-    return got, right, is_right
 
 
 def ice(made: Path) -> NDArray[Any]:
@@ -178,7 +174,7 @@ def _evaluated(made: Path, work: Path) -> list[Row]:
         right = ended.code == 0 and 5 < score["psnr_y"] < 60
     except (KeyError, TypeError, ValueError):
         got, right = f"exit {ended.code}, {ended.last}", False
-    return [("half_nodata.tif, srpipe eval", got, "scored where something is known", right)]
+    return [("half_nodata.tif, srpipe eval", "scored where something is known", got, right)]
 
 
 # ---- manifests -------------------------------------------------------------------------------------------------------
@@ -220,7 +216,7 @@ def _manifests(made: Path, work: Path) -> list[Row]:
         ended = srpipe("run", made / name, "-o", work / f"{name}-out", *INLINE)
         rows = records(work / f"{name}-out")
         keys = ", ".join(str(row["key"]) for row in rows)
-        found.append((name, f"exit {ended.code}, {keys or ended.last}", right, bool(check(ended, rows))))
+        found.append((name, right, f"exit {ended.code}, {keys or ended.last}", bool(check(ended, rows))))
     return found
 
 
@@ -231,7 +227,7 @@ def _files(made: Path, given: Path, work: Path) -> list[Row]:
     output = work / "files"
     names = ["jfif_empty_segment.jpg", "ycbcr_planar_lzw.tif", "lossless_ls.jpg"]
     jp2, stand_in = given / "jp2_orientation_6.jp2", work / "made_orientation_6.jp2"
-    situations.write_turned_jp2(stand_in)
+    write_turned_jp2(stand_in)
     is_jp2 = jp2.exists() and jp2.read_bytes()[4:8] == b"jP  "
     uris = [made / "icon.ico", *(given / name for name in names), stand_in, *([jp2] if is_jp2 else [])]
     (work / "files.txt").write_text("".join(f"{uri}\n" for uri in uris))
@@ -240,20 +236,32 @@ def _files(made: Path, given: Path, work: Path) -> list[Row]:
     found: list[Row] = []
     icon = by_name["icon.ico"]
     is_right = icon["status"] == "done" or failed_as(icon, "unsupported", "convert it")
-    found.append(("icon.ico", told(icon), "read, or unsupported: convert it", is_right))
+    found.append(("icon.ico", "read, or unsupported: convert it", told(icon), is_right))
     jfif = by_name["jfif_empty_segment.jpg"]
     is_right = jfif["status"] == "done" and _agrees_with_plain(output, jfif, given / names[0])
-    found.append(("jfif_empty_segment.jpg", told(jfif), "read", is_right))
+    found.append(("jfif_empty_segment.jpg", "read", told(jfif), is_right))
     for name in names[1:]:
         is_right = failed_as(by_name[name], "unsupported", "convert it")
-        found.append((name, told(by_name[name]), "unsupported, convert it", is_right))
+        found.append((name, "unsupported, convert it", told(by_name[name]), is_right))
     for path in uris[len(names) + 1 :]:
         row = by_name[path.name]
-        found.append((path.name, *_said(_turned_once(output, row), "turned once, tag 1; or as it was, tag kept")))
+        found.append((path.name, "turned once, tag 1; or as it was, tag kept", *_turned_once(output, row)))
     if not is_jp2:
         got = "the file there is no JPEG 2000; one made here stands in for it"
-        found.append((jp2.name, got, "as made_orientation_6.jp2", found[-1][3]))
+        found.append((jp2.name, "as made_orientation_6.jp2", got, found[-1][3]))
     return found
+
+
+def write_turned_jp2(path: Path) -> None:
+    """A JPEG 2000 of 56 x 64 pixels, stored lying on its side, whose XMP says 6: to be turned to the right."""
+    ramp = np.add.outer(np.arange(56), np.arange(64)).astype(np.uint8)
+    Image.fromarray(np.stack([ramp, ramp // 2, 255 - ramp], -1)).save(path)
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    uuid = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+    path.write_bytes(path.read_bytes() + struct.pack(">I4s", 8 + len(uuid) + len(xmp), b"uuid") + uuid + xmp)
 
 
 def _agrees_with_plain(output: Path, record: Record, source: Path) -> bool:
