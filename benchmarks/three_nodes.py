@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+import pipeline.driver.dataflow  # noqa: F401 - sets what Ray reads when it is imported, for the cluster too
 from jobs.sample_pictures import photograph, satellite_view
 from pipeline.config import Device, RunConfig
 from pipeline.driver.observer import Observer
