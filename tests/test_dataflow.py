@@ -9,6 +9,7 @@ import pytest
 from pipeline.driver import dataflow
 from pipeline.driver.limits import LimitReachedError
 from pipeline.driver.shares import Share
+from pipeline.errors import UsageError
 from pipeline.storage_options import S3Options, StorageOptions
 from pipeline.work.assignment import Assignment
 
@@ -31,6 +32,27 @@ def test_a_cluster_that_stands_still_stops_the_run(row: MakeRow, monkeypatch: py
     answers = dataflow._wave([(row("a.png"),)], 1, Share("cpu", 1, None, None), {})
     with pytest.raises(LimitReachedError, match=r"no worker gave an answer for 6 hours; ask `ray status`"):
         next(answers)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "sentence"),
+    [
+        ("The current node timed out during startup.", UsageError, "did not start .* add --executor inline"),
+        ("anything else", RuntimeError, "anything else"),
+    ],
+)
+def test_a_machine_too_busy_to_start_ray(
+    said: str, expected: type[Exception], sentence: str, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets a sentence with a remedy; anything else is a bug, and stays one."""
+
+    def busy(**_options: Any) -> None:
+        raise (Exception if expected is UsageError else expected)(said)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", busy)
+    with pytest.raises(expected, match=sentence), dataflow._cluster(tiny_config()):
+        pass
 
 
 def test_workers_are_told_of_the_driver_s_store(

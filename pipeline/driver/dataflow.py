@@ -230,20 +230,31 @@ def _cluster(config: RunConfig) -> Iterator[None]:
             if address:
                 _join(address)
             else:
-                provide_token()
-                folder = stack.enter_context(ray_folder())
-                ray.init(
-                    address="local",
-                    num_cpus=max(1, int(room_here().processors), config.threads * (config.workers or 1)),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    _temp_dir=folder,
-                )
+                _start(config, stack.enter_context(ray_folder()))
         stack.callback(ray.shutdown)
         _set_data_context()
         yield
+
+
+def _start(config: RunConfig, folder: str | None) -> None:
+    provide_token()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(1, int(room_here().processors), config.threads * (config.workers or 1)),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=folder,
+        )
+    except Exception as error:  # Ray raises no class of its own
+        if "timed out during startup" not in str(error):
+            raise
+        raise UsageError(
+            "Ray did not start on this machine within 30 s: it may be too busy; run the same command again,"
+            " or add --executor inline"
+        ) from error
 
 
 def _join(address: str) -> None:
