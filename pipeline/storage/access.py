@@ -192,7 +192,7 @@ def upload(path: str, uri: str) -> None:
     """Store the content of a local file as `write` does, however large it is."""
     with as_os_errors(uri):
         if scheme(uri) == "file":
-            local_disk.write(uri, path)
+            local_disk.copy(path, uri)
         else:
             s3.upload(path, uri, options_for(uri))
 

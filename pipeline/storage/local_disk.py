@@ -56,13 +56,15 @@ def _above(path: str) -> set[str]:
     return {os.path.realpath("/".join(folders[:count]) or "/") for count in range(1, len(folders))}
 
 
-def write(path: str, data: bytes | str) -> None:
-    """Store `data` atomically, replacing what was there. Folders are created as needed.
-
-    Args:
-        data: bytes, or the path of a file to copy.
-    """
+def write(path: str, data: bytes) -> None:
+    """Store `data` atomically, replacing what was there. Folders are created as needed."""
     with _synced_beside(path, data) as temporary:
+        os.replace(temporary, path)
+
+
+def copy(source: str, path: str) -> None:
+    """Store the content of another file as `write` does."""
+    with _synced_beside(path, source) as temporary:
         os.replace(temporary, path)
 
 
@@ -94,7 +96,11 @@ def create(path: str, data: bytes) -> None:
 
 @contextmanager
 def _synced_beside(path: str, data: bytes | str) -> Iterator[str]:
-    """Yield a synced temporary file beside `path`, to be renamed or linked; then make that durable."""
+    """Yield a synced temporary file beside `path`, to be renamed or linked; then make that durable.
+
+    Args:
+        data: bytes, or the path of a file to copy.
+    """
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".tmp-{processes.tag()}-{secrets.token_hex(8)}")
