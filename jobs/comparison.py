@@ -10,6 +10,7 @@ from pipeline.compare import Comparison
 from sr_ops.settings import Method
 
 from .amounts import counted
+from .encoding import visible
 
 _WIDTH = 100
 
@@ -39,11 +40,12 @@ def as_text(comparison: Comparison) -> str:
     console = Console(width=_WIDTH, highlight=False)
     with console.capture() as printed:
         console.print(table)
-    sheets = f"; contact sheets: {comparison.sheets[0].rpartition('/sheets/')[0]}/sheets" if comparison.sheets else ""
+    folder = comparison.table.rpartition("/")[0]
+    sheets = f"; contact sheets: {folder}/sheets" if comparison.sheets else ""
     return "\n".join(
         [
             *(line.rstrip() for line in printed.get().splitlines()),
-            *comparison.problems,
+            *map(visible, comparison.problems),
             *([_BICUBIC] if any(line.name == Method.BICUBIC for line in comparison.lines) else []),
             _counts(comparison),
             "consistency: mean of |result shrunk again - input|, in the units of the files",

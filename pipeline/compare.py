@@ -1,9 +1,8 @@
 """Comparison of several methods on the same images: a run of each in its own folder, one table, contact sheets."""
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from contextlib import ExitStack
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import storage
+from .compared_means import Line, means
 from .config import RunConfig
 from .contact_sheet import Cell, crop_of, enlarged, scaled, sheet
 from .driver.completing import completed
-from .driver.preflight import check_options
+from .driver.preflight import check_options, refuse_own_places
 from .driver.run import Summary
 from .errors import ImageError, UsageError
 from .evaluate import evaluate
@@ -22,6 +22,8 @@ from .imagery.display import open_display
 from .imagery.header import FileLimits
 from .imagery.scored import OpenLevels
 from .manifest.carried import PREFIX
+from .manifest.checking import key_of
+from .manifest.manifest import read_manifest
 from .output import layout, records
 from .output.mixed_columns import concatenated
 from .output.results import open_displayed
@@ -34,40 +36,11 @@ COLUMN = "compared"
 
 Run = Callable[[RunConfig], Summary]
 
-_MEANS = ("psnr_y", "ssim_y", "consistency_mae", "total_s")
-"""Columns of which the table has means."""
-
-_COUNTED = ["key", "status", "peak_memory_bytes", *_MEANS]
-
 _DRAWN = (
     *("key", "status", "source_uri", "output_uri", "reference", "nodata", "sr_width", "sr_height"),
     *("psnr_y", "ssim_y", "total_s", COLUMN),
 )
 """Columns that a contact sheet needs; there may be no `reference`."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """The figures of one method.
-
-    Means are over the images for which every method has the figure. A method that has it for no image does not count
-    for this, and its mean is nan.
-    """
-
-    name: str
-    done: int
-    degraded: int
-    """Written, but over a limit that the user set."""
-    failed: int
-    psnr_y: float
-    """In dB."""
-    ssim_y: float
-    consistency_mae: float
-    """In native units."""
-    seconds: float
-    """Per image."""
-    peak_memory_bytes: int
-    """The most of any worker."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +73,9 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
     Raises:
         UsageError: a run could not begin; those before it are done. For options, kernels, priors and models none is.
     """
-    storage.use(config.storage, storage.absolute(config.output))
+    config = replace(config, output=storage.absolute(config.output))
+    storage.use(config.storage, config.output)
+    asked_for = _asked_for(config)
     for name, way in ways.items():
         _check(name, way)
     tables, problems, stopped = {}, [], False
@@ -110,24 +85,44 @@ def compare(config: RunConfig, ways: Mapping[str, RunConfig], run: Run) -> Compa
         stopped = summary.stopped is not None
         if stopped:
             break
-        problems += [f"{name}: {problem}" for problem in _scored(output, config.storage)]
-        tables[name] = records.read_table(layout.table(output))
-    storage.use(config.storage, storage.absolute(config.output))  # a run was told of its own folder alone
+        tables[name], without = _scored(output, config.storage)
+        problems += [f"{name}: {problem}" for key, problem in without if key in asked_for]
+    storage.use(config.storage, config.output)  # a run was told of its own folder alone
     if not tables:
         return Comparison("", (), (), (), stopped)
-    tables = _of_the_same_images(tables)
+    tables = _of_the_same_images(tables, asked_for)
     together = concatenated([_named(name, table) for name, table in tables.items()])
-    table = storage.join(config.output, "compare.parquet")
+    table, sheets_folder = _own_places(config.output)
     records.write_table(table, together)
-    sheets, without = _sheets(config.output, together)
+    sheets, not_drawn = _sheets(config.output, sheets_folder, together)
     lines, counts = means(tables)
     both = counts["total_s"], counts["psnr_y"]
-    return Comparison(table, lines, tuple(sheets), (*problems, *without), stopped, *both)
+    return Comparison(table, lines, tuple(sheets), (*problems, *not_drawn), stopped, *both)
 
 
 def output_of(output: str, name: str) -> str:
     """Return the folder for the run of one method."""
     return storage.join(output, name.replace(":", "-"))
+
+
+def _own_places(output: str) -> tuple[str, str]:
+    """Return the common table and the folder of contact sheets."""
+    return storage.join(output, "compare.parquet"), storage.join(output, "sheets")
+
+
+def _asked_for(config: RunConfig) -> set[str | None]:
+    """Return the keys that the manifest asks for, and None, the key of bad rows: an output may hold more of earlier on.
+
+    Raises UsageError if the table or the sheets would replace the manifest or an image.
+    """
+    manifest = read_manifest(config.manifest)
+    refuse_own_places(manifest, config.output, _own_places(config.output))
+    root = config.root or manifest.root
+    keys: set[str | None] = {None}
+    for cells in manifest.rows[: config.limit]:
+        with suppress(ValueError, UsageError):
+            keys.add(key_of(cells, storage.absolute(cells.uri, manifest.folder), root))
+    return keys
 
 
 def _check(name: str, way: RunConfig) -> None:
@@ -139,8 +134,8 @@ def _check(name: str, way: RunConfig) -> None:
         raise UsageError(f"{name}: {error}") from error
 
 
-def _of_the_same_images(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """Return the records of images that were asked of every method: earlier commands may have asked more of some."""
+def _of_the_same_images(tables: Mapping[str, pa.Table], asked_for: Set[str | None]) -> dict[str, pa.Table]:
+    """Return the records of images that are asked for now, and were asked of every method."""
     asked = [
         {
             key
@@ -149,67 +144,42 @@ def _of_the_same_images(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         }
         for table in tables.values()
     ]
-    keys = pa.array(set.intersection(*asked), pa.string())
+    keys = pa.array(set(asked_for).intersection(*asked), pa.string())
     return {name: table.filter(pc.is_in(table["key"], keys)) for name, table in tables.items()}
 
 
 def _named(name: str, table: pa.Table) -> pa.Table:
     """Return the table with COLUMN; a user's column of that name gets the prefix of those that clash in a run."""
-    names = [f"{PREFIX}{COLUMN}" if column == COLUMN else column for column in table.column_names]
+    others = COLUMN
+    while others in table.column_names:
+        others = PREFIX + others
+    names = [others if column == COLUMN else column for column in table.column_names]
     return table.rename_columns(names).append_column(COLUMN, pa.array([name] * table.num_rows, pa.string()))
 
 
-def _scored(output: str, options: StorageOptions) -> list[str]:
-    """Score a run against its references, if it has any; return why images have no score."""
+def _scored(output: str, options: StorageOptions) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """Score a run against its references, if it has any.
+
+    Returns its records, and the keys of images without a score with the reason.
+    """
     table = records.read_table(layout.table(output))
     if "reference" not in table.column_names or not any(table["reference"].to_pylist()):
-        return []
+        return _without_scores(table), []
     scores = evaluate(output, options)
-    return [f"{score.key}: {score.problem}" for score in scores if score.problem and score.status in WRITTEN]
+    failed = [score for score in scores if score.problem and score.status in WRITTEN]
+    return records.read_table(layout.table(output)), [(one.key, f"{one.key}: {one.problem}") for one in failed]
 
 
-def means(tables: Mapping[str, pa.Table]) -> tuple[tuple[Line, ...], dict[str, int]]:
-    """Return the line of each method, and how many images the means are over, by column."""
-    common = {figure: _common(tables.values(), figure) for figure in _MEANS}
-    lines = tuple(_line(name, table, common) for name, table in tables.items())
-    return lines, {figure: len(keys) for figure, keys in common.items()}
+def _without_scores(table: pa.Table) -> pa.Table:
+    """Return the table without the scores that earlier references gave."""
+    for name in ("psnr_y", "ssim_y"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.field(place), pa.nulls(len(table), table.field(place).type))
+    return table
 
 
-def _common(tables: Iterable[pa.Table], figure: str) -> set[str]:
-    """Return the keys of written images of which every table has the figure, but for tables that have it of none."""
-    having = [{row["key"] for row in _written(table) if row[figure] is not None} for table in tables]
-    return set.intersection(*filter(None, having)) if any(having) else set()
-
-
-def _written(table: pa.Table) -> list[dict[str, Any]]:
-    return [row for row in table.select(_COUNTED).to_pylist() if row["status"] in WRITTEN]
-
-
-def _line(name: str, table: pa.Table, common: Mapping[str, Set[str]]) -> Line:
-    """`common` has the keys that the means are over, by column."""
-    numbers = Counter(table["status"].to_pylist())
-    written = _written(table)
-    means = {figure: _mean([row for row in written if row["key"] in keys], figure) for figure, keys in common.items()}
-    return Line(
-        name=name,
-        done=numbers[Status.DONE],
-        degraded=numbers[Status.DEGRADED],
-        failed=numbers[Status.FAILED],
-        psnr_y=means["psnr_y"],
-        ssim_y=means["ssim_y"],
-        consistency_mae=means["consistency_mae"],
-        seconds=means["total_s"],
-        peak_memory_bytes=max((row["peak_memory_bytes"] or 0 for row in written), default=0),
-    )
-
-
-def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
-    values = [row[column] for row in rows if row[column] is not None]
-    return sum(values) / len(values) if values else math.nan
-
-
-def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
-    """Draw a contact sheet for each image with a result; return their uris, and why others have none."""
+def _sheets(output: str, sheets: str, together: pa.Table) -> tuple[list[str], list[str]]:
+    """Draw a contact sheet into `sheets` for each image with a result; return their uris, and why others have none."""
     folder = _folder_of_manifest(output, together)
     by_key: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in together.select([name for name in together.column_names if name in _DRAWN]).to_pylist():
@@ -217,7 +187,7 @@ def _sheets(output: str, together: pa.Table) -> tuple[list[str], list[str]]:
             by_key[row["key"]].append(layout.moved(output_of(output, row[COLUMN]), row))
     uris, problems = [], []
     for key, rows in by_key.items():
-        uri = storage.join(output, "sheets", f"{key}.png")
+        uri = storage.join(sheets, f"{key}.png")
         try:
             storage.write(uri, _drawn(key, rows, folder))
             uris.append(uri)

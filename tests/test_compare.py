@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.compare import means
+from jobs.comparison import as_text
+from pipeline.compare import Comparison
+from pipeline.compared_means import Line, means
 from pipeline.contact_sheet import Cell, crop_of, enlarged, sheet
 from pipeline.imagery.densest import densest
 from pipeline.imagery.display import Stretch, open_display
@@ -112,12 +115,43 @@ def test_a_limit_in_the_first_run(pictures: Path, srpipe: Srpipe) -> None:
 def test_options_of_the_output_hold_for_each_run(pictures: Path, srpipe: Srpipe) -> None:
     """A degraded result has a count and an exit code, maps are drawn, and every line of a log is an object."""
     (pictures / "m.csv").write_text("uri,id\nb.png,b\n")
-    options = ("--max-consistency-error", "0", "--disagreement", "--log-format", "json")
+    options = ("--max-consistency-error", "0", "--disagreement", "--log-format", "json", "-v")
     code, out, err = srpipe("compare", "m.csv", "--methods", "bicubic,prior", *options, *INLINE, "--json")
     assert code == 3
     assert [(line["done"], line["degraded"], line["failed"]) for line in json.loads(out)["lines"]] == [(0, 1, 0)] * 2
     assert len(list((pictures / "out/prior").rglob("*disagreement*"))) > 0
-    assert {"bicubic:", "prior:"} <= {json.loads(line)["message"] for line in err.splitlines()}
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert {"bicubic:", "prior:"} <= {line["message"] for line in lines}
+    assert [line["level"] for line in lines if line["event"] == "degraded"] == ["info"] * 2
+
+
+def test_what_the_manifest_names_no_more_does_not_count(pictures: Path, srpipe: Srpipe) -> None:
+    """An image that failed and was taken out fails no later command; a reference taken out leaves no score."""
+    assert srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE)[0] == 3
+    (pictures / "m.csv").write_text("uri,id\na.png,a\nb.png,b\n")
+    code, out, _ = srpipe("compare", "m.csv", "--methods", "bicubic", *INLINE, "--json")
+    told = json.loads(out)
+    (line,) = told["lines"]
+    assert (code, line["done"], line["failed"], line["psnr_y"]) == (0, 2, 0, None)
+    assert (len(told["sheets"]), told["problems"]) == (2, [])
+    rows = pq.read_table(pictures / "out/compare.parquet").to_pylist()
+    assert [(row["key"], row["psnr_y"]) for row in rows] == [("a", None), ("b", None)]
+
+
+@pytest.mark.parametrize("manifest", ["sheets", "out.csv", "compare.parquet", "*"])
+def test_own_files_are_not_replaced(pictures: Path, refusal: Refusal, manifest: str) -> None:
+    """An image where a sheet would go, a manifest where the table would, and a pattern that would find the table."""
+    (pictures / "sheets").mkdir()
+    (pictures / "a.png").rename(pictures / "sheets/a.png")
+    (pictures / "out.csv").write_text("uri,id\nsheets/a.png,a\n")
+    pq.write_table(pa.table({"uri": ["b.png"]}), pictures / "compare.parquet")
+    before = (pictures / "sheets/a.png").read_bytes()
+    sentence = refusal("compare", manifest, "--methods", "bicubic", *INLINE[:-1], ".")
+    assert re.search(
+        r"lies where the run would write its results|would find .*/compare\.parquet, which the run", sentence
+    )
+    assert (pictures / "sheets/a.png").read_bytes() == before
+    assert not (pictures / "bicubic").exists()
 
 
 def test_means_are_over_the_same_images(pictures: Path, srpipe: Srpipe) -> None:
@@ -359,3 +393,11 @@ def test_no_text_of_a_sheet_is_cut_off(title: str, name: str, figures: str) -> N
         return int((page != (250, 250, 248)).any(-1).sum())
 
     assert drawn(4) == drawn(1000)
+
+
+def test_the_folder_of_sheets_is_told_whatever_the_keys() -> None:
+    """Also where images lie in a folder called sheets."""
+    line = Line("bicubic", 1, 0, 0, math.nan, math.nan, 0.1, 0.2, 1)
+    told = as_text(Comparison("/out/compare.parquet", (line,), ("/out/sheets/sheets/a.png",), ("b\n: bad",), False))
+    assert told.endswith("table: /out/compare.parquet; contact sheets: /out/sheets")
+    assert "b\\x0a: bad" in told.splitlines()

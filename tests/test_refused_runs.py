@@ -118,6 +118,17 @@ def test_an_image_where_results_go(
         forecast(config, Asked(), lambda *_: None)
 
 
+@pytest.mark.parametrize("pattern", ["*", "?anifest.*", "*.json"])
+def test_a_pattern_that_finds_what_the_run_writes(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, pattern: str
+) -> None:
+    """The first run is refused, since the second would find the first one's table among the images."""
+    (tmp_path / "manifest.png").write_bytes(b"")
+    (tmp_path / "a.json").write_bytes(b"")
+    config = tiny_config(manifest=str(tmp_path / pattern), output=str(tmp_path))
+    _refused(config, observer, "would find .*, which the run writes.*choose another --output", tmp_path)
+
+
 @pytest.mark.parametrize("manifest", ["manifest.parquet", "manifest/a.parquet"])
 def test_a_manifest_where_the_table_goes(tmp_path: Path, tiny_config: MakeConfig, observer: Any, manifest: str) -> None:
     """The table of records would replace it."""

@@ -1,7 +1,9 @@
 """Checks before anything starts, so that a refused run has written nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
+from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 
@@ -10,7 +12,7 @@ from sr_ops.settings import COLLECTION_KERNEL
 from .. import storage
 from ..config import Device, Executor, Existing, Format, RunConfig
 from ..errors import UsageError
-from ..manifest.manifest import OpenManifest
+from ..manifest.manifest import Cells, OpenManifest
 from ..manifest.table import printable
 from ..output import layout
 from ..output.run_file import read_run_file
@@ -72,8 +74,8 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
         raise UsageError(
             f"the output {config.output} lies inside the input {manifest.root}; choose another --output{such}"
         )
-    _refuse_own_places(manifest, config)
-    relative_to = manifest.folder if _has_relative_keys(manifest) else None
+    refuse_own_places(manifest, config.output, layout.own_places(config.output))
+    relative_to = manifest.folder if not root and _has_relative_keys(manifest) else None
     storage.check_service(config.output)
     try:
         held = read_run_file(config.output)
@@ -97,15 +99,36 @@ def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | 
     return relative_to or held.relative_to
 
 
-def _refuse_own_places(manifest: OpenManifest, config: RunConfig) -> None:
-    """Raise UsageError if the manifest, an image or a reference lies where results would replace or remove it."""
-    places = [storage.resolved(place) for place in layout.own_places(config.output)]
+def refuse_own_places(manifest: OpenManifest, output: str, places: Iterable[str]) -> None:
+    """Raise UsageError if the manifest, an image or a reference lies where results would replace or remove it.
+
+    Args:
+        places: files and folders of the output that are written, replaced and removed.
+    """
+    resolved = [storage.resolved(place) for place in places]
     for uri, leads_to in storage.each_resolved(_files_to_keep(manifest)):
-        if any(storage.is_below(leads_to, place) for place in places):
+        if any(storage.is_below(leads_to, place) for place in resolved):
             raise UsageError(
-                f"{printable(uri)} lies where the run would write its results, in {config.output}, and could be"
+                f"{printable(uri)} lies where the run would write its results, in {output}, and could be"
                 " replaced; choose another --output"
             )
+    found = next(filter(partial(_finds, _pattern(manifest)), resolved), None)
+    if found is not None:
+        raise UsageError(
+            f"the pattern {manifest.uri} would find {found}, which the run writes, among the images; choose another"
+            " --output"
+        )
+
+
+def _pattern(manifest: OpenManifest) -> str:
+    """Return the resolved folder or pattern of a manifest that is no table."""
+    return storage.resolved(manifest.root) + manifest.uri.removeprefix(manifest.root) if manifest.root else ""
+
+
+def _finds(pattern: str, uri: str) -> bool:
+    """Return whether a pattern without `**` would find a file."""
+    parts, names = pattern.split("/"), uri.split("/")
+    return len(parts) == len(names) and all(map(fnmatchcase, names, parts))
 
 
 def _files_to_keep(manifest: OpenManifest) -> Iterator[str]:
@@ -113,15 +136,19 @@ def _files_to_keep(manifest: OpenManifest) -> Iterator[str]:
     yield manifest.uri
     for uri in chain((row.uri for row in manifest.rows), manifest.references()):
         with suppress(UsageError):
-            if uri and "\0" not in uri and uri == printable(uri):
-                yield storage.absolute(uri, manifest.folder)
+            place = storage.absolute(uri, manifest.folder) if uri and "\0" not in uri else ""
+            if place and "\0" not in place and uri == printable(uri):
+                yield place
 
 
 def _has_relative_keys(manifest: OpenManifest) -> bool:
     """Return whether a key is a relative uri as written, which in another folder would mean another image."""
-    return not manifest.root and any(
-        row.uri and not row.id and "://" not in row.uri and not row.uri.startswith("/") for row in manifest.rows
-    )
+    return not manifest.root and any(map(_has_relative_key, manifest.rows))
+
+
+def _has_relative_key(row: Cells) -> bool:
+    is_whole = "://" in row.uri or row.uri.startswith("/") or storage.is_file_uri(row.uri)
+    return bool(row.uri and not row.id and not is_whole)
 
 
 def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
@@ -133,7 +160,7 @@ def _reads_results(manifest: OpenManifest, config: RunConfig) -> bool:
         folders = {storage.resolved(storage.parent(row.uri)) for row in manifest.rows}
         led_out = (folder for folder in folders if not storage.is_below(folder, root))  # by links in the input
         return any(storage.is_below(folder, output) for folder in led_out)
-    pattern = root + manifest.uri.removeprefix(manifest.root)
+    pattern = _pattern(manifest)
     picture = storage.join(layout.tiles_folder(output, "key"), layout.tile_name(0, 0, "png"))
     if config.settings.kernel == COLLECTION_KERNEL:
         picture = layout.kernel_picture(output, "camera")  # less deep
