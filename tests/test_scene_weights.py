@@ -11,6 +11,7 @@ from sr_ops.enlarging.enlarge import enlarge
 from sr_ops.enlarging.model import Model, degradation_of
 from sr_ops.learning.learn import fit_stages
 from sr_ops.learning.observation import Observation
+from sr_ops.registry import NETWORKS
 from sr_ops.settings import FitSettings, Method, Settings
 
 SETTINGS = Settings(scale=4, method=Method.ZSSR, width=4, depth=3, fit=FitSettings(steps=2, crop=16, batch=1))
@@ -32,6 +33,15 @@ def test_a_model_comes_back(fitted: Model) -> None:
     assert settings == SETTINGS
     assert (again.method, len(again.networks)) == (Method.ZSSR, 2)
     assert torch.equal(enlarge(image(), again, SETTINGS), enlarge(image(), fitted, SETTINGS))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_comes_back(network: str) -> None:
+    """Also one that names a layer twice."""
+    settings = replace(SETTINGS, scale=2, network=network, depth=5)
+    model = fit_stages(Observation(image(), degradation_of(settings)), settings, None).model
+    again, _ = model_from_bytes(model_to_bytes(model, settings.kernel), settings, CPU)
+    assert torch.equal(enlarge(image(), again, settings), enlarge(image(), model, settings))
 
 
 def test_bicubic_is_stored_as_a_method() -> None:

@@ -30,12 +30,14 @@ def model_to_bytes(model: Model, kernel: str) -> bytes:
     Args:
         kernel: that it was fitted for, as in `Settings.kernel`.
     """
-    tensors = {
-        f"{stage}.{network.bands}.{name}": tensor.cpu().contiguous()
+    held = {
+        f"{stage}.{network.bands}.{name}": tensor
         for stage, network in enumerate(model.networks)
         for name, tensor in network.state_dict().items()
     }
-    tensors |= {_LEARNED + name: tensor.cpu().contiguous() for name, tensor in model.learned.items()}
+    held |= {_LEARNED + name: tensor for name, tensor in model.learned.items()}
+    # copies, since safetensors takes no memory twice, and a residual block names its last convolution twice
+    tensors = {name: tensor.cpu().clone(memory_format=torch.contiguous_format) for name, tensor in held.items()}
     told = None if model.told is None else model.told.tolist()
     described = {"method": str(model.method), "kernel": kernel, "noise": model.degradation.noise, "told": told}
     return save(tensors, {_METADATA: json.dumps(described)})
