@@ -1,6 +1,7 @@
 """Whole runs over imagery of every kind: what rasterio and Pillow read of the results against what went in."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from rio_cogeo.cogeo import cog_validate
 from pipeline.config import Dpi, Form, Format
 from pipeline.driver.run import Summary, run
 from pipeline.imagery import picture, survey
-from pipeline.imagery.reading.decoders import OpenImage
+from pipeline.imagery.header import FileLimits
+from pipeline.imagery.reading.decoders import OpenImage, open_image
 from pipeline.output import target
 from pipeline.output.record import Record
 from pipeline.work.units import Division
 from sr_ops.image import sheet
+from sr_ops.image.domain import shows_nothing
 from sr_ops.image.resample import downscale
 from sr_ops.settings import AUTO, Method, Settings
 
@@ -378,6 +381,20 @@ def sheets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("sheets")
+@pytest.mark.parametrize("corner", [(0, 0), (64, 64), (144, 160)])
+def test_what_a_large_image_shows_is_on_its_sheet(tmp_path: Path, corner: tuple[int, int]) -> None:
+    """However small it is beside paper or a black collar, and also at the ends of the image."""
+    levels = np.full((157, 175), 255, np.uint8)
+    top, left = corner
+    levels[top : top + 8, left : left + 8] = np.arange(64).reshape(8, 8)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    with closing(picture.Picture(open_image(str(tmp_path / "a.png"), FileLimits()))) as opened:
+        lr, domain = opened.to_fit(torch.device("cpu"))
+    assert domain.known is not None
+    assert not shows_nothing(lr, domain.known_pixels)
+
+
+@pytest.mark.usefixtures("sheets")
 def test_a_large_image_is_never_read_as_a_whole(tmp_path: Path, work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No window larger than a tile with its halo is asked for, and the result has the input's mean and place."""
     lr = waves("uint16", 3, 136, 140)
@@ -488,6 +505,8 @@ def test_a_cog(tmp_path: Path, work: Any) -> None:
             0.0001,
             -0.1,
         )
+        stored = result.tags(ns="IMAGE_STRUCTURE")
+        assert (stored["COMPRESSION"], stored["PREDICTOR"]) == ("DEFLATE", "2")
         assert result.descriptions == ("blue", "green", "red", "nir", "swir")
         assert result.bounds == pytest.approx(rasterio.open(tmp_path / "deep/a.tif").bounds)
         np.testing.assert_array_equal(result.read_masks() > 0, (lr != -999).repeat(2, 1).repeat(2, 2))

@@ -18,17 +18,22 @@ from .cameras import matlab
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(0, 5), st.sampled_from([1, 2, 4]))
-def test_windows_do_not_overlap(height: int, width: int, seed: int, scale: int) -> None:
-    """Each lies within the image, all are of one size, none meets another, and the same seed draws the same."""
+def test_windows_cover_the_image(height: int, width: int, seed: int, scale: int) -> None:
+    """All are of one size; those of a grid come first and do not overlap; the same seed draws the same."""
     windows = list(sheet.places(height, width, seed, scale))
     assert windows == list(sheet.places(height, width, seed, scale))
     sizes = {(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in windows}
     side = 256 // scale
-    cut_to_blocks = (length if length < 8 else length // 8 * 8 for length in (height, width))
+    cut_to_blocks = tuple(length if length < 8 else length // 8 * 8 for length in (height, width))
     assert sizes == {tuple(min(length, side) for length in cut_to_blocks)}
-    assert all(rows.stop <= height and columns.stop <= width for rows, columns in windows)
     assert len({(rows.start, columns.start) for rows, columns in windows}) == len(windows)
-    assert all(rows.start % side == columns.start % side == 0 for rows, columns in windows)
+    grid = windows[: max(1, height // side) * max(1, width // side)]
+    assert all(rows.start % side == columns.start % side == 0 for rows, columns in grid)
+    covered = torch.zeros(cut_to_blocks, dtype=torch.bool)
+    for rows, columns in windows:
+        covered[rows, columns] = True
+    assert bool(covered.all())
+    assert all(rows.stop <= height and columns.stop <= width for rows, columns in windows)
 
 
 @given(st.lists(st.floats(0, 1)), st.integers(1, 5))

@@ -107,8 +107,9 @@ class Picture:
             self.header = with_fill(self.header, seen.fill)
         if not self._sampled:
             drawn = (self._pixels(*place) for place in sheet.places(self.height, self.width, seed))
-            known = ((float(known_samples(pixels, self.header).mean()), pixels) for pixels in drawn)
-            self._sampled = sheet.pick(known, sheet.windows_on(bands))
+            is_flat = seen.least == seen.largest
+            worth = ((_worth(pixels, self.header, is_flat), pixels) for pixels in drawn)
+            self._sampled = sheet.pick(worth, sheet.windows_on(bands))
         at_hand = self._sampled if self._whole is None else [self._whole]
         self.note(*alpha_notes(self.header, at_hand))
         if value_range == AUTO:
@@ -118,3 +119,11 @@ class Picture:
             ends = f"{number_text(min(seen.least))} to {number_text(max(seen.largest))}"
             self.note(f"its values, from {ends}, are cut off at those of --range {value_range}")
         return scaling
+
+
+def _worth(pixels: Pixels, header: Header, is_flat: bool) -> float:
+    """Return how much a window is worth a place on the sheet: the known share, 0 if it is flat and the image is not."""
+    known = known_samples(pixels, header)
+    values = [samples[here] for samples, here in zip(pixels.samples, known, strict=False)]
+    shows_something = any(band.size and band.min() < band.max() for band in values)
+    return float(known.mean()) if shows_something or is_flat else 0.0

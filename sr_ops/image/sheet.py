@@ -38,16 +38,22 @@ def windows_on(bands: int) -> int:
 
 
 def places(height: int, width: int, seed: int, scale: int = 1) -> Iterator[tuple[slice, slice]]:
-    """Yield rows and columns of all windows of an image that do not overlap, in an order drawn by `seed`.
+    """Yield rows and columns of windows of an image: those of a grid, drawn by `seed`, then those at its last ends.
+
+    The windows of the grid do not overlap; those at the ends reach what they leave.
 
     Args:
         scale: by which the windows will be enlarged before they are laid out.
     """
     side = _SIDE // scale
-    rows, columns = max(1, height // side), max(1, width // side)
-    for place in torch.randperm(rows * columns, generator=Generator().manual_seed(seed)).tolist():
-        top, left = side * (place // columns), side * (place % columns)
-        yield slice(top, top + min(side, _blocks(height))), slice(left, left + min(side, _blocks(width)))
+    high, wide = min(side, _blocks(height)), min(side, _blocks(width))
+    tops, lefts = (range(0, side * max(1, length // side), side) for length in (height, width))
+    drawn = torch.randperm(len(tops) * len(lefts), generator=Generator().manual_seed(seed)).tolist()
+    grid = [(tops[place // len(lefts)], lefts[place % len(lefts)]) for place in drawn]
+    bottom, right = _blocks(height) - high, _blocks(width) - wide
+    at_ends = [*((top, right) for top in tops), *((bottom, left) for left in lefts), (bottom, right)]
+    for top, left in dict.fromkeys([*grid, *at_ends]):
+        yield slice(top, top + high), slice(left, left + wide)
 
 
 def _blocks(length: int) -> int:
@@ -61,7 +67,7 @@ def pick(candidates: Iterable[tuple[float, _Item]], number: int) -> list[_Item]:
     No candidate is taken from the iterable beyond those needed.
 
     Args:
-        candidates: the known share of each, and the item.
+        candidates: the known share of each, 0 for one that shows nothing, and the item.
     """
     found: list[tuple[float, _Item]] = []
     for candidate in candidates:
