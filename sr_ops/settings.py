@@ -147,7 +147,7 @@ class FitSettings:
 class Settings:
     """Everything that decides the pixels, besides the image, the thread count and the device class.
 
-    Raises ValueError for a scale, a method, a network or members that there are not.
+    Raises ValueError for a scale, a method, a network, a loss or members that there are not.
     """
 
     scale: int = 4
@@ -207,7 +207,8 @@ class Settings:
         if isinstance(self.scale, float) or self.scale not in range(MIN_SCALE, MAX_SCALE + 1):
             told = f"the scale {self.scale!r} is no whole number from {MIN_SCALE} to {MAX_SCALE}"
             raise ValueError(f"{told}; give one, and for 2.5 the next with scale=3, result_size='times:2.5x2.5'")
-        for kind, name, names in (("method", self.method, ALL_METHODS), ("network", self.network, ALL_NETWORKS)):
+        named = {"method": (self.method, ALL_METHODS), "network": (self.network, ALL_NETWORKS)}
+        for kind, (name, names) in (named | {"loss": (self.fit.loss, (*Loss,))}).items():
             if name not in names:
                 raise ValueError(unknown(kind, name, names))
         if self.network == Network.DIRECT and self.members not in (1, 4, 8):

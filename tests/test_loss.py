@@ -6,7 +6,7 @@ import torch
 from sr_ops.learning.fit import fit
 from sr_ops.learning.loss import loss_of
 from sr_ops.learning.stack import fit_stack
-from sr_ops.settings import FitSettings, Loss, Network
+from sr_ops.settings import FitSettings, Loss, Network, Settings
 
 from .cameras import lesson_of, network_at_start
 from .pictures import star
@@ -18,6 +18,15 @@ from .pictures import star
 def test_of_each_sample(loss: Loss, expected: list[float]) -> None:
     """Either sign counts alike; Charbonnier's is rounded at 0."""
     torch.testing.assert_close(loss_of(loss, torch.tensor([0, 0.3, -0.2])), torch.tensor(expected), rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_a_plain_name_will_do(loss: Loss) -> None:
+    """As for methods and networks; another one is refused with the list."""
+    difference = torch.tensor([0, 0.3, -0.2])
+    assert torch.equal(loss_of(loss.value, difference), loss_of(loss, difference))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"there is no loss 'l3'.*; use one of l1, l2, charbonnier"):
+        Settings(fit=FitSettings(loss="l3"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("loss", Loss)

@@ -10,7 +10,7 @@ _ROUNDING = 1e-3
 
 def loss_of(loss: Loss, difference: Tensor) -> Tensor:
     """Return the loss of each sample."""
-    if loss is Loss.L1:
+    if loss == Loss.L1:
         return difference.abs()
     squares = difference.square()
-    return squares if loss is Loss.L2 else (squares + _ROUNDING**2).sqrt()
+    return squares if loss == Loss.L2 else (squares + _ROUNDING**2).sqrt()
