@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 from ..camera.degradation import data_weight
 from ..camera.kernels import bicubic
 from ..estimation.jpeg import CHROMA_STEPS, round_blocks, steps_of_quality
+from ..image.borders import mirrored
 from ..image.resample import axis_matrix
 from ..networks.direct import BASE_RANGE, JPEG_NOISE, NOISE_UNIT, planes
 from .album import Album
@@ -200,7 +201,7 @@ class Draws:
         scale, side = self._scale, self._side
         whole = self._some(len(lr), self._odds.border)[:, None, None, None]
         crop = lr[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
-        alone = pad(self._up_crop @ crop @ self._up_crop.T, (MARGIN * scale,) * 4, mode="replicate")
+        alone = mirrored(self._up_crop @ crop @ self._up_crop.T, MARGIN * scale)
         start = torch.where(whole > 0, alone, self._up @ lr @ self._up.T)
         mask = torch.where(whole > 0, self._masks[1], self._masks[0])
         missing = (lr - _observed(start, transfer, scale)) * mask
