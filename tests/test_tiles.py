@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from sr_ops.image.tiles import Span, Tile, cut, owned, paste, plan_tiles
+from sr_ops.image.tiles import Span, Tile, cut, owned, parts_of, paste, plan_tiles
 
 law = settings(max_examples=60, deadline=None, derandomize=True)
 sides = st.integers(1, 40)
@@ -84,6 +84,15 @@ def test_tiles_by_hand() -> None:
         Tile(0, 1, rows, Span(5, 7, 4, 7)),
     )
     assert [(tile.row, tile.column) for tile in plan_tiles(3, 3, 2, 0)] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 5), st.integers(1, 9), st.integers(0, 9))
+def test_parts_are_the_tiles_of_a_finer_grid(height: int, width: int, times: int, tile_size: int, halo: int) -> None:
+    """Each lies in one tile, and together they are all."""
+    whole = plan_tiles(height, width, times * tile_size, halo)
+    parts = [part for tile in whole for part in parts_of(tile, height, width, tile_size, halo)]
+    assert set(parts) == set(plan_tiles(height, width, tile_size, halo))
+    assert len(parts) == len(set(parts))
 
 
 def test_cut_is_a_view() -> None:

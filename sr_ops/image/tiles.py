@@ -50,8 +50,8 @@ def plan_tiles(height: int, width: int, tile_size: int, halo: int) -> tuple[Tile
         raise ValueError(f"tile_size must be at least 1 and halo at least 0, got {tile_size} and {halo}")
     return tuple(
         Tile(row, column, rows, columns)
-        for row, rows in enumerate(_spans(height, tile_size, halo))
-        for column, columns in enumerate(_spans(width, tile_size, halo))
+        for row, rows in enumerate(_spans(0, height, height, tile_size, halo))
+        for column, columns in enumerate(_spans(0, width, width, tile_size, halo))
     )
 
 
@@ -69,14 +69,10 @@ def tile_at(rows: slice, columns: slice, height: int, width: int, halo: int) -> 
 def parts_of(tile: Tile, height: int, width: int, tile_size: int, halo: int) -> tuple[Tile, ...]:
     """Return the tiles of a finer grid that make up what `tile` owns; `tile_size` must divide that of its grid."""
     return tuple(
-        part
-        for part in plan_tiles(height, width, tile_size, halo)
-        if _within(part.rows, tile.rows) and _within(part.columns, tile.columns)
+        Tile(rows.start // tile_size, columns.start // tile_size, rows, columns)
+        for rows in _spans(tile.rows.start, tile.rows.stop, height, tile_size, halo)
+        for columns in _spans(tile.columns.start, tile.columns.stop, width, tile_size, halo)
     )
-
-
-def _within(part: Span, whole: Span) -> bool:
-    return whole.start <= part.start and part.stop <= whole.stop
 
 
 def cut(image: Tensor, tile: Tile) -> Tensor:
@@ -101,10 +97,9 @@ def paste(canvas: Image, tile: Tile, pixels: Image, scale: int) -> None:
     canvas[..., rows, columns] = pixels
 
 
-def _spans(length: int, tile_size: int, halo: int) -> list[Span]:
-    starts = range(0, length, tile_size)
-    stops = [min(start + tile_size, length) for start in starts]
-    return [_span(start, stop, length, halo) for start, stop in zip(starts, stops, strict=True)]
+def _spans(first: int, last: int, length: int, tile_size: int, halo: int) -> list[Span]:
+    starts = range(first, last, tile_size)
+    return [_span(start, min(start + tile_size, last), length, halo) for start in starts]
 
 
 def _span(start: int, stop: int, length: int, halo: int) -> Span:
