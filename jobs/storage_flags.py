@@ -63,8 +63,8 @@ class StorageFlags:
         return StorageOptions(
             input=S3Options(self.s3_endpoint_url, profile, self.s3_anon, self.s3_requester_pays, further),
             output=S3Options(
-                self.output_s3_endpoint_url or self.s3_endpoint_url,
+                self.output_s3_endpoint_url,
                 self.output_s3_profile or self.s3_profile,
-                further={**further, **parse_further(self.output_storage_option or ())},
+                further=parse_further(self.output_storage_option or ()),
             ),
-        )
+        ).inherited()

@@ -41,7 +41,8 @@ def run(
     Args:
         manifest: a csv, parquet, jsonl or txt table, a folder, a glob or an image; path or s3:// (docs/manifest.md).
         output: the folder or s3:// prefix that receives everything.
-        storage_options: access to S3, for the input and for the output.
+        storage_options: access to S3. It goes over the environment, and the output has that of the input where it says
+            nothing.
         observer: called as the run goes on.
         options: those of `srpipe run` by name, with `_` for `-`, except those for the terminal: `scale=2.5`,
             `tile_size=256`, `executor="inline"`. docs/reference.md has types, ranges and defaults; `range` is a text,
@@ -56,8 +57,9 @@ def run(
         UsageError: an option has an invalid value, options exclude each other, or manifest or output cannot be used;
             nothing was written.
         LostLockError: another run has taken over the output.
+        OSError: the output's storage failed. What is committed is kept; call again.
     """
     check_names("run", options, (*names_of_quality(), *names_of_run()))
     output = storage.absolute(os.fspath(output), what="the output")
-    config = config_of(os.fspath(manifest), output, options, storage=storage_options or StorageOptions())
+    config = config_of(os.fspath(manifest), output, options, storage=(storage_options or StorageOptions()).inherited())
     return run_config(config, observer or Observer())

@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -84,6 +84,10 @@ class StorageOptions:
     def over(self, other: "StorageOptions") -> "StorageOptions":
         """Return these options, and the other's where these say nothing."""
         return StorageOptions(self.input.over(other.input), self.output.over(other.output))
+
+    def inherited(self) -> "StorageOptions":
+        """Return these options, with the input's for the output where that says nothing, but never unsigned or paid."""
+        return replace(self, output=self.output.over(replace(self.input, anon=False, requester_pays=False)))
 
 
 NOTHING_GIVEN = StorageOptions()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import jobs.progress
+from pipeline import run
 from pipeline.driver.run import Summary
 from pipeline.errors import UsageError
 from pipeline.storage_options import S3Options, StorageOptions, check_endpoint, parse_further
@@ -189,3 +190,22 @@ def test_other_commands_take_them_too(srpipe: Srpipe, monkeypatch: pytest.Monkey
 def test_what_is_given_goes_over_what_a_run_had(given: S3Options, of_the_run: S3Options, both: S3Options) -> None:
     """Side by side; and only where something is given."""
     assert StorageOptions(given, S3Options()).over(StorageOptions(of_the_run, given)) == StorageOptions(both, given)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (S3Options(), S3Options(A, "p", further={"use_ssl": False})),
+        (S3Options(B, "q"), S3Options(B, "q", further={"use_ssl": False})),
+        (S3Options(further={"use_ssl": True}), S3Options(A, "p", further={"use_ssl": True})),
+    ],
+)
+def test_from_python_the_output_is_where_the_input_is(
+    output: S3Options, expected: S3Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the command line, where it says nothing else; but the right to pay for what is read is no other one."""
+    used: list[object] = []
+    monkeypatch.setattr("pipeline.running.run_config", lambda config, _: used.append(config.storage))
+    given = S3Options(A, "p", requester_pays=True, further={"use_ssl": False})
+    run("s3://in/m.csv", "s3://out/x4", storage_options=StorageOptions(given, output))
+    assert used == [StorageOptions(given, expected)]
