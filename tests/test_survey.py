@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import ErrorType, ImageError
@@ -78,6 +78,14 @@ def test_a_single_sample() -> None:
     assert look(holed(TERRAIN, LOWEST, "float32", np.s_[7:8, 9:10])).fill == LOWEST
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_a_positive_number_needs_company(dtype: str) -> None:
+    """One height of 999 m far below a plateau may be a hole in the ground."""
+    plateau = 2000 + 900 * (TERRAIN - TERRAIN.min()) / np.ptp(TERRAIN)
+    assert look(holed(plateau, 999, dtype, np.s_[7:8, 9:10])).fill is None
+    assert look(holed(plateau, -999, dtype, np.s_[7:8, 9:10])).fill == -999
+
+
 @pytest.mark.parametrize("high", [0.5, 80, 1102, 4810, 8848])
 def test_heights_up_to_the_highest(high: float) -> None:
     """Elevations of the whole Earth's land lie near enough together for what fills them."""
@@ -97,6 +105,16 @@ def test_a_float_of_one_number_with_a_hole(value: float, fill: float) -> None:
     """Nor where what it holds is small beside the fill; the two ends of a type may be a mask's."""
     assert look(holed(np.full((96, 128), float(value)), fill, "float32")).fill == fill
     assert look(holed(np.full((96, 128), -fill - 1), fill, "float32")).fill is None
+
+
+@given(st.floats(1, 9.5), st.floats(-1e4, 1e4), st.floats(1, 1e3), st.integers(2, 40))
+def test_what_is_not_far_away_is_measured(widths: float, level: float, spread: float, side: int) -> None:
+    """An unusual number that repeats less than ten widths below all others may be a lake or a shadow."""
+    rest = (level + spread * (TERRAIN - TERRAIN.min()) / np.ptp(TERRAIN)).astype("f4")
+    lake = np.float32(rest.min() - widths * np.ptp(rest)) - np.float32(0.37)
+    assume(float(lake) not in {-32768.0, -32767.0, -28672.0} and lake != 0)
+    if (rest.min() - lake) / np.ptp(rest) < 9.9:
+        assert look(holed(rest, lake, "float32", np.s_[:side, :side])).fill is None
 
 
 @given(st.floats(10.5, 1e3), st.floats(-1e4, 1e4), st.floats(1, 1e3), st.integers(2, 40))

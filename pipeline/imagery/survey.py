@@ -197,7 +197,7 @@ def _is_fill(value: float, count: int, low: float, high: float, kinds: int, dtyp
     usual = nines or _is_usual(value, dtype)
     if abs(value) >= _ABSURD:
         return (usual or count > 1) and max(abs(low), abs(high)) <= 1e-6 * abs(value)
-    if value < low and usual:
+    if value < min(low, 0) and usual:
         enough = 2 * spread if dtype == "int8" else spread
         is_no_mask = kinds >= _FEW_KINDS or (dtype == "float32" and max(abs(low), abs(high)) < abs(value) / 2)
         return gap >= enough and (nines or is_no_mask)
