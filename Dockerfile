@@ -11,6 +11,7 @@ RUN pip install --no-cache-dir --constraint constraints.txt '.[cluster]' && srpi
 
 # torch brings CUDA along; of the machine it needs the driver alone.
 ENV RAY_AUTH_MODE=token \
+    RAY_USAGE_STATS_ENABLED=0 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /home/ray
