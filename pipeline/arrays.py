@@ -237,7 +237,8 @@ def _typed(made: NDArray[Any], like: NDArray[Any], fill: float | None) -> NDArra
     """Return the samples in the type of others; of float64 the fill as it is there, which float32 may not hold."""
     typed = made.astype(like.dtype, copy=False)
     if like.dtype == np.float64 and fill is not None:
-        typed[made == np.float32(fill)] = next(iter(like[like.astype(np.float32) == np.float32(fill)]), fill)
+        near = like[like.astype(np.float32) == np.float32(fill)]
+        typed[made == np.float32(fill)] = fill if fill in near else next(iter(near), fill)
     return typed
 
 

@@ -200,6 +200,13 @@ def test_a_fill_that_float32_does_not_hold(fill: float, told: dict[str, float]) 
     assert (np.abs(made[made != fill]) < 1000).all()
 
 
+def test_a_told_fill_of_float64_is_not_the_sample_beside_it() -> None:
+    """Which float32 takes for the same number."""
+    image = picture(40, 48, dtype="float32").astype(np.float64)
+    image[0, 0], image[10:20, 10:20] = 1e-50, 0.0
+    assert (enlarge(image, 2, nodata=0, **FAST)[24:36, 24:36] == 0.0).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_a_tensor_keeps_its_type(dtype: torch.dtype) -> None:
     """bfloat16, which numpy does not know, too."""

@@ -17,6 +17,7 @@ from s3fs.errors import translate_boto_error
 
 from pipeline import storage
 from pipeline.errors import UsageError
+from pipeline.storage.scratch import temporary_file
 
 
 @pytest.mark.parametrize(
@@ -349,3 +350,10 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="it is a pipe or a device, not a file"), storage.on_disk(pipe):
         pass
     assert storage.stat_all([pipe]) == storage.content_sources([pipe]) == storage.find(str(tmp_path)) == {}
+
+
+def test_a_scratch_file_that_is_gone_is_removed_without_an_error() -> None:
+    """Whoever tidies the temporary folder up may be faster; what was done with the file counts all the same."""
+    with temporary_file() as path:
+        os.unlink(path)
+    assert not os.path.exists(path)

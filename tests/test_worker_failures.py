@@ -1,6 +1,8 @@
 """One image, or one of a unit, that fails: how each kind of failure is told, and that the others are done."""
 
+import errno
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from PIL import Image
 from pipeline import storage
 from pipeline.config import Form, Format
 from pipeline.driver.run import run
+from pipeline.errors import ImageError
 from pipeline.forecast.forecast import forecast
 from pipeline.forecast.outlook import Asked
 from pipeline.output.layout import list_commits
@@ -49,6 +52,27 @@ def test_failing_fit_of_several(
         (key, "done", sha256) for key, sha256 in zip(keys, alone, strict=True)
     ]
     assert asked
+
+
+@pytest.mark.usefixtures("images")
+def test_a_deep_look_has_the_patience_of_any_other(
+    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that does not answer is asked again, and its errors are those of the image."""
+    errors = [OSError(errno.EIO, "Input/output error"), None, *[OSError(errno.ESTALE, "Stale file handle")] * 2]
+    content_source = storage.content_source
+
+    def answer(path: str) -> Any:
+        if error := errors.pop(0):
+            raise error
+        return content_source(path)
+
+    monkeypatch.setattr(storage, "content_source", answer)
+    fetcher = Fetcher(tiny_config(deep=True), Patience(1, sleep=lambda _: None))
+    with ExitStack() as copy:
+        assert fetcher.source(str(tmp_path / "a.png"), copy)[0].size
+        with pytest.raises(ImageError, match="Stale file handle"):
+            fetcher.source(str(tmp_path / "a.png"), copy)
 
 
 @pytest.mark.usefixtures("images")

@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from . import processes
 
@@ -24,7 +24,8 @@ def temporary_file() -> Iterator[str]:
     try:
         yield path
     finally:
-        os.unlink(path)
+        with suppress(FileNotFoundError):  # whoever tidied the folder up may have been earlier
+            os.unlink(path)
 
 
 def temporary_folder() -> "tempfile.TemporaryDirectory[str]":

@@ -37,7 +37,8 @@ class Fetcher:
         if not self._deep:
             return self._stat(uri), None
         path = self.on_disk(uri, copy)
-        return storage.content_source(path), path
+        with as_image_errors(uri):
+            return self._patiently(lambda: storage.content_source(path)), path
 
     def check_unchanged(self, uri: str, fingerprint: str) -> None:
         """Raise ImageError if a file has another version; never with `--deep`, which would read it all."""
