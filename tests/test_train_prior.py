@@ -1,6 +1,7 @@
 """`srpipe prior`: which images are learned from, what is left out and why, what is refused, and that the file works."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import jobs.training_progress
 import pipeline.priors.training
 from jobs import stopping
 from pipeline import storage
+from pipeline.errors import UsageError
 from pipeline.manifest.training_images import read_training_images
 from pipeline.priors.checkpoint import Progress
 from pipeline.priors.course import Course
@@ -333,6 +336,26 @@ def test_a_draw_of_images(pictures: Path) -> None:
     assert [uri for uri, _ in others.left_out] == [used]
 
 
+def test_a_storage_that_does_not_answer_leaves_no_picture_out(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again; then the command ends, since a training that was begun needs the same pictures."""
+    monkeypatch.setattr("pipeline.storage.patience.FIRST_WAIT", 0.0)
+    offered = TrainingImages("in", {str(path): 1.0 for path in pictures.iterdir()}, ())
+    expected, asked, busy = read_pictures(offered, 96, 4, 0), Counter[str](), 2
+    read = storage.on_disk
+
+    def on_disk(uri: str) -> Any:
+        asked[uri] += 1
+        if asked[uri] <= busy:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(uri)
+
+    monkeypatch.setattr(storage, "on_disk", on_disk)
+    assert read_pictures(offered, 96, 4, 0).sha256 == expected.sha256
+    busy = 100
+    with pytest.raises(UsageError, match=r"cannot read .*: Input/output error; give the same command again"):
+        read_pictures(offered, 96, 4, 0)
+
+
 def test_a_large_image_gives_one_window(tmp_path: Path) -> None:
     """Of a large image a window of at most 768 pixels a side is kept, drawn by the seed, at four sizes."""
     row, column = np.mgrid[:1000, :900]
@@ -383,6 +406,10 @@ REFUSED = {
     "another width than the start's": (("prior", "in", "-o", "p", "--width", "8"), "has 96, not 8; use --from none"),
     "another depth": (("prior", "in", "-o", "p", "--from", "start", "--depth", "4"), "has 3, not 4; use --from none"),
     "another body": (("prior", "in", "-o", "p", "--body", "pixel-attention"), "has additive, not pixel-attention; use"),
+    "a body of no layers": (
+        ("prior", "in", "-o", "p", "--from", "none", "--depth", "2", "--body", "pixel-attention"),
+        "--body pixel-attention has no effect with --depth 2",
+    ),
     "a body that is none": (
         ("prior", "in", "-o", "p", "--body", "mamba"),
         "no body 'mamba'; use one of additive",

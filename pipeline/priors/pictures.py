@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from random import Random
 
@@ -18,9 +19,13 @@ from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.header import FileLimits, OpenPicture
 from ..imagery.picture import Picture
 from ..imagery.reading.routing import open_file
+from ..storage.patience import Patience
 
 MIN_IMAGES = 4
 """Fewer images are no collection: what is learned from them holds for them only."""
+
+_RETRIES = 3
+"""As a run has by default."""
 
 _WINDOW = 768
 """Largest side, in pixels, taken from one image; bounds the memory."""
@@ -103,9 +108,9 @@ def read_pictures(offered: TrainingImages, side: int, max_images: int, seed: int
         side: of the smallest patch in pixels; smaller images are left out.
 
     Raises:
-        UsageError: there are fewer than MIN_IMAGES.
+        UsageError: there are fewer than MIN_IMAGES, or the storage of one does not answer.
     """
-    left_out = list(offered.left_out)
+    left_out, patiently = list(offered.left_out), Patience(_RETRIES)
     draw = Random(seed)
     drawn: list[_Drawn] = []
     images, in_colour = 0, False
@@ -113,11 +118,13 @@ def read_pictures(offered: TrainingImages, side: int, max_images: int, seed: int
         if images == max_images:
             break
         try:
-            window = _read_window(uri, _least(side), draw)
+            window = patiently(partial(_read_window, uri, _least(side), draw))
         except ImageError as error:
             left_out.append((uri, str(error)))
             continue
         except OSError as error:
+            if storage.is_transient(error):  # without it the pictures would be others, and no training could go on
+                raise UsageError(f"cannot read {uri}: {storage.reason(error)}; give the same command again") from error
             left_out.append((uri, storage.reason(error)))
             continue
         in_colour = in_colour or len(window) == 3

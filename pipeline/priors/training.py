@@ -134,7 +134,10 @@ def _body(request: Request, start: Prior | None) -> Body:
         if set(request.scales) != set(HEAD_SCALES):
             raise UsageError("--scales: from none all heads must be trained; leave it out, or start from a prior")
         width, depth = request.width or FRESH_BODY.width, request.depth or FRESH_BODY.depth
-        return Body(width, depth, request.body or FRESH_BODY.kind)
+        kind = request.body or FRESH_BODY.kind
+        if depth == 2 and kind is not BodyKind.ADDITIVE:
+            raise UsageError(f"--body {kind} has no effect with --depth 2, which has no hidden layers; leave it out")
+        return Body(width, depth, kind)
     _check_body(request, start, ("width", "depth", "body"), "; use --from none")
     return start.body
 
