@@ -5,7 +5,9 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import onnx
 import pytest
 import torch
 from onnx import TensorProto
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.models.kinds import Kind
 from pipeline.models.model_file import ModelFile, parse_model
+from pipeline.models.spandrel_model import SpandrelModel
 from pipeline.models.takes import Takes
 from sr_ops.enlarging.restorer import Restorer, RestorerError, restored
 from sr_ops.in_memory import super_resolve
@@ -206,6 +209,20 @@ def test_what_is_no_model_for_pictures(what: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_weights_outside_the_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sha256 covers them, and a worker on another machine would not find them."""
+    onnx.save_model(
+        onnx.load_model_from_string(GOOD),
+        str(tmp_path / "m.onnx"),
+        save_as_external_data=True,
+        location="m.data",
+        size_threshold=0,
+    )
+    monkeypatch.chdir(tmp_path)  # where onnxruntime would look for them
+    with pytest.raises(ValueError, match="keeps its weights in another file; save it as one"):
+        parse_model((tmp_path / "m.onnx").read_bytes())
+
+
 def test_weights_in_safetensors_that_are_cut_off() -> None:
     """That is said before spandrel is looked for."""
     data = (Path(__file__).parent.parent / "pipeline/priors/any_camera.safetensors").read_bytes()
@@ -228,6 +245,34 @@ def test_spandrel_gives_what_torch_gives() -> None:
         assert torch.allclose(model(image), expected, atol=1e-5)
     assert expected.min() < -0.1
     assert expected.max() > 1.1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            RuntimeError("size of tensor a (7)\nmust match"),
+            (RestorerError, r"not run on 8 x 10 pixels \(size of .*must"),
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), (RuntimeError, "DefaultCPUAllocator")),
+    ],
+)
+def test_a_model_of_spandrels_that_fails_is_no_bug_here(error: Exception, told: tuple[type[Exception], str]) -> None:
+    """As with ONNX; but want of memory is told as such, since a smaller window may succeed."""
+
+    def fail(*_: object) -> Tensor:
+        raise error
+
+    model = SpandrelModel.__new__(SpandrelModel)
+    model._model, model._takes, model.scale = SimpleNamespace(_call_fn=fail, model=None), Takes(2, 3, multiple=2), 2
+    with pytest.raises(told[0], match=told[1]):
+        model(noise(3, 9, 7))
+
+
+def test_the_least_side_is_one_that_a_model_takes() -> None:
+    """Also where it is no multiple of what sides must be a multiple of."""
+    takes = Takes(2, 3, least=10, multiple=8)
+    assert (takes.sides(3, 17), takes.sides(16, 9)) == ((16, 24), (16, 16))
 
 
 def test_spandrel_that_is_not_here_is_named() -> None:

@@ -1,5 +1,6 @@
 """ONNX models, run by onnxruntime. What input they accept is asked and tried out."""
 
+import os
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,9 @@ _PIECE = 256
 """Side in LR pixels: attention over more takes gigabytes."""
 
 _ANY = 1 << 30
+
+_NO_OTHER_FILE = ("session.model_external_initializers_file_folder_path", os.path.join(os.devnull, "none"))
+"""Where onnxruntime looks for weights outside the file, whose sha256 would not cover them: nowhere."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -147,12 +151,15 @@ class _Session:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.use_deterministic_compute = True  # the same image must give the same pixels again
         options.log_severity_level = 4  # errors are also raised
+        options.add_session_config_entry(*_NO_OTHER_FILE)
         providers = ["CPUExecutionProvider"]
         if device == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers():
             providers.insert(0, "CUDAExecutionProvider")
         try:
             self._session = runtime.InferenceSession(data, options, providers)
         except _errors() as error:
+            if "xternal data" in str(error):
+                raise ValueError("keeps its weights in another file; save it as one, weights and all") from error
             raise ValueError(f"is not a complete ONNX model that onnxruntime can run ({_reason(error)})") from error
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:

@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+from ..errors import lacks_memory
 from .kinds import Kind
 from .takes import Takes, padded
 
@@ -35,9 +36,18 @@ class SpandrelModel:
         """Uses spandrel's internal call, since its public one clamps to [0, 1], which samples of 16 bits exceed."""
         import torch
 
+        from sr_ops.enlarging.restorer import RestorerError
+
         height, width = window.shape[-2:]
         seen = torch.from_numpy(padded(window.cpu().numpy(), *self._takes.sides(height, width))).to(window)
-        made = self._model._call_fn(self._model.model, seen[None])[0]
+        try:
+            made = self._model._call_fn(self._model.model, seen[None])[0]
+        except RuntimeError as error:
+            if lacks_memory(error):
+                raise
+            height, width = seen.shape[-2:]
+            message = f"the model of --weights does not run on {width} x {height} pixels ({_one_line(error)})"
+            raise RestorerError(f"{message}; take another, or save it as ONNX") from error
         return made[:, : height * self.scale, : width * self.scale].float()
 
 

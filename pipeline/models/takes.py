@@ -24,7 +24,7 @@ class Takes:
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
         """Return the smallest accepted height and width, for a model of any size, that hold so many pixels."""
-        rows, columns = (max(self.least, -(-side // self.multiple) * self.multiple) for side in (height, width))
+        rows, columns = (-(-max(self.least, side) // self.multiple) * self.multiple for side in (height, width))
         return (max(rows, columns),) * 2 if self.square else (rows, columns)
 
 
