@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command needs it: `srpipe --help` loads neither torch nor Ray nor pyarrow.
 """
 
+import errno
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -30,6 +31,8 @@ from .commands.retry import retry
 from .commands.run import run
 from .commands.submit import submit
 from .commands.watch import watch
+
+_WITHOUT_A_READER = (errno.EPIPE, errno.EIO)
 
 _TYPER_INTERRUPTED = 130
 """What Typer returns after a KeyboardInterrupt."""
@@ -91,8 +94,7 @@ def main() -> NoReturn:
             tell_reason(f"stopped; {stopping.advice() or again}")
         code = asked.exit_code if asked else _exit_code_of(error)
     json_log.end()
-    _drop_what_nobody_reads()
-    sys.exit(code)
+    sys.exit(code if _is_printed() else EXIT_FATAL)
 
 
 def _open_standard_streams() -> None:
@@ -105,15 +107,23 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - stays open while the process lives
 
 
-def _drop_what_nobody_reads() -> None:
-    """Send the rest of a stream without a reader to /dev/null: otherwise Python would exit with 120."""
+def _is_printed() -> bool:
+    """Return whether the result is where it was asked for, or nobody wants it any more.
+
+    The rest of a stream that takes no more goes to /dev/null: otherwise Python would exit with 120.
+    """
+    is_printed = True
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
+        except OSError as error:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+            if stream is sys.stdout and error.errno not in _WITHOUT_A_READER:
+                tell_reason(f"the result cannot be printed: {error.strerror}; give the same command again")
+                is_printed = False
+    return is_printed
 
 
 def _exit_code_of(error: BaseException) -> int:

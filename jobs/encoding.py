@@ -10,8 +10,11 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 def visible(line: str) -> str:
-    """Spell out control characters, with which a file's name could draw on the terminal or add lines to the log."""
-    return line.translate(_CONTROLS)
+    """Spell out control characters, with which a file's name could draw on the terminal or add lines to the log.
+
+    So are bytes of a name that are not UTF-8, which a terminal may refuse.
+    """
+    return line.translate(_CONTROLS).encode(errors="backslashreplace").decode()
 
 
 def use_utf8() -> None:

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.forecast.forecast import Forecast
 
-from .amounts import duration
+from .amounts import counted, duration
+from .console import Console
 from .encoding import visible
 
 _SHOWN = 10
@@ -37,7 +37,7 @@ def print_forecast(told: Forecast) -> None:
 
 def _asked(told: Forecast) -> Iterator[tuple[str, str]]:
     counts = told.counts
-    yield "manifest", f"{told.manifest}, {counts.rows:,} rows"
+    yield "manifest", f"{told.manifest}, {counted(counts.rows, 'row')}"
     yield "output", told.output
     others = {
         "already done": counts.already_done,
@@ -79,7 +79,11 @@ def _cost(told: Forecast) -> Iterator[tuple[str, str]]:
     if not told.headers_read:
         return
     cost = told.cost
-    by = f"measured on {cost.measured} images in {cost.measuring_seconds:.0f} s" if cost.measured else "by known rates"
+    by = (
+        f"measured on {counted(cost.measured, 'image')} in {cost.measuring_seconds:.0f} s"
+        if cost.measured
+        else "by known rates"
+    )
     if cost.seconds is not None and cost.work_seconds is not None:
         yield "time", f"{duration(cost.seconds)}, {by}"
         yield "work", f"{duration(cost.work_seconds)} of one {'GPU' if cost.device == 'cuda' else 'CPU'} worker"

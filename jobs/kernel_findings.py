@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .answers import finite
+from .encoding import visible
 
 if TYPE_CHECKING:
     from pipeline.driver.kernel_report import ImageKernel
@@ -20,10 +21,10 @@ def text_of_image(told: "ImageKernel", scale: int) -> str:
         scale: of rows without one.
     """
     if told.guess is None:
-        return f"{told.name}: {told.error_type}: {told.error_message}"
+        return visible(f"{told.name}: {told.error_type}: {told.error_message}")
     at = "" if told.scale == scale else f" at x{told.scale}"
     noise = "" if told.noise is None else f", noise {told.noise:.3g} in the file's units"
-    return f"{told.name}{at}: {as_text(told.guess)}{noise}"
+    return f"{visible(told.name)}{at}: {as_text(told.guess)}{noise}"
 
 
 def as_text(guess: "Guess") -> str:
@@ -40,7 +41,7 @@ def text_of_cameras(cameras: "Sequence[SavedKernel]", scale: int) -> str:
         guess = each.guess(scale)
         images = f"{each.images_used} of {each.images_used + each.images_left_out}"
         why = f"since {guess.reason}" if guess.reason else ""
-        lines.append((each.camera, images, guess.kernel, f"{guess.confidence:.2f}", why))
+        lines.append((visible(each.camera), images, guess.kernel, f"{guess.confidence:.2f}", why))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from pipeline.work.units import Answer, GroupRecord, Scene
 from . import json_log, stopping
 from .amounts import counted, pixels
 from .bar import Bar, drawn, drawn_looking, images, work
+from .console import Console
 from .json_log import LogFormat, Shown
 from .run_log import JsonLog, Log, TextLog
 
@@ -117,7 +117,7 @@ class _Teller(Observer):
         megapixels = (record.sr_width or 0) * (record.sr_height or 0) / 1e6
         sentence = f"{record.key}: {record.status} in {record.total_s or 0:.2f} s, {pixels(megapixels)} Mpx"
         self.log.debug(
-            record.status,
+            "done",
             f"{sentence} by {record.method_used}" if record.method_used else sentence,
             key=record.key,
             seconds=record.total_s,

@@ -3,9 +3,8 @@
 from collections import Counter
 from typing import Any, Protocol
 
-from rich.console import Console
-
 from . import json_log
+from .console import Console
 from .encoding import visible
 
 _MOST_OF_A_KIND = 10

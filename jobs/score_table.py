@@ -4,13 +4,13 @@ import math
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.evaluate import Score
 
 from .amounts import counted
+from .console import Console
 from .encoding import visible
 
 

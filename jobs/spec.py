@@ -150,7 +150,8 @@ def _read(job_file: str, command: Any) -> dict[str, Any]:
         accepted, expected = _accepted(parameters[key])
         fits = type(value) in accepted  # not isinstance: true is an int to Python
         if not fits or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
-            raise UsageError(f"{job_file}: {key} = {json.dumps(value, default=str)} is not {expected}")
+            given = "" if key.endswith("storage-option") else f" = {json.dumps(value, default=str)}"  # maybe a secret
+            raise UsageError(f"{job_file}: {key}{given} is not {expected}")
         values[parameters[key].name] = value
     return values
 

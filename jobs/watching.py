@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -17,6 +17,7 @@ from . import stopping
 from .amounts import duration
 from .answers import EXIT_FATAL, EXIT_SOME_FAILED, EXIT_STOPPED, tell
 from .bar import Bar, drawn, images, work
+from .console import Console
 from .encoding import visible
 
 _LOCAL_SECONDS = 1.0

@@ -19,6 +19,7 @@ from PIL import Image
 from typer.main import get_group
 
 import jobs.progress
+from jobs import cli
 from jobs.cli import app
 from jobs.commands.run import output_for
 from jobs.sample_pictures import satellite_view
@@ -285,6 +286,19 @@ def test_bad_input_is_refused_in_one_sentence(
     (tmp_path / "bad_row.csv").write_text("uri,id\npictures/a.png,a\n,b\n")
     arguments, named = REFUSED[case]
     assert named.replace("{tmp_path}", str(tmp_path)) in refusal(*arguments)
+
+
+def test_a_result_that_cannot_be_printed_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is not a reader that has gone away, which wants nothing more."""
+    for full in (True, False):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open("/dev/full" if full else writing, "w") as stream:
+            monkeypatch.setattr(sys, "stdout", stream)
+            stream.write("{}")
+            assert cli._is_printed() is not full
+        if full:
+            os.close(writing)
 
 
 def test_srpipe_alone_shows_its_help(srpipe: Srpipe) -> None:

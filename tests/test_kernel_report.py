@@ -1,6 +1,7 @@
 """`srpipe kernel` of images: what `--kernel estimate` would take, without a run."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,16 @@ def test_nothing_could_be_read(srpipe: Srpipe, tmp_path: Path) -> None:
     assert (code, out.partition(" nothing is at")[0]) == (3, "gone.png: missing:")
     assert "k.png is not written: no image could be read" in err
     assert not (tmp_path / "k.png").exists()
+
+
+def test_names_do_not_draw_and_tell_no_secrets(srpipe: Srpipe, tmp_path: Path) -> None:
+    """Rows that cannot be read are told by what is harmless of their uris."""
+    (tmp_path / "m.csv").write_text("uri\nhttps://me:verysecret@b/a.tif?X-Amz-Signature=deadbeef\ngone\033[2J.png\n")
+    for options in ((), ("--json",)):
+        code, out, err = srpipe("kernel", "m.csv", *options)
+        assert code == 3
+        assert "https://b/a.tif" in out
+        assert not re.search("verysecret|deadbeef|\033", out + err)
 
 
 def test_files_of_kernels_are_told_from_images(srpipe: Srpipe, tmp_path: Path) -> None:

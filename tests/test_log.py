@@ -11,6 +11,7 @@ import sys
 import termios
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ import pytest
 import jobs.progress
 import pipeline.driver.completing
 from jobs import json_log
+from jobs.console import Console
+from jobs.encoding import visible
+from jobs.run_log import TextLog
 
 from .fixture_types import Srpipe
 
@@ -129,6 +133,27 @@ def test_names_do_not_draw_on_the_terminal(tmp_path: Path, srpipe: Srpipe) -> No
     assert "d\\x1b[2J.txt" in err
     _, out, _ = srpipe("plan", "in", "-o", "other", "--calibrate", "0", *TINY)
     assert "\033" not in out
+
+
+def test_names_in_another_encoding_can_be_printed() -> None:
+    """Bytes that are not UTF-8 would end the command where the terminal refuses them."""
+    assert visible(os.fsdecode(b"Stra\xdfe\n")) == "Stra\\udcdfe\\x0a"
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_reader_that_goes_away_ends_no_run(full: bool) -> None:
+    """As of `2>&1 | head`, or a log on a full disk: nothing more is printed, and nothing is raised."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open("/dev/full" if full else writing, "w", buffering=1) as stream:
+        console = Console(file=stream)
+        for _ in range(3):
+            TextLog(console, verbose=True).info("note", "so much for that")
+        assert console.quiet
+        with suppress(OSError):
+            stream.close()
+    if full:
+        os.close(writing)
 
 
 def test_lines_of_others_are_kept_whole() -> None:

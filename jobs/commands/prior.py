@@ -11,6 +11,7 @@ from pipeline.errors import UsageError
 from sr_ops.priors.prior import HEAD_SCALES
 from sr_ops.settings import BodyKind
 
+from ..amounts import counted
 from ..answers import print_result, tell_reason
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
@@ -140,6 +141,6 @@ def _sentence(trained: "Trained") -> str:
     scales = ", ".join(f"x{scale}" for scale in sorted({scale for scale, _ in trained.heads}))
     bands = " and ".join(str(count) for count in sorted({count for _, count in trained.heads}))
     return (
-        f"learned from {trained.images} images, {len(trained.left_out)} left out; heads for {scales} of {bands} bands;"
-        f" {trained.output} sha256 {trained.sha256}"
+        f"learned from {counted(trained.images, 'image')}, {len(trained.left_out)} left out; heads for {scales} of"
+        f" {bands} bands; {trained.output} sha256 {trained.sha256}"
     )

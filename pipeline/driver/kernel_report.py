@@ -14,11 +14,12 @@ from sr_ops.settings import Settings
 
 from .. import storage
 from ..config import RunConfig
-from ..errors import ErrorType, ImageError, UsageError
+from ..errors import ErrorType, ImageError, UsageError, lacks_memory
 from ..imagery.kernel_files import holds_kernel
 from ..imagery.samples import Scaling
 from ..manifest.checking import check_row, key_of
 from ..manifest.manifest import IMAGE_SUFFIXES, Manifest, read_manifest, refuse_stream
+from ..manifest.table import printable
 from ..manifest.table_files import SUFFIXES
 from ..output.saved_kernels import SavedKernel, make_saved
 from ..storage.patience import Patience
@@ -130,7 +131,8 @@ class KernelReport:
             row = check_row(index, plain, settings, manifest.folder, manifest.root, str)
         except (ValueError, UsageError) as error:
             message = f"line {cells.line}: {error}"
-            return ImageKernel(cells.line, cells.uri, cells.uri, settings.scale, None, None, ErrorType.BAD_ROW, message)
+            uri = storage.without_secrets(printable(cells.uri))
+            return ImageKernel(cells.line, uri, uri, settings.scale, None, None, ErrorType.BAD_ROW, message)
         try:
             return replace(row, key=key_of(cells, row.uri, manifest.root))
         except ValueError:  # nothing is written under it
@@ -142,7 +144,9 @@ class KernelReport:
             return ImageKernel(row.line, row.uri, row.key, row.scale, found, noise)
         except ImageError as error:
             kind, message = error.error_type, str(error)
-        except (MemoryError, torch.OutOfMemoryError):
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
             kind, message = ErrorType.MEMORY, OUT_OF_MEMORY
         return ImageKernel(row.line, row.uri, row.key, row.scale, None, None, kind, message)
 
