@@ -88,6 +88,27 @@ def test_an_image_that_kills_a_process_costs_its_own_figures_alone(processes: in
     assert sorted(served(process, "abcdef", processes, deadly="b")) == ["a", "c", "d", "e", "f"]
 
 
+def test_a_plan_that_is_stopped_starts_no_process() -> None:
+    """Its processes are killed, and each would be taken for one that an image killed."""
+
+    class Killed(Served):
+        def __call__(self, unit: Sequence[Row]) -> list[Measured]:
+            work.measured.set()
+            self.has_ended = unit[0].key == "a"
+            return []
+
+    begun: list[Served] = []
+
+    def begin() -> Any:
+        begun.append(Killed(lambda _: [], ""))
+        return begun[-1]
+
+    units = [[Row(place, place + 1, key, f"{key}.png", 2, 0)] for place, key in enumerate("ab")]
+    work: Any = calibration._Work(units, len(units), 1, begin)
+    work.served_by(begin)
+    assert len(begun) == 1
+
+
 @pytest.mark.parametrize(("seconds", "measured"), [(20.0, 10), (0.0, 6)])
 def test_more_images_are_measured_while_there_is_time(
     tmp_path: Path,

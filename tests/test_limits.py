@@ -57,6 +57,12 @@ def end_soon(limits: RunLimits) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
 
 
+@pytest.mark.parametrize("hours", [1e9, float("inf")])
+def test_more_hours_than_a_timer_takes(hours: float) -> None:
+    """They are no limit, and no error."""
+    assert list(RunLimits(None, hours).watch(iter(range(3)))) == [0, 1, 2]
+
+
 def test_the_time_ends_the_waiting_for_an_image() -> None:
     """Also while nothing comes; the alarm of the process is put back as it was."""
     before = signal.getsignal(signal.SIGALRM)

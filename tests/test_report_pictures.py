@@ -47,6 +47,18 @@ def test_large_results_are_shrunk_with_a_part_whole(tmp_path: Path) -> None:
     assert np.array_equal(taken, drawn[y : y + taken.shape[0], x : x + taken.shape[1]])
 
 
+def test_a_strip_wider_than_a_webp_is_shown(tmp_path: Path) -> None:
+    """It has few pixels, but an embedded picture has at most 16,383 a side."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (4, 5000), np.uint8)).save(tmp_path / "lr.png")
+    Image.fromarray(np.full((16, 20_000), 90, np.uint8)).save(tmp_path / "sr.png")
+    sizes = {"width": 5000, "height": 4, "sr_width": 20_000, "sr_height": 16, "nodata": None}
+    shown = pictures_of({"source_uri": str(tmp_path / "lr.png"), "output_uri": str(tmp_path / "sr.png"), **sizes})
+    assert shown.problems == []
+    overview, part = shown.layers["result"]
+    assert pixels_of(overview.url).shape[1] <= OVERVIEW
+    assert pixels_of(part.url).shape[:2] == (16, DETAIL)
+
+
 def test_rasters_are_stretched_alike(tmp_path: Path) -> None:
     """Sixteen bits of a satellite are seen from black to white, and the result by the same line as its input."""
     samples = a_raster(tmp_path / "lr.tif", (4, 40, 50))

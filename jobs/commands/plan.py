@@ -91,15 +91,16 @@ def plan(
     config = replace(config, **quality.of_run())
     place = None if asked.save is None else files.absolute(asked.save)
     if place is not None:
-        files.use(config.storage, config.output)
+        files.use(config.storage, place)
         files.check_file(place, "--save")
     wanted = Asked(asked.gpus, asked.price_per_hour, asked.calibrate, asked.headers)
     with progress(output.shown()) as observer:
         told = forecast(config, wanted, observer.looking)
+    if place is not None:
+        files.use(config.storage, place)
+        files.write(place, f"{json.dumps(told.plain(), indent=2)}\n".encode())
     if output.json:
         print_result(json.dumps(told.plain()))
     else:
         print_forecast(told)
-    if place is not None:
-        files.write(place, f"{json.dumps(told.plain(), indent=2)}\n".encode())
     return EXIT_SOME_FAILED if told.failing else 0

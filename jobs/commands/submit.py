@@ -68,6 +68,7 @@ def submit(
     try:
         outcome = submit.wait(cluster, job_id, tell) if wait else submit.Outcome(job_id, address)
     except stopping.Stopped as stopped:
+        stopping.forget()
         tell_reason(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it")
         return stopped.exit_code
     for line in outcome.log:

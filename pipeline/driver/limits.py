@@ -13,6 +13,9 @@ from ..output.status import Status
 
 Item = TypeVar("Item")
 
+_LONGEST_ALARM = 1e9
+"""Seconds: a timer takes no infinite number."""
+
 ENOUGH = 20
 """Images after which the failure rate is meaningful."""
 
@@ -77,7 +80,7 @@ class RunLimits:
             yield
             return
         before = signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, max(1e-3, self._ends_at - time.monotonic()))
+        signal.setitimer(signal.ITIMER_REAL, min(max(1e-3, self._ends_at - time.monotonic()), _LONGEST_ALARM))
         try:
             yield
         finally:

@@ -131,14 +131,14 @@ class _Work:
         started, loaded = time.monotonic(), False
         unit: Sequence[Row] = ()
         try:
-            while True:
+            while not self.measured.is_set():
                 unit, seconds = self._waiting.get_nowait()
                 answer = process(unit) if time.monotonic() < started + seconds else []
                 if answer and not loaded and sum(image.seconds for image in answer) < _LOADING:
                     answer = process(unit)
                 loaded = True
                 self.answers.put(answer)
-                if process.has_ended and not self._waiting.empty():
+                if process.has_ended and not (self._waiting.empty() or self.measured.is_set()):
                     process, loaded = self._begin_anew(), False
         except queue.Empty:
             while unit and not self.measured.is_set() and all(image.problem is None for image in process(unit)):

@@ -70,6 +70,7 @@ def make_report(
     course = course_of(told)
     data = page_of(told, course, choice, groups)
     place = place or storage.join(output, NAME)
+    storage.use(options.over(told.storage), place)
     try:
         storage.write(place, data, "text/html; charset=utf-8")
     except OSError as error:

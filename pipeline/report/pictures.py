@@ -26,6 +26,9 @@ from ..output.results import open_displayed
 WHOLE = 640 * 640
 """Most pixels of a result that is embedded whole."""
 
+_LONGEST = 16_383
+"""Longest side in pixels of a WebP."""
+
 OVERVIEW = 1024
 """Longest side in pixels of the overview of a larger one."""
 
@@ -90,7 +93,7 @@ class Pictures:
     @property
     def whole(self) -> bool:
         """Whether the whole is embedded at full resolution."""
-        return self.width * self.height <= WHOLE
+        return self.width * self.height <= WHOLE and max(self.width, self.height) <= _LONGEST
 
     def add(self, side: str, levels: Levels, box: Box, quality: int | None = None) -> None:
         """Add a layer, lossless unless a quality is given."""

@@ -31,7 +31,7 @@ def held_rows(table: pa.Table, linked: Set[int]) -> list[int]:
     """
     if len(table) <= HELD:
         return list(range(len(table)))
-    fine = np.array([status == Status.DONE for status in table["status"].to_pylist()])
+    fine = np.array([status not in (Status.FAILED, Status.DEGRADED) for status in table["status"].to_pylist()])
     left = np.ones(len(table), bool)
     left[list(linked)] = False
     room = max(0, HELD - len(linked))
