@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from PIL import Image
 from pipeline import storage
 from pipeline.config import Existing, RunConfig
 from pipeline.driver import camera_kernels
+from pipeline.driver.cameras import to_look_at
 from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
 from pipeline.output.layout import kernel_json, kernel_picture
 from pipeline.output.saved_kernels import read_saved
+from pipeline.work.units import Row
 from sr_ops.camera.kernel_spec import parse
 from sr_ops.estimation.guess import guess
 from sr_ops.estimation.signs import Signs
@@ -375,7 +378,7 @@ def test_a_camera_of_which_nothing_can_be_read_is_not_saved(config: MakeConfig, 
 def test_no_more_images_are_opened_than_tell(
     config: MakeConfig, observer: Any, looked_at: list[str], tmp_path: Path
 ) -> None:
-    """32 of a camera, spread over its rows; an image of several rows is one."""
+    """32 of a camera."""
     Image.new("L", (16, 16), 90).save(tmp_path / "a.png")
     for number in range(40):
         (tmp_path / f"{number:02}.png").hardlink_to(tmp_path / "a.png")
@@ -383,6 +386,16 @@ def test_no_more_images_are_opened_than_tell(
     table(tmp_path, "uri,id,camera", *rows)
     run(config(), observer)
     assert looked_at == ["_estimates"] * 32
+
+
+def test_what_is_opened_is_spread_over_the_rows() -> None:
+    """An image of several rows is one."""
+    rows = [Row(2 * n + again, 1, f"{n:02}-{again}", f"{n:02}.png", 2, 0) for n in range(40) for again in range(2)]
+    chosen = [int(row.uri[:2]) for row in to_look_at(rows[::-1])]
+    assert len(chosen) == 32
+    assert {later - earlier for earlier, later in pairwise(chosen)} == {1, 2}
+    assert chosen[0] == 0
+    assert chosen[-1] >= 38
 
 
 DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {

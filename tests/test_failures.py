@@ -60,13 +60,13 @@ def test_what_may_pass_is_tried_again_with_longer_pauses() -> None:
     pauses: list[float] = []
     patiently = Patience(3, pauses.append)
     assert patiently(Flaky(PASSING, PASSING, PASSING)) == "done"
-    assert [0.25, 0.5, 1] <= pauses <= [0.5, 1, 2]
+    assert all(low <= pause <= 2 * low for low, pause in zip([0.25, 0.5, 1], pauses, strict=True))
     stubborn = Flaky(*[PASSING] * 9)
     with pytest.raises(ConnectionResetError):
         patiently(stubborn)
     assert stubborn.calls == 4
     Patience(12, pauses.append)(Flaky(*[PASSING] * 12))
-    assert max(pauses) <= 30
+    assert 15 <= pauses[-1] <= max(pauses) <= 30
 
 
 @pytest.mark.parametrize("error", [LASTING, FileNotFoundError(2, "gone"), OSError(28, "full"), ValueError("a bug")])

@@ -186,13 +186,20 @@ def test_resolution_grows_with_the_picture_unless_it_is_kept(keep_dpi: bool, den
     assert dict(exif.get_ifd(0x8769)) == {0xA002: 4 * WIDTH, 0xA003: 4 * HEIGHT, 0x9003: "2020:02:02 02:02:02"}
 
 
-@pytest.mark.parametrize("dpi", [(1e308, 72.0), (72.0, 5e307), (1e300, 1e300)])
+@pytest.mark.parametrize("dpi", [(1e308, 72.0), (72.0, 5e307), (1.3e8, 1.3e8)])
 def test_an_absurd_resolution_is_left_out(dpi: tuple[float, float]) -> None:
     """One beyond what any file can say once it is multiplied; the notes say so, and a PNG can be written."""
     after = enlarged(replace(HEADER, dpi=dpi), times(8), keep_dpi=False)
     assert after.dpi is None
     assert after.notes == (f"its resolution of {dpi[0]:g} x {dpi[1]:g} pixels per inch is absurd and left out",)
     assert encode_png(np.zeros((1, 3, 3), np.uint16), after)
+
+
+@pytest.mark.parametrize("dpi", [9600.0, 1.2e8])
+def test_a_high_resolution_is_kept(dpi: float) -> None:
+    """A scanner's, and all up to a thousand million in the result."""
+    after = enlarged(replace(HEADER, dpi=(dpi, dpi)), times(8), keep_dpi=False)
+    assert (after.dpi, after.notes) == ((8 * dpi, 8 * dpi), ())
 
 
 def test_numbers_in_xmp_are_those_of_the_result() -> None:

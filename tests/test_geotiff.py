@@ -203,6 +203,15 @@ def test_a_plain_picture_is_compressed_in_blocks(tmp_path: Path) -> None:
     assert path.stat().st_size < 33_000
 
 
+@pytest.mark.parametrize(("dtype", "predictor"), [("uint8", "2"), ("uint16", "2"), ("float32", "3")])
+def test_samples_are_predicted_before_they_are_compressed(tmp_path: Path, dtype: str, predictor: str) -> None:
+    """From their neighbours: it halves most files."""
+    header = _header(40, 50, dtype=dtype)
+    path = _write_tif(tmp_path, header, _noise(header), None)
+    with rasterio.open(path) as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == predictor
+
+
 @given(st.dictionaries(st.sampled_from(["self", "ns", "bidx", "domain", "a b", "é"]), st.text(max_size=9)))
 def test_no_tag_stops_the_writing(tags: dict[str, str]) -> None:
     """Names that mean something to the library, and characters that XML cannot hold, do no harm."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,13 @@ def held(out: str, number: int) -> Lease:
 
 
 EXPIRED = (now() - timedelta(seconds=1)).isoformat()
+
+
+def test_a_lease_is_good_for_a_minute(out: str) -> None:
+    """So long another machine waits for a run that fell silent."""
+    with Lock(out, "x"):
+        left = datetime.fromisoformat(held(out, 1).expires_at) - now()
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)
 
 
 def test_a_second_run_is_refused_until_the_first_has_ended(out: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.manifest.manifest import Manifest, read_manifest
+from pipeline.manifest.manifest import IMAGE_SUFFIXES, Manifest, read_manifest
 
 from .fixture_types import Srpipe
 
@@ -274,6 +275,19 @@ def test_a_link_to_a_table_is_no_pipe(read: Callable[..., Manifest], tmp_path: P
     read("real.csv", "uri\na.png\n")
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
     assert [row.uri for row in read_manifest(str(tmp_path / "link.csv")).rows] == ["a.png"]
+
+
+def test_every_ending_that_the_docs_name_is_an_images(tmp_path: Path) -> None:
+    """In lower and in upper case; none is left out in silence."""
+    text = (Path(__file__).parent.parent / "docs/manifest.md").read_text()
+    told = set(
+        re.findall(r"`(\.\w+)`", text[text.index("Of a folder srpipe takes files that end in") :].split("\n\n")[0])
+    )
+    assert told == set(IMAGE_SUFFIXES)
+    names = [f"{number}{case(end)}" for number, end in enumerate(sorted(told)) for case in (str.lower, str.upper)]
+    for name in names:
+        (tmp_path / name).touch()
+    assert {Path(row.uri).name for row in read_manifest(str(tmp_path)).rows} == set(names)
 
 
 def test_folder_without_images(tmp_path: Path) -> None:

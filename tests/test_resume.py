@@ -81,6 +81,7 @@ def test_changed_source(
     assert [len(commits) for commits in list_commits(str(out)).values()] == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("each_tile_alone")
 def test_larger_tiles_leave_no_small_ones(
     out: Path, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles
 ) -> None:

@@ -340,12 +340,14 @@ def test_curve_of_a_fit(tmp_path: Path, tiny_config: Make, make_png: Make, obser
     make_png(tmp_path / "a.png", height=40, width=40)
     manifest(tmp_path, "a.png")
     settings = tiny_config().settings
-    for steps, points in ((2, 2), (80, MOST_POINTS)):
+    for steps, points in ((2, 2), (30, 30), (80, MOST_POINTS)):
         fit = FitSettings(steps=steps, crop=16, batch=1)
         run(tiny_config(settings=replace(settings, fit=fit), output=f"{tmp_path}/{steps}"), observer)
         record = observer.records[-1]
         assert len(record.fit_curve) == points
         assert min(record.fit_curve) <= record.final_loss <= max(record.fit_curve)
+        if steps == points:
+            assert record.final_loss == pytest.approx(np.mean(record.fit_curve[-max(1, steps // 10) :]), rel=1e-5)
     run(tiny_config(settings=replace(settings, method=Method.BICUBIC), output=f"{tmp_path}/none"), observer)
     assert observer.records[-1].fit_curve is None
 

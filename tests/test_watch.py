@@ -286,7 +286,7 @@ def test_the_view_on_a_terminal(tmp_path: Path, srpipe: Srpipe, monkeypatch: pyt
     code, told, _ = srpipe("watch", "out")
     assert code == 3
     assert "x/[1].png: cut off; replace it" in told
-    assert "run" in told
+    assert beat().run_id in told
     assert " failed (1 corrupt), 1 skipped" in told
 
 
