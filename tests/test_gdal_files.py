@@ -166,7 +166,7 @@ def test_internal_mask(tmp_path: Path) -> None:
         dataset.build_overviews([2, 4])
     assert not Path(f"{path}.msk").exists()
     header, pixels = read_raster(path, slice(5, 40), slice(7, 64))
-    assert header.mask
+    assert (header.mask, header.mask_of_nodata) == (True, False)
     assert header.notes == ()
     np.testing.assert_array_equal(pixels.mask, shown[5:40, 7:64])
     np.testing.assert_array_equal(pixels.samples, values[:, 5:40, 7:64])
@@ -492,7 +492,7 @@ def test_nodata_values_of_bands_are_a_mask(tmp_path: Path) -> None:
     values[:, 1, 1] = 0
     path = write_values(tmp_path / "a.tif", values, crs=UTM, transform=PLACE, photometric="rgb")
     header, pixels = read_raster(edited(path, lambda raster: raster.update_tags(NODATA_VALUES="0 0 0")))
-    assert (header.mask, header.tags) == (True, None)
+    assert (header.mask, header.mask_of_nodata, header.tags) == (True, True, None)
     np.testing.assert_array_equal(pixels.mask, values[0] == 1)
     (tmp_path / "b.tif").write_bytes(encode_tif(pixels.samples, pixels.mask, held(header, Format.TIF)))
     np.testing.assert_array_equal(read_raster(str(tmp_path / "b.tif"))[1].mask, pixels.mask)

@@ -115,6 +115,30 @@ def test_what_is_told_wins(tmp_path: Path, enlarge: Enlarge, made: Made) -> None
     assert made("1")[0].min() == -9999  # measured, and an end of the range
 
 
+def test_what_is_told_wins_over_a_mask_of_nodata_values(tmp_path: Path, enlarge: Enlarge, made: Made) -> None:
+    """That of the tag NODATA_VALUES goes, with a note: pixels are those without the tag. A mask of its own stays."""
+    samples = np.stack([TERRAIN / 2] * 3).astype(np.uint8)
+    samples[:, *HOLE] = 0
+    for name in ("tagged.tif", "plain.tif"):
+        write(tmp_path / name, samples, photometric="rgb")
+    with rasterio.open(tmp_path / "tagged.tif", "r+") as raster:
+        raster.update_tags(NODATA_VALUES="0 0 0")
+    write(tmp_path / "masked.tif", samples, mask=samples[0] > 0, photometric="rgb")
+    rows = [("tagged.tif", "auto"), ("tagged.tif", "none"), ("tagged.tif", "7"), ("masked.tif", "none")]
+    rows += [("plain.tif", "none"), ("plain.tif", "7")]
+    table = "".join(f"{name},{number},{text}\n" for number, (name, text) in enumerate(rows))
+    records = enlarge("uri,id,nodata\n" + table)
+    assert [records[str(number)]["nodata"] for number in range(6)] == [None, None, 7, None, None, 7]
+    for tagged, plain in (("1", "4"), ("2", "5")):
+        np.testing.assert_array_equal(made(tagged)[0], made(plain)[0])
+    for number, (_, told) in enumerate(rows):
+        with rasterio.open(tmp_path / "out" / "tiles" / str(number) / "mosaic.vrt") as file:
+            masked = bool((file.dataset_mask()[30:50, 50:70] == 0).all())
+        assert masked == (number in (0, 3))
+        note = f"the mask that its tag NODATA_VALUES makes does not count, as --nodata {told} says"
+        assert (note in (records[str(number)]["notes"] or "")) == (number in (1, 2))
+
+
 @pytest.mark.parametrize("text", ["-3.4028235e+38", "-3.40282347e38", "-3.4028234663852886e+38"])
 def test_the_lowest_float_by_any_of_its_names(tmp_path: Path, enlarge: Enlarge, made: Made, text: str) -> None:
     """As srpipe, GDAL and numpy write it, to the digits of float32: the end of the type, and no more than that."""

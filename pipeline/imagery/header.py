@@ -119,6 +119,8 @@ class Header:
     """The number that means "nothing was measured here", for every band; NaN always means it."""
     mask: bool = False
     """The file has a separate mask that tells which pixels are valid."""
+    mask_of_nodata: bool = False
+    """That mask is made of nodata values, one for each band (GDAL's tag NODATA_VALUES)."""
     georef: Georef | None = None
     tags: Mapping[str, str] | None = None
     icc_profile: bytes | None = None

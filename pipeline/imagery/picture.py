@@ -88,12 +88,16 @@ class Picture:
         self._remove_copy()
 
     def _pixels(self, rows: slice, columns: slice) -> Pixels:
-        return (self._whole or self._opened).window(rows, columns)
+        return self._read(rows, columns) if self._whole is None else self._whole.window(rows, columns)
+
+    def _read(self, rows: slice, columns: slice) -> Pixels:
+        pixels = self._opened.window(rows, columns)
+        return pixels if self.header.mask else Pixels(pixels.samples, None)  # that of the file may not count
 
     def _hold_if_small(self) -> None:
         pixels, bands = self.height * self.width, len(self.header.bands)
         if pixels <= HELD_WHOLE and pixels * bands <= 3 * HELD_WHOLE:
-            self._whole = self._opened.window(slice(0, self.height), slice(0, self.width))
+            self._whole = self._read(slice(0, self.height), slice(0, self.width))
             self.close()
             if sheet.is_fitted_whole(bands, self.height, self.width):
                 self._sampled = [self._whole]

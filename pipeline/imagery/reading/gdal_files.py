@@ -55,7 +55,6 @@ _AS_MASK = "NODATA_VALUES"
 _STRETCHED = {1: 255, 2: 85, 4: 17}
 """Factors that stretch samples of few bits to 8 bits."""
 
-
 _REMEDIES = {
     **dict.fromkeys(("int32", "uint32", "int64", "uint64"), "convert it to uint16, int16 or float32 if its values fit"),
     "float64": "convert it to float32 if its values fit",
@@ -139,6 +138,7 @@ class GdalFile:
             check_size(dataset.height, dataset.width, dataset.count, dtype, limits, at_once=True)
         nodata, nodata_notes = self._nodata(dtype)
         flags = dataset.mask_flag_enums[0]
+        mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         return Header(
             format=dataset.driver,
             height=dataset.width if turned else dataset.height,
@@ -147,7 +147,8 @@ class GdalFile:
             bits=fewer,
             bands=tuple(read_band(dataset, index, colour) for index, colour in zip(self._order, colours, strict=True)),
             nodata=nodata,
-            mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+            mask=mask,
+            mask_of_nodata=mask and MaskFlags.nodata in flags,
             georef=georef,
             tags=lasting_tags(dataset.tags(), (*RESOLUTION, *_OF_OTHER_PIXELS, _AS_MASK)) or None,
             **self._metadata(),
