@@ -27,6 +27,7 @@ from pipeline.output import records
 from pipeline.output.record import Record
 
 from .fixture_types import Refusal, Srpipe
+from .rasters import write_raster
 
 INLINE = ("--scale", "2", "--executor", "inline", "-o", "out")
 
@@ -372,6 +373,22 @@ def test_a_stretch_of_another_type_does_not_count(tmp_path: Path) -> None:
     of_16_bits = Stretch((0,), (200.0,), (9000.0,), "uint16")
     with open_display(str(tmp_path / "truth.png"), FileLimits(), stretch=of_16_bits) as truth:
         assert np.array_equal(truth.window(slice(0, 20), slice(0, 30))[0][0], levels)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_black_ink_darkens(tmp_path: Path, bits: int) -> None:
+    """Of CMYK a screen shows what each other ink leaves of the light times what black leaves of it; on Earth, too."""
+    inks = np.random.default_rng(0).integers(0, 256, (4, 20, 30), np.uint8)
+    if bits == 8:
+        Image.fromarray(inks.transpose(1, 2, 0), "CMYK").save(tmp_path / "a.tif")
+    else:
+        place = {"transform": (10, 0, 5e5, 0, -10, 5e6), "crs": "EPSG:32633"}
+        write_raster(tmp_path / "a.tif", inks.astype(np.uint16) * 257, photometric="CMYK", **place)
+    with open_display(str(tmp_path / "a.tif"), FileLimits()) as picture:
+        levels, known = picture.window(slice(0, 20), slice(0, 30))
+    left = 1 - inks / 255
+    assert (picture.bands, picture.stretch.is_of_inks, bool(known.all())) == (3, True, True)
+    np.testing.assert_allclose(levels, left[:3] * left[3] * 255, atol=0.51)
 
 
 def test_a_fill_of_floating_point_is_shown_without_a_warning() -> None:

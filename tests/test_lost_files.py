@@ -117,10 +117,17 @@ def test_a_record_of_an_earlier_version_without_fingerprints() -> None:
     assert unknown.startswith("remove the commit of a.png below out/_commit and run")
 
 
-def test_tiles_of_cmyk_are_no_loss(tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings) -> None:
+@pytest.mark.parametrize("on_earth", [False, True])
+def test_tiles_of_cmyk_are_no_loss(
+    tmp_path: Path, tiny_config: MakeConfig, tiny_settings: Settings, on_earth: bool
+) -> None:
     """They have no mosaic, and are shown side by side: as the one file of the same image is."""
     inks = np.random.default_rng(0).integers(0, 255, (5, 7, 4), np.uint8).repeat(8, 0).repeat(8, 1)
-    Image.fromarray(inks, "CMYK").save(tmp_path / "a.tif")
+    if on_earth:
+        place = {"transform": (10, 0, 5e5, 0, -10, 5e6), "crs": "EPSG:32633", "photometric": "CMYK"}
+        write_raster(tmp_path / "a.tif", inks.transpose(2, 0, 1).astype(np.uint16) * 257, **place)
+    else:
+        Image.fromarray(inks, "CMYK").save(tmp_path / "a.tif")
     (tmp_path / "m.csv").write_text("uri\na.tif\n")
     settings, shown = replace(tiny_settings, scale=2, method=Method.BICUBIC, tile_size=16), []
     for single in (False, True):

@@ -32,7 +32,7 @@ class Stretch:
     """The bands that are shown, and their values for black and white."""
 
     bands: tuple[int, ...]
-    """One, or red, green and blue."""
+    """One, or red, green and blue; or four inks, of which black comes last."""
     black: tuple[float, ...]
     white: tuple[float, ...]
     dtype: str
@@ -43,13 +43,24 @@ class Stretch:
         """Whether larger numbers are darker, as in CMYK alone."""
         return self.black > self.white
 
+    @property
+    def colours(self) -> int:
+        """The number of bands on the screen, 1 or 3."""
+        return min(len(self.bands), 3)
+
     def levels(self, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
-        """Convert (C, h, w) native numbers to (len(bands), h, w) grey levels."""
-        levels = np.empty((len(self.bands), *samples.shape[1:]), np.uint8)
-        for place, (band, black, white) in enumerate(zip(self.bands, self.black, self.white, strict=True)):
-            share = (samples[band].astype(np.float64) - black) / (white - black)
-            levels[place] = np.nan_to_num(share * 255 + 0.5).clip(0, 255)
+        """Convert (C, h, w) native numbers to (colours, h, w) grey levels."""
+        levels = np.empty((self.colours, *samples.shape[1:]), np.uint8)
+        left = self._light(samples, 3) if self.is_of_inks else 1.0  # by black ink, of each colour
+        for place in range(self.colours):
+            levels[place] = self._light(samples, place) * left * 255 + 0.5
         return levels
+
+    def _light(self, samples: NDArray[np.generic], place: int) -> NDArray[np.float64]:
+        """Return (h, w) from 0 for black to 1 for white, of one of `bands`."""
+        black, white = self.black[place], self.white[place]
+        band: NDArray[np.float64] = samples[self.bands[place]].astype(np.float64)
+        return np.nan_to_num((band - black) / (white - black)).clip(0, 1)
 
 
 @contextmanager
@@ -60,8 +71,8 @@ def open_display(
 
     Args:
         stretch: of another picture, to look the same. By default, or if that is of another type or has more bands, its
-            own is used: 8-bit pictures and 16-bit ones without a georeference as they are, other numbers from the 1st
-            to the 99th percentile of some windows.
+            own is used: 8-bit pictures, and 16-bit ones without a georeference or of inks, as they are, other numbers
+            from the 1st to the 99th percentile of some windows.
 
     Raises:
         ImageError: it is not a picture.
@@ -98,7 +109,7 @@ class Display:
         self._header = header = declaring(opened.header, nodata)
         self.height, self.width = header.height, header.width
         self.stretch = _stretch_at_hand(header, stretch) or _stretch_of(header, [_some_values(opened, header)])
-        self.bands = len(self.stretch.bands)
+        self.bands = self.stretch.colours
 
     def window(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         pixels = self._opened.window(rows, columns)
@@ -110,19 +121,26 @@ def _stretch_at_hand(header: Header, stretch: Stretch | None) -> Stretch | None:
     """Return the stretch for which no pixel need be read: the given one if it fits, or that of plain pictures."""
     if stretch is not None and max(stretch.bands) < header.measured and stretch.dtype == header.dtype:
         return stretch
-    if header.dtype != "uint8" and (header.dtype != "uint16" or header.georef is not None):
+    shown_as_they_are = ("uint8", "uint16") if header.georef is None or _is_of_inks(header) else ("uint8",)
+    if header.dtype not in shown_as_they_are:
         return None
-    bands = _bands_shown(header)
-    black, white = (0.0,) * len(bands), (full_range(header),) * len(bands)
-    inverted = header.colours == CMYK  # more ink is darker
-    ends = (white, black) if inverted else (black, white)
-    return Stretch(bands, *ends, header.dtype)
+    bands = len(_bands_shown(header))
+    return _stretch_between(header, (0.0,) * bands, (full_range(header),) * bands)
 
 
 def _stretch_of(header: Header, values: Sequence[Sequence[Values]]) -> Stretch:
     """Return the stretch for values of one or more files, by the bands that are shown."""
-    black, white = zip(*(_ends(np.concatenate(band)) for band in zip(*values, strict=True)), strict=True)
-    return Stretch(_bands_shown(header), black, white, header.dtype)
+    low, high = zip(*(_ends(np.concatenate(band)) for band in zip(*values, strict=True)), strict=True)
+    return _stretch_between(header, low, high)
+
+
+def _stretch_between(header: Header, low: tuple[float, ...], high: tuple[float, ...]) -> Stretch:
+    ends = (high, low) if _is_of_inks(header) else (low, high)  # more ink is darker
+    return Stretch(_bands_shown(header), *ends, header.dtype)
+
+
+def _is_of_inks(header: Header) -> bool:
+    return header.colours[: header.measured] == CMYK
 
 
 def _ends(values: Values) -> tuple[float, float]:
@@ -144,7 +162,9 @@ def _some_values(opened: OpenImage, header: Header) -> list[Values]:
 
 
 def _bands_shown(header: Header) -> tuple[int, ...]:
-    """Return red, green and blue by name, else the first three bands, or the first one."""
+    """Return red, green and blue by name, else the four inks, the first three bands, or the first one."""
+    if _is_of_inks(header):
+        return (0, 1, 2, 3)
     colours = header.colours[: header.measured]
     if set(RGB) <= set(colours):
         return tuple(colours.index(colour) for colour in RGB)
