@@ -155,6 +155,15 @@ def test_colours_that_are_no_shades_of_light_are_refused(
         assert (error.error_type, told in str(error)) == (ErrorType.UNSUPPORTED, True)
 
 
+@pytest.mark.parametrize("number", [1, 11, 19, 20, 21, 24])
+def test_colours_that_no_output_names_are_refused(tmp_path: Path, number: int) -> None:
+    """Such as ROMM-RGB, which would pass for sRGB without a profile, and e-sYCC, for three bands without names."""
+    Image.fromarray(random_values("uint8", 16, 16, 3)).save(path := tmp_path / "a.jp2")
+    _with_colours(path, b"\1\0\0" + struct.pack(">I", number))
+    error = error_of(str(path))
+    assert (error.error_type, "convert it to RGB" in str(error)) == (ErrorType.UNSUPPORTED, True)
+
+
 @pytest.mark.parametrize("around", [b"jp2h", b"asoc"])
 def test_box_without_a_length(tmp_path: Path, around: bytes) -> None:
     """A box of JPEG 2000 in another that says no length, with which GDAL would never end, is damage."""

@@ -435,6 +435,47 @@ def test_what_colours_mean_in_a_png(read: Read) -> None:
     assert read(png(1, 8, 0, [b"\x9f"], png_chunk(b"cICP", bytes(3))))[0].png_colour is None
 
 
+def _with_gif_extension(name: bytes) -> bytes:
+    data = _encode(_GRAY, "GIF")
+    start = 13 + 3 * 2 ** ((data[10] & 7) + 1)  # behind its palette
+    return data[:start] + b"!\xff\x0b" + name + b"\3abc\0" + data[start:]
+
+
+def _bmp_with_colour_space(name: bytes) -> bytes:
+    """A BMP with a header of the fifth version, of 124 bytes."""
+    data = _encode(_RGB, "BMP")
+    begin = data[:10] + struct.pack("<II", 54 + 84, 124) + data[18:54]
+    return begin + bytes(16) + name + bytes(64) + data[54:]
+
+
+LOST_COLOURS = {
+    "a JPEG's, of which a segment is missing": (
+        _encode(_RGB, "JPEG", icc_profile=bytes(200_000)).replace(b"ICC_PROFILE\0\1\4", b"ICC_PROFILE\0\1\5"),
+        "its ICC profile is damaged and not carried over",
+    ),
+    "a PNG's, which does not unpack": (
+        png(1, 8, 0, [b"\x9f"], png_chunk(b"iCCP", b"name\0\0no stream")),
+        "its ICC profile is damaged and not carried over",
+    ),
+    "a GIF's": (_with_gif_extension(b"ICCRGBG1012"), "its ICC profile, in an extension of GIF, is not carried over"),
+    "a GIF's XMP": (_with_gif_extension(b"XMP DataXMP"), "its XMP, in an extension of GIF, is not carried over"),
+    "a BMP's": (_bmp_with_colour_space(b"DEBM"), "its colour profile, which a BMP holds or names, is not carried over"),
+    "a BMP's of sRGB": (_bmp_with_colour_space(b"BGRs"), None),
+    "an AVIF's in numbers": (
+        _encode(_RGB, "AVIF").replace(b"colrnclx\0\1\0\r", b"colrnclx\0\x09\0\x10"),
+        "that its colours have the primaries 9 and the transfer 16 (H.273) is not carried over",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOST_COLOURS)
+def test_what_colours_mean_is_told_where_it_is_lost(read: Read, case: str) -> None:
+    """Profiles that are broken, or lie where Pillow does not look, and colours other than sRGB in numbers."""
+    data, note = LOST_COLOURS[case]
+    header, _ = read(data)
+    assert (header.icc_profile, header.notes) == (None, (note,) if note else ())
+
+
 def _with_segments(data: bytes, *segments: tuple[int, bytes]) -> bytes:
     """A JPEG with more APPn segments, each of its number and content, behind the first."""
     (length,) = struct.unpack(">H", data[4:6])

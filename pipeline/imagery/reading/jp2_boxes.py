@@ -34,13 +34,20 @@ SYCC = 18
 """Enumerated colour space of luma and chroma, which GDAL leaves as they are (ISO 15444-1, annex I.5.3.3)."""
 
 UNSUPPORTED: dict[int | bytes | None, str] = {
+    **dict.fromkeys((1, 3, 4, 9, 22, 23), "colours of luma and chroma other than sYCC"),
+    11: "inks (CMY)",
     12: "inks (CMYK)",
     b"CMYK": "inks (CMYK)",
     13: "inks (YCCK)",
     14: "L*a*b* colours",
     b"Lab ": "L*a*b* colours",
+    19: "J*a*b* colours",
+    20: "e-sRGB colours",
+    21: "ROMM-RGB colours",
+    24: "e-sYCC colours",
 }
-"""Colour spaces that cannot be enlarged directly, by their number (ISO 15444-2, annex M) or the name in a profile."""
+"""Colour spaces that cannot be enlarged directly, or that no output can name, by their number (ISO 15444-2, annex M) or
+the name in a profile."""
 
 _OF_PROFILES = {b"RGB ": RGB, b"GRAY": GRAY}
 """Colours by the name of their space in an ICC profile (ICC.1, 7.2.6)."""

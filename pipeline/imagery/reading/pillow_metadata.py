@@ -2,6 +2,7 @@
 
 import math
 import re
+import struct
 import warnings
 from contextlib import suppress
 from io import BytesIO
@@ -17,6 +18,15 @@ _READ_SEGMENTS = (
     *(b"Photoshop 3.0\0", b"Adobe", b"Ducky"),
 )
 """How segments of a JPEG begin that are read here, are thumbnails, or are told of by another note."""
+
+_SRGB_PRIMARIES, _SRGB_TRANSFERS = {1, 2}, {1, 2, 6, 13, 14, 15}
+"""Numbers (ITU-T H.273) of colours that are shown as sRGB; 2 means unspecified."""
+
+_GIF_EXTENSIONS = {b"!\xff\x0bICCRGBG1012": "ICC profile", b"!\xff\x0bXMP DataXMP": "XMP"}
+"""How extensions of a GIF begin that Pillow does not read."""
+
+_BMP_HEAD, _BMP_PROFILES = 74, (b"DEBM", b"KNIL")
+"""Bytes up to the colour space of a BMP, and the spaces that are an embedded profile or the name of one."""
 
 
 def read_exif(image: ImageFile.ImageFile, path: str) -> tuple[int, bytes | None, tuple[str, ...]]:
@@ -82,6 +92,27 @@ def _dpi_of_exif(image: ImageFile.ImageFile) -> tuple[float, float] | None:
     return None
 
 
+def _unread(image: ImageFile.ImageFile, path: str) -> tuple[str, ...]:
+    """Return notes about profiles, and other meanings of colours, that Pillow cannot read or does not look for."""
+    if "icc_profile" in image.info:
+        return () if image.info["icc_profile"] else ("its ICC profile is damaged and not carried over",)
+    if image.format not in ("AVIF", "BMP", "GIF"):
+        return ()
+    with open(path, "rb") as file:
+        data = file.read(_BMP_HEAD if image.format == "BMP" else -1)
+    if image.format == "GIF":
+        names = [name for begin, name in _GIF_EXTENSIONS.items() if begin in data]
+        return tuple(f"its {name}, in an extension of GIF, is not carried over" for name in names)
+    if image.format == "BMP":
+        has_profile = data[14] >= 124 and data[70:74] in _BMP_PROFILES  # in its header of the fifth version
+        return ("its colour profile, which a BMP holds or names, is not carried over",) if has_profile else ()
+    nclx = re.search(b"colrnclx(.{4})", data, re.DOTALL)
+    primaries, transfer = struct.unpack(">HH", nclx[1]) if nclx else (2, 2)
+    if primaries in _SRGB_PRIMARIES and transfer in _SRGB_TRANSFERS:
+        return ()
+    return (f"that its colours have the primaries {primaries} and the transfer {transfer} (H.273) is not carried over",)
+
+
 def _aspect(image: ImageFile.ImageFile) -> tuple[str, ...]:
     """Return a note where a picture says how wide its pixels are, in no unit, and they are not square."""
     unit, density = image.info.get("jfif_unit"), image.info.get("jfif_density")
@@ -144,6 +175,7 @@ def note_lost(
         *not_carried("its texts ({})", texts),
         *not_carried("its chunks {}", others),
         *_segments(image),
+        *_unread(image, path),
         *_aspect(image),
         *(tiff.lost(tiff_tags.DESCRIPTIVE) if tiff else ()),
         *((f"its nodata value {nodata}, of the {beside}, is not carried over",) if nodata else ()),
