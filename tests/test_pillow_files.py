@@ -782,6 +782,19 @@ def test_a_saved_selection_of_a_psd_is_no_transparency(read: Read, layers: int) 
         np.testing.assert_array_equal(decoded, _RGB)
 
 
+@pytest.mark.parametrize("compression", [None, "tga_rle"])
+def test_a_byte_that_is_no_alpha(read: Read, compression: str | None) -> None:
+    """A TGA of 32 bits is RGB where its header counts no bit as alpha, with a note: zeros there hide no pixel."""
+    picture = _NOISE * np.array([1, 1, 1, 0], np.uint8)
+    data = bytearray(_encode(picture, "TGA", compression=compression))
+    assert read(bytes(data))[0].colours == ("red", "green", "blue", "alpha")
+    data[17] &= 0xF0
+    header, decoded = read(bytes(data))
+    assert header.colours == ("red", "green", "blue")
+    assert header.notes == ("the fourth byte of its pixels, which its header does not call alpha, is not carried over",)
+    np.testing.assert_array_equal(decoded, _RGB)
+
+
 @pytest.mark.parametrize("flat", [0, 1])
 def test_a_psd_of_layers_alone_is_refused(read: Read, flat: int) -> None:
     """Its flat picture would be blank, and its version says so."""

@@ -58,6 +58,8 @@ _PALETTE_ORDERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 _NAMES = {"LAB": "L*a*b* colours", "HSV": "HSV colours", "YCbCr": "YCbCr colours", "I": "32-bit integers"}
 
+_PADDING = "the fourth byte of its pixels, which its header does not call alpha, is not carried over"
+
 _CONVERSIONS = {"1": "L", "La": "LA", "RGBa": "RGBA"}
 
 _DEEP_PNG = {"RGB;16B": RGB, "RGBA;16B": (*RGB, ALPHA), "LA;16B": (*GRAY, ALPHA)}
@@ -166,7 +168,8 @@ def _open(path: str, kind: str, limits: FileLimits) -> tuple[ImageFile.ImageFile
     """Open the picture; also return notes about what was left out to open it."""
     try:
         try:
-            return Image.open(path, formats=(kind,)), ()
+            image = Image.open(path, formats=(kind,))
+            return image, (_PADDING,) if _is_padded(image, path) else ()
         except UnidentifiedImageError as error:
             if kind == file_kinds.TGA:
                 raise ImageError(
@@ -203,7 +206,17 @@ def _layout(image: ImageFile.ImageFile, path: str) -> tuple[str, tuple[str, ...]
     dtype, colours = _MODES[image.mode]
     if isinstance(image, PsdImageFile) and ALPHA in colours and not psd_resources.is_transparent(path):
         return dtype, RGB
+    if _is_padded(image, path):
+        return dtype, RGB
     return dtype, (*colours, ALPHA) if transparent and ALPHA not in colours else colours
+
+
+def _is_padded(image: ImageFile.ImageFile, path: str) -> bool:
+    """Return whether the fourth byte of a TGA's pixels is no alpha: its header counts none of its bits as such."""
+    if image.format != file_kinds.TGA or _raw_mode(image) != "BGRA":
+        return False
+    with open(path, "rb") as file:
+        return file.read(18)[17] & 15 == 0
 
 
 def _palette_colours(image: ImageFile.ImageFile) -> tuple[str, ...]:
