@@ -150,6 +150,16 @@ def test_every_fact_of_the_header_is_read_back(tmp_path: Path, write: Any, point
 
 
 @WRITERS
+def test_no_setting_of_gdal_moves_pixel_centres(tmp_path: Path, write: Any) -> None:
+    """A user's that would lay them half a pixel away does not count."""
+    header = _header(70, 90, georef=Georef(UTM, ROTATED, point=True))
+    with rasterio.Env(GTIFF_POINT_GEO_IGNORE="YES"):
+        path = write(tmp_path, header, _noise(header), None)
+    with rasterio.open(path) as dataset:
+        assert dataset.transform[:6] == pytest.approx(ROTATED, rel=1e-15)
+
+
+@WRITERS
 @pytest.mark.parametrize("point", [False, True])
 def test_points_and_polynomials_are_read_back(tmp_path: Path, write: Any, point: bool) -> None:
     """Ground control points lie where the header says, also when coordinates were of pixel centres, and RPCs stay."""

@@ -16,7 +16,7 @@ from rasterio.io import DatasetReader
 from ...errors import ErrorType, ImageError
 from ..header import Header
 from .georef import part
-from .geotiff import BLOCK, describe_print, encode_tif
+from .geotiff import BLOCK, WRITING, describe_print, encode_tif
 from .mosaic import Placed, vrt
 
 _CACHE = 128 * 2**20
@@ -68,7 +68,7 @@ class CogFile:
         """
         mosaic = os.path.join(self._folder, "mosaic.vrt")
         limits = {"GDAL_CACHEMAX": _CACHE, "GDAL_MAX_DATASET_POOL_SIZE": _OPEN}
-        with _writing(path), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, **limits):
+        with _writing(path), rasterio.Env(**WRITING, **limits):
             with open(mosaic, "wb") as file:
                 file.write(vrt(self._header, self._tiles))
             with rasterio.open(mosaic, "r+") as whole:

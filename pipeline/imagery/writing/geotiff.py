@@ -19,6 +19,10 @@ from .gdal_xml import dataset_tags, printable
 BLOCK = 512
 """Side of the blocks of a file, each of which can be read separately."""
 
+WRITING = {"GDAL_TIFF_INTERNAL_MASK": True, "GTIFF_POINT_GEO_IGNORE": "NO"}
+"""GDAL's settings for writing, whatever the environment says. By the second, files whose coordinates are those of pixel
+centres would lie half a pixel away."""
+
 _COLOURS = {colour.name.lower(): colour for colour in ColorInterp}
 
 
@@ -29,7 +33,7 @@ def encode_tif(samples: NDArray[Any], mask: NDArray[np.bool_] | None, header: He
 
     The header must be returned by `formats.held` for GeoTIFF; if it has a mask, `mask` must be given.
     """
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile(ext=".tif") as file:
+    with rasterio.Env(**WRITING), MemoryFile(ext=".tif") as file:
         with file.open(**_creation_options(header)) as dataset:
             _describe(dataset, header)
             dataset.write(samples)
