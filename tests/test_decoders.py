@@ -24,7 +24,7 @@ from PIL import Image
 from pipeline.errors import ErrorType, ImageError
 from pipeline.imagery.header import FileLimits, Header
 from pipeline.imagery.reading import decoder_processes
-from pipeline.imagery.reading.decoders import open_image
+from pipeline.imagery.reading.decoders import OpenImage, open_image
 
 from .picture_bytes import png
 
@@ -236,6 +236,30 @@ def test_memory_for_a_smaller_window(picture: str, monkeypatch: pytest.MonkeyPat
         with pytest.raises(MemoryError):
             image.whole()
         np.testing.assert_array_equal(image.window(slice(0, 3), slice(0, 2)).samples, expected.samples)
+
+
+def test_memory_that_ends_in_an_answer(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture is opened again for a smaller window; not if another lies there meanwhile, which is no bug."""
+
+    def run_short(image: OpenImage) -> None:
+        def lack(*_: object) -> None:
+            raise MemoryError
+
+        with monkeypatch.context() as short:
+            short.setattr(decoder_processes.Decoder, "receive", lack)
+            with pytest.raises(MemoryError):
+                image.whole()
+
+    with open_image(picture, FileLimits()) as image:
+        run_short(image)
+        np.testing.assert_array_equal(
+            image.window(slice(3, 5), slice(0, 9)).samples, _RGB.transpose(2, 0, 1)[:, 3:5, :9]
+        )
+        assert len(_processes()) == 1
+        run_short(image)
+        Image.fromarray(_RGB[:30]).save(picture)
+        with pytest.raises(ImageError, match="was changed while it was worked on; run again"):
+            image.window(slice(3, 5), slice(0, 9))
 
 
 def test_no_thread_watches(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,15 +13,18 @@ from pipeline import storage
 from pipeline.config import Executor, Existing, Form
 from pipeline.driver import waves
 from pipeline.driver.run import run
+from pipeline.imagery import picture
+from pipeline.imagery.reading import decoder_processes
 from pipeline.output.layout import list_commits, list_scenes
 from pipeline.output.record import Record
 from pipeline.storage.patience import Patience
 from pipeline.work import enlarging, image_work, scene
+from pipeline.work.assignment import Assignment
 from pipeline.work.units import DIVISION, Answer, Division, Group, GroupRecord, Scene
 from pipeline.work.worker import Worker
 from sr_ops.settings import FitSettings, Method, Network, Settings
 
-from .fixture_types import MakeConfig, MakePng, MakePrior, ReadRecords, ReadTiles
+from .fixture_types import MakeConfig, MakePng, MakePrior, MakeRow, ReadRecords, ReadTiles
 from .results import files_below
 
 SMALL = Division(pixels=1000, group_seconds=0.002)
@@ -365,6 +368,27 @@ def test_source_changed_in_between(
     run(tiny_config(output=f"{tmp_path}/whole"), observer)
     assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
     assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("big")
+def test_groups_after_the_death_of_a_decoder(
+    tiny_config: MakeConfig, row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group that asked it fails; for the next one the worker opens the scene again."""
+    monkeypatch.setattr(picture, "HELD_WHOLE", 100)
+    worker = Worker(Assignment(tiny_config(), division=SMALL), "cpu")
+    (begun,) = worker([row("big.png")])
+    assert isinstance(begun, Scene)
+    answers: list[Answer] = []
+    for unit in begun.units()[:3]:
+        answers += worker(unit)
+        if len(answers) == 1:
+            for decoder in tuple(decoder_processes._alive):
+                decoder.process.kill()
+    worker.close()
+    assert [type(answer) for answer in answers] == [GroupRecord, Record, GroupRecord]
+    assert isinstance(answers[1], Record)
+    assert answers[1].error_type == "crashed"
 
 
 @pytest.mark.usefixtures("big", "divided")

@@ -116,6 +116,8 @@ class Worker:
         with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
             opened = reader.submit(self._opener.open_group, group)
             answer = self._answer(group.row, opened, None, begun, ledger_name(group))
+        if isinstance(answer, Record):  # it failed, perhaps because its scene's decoder is gone: open that anew
+            self._opener.release()
         self._ended(ledger_name(group), answer)
         return answer
 

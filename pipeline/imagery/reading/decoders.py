@@ -25,6 +25,7 @@ class OpenImage:
         self._path = path
         self._limits = limits
         self._is_closed = False
+        self._lacked_memory = False
 
     def window(self, rows: slice, columns: slice) -> Pixels:
         """Return the pixels with rows.start <= row < rows.stop and likewise for columns, inside the picture.
@@ -35,6 +36,8 @@ class OpenImage:
         """
         if self._is_closed:
             raise ValueError(f"{self._path} is closed; open it again")
+        if self._lacked_memory:
+            self._open_again()
         header = self.header
         height, width = _extent(rows, header.height), _extent(columns, header.width)
         size = height * width * len(header.bands) * np.dtype(header.dtype).itemsize
@@ -45,14 +48,26 @@ class OpenImage:
         # allocated before the request: if memory is short the picture stays open
         samples = np.empty(shape, header.dtype)
         mask = np.empty((height, width), np.uint8) if header.mask else None
-        with self._decoder.at_work(self._path, self._limits):
-            request = {"do": "window", "rows": [rows.start, rows.stop], "columns": [columns.start, columns.stop]}
-            answer = self._decoder.ask(request)
-            if answer != {"dtype": header.dtype, "shape": list(shape), "mask": header.mask}:
-                raise NonsenseError
-            for array in (samples,) if mask is None else (samples, mask):
-                self._decoder.receive(array)
+        try:
+            with self._decoder.at_work(self._path, self._limits):
+                request = {"do": "window", "rows": [rows.start, rows.stop], "columns": [columns.start, columns.stop]}
+                answer = self._decoder.ask(request)
+                if answer != {"dtype": header.dtype, "shape": list(shape), "mask": header.mask}:
+                    raise NonsenseError
+                for array in (samples,) if mask is None else (samples, mask):
+                    self._decoder.receive(array)
+        except MemoryError:  # which ended the decoder, in the middle of its answer
+            self._lacked_memory = True
+            raise
         return Pixels(samples, None if mask is None else mask != 0)
+
+    def _open_again(self) -> None:
+        """Open the file with another decoder. Raises ImageError, also if another picture is there now."""
+        again = open_image(self._path, self._limits)
+        if again.header != self.header:
+            again.close()
+            raise ImageError(ErrorType.READ, f"{self._path} was changed while it was worked on; run again")
+        self._decoder, self._lacked_memory = again._decoder, False
 
     def whole(self) -> Pixels:
         """Return the whole picture. Raises ImageError, as `window` does."""
