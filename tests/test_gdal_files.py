@@ -157,6 +157,16 @@ def test_nodata_that_cannot_occur(tmp_path: Path, bits: int, text: bytes) -> Non
     assert [str(bits) in note and "cannot occur" in note for note in header.notes] == [True]
 
 
+@pytest.mark.parametrize(("name", "notes"), [("a bärn", 0), ("a b\udce4rn", 1)], ids=["UTF-8", "Latin-1"])
+def test_the_name_of_a_document(tmp_path: Path, name: str, notes: int) -> None:
+    """It is carried among the tags if it is in UTF-8, and else it is told."""
+    path, data = tmp_path / "a.tif", name.encode(errors="surrogateescape") + b"\0"
+    path.write_bytes(tiff({**plain_tags(4, 4, 16), 269: (2, data)}, bytes(32)))
+    header, _ = read_raster(str(path))
+    assert header.tags == (None if notes else {"TIFFTAG_DOCUMENTNAME": name})
+    assert header.notes == ("its TIFF tags DocumentName are not carried over",) * notes
+
+
 def test_internal_mask(tmp_path: Path) -> None:
     """A mask inside the file comes with the pixels; nodata, alpha and overviews are no masks and no pages."""
     values, shown = random_values("uint8", 3, 64, 64), RNG.integers(0, 2, (64, 64)).astype(bool)

@@ -197,7 +197,8 @@ class GdalFile:
                 notes.append(f"its GDAL metadata {names}, not all of it in UTF-8, is not carried over")
             if tiff.iptc:
                 notes.append("its IPTC data is not carried over")
-            notes += (*tiff.notes, *tiff.lost(_CARRIED_TAGS))
+            named = "TIFFTAG_DOCUMENTNAME" in self._dataset.tags()  # not there unless it is in UTF-8
+            notes += (*tiff.notes, *tiff.lost(_CARRIED_TAGS if named else tiff_tags.DESCRIPTIVE))
         elif jp2_boxes.has_exif(self._path):
             notes.append(jp2_boxes.EXIF_NOTE)
         if self._bits is not None and self._stretch == 1:
