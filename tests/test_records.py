@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -228,7 +228,12 @@ _LATE = 253_402_300_800_000
         (pa.array([0], pa.timestamp("ms", "Nowhere")), "1970-01-01 00:00:00.000Z"),
         (pa.array([_LATE // 86_400_000], pa.date32()), "10000-01-01"),
         (pa.array([[_LATE]], pa.list_(pa.timestamp("ms"))), ["10000-01-01 00:00:00.000"]),
+        (pa.array([[_LATE]], pa.large_list(pa.timestamp("ms"))), ["10000-01-01 00:00:00.000"]),
+        (pa.array([[_LATE]], pa.list_(pa.timestamp("ms"), 1)), ["10000-01-01 00:00:00.000"]),
         (pa.array([{"a": _LATE}], pa.struct({"a": pa.timestamp("ms")})), {"a": "10000-01-01 00:00:00.000"}),
+        (pa.array([[("a", 2**62)]], pa.map_(pa.string(), pa.duration("s"))), [("a", f"{2**62}")]),
+        (pa.array([2**62], pa.duration("s")), f"{2**62}"),
+        (pa.array([90], pa.duration("s")), timedelta(seconds=90)),
         (pa.array([0], pa.timestamp("us", "UTC")), datetime(1970, 1, 1, tzinfo=UTC)),
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else None,

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from .. import storage
 from ..errors import UsageError
-from ..output.mixed_columns import cell_text, concatenated
+from ..output.mixed_columns import cell_text, concatenated, without_views
 from ..output.record import COLUMNS
 from .table import Column, as_text, printable
 
@@ -68,7 +68,7 @@ def _absolute(uri: str, folder: str) -> str:
 
 def _column(values: Column) -> pa.Array:
     if isinstance(values, pa.Array):
-        return values
+        return without_views(values)
     if any(isinstance(value, dict | list) for value in values):
         return pa.array([None if value is None else cell_text(value) for value in values])
     try:

@@ -22,6 +22,13 @@ def concatenated(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
+def without_views(column: pa.Array) -> pa.Array:
+    """Return a column whose views of text and bytes are text and bytes: Arrow cannot take rows from views."""
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    kind = _changed(column.type, lambda kind: plain.get(kind, kind))
+    return column if kind == column.type else column.cast(kind)
+
+
 def _have_a_type(columns: list[pa.Table]) -> bool:
     """Return whether one type holds all cells of these tables of one column: none holds 2**60 + 1 and 0.5."""
     try:
@@ -45,7 +52,8 @@ def _is_readable(column: pa.ChunkedArray) -> bool:
     """Return whether Python has all values of a column; of dates and plain times the first and the last tell."""
     kind = column.type
     try:
-        if pa.types.is_nested(kind) or getattr(kind, "unit", "") == "ns":  # without pandas, not all of ns can be read
+        # Without pandas, not all of ns can be read; Arrow has no least of durations.
+        if pa.types.is_nested(kind) or pa.types.is_duration(kind) or getattr(kind, "unit", "") == "ns":
             column.to_pylist()
         elif pa.types.is_temporal(kind):
             pc.min_max(column).as_py()
@@ -64,6 +72,12 @@ def _changed(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) ->
     """Return a type in which every type that holds no others is changed."""
     if pa.types.is_list(kind):
         return pa.list_(_changed(kind.value_type, change))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_changed(kind.value_type, change))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_changed(kind.value_type, change), kind.list_size)
+    if pa.types.is_map(kind):
+        return pa.map_(_changed(kind.key_type, change), _changed(kind.item_type, change))
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_changed(field.type, change)) for field in kind])
     return change(kind)
