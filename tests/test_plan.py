@@ -194,6 +194,7 @@ def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_confi
     made = plan("uri\na.png\n", commits={"A.PNG": [other]}, scenes=scenes, folds_case=True)
     ((redone,),) = made.units
     assert redone.stale == (Commit(settings, "a.png", "0" * 16).uri(config.output), f"{'0' * 16}/scene.json")
+    assert redone.begun == (f"{source}/scene.json",)
 
 
 def test_limit(plan: Plans) -> None:

@@ -1,6 +1,7 @@
 """Scenes: divided into groups of tiles, they come out as they do undivided, and a stopped run goes on inside them."""
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -270,6 +271,81 @@ def test_other_settings_in_between(
     assert run(tiny_config(), observer).done == 1
     assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
     assert not (tmp_path / "out/_scene").exists()
+
+
+@pytest.mark.usefixtures("divided")
+def test_source_replaced_after_the_plan_and_put_back(
+    tmp_path: Path,
+    big: Path,
+    tiny_config: MakeConfig,
+    observer: Any,
+    make_png: MakePng,
+    read_tiles: ReadTiles,
+    stop_after: Callable[[int | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Groups whose tiles were overwritten from another file than the planned one are done again, not believed."""
+    run(tiny_config(output=f"{tmp_path}/whole"), observer)
+    stop_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_config(), observer)
+    stop_after(None)
+    shutil.copy2(big, tmp_path / "first.png")
+    with monkeypatch.context() as patched:
+        patched.setattr(observer, "planned", lambda *_: make_png(big, seed=7, height=60, width=55))
+        assert run(tiny_config(), observer).done == 1
+    assert list_scenes(str(tmp_path / "out")) == {}
+    shutil.copy2(tmp_path / "first.png", big)
+    assert run(tiny_config(), observer).done == 1
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_a_scene_that_goes_on_withdraws_what_its_tiles_make_wrong(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    tiny_settings: Settings,
+    stop_after: Callable[[int | None], None],
+) -> None:
+    """A commit of other settings that lies beside it goes before its next tile, not its own folder."""
+    other = replace(tiny_settings, seed=1)
+    run(tiny_config(settings=other))
+    (commit,) = list_commits(str(tmp_path / "out"))["big.png"]
+    uri = commit.uri(str(tmp_path / "out"))
+    held = storage.read(uri)
+    for groups in (2, 1):
+        stop_after(groups)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny_config())
+        assert list_commits(str(tmp_path / "out")) == {}
+        assert len(_working_folder(tmp_path / "out")) > 4
+        storage.write(uri, held)
+
+
+@pytest.mark.usefixtures("big", "divided")
+def test_one_file_in_between(
+    tmp_path: Path,
+    tiny_config: MakeConfig,
+    read_tiles: ReadTiles,
+    stop_after: Callable[[int | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Groups whose tiles went when the image became one file are done again, even if that run ended at its commit."""
+    run(tiny_config(output=f"{tmp_path}/whole"))
+    stop_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_config())
+    stop_after(None)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(image_work, "store", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny_config(form=Form(single=True)))
+    assert run(tiny_config()).done == 1
+    assert read_tiles(str(tmp_path / "out")) == read_tiles(f"{tmp_path}/whole")
 
 
 @pytest.mark.usefixtures("big", "divided")

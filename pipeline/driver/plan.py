@@ -109,12 +109,12 @@ def make_plan(
             committed.append((row, wanted))
             continue
         size = sources[row.uri].size if row.uri in sources else 0
-        stale = [commit.uri(config.output) for commit in known]
-        for commit in begun.get(name_of(row.key, folds_case), ()):
-            stale += scenes[commit] if scenes and spelt_as(row.key, commit) != wanted else ()
+        in_work = _in_work(row.key, begun.get(name_of(row.key, folds_case), ()), scenes or {}, config.output)
+        goes_on = in_work.pop(wanted, [])
+        stale = [*(commit.uri(config.output) for commit in known), *chain.from_iterable(in_work.values())]
         redo = wanted in known or config.existing is Existing.OVERWRITE
         rivalled = any(name_of(rival, folds_case) in done for rival in file_rivals(row.key))
-        todo.append(replace(row, size=size, stale=tuple(stale), redo=redo, rivalled=rivalled))
+        todo.append(replace(row, size=size, stale=tuple(stale), begun=tuple(goes_on), redo=redo, rivalled=rivalled))
     return Plan(
         pack(todo, config.settings),
         tuple(rejected),
@@ -144,6 +144,18 @@ def sources_of(config: RunConfig, manifest: OpenManifest, uris: Iterable[str]) -
 def spelt_as(key: str, commit: Commit) -> Commit:
     """Return the commit with its key spelt as this one, which is the same name in the output."""
     return commit if commit.key == key else replace(commit, key=key)
+
+
+def _in_work(
+    key: str, begun: Iterable[Commit], scenes: Mapping[Commit, Sequence[str]], output: str
+) -> dict[Commit, list[str]]:
+    """Return the files of a key's scenes that are begun, by what will mark them as done, spelt as this key."""
+    files: dict[Commit, list[str]] = {}
+    for commit in begun:
+        spelt = spelt_as(key, commit)
+        folders = commit.scene_folder(output), spelt.scene_folder(output)
+        files.setdefault(spelt, []).extend(uri.replace(*folders, 1) for uri in scenes[commit])
+    return files
 
 
 def _check_rows(

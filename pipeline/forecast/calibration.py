@@ -111,7 +111,7 @@ class _Work:
         """Set when no more answers are needed."""
         self._waiting: _Units = queue.SimpleQueue()
         for number, unit in enumerate(units):
-            rows = [replace(row, redo=True, stale=()) for row in unit]
+            rows = [replace(row, redo=True, stale=(), begun=()) for row in unit]
             self._waiting.put((rows, _SECONDS if number < needed else _ENOUGH))
         self._ready = threading.Barrier(processes)  # a process that starts would slow down one that measures
 

@@ -83,6 +83,8 @@ class ImageWork:
             ImageError, DeadlineError, and any error that means out of memory.
         """
         image = attempt.opened.found
+        if isinstance(image, Scene):
+            self._withdraw(attempt.row, SceneFolder(self._output, attempt.opened.commit))
         if not isinstance(image, Image):
             return image
         if self._device.type == "cuda":
@@ -206,9 +208,15 @@ class ImageWork:
             config_fingerprint=opened.commit.settings,
         )
 
-    def _withdraw(self, row: Row) -> None:
-        """Remove what earlier work says about the tiles, before the first one is overwritten."""
-        for uri in row.stale:
+    def _withdraw(self, row: Row, kept: SceneFolder | None = None) -> None:
+        """Remove what earlier work says about the tiles, before the first one is overwritten.
+
+        Args:
+            kept: of the scene that goes on.
+        """
+        for uri in (*row.stale, *row.begun):
+            if kept is not None and uri.startswith(f"{kept.uri}/"):
+                continue
             try:
                 self._patiently(partial(storage.remove, uri))
             except OSError as error:

@@ -38,6 +38,9 @@ class Row:
     stale: tuple[str, ...] = ()
     """Files that describe this key's tiles and become wrong once these are overwritten: commits and unfinished scenes.
     """
+    begun: tuple[str, ...] = ()
+    """Files of its unfinished scene, which become wrong, too, if its image is found changed, so that it cannot go on.
+    """
     redo: bool = False
     """Do the work even if it is committed."""
     nodata: str = AUTO
@@ -119,7 +122,7 @@ class Scene:
 
     def units(self) -> list[Unit]:
         assert self.record.source_fingerprint is not None
-        row = replace(self.row, stale=())
+        row = replace(self.row, stale=(), begun=())
         return [Group(row, self.record.source_fingerprint, start, stop) for start, stop in self.groups]
 
 
