@@ -136,11 +136,15 @@ def test_a_clock_that_was_ahead(out: Path, tiny_config: MakeConfig, observer: An
     assert {row["config_fingerprint"] for row in read_records(str(out)).values()} == {changed.fingerprint()}
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("before", ["tiles and a map", "files"])
 def test_another_form_after_a_run_that_was_interrupted(
-    before: str, out: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
+    before: str, again: bool, out: Path, tiny_config: MakeConfig, observer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Images in flight have files and no record; nothing of them is left beside the form that is asked for then."""
+    """Images in flight have files and no record; nothing of them is left beside the form that is asked for then.
+
+    Even if a run that asked for it was interrupted, too, before it came to them.
+    """
     first, then = of_two_forms(tiny_config, before)
     with monkeypatch.context() as patched:
         write = storage.write
@@ -153,8 +157,16 @@ def test_another_form_after_a_run_that_was_interrupted(
         patched.setattr(storage, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(first, observer)
+        if again:
+            patched.setattr(observer, "working", interrupted_at_once)
+            with pytest.raises(KeyboardInterrupt):
+                run(then, observer)
     assert run(then, observer).done == 3
     assert_only_its_form(out, then)
+
+
+def interrupted_at_once(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_file_of_another_manifest_is_not_replaced(tmp_path: Path, out: Path, tiny_config: MakeConfig) -> None:

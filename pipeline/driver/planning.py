@@ -45,7 +45,7 @@ def planned(
         recorded = frozenset(known["key"].to_pylist())
         find = partial(_find_kernels, config, check, looking, known)
         plan = make_plan(config, manifest, root, commits, scenes, folds_case, find, mapped, recorded)
-        if _wrote_other_files(config):
+        if wrote_other_files(config):
             plan = plan.reformed()
     except OSError as error:
         raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
@@ -71,10 +71,13 @@ def _find_kernels(
     return CameraKernels(config, table, check, looking)(rows, sources)
 
 
-def _wrote_other_files(config: RunConfig) -> bool:
-    """Return whether the last run on the output wrote results of another form, or maps where this one does not."""
+def wrote_other_files(config: RunConfig) -> bool:
+    """Return whether a run on the output wrote results of another form, or maps where the next one did not.
+
+    Runs that were broken off may have left some of them, however many there were since.
+    """
     try:
-        held, wanted = read_run_file(config.output).config, to_plain(config)
+        held, wanted = read_run_file(config.output), to_plain(config)
     except FileNotFoundError:
         return False
-    return any(held.get(name) != wanted[name] for name in ("form", "disagreement"))
+    return held.reformed or any(held.config.get(name) != wanted[name] for name in ("form", "disagreement"))

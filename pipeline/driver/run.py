@@ -34,7 +34,7 @@ from .executor import executor
 from .limits import LimitReachedError, RunLimits
 from .observer import Observer
 from .plan import Plan
-from .planning import planned
+from .planning import planned, wrote_other_files
 from .pool import Pool
 from .preflight import check_input, check_options, check_output
 from .progress import Progress
@@ -252,5 +252,6 @@ def _write_run_json(
         config=read_run_file(config.output).config if repeats else to_plain(config),
         workers=to_plain(workers),
         versions={name: version(name) for name in libraries},
+        reformed=wrote_other_files(config),
     )
     write_run_file(config.output, run)

@@ -32,6 +32,8 @@ class RunFile:
     versions: dict[str, str]
     """Of srpipe and the libraries that make pixels and files."""
     layout: int = layout.VERSION
+    reformed: bool = False
+    """Whether a run before it wrote other files, of which images without a record may have some."""
 
 
 def write_run_file(output: str, run: RunFile) -> None:

@@ -57,7 +57,7 @@ class Row:
     rivalled: bool = False
     """Whether a file under a name of its one file may be that of another key, which an earlier run has done."""
     reformed: bool = False
-    """Whether the last run wrote other files, of which it may have left some without a record when it was broken off.
+    """Whether a run before wrote other files, of which it may have left some without a record when it was broken off.
     """
 
     @property
