@@ -8,11 +8,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 from affine import Affine
@@ -20,6 +23,7 @@ from PIL import Image
 from rio_cogeo import cog_validate
 
 from pipeline import run
+from pipeline.output.record import SCHEMA
 
 REPOSITORY = Path(__file__).parent.parent
 DOCS = REPOSITORY / "docs"
@@ -74,9 +78,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def outputs(folder: Path) -> Path:
     """The runs that the recipes begin with, and the one without --format cog."""
     run("scans", "scans-x2", scale=2, single=True, executor="inline")
+    for part in [*Path("scans-x2/manifest").iterdir()]:
+        left_by_a_clock_ahead(part, part.with_name(part.name.replace("part-2", "part-1")))
     for output, kind in (("scenes-x2", "cog"), ("scenes-tiles", "tif")):
         run("scenes", output, scale=2, format=kind, executor="inline", method="bicubic", kernel="bicubic")
     return folder
+
+
+def left_by_a_clock_ahead(part: Path, earlier: Path) -> None:
+    """Write a part of an earlier run, in which all was skipped, and a day after what this one tells."""
+    rows = pq.read_table(part).to_pylist()
+    told = [{**row, "status": "skipped", "finished_at": row["finished_at"] + timedelta(days=1)} for row in rows]
+    pq.write_table(pa.Table.from_pylist(told, SCHEMA), earlier)
 
 
 def imported(source: str) -> set[str]:
