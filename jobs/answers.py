@@ -39,7 +39,8 @@ EXIT_CODES = {
     EXIT_FATAL: "It was broken off, because the output's storage failed, another run took the output over, or by a bug;"
     " run it again.",
     EXIT_USAGE: "It could not begin, and no result was written; the sentence on stderr says what to change."
-    " Of `retry`, also: nothing failed that it repeats.",
+    " On a cluster a node that cannot take part ends a run so, too, and `compare` a later method that cannot begin;"
+    " what is done by then is kept. Of `retry`, also: nothing failed that it repeats.",
     EXIT_SOME_FAILED: "It finished, and some rows failed or are over a limit that you set; their records say why."
     " Of `report`: a result that it shows is missing or damaged; the page says which.",
     EXIT_STOPPED: f"A limit that you set stopped it, or no worker gave an answer for 6 hours; {RESUME}.",

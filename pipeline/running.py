@@ -55,7 +55,7 @@ def run(
     Raises:
         TypeError: an option does not exist.
         UsageError: an option has an invalid value, options exclude each other, or manifest or output cannot be used;
-            nothing was written.
+            nothing was written. Or a node of the cluster cannot take part; what is done by then is kept.
         LostLockError: another run has taken over the output.
         OSError: the output's storage failed. What is committed is kept; call again.
     """

@@ -85,7 +85,8 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         only: keys of the images to work on; None for all.
 
     Raises:
-        UsageError: nothing could be started, and nothing was written.
+        UsageError: nothing could be started, and nothing was written; or a node of the cluster cannot take part, and
+            what is done by then is kept.
         LostLockError: another run took over the output.
     """
     observer, started, patience = observer or Observer(), now(), Patience(config.retries)
