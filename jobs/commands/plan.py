@@ -34,7 +34,8 @@ class PlanOptions:
         typer.Option(
             metavar="N",
             min=0,
-            help="Measure N images, by enlarging them into a temporary folder; 0 uses known rates.",
+            help="Measure at least N images, and as many as the workers here take at once, by enlarging them into a"
+            " temporary folder; 0 uses known rates.",
             show_default="6 to 48, for about 20 seconds",
         ),
     ] = None

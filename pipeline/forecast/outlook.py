@@ -38,7 +38,7 @@ class Asked:
     price_per_hour: float | None = None
     """For all machines together."""
     calibrate: int | None = None
-    """Images to measure; 0 for none, None for as many as there is time for."""
+    """Images to measure at least; 0 for none, None for as many as there is time for."""
     headers: int = 10_000
     """Most headers to read; of more images, a sample of this size is drawn."""
 
