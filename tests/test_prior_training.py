@@ -237,6 +237,15 @@ def test_what_heads_for_clean_images_cannot_begin_from(
     assert str(refused.value) == message
 
 
+def test_heads_for_clean_images_are_no_deeper_than_a_file_may_say(
+    tmp_path: Path, train: Callable[..., bytes], make_prior: MakePrior
+) -> None:
+    """By default they are deeper by six, which is too much for this start: told before the training."""
+    (tmp_path / "start").write_bytes(make_prior(depth=251))
+    with pytest.raises(UsageError, match=r"would have 257 convolutions, .* at most 256; give one from 251 to 256"):
+        train(start=str(tmp_path / "start"), clean=True, width=None, depth=None)
+
+
 def test_heads_for_clean_images_need_colour(
     tmp_path: Path, train: Callable[..., bytes], offered: TrainingImages, make_prior: MakePrior
 ) -> None:

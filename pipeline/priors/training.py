@@ -156,6 +156,12 @@ def _clean_body(request: Request, start: Prior | None) -> Body:
         least = f"{body.depth}" if held else f"at least {start.body.depth}"
         message = f"heads for clean images of this prior have {least} convolutions, not {request.depth}"
         raise UsageError(f"--depth: {message}")
+    if body.depth > prior_file.MAX_DEPTH:
+        most = prior_file.MAX_DEPTH
+        raise UsageError(
+            f"--depth: heads for clean images would have {body.depth} convolutions, and a prior has at most {most};"
+            f" give one from {start.body.depth} to {most}"
+        )
     return body
 
 
