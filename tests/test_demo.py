@@ -11,7 +11,7 @@ from pipeline.imagery.scored import from_levels, read_levels, to_levels
 from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import from_spec
 
-from .fixture_types import Srpipe
+from .fixture_types import Refusal, Srpipe
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,12 @@ def test_each_input_is_its_truth_by_the_camera_that_is_told(rows: list[dict[str,
         assert float((lr - seen(hr, told)).abs().max()) <= 1
         other = "bicubic" if row["kernel"] else "gaussian:1.4"
         assert float((lr - seen(hr, other)).abs().mean()) > 1
+
+
+@pytest.mark.parametrize("output", ["s3://bucket/demo", "file:///tmp/demo"])
+def test_a_uri_is_no_folder(output: str, refusal: Refusal) -> None:
+    """Else the demo would lie in a folder here that is called by the scheme."""
+    assert f"--output: {output} is no path" in refusal("demo", "-o", output)
 
 
 def test_another_manifest_is_not_replaced(tmp_path: Path, srpipe: Srpipe) -> None:
