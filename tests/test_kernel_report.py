@@ -188,6 +188,16 @@ def test_what_names_nothing_is_refused(spec: str, said: str, refusal: Refusal, t
     assert said in refusal("kernel", spec)
 
 
+@pytest.mark.parametrize("spec", ["scans/a.png", "scans", "scans/*.png", "m.csv"])
+def test_a_picture_replaces_no_image(spec: str, refusal: Refusal, tmp_path: Path) -> None:
+    """However the image is named, and by whatever name the picture leads to it."""
+    save(tmp_path / "scans/a.png", WIDE)
+    (tmp_path / "link.png").symlink_to("scans/a.png")
+    (tmp_path / "m.csv").write_text("uri\n\nscans/a.png\n")
+    for output in ("scans/a.png", "link.png"):
+        assert f"--output: {output} is one of the images" in refusal("kernel", spec, "-o", output)
+
+
 def test_images_on_s3(srpipe: Srpipe, tmp_path: Path, s3_bucket: str) -> None:
     """A folder there, an image, a kernel's file; a bucket that is not there."""
     save(tmp_path / "a.png", WIDE)

@@ -57,14 +57,16 @@ def kernel(
     if listed or spec is None:
         _print_list(spec, output, listed=listed, as_json=as_json)
         return 0
-    from pipeline.driver.kernel_report import images_named
-    from pipeline.storage import use
+    from pipeline.driver.kernel_report import images_named, is_among
+    from pipeline.storage import absolute, use
 
     if output is not None and output.suffix.lower() != ".png":
         raise UsageError(f"--output: {output} is not a .png file; a picture of a kernel is a PNG")
     use(storage.options(), None)
     images = images_named(spec)
     if images is not None:
+        if output is not None and is_among(images, absolute(str(output))):
+            raise UsageError(f"--output: {output} is one of the images; choose another file for the picture")
         return _tell_of_images(spec, images, scale, output, as_json=as_json)
     _tell_of_kernel(spec, scale, output, as_json=as_json)
     return 0

@@ -71,6 +71,16 @@ def images_named(spec: str) -> Manifest | None:
     return None
 
 
+def is_among(images: Manifest, uri: str) -> bool:
+    """Return whether a file, by its absolute uri, is one of the images."""
+    place = storage.resolved(uri)
+    for cells in images.rows:
+        with suppress(UsageError, ValueError):  # a cell that names no file is told in its turn
+            if storage.resolved(storage.absolute(cells.uri, images.folder)) == place:
+                return True
+    return False
+
+
 class KernelReport:
     """The kernels of a manifest's images one by one, and of each camera's images together."""
 
