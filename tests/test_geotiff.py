@@ -222,7 +222,11 @@ def test_samples_are_predicted_before_they_are_compressed(tmp_path: Path, dtype:
         assert dataset.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == predictor
 
 
-@given(st.dictionaries(st.sampled_from(["self", "ns", "bidx", "domain", "a b", "é"]), st.text(max_size=9)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["self", "ns", "bidx", "bidx\x01", "n\x01s", "domain", "a b", "é"]), st.text(max_size=9)
+    )
+)
 def test_no_tag_stops_the_writing(tags: dict[str, str]) -> None:
     """Names that mean something to the library, and characters that XML cannot hold, do no harm."""
     header = _header(5, 6, tags=tags, bands=(Band("gray", tags=tags),))

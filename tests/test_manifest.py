@@ -268,7 +268,7 @@ def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path, srpipe: Srpipe, c
     code, out, err = srpipe(command, piped(tmp_path / name))
     assert (code, out) == (2, "")
     assert f"{tmp_path / name} is a pipe or a device, which can be read only once; save it as a file" in err
-    assert len(err.splitlines()) == (2 if command == "compare" else 1)  # it says first which method it begins
+    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "kernel"])
@@ -473,6 +473,16 @@ def test_references_are_carried_as_whole_uris(read: Callable[..., Manifest]) -> 
     folder = Path(manifest.folder)
     expected = [f"{folder}/hr/a.png", f"{folder.parent}/b.png", "/c.png", "s3://bucket/d.png", "/e f.png", None]
     assert manifest.user_columns["reference"].to_pylist() == [*expected, "https://example.org/g.png"]
+
+
+def test_one_reference_that_is_no_text_spoils_no_other(read: Callable[..., Manifest]) -> None:
+    """It is spelt out, and names no file."""
+    manifest = read(
+        "m.jsonl", '{"uri": "a.png", "reference": "hr/a.png"}\n{"uri": "b.png", "reference": "\\ud800.png"}'
+    )
+    told = manifest.user_columns["reference"].to_pylist()
+    assert told == [f"{manifest.folder}/hr/a.png", f"{manifest.folder}/\\ud800.png"]
+    assert [*manifest.references()] == told
 
 
 def test_times_that_python_has_not(tmp_path: Path, read: Callable[..., Manifest]) -> None:

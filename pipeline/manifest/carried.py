@@ -56,7 +56,7 @@ def reference_among(names: Iterable[str]) -> str | None:
 
 def _references(values: Column, folder: str) -> list[str | None]:
     cells = concatenated([pa.table({"": values})])[""].to_pylist() if isinstance(values, pa.Array) else values
-    return [_absolute(text, folder) if text else None for text in map(as_text, cells)]
+    return [_absolute(printable(text), folder) if text else None for text in map(as_text, cells)]
 
 
 def _absolute(uri: str, folder: str) -> str:

@@ -57,7 +57,9 @@ def clear(folder: SceneFolder) -> None:
 
 
 def resume(folder: SceneFolder, row: Row, groups: tuple[tuple[int, int], ...], tiling: Tiling) -> Scene | None:
-    """Return the scene, ready to be resumed, if its fit is stored; else None. Raises OSError.
+    """Return the scene, ready to be resumed, if its fit is stored with all that its groups need; else None.
+
+    Raises OSError.
 
     Args:
         groups: start and stop of each of its groups.
@@ -66,7 +68,7 @@ def resume(folder: SceneFolder, row: Row, groups: tuple[tuple[int, int], ...], t
     record = None
     with suppress(FileNotFoundError, DamagedError):  # if it is damaged, the fit is done again
         record = from_json(Record, storage.read(folder.fit))
-    if record is None:
+    if record is None or not all(map(storage.exists, (folder.scaling, folder.weights))):
         return None
     storage.remove(folder.failure)
     storage.write(folder.result, to_json(tiling))

@@ -6,6 +6,7 @@ from ...config import Format
 from ...errors import ErrorType, ImageError
 from .. import exif
 from ..header import ALPHA, CMYK, RGB, Band, Georef, Header
+from .gdal_xml import printable
 
 _MASK = Band(ALPHA)
 
@@ -48,8 +49,8 @@ def held(header: Header, chosen: Format) -> Header:
         texts, more = exif.texts(header.exif)
         tags = {**texts, **(tags or {})} or None
         notes += ["EXIF"] if more else []
-    names = {*(tags or ()), *(name for band in header.bands for name in band.tags or ())}
-    unnamed = sorted(names & NO_TAGS)
+    names = map(printable, (*(tags or ()), *(name for band in header.bands for name in band.tags or ())))
+    unnamed = sorted({*names} & NO_TAGS)
     if unnamed:
         notes.append(f"tags named {', '.join(unnamed)}")
     xmp = header.xmp

@@ -112,8 +112,8 @@ def _locate(dataset: DatasetWriter, georef: Georef) -> None:
 
 def _tag(dataset: DatasetWriter, index: int, tags: dict[str, str]) -> None:
     """Write tags of a band, or with index 0 of the picture."""
-    named = {printable(name): printable(value) for name, value in tags.items() if name not in NO_TAGS}
-    if named:
+    plain = {printable(name): printable(value) for name, value in tags.items()}
+    if named := {name: value for name, value in plain.items() if name not in NO_TAGS}:
         dataset.update_tags(index, **named)
 
 
