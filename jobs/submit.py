@@ -98,16 +98,17 @@ def connect(address: str) -> Cluster:
     os.environ["RAY_API_SERVER_ADDRESS"] = address  # otherwise RAY_ADDRESS would take precedence over the argument
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    shown = storage.without_secrets(address)
     try:
         return Cluster(address)
     except AuthenticationError as error:
         raise UsageError(
-            f"{address} refuses access: {_first_sentence(error)}; put the cluster's token, as `ray get-auth-token`"
+            f"{shown} refuses access: {_first_sentence(error)}; put the cluster's token, as `ray get-auth-token`"
             " prints it there, into RAY_AUTH_TOKEN or ~/.ray/auth_token, and leave RAY_AUTH_MODE at token"
         ) from error
     except (OSError, RuntimeError, KeyError) as error:
         raise UsageError(
-            f"no job server answers at {address}: {_first_sentence(error)}; check --address, the tunnel to it, and that"
+            f"no job server answers at {shown}: {_first_sentence(error)}; check --address, the tunnel to it, and that"
             " the head has ray[default]"
         ) from error
 
@@ -161,6 +162,7 @@ def travelling_variables() -> dict[str, str]:
 
 def wait(cluster: Cluster, submission_id: str, said: Callable[[str], None]) -> Outcome:
     """Wait until the job has ended or the cluster is silent for two minutes; call `said` with each new status."""
+    address = storage.without_secrets(cluster.get_address())
     status, answered = None, time.monotonic()
     while True:
         details = _details(cluster, submission_id)
@@ -173,12 +175,10 @@ def wait(cluster: Cluster, submission_id: str, said: Callable[[str], None]) -> O
                 break
         elif time.monotonic() - answered > _SILENCE_SECONDS:
             message = f"no word of it for {_SILENCE_SECONDS} s; it may go on, or its head is lost"
-            return Outcome(submission_id, cluster.get_address(), None, 1, message)
+            return Outcome(submission_id, address, None, 1, message)
         time.sleep(_POLL_SECONDS)
     message = (details.message or "").partition(", last available logs")[0]
-    return Outcome(
-        submission_id, cluster.get_address(), status, _exit_code(details), message, _log(cluster, submission_id)
-    )
+    return Outcome(submission_id, address, status, _exit_code(details), message, _log(cluster, submission_id))
 
 
 def _details(cluster: Cluster, submission_id: str) -> JobDetails | None:

@@ -322,6 +322,8 @@ def test_the_command_tells_a_table_or_json(srpipe: Srpipe, mixed: Path) -> None:
     saved = json.loads((mixed / "plan.json").read_text())
     code, out, _ = srpipe("plan", "m.csv", *TINY, "--calibrate", "0", "--json", "--price-per-hour", "1")
     assert (code, json.loads(out)) == (3, saved)
+    _, out, _ = srpipe("plan", "m.csv", *TINY, "--calibrate", "0", "--json", "--price-per-hour", "inf")
+    assert json.loads(out, parse_constant=pytest.fail)["price"] is None
     assert saved["refused"] == {"corrupt": 1, "missing": 1}
     assert saved["cost"]["seconds"] > 0
 

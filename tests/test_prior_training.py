@@ -21,6 +21,7 @@ from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import gaussian
 from sr_ops.image.resample import upscale
 from sr_ops.networks.direct import DirectNetwork
+from sr_ops.priors import draws
 from sr_ops.priors.heads import deeper
 from sr_ops.priors.prior import Head, Prior
 from sr_ops.settings import Body, BodyKind
@@ -48,6 +49,13 @@ BRIEF = Request(
 
 def silent(_head: Head, _steps: int, _loss: float) -> None:
     """Nobody looks on."""
+
+
+@pytest.fixture(autouse=True)
+def _few_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw thousands takes longer than to learn for some steps."""
+    monkeypatch.setattr(draws, "_CAMERAS", 20)
+    monkeypatch.setattr(course, "_LEAST_KERNELS", 10)
 
 
 @pytest.fixture(autouse=True)

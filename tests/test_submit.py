@@ -265,6 +265,14 @@ def test_an_address_that_is_none(job_file: Path, srpipe: Srpipe) -> None:
     assert "'10.0.0.1:6379' is not a job server; give http://HEAD:8265" in err
 
 
+def test_a_password_in_an_address_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a proxy's; messages go into the logs of schedulers."""
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")  # which connecting sets
+    with pytest.raises(UsageError, match=r"http://127\.0\.0\.1:1\b") as caught:
+        submit.connect("http://me:verysecret@127.0.0.1:1")
+    assert "verysecret" not in str(caught.value)
+
+
 def test_submission_ids() -> None:
     """File name and slot make the id; without a slot, the second; what has no place in an id is refused."""
     assert submit.make_submission_id("s3://b/my night.toml", "2026-11-20T02", None) == "srpipe-my-night-2026-11-20T02"

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from .. import spec
-from ..answers import EXIT_SOME_FAILED, print_result
+from ..answers import EXIT_SOME_FAILED, finite, print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
@@ -97,11 +97,12 @@ def plan(
     wanted = Asked(asked.gpus, asked.price_per_hour, asked.calibrate, asked.headers)
     with progress(output.shown()) as observer:
         told = forecast(config, wanted, observer.looking)
+    plain = finite(told.plain())
     if place is not None:
         files.use(config.storage, place)
-        files.write(place, f"{json.dumps(told.plain(), indent=2)}\n".encode())
+        files.write(place, f"{json.dumps(plain, indent=2)}\n".encode())
     if output.json:
-        print_result(json.dumps(told.plain()))
+        print_result(json.dumps(plain))
     else:
         print_forecast(told)
     return EXIT_SOME_FAILED if told.failing else 0

@@ -53,20 +53,22 @@ def submit(
         raise UsageError("--slot has no effect with --submission-id; leave one of them out")
     group: Any = context.find_root().command
     spec.check_for_cluster(job_file, group.commands["run"])
+    from pipeline import storage
+
     from .. import submit
 
     job_id = submit.make_submission_id(job_file, slot, submission_id)
-    cluster = submit.connect(address)
+    cluster, shown = submit.connect(address), storage.without_secrets(address)
     try:
         submit.submit(cluster, job_file, job_id)
-        tell(f"{job_id} is submitted to {address}")
+        tell(f"{job_id} is submitted to {shown}")
     except submit.AlreadySubmittedError as error:
         if not wait:
             tell_reason(f"{error}. To do a slot again, give it another --slot: finished images are not done again")
             return EXIT_ALREADY_SUBMITTED
         tell(f"{error}; its exit code is this command's")
     try:
-        outcome = submit.wait(cluster, job_id, tell) if wait else submit.Outcome(job_id, address)
+        outcome = submit.wait(cluster, job_id, tell) if wait else submit.Outcome(job_id, shown)
     except stopping.Stopped as stopped:
         stopping.forget()
         tell_reason(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it")
