@@ -85,6 +85,11 @@ class Cluster(JobSubmissionClient):
         return super()._do_request(method, endpoint, timeout=(_ASK_SECONDS, answer), **options)
 
 
+def to_be_told(address: str) -> str:
+    """Return the address without its password, which may be that of a proxy."""
+    return storage.without_secrets(address)
+
+
 def connect(address: str) -> Cluster:
     """Connect to the job server at an http(s):// address.
 
@@ -98,7 +103,7 @@ def connect(address: str) -> Cluster:
     os.environ["RAY_API_SERVER_ADDRESS"] = address  # otherwise RAY_ADDRESS would take precedence over the argument
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    shown = storage.without_secrets(address)
+    shown = to_be_told(address)
     try:
         return Cluster(address)
     except AuthenticationError as error:
@@ -162,7 +167,7 @@ def travelling_variables() -> dict[str, str]:
 
 def wait(cluster: Cluster, submission_id: str, said: Callable[[str], None]) -> Outcome:
     """Wait until the job has ended or the cluster is silent for two minutes; call `said` with each new status."""
-    address = storage.without_secrets(cluster.get_address())
+    address = to_be_told(cluster.get_address())
     status, answered = None, time.monotonic()
     while True:
         details = _details(cluster, submission_id)

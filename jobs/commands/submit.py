@@ -53,12 +53,10 @@ def submit(
         raise UsageError("--slot has no effect with --submission-id; leave one of them out")
     group: Any = context.find_root().command
     spec.check_for_cluster(job_file, group.commands["run"])
-    from pipeline import storage
-
     from .. import submit
 
     job_id = submit.make_submission_id(job_file, slot, submission_id)
-    cluster, shown = submit.connect(address), storage.without_secrets(address)
+    cluster, shown = submit.connect(address), submit.to_be_told(address)
     try:
         submit.submit(cluster, job_file, job_id)
         tell(f"{job_id} is submitted to {shown}")
