@@ -1,7 +1,7 @@
 """Comparison of several methods on the same images: a run of each in its own folder, one table, contact sheets."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -134,7 +134,7 @@ def _check(name: str, way: RunConfig) -> None:
         raise UsageError(f"{name}: {error}") from error
 
 
-def _of_the_same_images(tables: Mapping[str, pa.Table], asked_for: Set[str | None]) -> dict[str, pa.Table]:
+def _of_the_same_images(tables: Mapping[str, pa.Table], asked_for: set[str | None]) -> dict[str, pa.Table]:
     """Return the records of images that are asked for now, and were asked of every method."""
     asked = [
         {
@@ -144,7 +144,7 @@ def _of_the_same_images(tables: Mapping[str, pa.Table], asked_for: Set[str | Non
         }
         for table in tables.values()
     ]
-    keys = pa.array(set(asked_for).intersection(*asked), pa.string())
+    keys = pa.array(asked_for.intersection(*asked), pa.string())
     return {name: table.filter(pc.is_in(table["key"], keys)) for name, table in tables.items()}
 
 

@@ -15,6 +15,7 @@ from sr_ops.image.resample import resize
 from sr_ops.priors.album import Album
 
 from .. import storage
+from ..config import RunConfig
 from ..errors import ErrorType, ImageError, UsageError
 from ..imagery.header import FileLimits, OpenPicture
 from ..imagery.picture import Picture
@@ -23,9 +24,6 @@ from ..storage.patience import Patience
 
 MIN_IMAGES = 4
 """Fewer images are no collection: what is learned from them holds for them only."""
-
-_RETRIES = 3
-"""As a run has by default."""
 
 _WINDOW = 768
 """Largest side, in pixels, taken from one image; bounds the memory."""
@@ -110,7 +108,7 @@ def read_pictures(offered: TrainingImages, side: int, max_images: int, seed: int
     Raises:
         UsageError: there are fewer than MIN_IMAGES, or the storage of one does not answer.
     """
-    left_out, patiently = list(offered.left_out), Patience(_RETRIES)
+    left_out, patiently = list(offered.left_out), Patience(RunConfig.retries)
     draw = Random(seed)
     drawn: list[_Drawn] = []
     images, in_colour = 0, False
