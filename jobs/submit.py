@@ -214,4 +214,4 @@ def _log(cluster: Cluster, submission_id: str) -> tuple[str, ...]:
 
 
 def _first_sentence(error: Exception) -> str:
-    return str(error).splitlines()[0].split(". ")[0].rstrip(".")
+    return storage.without_secrets(str(error).splitlines()[0].split(". ")[0].rstrip("."))

@@ -158,7 +158,7 @@ def _shown(output: str, sight: _Sight) -> RenderableType:
     beat = sight.heartbeat
     if beat is None:
         return Text(f"{output}: {sight.remark}")
-    parts: list[RenderableType] = [_cut(f"{output}, run {beat.run_id} on {beat.host}"), drawn(beat)]
+    parts: list[RenderableType] = [_cut(f"run {beat.run_id} on {beat.host}, {output}"), drawn(beat)]
     if beat.last_failures:
         parts.append(_cut("the latest failures:"))
         parts += [_cut(f"  {one.key or 'a row'}: {one.error_message}") for one in beat.last_failures]

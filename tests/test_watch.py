@@ -279,11 +279,12 @@ def test_two_lines_at_any_width(width: int) -> None:
 
 
 def test_the_view_on_a_terminal(tmp_path: Path, srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the latest failures, whose names are no markup."""
+    """With the latest failures, whose names are no markup; and which run it is, however long the output's path is."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    write_heartbeat(str(tmp_path / "out"), beat(state=State.FINISHED))
-    code, told, _ = srpipe("watch", "out")
+    output = tmp_path / "of-a-long-name" / "and-a-longer-one-for-its-year" / "out"
+    write_heartbeat(str(output), beat(state=State.FINISHED))
+    code, told, _ = srpipe("watch", str(output))
     assert code == 3
     assert "x/[1].png: cut off; replace it" in told
     assert beat().run_id in told
