@@ -139,7 +139,9 @@ def _exit_code_of(error: BaseException) -> int:
     if isinstance(error, LostLockError):
         return _end(str(error), EXIT_FATAL)
     if isinstance(error, OSError):
-        return _end(f"{error}; nothing that is committed is lost, run again", EXIT_FATAL)
+        from pipeline import storage
+
+        return _end(f"{storage.place_and_reason(error)}; nothing that is committed is lost, run again", EXIT_FATAL)
     raise error
 
 

@@ -17,6 +17,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is impor
 
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+from requests.exceptions import InvalidHeader
 
 from pipeline import storage
 from pipeline.errors import UsageError
@@ -86,8 +87,8 @@ class Cluster(JobSubmissionClient):
 
 
 def to_be_told(address: str) -> str:
-    """Return the address without its password, which may be that of a proxy."""
-    return storage.without_secrets(address)
+    """Return the address without its user and password, which may be those of a proxy and hold any character."""
+    return storage.uri_without_secrets(re.sub(r"^(\w+://)?.*@", r"\1", address, flags=re.DOTALL))
 
 
 def connect(address: str) -> Cluster:
@@ -96,16 +97,21 @@ def connect(address: str) -> Cluster:
     Raises:
         UsageError: it is not one, does not answer, or does not accept the token.
     """
+    shown = to_be_told(address)
     if not address.startswith(("http://", "https://")):
         raise UsageError(
-            f"--address: {address!r} is not a job server; give http://HEAD:8265, the address of the dashboard"
+            f"--address: {shown!r} is not a job server; give http://HEAD:8265, the address of the dashboard"
         )
     os.environ["RAY_API_SERVER_ADDRESS"] = address  # otherwise RAY_ADDRESS would take precedence over the argument
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    shown = to_be_told(address)
     try:
         return Cluster(address)
+    except InvalidHeader:  # whose text holds the token
+        raise UsageError(
+            "RAY_AUTH_TOKEN, or the file ~/.ray/auth_token, holds more than a token, such as a line break; write into"
+            " it what `ray get-auth-token` prints on the head"
+        ) from None
     except AuthenticationError as error:
         raise UsageError(
             f"{shown} refuses access: {_first_sentence(error)}; put the cluster's token, as `ray get-auth-token`"
@@ -113,9 +119,9 @@ def connect(address: str) -> Cluster:
         ) from error
     except (OSError, RuntimeError, KeyError) as error:
         raise UsageError(
-            f"no job server answers at {shown}: {_first_sentence(error)}; check --address, the tunnel to it, and that"
-            " the head has ray[default]"
-        ) from error
+            f"no job server answers at {shown}: {_first_sentence(_root(error))}; check --address, the tunnel to it, and"
+            " that the head has ray[default]"
+        ) from None
 
 
 def make_submission_id(job_file: str, slot: str | None, given: str | None) -> str:
@@ -151,7 +157,10 @@ def submit(cluster: Cluster, job_file: str, submission_id: str) -> None:
         except (OSError, RuntimeError, AuthenticationError) as error:
             known = _details(cluster, submission_id)  # the message of the error is a traceback of the server
             if known is None:
-                raise UsageError(f"the cluster does not take the job: {_first_sentence(error)}") from error
+                raise UsageError(
+                    f"the cluster does not take the job: {_first_sentence(error)}; the log of its dashboard on the head"
+                    " has more"
+                ) from error
             if (known.metadata or {}).get(_MARK) != mark:
                 raise AlreadySubmittedError(submission_id, known.status) from error
 
@@ -213,5 +222,14 @@ def _log(cluster: Cluster, submission_id: str) -> tuple[str, ...]:
     return tuple(lines[-_LOG_LINES:])
 
 
-def _first_sentence(error: Exception) -> str:
-    return storage.without_secrets(str(error).splitlines()[0].split(". ")[0].rstrip("."))
+def _root(error: BaseException) -> BaseException:
+    """Return the error from which this one came: Ray says of a connection alone that there is none."""
+    inner = error.__cause__ or error.__context__
+    return _root(inner) if isinstance(inner, OSError) else error
+
+
+def _first_sentence(error: BaseException) -> str:
+    """Return the first sentence of an error; the last line of a traceback, which is what Ray's head answers."""
+    lines = [line.strip() for line in str(error).splitlines() if re.search(r"\w", line)] or [type(error).__name__]
+    is_traceback = any("Traceback (most recent call last)" in line for line in lines)
+    return storage.without_secrets((lines[-1] if is_traceback else lines[0].split(". ")[0]).rstrip("."))

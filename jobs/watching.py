@@ -157,13 +157,13 @@ def _pause(output: str) -> float:
 def _shown(output: str, sight: _Sight) -> RenderableType:
     beat = sight.heartbeat
     if beat is None:
-        return Text(f"{output}: {sight.remark}")
+        return Text(visible(f"{output}: {sight.remark}"))
     parts: list[RenderableType] = [_cut(f"run {beat.run_id} on {beat.host}, {output}"), drawn(beat)]
     if beat.last_failures:
         parts.append(_cut("the latest failures:"))
         parts += [_cut(f"  {one.key or 'a row'}: {one.error_message}") for one in beat.last_failures]
     if sight.remark:
-        parts.append(Text(sight.remark))
+        parts.append(Text(visible(sight.remark)))
     return Group(*parts)
 
 
@@ -173,9 +173,9 @@ def _cut(line: str) -> Text:
 
 def _line(sight: _Sight) -> str:
     if sight.heartbeat is None:
-        return sight.remark
+        return visible(sight.remark)
     line = f"{images(sight.heartbeat)}: {work(sight.heartbeat)}"
-    return f"{line}; {sight.remark}" if sight.remark else line
+    return f"{line}; {visible(sight.remark)}" if sight.remark else line
 
 
 def _ending(heartbeat: Heartbeat) -> str:

@@ -192,7 +192,7 @@ def _sheets(output: str, sheets: str, together: pa.Table) -> tuple[list[str], li
             storage.write(uri, _drawn(key, rows, folder))
             uris.append(uri)
         except (ImageError, UsageError, ValueError, OSError) as error:
-            problems.append(f"{key} has no contact sheet: {error}")
+            problems.append(f"{key} has no contact sheet: {storage.place_and_reason(error)}")
     return uris, problems
 
 

@@ -123,7 +123,7 @@ def parse_further(texts: Iterable[str]) -> dict[str, Any]:
     further = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator:  # the text is not repeated: it may be a secret
+        if not separator or not re.fullmatch(r"[\w-]{1,30}", name):  # the text is not repeated: it may be a secret
             raise UsageError("a storage option is not KEY=VALUE; write it like max_concurrency=4")
         further[name] = _value(value)
     return further

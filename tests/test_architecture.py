@@ -258,7 +258,7 @@ def test_python_s_way_in_loads_what_is_asked_for() -> None:
 
 IMPORT_NAMES = {"pillow": "PIL"}
 
-COME_WITH_OTHERS = {"aiohttp", "botocore"}  # their errors are those of s3fs
+COME_WITH_OTHERS = {"aiohttp", "botocore", "requests"}  # their errors are those of s3fs and of Ray
 
 OF_OTHER_ENVIRONMENTS = {"spandrel"}  # goes with no torchvision that goes with the torch that is pinned
 

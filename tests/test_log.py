@@ -113,7 +113,15 @@ def test_no_secrets(s3_bucket: str, srpipe: Srpipe, monkeypatch: pytest.MonkeyPa
 
 def test_a_signed_address_is_told_without_its_signature(tmp_path: Path, srpipe: Srpipe) -> None:
     """It is no address that can be read; the log, the table and progress.json hold the rest of it."""
-    (tmp_path / "m.csv").write_text("uri\nhttps://me:verysecret@b.s3.amazonaws.com/a.tif?X-Amz-Signature=deadbeef\n")
+    address = "https://me:verysecret@b.s3.amazonaws.com/a.tif?X-Amz-Signature=deadbeef"
+    lines = (
+        "uri,id,kernel,reference",
+        f"{address},,,",
+        f"b.png,{address},,",
+        f"c.png,,{address},",
+        f"d.png,,,{address}",
+    )
+    (tmp_path / "m.csv").write_text("\n".join(lines))
     _, out, err = srpipe("run", "m.csv", "-o", "out", *TINY)
     assert "https://b.s3.amazonaws.com/a.tif: the scheme 'https' is not supported" in err
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())

@@ -137,9 +137,12 @@ def test_local_table_of_remote_images(
     remote: str, tiny_config: MakeConfig, observer: Any, read_tiles: ReadTiles, tmp_path: Path
 ) -> None:
     """A table here may name images there; their keys are bucket and path. What is not there fails alone."""
-    (tmp_path / "m.csv").write_text(f"uri\n{remote}/sub/c.png\n{remote}/none.png\ns3://no-such-bucket/x.png\na.png\n")
+    with_secret = remote.replace("s3://", "s3://AKIA:hun/ter2@")
+    uris = (f"{with_secret}/b.png", f"{remote}/sub/c.png", f"{remote}/none.png", "s3://no-such-bucket/x.png", "a.png")
+    (tmp_path / "m.csv").write_text("\n".join(["uri", *uris]))
     summary = run(tiny_config(), observer)
-    assert (summary.done, summary.errors) == (2, {"missing": 2})
+    assert (summary.done, summary.errors) == (2, {"missing": 2, "bad_row": 1})
+    assert not any(b"ter2" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     folders = {name.rpartition("/")[0] for name in read_tiles(str(tmp_path / "out"))}
     assert folders == {f"{remote}/sub/c.png".removeprefix("s3://"), "a.png"}
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 import tracemalloc
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,55 @@ def test_unknown_scheme_is_refused(uri: str) -> None:
     with pytest.raises(UsageError, match=r"is not supported; use a local path or an s3:// uri") as caught:
         storage.absolute(uri)
     assert uri in str(caught.value)
+
+
+WITHOUT_SECRETS = {
+    "https://u:pw@h/a b.png?X-Amz-Signature=pw": "https://h/a b.png",
+    "https://h/o'hara.png?X-Amz-Signature=pw": "https://h/o'hara.png",
+    "HTTPS://u:pw@h/x?sig=pw": "HTTPS://h/x",
+    "http://u:p@pw@h:8265": "http://h:8265",
+    "ftp://u:pw@h/a.png": "ftp://h/a.png",
+    "s3://AKIA:pw@b/what?.png": "s3://b/what?.png",
+    "s3://AKIA:p/w@b/a.png": "s3://b/a.png",
+    "https://u:it's pw?@h/a.png?pw": "https://h/a.png",
+    "s3://arn:aws:s3:eu-west-1:1:accesspoint/n/a@2.png": "s3://arn:aws:s3:eu-west-1:1:accesspoint/n/a@2.png",
+    "/data/a?b@c.png": "/data/a?b@c.png",
+    "s3://b/a@b/c?.png": "s3://b/a@b/c?.png",
+}
+
+
+@pytest.mark.parametrize("uri", WITHOUT_SECRETS)
+def test_a_uri_without_secrets(uri: str) -> None:
+    """User, password and query of a url are left out; names of files stay whole."""
+    assert storage.uri_without_secrets(uri) == WITHOUT_SECRETS[uri]
+
+
+def test_secrets_are_looked_for_in_no_time() -> None:
+    """In whatever stands in a cell; a pattern that began anew at each letter took minutes."""
+    started = time.monotonic()
+    for text in ("A" * 200_000, "s3://a:" * 20_000, "https://" * 20_000, "://" * 50_000):
+        assert storage.without_secrets(text) == text
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("s3://AKIA:pw@bucket/a.png", "s3://AKIA:p/pw@bucket/a.png"),
+        *("file://me:pw@host/a.png", "file://me:p/pw@host/a.png", "ftp://me:pw@host/a.png"),
+    ],
+)
+def test_a_secret_in_a_uri_is_refused_and_not_told(uri: str) -> None:
+    """It would be stored as the name of the image."""
+    with pytest.raises(UsageError) as caught:
+        storage.absolute(uri)
+    assert "pw" not in str(caught.value)
+    assert ":p" not in str(caught.value)
+
+
+def test_an_error_names_its_place_where_it_knows_it() -> None:
+    assert storage.place_and_reason(OSError(errno.ENOSPC, "No space", "/out/x")) == "/out/x: No space"
+    assert storage.place_and_reason(PermissionError("The token has expired.")) == "The token has expired."
 
 
 def test_write_makes_folders_and_replaces(tmp_path: Path) -> None:

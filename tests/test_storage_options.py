@@ -57,6 +57,7 @@ REFUSED = {
     "use_ssl=1": "'use_ssl' must be true or false",
     "client_kwargs=eu-west-1": "'client_kwargs' must be a JSON object",
     SECRET: "not KEY=VALUE; write it like max_concurrency=4",
+    f'{{"secret": "{SECRET}", "token": "IQ=="}}': "not KEY=VALUE; write it like max_concurrency=4",
 }
 
 

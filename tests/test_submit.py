@@ -85,7 +85,9 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
     """`ray start --head` on ports of its own; ends with the process and the group that were started here."""
-    with tempfile.TemporaryDirectory(prefix="sr", ignore_cleanup_errors=True) as folder:  # socket paths must be short
+    with tempfile.TemporaryDirectory(
+        "", "sr", "/tmp", ignore_cleanup_errors=True
+    ) as folder:  # socket paths must be short
         home = Path(folder) / "home"
         (home / ".ray").mkdir(parents=True)
         (home / ".ray" / "auth_token").write_text(TOKEN)
@@ -259,6 +261,7 @@ def test_an_address_that_does_not_answer(job_file: Path, nowhere: str, tmp_path:
         assert (code, out, err.count("\n")) == (2, "", 1), err
         assert f"no job server answers at {address}" in err
         assert "--address" in err
+        assert ("refused" in err) == (address != nowhere)
         assert "verysecret" not in err
     assert time.monotonic() - started < 60  # Ray alone would wait without end; two processes start on a busy machine
 
@@ -268,6 +271,33 @@ def test_an_address_that_is_none(job_file: Path, srpipe: Srpipe) -> None:
     code, _, err = srpipe("submit", str(job_file), "--address", "10.0.0.1:6379")
     assert code == 2
     assert "'10.0.0.1:6379' is not a job server; give http://HEAD:8265" in err
+
+
+@pytest.mark.parametrize(
+    "address", ["me:verysecret@head:8265", "HTTPS://me:verysecret@head", "ray://me:very/secret@head:10001"]
+)
+def test_an_address_of_another_kind_is_told_without_its_password(address: str) -> None:
+    with pytest.raises(UsageError, match="is not a job server") as caught:
+        submit.connect(address)
+    assert "head" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_token_with_a_line_break_is_not_told(tmp_path: Path, job_file: Path) -> None:
+    """As of `$(kubectl exec ... 2>&1)`: what else was printed stands before it."""
+    token = "Defaulted container\nverysecret"
+    code, _, err = Head("", tmp_path).submit(str(job_file), address="http://127.0.0.1:1", RAY_AUTH_TOKEN=token)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert "RAY_AUTH_TOKEN, or the file ~/.ray/auth_token, holds more than a token" in err
+    assert "verysecret" not in err
+
+
+def test_the_reason_of_a_failure_on_the_head_is_told(job_file: Path) -> None:
+    """Ray's head answers with its whole traceback, of which the last line says why."""
+    failure = "Request failed with status code 500: Traceback (most recent call last):\n  File x\nOSError: full\n."
+    cluster: Any = Taken(failure=failure)
+    with pytest.raises(UsageError, match=r"does not take the job: OSError: full; the log of its dashboard"):
+        submit.submit(cluster, str(job_file), "mine")
 
 
 def test_submission_ids() -> None:
@@ -320,15 +350,18 @@ class FakeCluster:
 class Taken(FakeCluster):
     """A job server that has the id already, or whose answer to a submission is lost after it took the job."""
 
-    def __init__(self, *answers: Any, keeps_mark: bool = False) -> None:
+    def __init__(
+        self, *answers: Any, keeps_mark: bool = False, failure: str = "Request failed with status code 500"
+    ) -> None:
         super().__init__(*answers)
         self._keeps_mark = keeps_mark
+        self._failure = failure
 
     def submit_job(self, **job: Any) -> None:
         self.sent = job
         if self._keeps_mark:
             self._answers[0].metadata = job["metadata"]
-        raise RuntimeError("Request failed with status code 500")
+        raise RuntimeError(self._failure)
 
 
 def details(status: str, code: int | None = None) -> SimpleNamespace:

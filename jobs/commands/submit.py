@@ -80,4 +80,5 @@ def submit(
 def _sentence(outcome: "Outcome") -> str:
     if outcome.exit_code is None:
         return outcome.submission_id
-    return f"{outcome.submission_id}: {outcome.status or 'LOST'}, exit code {outcome.exit_code}; {outcome.message}"
+    told = " ".join((outcome.message or "").split())
+    return f"{outcome.submission_id}: {outcome.status or 'LOST'}, exit code {outcome.exit_code}; {told}"

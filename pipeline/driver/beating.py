@@ -109,6 +109,7 @@ def beating(output: str, progress: Progress, check: Callable[[], None]) -> Itera
     try:
         yield heart
     except BaseException as error:
-        heart.end(State.STOPPED, str(error) or type(error).__name__)
+        told = " ".join(storage.without_secrets(str(error)).split())
+        heart.end(State.STOPPED, told or type(error).__name__)
         raise
     heart.end(State.FINISHED if heart.stopped_by is None else State.STOPPED, heart.stopped_by)

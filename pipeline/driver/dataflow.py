@@ -262,7 +262,11 @@ def _join(address: str) -> None:
         check_reachable(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise UsageError(f"cannot join the Ray cluster at {address}: {error}; check --address") from error
+        told = " ".join(str(error).split())
+        raise UsageError(
+            f"cannot join the Ray cluster at {address}: {told}; check --address, and that the cluster has the Ray and"
+            " the Python of this machine"
+        ) from error
 
 
 def _set_data_context() -> None:

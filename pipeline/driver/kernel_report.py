@@ -140,8 +140,8 @@ class KernelReport:
         try:
             row = check_row(index, plain, settings, manifest.folder, manifest.root, str)
         except (ValueError, UsageError) as error:
-            message = f"line {cells.line}: {error}"
-            uri = storage.without_secrets(printable(cells.uri))
+            message = f"line {cells.line}: {storage.without_secrets(str(error))}"
+            uri = storage.uri_without_secrets(printable(cells.uri))
             return ImageKernel(cells.line, uri, uri, settings.scale, None, None, ErrorType.BAD_ROW, message)
         try:
             return replace(row, key=key_of(cells, row.uri, manifest.root))

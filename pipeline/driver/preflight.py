@@ -44,7 +44,7 @@ def refuse_without_effect(useless: Mapping[str, bool]) -> None:
 
 def check_input(config: RunConfig, manifest: OpenManifest) -> None:
     """Raise UsageError if S3 is not usable for the images, or if an image lies in an output with other S3 options."""
-    on_s3 = (storage.absolute(row.uri) for row in manifest.rows if row.uri.lower().startswith("s3://"))
+    on_s3 = _images_on_s3(manifest)
     first = next(on_s3, None)
     uris = [manifest.uri]
     if first is not None:
@@ -56,6 +56,14 @@ def check_input(config: RunConfig, manifest: OpenManifest) -> None:
             f"{inside} lies in the output {config.output}, which has other S3 options than the input; choose another"
             " --output"
         )
+
+
+def _images_on_s3(manifest: OpenManifest) -> Iterator[str]:
+    """Yield the uris of those images, without those that name none: their rows fail, each by itself."""
+    for row in manifest.rows:
+        if row.uri.lower().startswith("s3://"):
+            with suppress(UsageError):
+                yield storage.absolute(row.uri)
 
 
 def check_output(config: RunConfig, manifest: OpenManifest, root: str) -> str | None:

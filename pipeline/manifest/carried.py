@@ -62,8 +62,8 @@ def _references(values: Column, folder: str) -> list[str | None]:
 def _absolute(uri: str, folder: str) -> str:
     try:
         return storage.absolute(uri, folder)
-    except UsageError:  # eval tells it of the row
-        return uri
+    except UsageError:  # eval tells it of the row, if it cannot be read without its secret
+        return storage.uri_without_secrets(uri)
 
 
 def _column(values: Column) -> pa.Array:

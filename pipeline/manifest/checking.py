@@ -46,7 +46,8 @@ def claim(
         try:
             row = check_row(index, cells, config.settings, manifest.folder, root, kernels.text)
         except (ValueError, UsageError) as error:
-            claimed.refuse(index, cells.line, storage.without_secrets(printable(cells.uri)), printable(str(error)))
+            uri = storage.uri_without_secrets(printable(cells.uri))
+            claimed.refuse(index, cells.line, uri, storage.without_secrets(printable(str(error))))
         else:
             claimed.add(row)
     claimed.settle()

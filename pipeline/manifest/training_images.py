@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from sr_ops.settings import STAGE_SCALE, Settings
 
+from .. import storage
 from ..errors import UsageError
 from ..option_values import parse_kernel
 from ..priors.pictures import TrainingImages
@@ -31,7 +32,7 @@ def read_training_images(manifest: str) -> TrainingImages:
             row = check_row(index, plain, Settings(scale=STAGE_SCALE), held.folder, held.root, parse_kernel)
             weights[row.uri] = max(_weight(said[index] if said else ""), weights.get(row.uri, 0.0))
         except (ValueError, UsageError) as error:
-            left_out.append((f"line {cells.line}", str(error)))
+            left_out.append((f"line {cells.line}", storage.without_secrets(str(error))))
     return TrainingImages(manifest, weights, tuple(left_out))
 
 

@@ -25,7 +25,7 @@ from .access import (
     upload,
     write,
 )
-from .failures import is_transient, reason, to_correct
+from .failures import is_transient, place_and_reason, reason, to_correct
 from .folders import (
     check_file,
     check_writable,
@@ -48,6 +48,7 @@ from .uris import (
     parent,
     resolved,
     scheme,
+    uri_without_secrets,
     without_secrets,
 )
 
@@ -83,6 +84,7 @@ __all__ = [
     "on_disk",
     "outline_on_disk",
     "parent",
+    "place_and_reason",
     "read",
     "read_all",
     "reason",
@@ -96,6 +98,7 @@ __all__ = [
     "temporary_folder",
     "to_correct",
     "upload",
+    "uri_without_secrets",
     "use",
     "without_secrets",
     "write",

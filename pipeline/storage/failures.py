@@ -21,6 +21,11 @@ def reason(error: OSError) -> str:
     return s3.code_without_words(error) or error.strerror or str(error) or type(error).__name__
 
 
+def place_and_reason(error: OSError) -> str:
+    """Return which file or folder an error is about, where it says so, and what went wrong."""
+    return f"{error.filename}: {reason(error)}" if error.filename else reason(error)
+
+
 def to_correct(error: OSError) -> str:
     """Return the reason why a file cannot be read or written, and what to do about it."""
     if isinstance(error, IsADirectoryError):

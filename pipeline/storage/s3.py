@@ -179,7 +179,10 @@ def check(uri: str, options: S3Options, side: str) -> bool:
 
 @contextmanager
 def as_os_errors() -> Iterator[None]:
-    """Turn exceptions of the libraries below into OSErrors; ConnectionError or TimeoutError if there was no answer."""
+    """Turn exceptions of the libraries below into OSErrors; ConnectionError or TimeoutError if there was no answer.
+
+    A traceback shows nothing of those, because the text of some holds the password of a proxy.
+    """
     from aiohttp import ClientError
     from botocore import exceptions as boto
     from botocore.parsers import ResponseParserError
@@ -188,11 +191,11 @@ def as_os_errors() -> Iterator[None]:
     try:
         yield
     except boto.SSLError as error:  # a ConnectionError that waiting does not cure
-        raise OSError(None, _sentence(error)) from error
+        raise OSError(None, _sentence(error)) from None
     except (*unanswered, ResponseParserError) as error:
-        raise ConnectionError(_sentence(error)) from error
+        raise ConnectionError(_sentence(error)) from None
     except boto.BotoCoreError as error:
-        raise OSError(None, _sentence(error)) from error
+        raise OSError(None, _sentence(error)) from None
     except TimeoutError as error:  # fsspec replaces the original one by one without a message
         told = error.__cause__ if isinstance(error.__cause__, TimeoutError) else error
         raise TimeoutError(_one_line(str(told)) or "no answer in time") from told.__cause__

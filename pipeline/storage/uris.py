@@ -19,14 +19,23 @@ def scheme(uri: str) -> str:
         return "file"
     if name.lower() not in SCHEMES:
         raise UsageError(
-            f"{without_secrets(uri)}: the scheme {name!r} is not supported; use a local path or an s3:// uri"
+            f"{uri_without_secrets(uri)}: the scheme {name!r} is not supported; use a local path or an s3:// uri"
         )
     return name.lower()
 
 
 def without_secrets(text: str) -> str:
-    """Remove user, password and query from the urls in a text, because signatures are there."""
-    return re.sub(r"(https?://)(?:[^/@\s\"']*@)?([^?\s\"']*)(?:\?[^\s\"']*)?", r"\1\2", text)
+    """Remove user and password from the uris in a text, and the query from its urls, because signatures are there."""
+    # A secret of AWS may hold slashes.
+    text = re.sub(r"(?<=s3://)(?!arn:)[^/\s:]*:\S{0,300}@", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[a-z0-9+.-]://)[^/\s]*@", "", text, flags=re.IGNORECASE)
+    return re.sub(r"(https?://[^?\s\"']*)(?:\?[^\s\"']*)?", r"\1", text, flags=re.IGNORECASE)
+
+
+def uri_without_secrets(uri: str) -> str:
+    """Remove user, password and query from a uri, which may hold blanks and quotes, as no uri within a text can."""
+    uri = re.sub(r"^(\w[\w+.-]*://)[^/]*@", r"\1", uri)
+    return without_secrets(re.sub(r"^(https?://[^?]*)\?.*", r"\1", uri, flags=re.IGNORECASE | re.DOTALL))
 
 
 def is_file_uri(uri: str) -> bool:
@@ -43,12 +52,19 @@ def absolute(uri: str, folder: str | None = None, what: str = "a path") -> str:
         what: names the uri in messages.
 
     Raises:
-        UsageError: an empty text, unknown scheme, or a file: uri of another machine.
+        UsageError: an empty text, unknown scheme, a file: uri of another machine, or a secret before a bucket.
     """
     if not uri:
         raise UsageError(f"{what} is an empty text, as of a variable that is not set; name a file or folder")
     if scheme(uri) != "file":
-        return f"{scheme(uri)}://{uri.partition('://')[2].rstrip('/')}"
+        rest = uri.partition("://")[2]
+        bucket = rest.partition("/")[0]
+        if "@" in bucket or (":" in bucket and not bucket.startswith("arn:")):
+            raise UsageError(
+                f"{uri_without_secrets(uri)} was given with a key or secret before its bucket; take them out, and put"
+                " them into the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"
+            )
+        return f"{scheme(uri)}://{rest.rstrip('/')}"
     path = _path_of(uri) if is_file_uri(uri) else uri
     if os.path.isabs(path):
         return os.path.normpath(path)
@@ -82,7 +98,8 @@ def _path_of(uri: str) -> str:
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
         if host.lower() not in ("", "localhost"):
-            raise UsageError(f"{uri} names a file of the machine {host!r}; give a path on this one, or an s3:// uri")
+            shown = re.sub(r"(?<=//)[^/]*:.*@", "", uri)  # a password may hold slashes
+            raise UsageError(f"{shown} names a file of another machine; give a path on this one, or an s3:// uri")
         rest = slash + path
     return unquote(rest, errors="surrogateescape")
 
