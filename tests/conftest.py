@@ -1,5 +1,8 @@
 """What many tests need: small pictures, a run that takes milliseconds, and S3 on this machine."""
 
+from . import clean_environment  # noqa: F401
+
+# isort: split
 import errno
 import logging
 import os

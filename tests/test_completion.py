@@ -33,7 +33,7 @@ def bash(tmp_path: Path) -> Bash:
     srpipe.chmod(0o755)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("SRPIPE_", "_TYPER_"))}
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    environment = ours | {"HOME": str(tmp_path), "PATH": path, "PYTHONPATH": str(REPOSITORY)}
+    environment = ours | {"HOME": str(tmp_path), "PATH": path, "PYTHONPATH": str(REPOSITORY), "LC_ALL": "C"}
 
     def run(script: str, **variables: str) -> str:
         (tmp_path / "script.sh").write_text(script)  # from a file: of `bash -c COMMAND` nothing would remain
@@ -111,7 +111,7 @@ def test_the_script_can_be_shown(bash: Bash) -> None:
 def test_completing_loads_nothing_heavy(tmp_path: Path) -> None:
     """A person waits for it at every press of a key: neither torch nor Ray nor pyarrow nor numpy."""
     words = {"_SRPIPE_COMPLETE": "complete_bash", "COMP_WORDS": "srpipe run --dev", "COMP_CWORD": "2"}
-    environment = os.environ | words | {"PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | words | {"PYTHONPATH": str(REPOSITORY), "LC_ALL": "C"}
     command = [sys.executable, "-X", "importtime", "-m", "jobs.cli"]
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["--device"]

@@ -1,6 +1,7 @@
 """`srpipe watch`: a run seen from elsewhere, in each of the states in which it can be."""
 
 import io
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,16 @@ from jobs.bar import drawn
 from pipeline import storage
 from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
-from pipeline.output.heartbeat import Failure, Heartbeat, Images, Living, Megapixels, State, write_heartbeat
+from pipeline.output.heartbeat import (
+    Failure,
+    Heartbeat,
+    Images,
+    Living,
+    Megapixels,
+    State,
+    read_heartbeat,
+    write_heartbeat,
+)
 from pipeline.output.lock import SCORING, Lock
 from pipeline.output.record import Record
 
@@ -72,6 +82,7 @@ ENDED = {
     "all done": ({"state": State.FINISHED, "images": Images(3, 3), "failed_by": {}}, 0, "finished 3 d 0 h ago"),
     "some failed": ({"state": State.FINISHED}, 3, "1 failed (1 corrupt)"),
     "a limit": ({"state": State.STOPPED, "stopped_by": "--max-hours 1 are over"}, 4, "(--max-hours 1 are over)"),
+    "Ray's words": ({"state": State.STOPPED, "stopped_by": "\x1b[36mdied\x1b[39m"}, 4, "(\\x1b[36mdied\\x1b[39m)"),
     "a signal": ({"state": State.STOPPED, "stopped_by": "SIGTERM"}, 4, "run the same command to resume"),
 }
 
@@ -107,21 +118,32 @@ def test_a_run_that_goes_on(out: str, srpipe: Srpipe) -> None:
     assert re.search(r"83 %, 31.8 of about 37.5 Mpx, 0.26 Mpx/s, (1:0\d min|5\d s) left$", told)
 
 
-def test_it_ends_when_the_run_ends(out: str, srpipe: Srpipe) -> None:
+@pytest.fixture
+def going_on(out: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, Heartbeat]], None]:
+    """Let the run that is watched write these heartbeats, each just before the look of its number, from 1 on."""
+
+    def go_on(beats: dict[int, Heartbeat]) -> None:
+        looks = itertools.count(1)
+
+        def look(output: str) -> Heartbeat | None:
+            if (number := next(looks)) in beats:
+                write_heartbeat(out, beats[number])
+            return read_heartbeat(output)
+
+        monkeypatch.setattr(jobs.watching, "read_heartbeat", look)
+
+    return go_on
+
+
+def test_it_ends_when_the_run_ends(out: str, srpipe: Srpipe, going_on: Any) -> None:
     """It shows what it reads until then: each state once."""
 
-    def go_on() -> None:
-        threading.Event().wait(0.3)
-        write_heartbeat(out, beat(images=Images(16, 10, 2, 1, 1), fraction=0.9))
-        threading.Event().wait(1.0)
-        write_heartbeat(out, beat(images=Images(16, 12, 2, 1, 1), fraction=1.0, state=State.FINISHED))
-
+    nearly = beat(images=Images(16, 10, 2, 1, 1), fraction=0.9)
+    ended = beat(images=Images(16, 12, 2, 1, 1), fraction=1.0, state=State.FINISHED)
+    going_on({2: nearly, 4: ended})
     with Lock(out, "r1"):
         write_heartbeat(out, beat())
-        other = threading.Thread(target=go_on)
-        other.start()
         code, told, _ = srpipe("watch", out)
-        other.join()
     lines = told.splitlines()
     assert code == 3
     assert lines[0].startswith("11 of 16")
@@ -149,22 +171,14 @@ def test_a_run_that_is_silent(out: str, srpipe: Srpipe) -> None:
     assert re.search("no sign of life for (4[5-9]|5[0-5]) s", told)
 
 
-def test_a_silent_run_stays_silent_and_comes_back(tmp_path: Path, srpipe: Srpipe) -> None:
+@pytest.mark.parametrize("out", ["local"], indirect=True)
+def test_a_silent_run_stays_silent_and_comes_back(out: str, srpipe: Srpipe, going_on: Any) -> None:
     """By our own clock: as long as its file does not change."""
-    out = str(tmp_path / "out")
-
-    def go_on() -> None:
-        threading.Event().wait(0.5)
-        write_heartbeat(out, beat(age=30, fraction=0.9))  # by a clock that is late
-        threading.Event().wait(0.5)
-        write_heartbeat(out, beat(state=State.FINISHED))
-
+    late = beat(age=30, fraction=0.9)  # by a clock that is late
+    going_on({4: late, 8: beat(state=State.FINISHED)})
     with Lock(out, "r1"):
         write_heartbeat(out, beat(age=45))
-        other = threading.Thread(target=go_on)
-        other.start()
         _, told, _ = srpipe("watch", out)
-        other.join()
     lines = told.splitlines()
     assert "no sign of life" in lines[0]
     assert [line for line in lines if "90 %" in line]
