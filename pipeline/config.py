@@ -14,7 +14,7 @@ from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_
 from .codec import from_plain_exactly
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 16
+ALGORITHM_VERSION = 17
 """Must be raised when the same settings give other pixels than before; everything is then done again."""
 
 try:

@@ -237,6 +237,29 @@ def test_noise_pulls_less(scale: int, kernel: str) -> None:
     assert float((after_networks - sr).abs().mean()) == pytest.approx(moved[-1])
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kernel", ["bicubic", "gaussian"])
+def test_what_no_noise_explains_comes_back(scale: int, kernel: str) -> None:
+    """As a small cloud that a network took for noise; far from it hardly anything changes."""
+    sigma = 0.01
+    camera = replace(matlab(scale) if kernel == "bicubic" else blur(0.5 * scale, scale), noise=(sigma,))
+    lr, sr = torch.full((1, 24, 24), 0.3), torch.full((1, 24 * scale, 24 * scale), 0.3)
+    lr[:, 10:13, 10:13] += 0.4
+    lr[:, ::2, ::2] += 0.5 * sigma
+    result = back_project(sr, lr, camera, 1)
+    assert float((camera.apply(result) - lr).abs().max()) < 6.5 * sigma
+    assert float((result - sr)[..., : 2 * scale].abs().max()) < 0.5 * sigma
+
+
+def test_losses_of_jpeg_are_doubted_however_large() -> None:
+    """They count as noise, and are larger at edges."""
+    camera = blur(1.2, 2, 0.01)
+    sr, lr = gray_pair(camera)
+    doubted = camera.data_step(lr, sr.clamp(0, 1), weight=camera.weight_at(1000.0)).clamp(0, 1)
+    assert torch.equal(back_project(sr, lr, camera, 1, lossy=True), doubted)
+    assert not torch.allclose(back_project(sr, lr, camera, 1), doubted, atol=0.01)
+
+
 def test_after_a_network_noise_is_not_brought_back() -> None:
     """An enlargement that is right stays nearly so against noisy data; by doubt of 1 it takes noise on."""
     degradation = blur(1.2, 2, 0.03)

@@ -19,7 +19,7 @@ from sr_ops.image.tiles import cut, cut_enlarged, owned, plan_tiles
 from sr_ops.learning.damage import Damage
 from sr_ops.networks.residual_network import fastest_dtype
 from sr_ops.priors.prior import Prior
-from sr_ops.settings import Method, Network, Settings
+from sr_ops.settings import Method, Network, Preset, Settings, preset
 
 from .cameras import CPU, blur, matlab, motion, network_at_start, random_prior, scrambled, turned
 from .pictures import noise
@@ -230,3 +230,35 @@ def test_disagreements_of_stages_add_up() -> None:
     before = torch.nn.functional.interpolate(first.square()[None], both.shape[-2:], mode="bilinear")[0].sqrt()
     assert bool((both >= before - 1e-6).all())
     assert float((both.square() - before.square()).median()) > 1e-8
+
+
+class Smoother:
+    """A model that sees nothing but the mean of its window."""
+
+    scale, bands, piece = 2, 1, 64
+
+    def __call__(self, window: Tensor) -> Tensor:
+        return window.mean().expand(1, 2 * window.shape[1], 2 * window.shape[2]).clone()
+
+
+def test_what_no_noise_explains_comes_back_but_of_a_jpeg() -> None:
+    """Whatever removed it."""
+    lr = torch.full((1, 24, 24), 0.3)
+    lr[:, 12, 12] = 0.7
+    settings, camera = Settings(scale=2, method=Method.MODEL), replace(matlab(2), noise=(0.01,))
+    off = []
+    for steps in (None, torch.full((8, 8), 2 / 255)):
+        model = Model(Method.MODEL, camera, (), Damage(torch.tensor([0.01]), steps).told(1), restorer=Smoother())
+        sr = enlarge(lr, model, settings)
+        off.append(float((camera.apply(sr) - lr).abs().max()))
+    assert off[0] < 0.07
+    assert off[1] > 0.2
+
+
+def test_a_model_is_held_to_its_camera_by_any_preset() -> None:
+    """That of the classical iterations knows bicubic alone, and is for networks fitted from scratch."""
+    lr, camera = noise(1, 20, 24), blur(1.4, 2)
+    model = Model(Method.MODEL, camera, (), Damage().told(1), restorer=Smoother())
+    expected = enlarge(lr, model, Settings(scale=2, method=Method.MODEL))
+    classic = replace(preset(Preset.CLASSIC, False), scale=2, method=Method.MODEL, back_projections=10)
+    torch.testing.assert_close(enlarge(lr, model, classic), expected)

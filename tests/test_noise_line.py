@@ -12,7 +12,6 @@ from sr_ops.estimation.jpeg import round_to_steps, steps_of_quality
 from sr_ops.estimation.noise_line import NoiseLine, noise_line
 from sr_ops.estimation.signs import Signs
 from sr_ops.learning.damage import find_damage
-from sr_ops.learning.held_out import hold_out
 
 from .fixture_types import ReadRecords, Srpipe
 from .rasters import write_raster
@@ -85,18 +84,14 @@ def test_each_band_has_its_own_line_where_noise_was_measured() -> None:
     """Not of a clean image, nor of a JPEG, nor where the noise was told."""
     clean = shaded(2).expand(2, -1, -1)
     image = torch.cat([noisy(clean[:1], 25, 0), noisy(clean[1:], 1, 0.4)])
-    parts = hold_out(image, 2, 0)
-    assert parts is not None
-    even, growing = find_damage(Signs(image), parts.windows).lines
+    even, growing = find_damage(Signs(image)).lines
     assert even is not None
     assert growing is not None
     assert abs(even.slope) < growing.slope / 4
-    assert find_damage(Signs(image), parts.windows, torch.tensor([0.02])).lines == ()
-    assert find_damage(Signs(clean), parts.windows).lines == ()
+    assert find_damage(Signs(image), torch.tensor([0.02])).lines == ()
+    assert find_damage(Signs(clean)).lines == ()
     jpeg = round_to_steps(noisy(shaded(2), 900, 0), steps_of_quality(70)).clamp(0, 1)
-    jpeg_parts = hold_out(jpeg, 2, 0)
-    assert jpeg_parts is not None
-    spoiled = find_damage(Signs(jpeg), jpeg_parts.windows)
+    spoiled = find_damage(Signs(jpeg))
     assert spoiled.noise is not None
     assert spoiled.lines == ()
 

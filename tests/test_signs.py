@@ -14,7 +14,6 @@ from sr_ops.estimation.jpeg import find_steps, round_to_steps, steps_of_quality
 from sr_ops.estimation.signs import Signs
 from sr_ops.estimation.spectrum import spectrum_of
 from sr_ops.learning.damage import find_damage
-from sr_ops.learning.held_out import hold_out
 from sr_ops.learning.learn import fit_stages
 from sr_ops.learning.observation import Observation
 from sr_ops.settings import Method, Settings
@@ -49,11 +48,9 @@ def test_each_is_looked_for_once_and_only_when_asked_for(looks: Counter[str]) ->
     image = seen(scene(256, bands=3), 1.2, 1.2, 0, noise=5.0)
     found = Signs(image, None, STEP)
     assert not looks
-    parts = hold_out(image, 2, 0)
-    assert parts is not None
     for _ in range(2):
         assert found.estimate is not None
-        assert find_damage(found, parts.windows).noise is not None
+        assert find_damage(found).noise is not None
     assert looks == {"find_steps": 1, "spectrum_of": 1, "estimate": 1, "noise_of_bands": 1}
 
 
@@ -73,9 +70,7 @@ def test_a_fit_takes_what_was_found(looks: Counter[str]) -> None:
 def test_noise_is_not_asked_of_the_spectrum_where_blocks_show_none(looks: Counter[str]) -> None:
     """The lesser of both counts: nothing can come of it."""
     image = seen(scene(256), 1.2, 1.2, 0)
-    parts = hold_out(image, 2, 0)
-    assert parts is not None
-    assert find_damage(Signs(image), parts.windows).noise is None
+    assert find_damage(Signs(image)).noise is None
     assert looks["noise_of_bands"] == 0
 
 

@@ -408,7 +408,7 @@ def test_the_first_stage_learns_from_sons_as_damaged_as_the_image() -> None:
     settings = replace(TINY, scale=4)
     parts = hold_out(lr, 2, settings.seed)
     assert parts is not None
-    damage = find_damage(Signs(lr), parts.windows)
+    damage = find_damage(Signs(lr))
     assert damage.noise is not None
     sons = lesson_of(lr, parts.taught, damage=damage, seed=settings.seed)
     fitted = learned(lr, settings)

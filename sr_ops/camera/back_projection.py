@@ -13,6 +13,10 @@ from .degradation import Degradation
 _DOUBT = 1000.0
 """Factor on the noise variance in a data step after a network, which has already removed most noise."""
 
+_MOST_NOISE = 6.0
+"""Standard deviations of the noise beyond which a sample's disagreement with an enlargement is no noise. Noise is
+measured where it is weakest; a sensor's is stronger where it is bright."""
+
 _NOTHING = 1e-14
 """Elements of an inverse below this count as 0; its largest are about 1."""
 
@@ -27,7 +31,13 @@ def reach_of(degradation: Degradation) -> int:
 
 
 def back_project(
-    sr: Tensor, lr: Tensor, degradation: Degradation, iterations: int, domain: Domain = UNIT, doubt: float = _DOUBT
+    sr: Tensor,
+    lr: Tensor,
+    degradation: Degradation,
+    iterations: int,
+    domain: Domain = UNIT,
+    doubt: float = _DOUBT,
+    lossy: bool = False,
 ) -> Tensor:
     """Return the enlargement nearest to `sr` of which the camera sees `lr` where that is known, clamped to its range.
 
@@ -42,7 +52,9 @@ def back_project(
         sr: (C, H * scale, W * scale) float32.
         lr: (C, H, W) float32, finite; tile-sized, since a dense (H, H) and (W, W) matrix is solved for.
         iterations: a fixed number, so that a tile's result never depends on another part of the image.
-        doubt: multiplies the noise's share of the weight: 1 where `sr` is interpolation.
+        doubt: multiplies the noise's share of the weight: 1 where `sr` is interpolation. What a sample disagrees
+            by beyond six times the noise is no noise, and is not doubted.
+        lossy: whether the noise stands for JPEG losses, too, which are larger at edges: all is doubted.
 
     Returns:
         A new tensor like `sr` in the range of `domain`. A change of `lr` reaches `BICUBIC_REACH` far by 1e-7 of its
@@ -52,10 +64,21 @@ def back_project(
         rows, columns = (_inverse(length, degradation.scale).to(lr) for length in lr.shape[-2:])
         return _by_bicubic(sr, lr, degradation, iterations, domain, lambda missing: rows @ missing @ columns.T)
     low, high = domain.bounds(sr)
-    sr, weight = sr.clamp(low, high), degradation.weight_at(doubt)
+    sr = sr.clamp(low, high)
     if iterations:
-        sr = degradation.data_step(lr, sr, domain.known, weight).clamp_(low, high)
+        missing = only_known(lr - degradation.apply(sr), domain.known)
+        sr = _answered(missing, degradation, doubt, lossy).add_(sr).clamp_(low, high)
     return sr
+
+
+def _answered(missing: Tensor, degradation: Degradation, doubt: float, lossy: bool) -> Tensor:
+    """Return the change of an enlargement that answers a residual, of which only noise is doubted."""
+    doubted = degradation.weight_at(doubt)
+    if lossy or doubt == 1 or not degradation.is_noisy:
+        return degradation.answer(missing, doubted)
+    most = _MOST_NOISE * torch.tensor(degradation.noise)[:, None, None].to(missing)
+    noise = missing.clamp(-most, most)
+    return degradation.answer(noise, doubted).add_(degradation.answer(missing - noise, degradation.weight))
 
 
 def iterate(

@@ -160,8 +160,11 @@ class Degradation:
         Returns:
             (..., C, h * scale, w * scale), not clamped.
         """
-        missing = only_known(lr - self.apply(start), known)
-        return start + self._spread(self._solve(missing, self.weight if weight is None else weight))
+        return start + self.answer(only_known(lr - self.apply(start), known), self.weight if weight is None else weight)
+
+    def answer(self, missing: Tensor, weight: Tensor | float) -> Tensor:
+        """Return what `data_step` adds for a residual (..., C, h, w): D'(D D' + weight)^-1 of it."""
+        return self._spread(self._solve(missing, weight))
 
     def handed_back(self, lr: Tensor) -> Tensor:
         """Return the adjoint of `apply` times scale squared: (..., C, h, w) to (..., C, h * scale, w * scale).
@@ -261,9 +264,8 @@ class Degradation:
         The LR pixel is in the middle, n = 2 `around` + 1, and what lies more than `around` LR pixels away is cut off.
         """
         bands = max(len(self.kernels), len(self.noise))
-        missing = torch.zeros(bands, 2 * around + 1, 2 * around + 1, dtype=torch.float64)
-        missing[:, around, around] = 1
-        return self._spread(self._solve(missing, self.weight))
+        missing = pad(torch.ones(bands, 1, 1, dtype=torch.float64), (around,) * 4)
+        return self.answer(missing, self.weight)
 
     @cached_property
     def gains(self) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,7 @@ def _enlarge(
             image = resize(image, (window.shape[-2] * stage.reached, window.shape[-1] * stage.reached))
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
-            image = _held_to(window, image, seen, settings, domain)
+            image = _held_to(window, image, model, seen, settings, domain)
     image = keep_flat(image, window, seen.scale)
     if settings.back_projections:
         with phase("back_project"):
@@ -124,11 +124,13 @@ def _deviation(variances: list[Tensor], shape: torch.Size) -> Tensor | None:
     return None if total is None else total.sqrt_()
 
 
-def _held_to(window: Tensor, image: Tensor, seen: Degradation, settings: Settings, domain: Domain) -> Tensor:
-    """Return what a network made, back-projected as the settings say."""
+def _held_to(
+    window: Tensor, image: Tensor, model: Model, seen: Degradation, settings: Settings, domain: Domain
+) -> Tensor:
+    """Return what a network made, back-projected as the settings say; `seen` is the degradation of its stage."""
     if settings.back_projection_factor and settings.network != Network.DIRECT:
         return iterate(image, window, seen, settings.back_projections, settings.back_projection_factor, domain)
-    return back_project(image, window, seen, settings.back_projections, domain)
+    return back_project(image, window, seen, settings.back_projections, domain, lossy=model.is_of_jpeg)
 
 
 def _by_method(window: Tensor, model: Model, settings: Settings, phase: Phase, domain: Domain) -> Tensor:
@@ -163,7 +165,8 @@ def _by_model(window: Tensor, model: Model, settings: Settings, phase: Phase, do
     with phase("infer"):
         image = restored(window, model.restorer, settings.model_halo, model.in_colour)
     with phase("back_project"):
-        return back_project(image, window, model.degradation, settings.back_projections, domain)
+        seen, times = model.degradation, settings.back_projections
+        return back_project(image, window, seen, times, domain, lossy=model.is_of_jpeg)
 
 
 _ELEMENTS = {1: (0,), 4: (0, 2, 4, 6), ORDER: range(ORDER)}

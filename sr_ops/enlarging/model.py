@@ -47,6 +47,11 @@ class Model:
     in_colour: bool = True
     """Whether three bands are the colours of one picture, rather than three of many bands."""
 
+    @property
+    def is_of_jpeg(self) -> bool:
+        """Whether JPEG losses are among what counts as noise."""
+        return self.told is not None and bool((self.told[:, 1] > 0).any())
+
     def of_bands(self, first: int, stop: int) -> "Model":
         """Return the model of the bands from `first` to `stop`, which does not depend on the others."""
         told = None if self.told is None else self.told[first:stop]

@@ -22,7 +22,7 @@ class Signs:
             known: (H, W) bool; None if all pixels are known.
             rounding: step between two samples in the file, in units of the full range; 0 for floating point.
         """
-        self.image, self._known, self._rounding = image, known, rounding
+        self.image, self.known, self._rounding = image, known, rounding
 
     @cached_property
     def jpeg_steps(self) -> Tensor | None:
@@ -38,7 +38,7 @@ class Signs:
     def noise(self) -> Tensor | None:
         """`noise_of_bands`, for an image that is no JPEG."""
         shape = None if self.estimate is None else self.estimate.shape
-        return noise_of_bands(self.image, self._known, self._spectrum, shape)
+        return noise_of_bands(self.image, self.known, self._spectrum, shape)
 
     @cached_property
     def noise_lines(self) -> tuple[NoiseLine | None, ...]:
@@ -46,8 +46,8 @@ class Signs:
         found = self.estimate
         if found is None:
             return (None,) * len(self.image)
-        return tuple(noise_line(band, self._known, found) for band in self.image)
+        return tuple(noise_line(band, self.known, found) for band in self.image)
 
     @cached_property
     def _spectrum(self) -> Spectrum | None:
-        return spectrum_of(self.image, self._known, self.jpeg_steps, self._rounding)
+        return spectrum_of(self.image, self.known, self.jpeg_steps, self._rounding)

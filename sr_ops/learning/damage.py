@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import conv2d, max_pool2d
 
 from ..camera.degradation import Degradation
 from ..estimation.jpeg import round_to_steps
@@ -32,10 +33,13 @@ _VISIBLE_IN_JPEG = 10 / 255
 _MIN_SIDE = 96
 """Shortest side of a JPEG whose measured noise is trusted; a smaller one may be texture all over."""
 
-_SMOOTHEST = 0.1
+_SMOOTHEST = 0.05
 
-_SMOOTHEST_BIAS = 0.79
-"""What the smoothest tenth of the blocks measures for white noise of 1: some blocks have less by chance."""
+_SMOOTHEST_BIAS = 0.745
+"""What the smoothest twentieth of the blocks measures for white noise of 1: some blocks have less by chance."""
+
+_LEAST_SIDE = _BLOCK + 2
+"""Shortest side of an image in which noise can be measured: a block, and the pixels around it."""
 
 
 @dataclass(frozen=True)
@@ -86,23 +90,24 @@ class Damage:
 CLEAN = Damage()
 
 
-def find_damage(signs: Signs, windows: Tensor | None, noise: Tensor | None = None, by_bicubic: bool = True) -> Damage:
-    """Find the damage of an image; its noise is measured in windows (K, C, h, w) of it, h and w at least 10.
+def find_damage(signs: Signs, noise: Tensor | None = None, by_bicubic: bool = True) -> Damage:
+    """Find the damage of an image.
 
     Args:
-        windows: None if no part can be spared: JPEG is then not looked for, nor noise unless it is given.
-        noise: standard deviation (1,) or (C,), if known; None to measure it.
+        noise: standard deviation (1,) or (C,), if known; None to measure it, which takes an image of about 48 x 48.
         by_bicubic: whether the kernel to undo is bicubic.
     """
-    steps = None if windows is None else signs.jpeg_steps
+    steps = signs.jpeg_steps
     if noise is not None:
         return Damage(noise if float(noise.max()) > 0 else None, steps)
-    if windows is None or (steps is not None and min(signs.image.shape[-2:]) < _MIN_SIDE):
+    if min(signs.image.shape[-2:]) < (_LEAST_SIDE if steps is None else _MIN_SIDE):
         return Damage(None, steps, looked=False)
-    noise, visible = noise_sigma(windows), _VISIBLE_IN_JPEG
+    noise, visible = noise_sigma(signs.image, signs.known), _VISIBLE_IN_JPEG
     if steps is None:
         visible = _VISIBLE if by_bicubic else _VISIBLE_TO_ANY_KERNEL
         if float(noise.max()) > visible:  # the spectrum is consulted only then
+            if signs.estimate is None:
+                return Damage(None, looked=False)
             told = signs.noise
             noise = torch.zeros_like(noise) if told is None else torch.minimum(noise, told)
     if float(noise.max()) <= visible:
@@ -110,27 +115,31 @@ def find_damage(signs: Signs, windows: Tensor | None, noise: Tensor | None = Non
     return Damage(noise, steps, lines=signs.noise_lines if steps is None else ())
 
 
-def noise_sigma(windows: Tensor) -> Tensor:
-    """Return the standard deviation (C,) of the noise in (K, C, h, w), h and w at least 10; 0 for an all-black band.
+def noise_sigma(image: Tensor, known: Tensor | None = None) -> Tensor:
+    """Return the standard deviation (C,) of the noise in (C, H, W), H and W at least 10; 0 for an all-black band.
 
     A band that is all white has 0, too. Uses Immerkaer's Laplacian difference ("Fast noise variance estimation", 1996),
     which responds to noise alone where the image is flat or a ramp. It is taken over blocks of 8 x 8, of which the
-    smoothest tenth counts, since texture is not noise. Blocks with a pixel at an end of the range are left out: noise
-    is clipped there.
+    smoothest twentieth counts, since texture is not noise. Blocks with a pixel at an end of the range are left out,
+    since noise is clipped there, and so are blocks that see an unknown one.
+
+    Args:
+        known: (H, W) bool; None for everywhere.
     """
-    bands = windows.transpose(0, 1)
-    within = torch.as_tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]).to(windows) / 6
-    differences = _blocks(torch.nn.functional.conv2d(bands.flatten(0, 1)[:, None], within[None, None]), len(bands))
-    inner = bands[..., 1:-1, 1:-1]
-    clipped = _blocks(((inner <= 0) | (inner >= 1)).float().flatten(0, 1)[:, None], len(bands))
+    within = torch.as_tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]).to(image) / 6
+    differences = _blocks(conv2d(image[:, None], within[None, None])[:, 0])
+    unusable = ((image <= 0) | (image >= 1))[:, 1:-1, 1:-1]
+    if known is not None:
+        unusable = unusable | (max_pool2d((~known)[None].float(), 3, 1) > 0)
+    usable = ~_blocks(unusable).any(-1)
     sigmas = []
-    for difference, ends in zip(differences, clipped, strict=True):
-        usable = difference[ends.sum(1) == 0]
-        sigmas.append(usable.square().mean(1).sqrt().quantile(_SMOOTHEST) / _SMOOTHEST_BIAS if len(usable) else 0.0)
+    for difference, counted in zip(differences, usable, strict=True):
+        blocks = difference[counted].square().mean(1).sqrt()
+        sigmas.append(blocks.quantile(_SMOOTHEST) / _SMOOTHEST_BIAS if len(blocks) else 0.0)
     return torch.as_tensor(sigmas)
 
 
-def _blocks(images: Tensor, bands: int) -> Tensor:
-    """Cut (bands K, 1, h, w) into its whole blocks: (bands, blocks, pixels)."""
-    blocks = images.unfold(2, _BLOCK, _BLOCK).unfold(3, _BLOCK, _BLOCK)
-    return blocks.reshape(bands, -1, _BLOCK**2)
+def _blocks(bands: Tensor) -> Tensor:
+    """Cut (C, h, w) into its whole blocks: (C, blocks, pixels)."""
+    blocks = bands.unfold(1, _BLOCK, _BLOCK).unfold(2, _BLOCK, _BLOCK)
+    return blocks.reshape(len(bands), -1, _BLOCK**2)

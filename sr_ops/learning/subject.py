@@ -50,8 +50,7 @@ class Subject:
         lr = fill(observation.lr, domain.known) if observation.signs is None else observation.signs.image
         parts = hold_out(lr, stages_of(settings, given)[0].ratio, settings.seed, known)
         noise = None if settings.noise == AUTO else torch.tensor(given.noise)
-        windows = None if parts is None else parts.windows
-        damage = find_damage(observation.signs or Signs(lr, known), windows, noise, given.is_bicubic)
+        damage = find_damage(observation.signs or Signs(lr, known), noise, given.is_bicubic)
         degradation, told = damage.as_noise_of(given), damage.told(len(lr)).to(lr.device)
         base = Model(Method.BICUBIC, degradation, (), told)
         return cls(lr, known, domain, settings, prior, parts, damage, told, stages_of(settings, degradation), base)
