@@ -192,7 +192,8 @@ def _sheets(output: str, sheets: str, together: pa.Table) -> tuple[list[str], li
             storage.write(uri, _drawn(key, rows, folder))
             uris.append(uri)
         except (ImageError, UsageError, ValueError, OSError) as error:
-            problems.append(f"{key} has no contact sheet: {storage.place_and_reason(error)}")
+            why = storage.place_and_reason(error) if isinstance(error, OSError) else error
+            problems.append(f"{key} has no contact sheet: {why}")
     return uris, problems
 
 

@@ -249,9 +249,9 @@ def test_a_network_that_starts_from_none(network: Network, make_prior: MakePrior
     prior = parse_prior(make_prior())
     check_fits(prior, Settings(network=Network.DIRECT))
     with pytest.raises(UsageError) as refused:
-        check_fits(prior, Settings(network=network), "--from")
+        check_fits(prior, Settings(network=network))
     assert str(refused.value) == (
-        f"--from: it holds direct networks of width 8 and depth 3; {network} is fitted from scratch only; use --from"
+        f"--prior: it holds direct networks of width 8 and depth 3; {network} is fitted from scratch only; use --prior"
         " none, or --network direct"
     )
 

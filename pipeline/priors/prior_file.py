@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,16 @@ def read_prior(choice: str, option: str = "--prior") -> PriorFile | None:
     """
     if choice == NO_PRIOR:
         return None
-    uri = str(_SHIPPED_FILE) if choice == SHIPPED else storage.absolute(choice, what=option)
+    return _shipped() if choice == SHIPPED else _read(storage.absolute(choice, what=option), option)
+
+
+@cache
+def _shipped() -> PriorFile:
+    """Return the prior of this package, whose file does not change while the process lives."""
+    return _read(str(_SHIPPED_FILE), "--prior")
+
+
+def _read(uri: str, option: str) -> PriorFile:
     storage.check_service(uri)
     with refusing(uri, option, f"{_MAKE_ONE}, or use {option} shipped or none"):
         data = storage.read(uri)
@@ -143,12 +153,12 @@ def _heads(names: Iterable[str]) -> tuple[Head, ...]:
     return tuple((scale, bands) for scale, bands in possible if (str(scale), str(bands)) in said)
 
 
-def check_fits(prior: PriorFile, settings: Settings, option: str = "--prior") -> None:
+def check_fits(prior: PriorFile, settings: Settings) -> None:
     """Raise UsageError if the settings' network cannot start from a prior."""
     if settings.network != Network.DIRECT:
         raise UsageError(
-            f"{option}: it holds {Network.DIRECT} networks of width {prior.body.width} and depth {prior.body.depth};"
-            f" {settings.network} is fitted from scratch only; use {option} none, or --network {Network.DIRECT}"
+            f"--prior: it holds {Network.DIRECT} networks of width {prior.body.width} and depth {prior.body.depth};"
+            f" {settings.network} is fitted from scratch only; use --prior none, or --network {Network.DIRECT}"
         )
 
 

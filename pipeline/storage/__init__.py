@@ -39,7 +39,6 @@ from .outline import is_outlined, outline_on_disk
 from .scratch import temporary_folder
 from .sides import as_here, check_service, is_output, use
 from .uris import (
-    SCHEMES,
     absolute,
     each_resolved,
     is_below,
@@ -53,7 +52,6 @@ from .uris import (
 )
 
 __all__ = [
-    "SCHEMES",
     "Source",
     "absolute",
     "as_here",
