@@ -30,7 +30,7 @@ class Served:
     def __call__(self, unit: Sequence[Row]) -> list[Measured]:
         self.has_ended |= unit[0].key == self._deadly
         if self.has_ended:
-            return [Measured(unit[0].key, 0.0, 0.0, 0, 0, "the process ended")]
+            return [Measured(unit[0].key, 0.0, 0.0, 0, "the process ended")]
         return self._process(unit)
 
 
@@ -62,7 +62,7 @@ def test_every_process_works_until_the_last_image_is_measured() -> None:
             often.set()
         if unit[0].key == "s":
             assert often.wait(60)
-        return [Measured(unit[0].key, calibration._LOADING, 1.0, 1, 0)]
+        return [Measured(unit[0].key, calibration._LOADING, 1.0, 0)]
 
     assert served(process, "sf", 2) == ["f", "s"]
 
@@ -72,7 +72,7 @@ def test_what_a_process_loads_for_its_first_image_is_not_measured() -> None:
 
     def process(unit: Sequence[Row]) -> list[Measured]:
         done.append(unit[0].key)
-        return [Measured(unit[0].key, calibration._LOADING / 2, float(len(done)), 1, 0)]
+        return [Measured(unit[0].key, calibration._LOADING / 2, float(len(done)), 0)]
 
     assert served(process, "ab", 1) == ["a", "b"]
     assert done[:3] == ["a", "a", "b"]
@@ -83,7 +83,7 @@ def test_an_image_that_kills_a_process_costs_its_own_figures_alone(processes: in
     """A new process measures the others; the dead one would answer for all of them, faster than any other."""
 
     def process(unit: Sequence[Row]) -> list[Measured]:
-        return [Measured(unit[0].key, calibration._LOADING, 1.0, 1, 0)]
+        return [Measured(unit[0].key, calibration._LOADING, 1.0, 0)]
 
     assert sorted(served(process, "abcdef", processes, deadly="b")) == ["a", "c", "d", "e", "f"]
 

@@ -20,7 +20,7 @@ from .. import storage
 from ..config import Executor, Existing, RunConfig
 from ..errors import ImageError
 from ..imagery.maker import maker_of
-from ..imagery.reading.decoder_processes import end_all
+from ..imagery.reading.decoder_processes import MOST_IDLE, end_all
 from ..output import layout, records
 from ..output.kernel_columns import Found
 from ..output.saved_kernels import SavedKernel, make_saved, read_saved, save
@@ -34,9 +34,6 @@ from .observer import Looking
 
 ASKED, LOOKED_AT = "asked for their camera", "looked at for their camera's kernel"
 """What is done with images before the plan, for `Observer.looking`."""
-
-_AT_ONCE = 3
-"""Images opened at a time, as many as decoders are kept."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -144,7 +141,7 @@ def _with_kernel(row: Row, saved: SavedKernel) -> Row:
 
 def _in_threads(do: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Yield the result for each item, in order. When closed, it does not begin further items."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(MOST_IDLE) as pool:
         try:
             yield from pool.map(do, items)
         finally:

@@ -44,8 +44,6 @@ class Calibration:
     """"cpu" or "cuda"."""
     gpus: int
     """Number of GPUs of this machine."""
-    at_once: int
-    """Number of processes that worked in parallel."""
     start_s: float
     """Seconds until a worker begins its first image."""
     seconds: float
@@ -95,7 +93,7 @@ def calibrate(
             finally:
                 work.measured.set()
     ready, seconds = first.ready, time.monotonic() - started
-    return Calibration(ready.device, ready.gpus, 1 + len(others), start_s, seconds, tuple(measured))
+    return Calibration(ready.device, ready.gpus, start_s, seconds, tuple(measured))
 
 
 class _Work:
@@ -206,7 +204,7 @@ class _Process:
         line = self._ask(unit_to_json(unit).encode())
         if not line:
             problem = f"the process that enlarged it ended ({self._process.wait()})"
-            return [Measured(row.key, 0.0, 0.0, 0, 0, problem) for row in unit]
+            return [Measured(row.key, 0.0, 0.0, 0, problem) for row in unit]
         return from_json(list[Measured], line)
 
     def _ask(self, line: bytes) -> bytes:

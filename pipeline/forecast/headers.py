@@ -17,6 +17,7 @@ from ..driver.capacity import HALO
 from ..errors import ErrorType, ImageError
 from ..imagery.header import FileLimits, Header
 from ..imagery.nodata import with_nodata
+from ..imagery.reading.decoder_processes import MOST_IDLE
 from ..imagery.reading.decoders import open_image
 from ..imagery.sizes import sized
 from ..output.target import make_target
@@ -24,9 +25,6 @@ from ..storage.patience import Patience
 from ..work.estimates import enlarging_seconds, fitting_seconds
 from ..work.units import DIVISION, Row, divide
 from ..work.unreachable import as_image_errors
-
-_DECODED_AT_ONCE = 3
-"""As many decoders are kept for reuse."""
 
 _FETCHED_AT_ONCE = 16
 """Headers of remote files read at a time."""
@@ -77,7 +75,7 @@ def read_headers(
         looking: called with the number read, and of all.
     """
     elsewhere = any(storage.scheme(row.uri) != "file" for row in rows)
-    at_once = _FETCHED_AT_ONCE if elsewhere else _DECODED_AT_ONCE
+    at_once = _FETCHED_AT_ONCE if elsewhere else MOST_IDLE
     reader = _Reader(config)
     with ThreadPoolExecutor(at_once, thread_name_prefix="headers") as pool:
         try:
@@ -105,7 +103,7 @@ class _Reader:
         self._config = config
         self._limits = FileLimits(config.max_pixels)
         self._patiently = Patience(config.retries)
-        self._decoding = threading.Semaphore(_DECODED_AT_ONCE)
+        self._decoding = threading.Semaphore(MOST_IDLE)
 
     def __call__(self, row: Row) -> Seen | Refused:
         try:

@@ -63,8 +63,6 @@ class Measured:
     seconds: float
     written: float
     """Bytes of its files."""
-    tiles: int
-    """Tiles that were made."""
     peak_memory: int
     """Bytes, for the process so far."""
     problem: str | None = None
@@ -141,7 +139,7 @@ def _whole(answer: Record | GroupRecord, row: Row, seconds: float, config: RunCo
     assert isinstance(answer, Record)
     written = _bytes_of(layout.tiles_folder(config.output, row.key)) + len(to_json(answer))
     problem = None if answer.status == Status.DONE else answer.error_message
-    return Measured(row.key, seconds, written, answer.tiles or 0, answer.peak_memory_bytes or 0, problem)
+    return Measured(row.key, seconds, written, answer.peak_memory_bytes or 0, problem)
 
 
 def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig, tile_seconds: float) -> Measured:
@@ -159,11 +157,11 @@ def _of_tiles(worker: "Worker", scene: Scene, seconds: float, config: RunConfig,
         assert isinstance(record, Record)
         peak = max(peak, record.peak_memory_bytes or 0)
         if record.status != Status.DONE:
-            return Measured(scene.row.key, 0.0, 0.0, 0, peak, record.error_message)
+            return Measured(scene.row.key, 0.0, 0.0, peak, record.error_message)
         shares.append(_shares(scene, groups[place], config))
     read, owned = (sum(part) for part in zip(*shares, strict=True))
     written = _bytes_of(layout.tiles_folder(config.output, scene.row.key))
-    return Measured(scene.row.key, seconds + spent / read, written / owned, len(shares), peak)
+    return Measured(scene.row.key, seconds + spent / read, written / owned, peak)
 
 
 def spread(number: int) -> list[int]:

@@ -20,7 +20,7 @@ from ...errors import ErrorType, ImageError
 from ..header import FileLimits
 from .decoder import PIECE
 
-_MOST_IDLE = 3
+MOST_IDLE = 3
 """A worker has two files open at once; scoring needs an image, its result and its ground truth."""
 
 _LARGEST_REPLY = 2**28
@@ -155,7 +155,7 @@ def start() -> Decoder:
 
 def give_back(decoder: Decoder) -> None:
     with _lock:
-        if len(_idle) < _MOST_IDLE:
+        if len(_idle) < MOST_IDLE:
             _idle.append(decoder)
             return
     decoder.end()

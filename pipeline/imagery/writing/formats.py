@@ -6,7 +6,7 @@ from ...config import Format
 from ...errors import ErrorType, ImageError
 from .. import exif
 from ..header import ALPHA, CMYK, RGB, Band, Georef, Header
-from .gdal_xml import printable
+from .gdal_xml import without_controls
 
 _MASK = Band(ALPHA)
 
@@ -49,7 +49,7 @@ def held(header: Header, chosen: Format) -> Header:
         texts, more = exif.texts(header.exif)
         tags = {**texts, **(tags or {})} or None
         notes += ["EXIF"] if more else []
-    names = map(printable, (*(tags or ()), *(name for band in header.bands for name in band.tags or ())))
+    names = map(without_controls, (*(tags or ()), *(name for band in header.bands for name in band.tags or ())))
     unnamed = sorted({*names} & NO_TAGS)
     if unnamed:
         notes.append(f"tags named {', '.join(unnamed)}")

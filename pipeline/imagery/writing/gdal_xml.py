@@ -68,7 +68,7 @@ def to_bytes(root: Element) -> bytes:
     return ElementTree.tostring(root) + b"\n"
 
 
-def printable(text: str) -> str:
+def without_controls(text: str) -> str:
     """Return the text without characters that XML cannot hold: most control characters and lone surrogates."""
     return _NOT_IN_XML.sub("", text)
 
@@ -76,8 +76,8 @@ def printable(text: str) -> str:
 def _gcp(gcp: GroundPoint) -> dict[str, str]:
     places = {"Pixel": gcp.column, "Line": gcp.row, "X": gcp.x, "Y": gcp.y, "Z": gcp.z or 0.0}
     return {
-        "Id": printable(gcp.id),
-        "Info": printable(gcp.info),
+        "Id": without_controls(gcp.id),
+        "Info": without_controls(gcp.info),
         **{name: number(place) for name, place in places.items()},
     }
 
@@ -86,8 +86,8 @@ def _add_tags(parent: Element, tags: Mapping[str, str], domain: str | None) -> N
     if tags:
         metadata = SubElement(parent, "Metadata", {} if domain is None else {"domain": domain})
         for name, value in tags.items():
-            SubElement(metadata, "MDI", {"key": printable(name)}).text = printable(value)
+            SubElement(metadata, "MDI", {"key": without_controls(name)}).text = without_controls(value)
 
 
 def _add_text(parent: Element, name: str, text: str) -> None:
-    SubElement(parent, name).text = printable(text)
+    SubElement(parent, name).text = without_controls(text)

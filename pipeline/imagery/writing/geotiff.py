@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 
 from ..header import ALPHA, CMYK, RGB, Georef, Header
 from .formats import NO_TAGS
-from .gdal_xml import dataset_tags, printable
+from .gdal_xml import dataset_tags, without_controls
 
 BLOCK = 512
 """Side of the blocks of a file, each of which can be read separately."""
@@ -77,9 +77,9 @@ def _describe(dataset: DatasetWriter, header: Header) -> None:
     for index, band in enumerate(header.bands, 1):
         _tag(dataset, index, dict(band.tags or {}))
         if band.description is not None:
-            dataset.set_band_description(index, printable(band.description))
+            dataset.set_band_description(index, without_controls(band.description))
         if band.unit is not None:
-            dataset.set_band_unit(index, printable(band.unit))
+            dataset.set_band_unit(index, without_controls(band.unit))
     if any((band.scale, band.offset) != (1.0, 0.0) for band in header.bands):
         dataset.scales = [band.scale for band in header.bands]
         dataset.offsets = [band.offset for band in header.bands]
@@ -112,7 +112,7 @@ def _locate(dataset: DatasetWriter, georef: Georef) -> None:
 
 def _tag(dataset: DatasetWriter, index: int, tags: dict[str, str]) -> None:
     """Write tags of a band, or with index 0 of the picture."""
-    plain = {printable(name): printable(value) for name, value in tags.items()}
+    plain = {without_controls(name): without_controls(value) for name, value in tags.items()}
     if named := {name: value for name, value in plain.items() if name not in NO_TAGS}:
         dataset.update_tags(index, **named)
 
