@@ -9,6 +9,7 @@ import typer
 from ..answers import EXIT_SOME_FAILED, finite, print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
+from .shared_options import AsJson
 
 
 @with_panels
@@ -17,7 +18,7 @@ def evaluate(
         str,
         typer.Argument(metavar="OUT", help="Score this output of a finished run whose manifest has references."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
     *,
     storage: StorageFlags,
 ) -> int:

@@ -13,6 +13,7 @@ from sr_ops.settings import MAX_SCALE, MIN_SCALE
 from ..answers import EXIT_SOME_FAILED, print_result, tell_reason
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
+from .shared_options import AsJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ def kernel(
         Path | None,
         typer.Option("--output", "-o", metavar="PNG", help="Write a picture of its taps and of its transfer."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
     listed: Annotated[
         bool, typer.Option("--list", help="Print all names, and sensors with their bands, values and sources.")
     ] = False,

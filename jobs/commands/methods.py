@@ -1,15 +1,13 @@
 """`srpipe methods`."""
 
 import json
-from typing import Annotated
-
-import typer
 
 from ..answers import print_result
+from .shared_options import AsJson
 
 
 def methods(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """List all methods and networks, with their sources."""
     from .. import method_list

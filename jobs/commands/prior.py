@@ -15,6 +15,7 @@ from ..amounts import counted
 from ..answers import print_result, tell_reason
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
+from .shared_options import AsJson
 
 if TYPE_CHECKING:
     from pipeline.priors.training import Request, Trained
@@ -95,7 +96,7 @@ def prior(
         int,
         typer.Option(metavar="N", min=1, help="Give each head N torch threads; changes the weights slightly."),
     ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
     *,
     training: TrainingOptions,
     storage: StorageFlags,

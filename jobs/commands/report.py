@@ -10,6 +10,7 @@ from ..amounts import counted
 from ..answers import EXIT_SOME_FAILED, print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
+from .shared_options import AsJson
 
 if TYPE_CHECKING:
     from pipeline.report.making import Report
@@ -29,7 +30,7 @@ def report(
     images: Annotated[
         int, typer.Option(metavar="N", min=0, help="Show N each of the best, worst, largest and random images.")
     ] = 4,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
     *,
     storage: StorageFlags,
 ) -> int:

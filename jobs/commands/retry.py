@@ -13,6 +13,7 @@ from ..json_log import LogFormat, Shown
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .run import carry_out
+from .shared_options import AsJson, LogLines, Verbose
 
 _AS_BEFORE = "as in the run"
 
@@ -60,13 +61,9 @@ def retry(
             min=0.001, metavar="X", help="Fail an image that takes more than X seconds.", show_default=_AS_BEFORE
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Report every image on stderr, with the seconds of each phase.")
-    ] = False,
-    log_format: Annotated[
-        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object per line.")
-    ] = LogFormat.TEXT,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+    log_format: LogLines = LogFormat.TEXT,
     *,
     storage: StorageFlags,
 ) -> int:

@@ -12,6 +12,7 @@ import typer
 from pipeline.config import Device, Dpi, Executor, Existing, Form, Format, RunConfig
 
 from ..json_log import LogFormat, Shown
+from .shared_options import AsJson, LogLines, Verbose
 
 _GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
 
@@ -75,13 +76,9 @@ class OutputOptions:
         bool,
         typer.Option("--disagreement", help="Write a map of where the members of the self-ensemble disagree, too."),
     ] = RunConfig.disagreement
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Report every image on stderr, with the seconds of each phase.")
-    ] = False
-    log_format: Annotated[
-        LogFormat, typer.Option(help="Write lines of text and a bar to stderr, or one JSON object per line.")
-    ] = LogFormat.TEXT
+    json: AsJson = False
+    verbose: Verbose = False
+    log_format: LogLines = LogFormat.TEXT
 
     def shown(self) -> Shown:
         return Shown(self.verbose, self.log_format)

@@ -10,6 +10,7 @@ from pipeline.errors import UsageError
 
 from .. import spec, stopping
 from ..answers import EXIT_ALREADY_SUBMITTED, print_result, tell, tell_reason
+from .shared_options import AsJson
 
 if TYPE_CHECKING:
     from ..submit import Outcome
@@ -46,7 +47,7 @@ def submit(
             " started before.",
         ),
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Start `srpipe run --config JOB_FILE` on a Ray cluster. Each slot is started once."""
     if slot is not None and submission_id is not None:
