@@ -159,4 +159,4 @@ def test_records_of_an_older_version_have_no_map(tmp_path: Path) -> None:
     records.write_table(str(tmp_path / "manifest/part-20250101-a-00000.parquet"), old)
     table = records.latest(str(tmp_path), "20260101-a")
     assert isinstance(table, pa.Table)
-    assert len(records.mapped_commits(table)) == 1
+    assert len(records.recorded_with_map(table)) == 1

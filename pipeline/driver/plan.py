@@ -103,7 +103,8 @@ def make_plan(
     todo: list[Row] = []
     committed: list[tuple[Row, Commit]] = []
     for row in chosen:
-        wanted = wanted_commit(row, sources.get(row.uri), config)
+        source = sources.get(row.uri)
+        wanted = row.commit(config, source.fingerprint if source else "")
         known = [spelt_as(row.key, commit) for commit in done.get(name_of(row.key, folds_case), ())]
         if is_done(wanted, known, config, mapped):
             committed.append((row, wanted))
@@ -181,12 +182,6 @@ def is_done(wanted: Commit, known: Sequence[Commit], config: RunConfig, mapped: 
         mapped: as for `make_plan`.
     """
     return known == [wanted] and config.existing is Existing.RESUME and (mapped is None or wanted in mapped)
-
-
-def wanted_commit(row: Row, source: Source | None, config: RunConfig) -> Commit:
-    """Return the commit that marks a row as done."""
-    settings = row.settings(config.settings)
-    return Commit(config.fingerprint(settings), row.key, source.fingerprint if source else "")
 
 
 def pack(rows: list[Row], settings: Settings) -> tuple[tuple[Row, ...], ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 
 import pyarrow as pa
@@ -13,7 +14,6 @@ from ..errors import ErrorType, UsageError
 from ..output import records
 from ..output.clock import now
 from ..output.judging import judged, judged_anew
-from ..output.kernel_columns import kernel_columns
 from ..output.layout import Commit, each_commit
 from ..output.record import Record
 from ..output.status import Status
@@ -92,7 +92,7 @@ def mapped_commits(output: str, table: pa.Table, commits: Iterable[Commit]) -> s
     """
     recorded = records.recorded_commits(table)
     lost = [commit.uri(output) for commit in commits if commit not in recorded]
-    return records.mapped_commits(table) | records.mapped_commits(records.to_table(committed_records(lost)))
+    return records.recorded_with_map(table) | records.recorded_with_map(records.to_table(committed_records(lost)))
 
 
 def committed_records(uris: Sequence[str]) -> Iterator[Record]:
@@ -106,16 +106,4 @@ def committed_records(uris: Sequence[str]) -> Iterator[Record]:
 
 def unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:
     """Return the record of a row without an answer of a worker."""
-    return Record(
-        key=row.key,
-        manifest_line=row.line,
-        source_uri=row.uri,
-        status=status,
-        error_type=error_type,
-        error_message=message,
-        scale=row.told_scale,
-        camera=row.camera or None,
-        srpipe_version=VERSION,
-        finished_at=now(),
-        **kernel_columns(row.kernel, row.found),
-    )
+    return replace(row.record(status), error_type=error_type, error_message=message, finished_at=now())

@@ -12,7 +12,7 @@ from sr_ops.settings import COLLECTION_KERNEL
 from .. import storage
 from ..config import RunConfig
 from ..driver.observer import Looking
-from ..driver.plan import FindKernels, is_done, pack, refuse, sources_of, spelt_as, wanted_commit
+from ..driver.plan import FindKernels, is_done, pack, refuse, sources_of, spelt_as
 from ..driver.unworked import mapped_commits
 from ..manifest.checking import claim
 from ..manifest.claims import ALL, Rejected, claims, database_on_disk, name_of
@@ -188,6 +188,6 @@ def _committed(config: RunConfig, folds_case: bool) -> Iterator[IsDone]:
                 "SELECT settings, key, source FROM commits WHERE name = ?", (name_of(row.key, folds_case),)
             )
             commits = [spelt_as(row.key, Commit(*values)) for values in found]
-            return is_done(wanted_commit(row, source, config), commits, config, mapped)
+            return is_done(row.commit(config, source.fingerprint if source else ""), commits, config, mapped)
 
         yield is_done_already

@@ -196,7 +196,7 @@ def recorded_commits(table: pa.Table) -> set[Commit]:
     return set(map(Commit, *(column.to_pylist() for column in names)))
 
 
-def mapped_commits(table: pa.Table) -> set[Commit]:
+def recorded_with_map(table: pa.Table) -> set[Commit]:
     """Return those of them that have a disagreement map, or had nothing to draw."""
     lacks = pc.and_(pc.is_valid(table["disagreement_p50"]), pc.is_null(table["disagreement_uri"]))
     return recorded_commits(table.filter(pc.invert(lacks)))

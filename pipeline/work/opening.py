@@ -95,7 +95,7 @@ class Opener:
         settings = row.settings(self._config.settings)
         with watch("read"), ExitStack() as copy:
             source, path = self._fetcher.source(row.uri, copy)
-            commit = Commit(self._config.fingerprint(settings), row.key, source.fingerprint)
+            commit = row.commit(self._config, source.fingerprint)
             earlier = None if row.redo else self._earlier(commit)
             if earlier is not None:
                 return Opened(settings, commit, earlier, watch, deaths)
@@ -119,7 +119,7 @@ class Opener:
         watch = Stopwatch()
         row = group.row
         settings = row.settings(self._config.settings)
-        commit = Commit(self._config.fingerprint(settings), row.key, group.source)
+        commit = row.commit(self._config, group.source)
         folder = scene.SceneFolder(self._output, commit)
         with watch("read"):
             try:

@@ -10,10 +10,9 @@ from datetime import datetime
 
 import torch
 
-from ..config import VERSION, RunConfig
+from ..config import RunConfig
 from ..errors import ErrorType
 from ..output.clock import now
-from ..output.kernel_columns import kernel_columns
 from ..output.record import Record
 from ..output.status import Status
 from .stopwatch import Stopwatch
@@ -33,22 +32,15 @@ class Recorder:
 
     def begun(self, row: Row, started_at: datetime) -> Record:
         """Return the initial record, with status failed."""
-        return Record(
-            key=row.key,
-            manifest_line=row.line,
-            source_uri=row.uri,
-            status=Status.FAILED,
-            scale=row.told_scale,
-            camera=row.camera or None,
+        return replace(
+            row.record(Status.FAILED),
             device=self._device_name,
             threads=self._config.threads,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             seed=self._config.settings.seed,
             prior=self._config.settings.prior,
             weights=self._config.settings.weights or None,
-            srpipe_version=VERSION,
             started_at=started_at,
-            **kernel_columns(row.kernel, row.found),
         )
 
     def timed(self, record: Record, watch: Stopwatch) -> Record:

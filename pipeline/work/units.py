@@ -15,9 +15,11 @@ from sr_ops.image.grid import times_of
 from sr_ops.settings import AUTO, BICUBIC_KERNEL, Settings
 
 from ..codec import from_json, from_plain, to_json
-from ..config import for_row
-from ..output.kernel_columns import Found
+from ..config import VERSION, RunConfig, for_row
+from ..output.kernel_columns import Found, kernel_columns
+from ..output.layout import Commit
 from ..output.record import Record
+from ..output.status import Status
 from ..output.written_tile import WrittenTile
 from .estimates import enlarging_seconds
 
@@ -75,6 +77,27 @@ class Row:
         """The scale that was given; None for a size, with which it depends on the image."""
         times = times_of(Settings(scale=self.scale, result_size=self.result_size))
         return None if times is None else max(times)
+
+    def commit(self, config: RunConfig, source: str) -> Commit:
+        """Return the commit by which a run marks this row as done.
+
+        Args:
+            source: the fingerprint of its source.
+        """
+        return Commit(config.fingerprint(self.settings(config.settings)), self.key, source)
+
+    def record(self, status: Status) -> Record:
+        """Return what its record says whatever becomes of it."""
+        return Record(
+            key=self.key,
+            manifest_line=self.line,
+            source_uri=self.uri,
+            status=status,
+            scale=self.told_scale,
+            camera=self.camera or None,
+            srpipe_version=VERSION,
+            **kernel_columns(self.kernel, self.found),
+        )
 
     def settings(self, of_run: Settings) -> Settings:
         """Return the settings of a run with the values of this row."""
