@@ -117,6 +117,14 @@ def test_a_secret_in_a_uri_is_refused_and_not_told(uri: str) -> None:
     assert ":p" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "uri", ["s3://minio:9000/bucket/a.png", "s3://b/a@2x.png", "s3://arn:aws:s3:eu-west-1:1:accesspoint/n/a@2.png"]
+)
+def test_what_only_looks_like_a_secret_is_none(uri: str) -> None:
+    """A port, and names of files, and of access points."""
+    assert storage.absolute(uri) == uri
+
+
 def test_an_error_names_its_place_where_it_knows_it() -> None:
     assert storage.place_and_reason(OSError(errno.ENOSPC, "No space", "/out/x")) == "/out/x: No space"
     assert storage.place_and_reason(PermissionError("The token has expired.")) == "The token has expired."

@@ -59,7 +59,7 @@ def absolute(uri: str, folder: str | None = None, what: str = "a path") -> str:
     if scheme(uri) != "file":
         rest = uri.partition("://")[2]
         bucket = rest.partition("/")[0]
-        if "@" in bucket or (":" in bucket and not bucket.startswith("arn:")):
+        if "@" in bucket or (":" in bucket and "@" in rest and not bucket.startswith("arn:")):
             raise UsageError(
                 f"{uri_without_secrets(uri)} was given with a key or secret before its bucket; take them out, and put"
                 " them into the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or a profile"

@@ -75,10 +75,10 @@ def _answered(missing: Tensor, degradation: Degradation, doubt: float, lossy: bo
     """Return the change of an enlargement that answers a residual, of which only noise is doubted."""
     doubted = degradation.weight_at(doubt)
     if lossy or doubt == 1 or not degradation.is_noisy:
-        return degradation.answer(missing, doubted)
+        return degradation.answer((missing, doubted))
     most = _MOST_NOISE * torch.tensor(degradation.noise)[:, None, None].to(missing)
     noise = missing.clamp(-most, most)
-    return degradation.answer(noise, doubted).add_(degradation.answer(missing - noise, degradation.weight))
+    return degradation.answer((noise, doubted), (missing - noise, degradation.weight))
 
 
 def iterate(

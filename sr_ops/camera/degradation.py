@@ -160,11 +160,12 @@ class Degradation:
         Returns:
             (..., C, h * scale, w * scale), not clamped.
         """
-        return start + self.answer(only_known(lr - self.apply(start), known), self.weight if weight is None else weight)
+        weight = self.weight if weight is None else weight
+        return start + self.answer((only_known(lr - self.apply(start), known), weight))
 
-    def answer(self, missing: Tensor, weight: Tensor | float) -> Tensor:
-        """Return what `data_step` adds for a residual (..., C, h, w): D'(D D' + weight)^-1 of it."""
-        return self._spread(self._solve(missing, weight))
+    def answer(self, *residuals: tuple[Tensor, Tensor | float]) -> Tensor:
+        """Return what `data_step` adds for residuals (..., C, h, w) of some weights: D' (D D' + weight)^-1 of each."""
+        return self._spread(torch.stack([self._solve(*each) for each in residuals]).sum(0))
 
     def handed_back(self, lr: Tensor) -> Tensor:
         """Return the adjoint of `apply` times scale squared: (..., C, h, w) to (..., C, h * scale, w * scale).
@@ -263,9 +264,8 @@ class Degradation:
 
         The LR pixel is in the middle, n = 2 `around` + 1, and what lies more than `around` LR pixels away is cut off.
         """
-        bands = max(len(self.kernels), len(self.noise))
-        missing = pad(torch.ones(bands, 1, 1, dtype=torch.float64), (around,) * 4)
-        return self.answer(missing, self.weight)
+        one = torch.ones(max(len(self.kernels), len(self.noise)), 1, 1, dtype=torch.float64)
+        return self.answer((pad(one, (around,) * 4), self.weight))
 
     @cached_property
     def gains(self) -> tuple[Tensor, Tensor]:
