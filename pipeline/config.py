@@ -14,7 +14,7 @@ from sr_ops.settings import AUTO, BICUBIC_KERNEL, COLLECTION_KERNEL, KERNELS_TO_
 from .codec import from_plain_exactly
 from .storage_options import StorageOptions
 
-ALGORITHM_VERSION = 17
+ALGORITHM_VERSION = 18
 """Must be raised when the same settings give other pixels than before; everything is then done again."""
 
 try:
@@ -152,6 +152,13 @@ class RunConfig:
             settings: of a row with values of its own; None for the run's.
         """
         return _fingerprint(ALGORITHM_VERSION, settings or self.settings, self.threads, self.form)
+
+
+OF_THE_POOL = ("workers", "address", "gpus_per_worker")
+"""Fields of a run that are None unless they were given, and mean nothing with `Executor.INLINE`."""
+
+OF_GPUS = ("gpus_per_worker",)
+"""Those that mean nothing with `Device.CPU`."""
 
 
 @lru_cache

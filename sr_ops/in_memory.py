@@ -98,6 +98,8 @@ def _check_weights(settings: Settings, prior: Prior | None, restorer: Restorer |
     """Raise ValueError for settings without the weights they need, or with others."""
     if settings.method == Method.MODEL and restorer is None:
         raise ValueError("the method model needs a trained model; use srpipe run --method model --weights FILE")
+    if settings.method == Method.MODEL and restorer is not None and restorer.scale != settings.scale:
+        raise ValueError(f"the model enlarges by {restorer.scale}, not by {settings.scale}; give it as the scale")
     if not settings.by_networks:
         return
     direct = settings.network == Network.DIRECT

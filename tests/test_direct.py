@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from sr_ops.networks.body_shapes import reach
-from sr_ops.networks.direct import DirectNetwork
+from sr_ops.networks.direct import DirectNetwork, trust
 from sr_ops.networks.layers import initialise
 from sr_ops.settings import Body, BodyKind
 
@@ -48,6 +48,27 @@ def test_every_input_is_heard(body: Body) -> None:
             other = told.clone()
             other[..., plane] = 0.5
             assert not torch.equal(heard(lr, base, other) - base, added)
+
+
+def test_what_it_adds_counts_less_the_farther_the_image_is_from_what_it_learned() -> None:
+    """All within, nothing far outside, and evenly in between, pixel by pixel."""
+    assert trust(torch.tensor([[[0.0, 0.4, 1.5]]])) is None
+    share = trust(torch.tensor([[[-9.0, -0.2, -0.1, 0.0, 1.5, 1.75, 2.0, 30.0]]]))
+    assert share is not None
+    torch.testing.assert_close(share, torch.tensor([[[0.0, 0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0]]]))
+
+
+def test_what_it_never_learned_from_looks_flat_to_it() -> None:
+    """Samples far beyond 0 and 1, as clouds are in numbers of 16 bits: whatever is there, it adds the same."""
+    heard = network(BODIES[0], 1, 2)
+    with torch.no_grad():
+        list(heard.parameters())[-2].normal_(generator=torch.Generator().manual_seed(2))
+        lr, base, told = inputs(1, 2)
+        lr[..., 8:16, 8:16], base[..., 16:32, 16:32] = 1.6, 1.6
+        added = heard(lr, base, told) - base
+        lr[..., 8:16, 8:16] += 20 * inputs(1, 2)[0][..., :8, :8]
+        base[..., 16:32, 16:32] += 20 * inputs(1, 2)[1][..., :16, :16]
+        torch.testing.assert_close(heard(lr, base, told) - base, added, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("body", BODIES)

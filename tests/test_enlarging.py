@@ -232,6 +232,56 @@ def test_disagreements_of_stages_add_up() -> None:
     assert float((both.square() - before.square()).median()) > 1e-8
 
 
+@pytest.mark.parametrize("camera", ["bicubic", "gaussian, x8"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_where_nothing_is_shown_no_network_runs(camera: str, bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The black beside a rotated scene comes out as it would through the network, and its members agree."""
+    degradation = CAMERAS[camera]
+    model, settings = model_of(degradation, bands, bands)
+    settings = replace(settings, ensemble=True, members=4)
+    lr = torch.arange(bands)[:, None, None].expand(-1, 12, 14) / 7
+    with monkeypatch.context() as patch:
+        patch.setattr("sr_ops.enlarging.enlarge.shows_nothing", lambda *_: False)
+        expected = enlarge(lr, model, settings)
+    monkeypatch.setattr("sr_ops.enlarging.enlarge.mean_and_variance", None)
+    sr, spread = enlarge_and_compare(lr, model, settings)
+    assert torch.equal(sr, expected)
+    assert spread is not None
+    assert torch.equal(spread, torch.zeros_like(sr))
+    assert enlarge_and_compare(lr, model, replace(settings, ensemble=False))[1] is None
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("level", [-1.0, 5.0])
+def test_far_beyond_black_and_white_the_base_is_taken(scale: int, level: float) -> None:
+    """Within a smooth disc, whatever a network makes of what it has never learned from; its members agree there."""
+    rows, columns = torch.meshgrid(*(torch.linspace(-1, 1, 48),) * 2, indexing="ij")
+    disc = ((rows.square() + columns.square()).sqrt() < 0.7)[None]
+    lr = torch.where(disc, level * (0.9 + 0.1 * torch.cos(3 * columns)), noise(1, 48, 48))
+    camera = matlab(scale)
+    model, settings = model_of(camera, 1, 1)
+    settings = replace(settings, back_projections=0, ensemble=True, members=4)
+    domain = Domain(None, lr.amin().reshape(1, 1, 1), lr.amax().reshape(1, 1, 1))
+    sr, spread = enlarge_and_compare(lr, model, settings, domain=domain)
+    base = stages_of(settings, camera)[0].base(lr).clamp(*domain.bounds(lr))
+    inside = nearest(((rows.square() + columns.square()).sqrt() < 0.6)[None], scale)
+    assert spread is not None
+    torch.testing.assert_close(sr[inside], base[inside], atol=1e-5 * abs(level), rtol=0)
+    assert float(spread[inside].max()) == 0
+    assert float((sr - base)[~nearest(disc, scale)].abs().max()) > 1e-3
+
+
+def test_where_an_image_is_flat_members_agree() -> None:
+    """In the disagreement as in the result, whatever else the window shows: a map must not tell of windows."""
+    model, settings = model_of(matlab(2), 1, 1)
+    lr = noise(1, 40, 40)
+    lr[:, :, :24] = 0.5
+    _, spread = enlarge_and_compare(lr, model, replace(settings, ensemble=True, members=4))
+    assert spread is not None
+    assert float(spread[:, :, : 2 * 16].max()) == 0
+    assert float(spread[:, :, 2 * 24 :].min()) > 0
+
+
 class Smoother:
     """A model that sees nothing but the mean of its window."""
 

@@ -14,6 +14,7 @@ from sr_ops.learning.fit import fit
 from sr_ops.learning.learn import fit_stages, fit_stages_together
 from sr_ops.learning.observation import Observation
 from sr_ops.learning.stack import fit_stack
+from sr_ops.networks.layers import check_initialised, convolution
 from sr_ops.networks.residual_network import FittedNetwork, ResidualNetwork
 from sr_ops.registry import NETWORKS, network_class
 from sr_ops.settings import FitSettings, Method, Normalisation, Settings
@@ -89,6 +90,13 @@ def test_untrained_is_bicubic(settings: Settings, depth: int, dtype: torch.dtype
         network = built(replace(settings, depth=depth), bands, dtype)
         image = noise(2, bands, 11, 8)
         assert torch.equal(enlarged_by(network.eval(), image, first_stage()), upscale(image, 2))
+
+
+def test_a_layer_that_nothing_initialises_is_refused() -> None:
+    """Its weights would be what lay in memory."""
+    body = nn.Sequential(convolution(3, 4), nn.LayerNorm([4, 8, 8]), convolution(4, 3))
+    with pytest.raises(TypeError, match="nothing initialises a LayerNorm; teach `initialise` to"):
+        check_initialised(body)
 
 
 @every_kind

@@ -214,7 +214,7 @@ def test_it_is_asked_as_the_image_will_be(stage: str) -> None:
     its_stage, told = STAGES[stage], torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
     parts, network = held(noise(3, 80, 90), ratio=STAGES[stage].ratio), Asked(3)
     examination(parts, its_stage).of(network, told)
-    assert torch.equal(network.sons, its_stage.learned.apply(parts.windows))
+    assert torch.equal(network.sons, its_stage.undone.apply(parts.windows))
     assert torch.equal(network.bases, its_stage.base(network.sons))
     assert torch.equal(network.told, told.expand(len(parts.windows), 3, 2))
 
@@ -250,7 +250,7 @@ def test_psnr_against_the_image_itself(stage: str) -> None:
     image = (noise(3, 70, 75) * 1.6 - 0.3).clamp(0, 1)
     its_stage = STAGES[stage]
     parts = held(image, ratio=its_stage.ratio)
-    answer = its_stage.base(its_stage.learned.apply(parts.windows)).clamp(0, 1).double().numpy()
+    answer = its_stage.base(its_stage.undone.apply(parts.windows)).clamp(0, 1).double().numpy()
     errors = (answer - parts.windows.double().numpy())[:, :, *squares(parts)]
     assert examination(parts, its_stage).of_base() == pytest.approx(-10 * log10((errors**2).mean()), abs=1e-3)
 

@@ -151,7 +151,7 @@ def test_a_point_keeps_its_place(name: str) -> None:
 def ways(network: Network, scale: int, degradation: Degradation) -> list[tuple[int, int, int, int]]:
     """Ratio and reached of each stage, and at what scale it learns and sees."""
     stages = stages_of(Settings(network=network, scale=scale), degradation)
-    return [(stage.ratio, stage.reached, stage.learned.scale, stage.seen.scale) for stage in stages]
+    return [(stage.ratio, stage.reached, stage.undone.scale, stage.camera.scale) for stage in stages]
 
 
 def test_direct_networks_go_to_x4_at_once() -> None:
@@ -169,12 +169,12 @@ def test_the_last_stage_sees_the_camera_itself() -> None:
     """With its noise, which the first stage has too; what comes between them is bicubic, without noise."""
     camera = Degradation((gaussian(3, 2, 30, 8), box(8)), 8, (0.01, 0.02))
     first, last = stages_of(Settings(network=Network.DIRECT, scale=8), camera)
-    assert last.seen is camera
-    assert first.seen.noise == first.learned.noise == camera.noise
-    assert (last.learned.is_bicubic, last.learned.noise) == (True, (0.0,))
-    assert len(first.seen.kernels) == 2
+    assert last.camera is camera
+    assert first.camera.noise == first.undone.noise == camera.noise
+    assert (last.undone.is_bicubic, last.undone.noise) == (True, (0.0,))
+    assert len(first.camera.kernels) == 2
     assert not first.interpolates
-    blurs = [describe(kernel, 4)["sigma_x"] for kernel in first.seen.kernels]
+    blurs = [describe(kernel, 4)["sigma_x"] for kernel in first.camera.kernels]
     assert blurs[0] == pytest.approx(float(covariance(camera.kernels[0])[1, 1]) ** 0.5 / 2, rel=0.05)
 
 
@@ -182,11 +182,11 @@ def test_bicubic_stays_bicubic_at_every_stage() -> None:
     """To the bit, so that it is undone exactly; networks from scratch know no other."""
     for scale in (5, 8):
         assert all(
-            stage.seen.is_bicubic and stage.learned.is_bicubic
+            stage.camera.is_bicubic and stage.undone.is_bicubic
             for stage in stages_of(Settings(network=Network.DIRECT, scale=scale), matlab(scale))
         )
     camera = Degradation((box(4),), 4, (0.1,))
     for stage in stages_of(Settings(network=Network.SUBPIXEL, scale=4), camera):
-        assert stage.seen.is_bicubic
+        assert stage.camera.is_bicubic
         assert stage.interpolates
-        assert not stage.seen.is_noisy
+        assert not stage.camera.is_noisy

@@ -68,6 +68,14 @@ def same_weights(one: ResidualNetwork, other: ResidualNetwork) -> bool:
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+def test_noise_that_is_told_makes_no_camera_anew() -> None:
+    """A camera keeps its spectra, and is that of all images with this noise."""
+    camera = replace(matlab(2), noise=(2 / 255,))
+    fitted = fit_stages(Observation(star(80), camera), replace(KEEN, scale=2, noise="2", method=Method.PRIOR), BASE)
+    assert fitted.model.degradation is camera
+    assert fitted.model.degradation.clear is camera.clear
+
+
 SHAKEN = {scale: Degradation((motion(1),), scale) for scale in (2, 3, 4)}
 """A camera of a kind that fits pay for."""
 

@@ -54,7 +54,7 @@ def test_pyramid_levels(size: tuple[int, int], camera: str) -> None:
         assert pair.taught is None
         assert pair.ratio == ratio
         assert pair.weight == pytest.approx(0.9**level)
-        assert torch.equal(pair.son, stage.learned.apply(pair.father))
+        assert torch.equal(pair.son, stage.undone.apply(pair.father))
         assert torch.equal(pair.base, stage.base(pair.son))
     if camera == "from scratch":
         assert torch.equal(pair.son, downscale(pair.father, 2))

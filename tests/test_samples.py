@@ -78,6 +78,14 @@ def test_a_flat_image_has_a_line_too(value: int) -> None:
         assert bool((to_native(window.lr, said, scaling) == value).all())
 
 
+@pytest.mark.parametrize("nodata", [None, 0.0])
+def test_windows_that_show_one_value_tell_no_range(nodata: float | None) -> None:
+    """Of an image that is 0, known or not, wherever it was looked at, the range of all samples counts."""
+    said, windows = header("uint16", nodata=nodata), [Pixels(np.zeros((2, 8, 9), np.uint16), None)]
+    scaling = numbers_of.find_scaling(said, windows, (0.0, 0.0), (5000.0, 0.0))
+    assert (scaling.offset, scaling.span) == ((0.0, 0.0), (5000.0, 1.0))
+
+
 def test_what_is_known() -> None:
     """Nodata, NaN and infinity sample by sample; a mask and an alpha of 0 in all bands; nothing else."""
     samples = np.ones((2, 2, 3), np.float32)

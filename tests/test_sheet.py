@@ -87,6 +87,13 @@ def test_side_by_side(number: int) -> None:
     assert bool((lr[known] > 0).all())
 
 
+@pytest.mark.parametrize(("height", "width"), [(8, 40), (40, 6), (1, 30), (2, 2), (9, 10)])
+def test_of_a_strip_something_stays_known(height: int, width: int) -> None:
+    """Where the frame would be all of it: else nothing could be learned, and what was asked for would not be done."""
+    _, known = sheet.lay_out([(torch.zeros(1, height, width), None)] * 3)
+    assert int(known.sum()) == 3 * max(height - 8, 2 - height % 2) * max(width - 8, 2 - width % 2)
+
+
 def test_a_fit_learns_across_no_joint() -> None:
     """Squares that are held out lie within one window, and a sheet is fitted like an image."""
     windows = [(torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(index)), None) for index in range(4)]

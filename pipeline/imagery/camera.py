@@ -116,5 +116,4 @@ def lines_in_native_units(
 def of_alpha(degradation: Degradation) -> Degradation:
     """Return the degradation of the image's alpha: the camera's kernel if all bands share one, and no noise."""
     scale = degradation.scale
-    kernels = degradation.kernels if len(degradation.kernels) == 1 else (bicubic(scale),)
-    return Degradation(kernels, scale)
+    return degradation.clear if len(degradation.kernels) == 1 else Degradation((bicubic(scale),), scale)

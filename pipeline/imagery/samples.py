@@ -81,11 +81,13 @@ def find_scaling(
     """
     ends = [_ends(header, *seen, value_range) for seen in zip(least, largest, strict=True)]
     low, high = (tuple(end[side] for end in ends) for side in (0, 1))
-    return Scaling(*_lines(header, windows), low, high, least, largest, fill)
+    return Scaling(*_lines(header, windows, least, largest), low, high, least, largest, fill)
 
 
-def _lines(header: Header, windows: Sequence[Pixels]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return offsets and spans."""
+def _lines(
+    header: Header, windows: Sequence[Pixels], least: Sequence[float], largest: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return offsets and spans. Where the windows show one value alone, those of the range of all samples count."""
     bands = header.measured
     if header.dtype == "uint8":
         return (0.0,) * bands, (full_range(header),) * bands
@@ -93,9 +95,11 @@ def _lines(header: Header, windows: Sequence[Pixels]) -> tuple[tuple[float, ...]
     for band in range(bands):
         known = [pixels.samples[band][known_samples(pixels, header)[band]] for pixels in windows]
         values = np.concatenate(known).astype(np.float64)
-        low, high = np.percentile(values, _PERCENTILES) if values.size else (0.0, 1.0)
+        low, high = np.percentile(values, _PERCENTILES) if values.size else (0.0, 0.0)
         if low == high and values.size:
             low, high = values.min(), values.max()
+        if low == high:
+            low, high = least[band], largest[band]
         offsets.append(float(low))
         spans.append(float(high - low) if high > low else 1.0)
     return tuple(offsets), tuple(spans)

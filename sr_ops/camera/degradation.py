@@ -13,11 +13,12 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, conv_transpose2d, pad
+from torch.nn.functional import pad
 
 from ..image.borders import mirrored
 from ..image.domain import only_known
 from ..image.resample import downscale, upscale
+from .correlating import correlate, spread
 from .fourier import fast_length, spectrum
 from .kernels import UNLIKE_GAUSSIAN, Kernel, bicubic, middle, unlike_gaussian
 
@@ -42,8 +43,8 @@ _NO_SHIFT = 1e-3
 _SEPARABLE = 1e-9
 """Share of a kernel's largest singular value; a second one below this is rounding, and the kernel is separable."""
 
-_SIZES = 16
-"""Sizes of images whose spectra are kept: the tiles of a large image have about as many."""
+_SIZES = 4
+"""Sizes of images whose spectra are kept: the tiles of a row have as many. Those of 13 bands take 24 MB a size."""
 
 
 Variance = TypeVar("Variance", float, Tensor)
@@ -110,6 +111,11 @@ class Degradation:
     @property
     def is_noisy(self) -> bool:
         return max(self.noise) > 0
+
+    @cached_property
+    def clear(self) -> "Degradation":
+        """The same without noise, the same one each time."""
+        return Degradation(self.kernels, self.scale) if self.is_noisy else self
 
     def of_bands(self, first: int, stop: int) -> "Degradation":
         """Return the degradation of the bands from `first` to `stop`, the same one each time: it keeps its filters."""
@@ -205,20 +211,16 @@ class Degradation:
 
     def observe(self, padded: Tensor) -> Tensor:
         """Return the LR image of an HR image that was padded by `side // 2` pixels on each side."""
-        bands = len(self.kernels)
-        image = padded.reshape(-1, bands, *padded.shape[-2:])
+        image = padded.reshape(-1, len(self.kernels), *padded.shape[-2:])
         for taps in self._filters:
-            stride = tuple(self.scale if length > 1 else 1 for length in taps.shape[-2:])
-            image = conv2d(image, taps.to(image), stride=stride, groups=bands)
+            image = correlate(image, taps, self.scale)
         return image.reshape(*padded.shape[:-2], *image.shape[-2:])
 
     def _spread(self, lr: Tensor) -> Tensor:
         """Return the adjoint of `observe`, cropped to the image, for an LR image padded by `_rim` on each side."""
-        bands = len(self.kernels)
-        image = lr.reshape(-1, bands, *lr.shape[-2:])
+        image = lr.reshape(-1, len(self.kernels), *lr.shape[-2:])
         for taps in reversed(self._filters):
-            stride = tuple(self.scale if length > 1 else 1 for length in taps.shape[-2:])
-            image = conv_transpose2d(image, taps.to(image), stride=stride, groups=bands)
+            image = spread(image, taps, self.scale)
         first = self._rim * self.scale + self.side // 2
         height, width = ((side - 2 * self._rim) * self.scale for side in lr.shape[-2:])
         inside = image[..., first : first + height, first : first + width]
@@ -293,8 +295,6 @@ class Degradation:
     @cached_property
     def _correlations(self) -> Tensor:
         """The kernels' autocorrelations on the LR grid, (1 or C, odd, odd): D D' convolves with them."""
-        bands, side, _ = self._taps.shape
-        wide = pad(self._taps, (side - 1,) * 4)
-        auto: Tensor = conv2d(wide[None], self._taps[:, None], groups=bands)[0]  # (2 side - 1) squared
-        first = (side - 1) % self.scale
-        return auto[:, first :: self.scale, first :: self.scale]
+        around = self.side - 1
+        wide = pad(self._taps, (around - around % self.scale, around) * 2)
+        return correlate(wide[None], self._taps[:, None], self.scale)[0]

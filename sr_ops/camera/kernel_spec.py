@@ -89,7 +89,7 @@ def parse(text: str) -> KernelSpec:
     if name == "sensor" and colon:
         return _sensor_of(text, values)
     if name not in _CHECKS or not colon:
-        raise ValueError(f"{text!r} is not a kernel; use {SPECS}, or a file")
+        raise ValueError(f"{text!r} is not a kernel; use {SPECS}, or a .npy, .csv or .tif file")
     try:
         numbers = tuple(float(value) for value in values.split(","))
     except ValueError as error:

@@ -13,10 +13,10 @@ from ..camera.conservation import conserve, passes
 from ..camera.degradation import Degradation
 from ..image.borders import mirrored
 from ..image.dihedral import ORDER, median_and_variance
-from ..image.domain import UNIT, Domain, fill, flat, keep_flat
+from ..image.domain import UNIT, Domain, fill, flat, keep_flat, nearest, shows_nothing
 from ..image.resample import resize
 from ..image.tiles import cut, cut_enlarged, owned, paste, plan_even, plan_tiles
-from ..networks.direct import DirectNetwork
+from ..networks.direct import DirectNetwork, trust
 from ..networks.members import mean_and_variance
 from ..networks.residual_network import ResidualNetwork
 from ..registry import METHODS, method_of
@@ -89,13 +89,16 @@ def _enlarge(
 ) -> tuple[Tensor, Tensor | None]:
     stages = stages_of(settings, model.degradation)[: len(model.networks)]
     image, seen = window, model.degradation
+    if shows_nothing(window, None):  # as beside a scene that was rotated: `keep_flat` would replace whatever was made
+        image = nearest(window, stages[-1].reached if stages else seen.scale)
+        return image, torch.zeros_like(image) if stages and _has_members(settings) else None
     variances: list[Tensor] = []
     if model.method in METHODS:
         image = _by_method(window, model, settings, phase, domain)
     elif model.method == Method.MODEL:
         image = _by_model(window, model, settings, phase, domain)
     for number, (network, stage) in enumerate(zip(model.networks, stages, strict=True)):
-        seen, first = stage.seen, number == 0
+        seen, first = stage.camera, number == 0
         told = model.told if first and model.told is not None else window.new_zeros(len(window), 2)
         with phase("infer"):
             base = stage.base(image, domain.known if first else None)
@@ -106,12 +109,14 @@ def _enlarge(
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
             image = _held_to(window, image, model, seen, settings, domain)
-    image = keep_flat(image, window, seen.scale)
+    image, spread = keep_flat(image, window, seen.scale), _deviation(variances, image.shape)
+    if spread is not None:
+        spread.masked_fill_(nearest(flat(window), seen.scale), 0.0)  # no member changes what is copied
     if settings.back_projections:
         with phase("back_project"):
             for _ in range(passes(seen)):
                 image = conserve(image, window, seen, domain, flat(window))
-    return image, _deviation(variances, image.shape)
+    return image, spread
 
 
 def _deviation(variances: list[Tensor], shape: torch.Size) -> Tensor | None:
@@ -180,7 +185,8 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
     """Return the network under its self-ensemble."""
     if isinstance(network, DirectNetwork):
         # In a second stage seven members more are worth 0.015 dB, for most of the time.
-        return mean_and_variance(network, told, _ELEMENTS[settings.members if settings.ensemble and first_stage else 1])
+        several = first_stage and _has_members(settings)
+        return _trusted(mean_and_variance(network, told, _ELEMENTS[settings.members if several else 1]))
 
     def member(turned: Tensor, its_base: Tensor) -> Tensor:
         enlarged: Tensor = network(turned[None], its_base[None], told[None])[0]
@@ -189,6 +195,25 @@ def _operator(network: ResidualNetwork, told: Tensor, settings: Settings, first_
     if settings.ensemble:
         return partial(median_and_variance, member, twelve=settings.members > ORDER)
     return lambda image, its_base: (member(image, its_base), None)
+
+
+def _has_members(settings: Settings) -> bool:
+    """Return whether the first stage has more than one; networks fitted from scratch have 8 at least."""
+    return settings.ensemble and (settings.members > 1 or settings.network != Network.DIRECT)
+
+
+def _trusted(operator: Operator) -> Operator:
+    """Return an operator whose result is the base where the image is beyond what a direct network has learned from."""
+
+    def enlarged(image: Tensor, base: Tensor) -> tuple[Tensor, Tensor | None]:
+        made, variance = operator(image, base)
+        share = trust(image)
+        if share is None:
+            return made, variance
+        share = interpolate(share[None], base.shape[-2:], mode="bilinear")[0]
+        return base + share * (made - base), None if variance is None else share.square() * variance
+
+    return enlarged
 
 
 def _in_pieces(operator: Operator, reach: int, image: Tensor, base: Tensor) -> tuple[Tensor, Tensor | None]:

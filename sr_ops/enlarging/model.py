@@ -12,7 +12,7 @@ from ..camera.degradation import Degradation
 from ..camera.kernels import from_spec
 from ..estimation.noise_line import NoiseLine
 from ..networks.direct import DirectNetwork
-from ..networks.layers import initialise
+from ..networks.layers import check_initialised, initialise
 from ..networks.residual_network import ResidualNetwork, fastest_dtype
 from ..priors.prior import Weights, body_of
 from ..registry import network_class
@@ -95,6 +95,7 @@ def build_network(bands: int, ratio: int, settings: Settings, device: torch.devi
         ratio: what it enlarges by; a whole number that this kind of network supports.
     """
     network = _without_weights(bands, ratio, settings, device)
+    check_initialised(network.body)
     initialise(network.body, torch.Generator().manual_seed(settings.seed))
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

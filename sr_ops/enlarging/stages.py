@@ -5,7 +5,7 @@ reduced to the scale. Networks that know bicubic only go by x2 at a time.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from torch import Tensor
 
@@ -31,9 +31,9 @@ class Stage:
     """Scale of the network."""
     reached: int
     """Ratio of the stage's result to the LR image."""
-    learned: Degradation
+    undone: Degradation
     """Degradation from the stage's result to its input, at `ratio`."""
-    seen: Degradation
+    camera: Degradation
     """Degradation from the stage's result to the LR image, at `reached`."""
     interpolates: bool
     """Whether the base is bicubic interpolation alone, as for networks that know no other camera."""
@@ -44,7 +44,7 @@ class Stage:
         Args:
             known: (..., C, h, w) bool; None if all samples are known.
         """
-        return upscale(image, self.ratio) if self.interpolates else make_base(self.learned, image, known)
+        return upscale(image, self.ratio) if self.interpolates else make_base(self.undone, image, known)
 
 
 @lru_cache(maxsize=8)  # a degradation caches properties that are worth keeping from tile to tile
@@ -59,11 +59,16 @@ def stages_of(settings: Settings, degradation: Degradation) -> tuple[Stage, ...]
 def staged(scales: tuple[int, ...], camera: Degradation, interpolates: bool = False) -> tuple[Stage, ...]:
     """Return stages that reach `scales`: the first one undoes the camera, later ones enlarge by STAGE_SCALE."""
     first, *later = scales
-    seen, doubling = _seen_at(first, camera), Degradation((bicubic(STAGE_SCALE),), STAGE_SCALE)
+    seen = _seen_at(first, camera)
     return (
         Stage(first, first, seen, seen, interpolates),
-        *(Stage(STAGE_SCALE, reached, doubling, _seen_at(reached, camera), interpolates) for reached in later),
+        *(Stage(STAGE_SCALE, reached, _doubling(), _seen_at(reached, camera), interpolates) for reached in later),
     )
+
+
+@cache
+def _doubling() -> Degradation:
+    return Degradation((bicubic(STAGE_SCALE),), STAGE_SCALE)
 
 
 def _seen_at(reached: int, degradation: Degradation) -> Degradation:
@@ -86,7 +91,7 @@ def halo(settings: Settings, degradation: Degradation) -> int:
     if settings.by_networks and settings.network != Network.DIRECT:
         # Stage i works at 2^i times the LR size, so all stages together reach less than twice as far as the first.
         return 2 * network_class(settings.network).reach_of(settings.depth) + BICUBIC_REACH + _CONSERVATION_REACH
-    clear = Degradation(degradation.kernels, degradation.scale) if degradation.is_noisy else degradation
+    clear = degradation.clear
     back = reach_of(clear)
     conserved = passes(clear) * _CONSERVATION_REACH
     if settings.method == Method.MODEL:
@@ -94,7 +99,7 @@ def halo(settings: Settings, degradation: Degradation) -> int:
     if not settings.by_networks:
         method = method_of(settings.method)
         return method.reach(degradation) + (0 if method.knows_camera else back) + conserved
-    reaches = [base_reach(stage.learned) * stage.ratio // stage.reached for stage in stages_of(settings, clear)]
+    reaches = [base_reach(stage.undone) * stage.ratio // stage.reached for stage in stages_of(settings, clear)]
     seen = reach(settings.direct_body)
     seen += seen // LARGEST_DIRECT if len(reaches) > 1 else 0
     return seen + sum(reaches) + len(reaches) * back + conserved

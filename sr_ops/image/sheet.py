@@ -21,7 +21,8 @@ _SAMPLES = 48 * _SIDE**2
 """Samples on a sheet, over all bands: 16 windows of RGB. A fit of 50 steps sees fewer."""
 
 _FRAME = 4
-"""Pixels at the border of a window that count as unknown, since another part of the image lies next to them."""
+"""Pixels at the border of a window that count as unknown, since another part of the image lies next to them. Fewer if
+nothing would be left of a strip."""
 
 _ENOUGH_KNOWN = 0.5
 """Smallest known share of a window that is worth a place."""
@@ -89,10 +90,10 @@ def lay_out(windows: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Te
     columns = ceil(sqrt(len(windows)))
     sheet = windows[0][0].new_zeros(bands, height * ceil(len(windows) / columns), width * columns)
     known = torch.zeros_like(sheet, dtype=torch.bool)
+    inner = tuple(slice(frame, side - frame) for side in (height, width) for frame in (min(_FRAME, (side - 1) // 2),))
     for index, (window, known_here) in enumerate(windows):
         top, left = height * (index // columns), width * (index % columns)
         sheet[:, top : top + height, left : left + width] = window
-        inner = slice(_FRAME, -_FRAME)
-        cell = known[:, top : top + height, left : left + width][:, inner, inner]
-        cell[...] = True if known_here is None else known_here[:, inner, inner]
+        cell = known[:, top : top + height, left : left + width][:, *inner]
+        cell[...] = True if known_here is None else known_here[:, *inner]
     return sheet, known

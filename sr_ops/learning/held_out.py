@@ -103,7 +103,7 @@ class Examination:
     def __init__(self, held_out: HeldOut, stage: Stage, damage: Damage, seed: int, domain: Domain = UNIT) -> None:
         self._held_out = held_out
         self._bounds = domain.bounds(held_out.windows)
-        sons = damage.put_into(stage.learned.apply(held_out.windows), Generator().manual_seed(seed))
+        sons = damage.put_into(stage.undone.apply(held_out.windows), Generator().manual_seed(seed))
         self._sons = sons.contiguous(memory_format=torch.channels_last)
         self._bases = stage.base(self._sons)
 

@@ -111,7 +111,7 @@ def father_son_pyramid(
         if min(size) < shortest_side(stage.ratio):
             break
         father, looked_at = _father(image, size, taught, whole=level == 0)
-        son = damage.put_into(stage.learned.apply(father), generator)
+        son = damage.put_into(stage.undone.apply(father), generator)
         pairs.append(Pair(father, son, stage.base(son), odds**level, looked_at))
     if not pairs:
         height, width = image.shape[-2:]

@@ -49,7 +49,8 @@ class Subject:
         known = domain.known_pixels
         lr = fill(observation.lr, domain.known) if observation.signs is None else observation.signs.image
         parts = hold_out(lr, stages_of(settings, given)[0].ratio, settings.seed, known)
-        noise = None if settings.noise == AUTO else torch.tensor(given.noise)
+        exactly = torch.float64  # so that `given` stays the degradation of all images with this noise
+        noise = None if settings.noise == AUTO else torch.tensor(given.noise, dtype=exactly)
         damage = find_damage(observation.signs or Signs(lr, known), noise, given.is_bicubic)
         degradation, told = damage.as_noise_of(given), damage.told(len(lr)).to(lr.device)
         base = Model(Method.BICUBIC, degradation, (), told)
@@ -73,7 +74,7 @@ class Subject:
             return False
         if self.prior is None:
             return method != Method.AUTO or self.parts is not None
-        pays = self.parts is not None and fit_pays(self.stages[0].learned, self.damage)
+        pays = self.parts is not None and fit_pays(self.stages[0].undone, self.damage)
         return steps > 0 and (method != Method.AUTO or pays)
 
     def by_base(self) -> Fitted:

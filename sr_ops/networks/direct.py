@@ -17,6 +17,12 @@ from .residual_network import ResidualNetwork
 BASE_RANGE = (-0.2, 1.2)
 """Range that a base is clamped to before the network sees it: it learned from none beyond."""
 
+IMAGE_RANGE = (-0.5, 1.5)
+"""The same for the image, of which the network makes good use a little farther out (docs/decisions.md)."""
+
+_TRUSTED, _NEVER = (0.0, 1.5), (-0.2, 2.0)
+"""Where in an image all counts of what a network adds to the base, and from where on nothing does."""
+
 NOISE_UNIT = 25 / 255
 """Noise for which the plane is 1."""
 
@@ -35,6 +41,17 @@ def planes(noise: Tensor, jpeg_step: Tensor) -> Tensor:
         jpeg_step: (...) mean steps of JPEG in grey levels.
     """
     return torch.stack([noise / NOISE_UNIT, jpeg_step / JPEG_UNIT], -1)
+
+
+def trust(image: Tensor) -> Tensor | None:
+    """Return how much of what a network adds to the base of an image (..., h, w) counts, from 0 to 1; None for all.
+
+    Of the image, in parts far beyond black and white, a network has learned nothing.
+    """
+    (low, high), (lowest, highest) = _TRUSTED, _NEVER
+    if bool(image.amin() >= low and image.amax() <= high):
+        return None
+    return ((image - lowest) / (low - lowest)).clamp(0, 1) * ((highest - image) / (highest - high)).clamp(0, 1)
 
 
 class DirectNetwork(ResidualNetwork):
@@ -57,7 +74,8 @@ class DirectNetwork(ResidualNetwork):
 
     def seen(self, image: Tensor, base: Tensor, told: Tensor) -> Tensor:
         constant = told.mean(1)[:, :, None, None].expand(-1, -1, *image.shape[-2:])
-        return torch.cat([image, pixel_unshuffle(base.clamp(*BASE_RANGE), self.scale), constant], 1)
+        shuffled = pixel_unshuffle(base.clamp(*BASE_RANGE), self.scale)
+        return torch.cat([image.clamp(*IMAGE_RANGE), shuffled, constant], 1)
 
     def residual(self, seen: Tensor) -> Tensor:
         return pixel_shuffle(self.body(seen), self.scale)

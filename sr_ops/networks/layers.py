@@ -126,6 +126,17 @@ def convolution(bands_in: int, bands_out: int, side: int = 3) -> nn.Conv2d:
     return nn.Conv2d(bands_in, bands_out, kernel_size=side, padding=side // 2)
 
 
+_INITIALISED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.PReLU, PixelNorm)
+
+
+def check_initialised(body: nn.Module) -> None:
+    """Raise TypeError for a kind of layer that `initialise` does not know: its weights would be what lay in memory."""
+    for module in body.modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        if own and not isinstance(module, _INITIALISED):
+            raise TypeError(f"nothing initialises a {type(module).__name__}; teach `initialise` to")
+
+
 def initialise(body: nn.Module, generator: Generator) -> None:
     """Initialise as He et al. 2015, but smaller in residual branches and zero in the last layer: bicubic at first."""
     added = {layer.last for layer in body.modules() if isinstance(layer, ResidualBlock)}

@@ -105,12 +105,12 @@ def examples_of(image: Tensor, stage: Stage, domain: Domain, most: int, seed: in
     """
     if min(image.shape[-2:]) < shortest_side(stage.ratio):
         return None
-    stage = replace(stage, learned=stage.learned.of_mean())
-    noise = Damage(torch.tensor(stage.learned.noise)) if stage.learned.is_noisy else CLEAN
+    stage = replace(stage, undone=stage.undone.of_mean())
+    noise = Damage(torch.tensor(stage.undone.noise)) if stage.undone.is_noisy else CLEAN
     generator = Generator().manual_seed(seed)
     found: list[Examples] = []
     for turned, known in _turned(image, domain):
-        found += _drawn(father_son_pyramid(turned, stage, known, noise, seed), stage.learned, most, generator)
+        found += _drawn(father_son_pyramid(turned, stage, known, noise, seed), stage.undone, most, generator)
     if not found:
         return None
     return Examples(torch.cat([each.shapes for each in found]), torch.cat([each.residuals for each in found]))

@@ -48,9 +48,9 @@ class PatchMethod(EnlargingMethod):
     def reach(self, degradation: Degradation) -> int:
         total, steps = 0.0, steps_of(degradation)
         for number, step in enumerate(steps):
-            total += (base_reach(step.learned) + PATCH_REACH) / STAGE_SCALE**number
+            total += (base_reach(step.undone) + PATCH_REACH) / STAGE_SCALE**number
             if number < len(steps) - 1:
-                total += reach_of(step.seen)
+                total += reach_of(step.camera)
         return ceil(total) + 1  # for reducing the last step to the scale
 
     def learn(self, lr: Tensor, degradation: Degradation, domain: Domain, settings: Settings) -> Learned:
@@ -74,7 +74,7 @@ class PatchMethod(EnlargingMethod):
             image = self._enlarged(image, step, domain if number == 0 else UNIT, _of_kind(learned, kind))
             image = resize(image, (height * step.reached, width * step.reached))
             if number < len(steps) - 1:
-                image = back_project(image, window, step.seen, _BACK_PROJECTIONS, domain, doubt=1.0)
+                image = back_project(image, window, step.camera, _BACK_PROJECTIONS, domain, doubt=1.0)
         return image
 
     def _enlarged(self, image: Tensor, step: Stage, domain: Domain, learned: Learned) -> Tensor:
@@ -105,7 +105,7 @@ def steps_of(degradation: Degradation) -> tuple[Stage, ...]:
 
 def _alike(steps: tuple[Stage, ...]) -> bool:
     """Whether the later steps undo the same degradation as the first."""
-    return steps[0].learned.is_bicubic and not steps[0].learned.is_noisy
+    return steps[0].undone.is_bicubic and not steps[0].undone.is_noisy
 
 
 def _of_kind(learned: Learned, kind: str) -> Learned:
