@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
@@ -214,6 +215,19 @@ def test_numbers_in_xmp_are_those_of_the_result() -> None:
     assert made.xmp == grown % (3 * WIDTH, 2 * HEIGHT)
     assert part(made, 0, 0, 5, 8).xmp == grown % (8, 5)
     assert enlarged(before, (2 * HEIGHT, 3 * WIDTH), True).xmp == xmp % (3 * WIDTH, 2 * HEIGHT)
+
+
+def test_a_sensor_has_as_many_more_pixels_as_the_picture() -> None:
+    """Whatever becomes of the size on paper: programs tell from it the sensor's size, and so the focal length."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA20E: IFDRational(100), 0xA20F: IFDRational(80), 0xA002: WIDTH})
+    before = replace(HEADER, exif=exif.tobytes().removeprefix(b"Exif\0\0"))
+    for keep_dpi in (False, True):
+        made = enlarged(before, (2 * HEIGHT, 3 * WIDTH), keep_dpi)
+        for header in (made, part(made, 0, 0, 5, 8)):
+            of_camera = _read_exif(header.exif).get_ifd(0x8769)
+            assert (of_camera[0xA20E], of_camera[0xA20F]) == (300, 160)
+            assert isinstance(of_camera[0xA20E], IFDRational), "as EXIF 2.32 wants it, table 8"
 
 
 def test_letters_of_exif_stay() -> None:

@@ -510,13 +510,14 @@ EXIF_DENSITIES: dict[str, tuple[dict[int, Any], tuple[float, float] | None]] = {
 }
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("case", EXIF_DENSITIES)
-def test_density_is_that_of_the_file(read: Read, case: str) -> None:
-    """A JPEG without one in JFIF has that of its EXIF, and none if nobody said one."""
+def test_density_is_that_of_the_file(read: Read, case: str, kind: str) -> None:
+    """A picture without one in its format's own words has that of its EXIF, and none if nobody said one."""
     tags, dpi = EXIF_DENSITIES[case]
     exif = Image.Exif()
     exif.update(tags)
-    header, _ = read(_encode(_RGB, "JPEG", exif=exif))
+    header, _ = read(_encode(_RGB, kind, exif=exif))
     assert header.dpi == (dpi and pytest.approx(dpi))
 
 

@@ -64,6 +64,30 @@ def test_orientation(tmp_path: Path, orientation: int) -> None:
     assert len(header.notes) == (orientation != 1)
 
 
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize(("photometric", "bands"), [(5, 4), (3, 1), (1, 1), (2, 3)])
+def test_orientation_of_what_is_not_packed(tmp_path: Path, photometric: int, bands: int, orientation: int) -> None:
+    """Inks, palettes, gray and colours, which Pillow would map into memory as if they were not turned."""
+    values, palette = random_values("uint8", 5, 7, bands), random_values("uint8", 256, 3)
+    tags = {**plain_tags(7, 5, 8, bands, photometric), 274: (3, orientation)}
+    if photometric == 3:
+        tags[320] = (3, [257 * level for column in palette.T for level in column.tolist()])
+    (path := tmp_path / "a.tif").write_bytes(tiff(tags, values.tobytes()))
+    pixels = read_raster(str(path))[1]
+    expected = palette[values[..., 0]] if photometric == 3 else values
+    np.testing.assert_array_equal(pixels.samples, TURNS[orientation](expected).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("compress", ["LZW", "DEFLATE", "PACKBITS", "NONE"])
+def test_alpha_in_a_plane_of_its_own(tmp_path: Path, compress: str) -> None:
+    """Gray and alpha one after the other, of which Pillow would read the second as 0."""
+    values = random_values("uint8", 2, 40, 50)
+    profile = {"interleave": "band", "compress": compress, "alpha": "YES", "photometric": "MINISBLACK"}
+    header, pixels = read_raster(write_values(tmp_path / "a.tif", values, **profile))
+    assert header.colours == ("gray", "alpha")
+    np.testing.assert_array_equal(pixels.samples, values)
+
+
 @pytest.mark.parametrize("white", [0, 1])
 def test_one_bit(tmp_path: Path, white: int) -> None:
     """One bit becomes 0 and 255 as it looks, on Earth too, where the notes say so."""
@@ -199,6 +223,26 @@ def test_tags_of_tiff(tmp_path: Path) -> None:
     header, _ = read_raster(edited(str(path), lambda raster: raster.update_tags(**resolution)))
     assert header.dpi == pytest.approx((254, 127))
     assert header.tags is None
+
+
+def test_no_place_in_the_file_goes_into_exif(tmp_path: Path) -> None:
+    """A directory that EXIF points at lies elsewhere in the result, where the number would lead nowhere."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0x9003: "2026:11:28 12:00:00", 0xA005: {1: "R98"}})
+    Image.new("L", (8, 8)).save(tmp_path / "a.tif", exif=exif.tobytes())
+    header, _ = read_raster(str(tmp_path / "a.tif"))
+    read = Image.Exif()
+    read.load(header.exif or b"")
+    assert dict(read.get_ifd(0x8769)) == {0x9003: "2026:11:28 12:00:00"}
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_heights_keep_their_system(tmp_path: Path, version: str) -> None:
+    """The vertical part of a compound one, which GDAL by itself hides of older files."""
+    place = {"crs": "EPSG:32633+5773", "transform": PLACE, "GEOTIFF_VERSION": version}
+    header, _ = read_raster(write_values(tmp_path / "a.tif", random_values("float32", 1, 4, 4), **place))
+    assert header.georef is not None
+    assert "EGM96" in (header.georef.crs or "")
 
 
 def test_further_pages_are_told(tmp_path: Path) -> None:

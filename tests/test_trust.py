@@ -17,7 +17,7 @@ from rasterio.transform import Affine
 from pipeline.config import Format
 from pipeline.driver.run import run
 from pipeline.errors import UsageError
-from pipeline.imagery.header import ALPHA, Band, Header
+from pipeline.imagery.header import ALPHA, Band, Georef, GroundPoint, Header
 from pipeline.output import layout
 from pipeline.output.maps import map_header
 from pipeline.work.units import Division
@@ -202,6 +202,14 @@ def test_unit_of_a_map(bands: tuple[Band, ...], said: tuple[float, float, str | 
     """Of the differences of stored numbers: scale and unit of all bands, but no offset; none where bands differ."""
     (band,) = map_header(Header("GTiff", 8, 8, "uint16", bands), Format.TIF).bands
     assert (band.scale, band.offset, band.unit) == said
+
+
+def test_ground_control_points_of_a_map_are_of_corners() -> None:
+    """Those of a PNG may be of pixel centres; GDAL would shift them in a GeoTIFF."""
+    georef = Georef(point=True, gcps=(GroundPoint(0, 0, 5.0, 6.0, 0.0, "1", ""),))
+    header = map_header(Header("PNG", 8, 8, "uint8", (Band("gray"),), georef=georef), Format.TIF)
+    assert header.georef is not None
+    assert (header.georef.point, len(header.georef.gcps)) == (False, 1)
 
 
 @pytest.mark.parametrize("settings", [{}, {"result_size": "times:1.5x1.5"}, {"scale": 8}], ids=str)

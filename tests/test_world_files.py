@@ -26,7 +26,7 @@ NUMBERS = "10\n0\n0\n-10\n500000\n5000000\n"
         ("/in/a.jpg", {"a.jgw", "a.jpgw", "a.wld"}),
         ("s3://b/a.tif", {"a.tfw", "a.tifw", "a.wld"}),
         ("/in/a.b.png", {"a.b.pgw", "a.b.pngw", "a.b.wld"}),
-        ("/in/A.TIFF", {"A.TFW", "A.TIFFw", "A.WLD"}),
+        ("/in/A.TIFF", {"A.TFW", "A.TIFFw", "A.WLD", "A.tfw", "A.tiffw", "A.wld"}),
         ("/in/a", {"a.wld"}),
     ],
 )
@@ -70,9 +70,11 @@ def test_sidecars_are_told(tmp_path: Path, notes: Callable[[str], dict[str, Any]
     (tmp_path / "in").mkdir()
     system = {"crs": "EPSG:32633"}
     place = {**system, "transform": (10, 0, 5e5, 0, -10, 5e6)}
-    for name, told in (("a.tif", place), ("b.tif", place), ("c.tif", system), ("d.tif", place)):
+    shared = "IMG_PHR1A_P_001_R1C2.TIF"
+    for name, told in (("a.tif", place), ("b.tif", place), ("c.tif", system), ("d.tif", place), (shared, place)):
         write_raster(tmp_path / "in" / name, np.zeros((1, 20, 20), np.uint8), **told)
-    for name in ("a.tif.msk", "a.tif.aux.xml", "b_RPC.TXT", "c.tfw", "c.RPB", "d.tif.ovr", "dd.RPB"):
+    of_others = "d.tif.ovr", "dd.RPB", "RPC_PHR1A_P_001.XML"
+    for name in ("a.tif.msk", "a.tif.aux.xml", "b_RPC.TXT", "c.tfw", "c.RPB", *of_others):
         (tmp_path / "in" / name).write_text(NUMBERS)
     said = notes(str(tmp_path / "in"))
     remedy = "not read; gdal_translate puts all into one GeoTIFF"
@@ -81,6 +83,7 @@ def test_sidecars_are_told(tmp_path: Path, notes: Callable[[str], dict[str, Any]
     assert f"the file c.RPB beside it is {remedy}" in said["c.tif"]
     assert "the world file c.tfw beside it is not read" in said["c.tif"]
     assert said["d.tif"] is None
+    assert said[shared] == f"the file RPC_PHR1A_P_001.XML beside it is {remedy}"
 
 
 def test_a_world_file_on_s3_is_told(s3_bucket: str, notes: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:

@@ -58,9 +58,15 @@ def as_bytes(exif: Image.Exif) -> bytes:
     """
     _keep_letters(exif)
     for tag in DIRECTORIES:
-        if tag in exif:
-            _keep_letters(exif[tag] if isinstance(exif[tag], dict) else exif.get_ifd(tag))
+        _keep_letters(directory(exif, tag))
     return exif.tobytes().removeprefix(_PREFIX)
+
+
+def directory(exif: Image.Exif, tag: int) -> MutableMapping[int, Any]:
+    """Return one of DIRECTORIES, to be changed in place; an empty one where there is none."""
+    if tag not in exif:
+        return {}
+    return exif[tag] if isinstance(exif[tag], dict) else exif.get_ifd(tag)
 
 
 class _Text(str):

@@ -1,5 +1,6 @@
 """The disagreement map of an image: tiles like those of the image, in another folder."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..config import Format
 from ..imagery.header import Band, Header
+from ..imagery.writing.formats import held
 from . import layout
 from .target import Target
 
@@ -37,15 +39,15 @@ def map_header(made: Header, kind: Format) -> Header:
     scale, unit = meanings.pop() if len(meanings) == 1 else (1.0, None)
     # of differences, which have no offset
     band = Band("gray") if is_png else Band("gray", description="disagreement", scale=scale, unit=unit)
-    return Header(
+    header = Header(
         format=made.format,
         height=made.height,
         width=made.width,
         dtype="uint8" if is_png else "float32",
         bands=(band,),
         nodata=None if is_png else float("nan"),
-        georef=None if is_png else made.georef,
     )
+    return header if is_png else held(replace(header, georef=made.georef), kind)
 
 
 def map_samples(disagreement: NDArray[np.float32], target: Target, of_image: Header) -> NDArray[Any]:

@@ -37,6 +37,7 @@ _OPTIONS: dict[str, Any] = {
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # half a picture counts as damaged
     "GTIFF_POINT_GEO_IGNORE": "NO",
+    "GTIFF_REPORT_COMPD_CS": "YES",  # the vertical part of a CRS, of files of GeoTIFF 1.0 too
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".nothing",
     "GDAL_HTTP_TIMEOUT": "1",
     "GDAL_HTTP_MAX_RETRY": "0",

@@ -1,15 +1,22 @@
 """The orientation of a picture: turning its pixels, and setting its metadata to upright."""
 
 import re
+from collections.abc import MutableMapping
 from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.ExifTags import Base
+from PIL.ExifTags import IFD, Base
 
-from ..exif import as_bytes
+from ..exif import as_bytes, directory
 
-_RESOLUTION = (Base.XResolution, Base.YResolution)
+_ON_PAPER = (Base.XResolution, Base.YResolution)
+_ON_SENSOR = (Base.FocalPlaneXResolution, Base.FocalPlaneYResolution)
+
+_SUBJECT_AREA = 0x9214
+
+_PLACES = (_SUBJECT_AREA, Base.SubjectLocation)
+"""Where the subject stands in the picture as stored."""
 
 _XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>)\s*)([0-9]+)""")
 
@@ -52,21 +59,30 @@ def of_xmp(xmp: bytes | None) -> int:
 
 
 def upright_exif(exif: Image.Exif) -> bytes | None:
-    """Return EXIF as a TIFF structure, set to upright, without the thumbnail; None if it is empty.
+    """Return EXIF as a TIFF structure, set to upright, without the thumbnail and places in it; None if it is empty.
 
     Raises whatever Pillow raises for broken data.
     """
     if not len(exif):
         return None
+    of_camera = directory(exif, IFD.Exif)
+    for name in _PLACES:
+        of_camera.pop(name, None)
     if lies_on_its_side(of_exif(exif)):
-        turned = {name: exif.get(other) for name, other in (_RESOLUTION, _RESOLUTION[::-1])}
-        for name, resolution in turned.items():
-            if resolution is not None:
-                exif[name] = resolution
-            elif name in exif:
-                del exif[name]
+        _swap(exif, *_ON_PAPER)
+        _swap(of_camera, *_ON_SENSOR)
     exif[Base.Orientation] = 1
     return as_bytes(exif)
+
+
+def _swap(tags: MutableMapping[int, Any], one: int, other: int) -> None:
+    """Swap the values of two tags, either of which may be missing."""
+    values = {name: tags[theirs] for name, theirs in ((one, other), (other, one)) if theirs in tags}
+    for name in (one, other):
+        if name in tags:
+            del tags[name]
+    for name, value in values.items():
+        tags[name] = value
 
 
 def upright_xmp(xmp: bytes | None) -> bytes | None:

@@ -74,8 +74,9 @@ def _stored_xmp(image: ImageFile.ImageFile, path: str) -> bytes | None:
 
 def read_dpi(image: ImageFile.ImageFile, stored: int) -> tuple[float, float] | None:
     dpi = image.info.get("dpi")
-    if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2):
-        dpi = _dpi_of_exif(image)  # Pillow makes up what is missing there
+    made_up = image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in (1, 2)  # by Pillow
+    if dpi is None or made_up:
+        dpi = _dpi_of_exif(image)
     if not isinstance(dpi, tuple) or len(dpi) != 2:
         return None
     across, down = float(dpi[0]), float(dpi[1])

@@ -6,7 +6,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 
 def correct(image: TiffImageFile) -> None:
-    """Read a palette of bytes as such, and keep Pillow from turning the pixels as XMP says; the tag alone counts."""
+    """Read a palette of bytes as such, and keep Pillow from turning the pixels as XMP says; the tag alone counts.
+
+    It also keeps Pillow from mapping the file into memory, with which it reads pixels of turned files as if these were
+    not turned.
+    """
+    image.filename = ""
     image.info.pop("xmp", None)
     if image.mode == "P":
         entries = image.tag_v2.get(Base.ColorMap, ())

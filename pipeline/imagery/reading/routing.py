@@ -91,7 +91,7 @@ def _is_for_gdal(tags: tiff_tags.TiffTags) -> bool:
         raise ImageError(ErrorType.UNSUPPORTED, f"the picture has {what}; convert it to gray, RGB or CMYK first")
     if tags.preview:
         raise ImageError(ErrorType.UNSUPPORTED, "the file is a camera's raw file; develop it to TIFF")
-    misread = tags.sparse or tags.big_endian_big
+    misread = tags.sparse or tags.big_endian_big or _is_second_band_lost(tags)
     looked_up = tags.photometric in (tiff_tags.PALETTE, tiff_tags.CMYK)  # GDAL gives 8 bits of inks as RGB
     if looked_up and tags.bits <= 8 and tags.samples <= 4 and not (tags.georeferenced or misread):
         return False
@@ -116,7 +116,13 @@ def _is_for_gdal_alone(tags: tiff_tags.TiffTags) -> bool:
         or tags.masked  # which Pillow ignores
         or tags.sparse  # which Pillow fills with bytes from the beginning of the file
         or tags.big_endian_big
+        or _is_second_band_lost(tags)
     )
+
+
+def _is_second_band_lost(tags: tiff_tags.TiffTags) -> bool:
+    """Return whether Pillow would read its second band, mostly an alpha, as 0."""
+    return tags.separate and tags.samples == 2 and tags.compression != tiff_tags.UNCOMPRESSED
 
 
 class FileWithFallbacks:

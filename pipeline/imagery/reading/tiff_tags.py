@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from PIL import Image
-from PIL.ExifTags import Base
+from PIL.ExifTags import IFD, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from PIL.TiffTags import lookup
 
@@ -24,8 +24,8 @@ MAGICS = (b"II*\0", b"MM\0*", b"II+\0", _BIG_ENDIAN_BIG)
 
 MIN_IS_WHITE, MIN_IS_BLACK, PALETTE, CMYK, YCBCR = 0, 1, 3, 5, 6
 
-JPEG = 7
-"""A compression."""
+UNCOMPRESSED, JPEG = 1, 7
+"""Compressions."""
 
 UNSUPPORTED = {
     **dict.fromkeys((8, 9, 10), "L*a*b* colours"),
@@ -230,15 +230,15 @@ def _exif(file: BinaryIO, head: bytes, first: ImageFileDirectory_v2) -> tuple[by
     """Return the descriptive tags and the file's EXIF, without tags about the layout of pixels."""
     upright = Image.Exif()
     try:
-        for tag in DESCRIPTIVE:
-            if tag in first:
-                upright[tag] = _single(first[tag])
+        upright.update({tag: _single(first[tag]) for tag in DESCRIPTIVE if tag in first})
         for group in DIRECTORIES:
             if group in first:
                 directory = _directory(head, group)
                 file.seek(_number(first, group, -1))
                 directory.load(file)
-                upright[group] = {inner: _single(value) for inner, value in directory.items()}
+                upright[group] = {tag: _single(value) for tag, value in directory.items() if tag != IFD.Interop}
+        if len(upright):
+            upright[Base.Orientation] = _number(first, Base.Orientation, 1)
         return orientation.upright_exif(upright), ()
     except Exception as error:  # noqa: BLE001 - Pillow has no class of its own for broken metadata
         return None, (f"its EXIF data is damaged ({error}) and not carried over",)

@@ -8,9 +8,10 @@ from numbers import Real
 
 from PIL import Image
 from PIL.ExifTags import IFD, Base
+from PIL.TiffImagePlugin import IFDRational
 from rasterio.crs import CRS
 
-from ..exif import as_bytes
+from ..exif import as_bytes, directory
 from ..header import Georef, Header, Transform
 
 _ABSURD = 1e9
@@ -41,7 +42,7 @@ def enlarged(header: Header, size: tuple[int, int], keep_dpi: bool) -> Header:
         georef=header.georef and _finer(header.georef, down, across),
         dpi=dpi,
         notes=notes,
-        exif=header.exif and _resized_exif(header.exif, height, width, denser),
+        exif=header.exif and _resized_exif(header.exif, height, width, denser, (across, down)),
         xmp=header.xmp and _resized_xmp(header.xmp, height, width, denser),
     )
 
@@ -53,7 +54,7 @@ def part(header: Header, top: int, left: int, height: int, width: int) -> Header
         height=height,
         width=width,
         georef=header.georef and _moved(header.georef, top, left),
-        exif=header.exif and _resized_exif(header.exif, height, width, (1.0, 1.0)),
+        exif=header.exif and _resized_exif(header.exif, height, width, (1.0, 1.0), (1.0, 1.0)),
         xmp=header.xmp and _resized_xmp(header.xmp, height, width, (1.0, 1.0)),
     )
 
@@ -94,21 +95,31 @@ def _number(rpcs: Mapping[str, str], name: str) -> float:
     return float(rpcs[name].split()[0])  # some files add the unit: "2199.00 pixels"
 
 
-def _resized_exif(data: bytes, height: int, width: int, denser: tuple[float, float]) -> bytes:
-    """Return EXIF with the new size, and with the resolution multiplied across and down, where it has them."""
+def _resized_exif(
+    data: bytes, height: int, width: int, denser: tuple[float, float], finer: tuple[float, float]
+) -> bytes:
+    """Return EXIF with the new size, and with resolutions multiplied across and down, where it has them.
+
+    Args:
+        denser: for the resolution on paper.
+        finer: for that on the sensor.
+    """
     exif = Image.Exif()
     exif.load(data)
-    for directory, names in (
+    of_camera = directory(exif, IFD.Exif)
+    for tags, names in (
         (exif, {Base.ImageWidth: width, Base.ImageLength: height}),
-        (exif.get_ifd(IFD.Exif), {Base.ExifImageWidth: width, Base.ExifImageHeight: height}),
+        (of_camera, {Base.ExifImageWidth: width, Base.ExifImageHeight: height}),
     ):
         for name, size in names.items():
-            if name in directory:
-                directory[name] = size
-    for name, times in zip((Base.XResolution, Base.YResolution), denser, strict=True):
-        resolution = exif.get(name)
-        if isinstance(resolution, Real) and math.isfinite(resolution):  # some files have 0/0
-            exif[name] = float(resolution) * times
+            if name in tags:
+                tags[name] = size
+    on_paper, on_sensor = (Base.XResolution, Base.YResolution), (Base.FocalPlaneXResolution, Base.FocalPlaneYResolution)
+    for tags, both, times in ((exif, on_paper, denser), (of_camera, on_sensor, finer)):
+        for name, factor in zip(both, times, strict=True):
+            resolution = tags.get(name)
+            if isinstance(resolution, Real) and math.isfinite(resolution):  # some files have 0/0
+                tags[name] = IFDRational(float(resolution) * factor)  # Pillow knows the type of the first two alone
     return as_bytes(exif)
 
 
