@@ -182,6 +182,7 @@ class Clock:
         self,
         assignment: Assignment,
         scale: int,
+        longest: float,
         check: Callable[[], None],
         on_answer: OnAnswer,
     ) -> Iterator[Pool]:
@@ -191,7 +192,7 @@ class Clock:
 
         with (
             patch.object(dataflow, "_UnitWorker", ReadyWorker),
-            dataflow.ray_executor(assignment, scale, check, on_answer) as pool,
+            dataflow.ray_executor(assignment, scale, longest, check, on_answer) as pool,
         ):
             self.seconds["ray"] = time.monotonic() - begun
             yield pool
@@ -209,7 +210,7 @@ def main(manifest: str, output: str, steps: int) -> None:
     begun = time.monotonic()
     with (
         clock.timed(run_module, "read_manifest"),
-        clock.timed(planning, "list_commits"),
+        clock.timed(planning, "held_by_output"),
         clock.timed(planning, "make_plan"),
         clock.timed(records, "merge"),
         patch.object(run_module, "executor", clock.executor),
@@ -223,7 +224,7 @@ def main(manifest: str, output: str, steps: int) -> None:
         already_done=summary.already_done,
         used_ray="ray" in sys.modules,
         manifest_s=seconds["read_manifest"],
-        listing_s=seconds["list_commits"],
+        listing_s=seconds["held_by_output"],
         plan_s=seconds["make_plan"],
         ray_s=seconds["ray"],
         work_s=watch.worked_at - watch.planned_at,

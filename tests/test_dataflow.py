@@ -18,7 +18,8 @@ from .fixture_types import MakeConfig, MakeRow
 ray = dataflow.ray
 
 
-def test_a_cluster_that_stands_still_stops_the_run(row: MakeRow, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hours", [6, 40])
+def test_a_cluster_that_stands_still_stops_the_run(hours: int, row: MakeRow, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a limit does: records are kept, and the sentence says whom to ask."""
 
     class Still:
@@ -29,9 +30,10 @@ def test_a_cluster_that_stands_still_stops_the_run(row: MakeRow, monkeypatch: py
             raise ray.data.exceptions.ExecutionTimeoutError("no progress")
 
     monkeypatch.setattr(ray.data, "from_items", lambda *_, **_options: Still())
-    answers = dataflow._wave([(row("a.png"),)], 1, Share("cpu", 1, None, None), {})
-    with pytest.raises(LimitReachedError, match=r"no worker gave an answer for 6 hours; ask `ray status`"):
+    answers = dataflow._wave([(row("a.png"),)], 1, Share("cpu", 1, None, None), 3600.0 * hours, {})
+    with pytest.raises(LimitReachedError, match=rf"no worker gave an answer for {hours} hours; ask `ray status`"):
         next(answers)
+    assert ray.data.DataContext.get_current().execution_no_progress_timeout_s == 3600 * hours
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,11 @@ def test_workers_are_told_of_the_driver_s_store(
 ) -> None:
     """Their environment may name another or none; what an option says stays."""
     given: list[Assignment] = []
+    patience: list[float] = []
 
-    def wave(_units: Any, arguments: dict[str, Any], **_others: Any) -> Any:
+    def wave(_units: Any, arguments: dict[str, Any], silence: float, **_others: Any) -> Any:
         given.append(arguments["assignment"])
+        patience.append(silence)
         return ()
 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://of.the.driver")
@@ -72,9 +76,11 @@ def test_workers_are_told_of_the_driver_s_store(
     monkeypatch.setattr(dataflow, "_Metrics", lambda: SimpleNamespace(publish=None))
     monkeypatch.setattr(dataflow, "_wave", wave)
     config = tiny_config(storage=StorageOptions(output=S3Options("https://of.the.option")))
-    with dataflow.ray_executor(Assignment(config), 2, lambda: None, lambda _: None) as pool:
-        list(pool.execute([(row("a.png"),)]))
-    (assignment,) = given
+    for longest in (60.0, 10000.0, 1e9):  # all workers may be in images that take as long
+        with dataflow.ray_executor(Assignment(config), 2, longest, lambda: None, lambda _: None) as pool:
+            list(pool.execute([(row("a.png"),)]))
+    assert patience == [6 * 3600, 10 * 10000, 72 * 3600]
+    assignment = given[0]
     assert assignment.config.storage.input.endpoint_url == "https://of.the.driver"
     assert assignment.config.storage.output.endpoint_url == "https://of.the.option"
     assert assignment.config.fingerprint() == config.fingerprint()

@@ -346,17 +346,19 @@ def test_the_ledger_counts_deaths_on_machines_that_are_still_there() -> None:
     """What was begun and not ended died with its process, unless the machine is gone; what ended is forgotten."""
     living = {"n1", "n2"}
     ledger = Book(lambda: living)
-    assert ledger.begin("a", "n1") == 0
+    assert ledger.begin("a", "n1", "t1") == 0
     ledger.end("a")
     assert not ledger.suspects(["a", "never begun"])
-    assert ledger.begin("a", "n1") == 0
+    assert ledger.begin("a", "n1", "t2") == 0
     assert ledger.suspects(["b", "a"])
-    assert ledger.begin("a", "n2") == 1
+    assert ledger.begin("a", "n2", "t3") == 1
     living.discard("n2")
-    assert ledger.begin("a", "n1") == 1
-    assert ledger.begin("a", "n1") == MOST_DEATHS == 2
-    assert ledger.begin("a", "n1") == 2
-    assert ledger.begin("b", "n1") == 0
+    assert ledger.begin("a", "n1", "t4") == 1
+    assert ledger.begin("a", "n1", "t5") == MOST_DEATHS == 2
+    assert ledger.begin("a", "n1", "t6") == 2
+    assert ledger.begin("b", "n1", "t7") == 0
+    assert ledger.begin("b", "n1", "t7") == 0, "the same call again, whose answer was lost"
+    assert ledger.begin("b", "n1", "t8") == 1
 
 
 class Witness(Ledger):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline import storage
 from pipeline.config import RunConfig, check_kernel, takes_kernel
+from pipeline.driver.held import Held
 from pipeline.driver.plan import make_plan
 from pipeline.driver.retry import failed_work
 from pipeline.driver.run import run
@@ -203,7 +204,7 @@ def test_each_file_is_read_once_and_patiently(
     config = any_kernel(retries=2)
     manifest = read_manifest(config.manifest)
     monkeypatch.setattr(storage, "read", stumbling)
-    plan = make_plan(config, manifest, "", {})
+    plan = make_plan(config, manifest, "", Held())
     assert (asked.count(str(kernels / "mean.npy")), len(asked)) == (1, 4)
     assert {row.kernel for unit in plan.units for row in unit} == {to_text(MEAN), *([to_text(CROSS)] if passes else [])}
     assert len(plan.rejected) == (0 if passes else 50)
@@ -218,7 +219,7 @@ def test_a_large_file_is_not_fetched(tmp_path: Path, any_kernel: MakeConfig, mon
     config = any_kernel()
     manifest = read_manifest(config.manifest)
     monkeypatch.setattr(storage, "read", pytest.fail)
-    (rejected,) = make_plan(config, manifest, "", {}).rejected
+    (rejected,) = make_plan(config, manifest, "", Held()).rejected
     assert rejected.message.endswith("scene.tif has 1099511627776 bytes; a kernel has at most 1048576")
 
 
@@ -290,7 +291,7 @@ def test_rows_of_one_key_with_two_kernels_are_told(kernels: Path, any_kernel: Ma
         (("", "bicubic"), 0),
     ):
         (tmp_path / "m.csv").write_text("uri,kernel\na.png,{}\na.png,{}\n".format(*cells))
-        plan = make_plan(config, read_manifest(config.manifest), "", {})
+        plan = make_plan(config, read_manifest(config.manifest), "", Held())
         assert len(plan.rejected) == rejected
         assert all("ask for different work" in row.message for row in plan.rejected)
 
@@ -455,7 +456,7 @@ def test_a_cell_with_a_network_for_bicubic_is_a_failed_row(
     (tmp_path / "m.csv").write_text("uri,kernel\na.png,gaussian:1.4\nb.png,bicubic\nsub/c.png,\n")
     config = tiny_config()
     config = replace(config, settings=replace(config.settings, method=method, network=network))
-    plan = make_plan(config, read_manifest(config.manifest), "", {})
+    plan = make_plan(config, read_manifest(config.manifest), "", Held())
     assert {"b.png", "sub/c.png"} <= {row.key for unit in plan.units for row in unit}
     if network is Network.DIRECT or method is Method.BICUBIC:
         assert plan.rejected == ()
@@ -470,6 +471,6 @@ def test_a_scale_of_its_own_is_a_kernel_of_its_own(any_kernel: MakeConfig, tmp_p
     (tmp_path / "m.csv").write_text("uri,scale\na.png,2\nb.png,8\n")
     config = any_kernel()
     config = replace(config, settings=replace(config.settings, kernel="gaussian:7.5"))
-    plan = make_plan(config, read_manifest(config.manifest), "", {})
+    plan = make_plan(config, read_manifest(config.manifest), "", Held())
     (rejected,) = plan.rejected
     assert "'gaussian:7.5' has a sigma of 7.5 HR pixels at x8; the range is 0.02 to 7.12" in rejected.message

@@ -44,6 +44,18 @@ def test_the_failure_rate_counts_from_twenty_images_on() -> None:
         never.count(record("failed"))
 
 
+def test_what_failed_before_does_not_count_again() -> None:
+    """The same bad files would end every night's run before it came to new ones; but one that is mended counts."""
+    limits = RunLimits(0.5, None, failed_before={"k"})
+    for _ in range(3 * ENOUGH):
+        limits.count(record("failed"))
+    for _ in range(ENOUGH):
+        limits.count(record("done"))
+        limits.count(replace(record("failed"), key="new"))
+    with pytest.raises(LimitReachedError, match="21 of 41 images failed"):
+        limits.count(replace(record("failed"), key="new"))
+
+
 def slow(items: int) -> Iterator[int]:
     """The last of them is never ready."""
     yield from range(items)
@@ -159,6 +171,8 @@ def test_a_run_that_fails_too_often_stops_and_goes_on(
     finished = run(tiny_config(), observer)
     assert (finished.done + finished.already_done, finished.failed, finished.skipped) == (5, 25, 0)
     assert finished.stopped is None
+    again = run(tiny_config(max_failure_rate=0.3), observer)
+    assert (again.stopped, again.already_done, again.failed) == (None, 5, 25)
 
 
 @pytest.mark.usefixtures("images")

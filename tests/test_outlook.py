@@ -2,7 +2,7 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import storage
+from pipeline.codec import to_json
 from pipeline.config import Form, RunConfig
+from pipeline.driver.held import Held
 from pipeline.driver.plan import make_plan
 from pipeline.errors import UsageError
 from pipeline.forecast.forecast import Forecast, forecast
 from pipeline.forecast.outlook import Asked, Outlook, look_ahead
 from pipeline.manifest.claims import claims, name_of
 from pipeline.manifest.manifest import open_manifest, read_manifest
-from pipeline.output.layout import Commit, list_commits, single_names
+from pipeline.output.layout import Commit, each_commit, single_names
+from pipeline.output.record import Record
+from pipeline.output.status import Status
 from pipeline.work.units import Row
 
 from .fixture_types import MakeConfig, MakePng
@@ -132,7 +136,7 @@ def test_counts_are_those_of_a_run(tmp_path: Path, tiny_config: MakeConfig, one_
         storage.write(Commit(config.fingerprint(), f"{number}.png", source).uri(config.output), b"")
     for key in ("10.png", "11"):
         storage.write(Commit(config.fingerprint(), key, "0" * 16).uri(config.output), b"")
-    plan = make_plan(config, read_manifest(config.manifest), "", list_commits(config.output))
+    plan = make_plan(config, read_manifest(config.manifest), "", Held([*each_commit(config.output)]))
     found = ahead(config)
     counts = found.counts
     assert (counts.to_do, counts.already_done, counts.duplicates) == (plan.todo, len(plan.committed), plan.duplicates)
@@ -144,6 +148,26 @@ def test_counts_are_those_of_a_run(tmp_path: Path, tiny_config: MakeConfig, one_
     part = ahead(config, drawn=5)
     assert (part.counts.to_do, part.units, len(part.drawn)) == (counts.to_do, (), 5)
     assert set(part.drawn) < set(found.drawn)
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+def test_the_output_is_listed_once(
+    tmp_path: Path, tiny_config: MakeConfig, one_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing of millions of commits takes minutes; collisions, maps and what is done are all told from one."""
+    (tmp_path / "m.csv").write_text("uri\na.png\n")
+    config = tiny_config(form=Form(single=one_file), disagreement=True)
+    record = Record(key="b.png", manifest_line=2, source_uri="b.png", status=Status.DONE)
+    storage.write(Commit("s", "b.png", "v").uri(config.output), to_json(record))
+    listed, names_below = [], storage.names_below
+
+    def counted(folder: str) -> Iterator[str]:
+        listed.append(folder)
+        return names_below(folder)
+
+    monkeypatch.setattr(storage, "names_below", counted)
+    ahead(config)
+    assert [uri for uri in listed if uri.endswith("_commit")] == [storage.join(config.output, "_commit")]
 
 
 def test_every_row_may_be_drawn(tmp_path: Path, tiny_config: MakeConfig) -> None:

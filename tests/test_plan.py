@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.config import ALGORITHM_VERSION, Device, Existing, Form, Format, RunConfig
+from pipeline.driver.held import Held
 from pipeline.driver.plan import Plan, make_plan
 from pipeline.errors import UsageError
 from pipeline.manifest.checking import make_key
@@ -71,14 +72,16 @@ def plan(tmp_path: Path, tiny_config: MakeConfig) -> Plans:
     def make(
         text: str,
         root: str = "",
-        commits: dict[str, list[Commit]] | None = None,
+        commits: Sequence[Commit] = (),
         scenes: dict[Commit, tuple[str, ...]] | None = None,
         folds_case: bool = False,
+        damaged: Sequence[Commit] = (),
+        only: Sequence[str] = (),
         **changes: object,
     ) -> Plan:
         (tmp_path / "m.csv").write_text(text)
-        config = tiny_config(**changes)
-        return make_plan(config, read_manifest(config.manifest), root, commits or {}, scenes, folds_case)
+        config, held = tiny_config(**changes), Held(commits, scenes or {}, folds_case, damaged=damaged)
+        return make_plan(config, read_manifest(config.manifest), root, held, only=only)
 
     return make
 
@@ -187,11 +190,11 @@ def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_confi
     settings = config.fingerprint()
     source = storage.stat(str(tmp_path / "a.png")).fingerprint
     listed, other = Commit(settings, "A.PNG", source), Commit(settings, "A.PNG", "0" * 16)
-    assert plan("uri\na.png\n", commits={"A.PNG": [listed]}).committed == ()
-    resumed = plan("uri\na.png\n", commits={"A.PNG": [listed]}, folds_case=True)
+    assert plan("uri\na.png\n", commits=[listed]).committed == ()
+    resumed = plan("uri\na.png\n", commits=[listed], folds_case=True)
     assert [(row.key, commit.key) for row, commit in resumed.committed] == [("a.png", "a.png")]
     scenes = {commit: (f"{commit.source}/scene.json",) for commit in (listed, other)}
-    made = plan("uri\na.png\n", commits={"A.PNG": [other]}, scenes=scenes, folds_case=True)
+    made = plan("uri\na.png\n", commits=[other], scenes=scenes, folds_case=True)
     ((redone,),) = made.units
     assert redone.stale == (Commit(settings, "a.png", "0" * 16).uri(config.output), f"{'0' * 16}/scene.json")
     assert redone.begun == (f"{source}/scene.json",)
@@ -199,7 +202,7 @@ def test_what_is_done_under_another_case(plan: Plans, tmp_path: Path, tiny_confi
 
 def test_limit(plan: Plans) -> None:
     """A limit takes the first rows of the manifest; the others are skipped, and bad ones beyond it do not count."""
-    made = plan("uri\na.png\nb.png\nc.png\n..\n", limit=2, commits={"c.png": [Commit("s", "c.png", "v")]})
+    made = plan("uri\na.png\nb.png\nc.png\n..\n", limit=2, commits=[Commit("s", "c.png", "v")])
     assert (_keys(made), [row.key for row in made.skipped], made.rejected) == (["a.png", "b.png"], ["c.png"], ())
     assert [row.key for row in plan("uri\na.png\nb.png\nc.png\n", limit=1).skipped] == ["b.png", "c.png"]
 
@@ -217,21 +220,45 @@ def test_committed_rows(plan: Plans, tmp_path: Path, tiny_config: MakeConfig) ->
     )
     rows = "uri\na.png\nb.png\n"
 
-    resumed = plan(rows, commits={"a.png": [same]})
+    resumed = plan(rows, commits=[same])
     assert _keys(resumed) == ["b.png"]
     assert [(row.key, commit) for row, commit in resumed.committed] == [("a.png", same)]
 
-    doubtful = plan(rows, commits={"a.png": [same, other_settings]})
+    doubtful = plan(rows, commits=[same, other_settings])
     assert [(row.key, row.redo) for unit in doubtful.units for row in unit] == [("a.png", True), ("b.png", False)]
 
-    redone = plan(rows, commits={"a.png": [other_settings, other_source]})
+    redone = plan(rows, commits=[other_settings, other_source])
     stale = {row.key: set(row.stale) for unit in redone.units for row in unit}
     assert stale == {"a.png": {commit.uri(config.output) for commit in (other_settings, other_source)}, "b.png": set()}
     assert redone.committed == ()
 
-    overwritten = plan(rows, commits={"a.png": [same]}, existing=Existing.OVERWRITE)
+    overwritten = plan(rows, commits=[same], existing=Existing.OVERWRITE)
     stale = {row.key: row.stale for unit in overwritten.units for row in unit}
     assert stale == {"a.png": (same.uri(config.output),), "b.png": ()}
+
+
+def test_a_damaged_commit_is_none_however_it_is_spelt(
+    plan: Plans, tmp_path: Path, tiny_config: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its image is to be done, and the commit to be withdrawn first; a restarted worker may believe a new one."""
+    (tmp_path / "a.png").write_bytes(b"x")
+    source = storage.stat(str(tmp_path / "a.png")).fingerprint
+    for folds_case, key in ((False, "a.png"), (True, "A.PNG")):
+        commit = Commit(tiny_config().fingerprint(), key, source)
+        assert plan("uri\na.png\n", commits=[commit], folds_case=folds_case).committed
+        made = plan("uri\na.png\n", commits=[commit], damaged=[commit], folds_case=folds_case)
+        ((row,),) = made.units
+        assert (made.committed, len(row.stale), row.redo) == ((), 1, False)
+        assert caplog.messages.pop().endswith("is damaged; its image is done again")
+        caplog.clear()
+
+
+def test_some_keys_are_done_beyond_the_limit(plan: Plans) -> None:
+    """Those that failed in a run before this one, which a retry is for; bad rows there are not this run's."""
+    made = plan("uri\na.png\nb.png\nc.png\n../x\n", limit=1, only=["c.png"])
+    assert _keys(made) == ["a.png", "c.png"]
+    assert [row.key for row in made.skipped] == ["b.png"]
+    assert made.rejected == ()
 
 
 NEW_OF_FITS: dict[str, Any] = {"loss": Loss.L2, "adversarial": 0.1, "level_odds": 0.5, "son_noise": 5.0}
@@ -296,7 +323,7 @@ def test_units(sizes: list[int], steps: int) -> None:
     manifest = Manifest("/in", "/in", "/in", rows, sources, user_columns=None)
     config = RunConfig("/in", "/out")
     config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=steps)))
-    made = make_plan(config, manifest, "/in", {})
+    made = make_plan(config, manifest, "/in", Held())
     flat = [row for unit in made.units for row in unit]
     assert sorted(row.uri for row in flat) == sorted(sources)
     assert [row.size for row in flat] == sorted(sizes, reverse=True)
@@ -311,9 +338,8 @@ def test_small_images_share_units(pixels: DrawPixels) -> None:
     rows = tuple(Cells(number, uri) for number, uri in enumerate(sources, 1))
     config = RunConfig("/in", "/out")
     config = replace(config, settings=replace(config.settings, fit=replace(config.settings.fit, steps=1)))
-    assert (
-        len(make_plan(config, Manifest("/in", "/in", "/in", rows, sources, user_columns=None), "/in", {}).units) == 63
-    )
+    manifest = Manifest("/in", "/in", "/in", rows, sources, user_columns=None)
+    assert len(make_plan(config, manifest, "/in", Held()).units) == 63
 
 
 def test_longest_first_goes_by_kinds_of_files() -> None:
@@ -321,5 +347,5 @@ def test_longest_first_goes_by_kinds_of_files() -> None:
     sources = {f"/in/{name}": Source(10**6, "1") for name in ("a.tif", "b.PNG", "c.JPG")}
     rows = tuple(Cells(number, uri) for number, uri in enumerate(sources, 1))
     manifest = Manifest("/in", "/in", "/in", rows, sources, user_columns=None)
-    made = make_plan(RunConfig("/in", "/out"), manifest, "/in", {})
+    made = make_plan(RunConfig("/in", "/out"), manifest, "/in", Held())
     assert [row.key for unit in made.units for row in unit] == ["c.JPG", "b.PNG", "a.tif"]

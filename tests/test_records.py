@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import storage
 from pipeline.codec import DamagedError, from_json, from_plain, to_json, to_plain
-from pipeline.errors import ErrorType
+from pipeline.errors import ErrorType, UsageError
 from pipeline.output import layout, records
 from pipeline.output.layout import Commit, list_commits
 from pipeline.output.record import COLUMNS, SCHEMA, Record
@@ -22,7 +22,8 @@ from pipeline.output.records import RecordSink, read_table, recorded_commits, to
 from pipeline.output.status import Status
 from pipeline.storage.patience import Patience
 
-NOTHING = SCHEMA.empty_table().select(records.FROM_MANIFEST)
+NOTHING_RECORDED = SCHEMA.empty_table()
+NOTHING = NOTHING_RECORDED.select(records.FROM_MANIFEST)
 
 AGREED_COLUMNS = """
 key source_uri source_fingerprint output_uri status error_type error_message attempt method_used scale kernel noise
@@ -170,6 +171,24 @@ def test_latest_record_of_a_key_wins(tmp_path: Path, add_run: Callable[..., None
     ]
 
 
+def test_a_damaged_part_is_named(tmp_path: Path, add_run: Callable[..., None]) -> None:
+    """Wherever its bytes are spoilt; Arrow says of some that reading failed, as if it were the disk."""
+    add_run("20260101-a", [_record(str(number), steps=number) for number in range(20)])
+    (part,) = (tmp_path / "manifest").iterdir()
+    whole, said = part.read_bytes(), set()
+    for place in range(0, len(whole) - 8, len(whole) // 40):
+        part.write_bytes(whole[:place] + b"\xff" * 8 + whole[place + 8 :])
+        try:
+            records.latest(str(tmp_path), "")
+        except UsageError as error:
+            said.add(str(error).startswith(f"{part} is damaged"))
+    assert said == {True}
+    storage.write(layout.table(str(tmp_path)), whole[:-40] + b"\xff" * 8 + whole[-32:])
+    part.write_bytes(whole)
+    with pytest.raises(UsageError, match=r"manifest\.parquet is damaged"):
+        records.current(str(tmp_path), "20260101-a")
+
+
 def test_bad_rows_are_those_of_the_last_run(tmp_path: Path, add_run: Callable[..., None]) -> None:
     """A line mended since leaves no trace; bad lines of the last run stand beside the results they dispute."""
     add_run("20260101-a", [_record(None, 2, ErrorType.BAD_ROW), _record("x", 3), _record("y", 4, ErrorType.BAD_ROW)])
@@ -297,6 +316,21 @@ def test_a_store_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.Mo
     merged = records.merge(str(tmp_path), "20260101-a", NOTHING, patience)
     assert merged["key"].to_pylist() == ["x"]
     assert sorted(tried.values()) == [3, 3, 3]
+
+
+def test_commits_without_a_record(
+    tmp_path: Path, add_run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that no record of something written mentions, in their order, also by several blocks of them."""
+    monkeypatch.setattr(records, "_AT_ONCE", 2)
+    said = {"config_fingerprint": "s", "source_fingerprint": "v"}
+    failed = _record("failed", error=ErrorType.READ, **said)
+    add_run("20260101-a", [_record("x", **said), _record("é/y", **said), failed, _record("none")])
+    table = records.latest(str(tmp_path), "")
+    known = [Commit("s", "x", "v"), Commit("s", "é/y", "v")]
+    others = [Commit("s", "failed", "v"), Commit("t", "x", "v"), Commit("s", "x", "w"), Commit("s", "\udcff", "v")]
+    assert records.unrecorded(table, [others[0], *known, *others[1:]]) == others
+    assert records.unrecorded(NOTHING_RECORDED, iter(known)) == known
 
 
 def test_recorded_commits(tmp_path: Path, add_run: Callable[..., None]) -> None:

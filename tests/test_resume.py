@@ -15,10 +15,14 @@ import pipeline.driver.run
 from pipeline import storage
 from pipeline.config import Existing, Form, RunConfig
 from pipeline.driver.observer import Observer
+from pipeline.driver.plan import Plan
 from pipeline.driver.run import run
+from pipeline.driver.unworked import records_without_work
 from pipeline.errors import UsageError
-from pipeline.output.layout import list_commits
+from pipeline.output import records
+from pipeline.output.layout import Commit, list_commits
 from pipeline.output.record import Record
+from pipeline.work.units import Row
 
 from .fixture_types import DrawPixels, MakeConfig, MakePng, ReadRecords, ReadTiles
 from .results import files_below, numbers, pasted
@@ -249,6 +253,42 @@ def test_stopped_run_goes_on(
     assert {key: (row["status"], row["output_sha256"]) for key, row in rows.items()} == {
         key: (row["status"], row["output_sha256"]) for key, row in expected.items()
     }
+
+
+@pytest.mark.parametrize("disagreement", [False, True])
+def test_a_damaged_commit_of_a_killed_run_means_work(
+    out: Path, tiny_config: MakeConfig, observer: Any, caplog: pytest.LogCaptureFixture, disagreement: bool
+) -> None:
+    """Only its image is done again, with a word about the file; those of other settings or images harm nobody."""
+    config = tiny_config(disagreement=disagreement)
+    run(config, observer)
+    for part in (out / "manifest").iterdir():
+        part.unlink()
+    (broken,) = (Path(commit.uri(str(out))) for commit in list_commits(str(out))["a.png"])
+    others = [Path(Commit("0" * 16, key, "0" * 16).uri(str(out))) for key in ("b.png", "elsewhere.png")]
+    for other in (broken, *others):
+        other.parent.mkdir(exist_ok=True)
+        other.write_bytes(broken.read_bytes()[:100])
+    observer.records.clear()
+    assert numbers(run(config, observer)) == (3, 2, 1, 0, 0)
+    assert sorted(record.key for record in observer.records) == ["a.png", "b.png"]
+    said = [message for message in caplog.messages if "damaged" in message]
+    assert said == [f"the commit {broken} is damaged; its image is done again"]
+    assert [len(commits) for commits in list_commits(str(out)).values()] == [1, 1, 1, 1]
+    assert numbers(run(config, observer)) == (3, 0, 3, 0, 0)
+
+
+def test_a_commit_spelt_otherwise_has_the_record_of_its_row(out: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """On a disk that ignores case an image was done under another spelling, and the manifest names this one."""
+    config = tiny_config()
+    run(config, observer)
+    commits = {key: commit for key, (commit,) in list_commits(str(out)).items()}
+    path = Path(commits["a.png"].uri(str(out)))
+    path.write_bytes(path.read_bytes().replace(b'"key": "a.png"', b'"key": "A.PNG"'))
+    row = Row(0, 2, "a.png", "a.png", 2, 0)
+    plan = Plan((), (), ((row, commits["a.png"]),), (), 0)
+    ((record, index),) = records_without_work(config, plan, records.to_table([]))
+    assert (record.key, index) == ("a.png", 0)
 
 
 def test_success_is_only_for_all_rows(tmp_path: Path, out: Path, tiny_config: MakeConfig, observer: Any) -> None:

@@ -50,6 +50,20 @@ def test_retry_does_what_failed_and_nothing_else(
 
 
 @pytest.mark.usefixtures("images")
+def test_a_retry_is_for_all_that_failed(
+    tmp_path: Path, tiny_config: MakeConfig, observer: Any, make_png: MakePng
+) -> None:
+    """Also beyond the limit of rows that the last run had."""
+    (tmp_path / "m.csv").write_text("uri\na.png\nsub/c.png\nd.png\n")
+    assert run(tiny_config(), observer).failed == 1
+    run(tiny_config(limit=1), observer)
+    make_png(tmp_path / "d.png", height=9, width=9)
+    config, keys = failed_work(str(tmp_path / "out"), [])
+    summary = run(config, observer, keys)
+    assert (keys, summary.done, summary.skipped) == ({"d.png"}, 1, 1)
+
+
+@pytest.mark.usefixtures("images")
 def test_images_that_are_back_have_their_records_again(
     tmp_path: Path, tiny_config: MakeConfig, observer: Any, read_records: ReadRecords
 ) -> None:

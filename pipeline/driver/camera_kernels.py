@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -164,6 +165,7 @@ def with_saved_kernels(config: RunConfig, rows: Sequence[Row], sources: Mapping[
 
     recorded = recorded_cameras(records.latest(config.output, ""), {row.key for row in asking})
     named = with_cameras(asking, recorded, sources, is_saved, lambda uris: [""] * len(uris))
-    kernels = {row.camera: read_saved(config.output, row.camera) for row in named if is_saved(row.camera)}
+    cameras = [camera for camera in {row.camera for row in named} if is_saved(camera)]
+    kernels = dict(zip(cameras, _in_threads(partial(read_saved, config.output), cameras), strict=True))
     answers = {row.index: _with_kernel(row, kept) for row in named if (kept := kernels.get(row.camera)) is not None}
     return [answers.get(row.index, row) for row in rows]

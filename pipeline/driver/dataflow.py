@@ -7,6 +7,7 @@ avoids a trap of Ray 2.60, listed in docs/architecture.md.
 import gc
 import logging
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,21 +61,24 @@ _OBJECT_STORE_BYTES = 256 << 20
 _SIGN_SECONDS = 4.0
 """Time between two signs of life of a worker; after three missed ones it counts as gone."""
 
-_NO_PROGRESS_SECONDS = 6 * 3600
-"""By default Ray gives up after half an hour without a row; one large image may take longer."""
+_SILENT_SECONDS, _TIMES_LONGEST = 6 * 3600.0, 10
+"""Time without an answer after which the cluster counts as stuck, and how many times the estimate of the longest work
+it is at least: the estimate is rough, and all workers may be in images as long. Ray gives up after half an hour."""
+
+_LONGEST_SILENCE = 3 * 24 * 3600.0
 
 
 class _UnitWorker:
     """A Worker as Ray Data calls it: a batch with one unit in, a batch per answer out, both as JSON."""
 
     def __init__(self, ledger: "_RayLedger", assignment: Assignment, device: str) -> None:
-        from ..work.joining import check_output, usable_device
+        from ..work.joining import check_shared_output, usable_device
         from ..work.worker import Worker
 
         self._refusal: str | None = None
         try:
             self._worker = Worker(assignment, usable_device(device, assignment.config.device), ledger)
-            check_output(assignment)
+            check_shared_output(assignment)
         except UsageError as error:  # ends the run; any other error only means another process in place of this one
             self._refusal = str(error)
         threading.Thread(target=ledger.show_life, name="signs of life", daemon=True).start()
@@ -96,13 +100,15 @@ class _RayLedger(Ledger):
     @classmethod
     def start(cls) -> "_RayLedger":
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        return cls(ray.remote(num_cpus=0)(Book).options(scheduling_strategy=here).remote(_living_machines))
+        book = ray.remote(num_cpus=0)(Book).options(scheduling_strategy=here, max_task_retries=-1)
+        return cls(book.remote(_living_machines))
 
     def suspects(self, keys: Iterable[str]) -> bool:
         return bool(ray.get(self._book.suspects.remote(list(keys))))
 
     def begin(self, key: str) -> int:
-        return int(ray.get(self._book.begin.remote(key, ray.get_runtime_context().get_node_id())))
+        here, token = ray.get_runtime_context().get_node_id(), secrets.token_hex(8)
+        return int(ray.get(self._book.begin.remote(key, here, token)))
 
     def end(self, key: str) -> None:
         ray.get(self._book.end.remote(key))
@@ -164,6 +170,7 @@ def _living_machines() -> set[str]:
 def ray_executor(
     assignment: Assignment,
     scale: int,
+    longest: float,
     check: Callable[[], None],
     on_answer: OnAnswer,
 ) -> Iterator[Pool]:
@@ -171,6 +178,7 @@ def ray_executor(
 
     Args:
         scale: the largest of any image, on which a worker's memory depends.
+        longest: estimated seconds of the longest piece of work; 0 if none is long.
 
     Raises:
         UsageError: the cluster cannot be joined, lacks a GPU that was requested, or has a node that cannot take part.
@@ -182,12 +190,17 @@ def ray_executor(
         ledger = _RayLedger.start()
         assignment = replace(assignment, config=replace(config, storage=storage.as_here(config.storage)))
         arguments: dict[str, object] = {"assignment": assignment, "device": share.device, "ledger": ledger}
-        work_off = partial(_wave, workers=workers.count, share=share, arguments=arguments)
+        silence = min(max(_SILENT_SECONDS, _TIMES_LONGEST * longest), _LONGEST_SILENCE)
+        work_off = partial(_wave, workers=workers.count, share=share, silence=silence, arguments=arguments)
         execute = in_waves(work_off, config.output, _WAVE, Patience(config.retries), check, on_answer)
         yield Pool(execute, workers, ledger.alive, _Metrics().publish)
 
 
-def _wave(units: Sequence[Unit], workers: int, share: Share, arguments: dict[str, object]) -> Iterator[Answer]:
+def _wave(
+    units: Sequence[Unit], workers: int, share: Share, silence: float, arguments: dict[str, object]
+) -> Iterator[Answer]:
+    """Yield the answers of some units. Raises LimitReachedError after `silence` seconds without any."""
+    ray.data.DataContext.get_current().execution_no_progress_timeout_s = int(silence)
     pool_size = min(workers, len(units))
     pool = ray.data.ActorPoolStrategy(
         min_size=1,
@@ -214,8 +227,7 @@ def _wave(units: Sequence[Unit], workers: int, share: Share, arguments: dict[str
             yield from map(answer_from_json, table["answer"].to_pylist())
     except ray.data.exceptions.ExecutionTimeoutError as error:
         raise LimitReachedError(
-            f"no worker gave an answer for {_NO_PROGRESS_SECONDS / 3600:g} hours; ask `ray status` what the cluster"
-            " waits for"
+            f"no worker gave an answer for {silence / 3600:.0f} hours; ask `ray status` what the cluster waits for"
         ) from error
     gc.collect()  # a Dataset is part of reference cycles, which would otherwise live for many waves
 
@@ -272,7 +284,6 @@ def _join(address: str) -> None:
 def _set_data_context() -> None:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = 1  # every yielded record leaves at once
-    context.execution_no_progress_timeout_s = _NO_PROGRESS_SECONDS
     context.max_consecutive_actor_init_deaths = 3  # a damaged node must not end what other nodes can do
     context.max_errored_blocks = 0  # the Worker catches everything; anything else is a bug
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # otherwise the pool never grows

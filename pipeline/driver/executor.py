@@ -16,6 +16,7 @@ from .waves import in_waves
 def executor(
     assignment: Assignment,
     scale: int,
+    longest: float,
     check: Callable[[], None],
     on_answer: OnAnswer,
 ) -> Iterator[Pool]:
@@ -25,13 +26,14 @@ def executor(
 
     Args:
         scale: the largest of any image.
+        longest: estimated seconds of the longest piece of work; 0 if none is long.
         check: raises if the output no longer belongs to this run.
     """
     config = assignment.config
     if config.executor is Executor.RAY:
         from .dataflow import ray_executor
 
-        with ray_executor(assignment, scale, check, on_answer) as pool:
+        with ray_executor(assignment, scale, longest, check, on_answer) as pool:
             yield pool
     else:
         from sr_ops.networks.exact import exactly, threads

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -27,7 +27,11 @@ class LimitReachedError(BaseException):
 class RunLimits:
     """Checks the limits of one run."""
 
-    def __init__(self, max_failure_rate: float | None, max_hours: float | None) -> None:
+    def __init__(
+        self, max_failure_rate: float | None, max_hours: float | None, failed_before: Container[str] = ()
+    ) -> None:
+        """`failed_before` holds the keys of images that failed when they were last tried."""
+        self._failed_before = failed_before
         self._max_failure_rate = max_failure_rate
         self._max_hours = max_hours
         self._worked = self._failed = 0
@@ -55,7 +59,9 @@ class RunLimits:
                 yield item
 
     def count(self, record: Record) -> None:
-        """Count an image that was worked on. Raises LimitReachedError if too many failed."""
+        """Count an image that was worked on, unless it failed again. Raises LimitReachedError if too many failed."""
+        if record.status == Status.FAILED and record.key in self._failed_before:
+            return  # it tells nothing of this run, and the same files would stop every night's
         self._worked += 1
         self._failed += record.status == Status.FAILED
         if self._max_failure_rate is None or self._worked < ENOUGH:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 import pyarrow as pa
 
@@ -12,13 +11,14 @@ from ..config import RunConfig
 from ..errors import UsageError
 from ..manifest.manifest import Manifest
 from ..output import records
-from ..output.layout import list_commits, list_scenes
+from ..output.layout import each_commit, list_scenes
 from ..output.run_file import read_run_file
 from ..storage import Source
 from ..work.units import Row
+from .held import Held
 from .observer import Looking
 from .plan import Plan, make_plan
-from .unworked import mapped_commits
+from .unworked import damaged_commits, mapped_commits
 
 
 def planned(
@@ -37,24 +37,34 @@ def planned(
         only: keys of the images to work on; None for all.
     """
     try:
-        commits, scenes = list_commits(config.output), list_scenes(config.output)
         known = records.latest(config.output, "")
-        done = chain.from_iterable(commits.values())
-        mapped = mapped_commits(config.output, known, done) if config.disagreement else None
-        folds_case = storage.folds_case(config.output)
-        recorded = frozenset(known["key"].to_pylist())
         find = partial(_find_kernels, config, check, looking, known)
-        plan = make_plan(config, manifest, root, commits, scenes, folds_case, find, mapped, recorded)
-        if wrote_other_files(config):
-            plan = plan.reformed()
+        plan = make_plan(config, manifest, root, held_by_output(config, known), find, only or ())
     except OSError as error:
-        raise UsageError(f"cannot list what is in {config.output}: {storage.reason(error)}; check access") from error
+        raise UsageError(
+            f"cannot look at what is in {config.output}: {storage.place_and_reason(error)}; check access"
+        ) from error
     if only is None:
         return plan, known
     restricted = plan.restricted(only)
     if not restricted.units and not any(row.key in only for row, _ in plan.committed):
         raise UsageError(f"none of the images that failed is to be done by {config.manifest} any more; use srpipe run")
     return restricted, known
+
+
+def held_by_output(config: RunConfig, table: pa.Table) -> Held:
+    """Return what the output holds, given the records there. Raises OSError if it cannot be listed."""
+    commits = [*each_commit(config.output)]
+    lost = records.unrecorded(table, commits)
+    return Held(
+        commits,
+        list_scenes(config.output),
+        folds_case=storage.folds_case(config.output),
+        mapped=mapped_commits(config.output, table, lost) if config.disagreement else None,
+        damaged=damaged_commits(config.output, lost),
+        recorded=frozenset(table["key"].to_pylist()),
+        reformed=wrote_other_files(config),
+    )
 
 
 def _find_kernels(
@@ -77,7 +87,7 @@ def wrote_other_files(config: RunConfig) -> bool:
     Runs that were broken off may have left some of them, however many there were since.
     """
     try:
-        held, wanted = read_run_file(config.output), to_plain(config)
+        before, wanted = read_run_file(config.output), to_plain(config)
     except FileNotFoundError:
         return False
-    return held.reformed or any(held.config.get(name) != wanted[name] for name in ("form", "disagreement"))
+    return before.reformed or any(before.config.get(name) != wanted[name] for name in ("form", "disagreement"))

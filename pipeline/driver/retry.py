@@ -28,12 +28,12 @@ def failed_work(
         UsageError: there is no readable run; it was made by another version, prior or model; or nothing failed so.
     """
     storage.use(options, output)
-    held = last_run(output)
+    before = last_run(output)
     try:
-        config = parse_config(held.config)
+        config = parse_config(before.config)
     except ValueError as error:
         raise UsageError(f"{layout.run_json(output)} is of another version ({error}); use srpipe run") from error
-    if config.fingerprint() != held.config_fingerprint:
+    if config.fingerprint() != before.config_fingerprint:
         raise UsageError(
             f"{output} was made by a version that gave other pixels; use srpipe run, which does everything again"
         )
@@ -46,7 +46,7 @@ def failed_work(
     model = read_model(config)
     if model is not None and model.sha256 != config.settings.weights:
         raise UsageError(f"{config.weights_file} is another model than when {output} was made; use srpipe run")
-    table = records.latest(output, held.run_id)
+    table = records.latest(output, before.run_id)
     wanted = {error_type.value for error_type in error_types or RETRIED}
     rows = zip(*(table[name].to_pylist() for name in ("key", "status", "error_type")), strict=True)
     failed = [(key, error) for key, status, error in rows if status == Status.FAILED]
@@ -64,4 +64,5 @@ def failed_work(
             raise UsageError(f"{message}; run with another --kernel, --noise or --max-consistency-error")
         raise UsageError(f"no image of {output} failed{kinds}; there is nothing to retry")
     # a failure rate means nothing if everything that is tried failed before
-    return replace(config, manifest=held.manifest, output=output, existing=Existing.RESUME, max_failure_rate=None), keys
+    config = replace(config, existing=Existing.RESUME, max_failure_rate=None)
+    return replace(config, manifest=before.manifest, output=output), keys

@@ -33,7 +33,7 @@ from .completing import completed
 from .executor import executor
 from .limits import LimitReachedError, RunLimits
 from .observer import Observer
-from .plan import Plan
+from .plan import Plan, seconds_of
 from .planning import planned, wrote_other_files
 from .pool import Pool
 from .preflight import check_input, check_options, check_output
@@ -107,7 +107,6 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
         manifest = replace(manifest, rows=(), sources={})  # the plan has what is still needed of a million rows
         progress = Progress(run_id, started, plan, config.settings, interval(config.output), observer)
         heart = whole.enter_context(beating(config.output, progress, lock.check))
-        tally = _Tally()
         observer.starting(plan)
         with ExitStack() as stack:
             pool = stack.enter_context(_pool(assignment, plan, lock, progress)) if plan.units else None
@@ -120,9 +119,10 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
             sink = stack.enter_context(RecordSink(config.output, run_id, manifest.user_columns, patience))
             for record, index in records_without_work(config, plan, known):
                 sink.add(record, index)
+            tally, limits = _Tally(), RunLimits(config.max_failure_rate, config.max_hours, records.failed_keys(known))
             del known  # of a million rows
             if pool is not None:
-                _work(pool, plan, config, sink, tally, progress.finished, lock)
+                _work(pool, plan, config, limits, sink, tally, progress.finished, lock)
                 heart.stopped_by = tally.stopped
             for record, index in records_of_unattempted(config.output, plan, tally.answered, tally.stopped):
                 sink.add(record, index)
@@ -142,7 +142,10 @@ def run(config: RunConfig, observer: Observer | None = None, only: Container[str
 def _pool(assignment: Assignment, plan: Plan, lock: Lock, progress: Progress) -> AbstractContextManager[Pool]:
     """Return what processes the plan's units."""
     scale = max(MAX_SCALE if row.told_scale is None else row.scale for unit in plan.units for row in unit)
-    return executor(assignment, scale, lock.check, progress.answered)
+    config = assignment.config
+    # an image in tiles is divided before it takes long
+    longest = max(seconds_of(row, config.settings) for row in plan.units[0]) if config.form.one_file else 0.0
+    return executor(assignment, scale, longest, lock.check, progress.answered)
 
 
 @dataclass
@@ -167,13 +170,13 @@ def _work(
     pool: Pool,
     plan: Plan,
     config: RunConfig,
+    limits: RunLimits,
     sink: RecordSink,
     tally: _Tally,
     finished: Callable[[Record], None],
     lock: Lock,
 ) -> None:
     """Process the plan until it is done or a limit is reached; work in progress is then dropped."""
-    limits = RunLimits(config.max_failure_rate, config.max_hours)
     with closing(_worked(pool, plan)) as worked:
         try:
             for found, index in limits.watch(worked):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from .. import storage
 from ..codec import DamagedError, from_json
 from ..config import VERSION, RunConfig
-from ..errors import ErrorType, UsageError
+from ..errors import ErrorType
 from ..output import records
 from ..output.clock import now
 from ..output.judging import judged, judged_anew
@@ -43,11 +43,12 @@ def records_without_work(config: RunConfig, plan: Plan, table: pa.Table) -> Iter
         yield record, rejected.index
     if not plan.committed:
         return
-    recorded, limit = records.recorded_commits(table), config.max_consistency_error
-    lost = {commit.uri(config.output): row for row, commit in plan.committed if commit not in recorded}
-    for record, row in zip(committed_records([*lost]), lost.values(), strict=True):
-        yield judged(record, limit), row.index
-    rows = {row.key: row for row, commit in plan.committed if commit in recorded}
+    lost, limit = {*records.unrecorded(table, (commit for _, commit in plan.committed))}, config.max_consistency_error
+    rows_by_uri = {commit.uri(config.output): row for row, commit in plan.committed if commit in lost}
+    for found, row in zip(committed_records([*rows_by_uri]), rows_by_uri.values(), strict=True):
+        if found is not None:  # it was whole when the run was planned
+            yield judged(replace(found, key=row.key), limit), row.index
+    rows = {row.key: row for row, commit in plan.committed if commit not in lost}
     for record in judged_anew(table, limit):
         if record.key in rows:
             yield record, rows[record.key].index
@@ -84,24 +85,36 @@ def _withdrawn(output: str, rows: Iterable[Row]) -> set[str]:
     return set()
 
 
-def mapped_commits(output: str, table: pa.Table, commits: Iterable[Commit]) -> set[Commit]:
-    """Return which commits have a map of the disagreement; those that a killed run did not record say so themselves.
+def damaged_commits(output: str, lost: Sequence[Commit]) -> frozenset[Commit]:
+    """Return those of the unrecorded commits that are damaged. Raises OSError if one cannot be read."""
+    found = committed_records([commit.uri(output) for commit in lost])
+    return frozenset(commit for commit, record in zip(lost, found, strict=True) if record is None)
+
+
+def mapped_commits(output: str, table: pa.Table, lost: Sequence[Commit]) -> frozenset[Commit]:
+    """Return which commits have a map of the disagreement, by their records, or by themselves if they have none.
 
     Args:
         table: the latest records.
+        lost: the commits that it does not mention.
     """
-    recorded = records.recorded_commits(table)
-    lost = [commit.uri(output) for commit in commits if commit not in recorded]
-    return records.recorded_with_map(table) | records.recorded_with_map(records.to_table(committed_records(lost)))
+    found = zip(lost, committed_records([commit.uri(output) for commit in lost]), strict=True)
+    mapped = (commit for commit, record in found if record is not None and _has_map(record))
+    return frozenset(records.recorded_with_map(table)) | frozenset(mapped)
 
 
-def committed_records(uris: Sequence[str]) -> Iterator[Record]:
-    """Yield the record in each of these commits. Raises UsageError if one is damaged."""
-    for uri, data in zip(uris, storage.read_all(uris), strict=True):
+def _has_map(record: Record) -> bool:
+    """Return whether a result has a map of the disagreement, or nothing to draw one of."""
+    return record.disagreement_uri is not None or record.disagreement_p50 is None
+
+
+def committed_records(uris: Sequence[str]) -> Iterator[Record | None]:
+    """Yield the record in each of these commits; None for a damaged one. Raises OSError."""
+    for data in storage.read_all(uris):
         try:
             yield from_json(Record, data)
-        except DamagedError as error:
-            raise UsageError(f"the commit {uri} is damaged ({error}); remove it and run again") from error
+        except DamagedError:
+            yield None
 
 
 def unworked(row: Row, status: Status, error_type: ErrorType | None, message: str) -> Record:

@@ -1,8 +1,7 @@
 """What a run would do, row by row: of a manifest of any length only counts are kept in memory, and a sample of rows."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -11,22 +10,20 @@ from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
 from ..config import RunConfig
+from ..driver.held import is_done
 from ..driver.observer import Looking
-from ..driver.plan import FindKernels, is_done, pack, refuse, sources_of, spelt_as
+from ..driver.plan import FindKernels, pack, refuse, sources_of
 from ..driver.unworked import mapped_commits
 from ..manifest.checking import claim
-from ..manifest.claims import ALL, Rejected, claims, database_on_disk, name_of
+from ..manifest.claims import ALL, Rejected, claims
 from ..manifest.manifest import OpenManifest
 from ..output import records
-from ..output.layout import Commit, each_commit
 from ..work.units import Row
+from .committed import commits_on_disk
 from .tallies import MOST_PROBLEMS
 
 _AT_ONCE = 2_000
 """Rows whose files are asked for together: in the order of their names, so that a listing tells of all of them."""
-
-IsDone = Callable[[Row, storage.Source | None], bool]
-"""Returns whether nothing is left to do for a row, given its source if that exists."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +116,12 @@ def look_ahead(
     """
     folds_case = storage.lies_where_case_folds(config.output)
     limit = ALL if config.limit is None else config.limit
-    with claims(folds_case=folds_case, one_file=config.form.one_file) as claimed:
+    with (
+        commits_on_disk(config.output, folds_case) as commits,
+        claims(folds_case=folds_case, one_file=config.form.one_file) as claimed,
+    ):
         root = config.root or manifest.root
-        if config.form.one_file:
-            claimed.add_done(commit.key for commit in each_commit(config.output))
+        claimed.add_done(commit.key for commit in commits)
         number = claim(claimed, config, manifest, root, partial(looking, "checked"))
         collisions = claimed.disputed(limit)
         bad_rows = claimed.refused(limit) + collisions
@@ -131,16 +130,20 @@ def look_ahead(
             refuse(config, rejected[0], bad_rows)
         sample, already_done, input_bytes = _Sample(most_drawn), 0, 0
         asks = claimed.asks_for(COLLECTION_KERNEL)
-        with _committed(config, folds_case) as is_done_already:
-            for rows in _batches(claimed.kept(below=limit, by="uri"), ALL if asks else _AT_ONCE):
-                looking("compared with the output", sample.given + already_done, number)
-                for row, source in _with_sources(rows, config, manifest, find_kernels if asks else None):
-                    if is_done_already(row, source):
-                        already_done += 1
-                        continue
-                    size = source.size if source else 0
-                    sample.add(replace(row, size=size))
-                    input_bytes += size
+        mapped = None
+        if config.disagreement:
+            table = records.latest(config.output, "")
+            mapped = mapped_commits(config.output, table, records.unrecorded(table, commits))
+        for rows in _batches(claimed.kept(below=limit, by="uri"), ALL if asks else _AT_ONCE):
+            looking("compared with the output", sample.given + already_done, number)
+            for row, source in _with_sources(rows, config, manifest, find_kernels if asks else None):
+                wanted = row.commit(config, source.fingerprint if source else "")
+                if is_done(wanted, commits.listed(row.key), config, mapped):
+                    already_done += 1
+                    continue
+                size = source.size if source else 0
+                sample.add(replace(row, size=size))
+                input_bytes += size
         drawn = sorted(sample.rows, key=lambda row: row.index)
         skipped = sum(1 for _ in claimed.kept(limit))
         return Outlook(
@@ -164,30 +167,3 @@ def _with_sources(
     sources = sources_of(config, manifest, dict.fromkeys(row.uri for row in rows))
     for row in rows if find_kernels is None else find_kernels(rows, sources):
         yield row, sources.get(row.uri)
-
-
-@contextmanager
-def _committed(config: RunConfig, folds_case: bool) -> Iterator[IsDone]:
-    """Yield a function that looks a row up in the output. Raises OSError if the output cannot be listed."""
-    output, mapped = config.output, None
-    if config.disagreement:
-        mapped = mapped_commits(output, records.latest(output, ""), each_commit(output))
-    with database_on_disk() as database:
-        database.execute("CREATE TABLE commits (name TEXT, settings TEXT, key TEXT, source TEXT)")
-        commits = (
-            (name_of(commit.key, folds_case), commit.settings, commit.key, commit.source)
-            for commit in each_commit(output)
-        )
-        database.execute("BEGIN")
-        database.executemany("INSERT INTO commits VALUES (?, ?, ?, ?)", commits)
-        database.execute("COMMIT")
-        database.execute("CREATE INDEX by_name ON commits (name)")
-
-        def is_done_already(row: Row, source: storage.Source | None) -> bool:
-            found = database.execute(
-                "SELECT settings, key, source FROM commits WHERE name = ?", (name_of(row.key, folds_case),)
-            )
-            commits = [spelt_as(row.key, Commit(*values)) for values in found]
-            return is_done(row.commit(config, source.fingerprint if source else ""), commits, config, mapped)
-
-        yield is_done_already

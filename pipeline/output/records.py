@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Self
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from . import layout
 from .layout import Commit
 from .mixed_columns import concatenated
 from .record import COLUMNS, SCHEMA, Record
-from .status import WRITTEN
+from .status import WRITTEN, Status
 
 _FLUSH_SECONDS = 5.0
 _FLUSH_RECORDS = 10_000
@@ -98,7 +99,11 @@ def read_table(uri: str) -> pa.Table:
 
 
 def _parse(data: bytes) -> pa.Table:
-    return pq.read_table(pa.BufferReader(data))
+    """Return a table from a file's bytes. Raises ArrowException if they are damaged."""
+    try:
+        return pq.read_table(pa.BufferReader(data))
+    except OSError as error:  # of damaged bytes in memory Arrow says so, too
+        raise pa.ArrowInvalid(str(error)) from error
 
 
 def latest(output: str, run_id: str) -> pa.Table:
@@ -112,11 +117,12 @@ def latest(output: str, run_id: str) -> pa.Table:
     for uri, data in zip(parts, storage.read_all(parts), strict=True):
         try:
             part = _parse(data)
-        except pa.ArrowException as error:
+            bad = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
+        except (pa.ArrowException, KeyError) as error:
             raise UsageError(
-                f"{uri} is damaged ({error}); remove it and run again: commits show what is done"
+                f"{uri} is damaged ({error}); remove it and run again: commits show what is done, while its failures,"
+                " scores and rows of earlier manifests are lost"
             ) from error
-        bad = pc.equal(part["error_type"], ErrorType.BAD_ROW.value).fill_null(False)
         tables.append(part if _run_of(uri) == run_id else part.filter(pc.invert(bad)))
     table = concatenated([SCHEMA.empty_table(), *tables])
     last: dict[object, int] = {}
@@ -187,6 +193,32 @@ def from_manifest(rows: Sequence[tuple[str, int, str, int]], user_columns: pa.Ta
     for name in cells.column_names:
         told = told.append_column(name, cells[name])
     return told
+
+
+def failed_keys(table: pa.Table) -> frozenset[str]:
+    """Return the keys whose record says that they failed."""
+    return frozenset(table.filter(pc.equal(table["status"], Status.FAILED.value))["key"].drop_null().to_pylist())
+
+
+_AT_ONCE = 100_000
+"""Commits that are compared with the table together."""
+
+
+def unrecorded(table: pa.Table, commits: Iterable[Commit]) -> list[Commit]:
+    """Return the commits that no record mentions, as a killed run leaves them.
+
+    The names of a million commits are compared as Arrow's bytes, because a set of them takes half a gigabyte.
+    """
+    done = table.filter(pc.is_in(table["status"], pa.array([status.value for status in WRITTEN])))
+    columns = (done["config_fingerprint"], done["key"], done["source_fingerprint"])
+    recorded = pc.binary_join_element_wise(*columns, "\0").cast(pa.large_binary())
+    left, lost = iter(commits), []
+    while some := list(islice(left, _AT_ONCE)):
+        names = ("\0".join((commit.settings, commit.key, commit.source)) for commit in some)
+        listed = pa.array([name.encode(errors="surrogatepass") for name in names], pa.large_binary())
+        known = pc.is_in(listed, value_set=recorded).to_pylist()
+        lost += [commit for commit, is_known in zip(some, known, strict=True) if not is_known]
+    return lost
 
 
 def recorded_commits(table: pa.Table) -> set[Commit]:

@@ -44,17 +44,18 @@ class Book:
     def __init__(self, living: Callable[[], set[str]]) -> None:
         """`living` returns the machines that still exist."""
         self._living = living
-        self._begun: defaultdict[str, list[str]] = defaultdict(list)
+        self._begun: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._words: dict[str, str] = {}
         self._last_signs: dict[str, float] = {}
 
     def suspects(self, keys: Iterable[str]) -> bool:
         return any(self._deaths(key) for key in keys)
 
-    def begin(self, key: str, machine: str) -> int:
-        deaths = self._deaths(key)
+    def begin(self, key: str, machine: str, token: str) -> int:
+        """Record the start of the work. A call with a token again is the same call, whose answer was lost."""
+        deaths = self._deaths(key, token)
         if deaths < MOST_DEATHS:
-            self._begun[key].append(machine)
+            self._begun[key][token] = machine
         return deaths
 
     def end(self, key: str) -> None:
@@ -77,8 +78,8 @@ class Book:
         self._last_signs = {name: last for name, last in self._last_signs.items() if last >= since}
         return len(self._last_signs)
 
-    def _deaths(self, key: str) -> int:
+    def _deaths(self, key: str, but_of: str = "") -> int:
         if key not in self._begun:
             return 0
         living = self._living()
-        return sum(machine in living for machine in self._begun[key])
+        return sum(machine in living for token, machine in self._begun[key].items() if token != but_of)
