@@ -43,7 +43,7 @@ EXIT_CODES = {
     " what is done by then is kept. Of `retry`, also: nothing failed that it repeats.",
     EXIT_SOME_FAILED: "It finished, and some rows failed or are over a limit that you set; their records say why."
     " Of `report`: a result that it shows is missing or damaged; the page says which.",
-    EXIT_STOPPED: f"A limit that you set stopped it, or no worker gave an answer for 6 hours; {RESUME}.",
+    EXIT_STOPPED: f"A limit that you set stopped it, or no worker gave an answer for 6 hours or more; {RESUME}.",
     EXIT_ALREADY_SUBMITTED: "With `--no-wait`: the slot was submitted before, and nothing was started.",
     129: f"SIGHUP stopped it, the end of its terminal; {_AGAIN}",
     130: f"SIGINT stopped it, as Ctrl-C sends it; {_AGAIN}",

@@ -1,5 +1,6 @@
 """Submission of a job file to a Ray cluster's job server, and its outcome: the only file of `jobs` that knows Ray."""
 
+import hashlib
 import logging
 import os
 import re
@@ -54,6 +55,10 @@ _SILENCE_SECONDS = 120
 """After this time without an answer a head is given up; a tunnel that is re-established takes less."""
 
 _LOG_LINES = 20
+
+
+_JOB_FILE = "srpipe-job-file"
+"""Name of the metadata with the sha256 of the job file."""
 
 
 class AlreadySubmittedError(Exception):
@@ -142,17 +147,20 @@ def submit(cluster: Cluster, job_file: str, submission_id: str) -> None:
 
     Raises:
         AlreadySubmittedError: the cluster has a job with this id, whatever its outcome.
-        UsageError: the cluster rejects it; or a variable that would be sent holds a password.
+        UsageError: the cluster rejects it, or has a job with this id of another job file; or a variable that would be
+            sent holds a password.
     """
     variables, mark = travelling_variables(), secrets.token_hex(8)
+    data = storage.read(storage.absolute(job_file))
+    digest = hashlib.sha256(data).hexdigest()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "job.toml").write_bytes(storage.read(storage.absolute(job_file)))
+        (Path(folder) / "job.toml").write_bytes(data)
         try:
             cluster.submit_job(
                 entrypoint=_ENTRYPOINT,
                 submission_id=submission_id,
                 runtime_env={"working_dir": folder, "env_vars": variables | _SENT},
-                metadata={_MARK: mark},
+                metadata={_MARK: mark, _JOB_FILE: digest},
             )
         except (OSError, RuntimeError, AuthenticationError) as error:
             known = _details(cluster, submission_id)  # the message of the error is a traceback of the server
@@ -161,7 +169,13 @@ def submit(cluster: Cluster, job_file: str, submission_id: str) -> None:
                     f"the cluster does not take the job: {_first_sentence(error)}; the log of its dashboard on the head"
                     " has more"
                 ) from error
-            if (known.metadata or {}).get(_MARK) != mark:
+            metadata = known.metadata or {}
+            if metadata.get(_JOB_FILE, digest) != digest:
+                raise UsageError(
+                    f"the cluster has a job {submission_id} of another job file, or of this one before it was changed;"
+                    " give another --slot, or an id with --submission-id"
+                ) from error
+            if metadata.get(_MARK) != mark:
                 raise AlreadySubmittedError(submission_id, known.status) from error
 
 

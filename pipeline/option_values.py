@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from sr_ops.camera import kernel_spec
 from sr_ops.image.grid import parse_gsd, parse_scale, parse_size, refuse_comma
@@ -57,6 +58,15 @@ def parse_kernel(text: str) -> str:
     return word if word in KERNELS_TO_FIND else kernel_spec.parse(text).text
 
 
+def parse_gpu_share(text: str) -> float:
+    """Return the share of a GPU for `RunConfig.gpus_per_worker`. Raises ValueError with a sentence if it is invalid."""
+    word = text.strip()
+    share = {"1/2": 0.5, "1/4": 0.25}.get(word, _number(word))
+    if share not in (1.0, 0.5, 0.25):
+        raise ValueError(f"{text!r} is not 1, 1/2 or 1/4; other shares do not pack onto GPUs")
+    return share
+
+
 def names_kernel_file(text: str) -> bool:
     """Return whether the text is the name of a file, not of a kernel."""
     return text.strip().lower().endswith(KERNEL_ENDINGS)
@@ -95,7 +105,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-PARSERS: Mapping[str, Callable[[str], str]] = {
+PARSERS: Mapping[str, Callable[[str], Any]] = {
     "scale": _unchanged(parse_scale),
     "target_gsd": _unchanged(parse_gsd),
     "target_size": _unchanged(parse_size),
@@ -105,5 +115,6 @@ PARSERS: Mapping[str, Callable[[str], str]] = {
     "range": parse_range,
     "kernel": _named_kernel,
     "noise": parse_noise,
+    "gpus_per_worker": parse_gpu_share,
 }
 """What turns the text of an option into its value, by the option's name. Each raises ValueError with a sentence."""

@@ -48,7 +48,6 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "limit": (1, np.inf),
     "workers": (1, np.inf),
     "threads_per_worker": (1, np.inf),
-    "gpus_per_worker": (0.25, 1.0),
     "retries": (0, np.inf),
     "max_pixels": (1, np.inf),
     "max_seconds_per_image": (0.001, np.inf),
@@ -96,18 +95,7 @@ def config_of(manifest: str, output: str, options: Mapping[str, Any], **further:
     quality = quality_of(options)
     form = Form(**_fields(Form, {field.name: options[field.name] for field in fields(Form) if field.name in options}))
     of_run = _fields(RunConfig, {name: options[name] for name in _OF_RUN if name in options})
-    if of_run.get("gpus_per_worker") not in (None, 1.0, 0.5, 0.25):
-        raise UsageError(
-            f"gpus_per_worker: {of_run['gpus_per_worker']} is not 1, 1/2 or 1/4; other shares do not pack onto GPUs"
-        )
-    return RunConfig(
-        manifest=manifest,
-        output=output,
-        form=form,
-        **quality.of_run(),
-        **of_run,
-        **further,
-    )
+    return RunConfig(manifest=manifest, output=output, form=form, **quality.of_run(), **of_run, **further)
 
 
 def _fields(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +128,7 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     return checked
 
 
-def _parsed(name: str, value: Any) -> str:
+def _parsed(name: str, value: Any) -> Any:
     """Return the value of one of PARSERS. Numbers are taken, too, and arrays as kernels. Raises ValueError."""
     return _text_of_taps(value) if name == "kernel" and not isinstance(value, str) else PARSERS[name](str(value))
 

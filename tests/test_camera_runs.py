@@ -11,7 +11,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from jobs.sample_pictures import satellite_view
-from pipeline.config import Executor, Form
+from pipeline.config import Form
 from pipeline.driver.run import run
 from pipeline.imagery import picture
 from pipeline.work.units import Division
@@ -198,22 +198,6 @@ def test_a_divided_scene_is_the_whole(
     assert len(expected) == 3 * 4
     assert read_tiles(str(tmp_path / "divided")) == expected
     assert [record["noise"] for record in divided.values()] == [record["noise"] for record in whole.values()]
-
-
-@pytest.mark.ray
-@pytest.mark.timeout(170)
-@pytest.mark.usefixtures("files")
-def test_workers_make_the_same_pixels(enlarge: Enlarge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two of them as this process."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("pipeline.driver.plan._UNIT_ROWS", 1)
-    rows = f"uri,kernel,noise\ncolours.png,{WIDE},5\nnodata.tif,motion.npy,\nalpha.png,mtf:0.2,100\n"
-    inline = enlarge(rows, "inline")
-    pool = enlarge(rows, "pool", {"executor": Executor.RAY, "workers": 2})
-    for key, record in inline.items():
-        assert record["status"] == "done"
-        for column in ("output_sha256", "noise", "kernel", "config_fingerprint"):
-            assert record[column] == pool[key][column]
 
 
 # ---- what is not known, alpha ----------------------------------------------------------------------------------------

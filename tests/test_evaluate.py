@@ -44,6 +44,27 @@ SIDE = 32
 """Of tiles, in pixels of the input."""
 
 
+def refused(output: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        evaluate(output)
+    return str(caught.value)
+
+
+def test_what_cannot_be_scored_is_told(tmp_path: Path, tiny_config: MakeConfig, observer: Any) -> None:
+    """No finished run, no column, and a column of nothing: what is missing, and what to do."""
+    save(tmp_path / "a.png", scene(1, 16, 18))
+    out = str(tmp_path / "out")
+    for table, said in (
+        ("uri\na.png\n", "has no column 'reference'; name the true images in one, and run again"),
+        ("uri,reference\na.png,\n", "has a reference; fill the column and run again"),
+    ):
+        (tmp_path / "m.csv").write_text(table)
+        run(tiny_config(settings=Settings(scale=2, method=Method.BICUBIC)), observer)
+        assert said in refused(out)
+    (tmp_path / "out/manifest.parquet").unlink()
+    assert refused(out) == f"{out} holds no finished run; give the --output of one"
+
+
 def scene(bands: int, height: int, width: int, seed: int = 0) -> Array:
     """(bands, height, width) uint8 of 1 and more: what changes slowly, and noise."""
     rows, columns = np.mgrid[:height, :width]

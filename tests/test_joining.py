@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.output import layout
 from pipeline.output.run_file import write_run_file
 from pipeline.work.assignment import Assignment
-from pipeline.work.joining import check_output, usable_device
+from pipeline.work.joining import check_shared_output, usable_device
 from pipeline.work.recording import Recorder
 from pipeline.work.units import Row
 
@@ -28,20 +28,20 @@ def test_another_output_is_refused(told: bytes | None, tmp_path: Path, out: Path
     if told is not None:
         storage.write(layout.run_json(str(out)), told)
     with pytest.raises(UsageError, match="that all nodes share") as refused:
-        check_output(Assignment(tiny_config(), run_id="this"))
+        check_shared_output(Assignment(tiny_config(), run_id="this"))
     assert f"{tmp_path}/out on node {socket.gethostname()} " in str(refused.value)
 
 
 def test_the_output_of_the_run_is_taken(out: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if it cannot be read: that is told by the images to be written there."""
     write_run_file(str(out), run_file("this"))
-    check_output(Assignment(tiny_config(), run_id="this"))
+    check_shared_output(Assignment(tiny_config(), run_id="this"))
 
     def denied(_uri: str) -> bytes:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(storage, "read", denied)
-    check_output(Assignment(tiny_config(), run_id="this"))
+    check_shared_output(Assignment(tiny_config(), run_id="this"))
 
 
 BROKEN = [

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.transform import Affine
 
+from pipeline.driver.executor import executor
+from pipeline.work.assignment import Assignment
 from pipeline.work.units import Division
 from sr_ops.image.resample import downscale
 
-from .fixture_types import ReadRecords, ReadTiles, Refusal, Srpipe
+from .fixture_types import MakePrior, ReadRecords, ReadTiles, Refusal, Srpipe
 from .onnx_models import as_onnx, by_torch, drawn
 from .pictures import star
 from .rasters import write_raster
@@ -212,11 +215,21 @@ def test_beside_other_methods(srpipe: Srpipe) -> None:
     assert "model: --method model needs a trained model" in err
 
 
-@pytest.mark.ray
-def test_workers_get_the_model(folder: Path, srpipe: Srpipe) -> None:
-    """Processes that cannot read its file make the same pixels."""
-    assert srpipe("run", "m.csv", "-o", "here", "--scale", "2", *MODEL)[0] == 0
-    options = [word for word in MODEL if word not in ("--executor", "inline")]
-    assert srpipe("run", "m.csv", "-o", "there", "--scale", "2", *options, "--workers", "1")[0] == 0
+@pytest.mark.parametrize("weights", ["m.onnx", "p"])
+def test_workers_get_the_weights(
+    weights: str, folder: Path, srpipe: Srpipe, make_prior: MakePrior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a model or a prior: processes that cannot read the file make the same pixels."""
+    (folder / "p").write_bytes(make_prior())
+    by_prior = ("--prior", "p", "--method", "prior", "--executor", "inline", "--device", "cpu")
+    options = ("--scale", "2", *(MODEL if weights == "m.onnx" else by_prior))
+    assert srpipe("run", "m.csv", "-o", "here", *options)[0] == 0
+
+    def elsewhere(assignment: Assignment, *rest: Any) -> Any:
+        (folder / weights).unlink()
+        return executor(pickle.loads(pickle.dumps(assignment)), *rest)
+
+    monkeypatch.setattr("pipeline.driver.run.executor", elsewhere)
+    assert srpipe("run", "m.csv", "-o", "there", *options)[0] == 0
     here, there = (folder / name / "tiles/a.png/r0000_c0000.png" for name in ("here", "there"))
     assert here.read_bytes() == there.read_bytes()

@@ -115,6 +115,12 @@ def test_in_memory_a_model_must_be_handed_in() -> None:
         super_resolve(noise(3, 20, 20), Settings(scale=2, method="model", kernel="bicubic"))
 
 
+def test_in_memory_a_model_is_of_the_scale_that_is_asked_for() -> None:
+    """Another one is told, too."""
+    with pytest.raises(ValueError, match="the model enlarges by 2, not by 3; give it as the scale"):
+        super_resolve(noise(3, 20, 20), Settings(scale=3, method="model"), restorer=ready(as_onnx(drawn(3), 2)))
+
+
 def test_numbers_that_are_none() -> None:
     """They are told, not written."""
     weights, image = drawn(), noise(3, 20, 20)
@@ -148,7 +154,6 @@ CALLS: dict[str, Callable[[], bytes]] = {
     "an old checkpoint": lambda: checkpoint({"more": _Calls()}, _use_new_zipfile_serialization=False),
     "a whole module": lambda: checkpoint(nn.Conv2d(3, 3, 3)),
     "a bare pickle": lambda: pickle.dumps(_Calls(), 2),
-    "a later pickle": lambda: pickle.dumps({"a": "collections", "b": _Calls()}),
 }
 
 
@@ -157,6 +162,16 @@ def test_a_pickle_that_runs_code_is_not_opened(what: str, capsys: pytest.Capture
     """Nothing of it is run, and that is said, with or without what could read it."""
     with pytest.raises(ValueError, match="is a pickle that runs code when it is opened"):
         parse_model(CALLS[what]())
+    assert "this was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("held", [_Calls(), {"a": "torch._utils", "b": "_rebuild_tensor_v2", "c": _Calls()}, TENSORS])
+def test_a_later_pickle_is_not_opened(held: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names what it calls by what it put on its stack, perhaps long before, so that one need not look."""
+    with pytest.raises(ValueError, match=r"tells only as it is opened what it runs, .*; save its tensors alone"):
+        parse_model(pickle.dumps(held, 4))
+    with pytest.raises(ValueError, match="tells only as it is opened what it runs"):
+        parse_model(checkpoint(held, pickle_protocol=4))
     assert "this was run" not in capsys.readouterr().out
 
 

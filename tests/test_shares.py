@@ -21,6 +21,37 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
+@pytest.mark.parametrize(
+    ("options", "nodes", "each", "expected", "number"),
+    [
+        ({"gpus_per_worker": 0.5}, [{"GPU": 2.0, "memory": 40e9}], 1e9, Share("cuda", None, 0.5, 1e9), 4),
+        ({"gpus_per_worker": 0.25}, [{"GPU": 1.0, "memory": 2.5e9}], 1e9, Share("cuda", None, 0.25, 1e9), 2),
+        ({}, [{"CPU": 8.0, "memory": 5e9}], 2e9, Share("cpu", 1, None, 2e9), 2),
+        (
+            {"threads": 4},
+            [{"CPU": 8.0, "memory": 50e9}, {"CPU": 6.0, "memory": 50e9}],
+            2e9,
+            Share("cpu", 4, None, 2e9),
+            3,
+        ),
+        ({}, [{"CPU": 8.0, "memory": 1e9}], 2e9, Share("cpu", 1, None, None), 1),
+    ],
+)
+def test_a_cluster_has_as_many_workers_as_fit(
+    options: dict[str, Any], nodes: Any, each: float, expected: Share, number: int, tiny_config: MakeConfig
+) -> None:
+    """By GPUs or processors, and by the memory of each node; Ray reserves what it could place somewhere."""
+    config = tiny_config(address="head:6379", device=Device.AUTO, **options)
+    share, workers = share_of(config, each, nodes)
+    assert (share, workers.count) == (expected, number)
+
+
+def test_a_share_of_no_gpu_is_refused(tiny_config: MakeConfig) -> None:
+    """It says what to leave out."""
+    with pytest.raises(UsageError, match="--gpus-per-worker: there is no GPU here; leave it out"):
+        share_of(tiny_config(gpus_per_worker=0.5, device=Device.AUTO), 1e9, [{"CPU": 4.0}])
+
+
 @pytest.mark.parametrize("works", [True, False])
 def test_a_gpu_of_this_machine_must_work(works: bool, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray counts the cards; torch may lack CUDA, or the driver be too old for it."""

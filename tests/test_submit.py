@@ -209,6 +209,21 @@ def test_a_job_whose_answer_was_lost_is_one_s_own(job_file: Path) -> None:
         submit.submit(strangers, str(job_file), "mine")
 
 
+def test_a_slot_of_another_job_file_is_not_taken_for_one_s_own(job_file: Path) -> None:
+    """Two files of one name in two folders: the second would never run, and its scheduler would see exit code 0."""
+    lost: Any = Taken(details("PENDING"), keeps_mark=True)
+    submit.submit(lost, str(job_file), "mine")
+    sent = lost.sent["metadata"]
+    known = details("SUCCEEDED", 0)
+    known.metadata = {**sent, submit._MARK: "x"}
+    strangers: Any = Taken(known, known)
+    with pytest.raises(submit.AlreadySubmittedError):
+        submit.submit(strangers, str(job_file), "mine")
+    job_file.write_text(f"{job_file.read_text()}\n# another\n")
+    with pytest.raises(UsageError, match="a job mine of another job file, or of this one before it was changed; give"):
+        submit.submit(strangers, str(job_file), "mine")
+
+
 def test_a_stopped_job_has_time_to_store_its_records(job_file: Path) -> None:
     """Ray alone kills it after three seconds; its supervisor has the job's environment."""
     cluster: Any = Taken(details("PENDING"), keeps_mark=True)

@@ -18,7 +18,7 @@ from ..json_log import LogFormat
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
-from .run import run_config
+from .run import config_from
 from .run_options import LimitOptions, MachineOptions, OutputOptions, WhatOptions
 
 _AS_NETWORK = "network:"
@@ -77,7 +77,7 @@ def compare(
     from ..progress import run_with_progress
 
     names = _names(methods, quality)
-    config = run_config(manifest, f"{quality.ending()}-compared", what, output, machine, limits, storage)
+    config = config_from(manifest, f"{quality.ending()}-compared", what, output, machine, limits, storage)
     ways = {name: _way(config, _quality(quality, name), name) for name in names}
     told = iter(names)
     stopping.advise(how_to_resume(config.existing))

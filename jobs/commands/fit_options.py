@@ -19,9 +19,9 @@ class FitOptions(SizeOptions):
         Preset,
         typer.Option(
             metavar="PRESET",
-            help="Choose between time and quality: fast, balanced, best or paper; real, for images with"
-            " unknown camera, noise and JPEG losses; or classic, another ZSSR's scheme, for"
-            " comparison. The options from --steps to --tile-size change parts of it.",
+            help="Choose between time and quality: fast, balanced, best or paper; real, the default without any fit; or"
+            " classic, another ZSSR's scheme, for comparison. The options from --steps to --tile-size change parts of"
+            " it.",
         ),
     ] = Preset.BALANCED
     prior: Annotated[

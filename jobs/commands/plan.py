@@ -11,7 +11,7 @@ from ..answers import EXIT_SOME_FAILED, finite, print_result
 from ..panels import with_panels
 from ..storage_flags import StorageFlags
 from .quality_options import QualityOptions
-from .run import run_config
+from .run import config_from
 from .run_options import LimitOptions, MachineOptions, OutputOptions, ReportOptions, WhatOptions
 
 
@@ -88,7 +88,7 @@ def plan(
     from ..forecast_table import print_forecast
     from ..progress import progress
 
-    config = run_config(manifest, quality.ending(), what, output, machine, limits, storage)
+    config = config_from(manifest, quality.ending(), what, output, machine, limits, storage)
     config = replace(config, **quality.of_run())
     place = None if asked.save is None else files.absolute(asked.save)
     if place is not None:

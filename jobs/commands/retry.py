@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.config import Device, Executor
+from pipeline.config import OF_GPUS, OF_THE_POOL, Device, Executor
 from pipeline.errors import RETRIED, ErrorType
 from sr_ops.registry import unknown
 
@@ -72,10 +72,9 @@ def retry(
     from pipeline.storage import absolute
 
     config, keys = failed_work(absolute(output), [ErrorType(name) for name in error_type or ()], storage.options())
-    if executor is Executor.INLINE:  # the run's options for its pool do not apply
-        config = replace(config, workers=None, address=None, gpus_per_worker=None)
-    if device is Device.CPU:  # nor do those for its GPUs
-        config = replace(config, gpus_per_worker=None)
+    # the run's options for a pool, or for GPUs, do not apply where there is none
+    useless = (OF_THE_POOL if executor is Executor.INLINE else ()) + (OF_GPUS if device is Device.CPU else ())
+    without: dict[str, Any] = dict.fromkeys(useless)
     changes: dict[str, Any] = {
         "workers": workers,
         "device": device,
@@ -84,4 +83,4 @@ def retry(
         "max_seconds": max_seconds_per_image,
     }
     given = {name: value for name, value in changes.items() if value is not None}
-    return carry_out(replace(config, **given), as_json, Shown(verbose, log_format), keys)
+    return carry_out(replace(config, **without | given), as_json, Shown(verbose, log_format), keys)

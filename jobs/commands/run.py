@@ -57,7 +57,7 @@ def run(
     storage: StorageFlags,
 ) -> int:
     """Upscale every image that MANIFEST names. Run again to resume where it stopped."""
-    config = run_config(manifest, quality.ending(), what, output, machine, limits, storage)
+    config = config_from(manifest, quality.ending(), what, output, machine, limits, storage)
     config = replace(config, **quality.of_run())
     code = carry_out(config, output.json, output.shown())
     if afterwards.report:
@@ -65,7 +65,7 @@ def run(
     return code
 
 
-def run_config(
+def config_from(
     manifest: str,
     ending: str,
     what: WhatOptions,

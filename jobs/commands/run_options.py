@@ -5,22 +5,16 @@ name, or from the flag given instead. If RunConfig has a field of that name, run
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 
 from pipeline.config import Device, Dpi, Executor, Existing, Form, Format, RunConfig
+from pipeline.option_values import parse_gpu_share
 
 from ..json_log import LogFormat, Shown
 from .shared_options import AsJson, LogLines, Verbose
-
-_GPU_SHARES = {"1": 1.0, "1/2": 0.5, "0.5": 0.5, "1/4": 0.25, "0.25": 0.25}
-
-
-def _gpu_share(value: Any) -> float:
-    if str(value) not in _GPU_SHARES:
-        raise typer.BadParameter(f"{str(value)!r} is not 1, 1/2 or 1/4; other shares do not pack onto GPUs")
-    return _GPU_SHARES[str(value)]
+from .size_options import checked_by
 
 
 @dataclass(frozen=True)
@@ -125,7 +119,10 @@ class MachineOptions:
     gpus_per_worker: Annotated[
         float | None,
         typer.Option(
-            metavar="1|1/2|1/4", parser=_gpu_share, help="Give each worker this share of a GPU.", show_default="1"
+            metavar="1|1/2|1/4",
+            parser=checked_by(parse_gpu_share),
+            help="Give each worker this share of a GPU.",
+            show_default="1",
         ),
     ] = None
     executor: Annotated[
@@ -177,7 +174,7 @@ class LimitOptions:
             min=0.0,
             max=1.0,
             help="Stop the run (exit code 4) when more than this share of its images failed. It counts from the 20th"
-            " image on.",
+            " image on. Images that failed when they were last tried do not count if they fail again.",
         ),
     ] = None
     max_hours: Annotated[

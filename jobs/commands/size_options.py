@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import typer
 
@@ -10,11 +10,13 @@ from pipeline.option_values import PARSERS
 from pipeline.quality import Quality
 from sr_ops.settings import Settings
 
+Value = TypeVar("Value")
 
-def checked_by(parse: Callable[[str], str]) -> Callable[[Any], str | None]:
+
+def checked_by(parse: Callable[[str], Value]) -> Callable[[Any], Value | None]:
     """Return a parser for Typer, which reports an invalid value together with its option; None stays None."""
 
-    def parsed(value: Any) -> str | None:
+    def parsed(value: Any) -> Value | None:
         try:
             return None if value is None else parse(str(value))
         except ValueError as error:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from sr_ops.settings import COLLECTION_KERNEL
 
 from .. import storage
-from ..config import Device, Executor, Existing, Format, RunConfig
+from ..config import OF_GPUS, OF_THE_POOL, Device, Executor, Existing, Format, RunConfig
 from ..errors import UsageError
 from ..manifest.manifest import Cells, OpenManifest
 from ..manifest.table import printable
@@ -21,16 +21,15 @@ from ..output.run_file import read_run_file
 def check_options(config: RunConfig) -> None:
     """Raise UsageError for an option that would have no effect."""
     inline = config.executor is Executor.INLINE
+    given = {name: f"--{name.replace('_', '-')}" for name in OF_THE_POOL if getattr(config, name) is not None}
     useless = {
-        "--workers with --executor inline": inline and config.workers is not None,
-        "--address with --executor inline": inline and config.address is not None,
-        "--gpus-per-worker with --executor inline": inline and config.gpus_per_worker is not None,
+        **{f"{flag} with --executor inline": inline for flag in given.values()},
         "--single with --format cog": config.form.single and config.form.format is Format.COG,
         "--disagreement with one member (--no-self-ensemble, --preset fast)": config.disagreement
         and not config.settings.ensemble,
         f"--disagreement with --method {config.settings.method}": config.disagreement
         and not config.settings.by_networks,
-        "--gpus-per-worker with --device cpu": config.device is Device.CPU and config.gpus_per_worker is not None,
+        **{f"{flag} with --device cpu": config.device is Device.CPU for name, flag in given.items() if name in OF_GPUS},
     }
     refuse_without_effect(useless)
 

@@ -15,6 +15,8 @@ _MAGIC_OF_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _HARMLESS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
 """What a checkpoint of tensors calls, besides kinds of storage."""
 
+_COMPUTED = "?"
+
 _PICKLES = 5
 """Number of pickles in a checkpoint of the old format, before the numbers; the new format has one."""
 
@@ -50,6 +52,11 @@ def _check_pickle(data: bytes) -> None:
         called = _called_by(pickled)
     except (zipfile.BadZipFile, zlib.error, LZMAError, OSError, ValueError, EOFError, RuntimeError) as error:
         raise ValueError(f"is not a complete checkpoint of PyTorch ({error}); {GIVE}") from error
+    if _COMPUTED in called:
+        raise ValueError(
+            "is a pickle that tells only as it is opened what it runs, as those of protocol 4 and later do, and is"
+            " never read; save its tensors alone, as safetensors or by torch.save(model.state_dict(), FILE)"
+        )
     others = sorted(called - _HARMLESS - {name for name in called if _is_storage(name)})
     if others:
         raise ValueError(
@@ -63,20 +70,15 @@ def _is_storage(name: str) -> bool:
 
 
 def _called_by(pickled: bytes) -> set[str]:
-    """Return "module name" of all calls in consecutive pickles; "?" if the name is computed."""
+    """Return "module name" of all calls in consecutive pickles; _COMPUTED for a name that only running one tells."""
     called: set[str] = set()
     stream = io.BytesIO(pickled)
-    strings: list[str] = []
     for _ in range(_PICKLES):
         if stream.tell() == len(pickled):
             break
         for code, argument, _ in pickletools.genops(stream):
             if code.name in ("GLOBAL", "INST"):
                 called.add(str(argument))
-            elif code.name == "STACK_GLOBAL":
-                called.add("?" if len(strings) < 2 else " ".join(strings[-2:]))
-            elif code.name in ("EXT1", "EXT2", "EXT4"):
-                called.add("?")
-            elif isinstance(argument, str):
-                strings.append(argument)
+            elif code.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
+                called.add(_COMPUTED)
     return called

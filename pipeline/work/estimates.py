@@ -20,6 +20,9 @@ _TRAINING = 3
 _FLOP_OF_MODELS = 1e7
 """For a third party's model, per LR pixel in colour, roughly: light ones take 1e6, the largest 1e8."""
 
+_AT_HR_SIZE = (Network.ZSSR, Network.SUPERRESNET)
+"""Networks whose layers all work at the size of the result. They are listed, because their classes load torch."""
+
 _PIXELS_PER_BYTE = {"jpg": 4.0, "jpeg": 4.0, "webp": 8.0, "avif": 10.0, "jp2": 2.0, "tif": 0.5, "tiff": 0.5}
 """Of files by ending, roughly; 1 for others."""
 
@@ -52,7 +55,7 @@ def _worth_a_fit(settings: Settings) -> bool:
     This goes by the kernel's text: one from a file may be unlike, a box is above x2.
     """
     box = settings.kernel.startswith("box") and settings.scale > STAGE_SCALE
-    return box or settings.kernel.startswith("taps:")
+    return box or settings.kernel.startswith(("taps:", "motion:", "disc:"))
 
 
 def enlarging_seconds(pixels: float, settings: Settings, bands: int = 3) -> float:
@@ -73,7 +76,7 @@ def _flop_per_pixel(settings: Settings, bands: int) -> float:
     """Return the operations of all members of all stages per LR pixel; a stage works at the previous one's size."""
     scales = settings.stage_scales
     if settings.network != Network.DIRECT:
-        return (8 if settings.ensemble else 1) * sum(
+        return (settings.members if settings.ensemble else 1) * sum(
             (scale / STAGE_SCALE) ** 2 * _flop(settings, STAGE_SCALE, bands) for scale in scales
         )
     first = (settings.members if settings.ensemble else 1) * _flop(settings, scales[0], bands)
@@ -81,11 +84,15 @@ def _flop_per_pixel(settings: Settings, bands: int) -> float:
 
 
 def _flop(settings: Settings, ratio: int, bands: int) -> float:
-    """Return a network's operations per input pixel: two for each weight of its 3 x 3 convolutions.
+    """Return a network's operations per LR pixel: two for each weight, at each pixel of the size that it works at.
 
-    Three bands go through together, any other number one by one.
+    Three bands go through together, any other number one by one. All layers are taken for 3 x 3 convolutions of the
+    settings' width, which is three times too much for `srcnn`, and eight times for `deconv`.
     """
     together = 3 if bands == 3 else 1
+    if settings.network in _AT_HR_SIZE:
+        weights = 9 * settings.width * (together + (settings.depth - 2) * settings.width + together)
+        return 2.0 * ratio**2 * weights * bands / together
     seen = together * (1 + ratio**2) + PLANES if settings.network == Network.DIRECT else together
     made = together * ratio**2
     weights = 9 * settings.width * (seen + (settings.depth - 2) * settings.width + made)

@@ -30,7 +30,7 @@ from ..output.record import Record
 from ..output.sinks import open_sink, store
 from ..output.status import Status
 from ..output.target import Target
-from ..output.tidying import Tiling, finish_map, finish_tiles, remove_other_forms
+from ..output.tidying import Tiling
 from ..storage.patience import Patience
 from .enlarging import Enlargement, Written, write_tiles
 from .fitting import ImageFit, prepare
@@ -38,6 +38,7 @@ from .opening import Image, Opened
 from .recording import Recorder
 from .scene import SceneFolder, clear
 from .scene_weights import model_to_bytes
+from .settling import settle
 from .units import Answer, Division, Group, GroupRecord, Row, Scene, with_tiles
 
 
@@ -224,16 +225,10 @@ class ImageWork:
 
     def _tidy(self, row: Row, target: Target, side: int, written: Written) -> str | None:
         """Do what follows the last tile; return the uri of the map, if there is one."""
-        kept, place_of_map = target.place if target.one_file else None, None
+        one_file = target.place if target.one_file else None
         tiling, names = Tiling(side, target.header, target.grid), [tile.name for tile in written.tiles]
         try:
-            if not target.one_file:
-                self._patiently(lambda: finish_tiles(self._output, row.key, tiling, names))
-            if written.map_names or row.may_have_other_forms:
-                place_of_map = self._patiently(lambda: finish_map(self._output, row.key, tiling, written.map_names))
-            if row.may_have_a_file:
-                self._patiently(lambda: remove_other_forms(self._output, row.key, kept))
-            return place_of_map
+            return settle(self._output, row, tiling, names, written.map_names, self._patiently, one_file)
         except OSError as error:
             message = f"cannot tidy up {target.place}: {storage.reason(error)}; check space and access, then run again"
             raise ImageError(ErrorType.WRITE, message) from error

@@ -32,7 +32,7 @@ def usable_device(given: str, wanted: Device) -> str:
     return given
 
 
-def check_output(assignment: Assignment) -> None:
+def check_shared_output(assignment: Assignment) -> None:
     """Raise UsageError if this process sees another output than the run's: each node may have its own disk.
 
     An output that cannot be read is told by the images that are to be written there.

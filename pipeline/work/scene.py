@@ -23,8 +23,9 @@ from ..output.clock import now
 from ..output.layout import Commit, list_scenes, scenes_folder
 from ..output.record import Record
 from ..output.status import Status
-from ..output.tidying import Tiling, finish_map, finish_tiles, remove_other_forms
+from ..output.tidying import Tiling
 from ..storage.patience import Patience
+from .settling import settle
 from .units import Group, GroupRecord, Row, Scene, with_tiles
 
 _SUMMED = ("read_s", "infer_s", "back_project_s", "write_s", "total_s")
@@ -112,10 +113,7 @@ def finish(output: str, scene: Scene, groups: Sequence[GroupRecord], patiently: 
         message = f"cannot read {folder.result}: {storage.reason(error)}; check access, then run again"
         return _failed(scene, ErrorType.READ, message)
     try:
-        patiently(lambda: finish_tiles(output, commit.key, tiling, names))
-        if scene.row.may_have_a_file:
-            patiently(lambda: remove_other_forms(output, commit.key, None))
-        map_uri = patiently(lambda: finish_map(output, commit.key, tiling, _map_names(groups)))
+        map_uri = settle(output, scene.row, tiling, names, _map_names(groups), patiently)
         record = replace(record, disagreement_uri=map_uri)
         patiently(lambda: storage.write(uri, to_json(record)))
     except OSError as error:
