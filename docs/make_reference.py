@@ -50,9 +50,10 @@ def page() -> str:
         "# Reference",
         "This page is made from the code by `make reference`; a test fails while they differ.",
         "## Commands",
-        "Every option of `srpipe run` can also be a variable, `SRPIPE_` and its name in capital letters with `_` for"
-        " `-` (`SRPIPE_THREADS_PER_WORKER=2`), or a key of a job file ([job.toml](job.toml)). The command line wins"
-        " over the variables, and these win over the file.",
+        "Every option of `srpipe run` and `srpipe plan` can also be a variable, `SRPIPE_` and its name in capital"
+        " letters with `_` for `-` (`SRPIPE_THREADS_PER_WORKER=2`), or a key of a job file ([job.toml](job.toml)). The"
+        " command line wins over the variables, and these win over the file. The other commands read none of these"
+        " variables.",
         *(part for name, command in commands.items() for part in _command(name, command, commands["run"])),
         "## Exit codes",
         _table(["code", "meaning"], [[str(code), meaning] for code, meaning in EXIT_CODES.items()]),

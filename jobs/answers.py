@@ -1,5 +1,6 @@
 """The output of a command: its result on stdout, everything else on stderr, and an exit code."""
 
+import errno
 import math
 import sys
 from contextlib import suppress
@@ -52,8 +53,17 @@ EXIT_CODES = {
 """The meaning of each exit code."""
 
 
+WITHOUT_A_READER = (errno.EPIPE, errno.EIO)
+"""Errors of a stream whose reader, a program or a terminal, has gone away."""
+
+
 def print_result(text: str) -> None:
-    print(text)  # noqa: T201 - the requested line or JSON object
+    """Print the requested line or JSON object, unless nobody wants it any more."""
+    try:
+        print(text)  # noqa: T201
+    except OSError as error:
+        if error.errno not in WITHOUT_A_READER:
+            raise
 
 
 def finite(value: Any) -> Any:

@@ -3,7 +3,6 @@
 Nothing heavy is imported before a command needs it: `srpipe --help` loads neither torch nor Ray nor pyarrow.
 """
 
-import errno
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -17,7 +16,7 @@ from pipeline.config import VERSION
 from pipeline.errors import LostLockError, UsageError
 
 from . import encoding, json_log, spec, stopping
-from .answers import EXIT_FATAL, EXIT_USAGE, RESUME, RESUMING, print_result, tell, tell_reason
+from .answers import EXIT_FATAL, EXIT_USAGE, RESUME, RESUMING, WITHOUT_A_READER, print_result, tell, tell_reason
 from .command_line import Command, given, place_of_help, sentence
 from .commands.compare import compare
 from .commands.demo import demo
@@ -31,8 +30,6 @@ from .commands.retry import retry
 from .commands.run import run
 from .commands.submit import submit
 from .commands.watch import watch
-
-_WITHOUT_A_READER = (errno.EPIPE, errno.EIO)
 
 _TYPER_INTERRUPTED = 130
 """What Typer returns after a KeyboardInterrupt."""
@@ -120,7 +117,7 @@ def _is_printed() -> bool:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
-            if stream is sys.stdout and error.errno not in _WITHOUT_A_READER:
+            if stream is sys.stdout and error.errno not in WITHOUT_A_READER:
                 tell_reason(f"the result cannot be printed: {error.strerror}; give the same command again")
                 is_printed = False
     return is_printed

@@ -21,6 +21,7 @@ from sr_ops.camera.degradation import Degradation
 from sr_ops.camera.kernels import from_spec
 from sr_ops.image.resample import downscale, upscale
 
+from .answers import print_result
 from .progress import run_with_progress
 from .sample_pictures import photograph, printed_page, satellite_view
 from .score_table import print_scores
@@ -54,9 +55,9 @@ def demo(folder: Path) -> Summary:
     print_scores(scores)
     for name in _PICTURES:
         _compare(folder, name)
-    print(f"input:   {folder}/lr   truth: {folder}/hr")  # noqa: T201 - the result
-    print(f"results: {output}/tiles   table: {output}/manifest.parquet")  # noqa: T201
-    print(f"bicubic, srpipe and truth side by side: {folder}/compare")  # noqa: T201
+    print_result(f"input:   {folder}/lr   truth: {folder}/hr")
+    print_result(f"results: {output}/tiles   table: {output}/manifest.parquet")
+    print_result(f"bicubic, srpipe and truth side by side: {folder}/compare")
     return summary
 
 

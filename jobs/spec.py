@@ -42,6 +42,14 @@ _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _META = "srpipe.job_file"
 
 
+_BEFORE_A_KEY = re.compile(r"\s+(?=[\w-]+=)")
+
+
+def _key_value_pairs(text: str) -> list[str]:
+    """Split KEY=VALUE pairs at the blanks between them: a value may be JSON with blanks of its own."""
+    return _BEFORE_A_KEY.split(text.strip())
+
+
 class JobCommand(Command):
     """A command whose parameters all have a variable, SRPIPE_<NAME>, and a key in the job file.
 
@@ -54,6 +62,8 @@ class JobCommand(Command):
         for parameter in _parameters(self):
             parameter.envvar = _variable(parameter)
             parameter.show_envvar = False  # docs/reference.md says it for all of them
+            if parameter.name is not None and parameter.name.endswith("storage_option"):
+                parameter.split_envvar_value = _key_value_pairs  # type: ignore[assignment, method-assign]
 
 
 def configure(context: typer.Context, job_file: str | None) -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from pipeline.storage_options import S3Options, StorageOptions, parse_further
+from pipeline.storage_options import S3Options, StorageOptions, check_endpoint, parse_further
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class StorageFlags:
         Raises:
             UsageError: a value is a secret, or not accepted by s3fs.
         """
+        if self.output_s3_endpoint_url is not None:
+            check_endpoint(self.output_s3_endpoint_url, "--output-s3-endpoint-url")
         further = parse_further(self.storage_option or ())
         profile = None if self.s3_anon else self.s3_profile
         return StorageOptions(

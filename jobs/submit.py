@@ -138,7 +138,10 @@ def make_submission_id(job_file: str, slot: str | None, given: str | None) -> st
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(job_file).stem)
     submission_id = given or f"srpipe-{name}-{slot or datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%SZ')}"
     if not re.fullmatch(r"[A-Za-z0-9._:+-]{1,200}", submission_id):
-        raise UsageError(f"{submission_id!r} is not a submission id; use up to 200 letters, digits and . _ : + -")
+        option = "--submission-id" if given else "--slot"
+        raise UsageError(
+            f"{option}: {submission_id!r} is not a submission id; use up to 200 letters, digits and . _ : + -"
+        )
     return submission_id
 
 

@@ -31,6 +31,8 @@ _JUST_NOW = 10.0
 _KIND = 20
 """Characters that distinguish a remark from others; seconds follow after them."""
 
+_RESUME = "run the same command to resume, with --existing resume if it had another"
+
 _MISSED = 4
 """Consecutive heartbeats whose absence means that something is wrong."""
 
@@ -82,7 +84,7 @@ class _Watcher:
             return _Sight(heartbeat, _ending(heartbeat), _code(heartbeat))
         silent = duration(time.monotonic() - self._seen_at)
         if lease is None:
-            sentence = f"the run died without a word, {silent} ago; run the same command again to resume"
+            sentence = f"the run died without a word, {silent} ago; {_RESUME}"
             return _Sight(replace(heartbeat, state=State.STOPPED), sentence, EXIT_FATAL)
         return _Sight(heartbeat, f"no sign of life for {silent}: it hangs, or its machine is cut off or asleep")
 
@@ -182,7 +184,7 @@ def _ending(heartbeat: Heartbeat) -> str:
     age = _age(heartbeat)
     ago = "just now" if age < _JUST_NOW else f"{duration(age)} ago"
     if heartbeat.state is State.STOPPED:
-        return f"stopped {ago} ({heartbeat.stopped_by}); run the same command to resume"
+        return f"stopped {ago} ({heartbeat.stopped_by}); {_RESUME}"
     return f"finished {ago}"
 
 

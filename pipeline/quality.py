@@ -152,13 +152,13 @@ class Quality:
                 " leave one of them out"
             )
         if self.method == Method.PRIOR and scratch:
-            raise UsageError("--method prior needs a prior; leave out --prior none, --network and --preset paper")
+            presets = " or ".join(FROM_SCRATCH)
+            raise UsageError(f"--method prior needs a prior; leave out --prior none, --network and --preset {presets}")
 
     def _check_parts(self) -> None:
         """Raise UsageError for options that the network does not have, or that do not apply to a fit from a prior."""
         if self.start() != NO_PRIOR:
-            _refuse_for("a prior, whose networks have fixed sizes", _given(self, "width", "depth"))
-            for name in _given(self, "dropout", "normalisation", "adversarial"):
+            for name in _given(self, "width", "depth", "dropout", "normalisation", "adversarial"):
                 raise UsageError(
                     f"--{name} is for networks that are fitted from scratch; add --network or --prior none, or leave it"
                     " out"

@@ -1,6 +1,7 @@
 """The command line as a person meets it: streams, exit codes, sentences."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -20,10 +21,11 @@ from typer.main import get_group
 
 import jobs.progress
 from jobs import cli
+from jobs.answers import print_result
 from jobs.cli import app
 from jobs.commands.run import output_for
 from jobs.sample_pictures import satellite_view
-from pipeline.config import RunConfig
+from pipeline.config import Existing, RunConfig
 from pipeline.driver.run import Summary
 from pipeline.priors.prior_file import read_prior
 from sr_ops.registry import NETWORKS
@@ -203,7 +205,7 @@ REFUSED = {
     "an empty prior": (("run", "good.csv", "--prior", ""), "--prior"),
     "another width than the prior's": (
         ("run", "good.csv", "--width", "8"),
-        "--width has no effect with a prior, whose networks have fixed sizes; leave one of them out",
+        "--width is for networks that are fitted from scratch; add --network or --prior none, or leave it out",
     ),
     "another network than the prior's": (
         ("run", "good.csv", "--network", "zssr", "--prior", "shipped"),
@@ -625,3 +627,33 @@ def test_a_list_made_by_find_works(srpipe: Srpipe, collection: Path) -> None:
     code, _, _ = srpipe("run", "list.txt", "-o", "out", *TINY)
     assert code == 0
     assert set(pq.read_table("out/manifest.parquet")["key"].to_pylist()) == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("errno_", [errno.EPIPE, errno.ENOSPC])
+def test_a_result_that_nobody_reads_is_no_failure(errno_: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of `srpipe methods | head -1`, whose output is not buffered; a full disk is one."""
+
+    class Gone:
+        def write(self, _text: str) -> int:
+            raise OSError(errno_, os.strerror(errno_))
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    if errno_ == errno.EPIPE:
+        print_result("result")
+    else:
+        with pytest.raises(OSError, match="No space"):
+            print_result("result")
+
+
+@pytest.mark.parametrize("existing", Existing)
+def test_what_failed_can_be_done_as_it_is_told(existing: Existing, srpipe: Srpipe) -> None:
+    """Another run with --existing error would be refused, and one with overwrite would do everything anew."""
+    Path("two.csv").write_text("uri\npictures/a.png\ngone.png\n")
+    arguments = ("run", "two.csv", "-o", "told", "--scale", "2", "--method", "bicubic", "--executor", "inline")
+    code, _, err = srpipe(*arguments, "--existing", existing)
+    assert code == 3
+    told = err.splitlines()[-1]
+    assert ("with --existing resume" in told) == (existing is not Existing.RESUME)
+    assert srpipe(*arguments, "--existing", "resume")[0] == 3

@@ -390,6 +390,7 @@ def test_the_command_tells_and_draws(srpipe: Srpipe, tmp_path: Path) -> None:
         (["gone.npy"], "SPEC: nothing is at"),
         (["box", "-o", "k.jpg"], "--output: k.jpg is not a .png"),
         (["box", "-o", "missing/k.png"], "--output: cannot write"),
+        (["box", "-o", "s3://bucket/k.png"], "s3://bucket/k.png is no path, and the picture is a local file; give"),
     ],
 )
 def test_the_command_refuses(refusal: Refusal, arguments: list[str], said: str) -> None:

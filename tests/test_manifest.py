@@ -227,9 +227,9 @@ def test_relative_to_the_working_directory(
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("none.csv", None, "does not exist; give a table, a folder or a glob"),
-        ("none", None, "does not exist; give a table, a folder or a glob"),
-        ("none.png", None, "does not exist; give a table, a folder or a glob"),
+        ("none.csv", None, "does not exist; give a table, a folder, a glob or an image"),
+        ("none", None, "does not exist; give a table, a folder, a glob or an image"),
+        ("none.png", None, "does not exist; give a table, a folder, a glob or an image"),
         ("*.png", None, "nothing matches .*; quote the pattern"),
         ("m.xlsx", b"x", r"is of no known kind; its name must end in \.csv, \.parquet"),
         ("m.csv", b"", "holds no rows; there is nothing to do"),

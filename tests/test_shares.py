@@ -46,6 +46,19 @@ def test_a_cluster_has_as_many_workers_as_fit(
     assert (share, workers.count) == (expected, number)
 
 
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        (None, "there is no GPU here; use --device auto or cpu"),
+        ("head:6379", "the cluster has no GPU now; use --device"),
+    ],
+)
+def test_no_gpu_is_told_with_what_helps(address: str | None, sentence: str, tiny_config: MakeConfig) -> None:
+    """More workers help on a cluster that grows, and nowhere else."""
+    with pytest.raises(UsageError, match=f"--device cuda: {sentence}"):
+        share_of(tiny_config(device=Device.CUDA, address=address), 1e9, [{"CPU": 4.0}])
+
+
 def test_a_share_of_no_gpu_is_refused(tiny_config: MakeConfig) -> None:
     """It says what to leave out."""
     with pytest.raises(UsageError, match="--gpus-per-worker: there is no GPU here; leave it out"):
@@ -59,7 +72,7 @@ def test_a_gpu_of_this_machine_must_work(works: bool, tiny_config: MakeConfig, m
     share, workers = share_of(tiny_config(device=Device.AUTO, workers=2), 1e9, NODES)
     assert (share, workers.count) == (ON_GPU if works else ON_CPU, 2)
     if not works:
-        with pytest.raises(UsageError, match="there is no GPU now"):
+        with pytest.raises(UsageError, match="torch cannot use the GPU here; update its driver or torch"):
             share_of(tiny_config(device=Device.CUDA), 1e9, NODES)
 
 

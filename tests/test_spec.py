@@ -181,6 +181,16 @@ def test_a_misspelt_variable_is_refused(srpipe: Srpipe, monkeypatch: pytest.Monk
     assert "did you mean SRPIPE_SCALE" in err
 
 
+def test_pairs_of_a_variable_may_hold_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In JSON; the flag and the job file take the same text."""
+    text = 'client_kwargs={"region_name": "eu-west-1"}'
+    monkeypatch.setenv("SRPIPE_STORAGE_OPTION", f" max_concurrency=4  {text} use_ssl=true")
+    monkeypatch.setenv("SRPIPE_OUTPUT_STORAGE_OPTION", text)
+    values, _ = parse("m.csv")
+    assert values["storage_option"] == ["max_concurrency=4", text, "use_ssl=true"]
+    assert values["output_storage_option"] == [text]
+
+
 def test_a_wrong_variable_is_named(srpipe: Srpipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that cannot be is shown with the variable it came from."""
     monkeypatch.setenv("SRPIPE_STEPS", "many")

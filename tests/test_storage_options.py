@@ -81,6 +81,12 @@ def test_an_endpoint_with_a_secret_is_refused(url: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_a_wrong_endpoint_of_the_output_is_named(srpipe: Srpipe) -> None:
+    """By its own option."""
+    code, _, err = srpipe("eval", "out", "--output-s3-endpoint-url", "minio:9000")
+    assert (code, "--output-s3-endpoint-url: 'minio:9000' is not a url" in err) == (2, True)
+
+
 @pytest.mark.parametrize("url", ["localhost:9000", "ftp://host", "http://", "http://host:port", "http://[", ""])
 def test_what_is_no_endpoint_is_refused(url: str) -> None:
     """An endpoint is a http or https url; the sentence names the option or variable that holds it."""

@@ -436,4 +436,4 @@ def test_a_job_outlives_who_waits(
     monkeypatch.setattr(submit, "wait", interrupted)
     ended, _, err = srpipe("submit", str(job_file), "--address", "http://head:8265", "--submission-id", "mine")
     assert ended == code
-    assert "mine goes on, `ray job stop mine` would end it" in err.splitlines()[-1]
+    assert "mine goes on, `ray job stop --address http://head:8265 mine` would end it" in err.splitlines()[-1]

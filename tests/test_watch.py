@@ -157,7 +157,7 @@ def test_a_run_that_died(out: str, srpipe: Srpipe) -> None:
     write_heartbeat(out, beat(age=400))
     code, told, _ = srpipe("watch", out)
     assert code == 1
-    assert re.search(r"died without a word, 6:4\d min ago; run the same command again", told)
+    assert re.search(r"died without a word, 6:4\d min ago; run the same command to resume", told)
     assert " left" not in told
     assert "alive" not in told
 

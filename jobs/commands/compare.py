@@ -140,5 +140,5 @@ def _way(config: RunConfig, quality: Quality, name: str) -> RunConfig:
     try:
         of_run = quality.of_run()
     except UsageError as error:
-        raise UsageError(f"{name}: {error}") from error
+        raise UsageError(f"{name}: {error}; in compare, leave {name} out of --methods") from error
     return replace(config, disagreement=config.disagreement and of_run["settings"].by_networks, **of_run)

@@ -44,8 +44,10 @@ def kernel(
         ),
     ] = 4,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="PNG", help="Write a picture of its taps and of its transfer."),
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="PNG", help="Write a picture of its taps and of its transfer to this local file."
+        ),
     ] = None,
     as_json: AsJson = False,
     listed: Annotated[
@@ -61,16 +63,24 @@ def kernel(
     from pipeline.driver.kernel_report import images_named, is_among
     from pipeline.storage import absolute, use
 
-    if output is not None and output.suffix.lower() != ".png":
-        raise UsageError(f"--output: {output} is not a .png file; a picture of a kernel is a PNG")
+    picture = None if output is None else _local_png(output)
     use(storage.options(), None)
     images = images_named(spec)
     if images is not None:
-        if output is not None and is_among(images, absolute(str(output))):
+        if picture is not None and is_among(images, absolute(str(picture))):
             raise UsageError(f"--output: {output} is one of the images; choose another file for the picture")
-        return _tell_of_images(spec, images, scale, output, as_json=as_json)
-    _tell_of_kernel(spec, scale, output, as_json=as_json)
+        return _tell_of_images(spec, images, scale, picture, as_json=as_json)
+    _tell_of_kernel(spec, scale, picture, as_json=as_json)
     return 0
+
+
+def _local_png(output: str) -> Path:
+    """Raises UsageError for any other file."""
+    if "://" in output:
+        raise UsageError(f"--output: {output} is no path, and the picture is a local file; give the path of one")
+    if not output.lower().endswith(".png"):
+        raise UsageError(f"--output: {output} is not a .png file; a picture of a kernel is a PNG")
+    return Path(output)
 
 
 def _tell_of_kernel(spec: str, scale: int, output: Path | None, *, as_json: bool) -> None:
@@ -152,7 +162,7 @@ def _draw(kernels: "Sequence[Kernel]", scale: int, output: Path) -> None:
         raise UsageError(f"--output: cannot write {output}: {error.strerror}; choose another place") from error
 
 
-def _print_list(spec: str | None, output: Path | None, *, listed: bool, as_json: bool) -> None:
+def _print_list(spec: str | None, output: str | None, *, listed: bool, as_json: bool) -> None:
     from ..kernel_list import as_objects, as_text
 
     if not listed:

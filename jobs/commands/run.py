@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.config import RunConfig
+from pipeline.config import Existing, RunConfig
 from pipeline.errors import ErrorType, UsageError
 from pipeline.storage_options import with_flags
 
@@ -110,9 +110,10 @@ def carry_out(config: RunConfig, as_json: bool, shown: Shown, only: Container[st
 
 def _again(summary: "Summary", config: RunConfig) -> str:
     """Return what does the failed rows: of a bad row the output does not say which image it would be."""
+    again = "" if config.existing is Existing.RESUME else " with --existing resume"
     if summary.errors.keys() == {ErrorType.BAD_ROW}:
-        return "give the same srpipe run command again"
-    return f"run the same command, or: srpipe retry {with_flags(config.output, config.storage)}"
+        return f"give the same srpipe run command again{again}"
+    return f"run the same command{again}, or: srpipe retry {with_flags(config.output, config.storage)}"
 
 
 def _report(config: RunConfig) -> None:

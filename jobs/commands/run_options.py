@@ -129,7 +129,12 @@ class MachineOptions:
         Executor, typer.Option(help="Work in a pool of Ray workers, or inline: in this process, one image at a time.")
     ] = RunConfig.executor
     address: Annotated[
-        str | None, typer.Option(help="Join this Ray cluster.", show_default="RAY_ADDRESS, else a local one")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Join this Ray cluster, from one of its machines; srpipe submit takes the address of its job server.",
+            show_default="RAY_ADDRESS, else a local one",
+        ),
     ] = None
 
 
@@ -173,8 +178,8 @@ class LimitOptions:
             metavar="X",
             min=0.0,
             max=1.0,
-            help="Stop the run (exit code 4) when more than this share of its images failed. It counts from the 20th"
-            " image on. Images that failed when they were last tried do not count if they fail again.",
+            help="Stop the run (exit code 4) when more than this share of the images tried so far failed, and 20 were"
+            " tried. Images that failed when they were last tried are left out if they fail again.",
         ),
     ] = None
     max_hours: Annotated[

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ..submit import Outcome
 
 
+_TO_DO_AGAIN = "To do it again, give another --slot or --submission-id: finished images are not done again"
+
+
 def submit(
     context: typer.Context,
     job_file: Annotated[
@@ -63,14 +66,14 @@ def submit(
         tell(f"{job_id} is submitted to {shown}")
     except submit.AlreadySubmittedError as error:
         if not wait:
-            tell_reason(f"{error}. To do a slot again, give it another --slot: finished images are not done again")
+            tell_reason(f"{error}. {_TO_DO_AGAIN}")
             return EXIT_ALREADY_SUBMITTED
         tell(f"{error}; its exit code is this command's")
     try:
         outcome = submit.wait(cluster, job_id, tell) if wait else submit.Outcome(job_id, shown)
     except stopping.Stopped as stopped:
         stopping.forget()
-        tell_reason(f"no longer waiting; {job_id} goes on, `ray job stop {job_id}` would end it")
+        tell_reason(f"no longer waiting; {job_id} goes on, `ray job stop --address {shown} {job_id}` would end it")
         return stopped.exit_code
     for line in outcome.log:
         tell(line)

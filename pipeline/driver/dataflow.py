@@ -276,8 +276,8 @@ def _join(address: str) -> None:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         told = " ".join(str(error).split())
         raise UsageError(
-            f"cannot join the Ray cluster at {address}: {told}; check --address, and that the cluster has the Ray and"
-            " the Python of this machine"
+            f"cannot join the Ray cluster at {address}: {told}; check --address or RAY_ADDRESS, and that the"
+            " cluster has the Ray and the Python of this machine"
         ) from error
 
 

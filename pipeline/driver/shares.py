@@ -43,11 +43,20 @@ def share_of(config: RunConfig, each: float, nodes: Sequence[Mapping[str, float]
         memory, workers = _fitting(config, "GPU", share, each, nodes)
         return Share("cuda", None, share, memory), workers
     if config.device is Device.CUDA:
-        raise UsageError("--device cuda: there is no GPU now; use --device cpu, or --workers N if the cluster grows")
+        raise UsageError(f"--device cuda: {_why_no_gpu(joined, nodes)}")
     if config.gpus_per_worker is not None:
         raise UsageError("--gpus-per-worker: there is no GPU here; leave it out")
     memory, workers = _fitting(config, "CPU", config.threads, each, nodes)
     return Share("cpu", config.threads, None, memory), workers
+
+
+def _why_no_gpu(joined: bool, nodes: Sequence[Mapping[str, float]]) -> str:
+    """Return why none can be used, and what to do."""
+    if joined:
+        return "the cluster has no GPU now; use --device cpu, or --workers N if the cluster grows"
+    if _total("GPU", nodes):
+        return "torch cannot use the GPU here; update its driver or torch, or use --device auto or cpu"
+    return "there is no GPU here; use --device auto or cpu"
 
 
 def _cuda_works() -> bool:

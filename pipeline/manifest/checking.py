@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sr_ops.camera.kernel_spec import described
 from sr_ops.image.grid import parse_scale, times_of
-from sr_ops.settings import COLLECTION_KERNEL, Settings
+from sr_ops.settings import COLLECTION_KERNEL, FROM_SCRATCH, Settings
 
 from .. import storage
 from ..config import ONE_SCALE, RunConfig, check_kernel, takes_kernel
@@ -119,7 +119,8 @@ def _check_kernel(settings: Settings) -> None:
     if not takes_kernel(settings):
         raise ValueError(
             f"the kernel {described(settings.kernel)} cannot be used with the network {settings.network}, which knows"
-            " bicubic alone; leave out --network, --prior none and --preset paper, or use --method bicubic"
+            f" bicubic alone; leave out --network, --prior none and --preset {' or '.join(FROM_SCRATCH)}, or use"
+            " --method bicubic"
         )
 
 

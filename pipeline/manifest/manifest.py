@@ -126,7 +126,7 @@ def _refusing(manifest: str) -> Generator[None, None, None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise UsageError(f"the manifest {manifest} does not exist; give a table, a folder or a glob") from error
+        raise _missing(manifest) from error
     except OSError as error:
         folder = error.filename if error.filename and error.filename != storage.absolute(manifest) else None
         named = f"{folder} in the manifest {manifest}" if folder else f"the manifest {manifest}"
@@ -146,7 +146,11 @@ def _listed(manifest: str, uri: str, suffix: str) -> OpenManifest:
             f"the manifest {manifest} is of no known kind; its name must end in {', '.join(SUFFIXES)}"
             " or like an image's"
         )
-    raise UsageError(f"the manifest {manifest} does not exist; give a table, a folder or a glob")
+    raise _missing(manifest)
+
+
+def _missing(manifest: str) -> UsageError:
+    return UsageError(f"the manifest {manifest} does not exist; give a table, a folder, a glob or an image")
 
 
 def _read_folder(uri: str) -> OpenManifest:

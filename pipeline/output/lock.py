@@ -188,8 +188,8 @@ def _refuse_held(output: str, but: int = 0) -> int:
         lease = None if number == but else _read(layout.lock(output, number))
         if lease is not None and lease.holds:
             raise UsageError(
-                f"the run {lease.run_id} ({lease.host}, process {lease.pid}) is at work on {output}; wait for it, or if"
-                f" it is gone until {lease.expires_at[:19]} UTC, then run again"
+                f"the run {lease.run_id} ({lease.host}, process {lease.pid}) is at work on {output}; wait for it, or,"
+                f" if it is gone, wait until {lease.expires_at[:19]} UTC; then run again"
             )
     return max(numbers, default=0)
 
