@@ -211,9 +211,11 @@ from pipeline.driver import dataflow  # sets Ray's environment before Ray is imp
 from pipeline.config import Device, RunConfig, parse_config
 from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
+from pipeline.driver.ray_start import provide_token
 from ray.cluster_utils import Cluster
 
 config = parse_config(json.loads(sys.argv[1]))
+provide_token()
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
 nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(2)]
 
@@ -239,12 +241,14 @@ from pipeline.driver import dataflow  # sets Ray's environment before Ray is imp
 from pipeline.config import parse_config
 from pipeline.driver.observer import Observer
 from pipeline.driver.run import run
+from pipeline.driver.ray_start import provide_token
 from ray.cluster_utils import Cluster
 
 class Nobody(Observer):
     pass
 
 config = parse_config(json.loads(sys.argv[1]))
+provide_token()
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 << 20})
 for processors, memory in ((3, 2.5e9), (1, 9.5e9), (2, 0.5e9)):
     cluster.add_node(num_cpus=processors, memory=int(memory), object_store_memory=100 << 20)
