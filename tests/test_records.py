@@ -318,11 +318,8 @@ def test_a_store_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(tried.values()) == [3, 3, 3]
 
 
-def test_commits_without_a_record(
-    tmp_path: Path, add_run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those that no record of something written mentions, in their order, also by several blocks of them."""
-    monkeypatch.setattr(records, "_AT_ONCE", 2)
+def test_commits_without_a_record(tmp_path: Path, add_run: Callable[..., None]) -> None:
+    """Those that no record of something written mentions, in their order."""
     said = {"config_fingerprint": "s", "source_fingerprint": "v"}
     failed = _record("failed", error=ErrorType.READ, **said)
     add_run("20260101-a", [_record("x", **said), _record("é/y", **said), failed, _record("none")])

@@ -75,7 +75,7 @@ def kernel(
 
 
 def _local_png(output: str) -> Path:
-    """Raises UsageError for any other file."""
+    """Return the path of a local PNG. Raises UsageError for any other place or file."""
     if "://" in output:
         raise UsageError(f"--output: {output} is no path, and the picture is a local file; give the path of one")
     if not output.lower().endswith(".png"):

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from .. import storage
 from ..codec import to_plain
-from ..config import RunConfig
+from ..config import Existing, RunConfig
 from ..errors import UsageError
 from ..manifest.manifest import Manifest
 from ..output import records
@@ -18,7 +18,7 @@ from ..work.units import Row
 from .held import Held
 from .observer import Looking
 from .plan import Plan, make_plan
-from .unworked import damaged_commits, mapped_commits
+from .unworked import told_by_commits
 
 
 def planned(
@@ -55,13 +55,14 @@ def planned(
 def held_by_output(config: RunConfig, table: pa.Table) -> Held:
     """Return what the output holds, given the records there. Raises OSError if it cannot be listed."""
     commits = [*each_commit(config.output)]
-    lost = records.unrecorded(table, commits)
+    resumed = config.existing is Existing.RESUME  # else all is done again, whatever a commit says
+    mapped, damaged = told_by_commits(config.output, records.unrecorded(table, commits) if resumed else ())
     return Held(
         commits,
         list_scenes(config.output),
         folds_case=storage.folds_case(config.output),
-        mapped=mapped_commits(config.output, table, lost) if config.disagreement else None,
-        damaged=damaged_commits(config.output, lost),
+        mapped=mapped | records.recorded_with_map(table) if config.disagreement else None,
+        damaged=damaged,
         recorded=frozenset(table["key"].to_pylist()),
         reformed=wrote_other_files(config),
     )

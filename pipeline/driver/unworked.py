@@ -85,27 +85,21 @@ def _withdrawn(output: str, rows: Iterable[Row]) -> set[str]:
     return set()
 
 
-def damaged_commits(output: str, lost: Sequence[Commit]) -> frozenset[Commit]:
-    """Return those of the unrecorded commits that are damaged. Raises OSError if one cannot be read."""
-    found = committed_records([commit.uri(output) for commit in lost])
-    return frozenset(commit for commit, record in zip(lost, found, strict=True) if record is None)
+def told_by_commits(output: str, lost: Sequence[Commit]) -> tuple[set[Commit], set[Commit]]:
+    """Return which commits have a map of the disagreement or nothing to draw one of, and which are damaged.
 
-
-def mapped_commits(output: str, table: pa.Table, lost: Sequence[Commit]) -> frozenset[Commit]:
-    """Return which commits have a map of the disagreement, by their records, or by themselves if they have none.
+    Raises OSError if one cannot be read.
 
     Args:
-        table: the latest records.
-        lost: the commits that it does not mention.
+        lost: commits that no record mentions.
     """
-    found = zip(lost, committed_records([commit.uri(output) for commit in lost]), strict=True)
-    mapped = (commit for commit, record in found if record is not None and _has_map(record))
-    return frozenset(records.recorded_with_map(table)) | frozenset(mapped)
-
-
-def _has_map(record: Record) -> bool:
-    """Return whether a result has a map of the disagreement, or nothing to draw one of."""
-    return record.disagreement_uri is not None or record.disagreement_p50 is None
+    mapped, damaged = set(), set()
+    for commit, record in zip(lost, committed_records([commit.uri(output) for commit in lost]), strict=True):
+        if record is None:
+            damaged.add(commit)
+        elif record.disagreement_uri is not None or record.disagreement_p50 is None:
+            mapped.add(commit)
+    return mapped, damaged
 
 
 def committed_records(uris: Sequence[str]) -> Iterator[Record | None]:

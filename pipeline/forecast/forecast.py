@@ -77,7 +77,7 @@ def forecast(config: RunConfig, asked: Asked, looking: Looking) -> Forecast:
             ahead = look_ahead(config, manifest, partial(_find_saved_kernels, config), asked.headers, looking)
         except OSError as error:
             raise UsageError(
-                f"cannot list what is in {config.output}: {storage.reason(error)}; check access"
+                f"cannot look at what is in {config.output}: {storage.place_and_reason(error)}; check access"
             ) from error
     answers = list(read_headers(ahead.drawn, config, partial(looking, "looked at")))
     seen = [answer for answer in answers if isinstance(answer, Seen)]

@@ -13,7 +13,7 @@ from ..config import RunConfig
 from ..driver.held import is_done
 from ..driver.observer import Looking
 from ..driver.plan import FindKernels, pack, refuse, sources_of
-from ..driver.unworked import mapped_commits
+from ..driver.unworked import told_by_commits
 from ..manifest.checking import claim
 from ..manifest.claims import ALL, Rejected, claims
 from ..manifest.manifest import OpenManifest
@@ -133,7 +133,8 @@ def look_ahead(
         mapped = None
         if config.disagreement:
             table = records.latest(config.output, "")
-            mapped = mapped_commits(config.output, table, records.unrecorded(table, commits))
+            by_commits, _ = told_by_commits(config.output, records.unrecorded(table, commits))
+            mapped = by_commits | records.recorded_with_map(table)
         for rows in _batches(claimed.kept(below=limit, by="uri"), ALL if asks else _AT_ONCE):
             looking("compared with the output", sample.given + already_done, number)
             for row, source in _with_sources(rows, config, manifest, find_kernels if asks else None):

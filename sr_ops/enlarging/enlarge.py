@@ -109,13 +109,13 @@ def _enlarge(
             variances += [] if of_stage is None else [of_stage]
         with phase("back_project"):
             image = _held_to(window, image, model, seen, settings, domain)
-    image, spread = keep_flat(image, window, seen.scale), _deviation(variances, image.shape)
+    image, spread, still = keep_flat(image, window, seen.scale), _deviation(variances, image.shape), flat(window)
     if spread is not None:
-        spread.masked_fill_(nearest(flat(window), seen.scale), 0.0)  # no member changes what is copied
+        spread.masked_fill_(nearest(still, seen.scale), 0.0)  # no member changes what is copied
     if settings.back_projections:
         with phase("back_project"):
             for _ in range(passes(seen)):
-                image = conserve(image, window, seen, domain, flat(window))
+                image = conserve(image, window, seen, domain, still)
     return image, spread
 
 
