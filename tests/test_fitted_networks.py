@@ -14,10 +14,10 @@ from sr_ops.learning.fit import fit
 from sr_ops.learning.learn import fit_stages, fit_stages_together
 from sr_ops.learning.observation import Observation
 from sr_ops.learning.stack import fit_stack
-from sr_ops.networks.layers import check_initialised, convolution
-from sr_ops.networks.residual_network import FittedNetwork, ResidualNetwork
+from sr_ops.networks.layers import convolution
+from sr_ops.networks.residual_network import FittedNetwork, NetworkAtLrSize, ResidualNetwork
 from sr_ops.registry import NETWORKS, network_class
-from sr_ops.settings import FitSettings, Method, Normalisation, Settings
+from sr_ops.settings import FitSettings, Method, Network, Normalisation, Settings
 
 from .cameras import CPU, enlarged_by, first_stage, lesson_of
 from .pictures import noise, star
@@ -92,11 +92,16 @@ def test_untrained_is_bicubic(settings: Settings, depth: int, dtype: torch.dtype
         assert torch.equal(enlarged_by(network.eval(), image, first_stage()), upscale(image, 2))
 
 
-def test_a_layer_that_nothing_initialises_is_refused() -> None:
+def test_a_layer_that_nothing_initialises_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its weights would be what lay in memory."""
-    body = nn.Sequential(convolution(3, 4), nn.LayerNorm([4, 8, 8]), convolution(4, 3))
+
+    class Unknown(NetworkAtLrSize):
+        def layers(self, bands: int, width: int, depth: int) -> list[nn.Module]:  # noqa: ARG002
+            return [convolution(bands, width), nn.LayerNorm([width, 8, 8]), convolution(width, bands)]
+
+    monkeypatch.setattr("sr_ops.enlarging.model.network_class", lambda _: Unknown)
     with pytest.raises(TypeError, match="nothing initialises a LayerNorm; teach `initialise` to"):
-        check_initialised(body)
+        build_network(3, 2, Settings(network=Network.SUBPIXEL), CPU)
 
 
 @every_kind
